@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gru_bench.data.columns import Columns
+    from gru_bench.inference.linear import LinearPredictor
     from gru_bench.inference.predictor import Predictor
     from gru_bench.inference.shown import Answers, Effects, Verdict
     from gru_bench.report.choice import Choice
@@ -253,7 +254,7 @@ class Study:
         self._run_code = run_code
         self.name = name
         self._store = store
-        self._asked: dict[tuple[Any, ...], Predictor] = {}
+        self._asked: dict[tuple[Any, ...], Predictor | LinearPredictor] = {}
 
     def verdict(self) -> Verdict:
         """Return what the study says: scores beside the baselines, a verdict on each pair of models, warnings.
@@ -268,17 +269,18 @@ class Study:
 
     @property
     def winner(self) -> str:
-        """Return the name of the model with the best mean validation score over its confirmation seeds."""
-        from gru_bench.inference.winner import choose
+        """Return the name of the model with the best mean validation score over its confirmation seeds. It may be a
+        linear model."""
+        from gru_bench.inference.winner import asked
 
-        return choose(self._store, self._logged).name
+        return asked(self._store, self._logged).name
 
     def predict(self, texts: str | Iterable[str], *, model: str | None = None, single: bool = False) -> Answers:
         """Return the classes of texts, as the winner predicts them: all of its seeds together.
 
         Args:
             texts: The texts, or one text.
-            model: Another model of the study.
+            model: Another model of the study, such as `ngrams`.
             single: Whether only the seed with the best validation score is asked.
 
         Raises:
@@ -314,8 +316,8 @@ class Study:
         from gru_bench.models import saved
 
         saved.check_free(Path(folder), force=force)
-        chosen = winner.choose(self._store, self._logged, model)
-        write_model(self._store, chosen, winner.load(self._store, chosen, single=single), Path(folder), force=force)
+        chosen = winner.asked(self._store, self._logged, model)
+        write_model(chosen, winner.read(self._store, chosen, single=single), Path(folder), force=force)
         return Path(folder)
 
     def runs(self) -> pd.DataFrame:
@@ -370,17 +372,18 @@ class Study:
 
         return choose(self._store, None, [self.name])
 
-    def _predictor(self, model: str | None, *, single: bool) -> Predictor:
+    def _predictor(self, model: str | None, *, single: bool) -> Predictor | LinearPredictor:
         from gru_bench.inference import winner
-        from gru_bench.inference.predictor import Predictor
+        from gru_bench.inference.linear import predictor_of
+        from gru_bench.models.trained import TrainedModel
 
-        chosen = winner.choose(self._store, self._logged, model)
-        key = (single, *chosen.group.ids)
+        chosen = winner.asked(self._store, self._logged, model)
+        key = (single, *chosen.ids)
         if key not in self._asked:
-            found = winner.load(self._store, chosen, single=single)
-            if self._run_code:
+            found = winner.read(self._store, chosen, single=single)
+            if self._run_code and isinstance(found, TrainedModel):
                 found.allow_code()
-            self._asked[key] = Predictor(found)
+            self._asked[key] = predictor_of(found)
         return self._asked[key]
 
 
@@ -398,14 +401,15 @@ class SavedModel:
 
     def __init__(self, folder: Path, *, run_code: bool = False) -> None:
         """Read the model of a folder; `load_model` does so."""
-        from gru_bench.inference.predictor import Predictor
-        from gru_bench.models import saved
+        from gru_bench.inference.linear import predictor_of
+        from gru_bench.models.linear import load
+        from gru_bench.models.trained import TrainedModel
 
-        model, self.scores = saved.load(folder)
-        if run_code:
+        model, self.scores = load(folder)
+        if run_code and isinstance(model, TrainedModel):
             model.allow_code()
         self.folder = folder
-        self._predictor = Predictor(model)
+        self._predictor = predictor_of(model)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -422,9 +426,13 @@ class SavedModel:
 
     def __repr__(self) -> str:
         """Return what the model is."""
+        from gru_bench.models.trained import TrainedModel
+
         model = self._predictor.model
-        seeds = f"{len(model.seeds)} seeds" if len(model.seeds) > 1 else "1 seed"
-        return visible(f"{model.name} of the study {model.study}, {seeds}, classes {', '.join(model.classes)}")
+        seeds = ", 1 seed" if isinstance(model, TrainedModel) else ""
+        if isinstance(model, TrainedModel) and len(model.seeds) > 1:
+            seeds = f", {len(model.seeds)} seeds"
+        return visible(f"{model.name} of the study {model.study}{seeds}, classes {', '.join(model.classes)}")
 
 
 # ---------------------------------------------------------------- arguments
@@ -560,14 +568,14 @@ def _texts(texts: str | Iterable[str]) -> list[str]:
     return texts_of([texts] if isinstance(texts, str) else texts, "the texts")
 
 
-def _answers(predictor: Predictor, texts: str | Iterable[str]) -> Answers:
+def _answers(predictor: Predictor | LinearPredictor, texts: str | Iterable[str]) -> Answers:
     from gru_bench.inference.shown import Answers
 
     some = _texts(texts)
     return Answers(tuple(some), predictor.predict(some))
 
 
-def _effects(predictor: Predictor, text: str) -> Effects:
+def _effects(predictor: Predictor | LinearPredictor, text: str) -> Effects:
     from gru_bench.inference.shown import Effects
 
     one, = _texts([text])

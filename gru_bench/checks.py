@@ -26,6 +26,7 @@ from gru_bench.report.evidence.groups import Group, families, model_name
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.settings import range_text, setting, setting_name
 from gru_bench.report.evidence.store import Store
+from gru_bench.results.baselines import CONVERGED, IS_AT_END
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import DataSummary, StudySummary
 from gru_bench.stats.classes import are_uneven
@@ -503,8 +504,8 @@ def plan_not_followed(subject: Subject) -> Found:
 def baseline_at_an_end(subject: Subject) -> Found:
     """A baseline whose best regularization is at the end of its grid."""
     for baseline in subject.evidence.baselines if subject.evidence is not None else ():
-        if baseline.of.regularization is not None:
-            yield None if not baseline.of.is_at_end else say(
+        if baseline.regularization.value is not None:
+            yield None if baseline.of.params.get(IS_AT_END) != "True" else say(
                 "The baseline {baseline} has its best regularization, {value}, at the end of the values that were "
                 "tried. Another value may be better.", baseline=baseline.name,
                 value=baseline.regularization)
@@ -563,3 +564,13 @@ def near_duplicates(subject: Subject) -> Found:
                 tests=one.numbers.add("test", one.summary.test),
                 validation=one.numbers.add("near-validation", near.validation),
                 validations=one.numbers.add("validation", one.summary.validation))
+
+
+@check("GRU019", "Treat its score as a lower limit of what a linear model reaches.")
+def unfinished_fits(subject: Subject) -> Found:
+    """A baseline whose fit has not converged."""
+    for baseline in subject.evidence.baselines if subject.evidence is not None else ():
+        if CONVERGED in baseline.of.params:
+            yield None if baseline.of.params[CONVERGED] == "True" else say(
+                "The fit of the baseline {baseline} has not converged. Its true optimum may be better.",
+                baseline=baseline.name)

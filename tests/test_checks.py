@@ -27,6 +27,7 @@ from gru_bench.config import MetricName
 from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.document.sentences import Warning, say
 from gru_bench.report.sections.search import search
+from gru_bench.results.baselines import CONVERGED, IS_AT_END, REGULARIZATION
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.looks import PLAN, LookPlan
 from gru_bench.results.runs import NearDuplicates
@@ -41,6 +42,7 @@ from tests.support.fake_store import (
     TestSet,
     add_study,
     answered,
+    measured_as,
     searching,
     summarized,
     under_way,
@@ -49,7 +51,6 @@ from tests.support.fake_store import (
 )
 from tests.support.renderings import all_said, words_of
 from tests.support.reports import build
-from tests.support.runs import scored
 from tests.support.sections import build_only
 from tests.support.studies import study_file
 from tests.support.values import present
@@ -114,18 +115,24 @@ def no_margin(study: LoggedStudy) -> LoggedStudy:
 
 
 def good_baseline(study: LoggedStudy) -> LoggedStudy:
-    majority, linear = present(study.summary).baselines
-    return summarized(study, baselines=(majority, scored(linear, 0.99)))
+    majority, linear = study.baselines
+    return replace(study, baselines=(majority, measured_as(linear, test_accuracy=0.99)))
 
 
 def at_end(study: LoggedStudy) -> LoggedStudy:
-    majority, linear = present(study.summary).baselines
-    return summarized(study, baselines=(majority, replace(linear, regularization=64.0, is_at_end=True)))
+    majority, linear = study.baselines
+    chosen = {REGULARIZATION: "64.0", IS_AT_END: "True"}
+    return replace(study, baselines=(majority, replace(linear, params={**linear.params, **chosen})))
+
+
+def unfinished(study: LoggedStudy) -> LoggedStudy:
+    majority, linear = study.baselines
+    return replace(study, baselines=(majority, replace(linear, params={**linear.params, CONVERGED: "False"})))
 
 
 def guessed() -> Studies:
     store, studies = right_by_chance(0.53, *sound())
-    return store, [summarized(studies[0], baselines=())]
+    return store, [replace(studies[0], baselines=())]
 
 
 def other_plan() -> Studies:
@@ -162,8 +169,10 @@ MADE: dict[str, tuple[Callable[[], Studies], Sequence[str]]] = {
     "GRU018": (lambda: changed(lambda study: with_data(study, near=NearDuplicates(300, 5, 17, removed=False))),
                ("movie-reviews", f"17 of {EXAMPLES} test texts", "5 of 2,048 validation texts")),
     "GRU013": (other_plan, ("sound", "interim analysis 2 does not follow the plan")),
+    "GRU019": (lambda: changed(unfinished), ("TF-IDF + logistic regression", "not converged")),
 }
-FURTHER = {"GRU004", "GRU005", "GRU007", "GRU008", "GRU011", "GRU012", "GRU014", "GRU015", "GRU016", "GRU017", "GRU018"}
+FURTHER = {"GRU004", "GRU005", "GRU007", "GRU008", "GRU011", "GRU012", "GRU014", "GRU015", "GRU016", "GRU017", "GRU018",
+           "GRU019"}
 """Checks of which no section speaks."""
 
 
@@ -184,7 +193,7 @@ def test_a_sound_study_has_no_warnings() -> None:
     subject = of_logged(studies, store)
     assert warned(subject) == []
     # The cosine of vectors, the regularization and near-duplicates were not logged; there are no looks and no groups.
-    assert states(subject, State.NOT_APPLICABLE) == {"GRU013", "GRU014", "GRU016", "GRU017", "GRU018"}
+    assert states(subject, State.NOT_APPLICABLE) == {"GRU013", "GRU014", "GRU016", "GRU017", "GRU018", "GRU019"}
     assert warned(of_logged([with_data(studies[0], vector_norm=2.0, vector_cosine=0.1)], store)) == []
 
 

@@ -24,11 +24,9 @@ from gru_bench.models.saved import ABOUT, about_of
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, Diagnostics, RecallCurve
 from gru_bench.results.own import OWN, own_model_of
 from gru_bench.results.runs import (
-    BASELINES,
     DATA,
     NEAR,
     SEARCH,
-    Baseline,
     DataSummary,
     NearExamples,
     SearchPlan,
@@ -61,14 +59,15 @@ MOST_BYTES = 256 << 20
 AGAIN = ": export the study again"
 _MEMBERS = re.compile(rf"{re.escape(JOURNAL)}|\d{{6,9}}-[0-9a-f]{{32}}/({RUN}|{FILES}/.+)")
 """Names of the members of an archive."""
-_NEEDED = {"study": SUMMARY, "confirm": "predictions/test.parquet", "ablation": "predictions/validation.parquet"}
+_NEEDED = {"study": SUMMARY, "confirm": "predictions/test.parquet", "baseline": "predictions/test.parquet",
+           "ablation": "predictions/validation.parquet"}
 """Role -> artifact that every complete run of this role must have."""
 _PARSERS: Mapping[str, Callable[[bytes], object]] = {
     "predictions/test.parquet": predictions_of, "predictions/validation.parquet": predictions_of,
     "texts/test.parquet": texts_of, NEAR: partial(parsed, NearExamples), SUMMARY: StudySummary.from_json,
-    DATA: partial(parsed, DataSummary), BASELINES: partial(parsed, tuple[Baseline, ...]),
-    SEARCH: partial(parsed, SearchPlan), DIAGNOSTICS: Diagnostics.from_json, RECALL: RecallCurve.from_json,
-    TIMINGS: timings_of, f"model/{ABOUT}": lambda content: about_of(content, "a model of the study")}
+    DATA: partial(parsed, DataSummary), SEARCH: partial(parsed, SearchPlan), DIAGNOSTICS: Diagnostics.from_json,
+    RECALL: RecallCurve.from_json, TIMINGS: timings_of,
+    f"model/{ABOUT}": lambda content: about_of(content, "a model of the study")}
 
 
 @dataclass(frozen=True)
@@ -229,8 +228,10 @@ def _artifacts(store: Reader, run: LoggedRun, *, texts: bool, weights: bool) -> 
         RunError: One of them cannot be read.
     """
     found = {}
+    # N-grams of a linear model are fragments of texts, and many.
+    left_out = (f"{ATTACHED}/", *(() if texts else (TEXTS,)), *(("model/",) if run.role == "baseline" else ()))
     for path in tracking_export.paths(store, run):
-        if path.startswith((f"{ATTACHED}/", *(() if texts else (TEXTS,)))) or (path.endswith(WEIGHTS) and not weights):
+        if path.startswith(left_out) or (path.endswith(WEIGHTS) and not weights):
             continue
         content = store._artifact(run.run_id, path)
         try:

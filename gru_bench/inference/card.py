@@ -15,60 +15,88 @@ from typing import Any
 from gru_bench.config import flat
 from gru_bench.data.noun import noun
 from gru_bench.errors import shown, visible
-from gru_bench.inference.winner import Winner, better_baseline
+from gru_bench.inference.winner import LinearWinner, Winner, better_baseline
+from gru_bench.models.linear import TrainedLinear
 from gru_bench.models.saved import without_folders
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import NBSP, Number
 from gru_bench.report.evidence.groups import LISTED_CLASSES
-from gru_bench.report.evidence.store import Store
 from gru_bench.report.render.markdown import escaped
 from gru_bench.resources import resource
+from gru_bench.results.baselines import baseline_label
 from gru_bench.results.logged_metrics import SPLIT_NAMES, compared, score
 
 EXAMPLE = "At first I did not like it at all, but after a while it turned out to be the best I have ever had!"
 """A made-up text, which stands for an input wherever one must be shown."""
 
 
-def scores_of(store: Store, winner: Winner) -> Mapping[str, Any]:
+def scores_of(winner: Winner | LinearWinner) -> Mapping[str, Any]:
     """Return the scores of a model as JSON can hold them: the score of the study with its interval, the means over the
-    seeds, and a sentence where a baseline is better."""
+    seeds, and a sentence where a baseline is better. A linear model has one fit, and no interval."""
+    if isinstance(winner, LinearWinner):
+        metric, measured = compared(winner.study.plan().metric, "test"), winner.run.metrics
+        value = measured.get(metric.key)
+        return {
+            "metric": winner.study.plan().metric, "value": value, "low": None, "high": None,
+            "text": "unknown" if value is None else metric.written(value), "method": "one deterministic fit",
+            "seeds": [], "test_reviews": None if winner.data is None else winner.data.test, "better_baseline": "",
+            "means": {key: measured[key] for key in _shown_scores() if key in measured}}
     group, number = winner.group, winner.group.score
-    means = {metric.key: sum(values) / len(values) for split in SPLIT_NAMES.values()
-             for name in ("accuracy", "macro_f1", "loss", "calibration_error") for metric in (score(name, split),)
-             if (values := [run.metrics[metric.key] for run in group.runs if metric.key in run.metrics])}
+    means = {key: sum(values) / len(values) for key in _shown_scores()
+             if (values := [run.metrics[key] for run in group.runs if key in run.metrics])}
     return {
         "metric": winner.study.plan().metric, "value": number.value, "low": number.low, "high": number.high,
         "text": _text(number), "method": number.method, "seeds": [run.seed for run in group.runs],
-        "test_reviews": len(group.example_N), "means": means, "better_baseline": better_baseline(store, winner)}
+        "test_reviews": len(group.example_N), "means": means, "better_baseline": better_baseline(winner)}
 
 
-def model_card(winner: Winner, model: TrainedModel, scores: Mapping[str, Any]) -> str:
+def _shown_scores() -> list[str]:
+    """Return the keys of the metrics that a card shows."""
+    return [score(name, split).key for split in SPLIT_NAMES.values()
+            for name in ("accuracy", "macro_f1", "loss", "calibration_error")]
+
+
+def model_card(
+    winner: Winner | LinearWinner, model: TrainedModel | TrainedLinear, scores: Mapping[str, Any]
+) -> str:
     """Return the text of a model card."""
     import yaml
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    data, metric = winner.group.data, compared(winner.study.plan().metric, "test")
+    data = winner.data if isinstance(winner, LinearWinner) else winner.group.data
+    metric = compared(winner.study.plan().metric, "test")
     name = winner.study.run.params.get("data", "") if data is None else data.name
     kind = metric.key.removeprefix("score/test_")
     front = {
         "library_name": "gru-bench", "pipeline_tag": "text-classification",
-        "tags": ["text-classification", "gru", model.name], "datasets": [name], "metrics": [kind],
+        "tags": ["text-classification", "linear" if isinstance(model, TrainedLinear) else "gru", model.name],
+        "datasets": [name], "metrics": [kind],
         "model-index": [{"name": model.study, "results": [{
             "task": {"type": "text-classification"}, "dataset": {"name": name, "type": name, "split": "test"},
             "metrics": [{"type": kind, "value": scores["value"], "name": metric.label}]}]}]}
+    common = {
+        "front": yaml.safe_dump(front, sort_keys=False), "model": model, "scores": scores, "name": name, "data": data,
+        "fingerprint": winner.study.run.fingerprint, "label": metric.label, "example": EXAMPLE,
+        "listed": LISTED_CLASSES, "number": "{:,}".format,
+        "command": _code(_without_paths(winner.study.run.command))}
+    if isinstance(model, TrainedLinear):
+        return _rendered("linear_card.md.j2", common | {
+            "noun": noun(name), "label_of_model": baseline_label(model.name, model.settings)})
     longest = model.config.data.max_length
     settings = {key: value for key, value in flat(without_folders(model.config)).items()
                 if key.startswith(("model.", "training.", "embedding.")) or key == "data.max_length"}
+    return _rendered("model_card.md.j2", common | {
+        "settings": settings, "longest": longest, "noun": noun(model.config.data.name, model.config.data.text_column),
+        "loss": scores["means"].get(score("loss", "test").key)})
+
+
+def _rendered(template: str, values: Mapping[str, Any]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True, autoescape=False)  # Markdown: each name is escaped by `shown`
     environment.filters["shown"] = lambda value: str(escaped(shown(str(value), "", 300)))
-    return environment.get_template("model_card.md.j2").render(
-        front=yaml.safe_dump(front, sort_keys=False), model=model, scores=scores, name=name, data=data,
-        fingerprint=winner.group.fingerprint, label=metric.label, settings=settings, longest=longest, example=EXAMPLE,
-        listed=LISTED_CLASSES, noun=noun(model.config.data.name, model.config.data.text_column),
-        loss=scores["means"].get(score("loss", "test").key), number="{:,}".format,
-        command=_code(_without_paths(winner.study.run.command)))
+    return environment.get_template(template).render(values)
 
 
 def _code(text: str) -> str:

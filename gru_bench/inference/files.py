@@ -20,7 +20,7 @@ from gru_bench.data.columns import Columns
 from gru_bench.data.files import PICKLE, TABLES, TEXT, check_writable, kind_of, reading
 from gru_bench.data.tables import Table, storable
 from gru_bench.errors import DataError, UsageError, shown
-from gru_bench.inference.predictor import CHUNK, Prediction
+from gru_bench.inference.prediction import CHUNK, Prediction
 from gru_bench.platforms import replacing
 from gru_bench.report.document.figure import csv_cell
 

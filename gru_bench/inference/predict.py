@@ -17,6 +17,7 @@ from gru_bench.errors import DataError, UsageError, visible
 
 if TYPE_CHECKING:
     from gru_bench.inference.files import TextFile
+    from gru_bench.inference.linear import LinearPredictor
     from gru_bench.inference.predictor import Predictor
 
 SHOWN_CLASSES = 5
@@ -44,8 +45,8 @@ def predict(
     study: Annotated[str | None, typer.Option(
         help="Study whose winner is asked.", show_default=False, rich_help_panel="Model")] = None,
     model: Annotated[str | None, typer.Option(
-        help="With --study: the model of the study that is asked instead of the winner. Without: a folder that "
-        "gru-bench save-model wrote.", show_default=False, rich_help_panel="Model")] = None,
+        help="With --study: the model of the study that is asked instead of the winner, such as ngrams. Without: a "
+        "folder that gru-bench save-model wrote.", show_default=False, rich_help_panel="Model")] = None,
     single: Annotated[bool, typer.Option(
         "--single", help="Ask one seed alone, the one with the best validation score.",
         rich_help_panel="Model")] = False,
@@ -65,7 +66,8 @@ def predict(
     force: Annotated[bool, typer.Option(
         "--force", help="Replace a file of predictions if it exists.", rich_help_panel="Files")] = False,
     why: Annotated[bool, typer.Option(
-        "--why", help="Show the words that moved the answer: each is left out, and the text is predicted again.",
+        "--why", help="Show the words that moved the answer: each is left out, and the text is predicted again. Of a "
+        "linear model: the weight of each n-gram.",
         rich_help_panel="Answer")] = False,
     run_code: cli.RunCode = False,
     tracking_uri: cli.TrackingUri = None,
@@ -99,18 +101,21 @@ def predict(
 
 def _predictor(
     study: str | None, model: str | None, *, single: bool, run_code: bool, tracking_uri: str | None,
-) -> Predictor:
+) -> Predictor | LinearPredictor:
     """Return the model that was asked for, and say which it is."""
-    from gru_bench.inference.predictor import Predictor
+    from gru_bench.inference.linear import predictor_of
+    from gru_bench.models.linear import TrainedLinear
+    from gru_bench.results.baselines import baseline_label
 
     said = cli.out(stderr=True)  # standard output is for the answers
     if study is None:
-        from gru_bench.models.saved import load
+        from gru_bench.models.linear import load
 
         assert model is not None
         trained, scores = load(Path(model))
         better = scores.get("better_baseline", "")
-        trained = trained.single(trained.best) if single else trained
+        if single and not isinstance(trained, TrainedLinear):
+            trained = trained.single(trained.best)
         where = model
     else:
         from gru_bench.inference import winner as winners
@@ -118,20 +123,24 @@ def _predictor(
 
         store = open_reader(tracking_uri)
         with said.status("reading the model"):
-            winner = winners.choose(store, store.study(study), model)
-            trained = winners.load(store, winner, single=single)
-            better = winners.better_baseline(store, winner)
+            winner = winners.asked(store, store.study(study), model)
+            trained = winners.read(store, winner, single=single)
+            better = winners.better_baseline(winner)
         where = f"study {study}"
-    seeds = (f"the mean of {len(trained.seeds)} seeds" if len(trained.seeds) > 1 else f"seed {trained.seeds[0]}")
-    said.print(f"{where}: {trained.name}, {seeds}", markup=False)
+    if isinstance(trained, TrainedLinear):
+        best = ", the best on validation" if study is not None and model is None else ""
+        what = f"a linear model ({baseline_label(trained.name, trained.settings)}){best}"
+    else:
+        what = f"the mean of {len(trained.seeds)} seeds" if len(trained.seeds) > 1 else f"seed {trained.seeds[0]}"
+        if run_code:
+            trained.allow_code()
+    said.print(f"{where}: {trained.name}, {what}", markup=False)
     if better:
         said.print(f"note: {better}", markup=False)
-    if run_code:
-        trained.allow_code()
-    return Predictor(trained)
+    return predictor_of(trained)
 
 
-def _texts(console: Any, asked: Predictor, texts: Sequence[str], *, why: bool) -> None:
+def _texts(console: Any, asked: Predictor | LinearPredictor, texts: Sequence[str], *, why: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -145,21 +154,23 @@ def _texts(console: Any, asked: Predictor, texts: Sequence[str], *, why: bool) -
     console.print(table)
     for note in notes(found):
         console.print(f"note: {note}", markup=False)
+    meaning = ""
     for text in texts if why else ():
         explained = asked.explain(text)
         if not explained.words_T:
             continue
+        meaning = explained.meaning
         words = ", ".join(f"{word} {weight:+.2f}" for word, weight in explained.strongest(SHOWN_WORDS))
         console.print(f"{short(text)}: what speaks for {explained.label} (above 0) or against it: {words}",
                       markup=False)
         if explained.left_out:
             console.print(f"  of its first {len(explained.words_T):,} known words; {explained.left_out:,} more were "
                           "read", markup=False)
-    if why:
-        console.print("the number of a word: what the log-odds of the class lose without it", markup=False)
+    if meaning:
+        console.print(f"the number of a word: {meaning}", markup=False)
 
 
-def _standard_input(asked: Predictor) -> None:
+def _standard_input(asked: Predictor | LinearPredictor) -> None:
     """Print a line of tab-separated values for each line of standard input, part by part."""
     from gru_bench.inference.files import column_names, rows_of
 
@@ -190,7 +201,7 @@ def _lines_of(binary: IO[bytes]) -> Iterator[str]:
         yield text.rstrip("\r\n")
 
 
-def _file(console: Any, asked: Predictor, source: TextFile, out: Path) -> None:
+def _file(console: Any, asked: Predictor | LinearPredictor, source: TextFile, out: Path) -> None:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from gru_bench.inference.files import writing

@@ -10,7 +10,6 @@ Shapes: `N` texts, `S` seeds, `V` rows of the vector table, `E` vector width, `C
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -22,6 +21,7 @@ from gru_bench.data.batches import Encoded
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.diagnose.occlusion import occlusion
 from gru_bench.errors import DataError
+from gru_bench.inference.prediction import CHUNK, Explanation, Prediction
 from gru_bench.models.trained import TrainedModel
 from gru_bench.stats.calibration import calibrated
 from gru_bench.stats.metrics import mean_probability, predicted
@@ -31,62 +31,10 @@ from gru_bench.train.placement import place, use_threads
 TOKENS = 65_536
 """Largest number of tokens, padding included, in a batch. A batch projects each of its words once, so that larger ones
 take less time. They need more memory, of which prediction has more to spare than training."""
-CHUNK = 2_048
-"""Number of texts that are predicted at once. More need more memory and are not faster."""
 SMALLEST = 1e-7
 """Smallest probability whose logarithm is taken: a smaller one is rounding."""
 EXPLAINED = 400
 """Largest number of tokens of a text whose effects are computed. The time grows with its square."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The predicted classes of N texts."""
-
-    classes: tuple[str, ...]
-    probability_NC: NDArray[np.float64]
-    """Probability of each class, in the order of `classes`: the mean over the seeds, calibrated."""
-    tokens_N: NDArray[np.int64]
-    """Number of tokens of the whole text."""
-    known_N: NDArray[np.int64]
-    """Number of its tokens that have a word vector."""
-    read_N: NDArray[np.int64]
-    """Number of its tokens that the model reads: the first known ones, up to `data.max_length`."""
-
-    def __len__(self) -> int:
-        """Return N."""
-        return len(self.tokens_N)
-
-    @property
-    def label_N(self) -> list[str]:
-        """Return the name of the predicted class of each text."""
-        return [self.classes[place] for place in predicted(self.probability_NC)]
-
-    @property
-    def known_share_N(self) -> NDArray[np.float64]:
-        """Return the share of the tokens of each text that have a word vector. 0 for a text without tokens."""
-        return self.known_N / np.maximum(self.tokens_N, 1)
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What each word of a text adds to the predicted class."""
-
-    label: str
-    words_T: tuple[str, ...]
-    """The tokens that were read, at most `EXPLAINED`."""
-    weight_T: NDArray[np.float64]
-    """What the log-odds of the class lose where the token is left out. Above 0, it speaks for the class."""
-    left_out: int
-    """Number of further tokens that were read, but are not explained."""
-
-    def strongest(self, count: int) -> list[tuple[str, float]]:
-        """Return the words of largest effect with their effects, the largest first. A word appears once."""
-        found: dict[str, float] = {}
-        for word, weight in zip(self.words_T, self.weight_T.tolist(), strict=True):
-            if word not in found or abs(weight) > abs(found[word]):
-                found[word] = weight
-        return sorted(found.items(), key=lambda one: -abs(one[1]))[:count]
 
 
 class Predictor:

@@ -12,9 +12,9 @@ from gru_bench import cli
 from gru_bench.errors import UsageError, without_passwords
 
 if TYPE_CHECKING:
-    from gru_bench.inference.winner import Winner
+    from gru_bench.inference.winner import LinearWinner, Winner
+    from gru_bench.models.linear import TrainedLinear
     from gru_bench.models.trained import TrainedModel
-    from gru_bench.tracking import Reader
 
 app = cli.app()
 
@@ -36,14 +36,16 @@ def save_model(
 ) -> None:
     """Save the winner of a study to a folder that predicts without the data.
 
-    The folder contains the weights of all confirmation seeds, the words and their vectors, and a model card. It has no
-    pickle and no text of the data. gru-bench predict --model DIR asks it.
+    The folder contains the weights of all confirmation seeds, the words and their vectors, and a model card. Of a
+    linear model it contains n-grams and their weights. It has no pickle and no text of the data. gru-bench predict
+    --model DIR asks it.
     """
     if folder is None and not register:
         raise UsageError("a folder is needed to save a model to: name one, or add --register")
     from gru_bench.inference import winner as winners
     from gru_bench.inference.card import EXAMPLE
     from gru_bench.models import saved
+    from gru_bench.models.trained import TrainedModel
     from gru_bench.tracking import open_reader
 
     if folder is not None:
@@ -51,14 +53,15 @@ def save_model(
     console = cli.out()
     store = open_reader(tracking_uri)
     with console.status("reading the model"):
-        winner = winners.choose(store, store.study(study), model)
-        trained = winners.load(store, winner, single=single)
+        winner = winners.asked(store, store.study(study), model)
+        trained = winners.read(store, winner, single=single)
     with tempfile.TemporaryDirectory(prefix="gru-bench-model-") as temporary:
         place = folder or Path(temporary) / "model"
         with console.status("writing the model"):
-            size = write_model(store, winner, trained, place, force=force)
-        seeds = len(trained.seeds)
-        what = f"{trained.name} of the study {study}, {seeds} seed{'s' * (seeds > 1)}"
+            size = write_model(winner, trained, place, force=force)
+        what = f"{trained.name} of the study {study}"
+        if isinstance(trained, TrainedModel):
+            what += f", {len(trained.seeds)} seed{'s' * (len(trained.seeds) > 1)}"
         if winner.beaten and model is None:
             what += f" (the best on validation; beaten: {', '.join(winner.beaten)})"
         if folder is not None:
@@ -83,17 +86,23 @@ def save_model(
                       markup=False)
 
 
-def write_model(store: Reader, winner: Winner, trained: TrainedModel, folder: Path, *, force: bool = False) -> int:
+def write_model(
+    winner: Winner | LinearWinner, trained: TrainedModel | TrainedLinear, folder: Path, *, force: bool = False
+) -> int:
     """Write a model and its card to a folder, and return its number of bytes.
 
     Raises:
         UsageError: for a folder that exists and may not be replaced.
     """
     from gru_bench.inference.card import model_card, scores_of
-    from gru_bench.models import saved
+    from gru_bench.models import linear, saved
+    from gru_bench.models.linear import TrainedLinear
 
-    scores = scores_of(store, winner)
-    return saved.save(trained, folder, model_card(winner, trained, scores), scores, force=force)
+    scores = scores_of(winner)
+    card = model_card(winner, trained, scores)
+    if isinstance(trained, TrainedLinear):
+        return saved.write(linear.contents(trained, scores), folder, card, force=force)
+    return saved.save(trained, folder, card, scores, force=force)
 
 
 def main() -> None:

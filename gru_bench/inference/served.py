@@ -21,8 +21,8 @@ try:
 
     from gru_bench.errors import DataError
     from gru_bench.inference.files import column_names, rows_of, texts_of
-    from gru_bench.inference.predictor import Predictor
-    from gru_bench.models.saved import load
+    from gru_bench.inference.linear import predictor_of
+    from gru_bench.models.linear import load
 except ImportError as error:
     raise ImportError("this model needs gru-bench, which the environment that MLflow has made does not contain: serve "
                       "it where gru-bench is installed, with --env-manager local") from error
@@ -33,7 +33,7 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the saved model."""
-        self.predictor = Predictor(load(Path(context.artifacts["model"]))[0])
+        self.predictor = predictor_of(load(Path(context.artifacts["model"]))[0])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """Return the predictions for the column `text`, in the order of its rows."""

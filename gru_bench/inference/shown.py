@@ -23,7 +23,7 @@ from gru_bench.stats.text import percent
 if TYPE_CHECKING:
     import pandas as pd
 
-    from gru_bench.inference.predictor import Explanation, Prediction
+    from gru_bench.inference.prediction import Explanation, Prediction
 
 SHOWN_ROWS = 20
 """Most predictions that show themselves. Of more, the first ones are shown."""

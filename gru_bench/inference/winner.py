@@ -1,6 +1,6 @@
 """The winner of a study: which of its models it is, and how that is read from the tracking store.
 
-Validation scores of the confirmation seeds decide, never the test reviews.
+Validation scores decide, never the test reviews: of confirmation seeds, and of linear models.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from gru_bench.errors import (
     UsageError,
     unknown,
 )
+from gru_bench.models.linear import TrainedLinear
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.evidence.groups import Group, confirm_groups
-from gru_bench.report.evidence.progress import study_baselines
+from gru_bench.report.evidence.progress import baseline_runs, study_data
 from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.report.evidence.temperatures import temperatures
-from gru_bench.results.logged_metrics import PARAMETERS, compared, score, score_name
-from gru_bench.results.runs import MAJORITY, compared_baseline
-from gru_bench.tracking import LoggedStudy, Reader
+from gru_bench.results.baselines import MAJORITY, baseline_label, compared_baseline
+from gru_bench.results.logged_metrics import PARAMETERS, compared, score
+from gru_bench.results.runs import DataSummary
+from gru_bench.tracking import LoggedRun, LoggedStudy, Reader
 from gru_bench.tracking.export import NO_WEIGHTS
 
 
@@ -44,9 +46,65 @@ class Winner:
         """Return the name of the model."""
         return self.group.model
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Return the ids of its runs."""
+        return self.group.ids
 
-def choose(store: ReportStore, study: LoggedStudy, model: str | None = None) -> Winner:
-    """Return the winner of a study, or the model that is named.
+
+@dataclass(frozen=True)
+class LinearWinner:
+    """A linear model of a study, or its majority class."""
+
+    study: LoggedStudy
+    run: LoggedRun
+    data: DataSummary | None
+    """The data of the study; None where they were not logged."""
+    beaten: tuple[str, ...]
+    """Names of the study's other models."""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the model."""
+        return self.run.model
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Return the ids of its runs."""
+        return (self.run.run_id,)
+
+
+def asked(store: ReportStore, study: LoggedStudy, model: str | None = None) -> Winner | LinearWinner:
+    """Return the winner of a study with its linear models, or the model that is named.
+
+    The linear model with the best validation score wins if it is better than the winner of `choose`, or as good.
+
+    Args:
+        store: Store of the study.
+        study: The study.
+        model: Name of a model of the study, or of a baseline. None: the winner.
+
+    Raises:
+        IncompleteError, UsageError: as `choose`.
+    """
+    baselines, ranked_by = baseline_runs(study), {compared(study.plan().metric, "val").key, score("loss", "val").key}
+    linear = [run for run in baselines if run.model != MAJORITY]
+    chosen = next((run for run in baselines if run.model == model), None)
+    if chosen is None:
+        winner = choose(store, study, model, [run.model for run in baselines])
+        if model is not None or not linear or not all(
+                ranked_by <= run.metrics.keys() for run in (*linear, *winner.group.runs)):
+            return winner
+        chosen = min(linear, key=lambda run: _rank(study, [run]))
+        if _rank(study, [chosen]) > _rank(study, winner.group.runs):
+            return replace(winner, beaten=(*winner.beaten, *(run.model for run in linear)))
+    trained = dict.fromkeys(run.model for run in (*study.confirms, *linear) if run.complete)
+    beaten = tuple(name for name in trained if name != chosen.model)
+    return LinearWinner(study, chosen, study_data(study, store), beaten)
+
+
+def choose(store: ReportStore, study: LoggedStudy, model: str | None = None, others: Sequence[str] = ()) -> Winner:
+    """Return the winner among the trained models of a study, or the model that is named.
 
     Of several models, the one with the best mean validation score over its confirmation seeds wins, by the score that
     the study is about. Ties go to the lower validation log loss, then to fewer parameters.
@@ -55,6 +113,7 @@ def choose(store: ReportStore, study: LoggedStudy, model: str | None = None) -> 
         store: Store of the study.
         study: The study.
         model: Name of a model of the study. None: the winner.
+        others: Names of further models, for the message on an unknown one.
 
     Raises:
         IncompleteError: where the study has no complete confirmation run.
@@ -69,28 +128,31 @@ def choose(store: ReportStore, study: LoggedStudy, model: str | None = None) -> 
     if model is None:
         model = _best(study, groups)
     if model not in by_model:
-        raise unknown("model", model, by_model, f"These are the models of the study {name!r} with confirmation runs.")
+        raise unknown("model", model, [*by_model, *others], f"These are the models of the study {name!r}.")
     return Winner(study, by_model[model], tuple(other for other in by_model if other != model))
 
 
 def _best(study: LoggedStudy, groups: Sequence[Group]) -> str:
     if len(groups) == 1:
         return groups[0].model
-    metric = study.plan().metric
-    deciding, loss = compared(metric, "val"), score("loss", "val")
-    sign = -1 if deciding.higher_is_better else 1
-
-    def rank(group: Group) -> tuple[float, float, float]:
-        return (sign * fmean(run.metrics[deciding.key] for run in group.runs),
-                fmean(run.metrics[loss.key] for run in group.runs),
-                group.runs[0].metrics.get(PARAMETERS.key, 0.0))
-
     try:
-        return min(groups, key=rank).model
+        return min(groups, key=lambda group: _rank(study, group.runs)).model
     except KeyError:
         raise UsageError(f"the winner is chosen by validation scores, but the runs of the study {study.run.study!r} "
                          "have none: name one of its models: "
                          f"{', '.join(group.model for group in groups)}") from None
+
+
+def _rank(study: LoggedStudy, runs: Sequence[LoggedRun]) -> tuple[float, float, float]:
+    """Return what the runs of a model are ranked by; the smallest is the best.
+
+    Raises:
+        KeyError: A run has no validation score.
+    """
+    deciding, loss = compared(study.plan().metric, "val"), score("loss", "val")
+    sign = -1 if deciding.higher_is_better else 1
+    return (sign * fmean(run.metrics[deciding.key] for run in runs),
+            fmean(run.metrics[loss.key] for run in runs), runs[0].metrics.get(PARAMETERS.key, 0.0))
 
 
 def best_seed(winner: Winner) -> int:
@@ -101,19 +163,21 @@ def best_seed(winner: Winner) -> int:
     return min(range(len(values)), key=lambda place: math.inf if (value := values[place]) is None else sign * value)
 
 
-def better_baseline(store: ReportStore, winner: Winner) -> str:
+def better_baseline(winner: Winner | LinearWinner) -> str:
     """Return a sentence on the baseline with the better test score, of those that the study compares models with, where
     this score is above the model's; otherwise an empty text."""
+    if isinstance(winner, LinearWinner):
+        return ""
     metric = winner.study.plan().metric
     one = compared(metric, "test")
     sign = 1 if one.higher_is_better else -1
     own, best, name = winner.group.score.value, None, ""
-    baselines = study_baselines(winner.study, store)
-    linear = compared_baseline(baselines, score_name(metric), bool(one.higher_is_better))
-    for baseline in (other for other in baselines if other.name == MAJORITY or other is linear):
-        found = baseline.score("test", score_name(metric))
+    baselines = baseline_runs(winner.study)
+    linear = compared_baseline(baselines, metric)
+    for run in (other for other in baselines if other.model == MAJORITY or other is linear):
+        found = run.metrics.get(one.key)
         if found is not None and (best is None or sign * found > sign * best):
-            best, name = found, baseline.name
+            best, name = found, baseline_label(run.model, run.params)
     if own is None or best is None or sign * best <= sign * own:
         return ""
     return (f"the baseline {name} has a better score than this model: {one.label} {one.written(best)}, and here "
@@ -143,6 +207,20 @@ def load(store: Reader, winner: Winner, *, single: bool = False) -> TrainedModel
     return replace(
         TrainedModel.of_seeds(models, study=winner.study.run.study, run_ids=ids, best=0 if single else place),
         temperature=found.together, temperature_S=found.run_R)
+
+
+def read(store: Reader, winner: Winner | LinearWinner, *, single: bool = False) -> TrainedModel | TrainedLinear:
+    """Return a model of a study, linear or not. The arguments and errors are those of `load`."""
+    if isinstance(winner, Winner):
+        return load(store, winner, single=single)
+    try:
+        return replace(store.linear_model(winner.run.run_id), study=winner.study.run.study)
+    except RunError as error:
+        raise RunError(
+            f"the run of the linear model {winner.name} must contain its n-grams and weights, but they cannot be read "
+            f"({error}): archives and studies with --no-texts do not keep them, because n-grams are fragments of "
+            f"texts. Name another model, such as --model {winner.beaten[0] if winner.beaten else 'torch'}, or run the "
+            f"study with texts under another name ({winner.study.run.command})") from error
 
 
 def _without_model(winner: Winner, error: RunError) -> RunError:

@@ -24,7 +24,8 @@ import json
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,10 +49,12 @@ KIND = "gru-bench model"
 FORMAT = 3
 """Version of the files. Raise it when they change."""
 ABOUT, VECTORS, CARD, CODE = "model.json", "vectors.safetensors", "README.md", "code.py"
+LINEAR = "linear.npz"
+"""File of a linear model (`gru_bench.models.linear`)."""
 SUFFIX = ".safetensors"
 SHARED = "vectors/"
 """Folder among the artifacts of a run with the vectors that its children share."""
-_OURS = re.compile(r"model\.json|code\.py|vectors\.safetensors|README\.md|seed-\d+\.safetensors")
+_OURS = re.compile(r"model\.json|code\.py|vectors\.safetensors|README\.md|seed-\d+\.safetensors|linear\.npz")
 """Files of a saved model. A folder that holds others is not replaced."""
 _WORDS = "words"
 """Key of the metadata that hold the words, as JSON."""
@@ -110,8 +113,12 @@ def contents(model: TrainedModel, scores: Mapping[str, Any] | None = None) -> It
         run_ids=list(model.run_ids), best=model.best, temperature=model.temperature,
         temperatures=list(model.temperature_S), config=json.loads(model.config.model_dump_json()),
         scores=dict(scores or {}), files=digests)
-    values = json.loads(about.model_dump_json())
-    yield ABOUT, json.dumps(values | {_DIGEST: _digest_of(values)}, indent=1).encode()
+    yield ABOUT, with_digest(json.loads(about.model_dump_json()))
+
+
+def with_digest(values: Mapping[str, Any]) -> bytes:
+    """Return the content of a `model.json` with these values, and their digest."""
+    return json.dumps({**values, _DIGEST: _digest_of(values)}, indent=1).encode()
 
 
 def _arrays(model: TrainedModel) -> Iterator[tuple[str, bytes]]:
@@ -143,13 +150,25 @@ def artifact(name: str, digest: str) -> str:
 
 
 def save(model: TrainedModel, folder: Path, card: str, scores: Mapping[str, Any], *, force: bool = False) -> int:
-    """Write a model to a folder, all of it or nothing, and return its number of bytes.
+    """Write a model to a folder, as `write` does.
 
     Args:
         model: The model.
-        folder: The folder. It must not exist, unless it is empty or `force` replaces a saved model in it.
+        folder: The folder.
         card: Text of the model card.
         scores: Values about the model that belong with it, as JSON can hold them.
+        force: Whether a saved model in the folder is replaced.
+    """
+    return write(contents(replace(model, config=without_folders(model.config)), scores), folder, card, force=force)
+
+
+def write(files: Iterable[tuple[str, bytes]], folder: Path, card: str, *, force: bool = False) -> int:
+    """Write the files of a model to a folder, all of it or nothing, and return its number of bytes.
+
+    Args:
+        files: The name and the content of each file.
+        folder: The folder. It must not exist, unless it is empty or `force` replaces a saved model in it.
+        card: Text of the model card.
         force: Whether a saved model in the folder is replaced.
 
     Raises:
@@ -161,7 +180,7 @@ def save(model: TrainedModel, folder: Path, card: str, scores: Mapping[str, Any]
     begun = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.part")
     begun.mkdir()
     try:
-        for name, content in contents(replace(model, config=without_folders(model.config)), scores):
+        for name, content in files:
             (begun / name).write_bytes(content)
         (begun / CARD).write_text(card, encoding="utf-8")
         size = sum(path.stat().st_size for path in begun.iterdir())
@@ -248,22 +267,32 @@ def load(folder: Path) -> tuple[TrainedModel, Mapping[str, Any]]:
         UsageError: for a path that is no folder.
         DataError: for a folder that was changed, is incomplete, holds something else, or has another format.
     """
-    if not folder.is_dir():
-        raise UsageError(f"a saved model must be a folder, but there is none at {str(folder)!r}: "
-                         "gru-bench save-model --study NAME DIR writes one")
-    return read(_of_folder(folder))
+    return read(of_folder(folder))
 
 
 def content(folder: Path) -> str:
-    """Return the digest of the content of a saved model, which identifies it.
+    """Return the digest of the content of a saved model, which identifies it."""
+    return str(json.loads((folder / ABOUT).read_bytes())[_DIGEST])
+
+
+def is_kind(folder: Path, kind: str) -> bool:
+    """Return whether a folder has a saved model of a kind. What cannot be read is of none."""
+    try:
+        return bool(json.loads(of_folder(folder).read(ABOUT, "")).get("kind") == kind)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def of_folder(folder: Path) -> Origin:
+    """Return a folder as the origin of a model.
 
     Raises:
-        DataError: as `load`.
+        UsageError: for a path that is no folder.
     """
-    return _digest_of(json.loads(_about(_of_folder(folder)).model_dump_json()))
+    if not folder.is_dir():
+        raise UsageError(f"a saved model must be a folder, but there is none at {str(folder)!r}: "
+                         "gru-bench save-model --study NAME DIR writes one")
 
-
-def _of_folder(folder: Path) -> Origin:
     def read_file(name: str, _: str) -> bytes:
         path = folder / name
         if path.exists() and not path.is_file():
@@ -291,7 +320,7 @@ def read(
     """
     about = _about(origin)
     shared = {} if shared is None else shared
-    code = None if CODE not in about.files else _content(origin, about, CODE).decode(errors="replace")
+    code = None if CODE not in about.files else content_of(origin, about.files, CODE).decode(errors="replace")
     config = _config(about)
     if config.model.source != (None if code is None else digest_of(code)):
         raise origin.refused(f"its {CODE} is not the file that its settings name")
@@ -318,16 +347,52 @@ def read(
 
 
 def _about(origin: Origin) -> About:
-    try:
+    with _refusing(origin):
         about = about_of(origin.read(ABOUT, ""), origin.name)
+    if wrong := next((name for name in about.files if not _OURS.fullmatch(name)), None):
+        raise origin.refused(f"its {ABOUT} lists {shown(wrong)}, which is no file of a model")
+    return about
+
+
+@contextmanager
+def _refusing(origin: Origin) -> Iterator[None]:
+    """Refuse a model whose `model.json` cannot be read inside the context."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise origin.refused(f"it has no {ABOUT}, so that it is no saved model of gru-bench, or not a complete one"
                              ) from error
     except (OSError, ValueError) as error:
         raise origin.refused(f"its {ABOUT} {error}") from error
-    if wrong := next((name for name in about.files if not _OURS.fullmatch(name)), None):
-        raise origin.refused(f"its {ABOUT} lists {shown(wrong)}, which is no file of a model")
-    return about
+
+
+def values_of(origin: Origin, kind: str, form: int) -> dict[str, Any]:
+    """Return the values in the `model.json` of a model, without their digest.
+
+    Args:
+        origin: Where its files are.
+        kind: What it must describe.
+        form: The format that it must have.
+
+    Raises:
+        DataError: for a file that was changed, is damaged, or has another format.
+    """
+    with _refusing(origin):
+        return _values(origin.read(ABOUT, ""), origin.name, kind, form)
+
+
+def _values(content: bytes, name: str, kind: str, form: int) -> dict[str, Any]:
+    try:
+        values = parsed(dict[str, Any], content)
+    except ValueError as error:
+        raise ValueError(f"cannot be read ({str(error)[:200]})") from error
+    if values.get("kind") != kind:
+        raise ValueError(f"does not describe a {kind}")
+    _require(name, values, "format", form)
+    if values.pop(_DIGEST, None) != _digest_of(values):
+        raise ValueError("was changed")
+    _require(name, values, "tokenizer", SETTINGS)
+    return values
 
 
 def about_of(content: bytes, name: str) -> About:
@@ -341,16 +406,7 @@ def about_of(content: bytes, name: str) -> About:
         ValueError: for a file that was changed or is damaged. The message goes on from the name of the file.
         DataError: for a model of another format.
     """
-    try:
-        values = parsed(dict[str, Any], content)
-    except ValueError as error:
-        raise ValueError(f"cannot be read ({str(error)[:200]})") from error
-    if values.get("kind") != KIND:
-        raise ValueError(f"does not describe a {KIND}")
-    _require(name, values, "format", FORMAT)
-    if values.pop(_DIGEST, None) != _digest_of(values):
-        raise ValueError("was changed")
-    _require(name, values, "tokenizer", SETTINGS)
+    values = _values(content, name, KIND, FORMAT)
     try:
         about = About.model_validate(values)
     except ValidationError as error:
@@ -389,7 +445,7 @@ def _require(name: str, values: Mapping[str, Any], key: str, ours: object) -> No
     """Raise a DataError where a value of `model.json` is not that of this version of gru-bench."""
     if (found := values.get(key)) == ours and type(found) is type(ours):
         return
-    newer = isinstance(found, int) and found > FORMAT
+    newer = isinstance(found, int) and isinstance(ours, int) and found > ours
     writer = shown(values.get("gru_bench", "unknown"), "")
     raise DataError(f"{name} must have the {key} {shown(ours)}, but has {shown(found)}: "
                     + ("pip install --upgrade gru-bench" if newer else "train and save it again with this gru-bench, "
@@ -401,7 +457,7 @@ def _file(origin: Origin, about: About, name: str) -> tuple[dict[str, NDArray[An
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
-    content = _content(origin, about, name)
+    content = content_of(origin, about.files, name)
     try:
         arrays: dict[str, NDArray[Any]] = dict(from_bytes(content))
         header = json.loads(content[8:8 + int.from_bytes(content[:8], "little")])
@@ -419,16 +475,21 @@ def _file(origin: Origin, about: About, name: str) -> tuple[dict[str, NDArray[An
     return arrays, words
 
 
-def _content(origin: Origin, about: About, name: str) -> bytes:
-    if name not in about.files:
+def content_of(origin: Origin, files: Mapping[str, str], name: str) -> bytes:
+    """Return the content of a file of a model, whose SHA-256 is that in `files`.
+
+    Raises:
+        DataError: for a file that is missing or was changed.
+    """
+    if name not in files:
         raise origin.refused(f"it lists no {name}")
     try:
-        content = origin.read(name, about.files[name])
+        content = origin.read(name, files[name])
     except FileNotFoundError as error:
         raise origin.refused(f"its file {shown(name)} is missing") from error
     except OSError as error:
         raise origin.refused(f"its file {shown(name)} cannot be read ({error.strerror or error})") from error
-    if hashlib.sha256(content).hexdigest() != about.files[name]:
+    if hashlib.sha256(content).hexdigest() != files[name]:
         raise origin.refused(f"its file {shown(name)} was changed or cut short")
     return content
 

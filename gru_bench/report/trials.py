@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from gru_bench.cli import line
 from gru_bench.report.document.blocks import Cell, Column, Table
-from gru_bench.report.document.numbers import MISSING, Numbers, plain
+from gru_bench.report.document.numbers import MISSING, Numbers
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
-from gru_bench.report.evidence.progress import once_more, study_baselines, study_data, study_name, to_confirm
+from gru_bench.report.evidence.progress import baseline_runs, once_more, study_data, study_name, to_confirm
 from gru_bench.report.evidence.trials import ENDED, SearchSoFar, best_trial
-from gru_bench.results.logged_metrics import score_name
+from gru_bench.results.baselines import baseline_label
+from gru_bench.results.logged_metrics import compared
 
 
 def trials(evidence: Evidence) -> Section | None:
@@ -44,9 +45,8 @@ def best_trials(evidence: Evidence, place: int) -> Table:
     """
     search = evidence.so_far[place]
     study, scale, numbers = search.study, search.scale, _numbers(evidence, search)
-    score, data = score_name(study.plan().metric), study_data(study, evidence.store)
+    score, data = compared(study.plan().metric, "val").key, study_data(study, evidence.store)
     size = data.validation if data else None
-    on_validation = numbers.on([study.run.run_id], size, "validation")
     rows: list[tuple[Cell, ...]] = []
     for model in search.models:
         found, own = search.of(model), numbers.named("model", model)
@@ -59,9 +59,9 @@ def best_trials(evidence: Evidence, place: int) -> Table:
             MISSING if best is None else own.on([run.run_id for run in best.runs], size, "validation").add(
                 "best", best.summary.value, scale.kind, "best epoch, on validation")))
     context = tuple(
-        (plain(one.name), MISSING, MISSING, on_validation.named("baseline", one.name).add(
-            "", one.score("validation", score), scale.kind, "one deterministic fit, on validation"))
-        for one in study_baselines(study, evidence.store))
+        (name, MISSING, MISSING, numbers.on([run.run_id], size, "validation").named("baseline", name).add(
+            "", run.metrics.get(score), scale.kind, "one deterministic fit, on validation"))
+        for run in baseline_runs(study) for name in [baseline_label(run.model, run.params)])
     return Table(
         "search-so-far" if place == 0 else f"search-so-far-{place + 1}", f"Best trials of {study_name(study)} so far",
         (f"Validation {scale.score} of the best trial of each model so far{', and of baselines' if context else ''}. "

@@ -113,6 +113,7 @@ def _reported_study(run_id: str, name: str, here: Sequence[LoggedStudy]) -> _Rep
 
     begins = re.compile(rf"^{re.escape(copy.run.study)}(?=$|[ :])")
     study = replace(copy, run=renamed([copy.run])[0], trials=renamed(copy.trials), confirms=renamed(copy.confirms),
+                    baselines=renamed(copy.baselines),
                     ablations=renamed(copy.ablations), summary=copy.summary and replace(copy.summary, name=name))
     ids = {written: here for here, written in known.items()}
     return _ReportedStudy(study, ids) if len(ids) == len(known) else None

@@ -8,13 +8,11 @@ Shapes: `N` examples of a split, `C` classes.
 from __future__ import annotations
 
 import json
-import math
-from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from hashlib import sha256
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from gru_bench.config import MetricName, Protocol, RunConfig, Scalar
 
-DATA, BASELINES, SEARCH, NEAR = "data.json", "baselines.json", "search.json", "texts/near_duplicates.json"
+DATA, SEARCH, NEAR = "data.json", "search.json", "texts/near_duplicates.json"
 """Names of artifacts that a study logs on its own run before the study ends."""
-
-MAJORITY = "majority class"
-"""Name of the baseline that always answers the most frequent class."""
 
 MOST_WHOLE = 50
 """Largest number of classes whose probabilities are all kept, and so the largest with areas below curves."""
@@ -126,8 +121,9 @@ class Predictions:
     example_id_N: NDArray[np.str_]
     label_N: NDArray[np.integer[Any]]
     """Positions of the classes."""
-    probability_NC: NDArray[np.float32]
-    """Probability of each class. Of two, class 0 has 1 less that of class 1, which alone is logged."""
+    probability_NC: NDArray[np.floating[Any]]
+    """Probability of each class, of linear models in float64. Of two, class 0 has 1 less that of class 1, which alone
+    is logged."""
     category_N: NDArray[np.str_]
     """Empty strings where the data has no categories."""
     tokens_N: NDArray[np.int32]
@@ -269,61 +265,6 @@ class DataSummary:
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """Scores of a simple model on the same split, for comparison."""
-
-    name: str
-    test_size: int
-    seconds: float
-    scores: Mapping[str, Mapping[str, float]]
-    """Split -> scores by name, as `stats.metrics.scores` gives them. The data may have no validation split."""
-    right: str = ""
-    """Whether it classifies each test example correctly, as `packed` gives it. Empty where it was not kept."""
-    regularization: float | None = None
-    """The value chosen on validation: C of logistic regression, alpha of naive Bayes. None for a baseline without one,
-    and where it was not logged."""
-    is_at_end: bool = False
-    """Whether this value lies at an end of the values that were tried."""
-
-    def score(self, split: Literal["validation", "test"], name: str) -> float | None:
-        """Return a score by its name in `scores`. None where it was not logged."""
-        return self.scores.get(split, {}).get(name)
-
-
-def compared_baseline(
-    baselines: Sequence[Baseline], score: str = "accuracy", higher_is_better: bool = True
-) -> Baseline | None:
-    """Return the linear baseline that models are compared with: the better one on validation, else the first.
-
-    Args:
-        baselines: The baselines of a study.
-        score: Score that decides, by its name in `scores`.
-        higher_is_better: Whether higher scores are better.
-
-    Returns:
-        None where there is no linear baseline.
-    """
-    linear = [one for one in baselines if one.name != MAJORITY]
-    sign = 1 if higher_is_better else -1
-    found = [-math.inf if (value := one.score("validation", score)) is None else sign * value for one in linear]
-    return linear[found.index(max(found))] if linear else None
-
-
-def packed(right_N: NDArray[np.bool_]) -> str:
-    """Return which test examples are classified correctly as text: a bit each, in the order of their ids, in Base64."""
-    return b64encode(np.packbits(right_N).tobytes()).decode()
-
-
-def unpacked(text: str, size: int) -> NDArray[np.bool_] | None:
-    """Return which of `size` test examples are classified correctly; None where it is not a text of `packed`."""
-    try:
-        bits = np.unpackbits(np.frombuffer(b64decode(text, validate=True), dtype=np.uint8))
-    except ValueError:
-        return None
-    return bits[:size].astype(np.bool_) if 0 <= bits.size - size < 8 and size else None
-
-
-@dataclass(frozen=True)
 class SearchPlan:
     """What the search of a study is to do, as its latest start asked for it."""
 
@@ -412,7 +353,6 @@ class StudySummary:
     """Model -> setting -> share, measured by `importance_method`. Empty where too few trials are complete."""
     importance_method: str
     data: DataSummary
-    baselines: tuple[Baseline, ...]
     seconds: float
     notes: tuple[str, ...] = field(default=())
     protocol: Protocol = "tuning"

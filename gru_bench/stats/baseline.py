@@ -1,22 +1,23 @@
 """Baselines for comparison: guessing the most frequent class, and two linear models of words and their sequences.
 
-- TF-IDF of words and pairs of words, with logistic regression;
-- n-grams of one to three words, each weighted by how much it tells in naive Bayes, with logistic regression (Wang and
-  Manning 2012), which is hard to beat on sentiment.
+- `tfidf`: TF-IDF of words and pairs of words, with logistic regression;
+- `ngrams`: n-grams of one to three words, each weighted by how much it tells in naive Bayes, with logistic regression
+  (Wang and Manning 2012), which is hard to beat on sentiment.
 
-They are fitted on the training split. The regularization of a linear model is chosen on the validation split. Then it
-is fitted again on both splits, and the test split is scored once. Its validation scores are those of the first fit.
-Models are compared with the linear one that is better on validation (`results.runs.compared_baseline`).
+They learn from the training split alone, as GRUs do. The regularization of a linear model is chosen on the validation
+split, and the test split is scored once. Models are compared with the linear one that is better on validation
+(`results.baselines.compared_baseline`).
 
-Shapes: `N` examples of a split, `F` features, `C` classes.
+Shapes: `N` examples of a split, `F` features, `C` classes, `K` columns of weights.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.data.cache import cached_folder, default_cache
+from gru_bench.config import Scalar
+from gru_bench.data.cache import cached_folder, default_cache, reading_cache
 from gru_bench.data.corpus import Corpus, Split
-from gru_bench.results.runs import BASELINES, MAJORITY, Baseline, packed
-from gru_bench.stats.metrics import correct, scores
+from gru_bench.results.baselines import (
+    BASELINES,
+    BAYES,
+    CLASSIFIER,
+    CONVERGED,
+    IS_AT_END,
+    MAJORITY,
+    NGRAMS,
+    REGRESSION,
+    REGULARIZATION,
+    TFIDF,
+    BaselineResult,
+)
+from gru_bench.results.logged_metrics import SPLIT_NAMES, score
+from gru_bench.results.runs import Predictions
+from gru_bench.stats.linear import LinearModel
+from gru_bench.stats.metrics import scores
 
-INVERSE_REGULARIZATION = (0.25, 1.0, 4.0, 16.0, 64.0)
-"""C of logistic regression on TF-IDF: values that are tried. Without a validation split it is the middle one."""
-WEIGHTED_REGULARIZATION = (0.015625, 0.0625, 0.25, 1.0, 4.0)
-"""The same on weighted n-grams."""
+INVERSE_REGULARIZATION = {TFIDF: (0.25, 1.0, 4.0, 16.0, 64.0), NGRAMS: (0.015625, 0.0625, 0.25, 1.0, 4.0)}
+"""C of logistic regression of each linear model: values that are tried. Without a validation split it is the middle
+one."""
 SMOOTHING = (0.001, 0.01, 0.1, 1.0, 10.0)
 """The same of naive Bayes: alpha."""
 SMALLEST_COUNT = 2
@@ -42,159 +58,176 @@ MOST_REGRESSIONS = 50
 n-grams that are most frequent."""
 MOST_FEATURES = 50_000
 """Their number then."""
-_FORMAT = "6"
+ITERATIONS = (100, 2000)
+"""Most iterations of a logistic regression: at first, and where it has not converged by then."""
+_FORMAT = "8"
 """Part of the cache key. Raise it when the baselines or what is kept of them change."""
-
-Models = Sequence[tuple[float, Any]]
-"""The models that are fitted, each after its regularization, which rises or falls along the list."""
+_RECORD, _PROBABILITIES, _WEIGHTS = "baseline.json", "probabilities.npz", "linear.npz"
 
 
-class WeightedRegression:
-    """Logistic regression on n-grams that are weighted by their log-count ratios (Wang and Manning 2012).
+@dataclass(frozen=True)
+class _Fit:
+    """What was fitted to features of training texts."""
 
-    With more than two classes, each has a separate regression against the rest.
-    """
+    known_C: NDArray[np.int64]
+    weight_FK: NDArray[np.float64]
+    bias_K: NDArray[np.float64]
+    converged: bool = True
 
-    def __init__(self, inverse_regularization: float) -> None:
-        """Set C of the logistic regression."""
-        self.inverse_regularization = inverse_regularization
-        self.classes_: NDArray[Any] = np.zeros(0, int)
-
-    def fit(self, found_NF: Any, label_N: NDArray[Any]) -> WeightedRegression:
-        """Fit it to which n-grams are found in which text (a sparse matrix of 0 and 1)."""
-        self.classes_ = np.unique(label_N)
-        own = self.classes_[1:] if len(self.classes_) == 2 else self.classes_
-        self._parts = [self._fitted(found_NF, label_N == one) for one in own]
-        return self
-
-    def _fitted(self, found_NF: Any, own_N: NDArray[np.bool_]) -> tuple[NDArray[np.float32], Any]:
-        from sklearn.linear_model import LogisticRegression
-
-        own_F, rest_F = (1 + np.asarray(found_NF[one_N].sum(axis=0)).ravel() for one_N in (own_N, ~own_N))
-        ratio_F = np.log(own_F / own_F.sum() / (rest_F / rest_F.sum())).astype(np.float32)
-        model = LogisticRegression(C=self.inverse_regularization, solver="liblinear", dual=True, random_state=0)
-        return ratio_F, model.fit(found_NF.multiply(ratio_F).tocsr(), own_N)
-
-    def predict_proba(self, found_NF: Any) -> NDArray[Any]:
-        """Return the probability of each class."""
-        own_NC = np.stack([model.predict_proba(found_NF.multiply(ratio_F).tocsr())[:, 1]
-                           for ratio_F, model in self._parts], axis=1)
-        return np.hstack([1 - own_NC, own_NC]) if len(self._parts) == 1 else own_NC / own_NC.sum(axis=1, keepdims=True)
-
-    def score(self, found_NF: Any, label_N: NDArray[Any]) -> float:
-        """Return the accuracy."""
-        return float((self.classes_[self.predict_proba(found_NF).argmax(axis=1)] == label_N).mean())
+    def right(self, features_NF: Any, label_N: NDArray[Any]) -> float:
+        """Return the accuracy on a split."""
+        score_NK = features_NF @ self.weight_FK + self.bias_K
+        place_N = (score_NK[:, 0] > 0).astype(int) if score_NK.shape[1] == 1 else score_NK.argmax(axis=1)
+        return float((self.known_C[place_N] == label_N).mean())
 
 
-def baselines(corpus: Corpus) -> tuple[Baseline, ...]:
-    """Return the baselines of a corpus. They are measured once for each data and split, then read from the cache."""
-    def measure(folder: Path) -> None:
-        measured = [asdict(one(corpus)) for one in (_majority, _tfidf, _weighted)]
-        (folder / BASELINES).write_text(json.dumps(measured), encoding="utf-8")
-
-    folder = cached_folder(default_cache(), "baselines", f"{_FORMAT}-{corpus.fingerprint}", measure)
-    return tuple(Baseline(**values) for values in json.loads((folder / BASELINES).read_text(encoding="utf-8")))
-
-
-def _majority(corpus: Corpus) -> Baseline:
-    started = time.perf_counter()
-    share_C = np.bincount(corpus.train.label_N, minlength=len(corpus.classes)) / len(corpus.train)
-    validation, test = (np.tile(share_C, (len(split), 1)) for split in (corpus.validation, corpus.test))
-    return _scored(MAJORITY, corpus, validation, test, time.perf_counter() - started)
-
-
-def _tfidf(corpus: Corpus) -> Baseline:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    few = len(corpus.classes) <= MOST_REGRESSIONS
-    return _linear(
-        corpus, f"TF-IDF + {'logistic regression' if few else 'naive Bayes'}",
-        lambda: TfidfVectorizer(
-            ngram_range=(1, 2), min_df=SMALLEST_COUNT, sublinear_tf=True, analyzer="word", lowercase=False,
-            token_pattern=r"\S+", dtype=np.float32, max_features=None if few else MOST_FEATURES),
-        lambda: _models(len(corpus.classes)))
-
-
-def _weighted(corpus: Corpus) -> Baseline:
-    from sklearn.feature_extraction.text import CountVectorizer
-
-    few = len(corpus.classes) <= MOST_REGRESSIONS
-    return _linear(
-        corpus, "NB-weighted n-grams + logistic regression" if few else "n-grams + naive Bayes",
-        lambda: CountVectorizer(
-            ngram_range=(1, 3), min_df=SMALLEST_COUNT, binary=True, analyzer="word", lowercase=False,
-            token_pattern=r"\S+", dtype=np.float32, max_features=None if few else MOST_FEATURES),
-        lambda: [(c, WeightedRegression(c)) for c in WEIGHTED_REGULARIZATION] if few else _models(len(corpus.classes)))
-
-
-def _linear(
-    corpus: Corpus, name: str, new_vectorizer: Callable[[], Any], new_models: Callable[[], Models]
-) -> Baseline:
-    """Return a linear baseline.
+def baselines(corpus: Corpus, *, weights: bool = False) -> tuple[BaselineResult, ...]:
+    """Return the baselines of a corpus. They are fitted once for each data and split, then read from the cache.
 
     Args:
         corpus: The data.
-        name: Name of the baseline.
-        new_vectorizer: Makes what turns texts into features.
-        new_models: Makes the models that are tried.
+        weights: Whether the results have the weights.
     """
-    started = time.perf_counter()
-    words = np.array(corpus.words, dtype=object)
-    vectorizer, documents, label_N = new_vectorizer(), _documents(corpus.train, words), corpus.train.label_N
-    models = new_models()
-    middle, validation_NC = len(models) // 2, np.empty((0, len(corpus.classes)))
-    place = middle
+    found = [(_folder(corpus, name), name) for name in BASELINES]
+    return tuple(_read(folder, name, corpus, weights=weights) for folder, name in found)
+
+
+def _folder(corpus: Corpus, name: str) -> Path:
+    def fit(folder: Path) -> None:
+        started = time.perf_counter()
+        model, settings = _majority(corpus) if name == MAJORITY else _linear(corpus, name)
+        words = np.array(corpus.words, dtype=object)
+        probability = {split: model.probabilities([words[ids].tolist() for ids in _texts(corpus.split(split))])
+                       for split in SPLIT_NAMES}
+        np.savez(folder / _PROBABILITIES, **probability)  # type: ignore[arg-type]  # mypy takes them for allow_pickle
+        (folder / _WEIGHTS).write_bytes(model.to_bytes())
+        (folder / _RECORD).write_text(
+            json.dumps({"seconds": time.perf_counter() - started, "settings": settings}), encoding="utf-8")
+
+    return cached_folder(default_cache(), "baselines", f"{_FORMAT}-{name}-{corpus.fingerprint}", fit)
+
+
+def _read(folder: Path, name: str, corpus: Corpus, *, weights: bool) -> BaselineResult:
+    with reading_cache(folder):
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        with np.load(folder / _PROBABILITIES, allow_pickle=False) as arrays:
+            found = {split: _predictions(corpus.split(split), arrays[split]) for split in SPLIT_NAMES}
+        found = {split: one for split, one in found.items() if len(one)}
+        return BaselineResult(name, corpus.classes, record["settings"], record["seconds"], {
+            score(key, SPLIT_NAMES[split]).key: value for split, one in found.items()
+            for key, value in scores(one.label_N, one.probability_NC).items()}, found,
+            (folder / _WEIGHTS).read_bytes() if weights else b"")
+
+
+def _predictions(split: Split, probability_NC: NDArray[np.float64]) -> Predictions:
+    return Predictions(
+        example_id_N=split.example_id_N, label_N=split.label_N, probability_NC=probability_NC,
+        category_N=split.category_N, tokens_N=np.diff(split.offsets_N1).astype(np.int32),
+        dropped_N=np.zeros(len(split), np.int32), name_N=split.name_N, group_N=split.group_N)
+
+
+def _majority(corpus: Corpus) -> tuple[LinearModel, dict[str, Scalar]]:
+    count_C = np.bincount(corpus.train.label_N, minlength=len(corpus.classes))
+    known_C = np.flatnonzero(count_C)
+    return LinearModel(len(corpus.classes), known_C, 0, (), np.zeros((0, len(known_C)), np.float32),
+                       np.log(count_C[known_C] / len(corpus.train)), None, softmax=True), {}
+
+
+def _linear(corpus: Corpus, name: str) -> tuple[LinearModel, dict[str, Scalar]]:
+    """Return a linear model, and its settings."""
+    words, few = np.array(corpus.words, dtype=object), len(corpus.classes) <= MOST_REGRESSIONS
+    vectorizer = _vectorizer(name, None if few else MOST_FEATURES)
+    documents, label_N = _documents(corpus.train, words), corpus.train.label_N
+    train_NF = vectorizer.fit_transform(documents)
+    grid = INVERSE_REGULARIZATION[name] if few else SMOOTHING
+    middle = len(grid) // 2
+
+    def fitted(value: float) -> _Fit:
+        return _regression(train_NF, label_N, value, weighted=name == NGRAMS) if few else (
+            _bayes(train_NF, label_N, value))
+
     if len(corpus.validation):
-        train = vectorizer.fit_transform(documents)
-        more = _documents(corpus.validation, words)
-        validation = vectorizer.transform(more)
-        right = [float(model.fit(train, label_N).score(validation, corpus.validation.label_N)) for _, model in models]
+        fits = list(map(fitted, grid))
+        validation_NF = vectorizer.transform(_documents(corpus.validation, words))
+        right = [fit.right(validation_NF, corpus.validation.label_N) for fit in fits]
         # Of values that do equally well, the one nearest to the middle is taken.
-        place = min(range(len(models)), key=lambda one: (-right[one], abs(one - middle)))
-        known = models[place][1]
-        validation_NC = _of_all(known, known.predict_proba(validation), len(corpus.classes))
-        documents, label_N = [*documents, *more], np.concatenate([label_N, corpus.validation.label_N])
-        vectorizer = new_vectorizer()
-    value, best = new_models()[place]
-    best.fit(vectorizer.fit_transform(documents), label_N)
-    test = vectorizer.transform(_documents(corpus.test, words))
-    test_NC = _of_all(best, best.predict_proba(test), len(corpus.classes))
-    found = _scored(name, corpus, validation_NC, test_NC, time.perf_counter() - started)
-    right_N = correct(corpus.test.label_N, test_NC)
-    return replace(found, right=packed(right_N[np.argsort(corpus.test.example_id_N, kind="stable")]),
-                   regularization=value, is_at_end=len(corpus.validation) > 0 and place in (0, len(models) - 1))
+        place = min(range(len(grid)), key=lambda one: (-right[one], abs(one - middle)))
+        best = fits[place]
+    else:
+        place, best = middle, fitted(grid[middle])
+    model = LinearModel(
+        len(corpus.classes), best.known_C, vectorizer.ngram_range[1], tuple(vectorizer.get_feature_names_out()),
+        best.weight_FK.astype(np.float32), best.bias_K,
+        vectorizer.idf_.astype(np.float32) if name == TFIDF else None, softmax=not few)
+    return model, {CLASSIFIER: REGRESSION if few else BAYES, REGULARIZATION: grid[place],
+                   IS_AT_END: len(corpus.validation) > 0 and place in (0, len(grid) - 1), CONVERGED: best.converged}
 
 
-def _models(classes: int) -> Models:
-    """Return models of TF-IDF, and of any features of many classes.
+def _vectorizer(name: str, most: int | None) -> Any:
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-    With several classes, each has a separate regression against the rest.
+    usual: dict[str, Any] = {
+        "min_df": SMALLEST_COUNT, "analyzer": "word", "lowercase": False, "token_pattern": r"\S+", "dtype": np.float32,
+        "max_features": most}
+    return (TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, **usual) if name == TFIDF else
+            CountVectorizer(ngram_range=(1, 3), binary=True, **usual))
+
+
+def _regression(features_NF: Any, label_N: NDArray[Any], inverse_regularization: float, *, weighted: bool) -> _Fit:
+    """Return logistic regression; with more than two classes, each has a separate one against the rest.
+
+    Args:
+        features_NF: The features, a sparse matrix.
+        label_N: Positions of the classes.
+        inverse_regularization: C.
+        weighted: Whether each feature, 0 or 1, is multiplied by its log-count ratio (Wang and Manning 2012).
     """
+    known_C = np.unique(label_N).astype(np.int64)
+    parts = []
+    for one in known_C[1:] if len(known_C) == 2 else known_C:
+        own_N = label_N == one
+        ratio_F = _ratios(features_NF, own_N) if weighted else np.ones(features_NF.shape[1], np.float32)
+        model, converged = _converged(features_NF.multiply(ratio_F).tocsr() if weighted else features_NF, own_N,
+                                      inverse_regularization)
+        parts.append((ratio_F * model.coef_[0], float(model.intercept_[0]), converged))
+    return _Fit(known_C, np.stack([weight_F for weight_F, _, _ in parts], axis=1),
+                np.array([bias for _, bias, _ in parts]), all(converged for _, _, converged in parts))
+
+
+def _ratios(found_NF: Any, own_N: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the log-count ratio of each n-gram, from which n-grams are found in which text."""
+    own_F, rest_F = (1 + np.asarray(found_NF[one_N].sum(axis=0)).ravel() for one_N in (own_N, ~own_N))
+    ratio_F: NDArray[np.float32] = np.log(own_F / own_F.sum() / (rest_F / rest_F.sum())).astype(np.float32)
+    return ratio_F
+
+
+def _converged(features_NF: Any, own_N: NDArray[np.bool_], inverse_regularization: float) -> tuple[Any, bool]:
+    """Return a fitted logistic regression, with more iterations where few are not enough, and whether it converged."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from sklearn.multiclass import OneVsRestClassifier
+
+    for most in ITERATIONS:
+        model = LogisticRegression(
+            C=inverse_regularization, solver="liblinear", dual=True, random_state=0, max_iter=most)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(features_NF, own_N)
+        if model.n_iter_[0] < most:
+            return model, True
+    return model, False
+
+
+def _bayes(features_NF: Any, label_N: NDArray[Any], smoothing: float) -> _Fit:
     from sklearn.naive_bayes import MultinomialNB
 
-    if classes > MOST_REGRESSIONS:
-        return [(alpha, MultinomialNB(alpha=alpha)) for alpha in SMOOTHING]
-    models = [(c, LogisticRegression(C=c, solver="liblinear", dual=True, random_state=0))
-              for c in INVERSE_REGULARIZATION]
-    return models if classes == 2 else [(c, OneVsRestClassifier(model)) for c, model in models]
+    model = MultinomialNB(alpha=smoothing).fit(features_NF, label_N)
+    return _Fit(model.classes_.astype(np.int64), model.feature_log_prob_.T, model.class_log_prior_)
 
 
-def _of_all(model: Any, known_NC: np.ndarray, classes: int) -> np.ndarray:
-    """Return the probabilities of all classes: 0 for those without training reviews, which the model does not know."""
-    probability_NC = np.zeros((len(known_NC), classes))
-    probability_NC[:, model.classes_] = known_NC
-    return probability_NC
+def _documents(split: Split, words: NDArray[Any]) -> list[str]:
+    return [" ".join(words[ids]) for ids in _texts(split)]
 
 
-def _scored(
-    name: str, corpus: Corpus, validation_NC: np.ndarray, test_NC: np.ndarray, seconds: float
-) -> Baseline:
-    return Baseline(name, len(test_NC), seconds, {
-        split: scores(corpus.split(split).label_N, probability_NC)
-        for split, probability_NC in (("validation", validation_NC), ("test", test_NC)) if len(probability_NC)})
-
-
-def _documents(split: Split, words: np.ndarray) -> list[str]:
-    return [" ".join(words[split.ids[start:end]]) for start, end in pairwise(split.offsets_N1)]
+def _texts(split: Split) -> Iterator[NDArray[Any]]:
+    """Yield the positions of the words of each text."""
+    return (split.ids[start:end] for start, end in pairwise(split.offsets_N1))

@@ -21,6 +21,7 @@ from gru_bench.errors import (
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from gru_bench.results.baselines import BaselineResult
     from gru_bench.results.runs import StudySummary
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.spec import StudySpec
@@ -231,9 +232,9 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
 
 
 def _unreadable(store: Any, runs: Sequence[LoggedRun]) -> Iterator[str]:
-    """Yield an error for each confirmation run whose predictions cannot be read. The report and exports need them."""
+    """Yield an error for each run whose test predictions cannot be read. The report and exports need them."""
     for run in runs:
-        if run.role == "confirm" and run.complete:
+        if run.role in ("confirm", "baseline") and run.complete:
             try:
                 store.predictions(run.run_id, "test")
             except RunError as error:
@@ -243,7 +244,7 @@ def _unreadable(store: Any, runs: Sequence[LoggedRun]) -> Iterator[str]:
 def _show(console: Any, sweep: Sweep, summary: StudySummary) -> None:
     if summary.trials:
         console.print(_best_trials(summary))
-    console.print(_confirmed(sweep.confirmed(), summary))
+    console.print(_confirmed(sweep.confirmed(), summary, sweep.baselines))
     for note in summary.notes:
         if note in sweep.shown_notes:
             continue
@@ -317,11 +318,14 @@ def _best_trials(summary: StudySummary) -> Table:
     return table
 
 
-def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
+def _confirmed(
+    found: Mapping[str, Confirmed], summary: StudySummary, baselines: Sequence[BaselineResult]
+) -> Table:
     """Return a table with the score of each model over its confirmation seeds, and the baselines."""
     from rich.table import Column, Table
 
-    from gru_bench.results.logged_metrics import compared, score_name
+    from gru_bench.results.baselines import baseline_label
+    from gru_bench.results.logged_metrics import compared
 
     model_column = Column("model", min_width=max(map(len, summary.models)))  # a name is never cut
     metric = compared(summary.metric, "test")
@@ -338,10 +342,12 @@ def _confirmed(found: Mapping[str, Confirmed], summary: StudySummary) -> Table:
             f"{100 * one.deviation:.2f} points" if points else f"{one.deviation:.4f}")
         table.add_row(model, metric.written(estimate.estimate), one.interval(metric), f"{seeds}{spread}", deviation,
                       f"{estimate.examples:,}")
-    for baseline in summary.baselines:
-        value = baseline.score("test", score_name(summary.metric))
-        table.add_row(f"{baseline.name} (baseline)", "" if value is None else metric.written(value), "", "", "",
-                      f"{baseline.test_size:,}", style="dim")
+    for linear in baselines:
+        value = linear.metrics.get(metric.key)
+        table.add_row(
+            f"{baseline_label(linear.model, linear.settings)} (baseline)",
+            "" if value is None else metric.written(value), "", "", "", f"{len(linear.predictions['test']):,}",
+            style="dim")
     return table
 
 

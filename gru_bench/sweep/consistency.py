@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from gru_bench.results.baselines import BASELINES
 from gru_bench.results.logged_metrics import compared
 from gru_bench.sweep.plan import SearchState, StudyState, left_to_do
 from gru_bench.sweep.run_log import SCORED, key_of, not_sent, unknown_runs, without_run
-from gru_bench.sweep.sharing.trials import StoredTrial
+from gru_bench.sweep.sharing.trials import StoredTrial, baseline_key
 from gru_bench.sweep.spec import StudySpec, point
 from gru_bench.tracking import LoggedRun
 
@@ -56,7 +57,7 @@ def compare_stores(
     if state.looks is not None:
         counts.append(f"{len(state.taken)} of at most {len(spec.looks)} interim analyses done")
     counts.append(f"MLflow: {len(studies)} run of the study, {roles['trial']} of trials, "
-                  f"{roles['confirm']} of confirmation seeds; {len(running)} running")
+                  f"{roles['confirm']} of confirmation seeds, {roles['baseline']} of baselines; {len(running)} running")
     faults = list(left_to_do(state))
     permanent = [f"{run.model}: the run {run.run_id} ({run.name}) is one that the search's storage does not know"
                  for run in unknown_runs(state, runs)]
@@ -75,7 +76,9 @@ def compare_stores(
             faults.append(f"the planned run {key!r} is RUNNING")
         if trial.state == "complete" and trial.run_id in deleted:
             faults.append(f"the planned run {key!r} was deleted in MLflow ({trial.run_id})")
-    permanent += _planned_faults(state, runs, {*deleted, *sent_later})
+    planned = [(baseline_key(name), "baseline") for name in BASELINES]
+    planned += [(run.key, run.role) for plan in state.plans.values() for run in plan.runs]
+    permanent += _planned_faults(state, planned, runs, {*deleted, *sent_later})
     faults += ("MLflow: the study's own run does not describe it yet" for study in studies
                if not study.is_described)
     faults += (f"MLflow: {name!r} is RUNNING" for name in running)
@@ -181,18 +184,20 @@ def _differences(what: str, trial: StoredTrial, runs: Sequence[LoggedRun], metri
                f"({', '.join(run.run_id for run in runs)})")
 
 
-def _planned_faults(state: StudyState, runs: Sequence[LoggedRun], known: Collection[str]) -> Iterator[str]:
-    """Yield the planned runs that are done and have not exactly one complete run, or one with another score.
+def _planned_faults(
+    state: StudyState, planned: Sequence[tuple[str, str]], runs: Sequence[LoggedRun], known: Collection[str]
+) -> Iterator[str]:
+    """Yield the planned runs (key, role) that are done and do not have one complete run, or one with another score.
 
     Those whose runs are `known` to be deleted, or not sent yet, are left out.
     """
-    for planned in (run for plan in state.plans.values() for run in plan.runs):
-        trial, what = state.work.get(planned.key), f"the planned run {planned.key!r}"
+    for key, role in planned:
+        trial, what = state.work.get(key), f"the planned run {key!r}"
         if trial is None or trial.state != "complete" or trial.run_id in known:
             continue
         whole = [run for run in runs if run.complete and run.status == "FINISHED"
-                 and run.role == planned.role and key_of(run) == planned.key]
+                 and run.role == role and key_of(run) == key]
         if len(whole) != 1:
             yield f"{what} is done and must have one complete run, but has {len(whole)}"
         else:
-            yield from _differences(what, trial, whole, compared(state.spec.metric, SCORED[planned.role]).key)
+            yield from _differences(what, trial, whole, compared(state.spec.metric, SCORED[role]).key)

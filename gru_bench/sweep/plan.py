@@ -14,11 +14,12 @@ from functools import cached_property
 from typing import Any, Literal
 
 from gru_bench.config import Scalar
+from gru_bench.results.baselines import BASELINES
 from gru_bench.results.looks import Look, LookPlan
 from gru_bench.sweep.ablations import PlannedRun, ablation_runs, tuning_runs
 from gru_bench.sweep.followups import FollowUp, follow_ups
 from gru_bench.sweep.sharing.looks import open_seeds
-from gru_bench.sweep.sharing.trials import StoredTrial, is_free
+from gru_bench.sweep.sharing.trials import StoredTrial, baseline_key, is_free
 from gru_bench.sweep.spec import StudySpec
 
 Role = Literal["trial", "confirm", "ablation"]
@@ -138,8 +139,9 @@ class StudyState:
 
     @property
     def logged(self) -> list[StoredTrial]:
-        """The trials and planned runs that have ended with a run, from all processes."""
-        planned = (self.work.get(run.key) for plan in self.plans.values() for run in plan.runs)
+        """The trials, planned runs and baselines that have ended with a run, from all processes."""
+        keys = (*map(baseline_key, BASELINES), *(run.key for plan in self.plans.values() for run in plan.runs))
+        planned = map(self.work.get, keys)
         complete = [trial for trial in planned if trial is not None and trial.state == "complete"]
         trials = [trial for search in self.searches.values() for trial in search.trials if trial.ended]
         return [trial for trial in (*complete, *trials) if trial.run_id]
@@ -169,6 +171,11 @@ class StudyState:
         return [model for model in self.active if _has_room(self, model)]
 
     @property
+    def free_baselines(self) -> list[str]:
+        """The baselines that no process has begun to log, or that are to be fitted again."""
+        return [name for name in BASELINES if is_free(self.work.get(baseline_key(name)), self.start)]
+
+    @property
     def follow_ups(self) -> list[FollowUp]:
         """The follow-ups, in their order; none before all trials and planned runs have ended."""
         if not self.is_complete:
@@ -179,8 +186,13 @@ class StudyState:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all trials and planned runs of the study have ended, also those of models of other starts."""
-        return self.looks_ended and not any(map(self.is_open, self.searches))
+        """Whether all trials, planned runs and baselines of the study have ended, also of models of other starts."""
+        return self.looks_ended and self.has_baselines and not any(map(self.is_open, self.searches))
+
+    @property
+    def has_baselines(self) -> bool:
+        """Whether all baselines were logged, or have failed in this start."""
+        return all(self.has_ended(baseline_key(name)) for name in BASELINES)
 
 
 @dataclass(frozen=True)
@@ -241,7 +253,7 @@ def next_work(state: StudyState) -> Work | None:
     free = state.free(run for model in state.active for run in plans[model].runs)
     if free:
         return TrainPlanned(min(free, key=lambda run: run.rank))
-    if any(map(state.is_open, state.active)) or _awaits_look(state):
+    if any(map(state.is_open, state.active)) or _awaits_look(state) or not state.has_baselines:
         return Wait()
     for follow_up in state.follow_ups:  # the start that completes the study does them
         if is_free(state.work.get(follow_up.key), state.start):
@@ -268,6 +280,8 @@ def left_to_do(state: StudyState) -> Iterator[str]:
             what = f"ablation run {run.name!r}, seed" if run.name else "confirmation seed"
             seeds.setdefault((what, "failed" if run.key in failed else "not done"), []).append(run.config.seed)
         yield from (f"{model}: {what} {', '.join(map(str, found))} {how}" for (what, how), found in seeds.items())
+    for name in state.free_baselines:
+        yield f"the baseline {name} {'failed' if baseline_key(name) in failed else 'is not done'}"
     match next_work(state):
         case InterimAnalysis(index):
             yield f"the interim analysis {index + 1} is not done"

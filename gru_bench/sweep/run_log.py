@@ -5,26 +5,27 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from gru_bench.config import DataConfig, Scalar, assignment
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError, without_passwords
-from gru_bench.results.logged_metrics import Split
+from gru_bench.results.baselines import BaselineResult, baseline_label
+from gru_bench.results.logged_metrics import Split, compared
 from gru_bench.results.looks import PLAN
-from gru_bench.results.runs import BASELINES, DATA, NEAR, SEARCH, Baseline, DataSummary, SearchPlan
+from gru_bench.results.runs import DATA, NEAR, SEARCH, DataSummary, SearchPlan
 from gru_bench.sweep.ablations import PlannedRun
-from gru_bench.sweep.active_run import Assignment
+from gru_bench.sweep.active_run import REASSIGNED, Assignment
 from gru_bench.sweep.console.description import run_description
 from gru_bench.sweep.plan import StudyState
 from gru_bench.sweep.sharing.leases import this_process
-from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, digest, run_key
+from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, baseline_key, digest, run_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.tasks import corpus_of
 from gru_bench.tracking import DIED, NOTE, LoggedRun, RunWriter, Store, new_id
 
-SCORED: Mapping[str, Split] = {"confirm": "test", "ablation": "val"}
+SCORED: Mapping[str, Split] = {"confirm": "test", "ablation": "val", "baseline": "test"}
 """Role -> split whose score is the objective value of such a run."""
 OTHERS_SECONDS = 60.0
 """Seconds to wait for runs that other processes still upload."""
@@ -151,9 +152,22 @@ class RunLog:
                            "margin": spec.margin_in_hundredths, "metric": spec.metric,
                            "contents": ",".join(_contents(spec)), "protocol": spec.protocol})
 
-    def baselines(self, found: Sequence[Baseline]) -> None:
-        """Log the baselines; they are logged early so that a report of an unfinished study shows them."""
-        self.study.text(BASELINES, json.dumps([asdict(baseline) for baseline in found], indent=1))
+    def baseline(self, result: BaselineResult) -> None:
+        """Log a baseline as a run of the study, unless another process does."""
+        work = self.record.work
+        if (number := work.take(baseline_key(result.model))) is None:
+            return
+        writer = self.store.start(
+            self.experiment, f"{self.spec.name} {result.model}", role="baseline", study=self.spec.name,
+            model=result.model, command=self.command, fingerprint=self.corpus.fingerprint, parent=self.study.run_id,
+            tags={"gru_bench.owner": this_process(), NOTE: baseline_label(result.model, result.settings)})
+        work.note_run(number, writer.run_id)
+        # As with any run, the record is on the disk before its trial ends. N-grams are fragments of texts.
+        writer.finish_baseline(result if self.texts else replace(result, weights=b""), held=True)
+        if work.complete(number, result.metrics[compared(self.spec.metric, "test").key]):
+            writer.release()
+        else:
+            writer.kill(REASSIGNED)
 
     def begin(self, run: Assignment) -> RunWriter:
         """Begin a child run of the study and return its writer.
@@ -389,7 +403,9 @@ def _role(run: LoggedRun) -> str:
 
 
 def key_of(run: LoggedRun) -> str:
-    """Return the key of a confirm or ablation run; empty for any other run."""
+    """Return the key of a baseline, confirm or ablation run; empty for any other run."""
+    if run.role == "baseline":
+        return baseline_key(run.model)
     settings = run.tags.get("gru_bench.settings")
     if run.seed is None or settings is None:
         return ""

@@ -22,18 +22,17 @@ from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
 from gru_bench.errors import RunError, UsageError
 from gru_bench.models.trained import TrainedModel
-from gru_bench.results.logged_metrics import compared, score_name
+from gru_bench.results.baselines import BaselineResult, baseline_label, compared_baseline
+from gru_bench.results.logged_metrics import compared
 from gru_bench.results.looks import LOOKS, looks_json
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import (
-    Baseline,
     Check,
     EpochRecord,
     RunResult,
     StepReport,
     StudySummary,
     WindowLoss,
-    compared_baseline,
 )
 from gru_bench.stats.intervals import Scored
 from gru_bench.sweep.ablations import PlannedRun
@@ -63,7 +62,7 @@ from gru_bench.sweep.run_log import OTHERS_SECONDS, POLL_SECONDS, RunLog, finger
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS, this_process
 from gru_bench.sweep.sharing.looks import take_look, taken_looks
-from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS, StoredTrial
+from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS, StoredTrial, baseline_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.summary import Confirmed, confirmed, data_summary, study_metrics, study_summary
@@ -135,7 +134,10 @@ class Sweep:
         """Model -> its plan, while runs in MLflow may not fit it."""
         self._announced: dict[str, ModelPlan] = {}
         """Model -> what was last planned for it, as the user and MLflow know it."""
-        self.baselines: tuple[Baseline, ...] = ()
+        self.baselines: tuple[BaselineResult, ...] = ()
+        """The baselines, once a worker has fitted them."""
+        self._not_measured = ""
+        """Why the baselines could not be measured."""
         self.data = data_summary(record.spec, corpus, vectors)
         self._open_log = partial(
             RunLog, record, corpus, store, experiment=experiment, command=command, texts=texts, data=self.data,
@@ -221,7 +223,6 @@ class Sweep:
         if self.texts and not log.texts:
             self.display.note("note: no texts are stored, because the study was begun with "
                               "no_texts")
-        self._log_baselines()
         work = self._next_work()
         self._describe("running", read=not log.is_new)
         self.display.begin(to_begin(self.state), done=work is None or isinstance(work, Follow))
@@ -254,7 +255,7 @@ class Sweep:
         while True:
             self._read()
             self.record.note_searching(self.state)
-            if self._announce():
+            if self._announce() or self._log_baselines():
                 continue
             match work := next_work(self.state):
                 case NothingToConfirm(model):
@@ -351,16 +352,16 @@ class Sweep:
                 case Finished(outcome):
                     assert isinstance(outcome, tuple)
                     self.baselines = outcome
-                    self._log_baselines()
                     self._show_first_trials()
                     metric = compared(self.spec.metric, "test")
-                    reached = [(one.name, one.score("test", score_name(self.spec.metric))) for one in outcome]
                     self.display.note(f"baselines, {metric.label}: " + ", ".join(
-                        f"{name} {metric.written(value)}" for name, value in reached if value is not None))
+                        f"{baseline_label(one.model, one.settings)} {metric.written(one.metrics[metric.key])}"
+                        for one in outcome if metric.key in one.metrics))
                 case Failed(_, reason):
+                    self._not_measured = reason
                     self._note(f"The baselines could not be measured: {reason}")
 
-        self._submit_task(BASELINES, MeasureBaselines(self.spec.base.data), receive)
+        self._submit_task(BASELINES, MeasureBaselines(self.spec.base.data, self.texts), receive)
 
     def _submit_task(self, key: str, task: Task, receive: Callable[[Finished | Failed], None]) -> None:
         """Submit a task that trains no run of the study, again if its worker dies; `receive` takes its end."""
@@ -612,19 +613,26 @@ class Sweep:
         """Show the first complete trial of each search beside the linear baseline, once both are known."""
         if not self.baselines:
             return
-        score, name = compared(self.spec.metric, "val"), score_name(self.spec.metric)
-        linear = compared_baseline(self.baselines, name, bool(score.higher_is_better)) or self.baselines[-1]
-        reached = linear.score("validation", name)
+        score = compared(self.spec.metric, "val")
+        linear = compared_baseline(self.baselines, self.spec.metric) or self.baselines[-1]
+        reached, name = linear.metrics.get(score.key), baseline_label(linear.model, linear.settings)
         for model, value in self.first_trials.items():
             if reached is not None:
                 self.display.note(
-                    f"{model}: its first trial reached {score.label} {score.written(value)}, {linear.name} (baseline) "
+                    f"{model}: its first trial reached {score.label} {score.written(value)}, {name} (baseline) "
                     f"{score.written(reached)}; from now on Ctrl-C leaves something to report")
         self.first_trials.clear()
 
-    def _log_baselines(self) -> None:
-        if self.begun and self.baselines:
-            self.log.baselines(self.baselines)
+    def _log_baselines(self) -> bool:
+        """Log the baselines that no process has logged, or note why there are none; return whether there were any."""
+        free = self.state.free_baselines if self.baselines or self._not_measured else []
+        for result in self.baselines:
+            if result.model in free:
+                self.log.baseline(result)
+        for name in free if self._not_measured else ():
+            if (number := self.record.work.take(baseline_key(name))) is not None:
+                self.record.work.fail(number, self._not_measured)
+        return bool(free)
 
     def _stop_early(self, error: BaseException) -> None:
         """End the active runs and queue them again for the next start, as far as the stores still answer."""
@@ -658,7 +666,7 @@ class Sweep:
         study, state = self.log.study, self.state
         timings = self.store.text(study.run_id, TIMINGS) if self.spec.timings else None
         summary = study_summary(
-            state, self.data, self.record.searches, baselines=self.baselines,
+            state, self.data, self.record.searches,
             timings=() if timings is None else timings_of(timings), seconds=lease.seconds(),
             search_seconds=lease.search_seconds(), notes=self.notes)
         # Another start may have nothing to do any more, or die before it completes the study: twice does no harm.

@@ -19,7 +19,7 @@ from gru_bench.results.logged_metrics import (
     importance,
     trials_in,
 )
-from gru_bench.results.runs import Baseline, DataSummary, Predictions, StudySummary, Timing
+from gru_bench.results.runs import DataSummary, Predictions, StudySummary, Timing
 from gru_bench.stats.estimate import Estimate, EvidenceLevel
 from gru_bench.stats.intervals import Scored, deviation, interval
 from gru_bench.sweep.ablations import ablations_of
@@ -57,7 +57,7 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
 
 
 def study_summary(
-    state: StudyState, data: DataSummary, searches: Mapping[str, Search], *, baselines: tuple[Baseline, ...],
+    state: StudyState, data: DataSummary, searches: Mapping[str, Search], *,
     timings: tuple[Timing, ...], seconds: float, search_seconds: float, notes: Sequence[str],
 ) -> StudySummary:
     """Return the summary of a study, which is logged as study.json.
@@ -66,7 +66,6 @@ def study_summary(
         state: The study as it was last read.
         data: Summary of its data.
         searches: Model -> its search.
-        baselines: Baselines on the same data.
         timings: Results of the timing benchmark.
         seconds: Seconds that all starts took together.
         search_seconds: Those of them before the last search had ended.
@@ -83,7 +82,7 @@ def study_summary(
         best={model: search.best.settings for model, search in state.searches.items() if search.best is not None},
         best_value=state.best_values,
         importance={model: searches[model].importance() for model in spec.models},
-        importance_method=IMPORTANCE_METHOD, data=data, baselines=baselines, seconds=seconds,
+        importance_method=IMPORTANCE_METHOD, data=data, seconds=seconds,
         search_seconds=search_seconds, notes=tuple(notes), protocol=spec.protocol, timings=timings,
         ablations=() if ablated.tuned is None else ablations_of(spec, ablated.tuned, ablated.chosen),
         ablation_seeds=spec.ablation_seeds, metric=spec.metric)

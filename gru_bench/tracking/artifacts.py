@@ -136,11 +136,11 @@ def predictions_of(content: bytes) -> Predictions:
         if wrong:
             raise ValueError(what)
     whole = "likeliest" not in names
-    probability_NC = probabilities.astype(np.float32)
+    probability_NC = probabilities if probabilities.dtype == np.float64 else probabilities.astype(np.float32)
     if names == ("probability",):
         probability_NC = of_two(probability_NC)
     elif not whole:
-        probability_NC = np.zeros((len(label_N), classes), np.float32)
+        probability_NC = np.zeros((len(label_N), classes), probability_NC.dtype)
         np.put_along_axis(probability_NC, column["likeliest"].astype(np.int64), probabilities, axis=1)
         probability_NC[np.arange(len(label_N)), label_N] = column["true_probability"]
     return Predictions(

@@ -25,7 +25,7 @@ _LAST = ("gru_bench.state", "gru_bench.complete", "gru_bench.reason")
 """Tags of how a run ended, which are set last."""
 _ID = "[0-9a-f]{32}"
 _FORMS = {
-    "gru_bench.role": "study|trial|confirm|ablation|superseded", FORMAT_TAG: FORMAT,
+    "gru_bench.role": "study|trial|confirm|ablation|baseline|superseded", FORMAT_TAG: FORMAT,
     "gru_bench.state": "running|complete|pruned|failed|killed", "gru_bench.complete": "true|false",
     "gru_bench.seed": "(-?[0-9]{1,20})?", "gru_bench.trial": "([0-9]{1,9})?", TEST_SET: "([0-9a-f]{16})?",
     EARLIER_IDS: f"({_ID}( {_ID}){{0,{MOST_EARLIER - 1}}})?"}

@@ -24,6 +24,8 @@ from gru_bench.config import (
     with_settings,
 )
 from gru_bench.errors import FormatError, RunError, UsageError, first_line, unknown, without_passwords
+from gru_bench.models import linear
+from gru_bench.models.linear import TrainedLinear
 from gru_bench.models.saved import SHARED, Origin, artifact, read
 from gru_bench.models.trained import TrainedModel
 from gru_bench.results.runs import Predictions, StudySummary
@@ -68,7 +70,8 @@ class LoggedRun:
     experiment_id: str
     name: str
     role: str
-    """study, trial, confirm, ablation or single; or file, of which a file of predictions is all that is known."""
+    """study, trial, confirm, ablation, baseline or single; or file, of which a file of predictions is all that is
+    known."""
     study: str
     model: str
     backend: str
@@ -192,6 +195,7 @@ class LoggedStudy:
     trials: tuple[LoggedRun, ...]
     confirms: tuple[LoggedRun, ...]
     ablations: tuple[LoggedRun, ...] = ()
+    baselines: tuple[LoggedRun, ...] = ()
     damaged: str = ""
     """Why the summary of a complete study cannot be read; empty otherwise."""
 
@@ -203,7 +207,7 @@ class LoggedStudy:
     @property
     def runs(self) -> tuple[LoggedRun, ...]:
         """All runs, the parent run first."""
-        return (self.run, *self.trials, *self.confirms, *self.ablations)
+        return (self.run, *self.trials, *self.confirms, *self.ablations, *self.baselines)
 
     def side(self, ablation: str, side: str) -> tuple[LoggedRun, ...]:
         """Return the runs of one side of an ablation: `usual`, `other` or `tuning`; ablations may share a run."""
@@ -355,7 +359,8 @@ class Reader:
                 studies.append(LoggedStudy(
                     run=run, summary=summary, damaged=damaged, trials=tuple(r for r in own if r.role == "trial"),
                     confirms=tuple(r for r in own if r.role == "confirm"),
-                    ablations=tuple(r for r in own if r.role == "ablation")))
+                    ablations=tuple(r for r in own if r.role == "ablation"),
+                    baselines=tuple(r for r in own if r.role == "baseline")))
         return studies
 
     def study(self, name: str) -> LoggedStudy:
@@ -523,6 +528,17 @@ class Reader:
             return replace(read(origin, shared)[0], run_ids=(run_id,))
 
         return list(map(model, run_ids))
+
+    def linear_model(self, run_id: str) -> TrainedLinear:
+        """Return the model that the run of a baseline has logged.
+
+        Raises:
+            DataError: The model was changed.
+            RunError: The run has logged no model, or it cannot be read.
+        """
+        origin = Origin(f"the model of the run {run_id}", lambda name, digest: self._artifact(
+            run_id, artifact(name, digest)), RESTORE.removeprefix(": "))
+        return replace(linear.read(origin)[0], run_ids=(run_id,))
 
     def text(self, run_id: str, path: str) -> str | None:
         """Return a text artifact of a run; None if it was not logged."""

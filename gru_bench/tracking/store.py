@@ -207,7 +207,7 @@ class Store(Reader):
         Args:
             experiment: Name of the experiment.
             name: Name of the run in MLflow.
-            role: Role of the run: study, trial, confirm, ablation or single.
+            role: Role of the run: study, trial, confirm, ablation, baseline or single.
             study: Name of its study.
             model: Name of its model.
             command: The command as the user typed it.

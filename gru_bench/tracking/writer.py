@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from gru_bench.config import MetricName
+from gru_bench.models.linear import artifacts
 from gru_bench.models.saved import SHARED
+from gru_bench.results.baselines import BaselineResult
 from gru_bench.results.logged_metrics import (
     ACCURACY_VAL,
     BEST_EPOCH,
@@ -33,7 +35,7 @@ from gru_bench.results.logged_metrics import (
     curve,
     score,
 )
-from gru_bench.results.runs import Check, EpochRecord, RunResult, digest_of_examples
+from gru_bench.results.runs import Check, EpochRecord, Predictions, RunResult, digest_of_examples
 from gru_bench.stats.metrics import scores
 from gru_bench.tracking.artifacts import class_table, prediction_table
 from gru_bench.tracking.client import TEST_SET
@@ -132,13 +134,10 @@ class RunWriter:
         ]
         points += [(LOSS_TRAIN_WINDOW.key, point.loss, point.iteration) for point in result.window_losses]
         points += [(WINDOW_SECONDS.key, point.seconds, point.iteration) for point in result.window_losses]
-        files = {}
         for split, predictions in result.predictions.items():
-            for key, value in scores(predictions.label_N, predictions.probability_NC).items():
-                points.append((score(key, SPLIT_NAMES[split]).key, value, 0))
-            files[f"predictions/{split}.parquet"] = _parquet(prediction_table(predictions))
-            if len(result.classes) > 2:
-                files[f"scores/{split}_classes.csv"] = class_table(predictions, result.classes)
+            points += [(score(key, SPLIT_NAMES[split]).key, value, 0) for key, value in scores(
+                predictions.label_N, predictions.probability_NC).items()]
+        files = _predicted(result.predictions, result.classes)
         for split, split_texts in (texts or {}).items():
             files[f"texts/{split}.parquet"] = _parquet(
                 _text_table(result.predictions[split].example_id_N, split_texts))
@@ -152,8 +151,16 @@ class RunWriter:
             "gru_bench.stopped_early": str(result.stopped_early).lower(),
             **{f"gru_bench.{name}": value for name, value in result.card.items()},
             **({"gru_bench.backend_note": result.backend_note} if result.backend_note else {}),
-            **({TEST_SET: digest_of_examples(test.example_id_N)} if (test := result.predictions.get("test")) else {}),
-            **COMPLETE}, held=held)
+            **_test_set(result.predictions), **COMPLETE}, held=held)
+
+    def finish_baseline(self, result: BaselineResult, *, held: bool = False) -> None:
+        """Log the result of a baseline, tag its run complete and end it; `held` is that of `finish`."""
+        metrics = {TRAIN_SECONDS.key: result.seconds, **result.metrics}
+        self._write(
+            {**_predicted(result.predictions, result.classes), **artifacts(result)},
+            metrics=[(key, value, 0) for key, value in metrics.items()], status="FINISHED",
+            params={key: str(value) for key, value in result.settings.items()},
+            tags={**_test_set(result.predictions), **COMPLETE}, held=held)
 
     def release(self) -> None:
         """Let the end of a run be uploaded whose trial has ended with it."""
@@ -244,6 +251,19 @@ class RunWriter:
             replace(record, status=status, ended=now()), self._files, "held" if held else "waiting")
         outbox.drop(self._opened)
         self._record, self._opened, self._held = RunRecord(self.run_id, now()), None, entry if held else None
+
+
+def _predicted(predictions: Mapping[str, Predictions], classes: Sequence[str]) -> dict[str, bytes]:
+    """Return path -> content of the artifacts with the predictions of a run for each split."""
+    files = {f"predictions/{split}.parquet": _parquet(prediction_table(one)) for split, one in predictions.items()}
+    if len(classes) > 2:
+        files |= {f"scores/{split}_classes.csv": class_table(one, classes) for split, one in predictions.items()}
+    return files
+
+
+def _test_set(predictions: Mapping[str, Predictions]) -> dict[str, str]:
+    """Return the tag that names the test examples of a run; none for a run that is not scored on them."""
+    return {TEST_SET: digest_of_examples(test.example_id_N)} if (test := predictions.get("test")) else {}
 
 
 def _parquet(table: pa.Table) -> bytes:

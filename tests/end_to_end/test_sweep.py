@@ -21,7 +21,8 @@ from gru_bench import platforms
 from gru_bench.__main__ import app
 from gru_bench.data.vectors import MOST_PASSES
 from gru_bench.errors import ExitCode, UsageError
-from gru_bench.report.evidence.progress import study_baselines, study_data
+from gru_bench.report.evidence.progress import baseline_runs, study_data
+from gru_bench.results.baselines import BASELINES
 from gru_bench.stats.metrics import scores
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
@@ -95,16 +96,16 @@ class TestComplete:
     def test_logs_baselines_and_data_before_the_study_ends(self, swept: Path) -> None:
         study = only_study(swept)
         summary = present(study.summary)
-        assert [baseline.name for baseline in summary.baselines] == [
-            "majority class", "TF-IDF + logistic regression", "NB-weighted n-grams + logistic regression"]
-        assert summary.baselines[1].scores["test"]["accuracy"] > 0.7
+        assert [run.model for run in baseline_runs(study)] == list(BASELINES)
+        assert baseline_runs(study)[1].metrics["score/test_accuracy"] > 0.7
+        assert study.run.started < min(run.started for run in study.baselines)
+        assert max(run.started for run in study.baselines) < min(run.started for run in study.confirms)
         assert summary.data.categories == {"books": 80, "music": 40}
         assert summary.data.train + summary.data.validation + summary.data.test == summary.data.available == 120
         assert summary.data.vector_passes == MOST_PASSES
         assert -1 <= present(summary.data.vector_cosine) <= 1
         early, store = replace(study, summary=None), open_reader(f"sqlite:///{swept / 'mlflow.db'}")
         assert study_data(early, store) == summary.data
-        assert study_baselines(early, store) == summary.baselines
         assert (study.run.params["margin"], study.run.params["contents"]) == ("1.0", "search")
 
     def test_a_report_of_the_store_alone_has_the_same_accuracy_in_all_formats(

@@ -17,7 +17,6 @@ from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import NBSP
 from tests.inference.conftest import Studied
 from tests.support.commands import mentions
-from tests.support.fake_store import FakeStore
 from tests.support.values import present
 
 
@@ -42,7 +41,7 @@ def front(card: str) -> dict[str, Any]:
 
 
 def card_of(loaded: Loaded) -> str:
-    return model_card(loaded.winner, loaded.model, scores_of(FakeStore(), loaded.winner))
+    return model_card(loaded.winner, loaded.model, scores_of(loaded.winner))
 
 
 def test_the_front_matter_is_what_hubs_read(loaded: Loaded) -> None:
@@ -60,7 +59,7 @@ def test_the_front_matter_is_what_hubs_read(loaded: Loaded) -> None:
 
 
 def test_the_scores_are_those_of_the_runs(loaded: Loaded, studied: Studied) -> None:
-    scores = scores_of(FakeStore(), loaded.winner)
+    scores = scores_of(loaded.winner)
     right_R = [np.mean((p.probability_NC[:, 1] >= 0.5) == p.label_N)
                for p in (result.predictions["test"] for result in studied.results)]
     assert scores["value"] == pytest.approx(np.mean(right_R))
@@ -91,7 +90,7 @@ def test_an_interval_is_shown_with_its_method(loaded: Loaded) -> None:
     number = replace(group.accuracy, value=0.9, low=0.85, high=0.95, method="95 % interval: bootstrap")
     group.__dict__["score"] = number  # of five seeds, which take longer to train
     five = replace(loaded, winner=replace(loaded.winner, group=group))
-    card, scores = card_of(five), scores_of(FakeStore(), five.winner)
+    card, scores = card_of(five), scores_of(five.winner)
     low, high = number.ends
     assert (scores["low"], scores["high"]) == (0.85, 0.95)
     assert f"[{low.text}, {high.text}] %".replace(NBSP, " ") in card
@@ -101,7 +100,7 @@ def test_an_interval_is_shown_with_its_method(loaded: Loaded) -> None:
 def test_a_sentence_on_a_better_baseline_is_complete(loaded: Loaded) -> None:
     said = ("the baseline TF-IDF + logistic regression has a better score than this model: test accuracy 76.5 %, and "
             "here 57.0 %")
-    scores = {**scores_of(FakeStore(), loaded.winner), "better_baseline": said}
+    scores = {**scores_of(loaded.winner), "better_baseline": said}
     assert f"Note: {said}." in model_card(loaded.winner, loaded.model, scores)
 
 

@@ -19,7 +19,8 @@ import pytest
 
 from gru_bench.errors import DataError, GruBenchError, UsageError
 from gru_bench.inference.files import TextFile, check_output, column_names, writing
-from gru_bench.inference.predictor import CHUNK, Prediction, Predictor
+from gru_bench.inference.prediction import CHUNK, Prediction
+from gru_bench.inference.predictor import Predictor
 from tests.support.commands import mentions
 from tests.support.files import write
 from tests.support.trained_study import made_up

@@ -18,7 +18,8 @@ from gru_bench.data.corpus import Corpus, load_corpus
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.data.vectors import Vectors, load_vectors
 from gru_bench.errors import DataError
-from gru_bench.inference.predictor import EXPLAINED, Explanation, Predictor
+from gru_bench.inference.prediction import Explanation
+from gru_bench.inference.predictor import EXPLAINED, Predictor
 from gru_bench.models.trained import TABLE, TrainedModel
 from gru_bench.results.runs import RunResult
 from gru_bench.stats.metrics import predicted

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from gru_bench.archive.study import export_study
+from gru_bench.config import MetricName
 from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError
 from gru_bench.inference.predictor import Predictor
 from gru_bench.inference.winner import best_seed, better_baseline, choose, load
@@ -19,7 +20,8 @@ from gru_bench.models.saved import load as load_saved
 from gru_bench.models.saved import save
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.evidence.temperatures import temperatures
-from gru_bench.results.runs import Baseline
+from gru_bench.results.baselines import NGRAMS, TFIDF, baseline_label
+from gru_bench.results.logged_metrics import compared
 from gru_bench.stats.calibration import temperature
 from gru_bench.tracking import LoggedStudy, Reader, open_reader
 from tests.inference.conftest import Studied
@@ -141,18 +143,17 @@ def test_failed_seeds_are_left_out() -> None:
     ("accuracy", (0.6, 0.999), "test accuracy 99.9 %"), ("accuracy", (0.999, 0.6), "test accuracy 99.9 %"),
     ("accuracy", (0.1, None), ""), ("log_loss", (0.9, 0.001), "test log loss 0.001"), ("log_loss", (9.0, 8.0), "")])
 def test_a_baseline_is_named_only_where_it_beats_the_model_on_test(
-    metric: str, test_scores: tuple[float | None, ...], said: str
+    metric: MetricName, test_scores: tuple[float | None, ...], said: str
 ) -> None:
     store, study = study_of({"torch": (0.9, 0.3, 1.0)}, metric=metric)
-    key = "loss" if metric == "log_loss" else "accuracy"
-    baselines = tuple(
-        Baseline(f"baseline {place}", 60, 0.1,
-                 {} if value is None else {split: {key: value} for split in ("validation", "test")})
-        for place, value in enumerate(test_scores))
-    study = replace(study, summary=replace(present(study.summary), baselines=baselines))
-    found = better_baseline(store, choose(store, study))
+    key = compared(metric, "test").key
+    metrics = [{} if value is None else {key: value, key.replace("test", "val"): value} for value in test_scores]
+    runs = tuple(replace(study.baselines[1], model=model, metrics=own)
+                 for model, own in zip((TFIDF, NGRAMS), metrics, strict=True))
+    found = better_baseline(choose(store, replace(study, baselines=runs)))
     best = min if metric == "log_loss" else max
-    name = test_scores.index(best(value for value in test_scores if value is not None))
+    name = baseline_label((TFIDF, NGRAMS)[test_scores.index(best(value for value in test_scores if value is not None))],
+                          study.baselines[1].params)
     if said:
         mentions(found, f"baseline {name} has a better score", said)
     else:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,12 +20,11 @@ from gru_bench.report.render.files import write
 from gru_bench.report.render.record import read
 from gru_bench.report.render.spreadsheets import trials_table
 from gru_bench.report.verify import differences
-from gru_bench.results.runs import Baseline
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.workers.local import Message
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import completed, mentions
-from tests.support.fake_store import SPACE, FakeStore, TestSet, add_study, searching, with_params
+from tests.support.fake_store import SPACE, FakeStore, TestSet, add_study, measured_as, searching, with_params
 from tests.support.renderings import said, table_of
 from tests.support.reports import build
 from tests.support.values import present
@@ -95,9 +93,9 @@ def test_it_can_be_verified(store: FakeStore, study: LoggedStudy, tmp_path: Path
 
 
 def test_what_the_study_has_not_logged_yet_is_left_out(store: FakeStore, study: LoggedStudy) -> None:
-    for name in ("search.json", "baselines.json", "data.json"):
+    for name in ("search.json", "data.json"):
         del store.artifacts[study.run.run_id, name]
-    only = replace(study, trials=tuple(run for run in study.trials if run.model == "scratch"))
+    only = replace(study, baselines=(), trials=tuple(run for run in study.trials if run.model == "scratch"))
     report = build([only], store)
     assert "its search has 5 of 16 trials" in said(report.in_short[0])
     table = table_of(report, "search-so-far")
@@ -110,8 +108,7 @@ def test_baselines_have_the_score_that_the_study_is_about(store: FakeStore, stud
     about = with_params(study, metric="log_loss")
     report = build([about], store)
     assert [row[3].text for row in table_of(report, "search-so-far").context] == [MISSING, MISSING]
-    one = Baseline("majority class", 10, 0.1, {"validation": {"loss": 0.693}})
-    store.artifacts[study.run.run_id, "baselines.json"] = json.dumps([asdict(one)])
+    about = replace(about, baselines=(measured_as(study.baselines[0], val_loss=0.693),))
     assert [row[3].text for row in table_of(build([about], store), "search-so-far").context] == ["0.693"]
 
 

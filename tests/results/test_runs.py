@@ -10,20 +10,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from numpy.typing import NDArray
 
-from gru_bench.results.runs import StudySummary, packed, unpacked
+from gru_bench.results.runs import StudySummary
 from tests.support.runs import summary
 
 
 def test_a_summary_comes_back_as_it_was() -> None:
     whole = summary()
-    for one in (whole, replace(whole, notes=()), replace(whole, baselines=(), best={}, best_value={})):
+    for one in (whole, replace(whole, notes=()), replace(whole, best={}, best_value={})):
         assert StudySummary.from_json(one.to_json()) == one
 
 
@@ -37,15 +32,3 @@ def test_a_field_of_another_form_is_named(change: Callable[[dict[str, Any]], obj
     change(found)
     with pytest.raises(ValueError, match=message):
         StudySummary.from_json(json.dumps(found))
-
-
-@given(arrays(np.bool_, st.integers(1, 40)))
-def test_answers_of_a_baseline_are_unpacked_as_they_were(right_N: NDArray[np.bool_]) -> None:
-    found_N = unpacked(packed(right_N), right_N.size)
-    assert found_N is not None
-    assert found_N.tolist() == right_N.tolist()
-
-
-@pytest.mark.parametrize("text", ["", "AA", "not Base64!", packed(np.ones(17, dtype=np.bool_))])
-def test_damaged_answers_of_a_baseline_are_not_unpacked(text: str) -> None:
-    assert unpacked(text, 16) is None

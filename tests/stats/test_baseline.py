@@ -1,87 +1,146 @@
-"""The baselines: fitted on training reviews, chosen on validation, scored once on test, measured once."""
+"""The baselines: fitted on training reviews alone, chosen on validation, scored once on test, fitted once."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import MultinomialNB
 
 import gru_bench.stats.baseline as baseline_module
 from gru_bench.config import DataConfig
-from gru_bench.data.corpus import load_corpus
-from gru_bench.results.runs import MAJORITY, Baseline, compared_baseline, parsed, unpacked
-from gru_bench.stats.baseline import WeightedRegression, baselines
+from gru_bench.data.corpus import Corpus, load_corpus
+from gru_bench.results.baselines import (
+    BASELINES,
+    BAYES,
+    CLASSIFIER,
+    CONVERGED,
+    IS_AT_END,
+    NGRAMS,
+    REGRESSION,
+    REGULARIZATION,
+    TFIDF,
+    BaselineResult,
+    baseline_label,
+    compared_baseline,
+)
+from gru_bench.stats.baseline import INVERSE_REGULARIZATION, SMOOTHING, _Fit, baselines
+from gru_bench.stats.metrics import scores
 from tests.support.runs import baseline
-from tests.support.values import present
 
 
-def test_the_majority_class_and_two_linear_models_are_scored_on_test(easy_csv: Path) -> None:
-    corpus = load_corpus(DataConfig(name=str(easy_csv)))
-    majority, linear, weighted = baselines(corpus)
+@pytest.fixture
+def corpus(easy_csv: Path) -> Corpus:
+    return load_corpus(DataConfig(name=str(easy_csv)))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baseline_module, "default_cache", lambda: tmp_path / "baselines")
+
+
+def test_the_majority_class_and_two_linear_models_are_scored_on_both_splits(corpus: Corpus) -> None:
+    found = baselines(corpus)
+    assert [one.model for one in found] == list(BASELINES)
+    assert [one.settings.get(CLASSIFIER) for one in found] == [None, REGRESSION, REGRESSION]
     commoner = int(corpus.train.label_N.mean() >= 0.5)
-    assert majority.scores["test"]["accuracy"] == np.mean(corpus.test.label_N == commoner)
-    assert majority.scores["validation"]["accuracy"] == np.mean(corpus.validation.label_N == commoner)
-    for one in (linear, weighted):
-        accuracy = one.scores["test"]["accuracy"]
-        assert accuracy > 0.9 > majority.scores["test"]["accuracy"]
-        assert one.test_size == len(corpus.test)
-        assert present(unpacked(one.right, one.test_size)).mean() == accuracy
-    assert majority.name == MAJORITY
+    for split, short in (("validation", "val"), ("test", "test")):
+        own = corpus.split(split)
+        assert found[0].metrics[f"score/{short}_accuracy"] == np.mean(own.label_N == commoner)
+        for one in found:
+            predictions = one.predictions[split]
+            assert predictions.example_id_N.tolist() == own.example_id_N.tolist()
+            assert predictions.label_N.tolist() == own.label_N.tolist()
+            assert predictions.tokens_N.tolist() == np.diff(own.offsets_N1).tolist()
+            for key, value in scores(predictions.label_N, predictions.probability_NC).items():
+                assert one.metrics[f"score/{short}_{key}"] == value
+    for one in found[1:]:
+        assert one.metrics["score/test_accuracy"] > 0.9 > found[0].metrics["score/test_accuracy"]
+        assert one.settings[CONVERGED] is True
 
 
-def test_answers_are_kept_in_the_order_of_ids(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A linear model that knows the first half of the reviews, by id, and is wrong on the others."""
-    corpus = load_corpus(DataConfig(name=str(easy_csv), split_seed=5))
-    label_N, place_N = corpus.test.label_N, np.argsort(np.argsort(corpus.test.example_id_N))
-    says_N = np.where(place_N < len(label_N) // 2, label_N, 1 - label_N)
-
-    class Known:
-        classes_ = np.array([0, 1])
-
-        def fit(self, *_: object) -> Known:
-            return self
-
-        def score(self, *_: object) -> float:
-            return 0.5
-
-        def predict_proba(self, features: np.ndarray) -> np.ndarray:
-            return np.eye(2)[says_N if features.shape[0] == len(says_N) else np.zeros(features.shape[0], dtype=int)]
-
-    monkeypatch.setattr(baseline_module, "_models", lambda _: [(1.0, Known())])
-    monkeypatch.setattr(baseline_module, "default_cache", lambda: easy_csv.parent)
-    right_N = present(unpacked(baselines(corpus)[1].right, len(label_N)))
-    assert right_N.tolist() == [place < len(label_N) // 2 for place in range(len(label_N))]
+def test_linear_models_learn_from_training_texts_alone(corpus: Corpus) -> None:
+    """Other validation and test texts change nothing but which regularization is chosen, which is fixed here."""
+    first = baseline_module._linear(corpus, NGRAMS)[0]
+    half = np.arange(len(corpus.validation) // 2)
+    other = baseline_module._linear(
+        replace(corpus, validation=corpus.validation.select(half), test=corpus.test.select(half)), NGRAMS)[0]
+    known = {" ".join(words) for words in _texts(corpus, "train")}
+    assert first.ngrams_F == other.ngrams_F
+    assert np.array_equal(first.weight_FK, other.weight_FK)
+    assert all(any(ngram in text for text in known) for ngram in first.ngrams_F)
 
 
-def test_the_linear_model_knows_only_the_words_of_training_reviews(
-    easy_csv: Path, monkeypatch: pytest.MonkeyPatch
+def _texts(corpus: Corpus, split: str) -> list[list[str]]:
+    own = corpus.split(split)
+    return [[corpus.words[place] for place in own.ids[start:end]]
+            for start, end in zip(own.offsets_N1[:-1], own.offsets_N1[1:], strict=True)]
+
+
+@pytest.mark.parametrize("name", [TFIDF, NGRAMS])
+@pytest.mark.parametrize("kind", ["two classes", "three classes", "naive Bayes"])
+def test_probabilities_are_those_of_scikit_learn(
+    name: str, kind: str, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    corpus = load_corpus(DataConfig(name=str(easy_csv)))
-    shapes: list[tuple[int, int]] = []
+    """The linear models as scikit-learn's own classes fit and ask them."""
+    classes = 2
+    if kind == "three classes":
+        classes, whole = 3, corpus.train
+        label_N = (whole.label_N + (np.arange(len(whole)) % 5 == 0) * (2 - whole.label_N)).astype(np.int8)
+        corpus = replace(corpus, classes=("bad", "good", "odd"), train=replace(whole, label_N=label_N))
+    if kind == "naive Bayes":
+        monkeypatch.setattr(baseline_module, "MOST_REGRESSIONS", 1)
+    train, test = ([" ".join(text) for text in _texts(corpus, split)] for split in ("train", "test"))
+    words: dict[str, Any] = {"min_df": 2, "lowercase": False, "token_pattern": r"\S+"}
+    vectorizer: Any = (TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, **words) if name == TFIDF else
+                       CountVectorizer(ngram_range=(1, 3), binary=True, **words))
+    train_NF, label_N = vectorizer.fit_transform(train), corpus.train.label_N
+    test_NF = vectorizer.transform(test)
+    (found,) = (one for one in baselines(corpus) if one.model == name)
+    value = float(found.settings[REGULARIZATION] or 0)
+    if kind == "naive Bayes":
+        expected_NC = MultinomialNB(alpha=value).fit(train_NF, label_N).predict_proba(test_NF)
+        assert (found.settings[CLASSIFIER], value in SMOOTHING) == (BAYES, True)
+        assert "naive Bayes" in baseline_label(name, found.settings)
+    else:
+        expected_NC = _regression(train_NF, label_N, test_NF, value, classes, weighted=name == NGRAMS)
+    assert found.predictions["test"].probability_NC == pytest.approx(expected_NC, abs=1e-5)
 
-    class Guess:
-        classes_ = np.array([0, 1])
 
-        def fit(self, features: np.ndarray, _: object) -> Guess:
-            shapes.append(features.shape)
-            return self
+def _regression(
+    train_NF: Any, label_N: np.ndarray, test_NF: Any, value: float, classes: int, *, weighted: bool
+) -> np.ndarray:
+    def new() -> LogisticRegression:
+        return LogisticRegression(C=value, solver="liblinear", dual=True, random_state=0, max_iter=2000)
 
-        def score(self, *_: object) -> float:
-            return 0.5
+    if not weighted:
+        model = new() if classes == 2 else OneVsRestClassifier(new())
+        return np.asarray(model.fit(train_NF, label_N).predict_proba(test_NF))
+    parts = []
+    for one in range(1, classes) if classes == 2 else range(classes):
+        # Wang and Manning 2012: r = log((1 + sum of f over the class)/norm / ((1 + sum of f over the rest)/norm))
+        own_F, rest_F = (1 + np.asarray(train_NF[label_N == own if own >= 0 else label_N != one].sum(axis=0)).ravel()
+                         for own in (one, -1))
+        ratio_F = np.log(own_F / own_F.sum()) - np.log(rest_F / rest_F.sum())
+        model = new().fit(sparse.csr_matrix(train_NF.multiply(ratio_F)), label_N == one)
+        parts.append(model.predict_proba(sparse.csr_matrix(test_NF.multiply(ratio_F)))[:, 1])
+    own_NC = np.stack(parts, axis=1)
+    return np.hstack([1 - own_NC, own_NC]) if classes == 2 else own_NC / own_NC.sum(axis=1, keepdims=True)
 
-        def predict_proba(self, features: np.ndarray) -> np.ndarray:
-            return np.full((features.shape[0], 2), 0.5)
 
-    monkeypatch.setattr(baseline_module, "_models", lambda _: [(1.0, Guess())])
-    for test in (corpus.test, corpus.test.select(np.arange(2))):
-        baseline_module._tfidf(replace(corpus, test=test))
-    assert shapes[:2] == shapes[2:]
-    assert [rows for rows, _ in shapes[:2]] == [len(corpus.train), len(corpus.train) + len(corpus.validation)]
-    assert shapes[0][1] < shapes[1][1]  # those of validation reviews are known to the second fit alone
+def test_a_class_without_training_texts_has_probability_0(corpus: Corpus) -> None:
+    for one in baselines(replace(corpus, classes=(*corpus.classes, "unseen"))):
+        probability_NC = one.predictions["test"].probability_NC
+        assert (probability_NC[:, 2] == 0).all()
+        assert probability_NC.sum(axis=1) == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize(("right", "chosen", "is_at_end"), [
@@ -89,95 +148,59 @@ def test_the_linear_model_knows_only_the_words_of_training_reviews(
     ([0.5, 0.6, 0.7, 0.6, 0.8], 64.0, True), ([0.8, 0.8, 0.8, 0.8, 0.8], 4.0, False),
     ([0.5, 0.8, 0.6, 0.6, 0.8], 1.0, False)])
 def test_the_regularization_is_the_best_on_validation_and_its_place_in_the_grid_is_kept(
-    easy_csv: Path, monkeypatch: pytest.MonkeyPatch, right: list[float], chosen: float, is_at_end: bool
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, right: list[float], chosen: float, is_at_end: bool
 ) -> None:
-    corpus = load_corpus(DataConfig(name=str(easy_csv)))
-
-    class Scored:
-        classes_ = np.array([0, 1])
-
-        def __init__(self, score: float) -> None:
-            self.right = score
-
-        def fit(self, *_: object) -> Scored:
-            return self
-
-        def score(self, *_: object) -> float:
-            return self.right
-
-        def predict_proba(self, features: np.ndarray) -> np.ndarray:
-            return np.full((features.shape[0], 2), 0.5)
-
-    grid = baseline_module.INVERSE_REGULARIZATION
-    monkeypatch.setattr(
-        baseline_module, "_models", lambda _: [(c, Scored(score)) for c, score in zip(grid, right, strict=True)])
-    found = baseline_module._tfidf(corpus)
-    assert (found.regularization, found.is_at_end) == (chosen, is_at_end)
+    reached = iter(right)
+    monkeypatch.setattr(_Fit, "right", lambda *_: next(reached))
+    _, settings = baseline_module._linear(corpus, TFIDF)
+    assert (settings[REGULARIZATION], settings[IS_AT_END]) == (chosen, is_at_end)
 
 
-def test_a_baseline_of_an_earlier_version_is_read() -> None:
-    found = parsed(Baseline, '{"name": "majority class", "test_size": 10, "seconds": 0.1, "scores": {}}')
-    assert (found.regularization, found.is_at_end) == (None, False)
+def test_a_fit_that_has_not_converged_gets_more_iterations(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a warning of scikit-learn's, which the tests count as an error."""
+    whole = baseline_module._linear(corpus, TFIDF)
+    monkeypatch.setattr(baseline_module, "ITERATIONS", (1, 2000))
+    again = baseline_module._linear(corpus, TFIDF)
+    assert again[1][CONVERGED] is True
+    assert np.array_equal(whole[0].weight_FK, again[0].weight_FK)
+    monkeypatch.setattr(baseline_module, "ITERATIONS", (1, 1))
+    assert baseline_module._linear(corpus, TFIDF)[1][CONVERGED] is False
 
 
-def test_is_measured_once_for_each_data_set(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_is_fitted_once_for_each_data_set(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = load_corpus(DataConfig(name=str(easy_csv), split_seed=3))
     first = baselines(corpus)
-    monkeypatch.setattr(baseline_module, "_weighted", lambda _: pytest.fail("measured again"))
-    assert baselines(corpus) == first
-    with pytest.raises(pytest.fail.Exception, match="measured again"):
+    monkeypatch.setattr(baseline_module, "_linear", lambda *_: pytest.fail("fitted again"))
+    for one, two in zip(first, baselines(corpus), strict=True):
+        assert (one.metrics, one.settings, one.seconds) == (two.metrics, two.settings, two.seconds)
+        assert np.array_equal(one.predictions["test"].probability_NC, two.predictions["test"].probability_NC)
+    with pytest.raises(pytest.fail.Exception, match="fitted again"):
         baselines(load_corpus(DataConfig(name=str(easy_csv), split_seed=4)))
 
 
-def test_has_no_validation_accuracy_without_a_validation_split(easy_csv: Path) -> None:
-    corpus = load_corpus(DataConfig(name=str(easy_csv), validation_share=0.0))
-    found = baselines(corpus)
-    assert [one.score("validation", "accuracy") for one in found] == [None, None, None]
-    assert [(one.regularization, one.is_at_end) for one in found[1:]] == [(4.0, False), (0.25, False)]
-    assert compared_baseline(found) is found[1]
-
-
-def test_ngrams_are_weighted_by_the_ratios_of_their_counts() -> None:
-    """Wang and Manning 2012: r = log((1 + sum of f over class 1)/norm / ((1 + sum of f over the rest)/norm))."""
-    found_NF = sparse.csr_matrix(np.array([[1, 0, 1], [1, 0, 0], [0, 1, 1], [0, 1, 0]], np.float32))
-    label_N = np.array([1, 1, 0, 0])
-    model = WeightedRegression(1.0).fit(found_NF, label_N)
-    ratio_F = np.log(np.array([3, 1, 2]) / 6) - np.log(np.array([1, 3, 2]) / 6)
-    wanted = LogisticRegression(C=1.0, solver="liblinear", dual=True, random_state=0).fit(
-        found_NF.toarray() * ratio_F, label_N)
-    assert model.predict_proba(found_NF) == pytest.approx(wanted.predict_proba(found_NF.toarray() * ratio_F), abs=1e-6)
-    assert model.score(found_NF, label_N) == 1.0
-
-
-def test_of_several_classes_each_has_its_own_weights() -> None:
-    label_N = np.arange(60) % 3
-    found_NF = sparse.csr_matrix(np.hstack([np.eye(3)[label_N], np.ones((60, 1))]).astype(np.float32))
-    model = WeightedRegression(1.0).fit(found_NF, label_N + 4)
-    probability_NC = model.predict_proba(found_NF)
-    assert model.classes_.tolist() == [4, 5, 6]
-    assert probability_NC.sum(axis=1) == pytest.approx(1)
-    assert (probability_NC.argmax(axis=1) == label_N).all()
-
-
-def test_many_classes_get_naive_bayes_twice(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baseline_module, "MOST_REGRESSIONS", 1)
-    corpus = load_corpus(DataConfig(name=str(easy_csv)))
-    found = [baseline_module._tfidf(corpus), baseline_module._weighted(corpus)]
-    assert all("naive Bayes" in one.name and one.scores["test"]["accuracy"] > 0.9 for one in found)
-    assert all(one.regularization in baseline_module.SMOOTHING for one in found)
+def test_has_no_validation_scores_without_a_validation_split(easy_csv: Path) -> None:
+    found = baselines(load_corpus(DataConfig(name=str(easy_csv), validation_share=0.0)))
+    assert [list(one.predictions) for one in found] == [["test"]] * 3
+    assert not [key for one in found for key in one.metrics if "val" in key.split("/")[1]]
+    assert [(one.settings[REGULARIZATION], one.settings[IS_AT_END]) for one in found[1:]] == [
+        (INVERSE_REGULARIZATION[TFIDF][2], False), (INVERSE_REGULARIZATION[NGRAMS][2], False)]
+    assert compared_baseline(found, "accuracy") is found[1]
 
 
 @pytest.mark.parametrize(("first", "second", "chosen"), [(0.8, 0.9, 2), (0.9, 0.8, 1), (0.9, 0.9, 1), (None, None, 1)])
 def test_models_are_compared_with_the_linear_baseline_that_is_better_on_validation(
     first: float | None, second: float | None, chosen: int
 ) -> None:
-    found = tuple(baseline(name, value, test) for name, value, test in (
-        (MAJORITY, 0.99, 0.5), ("a", first, 0.9), ("b", second, 0.95)))
-    assert compared_baseline(found) is found[chosen]
-    assert compared_baseline(found[:1]) is None
+    def measured(model: str, value: float | None) -> BaselineResult:
+        one = baseline(model, val_accuracy=0.0 if value is None else value)
+        return one if value is not None else replace(one, metrics={})
+
+    found = tuple(measured(*one) for one in zip(BASELINES, (0.99, first, second), strict=True))
+    assert compared_baseline(found, "accuracy") is found[chosen]
+    assert compared_baseline(found[:1], "accuracy") is None
 
 
 def test_a_score_where_lower_is_better_chooses_the_lower_one() -> None:
-    found = tuple(Baseline(name, 100, 1.0, {"validation": {"log_loss": loss}})
-                  for name, loss in (("a", 0.4), ("b", 0.3)))
-    assert compared_baseline(found, "log_loss", higher_is_better=False) is found[1]
+    found = baseline(TFIDF, val_loss=0.4), baseline(NGRAMS, val_loss=0.3)
+    assert compared_baseline(found, "log_loss") is found[1]
+    assert math.isfinite(found[0].metrics["score/test_loss"])

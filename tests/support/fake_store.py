@@ -21,10 +21,10 @@ from scipy.special import ndtr
 
 from gru_bench.config import RunConfig, flat, with_settings
 from gru_bench.errors import RunError, unknown
+from gru_bench.results.baselines import CLASSIFIER, MAJORITY, REGRESSION, TFIDF
 from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_json
 from gru_bench.results.runs import (
     MOST_WHOLE,
-    Baseline,
     DataSummary,
     Predictions,
     StudySummary,
@@ -38,7 +38,6 @@ from gru_bench.stats.metrics import scores
 from gru_bench.tracking import LoggedRun, LoggedStudy, Reader
 from gru_bench.tracking.artifacts import LIKELIEST
 from gru_bench.tracking.reader import RESTORE
-from tests.support.runs import baseline
 from tests.support.values import present
 
 SPACE: dict[str, dict[str, Any]] = {
@@ -261,15 +260,32 @@ def data_summary(test_set: TestSet, fingerprint: str = "3f6c90d2a41b") -> DataSu
     )
 
 
-def baselines(test: int, classes: int = 2) -> tuple[Baseline, ...]:
-    """Return two baselines scored on so many test examples."""
-    if classes > 2:
-        return (baseline("majority class", 0.153, 0.1512, 0.0188, test, 0.01, f1_name="macro_f1"),
-                baseline("TF-IDF + logistic regression", 0.774, 0.7731, 0.7544, test, 31.2, f1_name="macro_f1"))
-    return (
-        baseline("majority class", 0.503, 0.5012, 0.6677, test, 0.01),
-        baseline("TF-IDF + logistic regression", 0.874, 0.8731, 0.8744, test, 9.2),
-    )
+def baselines(study: str, fingerprint: str, classes: int = 2) -> tuple[LoggedRun, ...]:
+    """Return the runs of two baselines of a study. The store has no predictions of them."""
+    f1 = "f1" if classes == 2 else "macro_f1"
+    majority, linear = ((0.503, 0.5012, 0.6677, 0.01), (0.874, 0.8731, 0.8744, 9.2)) if classes == 2 else (
+        (0.153, 0.1512, 0.0188, 0.01), (0.774, 0.7731, 0.7544, 31.2))
+    return tuple(
+        logged(run_hash(study, "baseline", model), name=f"{study} {model}", role="baseline", study=study, model=model,
+               backend="", params={} if model == MAJORITY else {CLASSIFIER: REGRESSION},
+               tags={"gru_bench.data_fingerprint": fingerprint, "gru_bench.state": "complete"},
+               metrics={"score/val_accuracy": val, "score/test_accuracy": test, f"score/test_{f1}": f1_test,
+                        "time/train_seconds": seconds})
+        for model, (val, test, f1_test, seconds) in ((MAJORITY, majority), (TFIDF, linear)))
+
+
+def measured_as(run: LoggedRun, **metrics: float) -> LoggedRun:
+    """Return a run with some other scores: `test_accuracy=0.8`."""
+    return replace(run, metrics={**run.metrics, **{f"score/{key}": value for key, value in metrics.items()}})
+
+
+def with_answers(store: FakeStore, study: LoggedStudy, right_N: NDArray[Any], *models: str) -> LoggedStudy:
+    """Return a study with linear models, by default one, whose predictions are right in these places."""
+    linear = tuple(replace(measured_as(study.baselines[1], test_accuracy=float(right_N.mean())),
+                           run_id=run_hash(study.run.run_id, model), model=model) for model in models or (TFIDF,))
+    for run in linear:
+        store.predicted[run.run_id, "test"] = answered(store.predicted[study.confirms[0].run_id, "test"], right_N)
+    return replace(study, baselines=(study.baselines[0], *linear))
 
 
 def add_study(
@@ -355,8 +371,7 @@ def add_study(
         best_value=dict.fromkeys(models, 0.872) if search else {},
         importance={m: dict(zip(space, (0.61, 0.22, 0.12, 0.05), strict=True)) for m in models} if search else {},
         importance_method="PED-ANOVA over complete trials" if search else "",
-        data=data_summary(test_set, fingerprint), baselines=baselines(test_set.id_N.size, len(test_set.classes)),
-        seconds=812.0,
+        data=data_summary(test_set, fingerprint), seconds=812.0,
     )
     parent = logged(
         run_hash(name, "study"), name=name, role="study", study=name, backend="", complete=finished,
@@ -365,7 +380,8 @@ def add_study(
                      "mlflow.source.name": shlex.join(["run.py", "--study", name])},
         params={"confirm": str(seeds + failed), "margin": "1.0"},
     )
-    study = LoggedStudy(parent, summary if finished else None, tuple(trial_runs), tuple(confirms))
+    study = LoggedStudy(parent, summary if finished else None, tuple(trial_runs), tuple(confirms),
+                        baselines=baselines(name, fingerprint, len(test_set.classes)) if finished else ())
     store.by_experiment.setdefault(experiment, []).append(study)
     return study
 
@@ -410,7 +426,6 @@ def under_way(store: FakeStore, study: LoggedStudy, **params: str) -> LoggedStud
     """Return a study that has logged its data and its baselines, and has no summary yet."""
     summary = present(study.summary)
     store.artifacts[study.run.run_id, "data.json"] = json.dumps(asdict(summary.data))
-    store.artifacts[study.run.run_id, "baselines.json"] = json.dumps(list(map(asdict, summary.baselines)))
     return replace(with_params(study, **params), summary=None)
 
 

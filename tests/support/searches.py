@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from gru_bench.config import RunConfig, Scalar
+from gru_bench.results.baselines import BASELINES
 from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.plan import AskTrial, TrainPlanned, Work, next_work
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.sweep.sharing.trials import Trials
+from gru_bench.sweep.sharing.trials import StoredTrial, Trials, baseline_key
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.study import StudyRecord
 
@@ -26,6 +27,12 @@ epochs = 2
 [space]
 training.lr = {{ low = 1e-4, high = 1e-1, log = true }}
 """
+
+
+DONE_BASELINES = {
+    baseline_key(name): StoredTrial(1000 + place, "complete", {}, key=baseline_key(name), run_id=f"id-baseline-{name}")
+    for place, name in enumerate(BASELINES)}
+"""The trials of the baselines of a study, once all are logged."""
 
 
 def spec_in(directory: Path, trials: int = TOTAL) -> StudySpec:
@@ -66,8 +73,14 @@ class Begun:
 
 
 def begun(record: StudyRecord) -> Begun | Work | None:
-    """Begin the next run of a study and return it; other work, and none, is returned as it is planned."""
+    """Begin the next run of a study and return it; other work, and none, is returned as it is planned.
+
+    The baselines are done before.
+    """
     while True:
+        for key in DONE_BASELINES:
+            if (number := record.work.take(key)) is not None:
+                record.work.complete(number, 0.5)
         state = record.state()
         record.note_searching(state)
         match work := next_work(state):

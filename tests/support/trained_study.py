@@ -16,6 +16,7 @@ from gru_bench.data.vectors import load_vectors
 from gru_bench.models.saved import with_model
 from gru_bench.models.trained import TABLE, TrainedModel
 from gru_bench.results.runs import DataSummary, RunResult
+from gru_bench.stats.baseline import baselines
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.study import FORMAT
 from gru_bench.tracking import Store
@@ -34,9 +35,12 @@ def database(directory: Path) -> str:
 
 def log_study(
     directory: Path, csv: Path, models: Sequence[str] = ("torch",), *, seeds: Sequence[int] = SEEDS,
-    name: str = "quick", metric: str = "accuracy", settings: Mapping[str, Scalar] | None = None,
+    name: str = "quick", metric: str = "accuracy", settings: Mapping[str, Scalar] | None = None, linear: bool = False,
 ) -> dict[str, list[RunResult]]:
-    """Train each model on each seed, and log the study with its searches. Return the results by model."""
+    """Train each model on each seed, and log the study with its searches. Return the results by model.
+
+    With `linear`, its baselines are logged too, with their weights.
+    """
     config = with_settings(RunConfig(), {**QUICK, "data.name": str(csv), **(settings or {})})
     corpus = load_corpus(config.data)
     vectors = load_vectors(config.embedding, corpus)
@@ -58,6 +62,9 @@ def log_study(
             result = train(own, corpus, vectors, score_test=True)
             writer.finish(with_model(result, vectors))
             results.setdefault(model, []).append(result)
+    for fit in baselines(corpus, weights=True) if linear else ():
+        store.start("easy", f"{name} {fit.model}", role="baseline", study=name, model=fit.model,
+                    fingerprint=corpus.fingerprint, parent=parent.run_id).finish_baseline(fit)
     counts = np.bincount(np.concatenate([corpus.split(s).label_N for s in ("train", "validation", "test")]))
     data = DataSummary(
         "easy", corpus.fingerprint, len(corpus.train), len(corpus.validation), len(corpus.test), 0.5, {}, 0, 0,
@@ -65,7 +72,7 @@ def log_study(
         config.data.max_length, 0.0, corpus.available, corpus.classes, tuple(counts.tolist()))
     parent.text("study.json", replace(
         summary(), name=name, models=tuple(models), trials=(), confirm_seeds=tuple(seeds),
-        best={model: {} for model in models}, best_value={}, importance={}, data=data, baselines=()).to_json())
+        best={model: {} for model in models}, best_value={}, importance={}, data=data).to_json())
     parent.complete()
     store.close()
     return results

@@ -15,7 +15,8 @@ from rich.console import Console
 from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.vectors import load_vectors
-from gru_bench.results.runs import Baseline, EpochRecord, Predictions, RunResult, StudySummary
+from gru_bench.results.baselines import BaselineResult
+from gru_bench.results.runs import EpochRecord, Predictions, RunResult, StudySummary
 from gru_bench.stats.metrics import correct, of_two
 from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.runner import BASELINES, SETTINGS, Sweep
@@ -25,7 +26,7 @@ from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import Failed, Finished, Job, Message
 from gru_bench.sweep.workers.tasks import MeasureRecall, Train, materials
 from gru_bench.tracking import Store
-from tests.support.runs import result
+from tests.support.runs import all_baselines, result
 
 STUDY = """
 base = "none"
@@ -58,11 +59,13 @@ class Actors:
     """Workers that train nothing: `says` tells what is said of a run with a config, of its tries one after another."""
 
     def __init__(
-        self, says: Says, baselines: tuple[Baseline, ...] | Failed = (), submitted: list[Train] | None = None,
+        self, says: Says, baselines: tuple[BaselineResult, ...] | Failed | None = None,
+        submitted: list[Train] | None = None,
         recall: Message | None = None,
     ) -> None:
         """Append each training that is submitted to `submitted`; say `recall` of the recall task."""
-        self._says, self._baselines, self._recall = says, baselines, recall
+        self._says, self._recall = says, recall
+        self._baselines = all_baselines() if baselines is None else baselines
         self._submitted = [] if submitted is None else submitted
         self._said: deque[tuple[Job, Message]] = deque()
 
@@ -99,8 +102,8 @@ class Actors:
 
 def swept(
     csv: Path, says: Says, *, storage: BaseStorage | None = None, texts: bool = False, console: Console | None = None,
-    uri: str | None = None, baselines: tuple[Baseline, ...] | Failed = (), submitted: list[Train] | None = None,
-    **changes: Any,
+    uri: str | None = None, baselines: tuple[BaselineResult, ...] | Failed | None = None,
+    submitted: list[Train] | None = None, **changes: Any,
 ) -> StudySummary:
     """Conduct that study in the working directory; `changes` are as those of `load_study`."""
     Path("study.toml").write_text(STUDY, encoding="utf-8")

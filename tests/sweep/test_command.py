@@ -26,7 +26,8 @@ from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.summary import confirmed
 from tests.support.commands import completed, mentions
 from tests.support.fake_store import FakeStore, add_study
-from tests.support.runs import answered, summary
+from tests.support.runs import answered, baseline, summary
+from tests.support.searches import DONE_BASELINES
 from tests.support.studies import study_file
 
 
@@ -59,7 +60,7 @@ class TestClosing:
         key = run_key("scratch", "confirm", digest(settings), spec.confirm_seeds[0])
 
         def left(counted: int, end: StoredState = "complete") -> list[str]:
-            work = {key: StoredTrial(0, end, {}, key=key, failed_at=1)}
+            work = {**DONE_BASELINES, key: StoredTrial(0, end, {}, key=key, failed_at=1)}
             trials = tuple(StoredTrial(n, "complete", settings) for n in range(counted))
             search = SearchState(trials, best=trials[0])
             return list(left_to_do(StudyState(spec, {"scratch": search}, work, in_time=False)))
@@ -72,7 +73,8 @@ class TestClosing:
         assert self.summary is not None
         found = {"one": confirmed([answered(80)]), "two": confirmed([answered(70), answered(80)]),
                  "three": confirmed([answered(70), answered(80), answered(84)])}
-        rows = {row[0]: row[1:] for row in shown(_confirmed(found, self.summary))}
+        majority = baseline("majority", test_accuracy=0.501)
+        rows = {row[0]: row[1:] for row in shown(_confirmed(found, self.summary, [majority]))}
         assert rows["one"][0] == "80.0 %"
         assert rows["one"][1].endswith("% (test texts alone)")
         assert rows["one"][2:4] == ["1", ""]
@@ -85,7 +87,7 @@ class TestClosing:
 
     def test_a_narrow_terminal_shows_whole_names_of_models(self) -> None:
         assert self.summary is not None
-        rows = shown(_confirmed({"bidirectional": confirmed([answered(70), answered(80)])}, self.summary), width=80)
+        rows = shown(_confirmed({"bidirectional": confirmed([answered(70), answered(80)])}, self.summary, ()), width=80)
         assert rows[0][0] == "bidirectional"
 
 
@@ -129,7 +131,7 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
         shown_notes = frozenset[str]()
         seconds = 1.0
         spec = load_study("smoke")
-        state = StudyState(spec, {}, {})
+        state = StudyState(spec, {}, DONE_BASELINES)
         is_confirmed, not_sent = True, ()
 
         def page(self, served: str) -> str:

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from gru_bench.results.baselines import BASELINES
 from gru_bench.sweep.consistency import Consistency, compare_stores
 from gru_bench.sweep.plan import SearchState, StudyState
 from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.tracking import LoggedRun
 from tests.support.commands import mentions
+from tests.support.searches import DONE_BASELINES
 
 BEST = {"training.lr": 0.01}
 
@@ -58,12 +60,13 @@ class Study:
         self.planned = {
             run_key("torch", "confirm", digest(BEST), seed): StoredTrial(
                 place, "complete", {}, run_id=f"id-confirm-{seed}-complete")
-            for place, seed in enumerate(spec.confirm_seeds)}
+            for place, seed in enumerate(spec.confirm_seeds)} | DONE_BASELINES
         self.studies = [run("study", "s", params={"study": "s"})]
         self.asked, self.exhausted = 3, False
         self.runs = [
             run("trial", "0"), run("trial", "1", "pruned"), run("trial", "2", "killed", "KILLED"), run("trial", "3"),
-            *(run("confirm", str(seed)) for seed in spec.confirm_seeds)]
+            *(run("confirm", str(seed)) for seed in spec.confirm_seeds),
+            *(run("baseline", name, model=name, run_id=f"id-baseline-{name}") for name in BASELINES)]
 
     def found(self, *deleted: str) -> Consistency:
         search = SearchState(tuple(self.trials), best=self.trials[0], asked=self.asked, exhausted=self.exhausted)
@@ -160,13 +163,31 @@ def test_names_a_killed_missing_or_undescribed_run_of_the_study_itself(study: St
 
 
 def test_names_a_search_that_has_not_begun(study: Study) -> None:
-    state = StudyState(study.spec, {"torch": SearchState()}, {})
-    faults(compare_stores(state, [], []), "torch: 0 of 3 trials", "MLflow.*'s'.*one run of its own.*0")
+    state = StudyState(study.spec, {"torch": SearchState()}, DONE_BASELINES)
+    faults(compare_stores(state, [], study.runs[-3:]), "torch: 0 of 3 trials", "MLflow.*'s'.*one run of its own.*0")
+
+
+def test_each_baseline_has_one_complete_run(study: Study) -> None:
+    (tfidf,) = (run for run in study.runs if run.model == "tfidf")
+    others = [run for run in study.runs if run is not tfidf]
+    study.runs = [*study.runs, replace(tfidf, run_id="again")]
+    faults(study.found(), "tfidf baseline.*one complete run, but has 2")
+    study.runs = [*others, replace(tfidf, metrics={"score/test_accuracy": 0.7})]
+    study.planned = {**study.planned, "tfidf baseline": replace(study.planned["tfidf baseline"], value=0.8)}
+    faults(study.found(), "tfidf baseline.*0.8 in Optuna, but 0.7 in MLflow")
+    study.runs = others
+    faults(study.found(), "1 run is not in MLflow yet")
+    faults(study.found(tfidf.run_id), "tfidf baseline.*deleted")
+    study.planned = {key: one for key, one in study.planned.items() if key != "tfidf baseline"}
+    faults(study.found(), "baseline tfidf is not done")
+    study.runs = [*others, tfidf]
+    faults(study.found(), "baseline tfidf is not done", "id-baseline-tfidf.*does not know")
 
 
 def test_faults_that_the_same_command_does_not_repair_are_permanent(study: Study) -> None:
     first, second = study.spec.confirm_seeds
-    study.runs = [run("trial", "9"), run("confirm", str(second))]  # one of a lost search; those of this one are lost
+    # One of a lost search; those of this one are lost.
+    study.runs = [run("trial", "9"), run("confirm", str(second)), *study.runs[-3:]]
     study.studies.append(run("study", "again", params={"study": "s"}))
     del study.planned[run_key("torch", "confirm", digest(BEST), first)]
     found = study.found()
@@ -190,7 +211,7 @@ def test_runs_that_are_not_sent_yet_are_named_and_not_permanent(there: tuple[str
     study.planned[key] = replace(study.planned[key], run_id="later", owner="machine-b/boot/pid:[1] 1 1")
     study.trials[0] = replace(study.trials[0], run_id="first", owner="machine-a 1 1")
     study.runs = [run("trial", "0", *there, run_id="first") if there else run("trial", "1", "pruned"),
-                  *study.runs[1 if there else 2:4], study.runs[5]]
+                  *study.runs[1 if there else 2:4], *study.runs[5:]]
     found = study.found()
     faults(found, "2 runs.*gru-bench sync.*on machine-a and machine-b$", *["'trial 0' is RUNNING"] * len(there[:1]))
     assert not found.permanent

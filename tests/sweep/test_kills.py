@@ -16,6 +16,7 @@ from mlflow.store.db import utils
 from optuna.storages.journal import JournalFileBackend
 
 from gru_bench.platforms import WINDOWS
+from gru_bench.results.baselines import BASELINES
 from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
@@ -57,11 +58,11 @@ def faults(folder: Path, csv: Path) -> list[str]:
         spec = load_study("study.toml", settings={"data.name": str(csv)}, trials=TRIALS, confirm=CONFIRM)
         storage = open_storage(None)
         (study,) = open_reader().studies("easy")
-        runs = [*study.trials, *study.confirms]
+        runs = [*study.trials, *study.confirms, *study.baselines]
         found = list(compare_stores(read_study(spec, storage), [study.run], runs).faults)
         for name in optuna.get_all_study_names(storage):
             states = Counter(trial.state.name for trial in optuna.load_study(study_name=name, storage=storage).trials)
-            done = TRIALS if "/" in name else CONFIRM
+            done = TRIALS if "/" in name else CONFIRM + len(BASELINES)
             if states["COMPLETE"] != done or states["RUNNING"] or states["WAITING"]:
                 found.append(f"{name}: {dict(states)}")
     return found

@@ -20,12 +20,14 @@ from gru_bench.sweep.plan import (
     StudyState,
     TrainPlanned,
     Wait,
+    left_to_do,
     may_ask,
     next_work,
     to_begin,
 )
-from gru_bench.sweep.sharing.trials import StoredTrial, digest, run_key
+from gru_bench.sweep.sharing.trials import StoredTrial, baseline_key, digest, run_key
 from gru_bench.sweep.spec import StudySpec, load_study
+from tests.support.searches import DONE_BASELINES
 
 STUDY = """
 base = "none"
@@ -80,7 +82,8 @@ def trial(key: str, state: Any = "complete", value: float | None = None, failed_
 
 
 def work_of(*trials: StoredTrial) -> dict[str, StoredTrial]:
-    return {one.key: one for one in trials}
+    """Return planned work: these trials, and the baselines, which are done."""
+    return {**DONE_BASELINES, **{one.key: one for one in trials}}
 
 
 def confirmed(*models: str, seeds: Sequence[int] = SEEDS) -> list[StoredTrial]:
@@ -191,6 +194,22 @@ def test_follow_ups_come_once_all_runs_of_all_models_have_ended() -> None:
         assert next_work(replace(state, work=work_of(*done, trial(work.follow_up.key, ended, None, failed_at)))) == (
             expected)
     assert next_work(replace(state, searches={**searches, "scratch": LAST})) == Wait()
+
+
+def test_a_study_ends_once_each_baseline_is_logged_or_has_failed() -> None:
+    spec = spec_of().model_copy(update={"ablations": None, "recall": None})
+    state = StudyState(spec, {"torch": FULL, "scratch": FULL}, work_of(*confirmed("torch", "scratch")))
+    assert (state.is_complete, next_work(state)) == (True, None)
+    assert [one.run_id for one in state.logged][:3] == [one.run_id for one in DONE_BASELINES.values()]
+    key = baseline_key("ngrams")
+    for end, failed_at, is_complete, is_free in (
+            (None, 0, False, True), ("running", 0, False, False), ("interrupted", 0, False, True),
+            ("failed", 1, True, False), ("failed", 0, False, True)):
+        work = {one: known for one, known in state.work.items() if one != key}
+        one = replace(state, work=work if end is None else {**work, key: trial(key, end, failed_at=failed_at)})
+        assert (one.is_complete, one.free_baselines == ["ngrams"]) == (is_complete, is_free)
+        assert next_work(one) == (None if is_complete else Wait())
+        assert any("ngrams" in left for left in left_to_do(one)) == (end != "running")
 
 
 def test_counts_what_no_process_has_begun() -> None:

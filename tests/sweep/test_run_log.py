@@ -120,17 +120,17 @@ def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_
     start("there")
     (study,) = open_reader(f"sqlite:///{database}").studies("easy")
     assert (study.run.complete, study.trials, study.confirms) == (False, (), ())
-    mentions(study.run.reason, "3 runs", "gru-bench sync", f"on {platform.node()}")
+    mentions(study.run.reason, "6 runs", "gru-bench sync", f"on {platform.node()}")
     assert scored[-1] == {}
     mentions(shown.getvalue(), "study is not done yet", "gru-bench sync")
     waits = checked()
     assert waits.returncode == ExitCode.INCOMPLETE
-    mentions(waits.stdout, "3 runs", "gru-bench sync", f"on {platform.node()}")
+    mentions(waits.stdout, "6 runs", "gru-bench sync", f"on {platform.node()}")
     assert "belong together" not in waits.stdout
     assert any("all runs" in line for line in upload_all(Path("here").absolute()))
     start("there")
     (study,) = open_reader(f"sqlite:///{database}").studies("easy")
-    assert [run.complete for run in study.runs] == [True] * 4
+    assert [run.complete for run in study.runs] == [True] * 7
     assert list(scored[-1]) == ["torch"]
     mentions(shown.getvalue(), "study is done")
     assert checked().returncode == ExitCode.DONE
@@ -155,7 +155,7 @@ def test_a_search_that_does_not_know_the_runs_in_mlflow_is_refused(easy_csv: Pat
     journal.write_bytes(whole.replace(this_process().encode(), f"{machine()} 999999999 1".encode()))
     assert swept(easy_csv, script, trials=trials, confirm=1).notes == ()
     (study,) = open_reader().studies("easy")
-    assert [run.complete for run in study.runs] == [True] * (trials + 2)
+    assert [run.complete for run in study.runs] == [True] * (trials + 5)
 
 
 def test_a_study_begun_without_reviews_never_stores_any(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +233,7 @@ def test_no_lock_of_the_study_is_held_while_its_run_is_created(
 
     monkeypatch.setattr(MlflowClient, "create_run", tries_the_lock)
     swept(easy_csv, Script(WELL), trials=1)
-    assert tried == [True, True]
+    assert tried == [True] * 5
 
 
 def test_what_other_starts_have_left_or_still_upload_is_in_mlflow_at_the_end(

@@ -20,6 +20,7 @@ from rich.console import Console
 from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import RunError
+from gru_bench.results.baselines import BASELINES
 from gru_bench.results.logged_metrics import CHECK
 from gru_bench.results.runs import Check
 from gru_bench.sweep import runner
@@ -36,7 +37,7 @@ from gru_bench.tracking import store as tracking_store
 from gru_bench.tracking.client import open_client
 from tests.support import workers
 from tests.support.commands import mentions
-from tests.support.runs import baseline, result
+from tests.support.runs import all_baselines, baseline, result
 from tests.support.values import present
 from tests.support.workers import EPOCH, KILLED, NAN, WELL, Script, states, swept
 
@@ -166,25 +167,25 @@ def test_the_decisions_at_checks_are_logged(easy_csv: Path) -> None:
 
 def test_confirmation_runs_alone_are_scored_on_test_and_have_teachers(easy_csv: Path) -> None:
     submitted, text = list[Train](), io.StringIO()
-    linear = baseline("linear", 0.81, 0.8)
+    linear = baseline("tfidf", val_accuracy=0.81)
     summary = swept(easy_csv, lambda _: WELL, trials=2, confirm=2, settings={"training.teachers": 3},
-                    submitted=submitted, baselines=(linear,), console=Console(file=text, width=200))
+                    submitted=submitted, baselines=(all_baselines()[0], linear, all_baselines()[2]),
+                    console=Console(file=text, width=200))
     assert [(task.config.seed, task.score_test, task.config.training.teachers) for task in submitted] == [
         (0, False, 0), (0, False, 0), (10_000, True, 3), (10_001, True, 3)]
     assert 0 < present(summary.search_seconds) <= summary.seconds
     # The first trial is shown next to the linear baseline, once.
     (first,) = [line for line in text.getvalue().splitlines() if "first trial" in line]
-    mentions(first, "torch", "50.0 %", "linear (baseline) 81.0 %")
+    mentions(first, "torch", "50.0 %", "TF-IDF + logistic regression (baseline) 81.0 %")
 
 
 def test_the_baselines_are_shown_by_the_score_of_the_study(easy_csv: Path) -> None:
     text = io.StringIO()
-    linear = replace(baseline("linear", 0.81, 0.8), scores={
-        split: {"accuracy": 0.8, "macro_f1": 0.61} for split in ("validation", "test")})
-    swept(easy_csv, lambda _: WELL, trials=0, confirm=1, settings={"training.metric": "macro_f1"}, baselines=(linear,),
+    measured = tuple(baseline(name, test_accuracy=0.8, test_macro_f1=0.61) for name in BASELINES)
+    swept(easy_csv, lambda _: WELL, trials=0, confirm=1, settings={"training.metric": "macro_f1"}, baselines=measured,
           console=Console(file=text, width=200))
     (line,) = [line for line in text.getvalue().splitlines() if line.startswith("baselines")]
-    mentions(line, "macro F1", "linear 61.0 %")
+    mentions(line, "macro F1", "majority class 61.0 %", "TF-IDF + logistic regression 61.0 %")
     assert "80.0" not in line
 
 

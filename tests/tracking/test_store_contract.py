@@ -16,6 +16,7 @@ import pytest
 
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import RunError, UsageError
+from gru_bench.results.baselines import BaselineResult
 from gru_bench.results.logged_metrics import SPLIT_NAMES
 from gru_bench.results.runs import EpochRecord, Predictions, RunResult, WindowLoss, digest_of_examples
 from gru_bench.tracking import LoggedRun, LoggedStudy, Reader, RunWriter, Store, open_reader
@@ -100,6 +101,13 @@ def write_study(store: Store, fake: FakeStore, study: LoggedStudy) -> dict[str, 
             writer.prune(child.reason)
         else:
             writer.fail(child.reason)
+    for one in study.baselines:
+        writer = store.start(EXPERIMENT, one.name, role="baseline", study=one.study, model=one.model,
+                             parent=parent.run_id, fingerprint=one.tags["gru_bench.data_fingerprint"])
+        written[one.run_id] = writer
+        metrics = {key: value for key, value in one.metrics.items() if key != "time/train_seconds"}
+        writer.finish_baseline(BaselineResult(
+            one.model, ("negative", "positive"), one.params, one.metrics["time/train_seconds"], metrics))
     for (run_id, path), text in fake.artifacts.items():
         if run_id == run.run_id:
             parent.text(path, text)
@@ -141,7 +149,7 @@ def test_a_study_has_its_parts_in_order(held: Held, fake: FakeStore) -> None:
     for one, two in zip(found, expected, strict=True):
         assert one.summary == two.summary
         assert one.damaged == two.damaged == ""
-        for part in ("trials", "confirms", "ablations", "runs"):
+        for part in ("trials", "confirms", "ablations", "baselines", "runs"):
             assert [run.run_id for run in getattr(one, part)] == [held.ids[run.run_id] for run in getattr(two, part)]
         assert [run.name for run in one.side("lr", "usual")] == [run.name for run in two.side("lr", "usual")]
     assert found[0].side("lr", "usual")

@@ -12,18 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import ComparedName
+from gru_bench.errors import RunError
 from gru_bench.report.document.numbers import NBSP, Number, Numbers, decimals_for, plain, scale_of, slug
 from gru_bench.report.document.sentences import Ends, Sentence, p_is, say
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.pairs import Family
-from gru_bench.report.evidence.progress import study_baselines, study_data
+from gru_bench.report.evidence.progress import baseline_runs, study_data
 from gru_bench.report.evidence.store import Store
-from gru_bench.results.logged_metrics import score_name
-from gru_bench.results.runs import Baseline, DataSummary, compared_baseline, unpacked
+from gru_bench.results.baselines import REGULARIZATION, baseline_label, compared_baseline
+from gru_bench.results.logged_metrics import TRAIN_SECONDS, score, score_name
+from gru_bench.results.runs import DataSummary, Predictions
 from gru_bench.stats.estimate import Estimate, accuracy_difference
+from gru_bench.stats.metrics import correct
 from gru_bench.stats.text import MINUS
 from gru_bench.stats.verdict import LEAST_GROUPS, PairTests, Verdict, holm
-from gru_bench.tracking import LoggedStudy
+from gru_bench.tracking import LoggedRun, LoggedStudy
 
 
 @dataclass(frozen=True)
@@ -41,53 +44,65 @@ class ScoredBaseline:
     """F1; macro F1 of more than two classes."""
     is_binary: bool
     seconds: Number
-    of: Baseline
-    """As it was logged."""
+    of: LoggedRun
+    """Its run."""
+    test: Predictions | None
+    """Its predictions on test; None where they cannot be read."""
     regularization: Number
     """The value that validation chose; without a value where none was logged."""
     has_classes: bool = True
     """Whether its predictions are known as classes."""
 
     def right_N(self, group: Group) -> NDArray[np.bool_] | None:
-        """Return which test texts of a group it classifies correctly; None for other data, or where it was not kept.
-
-        Both have the texts in the order of their ids.
-        """
-        if group.fingerprint != self.fingerprint:
+        """Return which test texts of a group it classifies correctly, by their ids; None for other data."""
+        if group.fingerprint != self.fingerprint or self.test is None or (
+                not np.array_equal(self.test.example_id_N, group.example_N)):
             return None
-        found_N = unpacked(self.of.right, group.example_N.size)
-        return found_N if found_N is not None and found_N.mean() == self.accuracy.value else None
+        return correct(self.test.label_N, self.test.probability_NC)
 
 
 def baselines_of(
     studies: Sequence[LoggedStudy], store: Store, metric: ComparedName, numbers: Numbers
 ) -> tuple[ScoredBaseline, ...]:
     """Return each baseline once for each data set, with the score that the report compares."""
-    found: dict[tuple[str, str], tuple[Baseline, str, DataSummary | None]] = {}
+    found: dict[tuple[str, str], tuple[LoggedRun, DataSummary | None]] = {}
     for study in studies:
         data = study_data(study, store)
-        for baseline in study_baselines(study, store):
-            found.setdefault((study.run.fingerprint, baseline.name), (baseline, study.run.run_id, data))
+        for run in baseline_runs(study):
+            found.setdefault((study.run.fingerprint, run.model), (run, data))
     prints = list(dict.fromkeys(fingerprint for fingerprint, _ in found))
     rows = []
-    for (fingerprint, name), (baseline, run_id, data) in found.items():
-        own = numbers.named("baseline", name, same=fingerprint)
-        on_test, fit = own.on([run_id], baseline.test_size), "one deterministic fit"
+    for (fingerprint, model), (run, data) in found.items():
+        name, test = baseline_label(model, run.params), _predictions(run, store)
+        own, size = numbers.named("baseline", name, same=fingerprint), data.test if data else None
+        on_test, fit = own.on([run.run_id], size if test is None else len(test)), "one deterministic fit"
         is_binary = data is None or len(data.classes) == 2
         f1_name = "f1" if is_binary else "macro_f1"
-        accuracy = on_test.add("accuracy", baseline.score("test", "accuracy"), "percent", fit)
-        f1 = on_test.add(slug(f1_name), baseline.score("test", f1_name), "percent", fit)
+        accuracy = on_test.add("accuracy", _score(run, "accuracy"), "percent", fit)
+        f1 = on_test.add(slug(f1_name), _score(run, f1_name), "percent", fit)
+        chosen = float(run.params[REGULARIZATION]) if REGULARIZATION in run.params else None
         rows.append(ScoredBaseline(
             plain(name) if len(prints) == 1 else f"{plain(name)} (data {prints.index(fingerprint) + 1})",
             own, fingerprint, accuracy,
             accuracy if metric == "accuracy" else f1 if metric == f1_name else on_test.add(
-                slug(metric), baseline.score("test", score_name(metric)), scale_of(metric).kind, fit),
-            f1, is_binary, own.on([run_id]).add("seconds", baseline.seconds, "amount", "one fit, timed"), baseline,
-            own.on([run_id], data.validation if data else None, "validation").add(
-                "regularization", baseline.regularization, "score", "chosen on validation",
-                decimals=3 if (baseline.regularization or 0.0) < 1 else 0),
+                slug(metric), _score(run, score_name(metric)), scale_of(metric).kind, fit),
+            f1, is_binary,
+            own.on([run.run_id]).add("seconds", run.metrics.get(TRAIN_SECONDS.key), "amount", "one fit, timed"), run,
+            test, own.on([run.run_id], data.validation if data else None, "validation").add(
+                "regularization", chosen, "score", "chosen on validation", decimals=3 if (chosen or 0.0) < 1 else 0),
         ))
     return tuple(rows)
+
+
+def _score(run: LoggedRun, name: str) -> float | None:
+    return run.metrics.get(score(name, "test").key)
+
+
+def _predictions(run: LoggedRun, store: Store) -> Predictions | None:
+    try:
+        return store.predictions(run.run_id, "test").by_id()
+    except RunError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -170,7 +185,7 @@ def against_baselines(
 def _compared(baselines: Sequence[ScoredBaseline], group: Group) -> ScoredBaseline | None:
     """Return the baseline on the data of a group that models are compared with: a linear one if there is one."""
     own = [one for one in baselines if one.fingerprint == group.fingerprint]
-    linear = compared_baseline([one.of for one in own], score_name(group.metric), group.scale.higher_is_better)
+    linear = compared_baseline([one.of for one in own], group.metric)
     return next((one for one in own if one.of is linear), own[0] if own else None)
 
 

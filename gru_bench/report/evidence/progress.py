@@ -12,9 +12,10 @@ from gru_bench.errors import IncompleteError, without_passwords
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.store import Store
+from gru_bench.results.baselines import BASELINES
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL
-from gru_bench.results.runs import BASELINES, DATA, SEARCH, Baseline, DataSummary, SearchPlan, parsed
-from gru_bench.tracking import LoggedStudy
+from gru_bench.results.runs import DATA, SEARCH, DataSummary, SearchPlan, parsed
+from gru_bench.tracking import LoggedRun, LoggedStudy
 from gru_bench.tracking.reader import damaged
 
 T = TypeVar("T")
@@ -52,11 +53,10 @@ def data_sets(studies: Sequence[LoggedStudy], store: Store) -> list[tuple[DataSu
     return list(found.values())
 
 
-def study_baselines(study: LoggedStudy, store: Store) -> tuple[Baseline, ...]:
-    """Return the baselines of a study; none as long as its run does not hold them."""
-    if study.summary is not None:
-        return study.summary.baselines
-    return artifact(study, store, BASELINES, tuple[Baseline, ...]) or ()
+def baseline_runs(study: LoggedStudy) -> tuple[LoggedRun, ...]:
+    """Return the complete runs of a study's baselines, in the order of `BASELINES`."""
+    complete = {run.model: run for run in study.baselines if run.complete}
+    return tuple(complete[name] for name in BASELINES if name in complete)
 
 
 def study_search(study: LoggedStudy, store: Store) -> SearchPlan:
@@ -148,7 +148,7 @@ def typed(command: str) -> list[str]:
 def _absent(study: LoggedStudy, store: Store) -> list[str]:
     """Return the parts that an unfinished study will have and does not have yet."""
     planned = study.plan().contents
-    absent = [] if study_baselines(study, store) else ["the baselines"]
+    absent = [] if baseline_runs(study) else ["the baselines"]
     if study_data(study, store) is None:
         absent.append("the summary of its data")
     if planned is None:  # a study begun before these were logged

@@ -98,9 +98,9 @@ def runs_table(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
 
 
 def _config(run: LoggedRun) -> Mapping[str, Scalar]:
-    """Return the settings of a run: none for a study's own run, and where they cannot be read."""
+    """Return the settings of a run: none for a study's own run and its baselines, and where they cannot be read."""
     try:
-        return {} if run.role == "study" else {**flat(run.config()), **run.removed_settings}
+        return {} if run.role in ("study", "baseline") else {**flat(run.config()), **run.removed_settings}
     except RunError:
         return {}
 

@@ -175,7 +175,7 @@ def _run_time(evidence: Evidence) -> Sentence:
 
 
 def _compute(evidence: Evidence) -> Sentence:
-    runs = [run for run in _runs(evidence) if run.role != "study"]
+    runs = [run for run in _runs(evidence) if run.role not in ("study", "baseline")]
     seconds = [max(0.0, run.ended - run.started) for run in runs if run.ended is not None]
     if not seconds:
         return ()

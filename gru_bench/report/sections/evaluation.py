@@ -106,13 +106,13 @@ def _means(groups: Sequence[Group], also: str = "") -> str:
 
 def _fits(baselines: Sequence[ScoredBaseline]) -> str:
     """Return how the baselines were fitted, as the rest of a sentence."""
-    linear = [baseline.of for baseline in baselines if baseline.of.regularization is not None]
-    if any(baseline.score("validation", "accuracy") is None for baseline in linear):
+    linear = [baseline.of for baseline in baselines if baseline.regularization.value is not None]
+    if any(score("accuracy", "val").key not in run.metrics for run in linear):
         return ("; without validation texts, linear models have a middle regularization, and models are compared with "
                 "the first of them")
     if linear:
-        return ("; linear models were fitted to training and validation texts, once their regularization had been "
-                "chosen on validation, and models are compared with the one that is better there")
+        return ("; linear models learn from training texts alone, their regularization is chosen on validation, and "
+                "models are compared with the one that is better there")
     return " and were fitted once"
 
 

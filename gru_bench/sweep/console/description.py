@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from gru_bench import cli
 from gru_bench.config import Scalar
 from gru_bench.report.evidence.progress import typed
-from gru_bench.results.logged_metrics import compared, score_name
+from gru_bench.results.baselines import baseline_label
+from gru_bench.results.logged_metrics import compared
 from gru_bench.sweep.console.progress import described
 from gru_bench.tracking.view import MISSING
 
 if TYPE_CHECKING:
-    from gru_bench.results.runs import Baseline
+    from gru_bench.results.baselines import BaselineResult
     from gru_bench.sweep.plan import Role
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.sweep.summary import Confirmed
@@ -44,7 +45,7 @@ _ROLES: Mapping[Role, str] = {
 
 def study_description(
     spec: StudySpec, state: str, *, command: str, uri: str, best: Mapping[str, float], found: Mapping[str, Confirmed],
-    view: str | None, trials: int = 0, confirmed: int = 0, baselines: Iterable[Baseline] = (),
+    view: str | None, trials: int = 0, confirmed: int = 0, baselines: Iterable[BaselineResult] = (),
     verdicts: Sequence[str] = (), left: Sequence[str] = (),
 ) -> str:
     """Return the description of a study.
@@ -118,10 +119,10 @@ def _done(spec: StudySpec, trials: int, confirmed: int) -> str:
 
 
 def _table(
-    spec: StudySpec, best: Mapping[str, float], found: Mapping[str, Confirmed], baselines: Iterable[Baseline]
+    spec: StudySpec, best: Mapping[str, float], found: Mapping[str, Confirmed], baselines: Iterable[BaselineResult]
 ) -> Iterator[str]:
     """Yield the lines of the table of the scores of models and baselines, without columns that are empty."""
-    val, test, name = compared(spec.metric, "val"), compared(spec.metric, "test"), score_name(spec.metric)
+    val, test = compared(spec.metric, "val"), compared(spec.metric, "test")
     columns = [("model", "---"), *[(f"best trial: {val.label}", "---:")] * bool(best),
                *[(test.label, "---:"), ("95 % interval", "---"), ("seeds", "---:")] * bool(found)]
     yield _row([heading for heading, _ in columns])
@@ -134,10 +135,11 @@ def _table(
                 test.written(one.estimate.estimate), one.interval(test), str(len(one.by_seed))]
         yield _row([model, *cells])
     for baseline in baselines:
-        reached = [*[(val, baseline.score("validation", name))] * bool(best),
-                   *[(test, baseline.score("test", name))] * bool(found)]
-        cells = ["" if value is None else metric.written(value) for metric, value in reached]
-        yield _row([f"*{baseline.name} (baseline)*", *cells, *["", ""] * bool(found)])
+        reached = [*[val] * bool(best), *[test] * bool(found)]
+        cells = [metric.written(baseline.metrics[metric.key]) if metric.key in baseline.metrics else ""
+                 for metric in reached]
+        name = baseline_label(baseline.model, baseline.settings)
+        yield _row([f"*{name} (baseline)*", *cells, *["", ""] * bool(found)])
 
 
 def _row(cells: Sequence[str]) -> str:

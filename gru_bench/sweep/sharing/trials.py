@@ -1,8 +1,8 @@
 """Trials: pieces of work that are done once, each by one of the processes that share a study.
 
 A trial is asked for, belongs to the process that does it, and ends: complete, pruned or failed. If it is interrupted, a
-new trial retries it. The trials of a search have settings that Optuna proposes. Planned work (confirmation runs,
-ablation runs and follow-ups) is part of the study's record. There each trial has a key, such as
+new trial retries it. The trials of a search have settings that Optuna proposes. Planned work (baselines, confirmation
+runs, ablation runs and follow-ups) is part of the study's record. There each trial has a key, such as
 `torch confirm 3fa9 10000`, and the latest trial of a key counts.
 """
 
@@ -51,6 +51,11 @@ def run_key(model: str, role: str, settings: str, seed: int, side: str = "") -> 
     return f"{model} {role} {settings} {seed} {side}".strip()
 
 
+def baseline_key(name: str) -> str:
+    """Return the key of the run of a baseline."""
+    return f"{name} baseline"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialNotes:
     """What is noted of a trial: Optuna's user attributes of these names."""
@@ -95,7 +100,8 @@ class StoredTrial(TrialNotes):
     """failed: by its own fault, so it counts. interrupted: it was queued again."""
     settings: Mapping[str, Scalar]
     value: float | None = field(default=None, kw_only=True)
-    """Objective of a complete trial; of a confirmation run, test accuracy; of a follow-up, its number of tasks."""
+    """Objective of a complete trial; of a baseline or confirmation run, its test score; of a follow-up, its number of
+    tasks."""
 
     reported: int = field(default=0, kw_only=True)
     """How many values it has reported: of epochs, or of seeds."""

@@ -15,7 +15,8 @@ import numpy as np
 
 from gru_bench.config import DataConfig, EmbeddingConfig, RunConfig, with_settings
 from gru_bench.errors import MachineError
-from gru_bench.results.runs import Baseline, RunResult, Timing
+from gru_bench.results.baselines import BaselineResult
+from gru_bench.results.runs import RunResult, Timing
 from gru_bench.train.listener import Listener
 
 if TYPE_CHECKING:
@@ -82,12 +83,14 @@ class MeasureBaselines:
     """Measure the baselines, which are no GRUs, on the same splits."""
 
     data: DataConfig
+    weights: bool = False
+    """Whether the results have the weights."""
 
-    def __call__(self, _: Listener) -> tuple[Baseline, ...]:
+    def __call__(self, _: Listener) -> tuple[BaselineResult, ...]:
         """Fit and score the baselines."""
         from gru_bench.stats.baseline import baselines
 
-        return baselines(corpus_of(self.data))
+        return baselines(corpus_of(self.data), weights=self.weights)
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ def materials(task: Task) -> tuple[Material, ...]:
             return ((task.config.data, task.config.embedding),)
         case TrySettings(configs):
             return tuple(dict.fromkeys((config.data, config.embedding) for config in configs))
-        case MeasureBaselines(data):
+        case MeasureBaselines(data, _):
             return ((data, None),)
         case MeasureRecall():  # makes its own sequences
             return ()

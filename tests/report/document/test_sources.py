@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
-from gru_bench.report.document.numbers import Number
+from gru_bench.report.document.numbers import Number, slug
+from gru_bench.results.baselines import baseline_label
 from gru_bench.tracking import LoggedRun, LoggedStudy
 from tests.support.diagnostics import some_diagnostics, some_recall, studies_with
 from tests.support.fake_store import Studies, of_classes
@@ -43,14 +44,14 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"PAIR\.unseen-failures", "", "confirm"),
     (r"PAIR\.margin", "", "none"),
     # baselines
-    (r"baseline-[a-z-]+\.(accuracy|f1|macro-f1)", "test", "study"),
-    (r"baseline-[a-z-]+\.seconds", "", "study"),
-    (r"baseline-[a-z-]+\.less-than-MODEL(\.p)?", "test", "confirm and first study"),
+    (r"baseline-(?P<baseline>[a-z-]+)\.(accuracy|f1|macro-f1)", "test", "baseline"),
+    (r"baseline-(?P<baseline>[a-z-]+)\.seconds", "", "baseline"),
+    (r"baseline-(?P<baseline>[a-z-]+)\.less-than-MODEL(\.p)?", "test", "confirm and baseline"),
     # what the runs logged, without any text
     (r"MODEL\.(seeds|train-seconds|tokens-per-second|peak-memory|parameters|best-epoch)", "", "confirm"),
     (r"MODEL\.(setting|protocol)\.[a-z0-9-]+", "", "confirm"),
     (r"MODEL\.lost-seeds", "", "lost"),
-    (r"checklist\.(hours|runs|incomplete)", "", "all but studies"),
+    (r"checklist\.(hours|runs|incomplete)", "", "all GRUs"),
     (r"runs-[a-z]+-(search|confirm|ablation)\.(complete|pruned|failed|other)", "", "as many"),
     # searches
     (r"MODEL\.search\.best", "validation", "trials"),
@@ -115,14 +116,14 @@ def expected_runs(
             return [study.run for study, _ in named]
         case "studies":
             return [study.run for study in studies]
-        case "study":
-            return [studies[0].run]
-        case "confirm and first study":
-            return [*confirm, studies[0].run]
+        case "baseline" | "confirm and baseline":
+            own = [run for run in studies[0].baselines
+                   if slug(baseline_label(run.model, run.params)) == part["baseline"]]
+            return [*own, *(confirm if kind != "baseline" else ())]
         case "lost":
             return [run for study, _ in named for run in study.confirms if not run.complete]
-        case "all but studies":
-            return [run for study in studies for run in study.runs if run is not study.run]
+        case "all GRUs":
+            return [run for study in studies for run in study.runs if run.role not in ("study", "baseline")]
         case "side":
             return studies[0].side(part["name"], part["side"])
         case "sides":

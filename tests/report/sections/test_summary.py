@@ -16,7 +16,6 @@ from gru_bench.report.evidence.collect import collect
 from gru_bench.report.sections.comparisons import comparisons
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.summary import MOST_WARNINGS, check_results
-from gru_bench.results.runs import packed
 from tests.support.commands import mentions
 from tests.support.fake_store import (
     FakeStore,
@@ -25,15 +24,13 @@ from tests.support.fake_store import (
     correct,
     many_studies,
     one_each,
-    summarized,
     three_models,
+    with_answers,
     with_params,
 )
 from tests.support.renderings import Built, all_said, column_of, said, section_of, table_of
 from tests.support.reports import build
-from tests.support.runs import scored
 from tests.support.sections import build_only
-from tests.support.values import present
 
 
 def decision_of(report: Report) -> str:
@@ -87,14 +84,12 @@ def test_models_that_do_not_differ_from_the_baseline_share_a_sentence(skill: flo
     store, test_set = FakeStore(), TestSet.draw(1000)
     study = add_study(store, "two", {"torch": skill, "scratch": 0.0}, test_set=test_set)
     right_N = correct(store, [run for run in study.confirms if run.model == "scratch"])[0]
-    linear = scored(present(study.summary).baselines[1], float(right_N.mean()), test_size=1000,
-                    right=packed(right_N))
-    report = build_only([summarized(study, baselines=(linear,))], store)
+    report, linear = build_only([with_answers(store, study, right_N)], store), "TF-IDF + logistic regression"
     rows = {row[0]: row[3] for row in table_of(report, "verdicts").rows}
-    sentence = f"the baseline {linear.name} ({100 * right_N.mean():.1f}"
+    sentence = f"the baseline {linear} ({100 * right_N.mean():.1f}"
     words = " ".join(map(said, report.in_short)).replace("\N{NO-BREAK SPACE}", " ")
     assert len(rows) == 3
-    assert rows[f"Torch GRU − {linear.name}"] == verdict
+    assert rows[f"Torch GRU − {linear}"] == verdict
     assert (f"worse than {sentence}" in words) == (skill == 0)
 
 

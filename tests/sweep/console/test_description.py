@@ -24,7 +24,8 @@ from tests.support.runs import answered, baseline
 from tests.support.studies import study_file
 from tests.support.workers import WELL, swept
 
-BASELINE = baseline("linear", 0.796, 0.782, size=1000)
+BASELINE = baseline("tfidf", val_accuracy=0.796, test_accuracy=0.782)
+LINEAR = "*TF-IDF + logistic regression (baseline)*"
 
 
 def spec_of(folder: Path, body: str = "", **changes: Any) -> StudySpec:
@@ -57,7 +58,7 @@ def test_a_complete_study_has_its_scores_and_the_next_commands(tmp_path: Path) -
         ["model", "best trial: validation accuracy", "test accuracy", "95 % interval", "seeds"],
         ["torch", "85.1 %", "78.0 %", interval, "3"],
         ["bidirectional", "50.0 %", "", "", ""],
-        ["*linear (baseline)*", "79.6 %", "78.2 %", "", ""]]
+        [LINEAR, "79.6 %", "78.2 %", "", ""]]
     mentions(text, "Is it better?", "(#/v?k=x)", "(#/v?k=x&compareRunsMode=CHART)")
     mentions(status(text), "complete")
     assert "    python sweeps/run.py --study pair.toml\n" in text
@@ -75,7 +76,7 @@ def test_a_study_that_has_stopped_early_shows_how_far_it_is(tmp_path: Path, stat
     mentions(status(text), said, "1 of 4 trials", "0 of 6 confirmation runs", "The same command continues it")
     # Nothing was scored on test, so that there are no columns for it.
     assert rows(text) == [["model", "best trial: validation accuracy"], ["torch", "50.0 %"], ["bidirectional", ""],
-                          ["*linear (baseline)*", "79.6 %"]]
+                          [LINEAR, "79.6 %"]]
 
 
 def test_a_study_without_a_search_shows_no_trials(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_a_study_without_a_search_shows_no_trials(tmp_path: Path) -> None:
     assert "trials" not in status(text)
     header, _, bidirectional, linear = rows(text)
     assert header == ["model", "test accuracy", "95 % interval", "seeds"]
-    assert (bidirectional, linear) == (["bidirectional", "", "", ""], ["*linear (baseline)*", "78.2 %", "", ""])
+    assert (bidirectional, linear) == (["bidirectional", "", "", ""], [LINEAR, "78.2 %", "", ""])
 
 
 def test_a_study_with_looks_has_at_most_the_confirmation_runs_of_the_last_look(tmp_path: Path) -> None:
@@ -165,7 +166,8 @@ class TestInTheStore:
         assert "    python sweeps/run.py\n" in text
         assert rows(text)[1][:3] == ["torch", "50.0 %", "50.0 %"]
         assert "    gru-bench predict --study study" in text
-        assert sorted(run.name for run in study.runs) == ["study", "study seed 10000", "study trial 0"]
+        assert sorted(run.name for run in study.runs) == [
+            "study", "study majority", "study ngrams", "study seed 10000", "study tfidf", "study trial 0"]
         assert "trial of the search" in study.trials[0].tags[NOTE]
 
     def test_an_interrupted_study_is_described_as_interrupted(self, easy_csv: Path, told: list[str]) -> None:

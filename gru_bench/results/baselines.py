@@ -1,0 +1,81 @@
+"""The baselines of a study: the majority class and two linear models, and what one of them has reached."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from gru_bench.config import ComparedName, Scalar
+from gru_bench.results.logged_metrics import score, score_name
+from gru_bench.results.runs import Predictions
+
+MAJORITY, TFIDF, NGRAMS = "majority", "tfidf", "ngrams"
+BASELINES = (MAJORITY, TFIDF, NGRAMS)
+"""Names of the baselines, in the order in which they are shown."""
+REGRESSION, BAYES = "logistic regression", "naive Bayes"
+_DESCRIPTIONS = {
+    (TFIDF, REGRESSION): "TF-IDF + logistic regression", (TFIDF, BAYES): "TF-IDF + naive Bayes",
+    (NGRAMS, REGRESSION): "NB-weighted n-grams + logistic regression", (NGRAMS, BAYES): "n-grams + naive Bayes"}
+CLASSIFIER, REGULARIZATION, IS_AT_END, CONVERGED = (
+    "baseline.classifier", "baseline.regularization", "baseline.is_at_end", "baseline.converged")
+"""Params of the run of a linear model: its kind; C of logistic regression or alpha of naive Bayes, chosen on
+validation; whether that is at an end of the values that were tried; whether the fit has converged."""
+
+
+class Scored(Protocol):
+    """A baseline with its scores: a `BaselineResult`, or its run as it was logged."""
+
+    @property
+    def model(self) -> str:
+        """Its name, one of `BASELINES`."""
+        ...
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Key in `results.logged_metrics` -> value."""
+        ...
+
+
+T = TypeVar("T", bound=Scored)
+
+
+@dataclass(frozen=True)
+class BaselineResult:
+    """A baseline that was fitted to the training texts of a corpus."""
+
+    model: str
+    """Its name, one of `BASELINES`."""
+    classes: tuple[str, ...]
+    settings: Mapping[str, Scalar]
+    """Its params (`CLASSIFIER` and those below it)."""
+    seconds: float
+    metrics: Mapping[str, float]
+    """Key of a score in `results.logged_metrics` -> value."""
+    predictions: Mapping[str, Predictions] = field(default_factory=dict)
+    """Split -> predictions: `validation`, if there is one, and `test`."""
+    weights: bytes = field(default=b"", repr=False)
+    """The model, as `stats.linear` writes it. Empty where it is not to be kept."""
+
+
+def baseline_label(model: str, settings: Mapping[str, object]) -> str:
+    """Return what a baseline is, from its name and its params, such as `TF-IDF + logistic regression`."""
+    return _DESCRIPTIONS.get((model, str(settings.get(CLASSIFIER))), "majority class" if model == MAJORITY else model)
+
+
+def compared_baseline(baselines: Sequence[T], metric: ComparedName) -> T | None:
+    """Return the linear model that models are compared with: the better one on validation, else the first.
+
+    Args:
+        baselines: The baselines of a study.
+        metric: Score of the study, which decides.
+
+    Returns:
+        None where there is no linear model.
+    """
+    linear = [one for one in baselines if one.model != MAJORITY]
+    deciding = score(score_name(metric), "val")
+    sign = 1 if deciding.higher_is_better else -1
+    found = [sign * one.metrics[deciding.key] if deciding.key in one.metrics else -math.inf for one in linear]
+    return linear[found.index(max(found))] if linear else None

@@ -1,0 +1,179 @@
+"""The linear models of a study in use: asked, explained, saved, served, and refused where they were not kept."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gru_bench as gb
+from gru_bench.archive.study import export_study, import_study
+from gru_bench.errors import DataError, ExitCode, GruBenchError, RunError
+from gru_bench.inference.linear import LinearPredictor
+from gru_bench.inference.predict import app as predict_app
+from gru_bench.inference.save_model import app as save_app
+from gru_bench.inference.winner import LinearWinner, asked, read
+from gru_bench.models import linear, saved
+from gru_bench.models.linear import TrainedLinear
+from gru_bench.results.baselines import BASELINES, MAJORITY, NGRAMS, TFIDF
+from gru_bench.stats.linear import LinearModel
+from gru_bench.sweep.sharing.storage import open_storage
+from gru_bench.tracking import Reader, Store, open_reader
+from tests.inference.conftest import Studied
+from tests.support.archives import copied
+from tests.support.commands import completed, mentions
+from tests.support.trained_study import database, log_study
+
+
+@pytest.fixture(scope="module")
+def directory(studied: Studied, empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a study of one GRU that has learned little, and of its baselines."""
+    folder = tmp_path_factory.mktemp("linear")
+    shutil.copy(empty_database, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        log_study(folder, studied.csv, settings={"training.epochs": 1, "training.lr": 1e-4}, linear=True)
+    return folder
+
+
+@pytest.fixture
+def store(directory: Path) -> Reader:
+    return open_reader(database(directory))
+
+
+def trained(store: Reader, name: str) -> TrainedLinear:
+    found = read(store, asked(store, store.study("quick"), name))
+    assert isinstance(found, TrainedLinear)
+    return found
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_its_probabilities_are_those_that_were_logged(name: str, store: Reader, studied: Studied) -> None:
+    winner = asked(store, store.study("quick"), name)
+    logged = store.predictions(winner.ids[0], "test")
+    found = LinearPredictor(trained(store, name)).predict([studied.texts[one] for one in logged.example_id_N])
+    assert np.abs(found.probability_NC - logged.probability_NC).max() < 1e-12
+    assert found.tokens_N.tolist() == logged.tokens_N.tolist()
+    assert (found.known_N > 0).all() == (name != MAJORITY)
+
+
+def test_the_winner_of_a_study_may_be_a_linear_model(store: Reader) -> None:
+    study = store.study("quick")
+    winner = asked(store, study)
+    assert isinstance(winner, LinearWinner)
+    measured = {run.model: run.metrics["score/val_accuracy"] for run in study.baselines if run.model != MAJORITY}
+    assert measured[winner.name] == max(measured.values())
+    assert set(winner.beaten) == {"torch", TFIDF, NGRAMS} - {winner.name}
+    assert asked(store, study, "torch").name == "torch"
+    assert asked(store, study, MAJORITY).name == MAJORITY
+    with pytest.raises(GruBenchError, match="ngrams"):
+        asked(store, study, "ngram")
+
+
+def test_predict_says_that_a_linear_model_answers(directory: Path) -> None:
+    done = completed(predict_app, "good1 good2 good3", "bad1 bad2", "--study", "quick", "--why", cwd=directory)
+    assert done.returncode == ExitCode.DONE, done.stderr
+    mentions(done.stderr, "study quick:", "a linear model", "best on validation")
+    mentions(done.stdout, "3 of 3", "good", "bad1", "weight")
+    named = completed(predict_app, "good1", "--study", "quick", "--model", MAJORITY, "--why", cwd=directory)
+    assert named.returncode == ExitCode.DONE, named.stderr
+    mentions(named.stdout, "0 of 1", "no known word")
+
+
+@pytest.mark.parametrize("name", [TFIDF, NGRAMS])
+def test_the_parts_of_an_explanation_add_up_to_the_log_odds(name: str, store: Reader) -> None:
+    model = trained(store, name)
+    predictor, text = LinearPredictor(model), "good1 bad1 good2 word3 good1 unheard"
+    found = predictor.explain(text)
+    place = model.classes.index(found.label)
+    probability = predictor.predict([text]).probability_NC[0, place]
+    bias = model.weights.bias_K[0] * (1 if place else -1)
+    assert found.weight_T.sum() + bias == pytest.approx(np.log(probability / (1 - probability)), abs=1e-9)
+    assert "good1 bad1" not in found.words_T or name == NGRAMS or len(found.words_T) > 3
+    assert "unheard" not in found.words_T
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_the_parts_for_one_of_several_classes_are_its_own(softmax: bool) -> None:
+    weight_FK = np.array([[1, 0, -1], [0.5, 2, 0]], np.float32)
+    model = LinearModel(4, np.array([0, 1, 3]), 1, ("a", "b"), weight_FK, np.zeros(3), None, softmax=softmax)
+    ngrams, weight_M = model.parts(["a", "b", "b"], 3)
+    assert ngrams == ["a", "b"]
+    assert weight_M.tolist() == ([-1.5, -1.25] if softmax else [-1.0, 0.0])
+    assert model.probabilities([["a"]])[0, 2] == 0
+
+
+def test_it_is_saved_and_asked_without_the_study(
+    directory: Path, store: Reader, studied: Studied, tmp_path: Path
+) -> None:
+    done = completed(save_app, "--study", "quick", "--model", NGRAMS, str(tmp_path / "model"), cwd=directory)
+    assert done.returncode == ExitCode.DONE, done.stderr
+    mentions(done.stdout, "ngrams of the study quick", "bytes")
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["README.md", "linear.npz", "model.json"]
+    found, scores = linear.load(tmp_path / "model")
+    assert isinstance(found, TrainedLinear)
+    assert scores["value"] == asked(store, store.study("quick"), NGRAMS).run.metrics[  # type: ignore[union-attr]
+        "score/test_accuracy"]
+    texts = list(studied.texts.values())
+    expected = LinearPredictor(trained(store, NGRAMS)).predict(texts).probability_NC
+    model = gb.load_model(tmp_path / "model")
+    assert np.array_equal(model.predict(texts).probabilities, expected)
+    assert model.explain("good1").label == model.predict("good1").labels[0]
+    mentions(repr(model), "ngrams of the study quick", *model.classes)
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    count = f"{len(found.weights.ngrams_F):,} n-grams"
+    mentions(card, "quick: ngrams", "NB-weighted n-grams", "baseline.regularization", count)
+    assert str(studied.csv) not in card
+    again = completed(predict_app, "good1 good2", "--model", str(tmp_path / "model"), "--single", cwd=tmp_path)
+    mentions(again.stderr, "ngrams", "a linear model")
+    study = gb.open_study("quick", folder=directory)
+    assert study.predict("good1", model=NGRAMS).labels == model.predict("good1").labels
+    assert study.winner == asked(store, store.study("quick")).name
+
+
+@pytest.mark.parametrize("change", ["digest", "array", "dtype", "shape", "missing", "bomb"])
+def test_a_saved_linear_model_that_was_changed_is_refused(
+    change: str, store: Reader, tmp_path: Path
+) -> None:
+    model, folder = trained(store, TFIDF), tmp_path / "model"
+    saved.write(linear.contents(model), folder, "")
+    if change == "digest":
+        values = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        (folder / "model.json").write_text(json.dumps({**values, "classes": ["x", "y"]}), encoding="utf-8")
+    elif change == "array":
+        content = bytearray((folder / "linear.npz").read_bytes())
+        content[len(content) // 2] ^= 1
+        (folder / "linear.npz").write_bytes(content)
+    elif change == "missing":
+        (folder / "linear.npz").unlink()
+    else:
+        wrong: dict[str, dict[str, Any]] = {
+            "dtype": {"bias": np.zeros(1, np.float32)}, "shape": {"weight": np.zeros((3, 1), np.float32)},
+            "bomb": {"ngrams": np.zeros(300 << 20, np.uint8)}}
+        arrays, other = dict(np.load(io.BytesIO(model.weights.to_bytes()))), io.BytesIO()
+        np.savez_compressed(other, **{**arrays, **wrong[change]})
+        with pytest.raises(ValueError, match="arrays"):
+            LinearModel.from_bytes(other.getvalue())
+        return
+    with pytest.raises(DataError, match="as it was written"):
+        linear.load(folder)
+
+
+def test_archives_leave_its_ngrams_out_and_what_needs_them_says_so(directory: Path, tmp_path: Path) -> None:
+    near = copied(directory, tmp_path / "near")
+    export_study(Store(database(near)), open_storage(str(near / "optuna.journal")), "quick", near / "quick.study",
+                 experiment=None, texts=True)
+    far = tmp_path / "far"
+    far.mkdir()
+    with Store(database(far)) as other:
+        import_study(near / "quick.study", other, lambda: open_storage(str(far / "optuna.journal")), None)
+    store = open_reader(database(far))
+    winner = asked(store, store.study("quick"), NGRAMS)
+    assert len(store.predictions(winner.ids[0], "test")) > 0
+    with pytest.raises(RunError, match=r"ngrams.*--no-texts.*fragments.*--model torch"):
+        read(store, winner)
