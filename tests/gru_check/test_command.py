@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 from pathlib import Path
 
@@ -182,19 +181,8 @@ def test_mistyped_arguments_end_with_2(words: list[str], parts: list[str], tmp_p
 
 
 @pytest.mark.parametrize("code", KINDS)
-def test_every_finding_has_a_page_and_a_picture(code: str) -> None:
-    page = ROOT / "docs" / "gru-check" / f"{code}.md"
-    text = page.read_text(encoding="utf-8")
+def test_every_finding_has_a_page(code: str) -> None:
+    text = (ROOT / "docs" / "gru-check" / f"{code}.md").read_text(encoding="utf-8")
     assert f"`[{code}]`" in text
-    assert f"]({code}.svg)" in text
     assert len(text.splitlines()) <= 20
-    picture = page.with_suffix(".svg").read_text(encoding="utf-8")
-    assert picture.rstrip().endswith("</svg>")
-    assert len(picture) < 20_000
     assert f"[`{code}`](gru-check/{code}.md)" in (ROOT / "docs" / "gru-check.md").read_text(encoding="utf-8")
-
-
-def test_every_finding_has_a_drawing() -> None:
-    drawn = runpy.run_path(str(ROOT / "docs" / "gru-check" / "draw.py"))
-    assert drawn["PICTURES"].keys() == KINDS.keys()
-    assert drawn["svg"]("mixing") == drawn["svg"]("mixing")
