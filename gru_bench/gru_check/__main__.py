@@ -155,7 +155,7 @@ def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int)
     from gru_bench.gru_check.folder import check_folder, files, read_rows, state, write_rows
     from gru_bench.sweep.console.progress import several
 
-    names = files(folder)
+    names, helpers = files(folder)
     before = {} if table is None else read_rows(table)
     rows = {name: row for name in names if (row := before.get(name)) and row.digest == state(folder / name, options)}
     left = [name for name in names if name not in rows]
@@ -164,6 +164,8 @@ def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int)
     console.print(f"This executes {several(len(left), 'file')}, each in a process of its own: at most "
                   f"{options.timeout:g} s and {options.memory:g} GB, {jobs} at a time.{known}", style="dim",
                   markup=False)
+    if helpers:
+        console.print(f"Checked with the files that import them: {', '.join(helpers)}.", style="dim", markup=False)
     if table is not None:
         write_rows(table, rows.values())  # what cannot be written is known before the first file
     bar = Progress(TextColumn("checking"), BarColumn(bar_width=32), MofNCompleteColumn(), console=console,

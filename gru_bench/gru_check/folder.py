@@ -66,25 +66,32 @@ COLUMNS = tuple(field.name for field in fields(Row))
 
 
 def state(path: Path, options: Options) -> str:
-    """Return a digest of the content of a file, the options and the version: 16 hexadecimal digits."""
-    said = json.dumps([digest(path), asdict(options), __version__], sort_keys=True)
+    """Return a digest of the content of a file and of what it imports, the options and the version: 16 hexadecimal
+    digits."""
+    contents = {part.relative_to(path.parent).as_posix(): digest(part) for part in submission.parts(path)}
+    said = json.dumps([contents, asdict(options), __version__], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
-def files(folder: Path) -> list[str]:
-    """Return the submissions in a folder and the folders in it, without hidden ones, by name.
+def files(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the submissions in a folder and the folders in it, and the helpers among the files, by name.
+
+    Hidden files are left out. A helper is a module that another file beside it imports, but that does not import that
+    file: it is checked as a part of what imports it.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no submission.
     """
-    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")
+    every = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")
                    if path.suffix.lower() in submission.ENDINGS and path.is_file()
                    and not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts[:-1])
                    and not path.name.startswith("."))
-    if not found:
+    if not every:
         raise UsageError(f"a folder of submissions must contain files that end in {' or '.join(submission.ENDINGS)}, "
                          f"but {shown(str(folder))} contains none: name another")
-    return found
+    parts = {name: {part.relative_to(folder).as_posix() for part in submission.parts(folder / name)} for name in every}
+    helpers = {part for name in every for part in parts[name] if name not in parts.get(part, ())}
+    return [name for name in every if name not in helpers], sorted(helpers)
 
 
 def read_rows(path: Path) -> dict[str, Row]:

@@ -194,12 +194,7 @@ def run(path: Path, options: Options, guards: Guards | None = None) -> Verdict:
 
 def _copy(path: Path, folder: Path) -> None:
     """Copy a file into a folder, and the modules beside it that it imports, with what these import."""
-    waiting, seen = [path], set()
-    while waiting:
-        source = waiting.pop()
-        if source in seen:
-            continue
-        seen.add(source)
+    for source in submission.parts(path):
         target = folder / source.relative_to(path.parent)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -207,12 +202,6 @@ def _copy(path: Path, folder: Path) -> None:
         except OSError as error:
             raise DataError(f"{source.name} must be readable, but: {shown(error.strerror or str(error), '')}"
                             ) from error
-        names: set[str] = set()
-        with suppress(DataError, SyntaxError, ValueError, RecursionError, MemoryError):  # the check says what is wrong
-            names = submission.imports(submission.read(source).text)
-        for name in names:
-            module, package = path.parent / f"{name}.py", path.parent / name
-            waiting += [module] if module.is_file() else sorted(package.rglob("*.py")) if package.is_dir() else []
 
 
 def _guarded(path: Path, folder: Path, options: Options, guards: Guards) -> Outcome:
