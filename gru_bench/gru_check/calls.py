@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gru_bench.errors import RunError
+from gru_bench.errors import RunError, first_line
 from gru_bench.gru_check.forms import Form, arguments, bound, flat, forms, parameters_of, sample_input
 from gru_bench.gru_check.load import Source, failure, settings_kept
 from gru_bench.gru_check.trace import Recorder
 
 STEPS = 6
 """Length of the sequences that are tried."""
+_MOST_SEQUENCES = 1024
+"""Largest batch that is tried where the object has one of its own."""
 _DICTS = (dict, OrderedDict, defaultdict)
 _OWN = {*vars(nn.Module()), "__builtins__", "__annotations__"}
 """Names of what is Python's and torch's own."""
@@ -155,19 +158,24 @@ def find_form(caller: Caller, accepts: Callable[[Form], bool]) -> Form:
     """Number of torch functions that the failed call ran through which came furthest, and its error."""
     ran: Form | None = None
     empty = False
-    for form in forms(caller.built, caller.source.sizes):
-        recorder = Recorder(caller.file)
-        try:
-            results = caller.call(form, *sample(form), recorder)
-        except Exception as error:
-            furthest = max(furthest, (recorder.count, error), key=lambda one: one[0])
-            continue
-        if not results:
-            empty = True
-            continue
-        if accepts(form):
-            return form
-        ran = ran or form
+    for usual in forms(caller.built, caller.source.sizes):
+        waiting = [usual]
+        while waiting:
+            form = waiting.pop(0)
+            recorder = Recorder(caller.file)
+            try:
+                results = caller.call(form, *sample(form), recorder)
+            except Exception as error:
+                furthest = max(furthest, (recorder.count, error), key=lambda one: one[0])
+                if form is usual:
+                    waiting += _with_its_own_batch(form, error)
+                continue
+            if not results:
+                empty = True
+                continue
+            if accepts(form):
+                return form
+            ran = ran or form
     if ran is not None:
         return replace(ran, kind="none")
     if empty:
@@ -175,3 +183,10 @@ def find_form(caller: Caller, accepts: Callable[[Form], bool]) -> Form:
                        "outputs, but returns no tensor of floats: look for a missing return")
     raise failure(furthest[1], caller.source.path,
                   "in every call that was tried, (x, h) of a cell and (x) of a layer") from furthest[1]
+
+
+def _with_its_own_batch(form: Form, error: Exception) -> Iterator[Form]:
+    """Yield a form with each batch size that the object may have fixed: the sizes that the error of a call names."""
+    for size in dict.fromkeys(map(int, re.findall(r"\d{1,6}", first_line(error)))):
+        if form.batch > 1 < size <= _MOST_SEQUENCES and size != form.batch:
+            yield replace(form, batch=size)

@@ -111,7 +111,7 @@ def _best_of(names: Sequence[str], text: str, module: ModuleType, path: Path, ma
 def _rank(verdict: Verdict) -> int:
     """Return 0 for a recurrence written from scratch, and more for what says less about the file."""
     codes = [finding.code for finding in verdict.findings]
-    return 3 if verdict.code == "unknown" else 2 if "lstm" in codes else 1 if "library" in codes else 0
+    return 3 if verdict.code == "unknown" else 2 if {"lstm", "rnn"} & set(codes) else 1 if "library" in codes else 0
 
 
 def check_loaded(module: ModuleType, path: Path, name: str, make: str | None) -> Checked:
@@ -209,7 +209,7 @@ def _other_recurrence(caller: Caller) -> Finding | None:
         if name.startswith("lstm"):
             return Finding("lstm", f"It computes by torch.{LIBRARY[name]}.", line)
         if name.startswith("rnn"):
-            return Finding("unknown", f"It computes by torch.{LIBRARY[name]}, which has no gates.", line)
+            return Finding("rnn", f"It computes by torch.{LIBRARY[name]}.", line)
     for width, hidden in itertools.product(*widths(caller.built, caller.source.sizes)):
         generator = torch.Generator().manual_seed(3)
         x, h, c = (torch.rand(3, size, generator=generator) - 0.5 for size in (width, hidden, hidden))
@@ -290,7 +290,7 @@ def _drops(caller: Caller, form: Form) -> bool:
 
 
 def _examined(caller: Caller) -> Checked:
-    kept: dict[Form, tuple[Runs, list[Track]]] = {}
+    ran: dict[Form, tuple[Runs, list[Track]]] = {}
 
     def accepts(form: Form) -> bool:
         if form.kind == "cell":
@@ -298,8 +298,8 @@ def _examined(caller: Caller) -> Checked:
         with suppress(Exception):
             runs = runs_of(caller, form)
             if found := tracks(runs):
-                kept[form] = runs, found
-        return form in kept
+                ran[form] = runs, found
+        return form in ran
 
     form = calls.find_form(caller, accepts)
     _refuse_without_answer(caller, form)
@@ -307,7 +307,7 @@ def _examined(caller: Caller) -> Checked:
         return Checked(Verdict((_idle(caller, form),), "not recognized"), form)
     if form.kind == "cell":
         return _best_result(caller, form)
-    runs, found = kept[form]
+    runs, found = ran[form]
     checked = _layer_verdict(runs, found)
     site = found[0].before[-1]
     return replace(checked, form=replace(form, hidden=runs.value(site).numel() // form.batch))
@@ -320,6 +320,9 @@ def _idle(caller: Caller, form: Form) -> Finding:
     try:
         runs = runs_of(caller, form)
         first = [(number, 0) for number, call in enumerate(runs.whole) if call.name in ZEROS]
+    if form.batch > 2:  # no form has so many by itself
+        checked = replace(checked, verdict=replace(checked.verdict, notes=(
+            *checked.verdict.notes, f"Its batch size is fixed: it was checked with {form.batch} sequences.")))
         with torch.no_grad():
             own, _ = runs.record(runs.x)
             other, _ = runs.record(runs.x + 1.0) if runs.rows is None else runs.record(runs.x, rows=runs.rows + 1.0)
@@ -653,7 +656,9 @@ def _against_torch(cells: Sequence[Cell]) -> float | None:
 
 
 def _unknown(cell: Cell) -> Finding:
-    """Return the finding for a cell that no member equals, with the first step and unit that differ."""
+    """Return what is known of a cell that no member equals, or else the first step and unit that differ."""
+    if cell.findings:
+        return cell.findings[0]
     step = cell.step
     member = _closest(cell)
     if member is None:

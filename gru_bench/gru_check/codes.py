@@ -37,9 +37,9 @@ KINDS: Mapping[str, Kind] = {
         True, "Its gates are not stacked in the order of nn.GRU, which is r, z, n.",
         "Nothing to fix. To load its weights into nn.GRU, put their rows into the order r, z, n."),
     "single-bias": Kind(
-        True, "It has one bias for each gate, and nn.GRU has two.",
-        "Nothing to fix. For r and z this changes nothing. For the candidate nn.GRU has a second bias inside the "
-        "product with r."),
+        True, "Its gates have fewer biases than those of nn.GRU, which have two each.",
+        "Nothing to fix. The two biases of r, and those of z, have the effect of one. Of the candidate's two, one is "
+        "inside the product with r."),
     "no-bias": Kind(True, "It has no bias: it is nn.GRU(bias=False).", "Nothing to fix."),
     "library": Kind(
         True, "It computes by torch.nn.GRU or torch.nn.GRUCell: it is a GRU, but not written from scratch.",
@@ -94,6 +94,9 @@ KINDS: Mapping[str, Kind] = {
     "lstm": Kind(
         False, "It is an LSTM: a cell state is carried next to the hidden state.",
         "Write a GRU: one state, the gates r and z, and h' = z * h + (1 - z) * n."),
+    "rnn": Kind(
+        False, "It is an RNN without gates.",
+        "Add the gates r and z: n = tanh(W_n x + r * (U_n h)), and h' = z * h + (1 - z) * n."),
     "unknown": Kind(
         False, "It is no GRU that is known here, and no known mistake.",
         "Compare your equations with those of the documentation, beginning at the step that differs."),

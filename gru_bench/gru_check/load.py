@@ -23,6 +23,7 @@ from torch import nn
 from gru_bench.errors import DataError, RunError, UsageError, first_line, unknown
 from gru_bench.gru_check import submission
 from gru_bench.gru_check.forms import arguments_of, constructor, size_of
+from gru_bench.gru_check.trace import OnCpu
 
 SIZES: Mapping[str, int] = {"E": 5, "H": 4, "C": 3, "V": 60, "L": 1, "B": 1, "T": 5}
 """Names for --make: input width, hidden width, classes, vocabulary, layers, batch, steps."""
@@ -33,6 +34,8 @@ _WEIGHTS = r"param|weights?$|theta"
 """Names of the weights that a function takes, and of the function that makes them."""
 CHANGES_WEIGHTS = ("changes its weights in forward, so that each call computes another function: leave them to the "
                    "optimizer")
+_DEFINED = "__defined__"
+"""Name in a module of the values that were given for its names."""
 _NO_CUDA = re.compile(r"cuda|nvidia|cudnn", re.IGNORECASE)
 
 
@@ -64,6 +67,10 @@ class Source:
 def load(path: Path, defines: Mapping[str, str] | None = None) -> ModuleType:
     """Run a file and return its module.
 
+    Args:
+        path: The file.
+        defines: Values of names at its top level. They take the place of what the file assigns to these names.
+
     Raises:
         DataError: When the file is no Python.
         RunError: When the file fails.
@@ -72,20 +79,20 @@ def load(path: Path, defines: Mapping[str, str] | None = None) -> ModuleType:
     text = ""
     try:
         text = submission.read(path).text
-        code = compile(text, str(path), "exec", dont_inherit=True)
+        code = compile(_with_defined(ast.parse(text), defines or {}), str(path), "exec", dont_inherit=True)
     except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as error:
         raise DataError(f"{path.name} must be Python, but "
                         f"{submission.unreadable(error, text.splitlines())}") from error
     module = ModuleType(f"_student_{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
-    for key, value in (defines or {}).items():
-        module.__dict__[key] = _literal(value)
-    linecache.checkcache(str(path))
+    module.__dict__[_DEFINED] = {key: _literal(value) for key, value in (defines or {}).items()}
+    module.__dict__.update(module.__dict__[_DEFINED])
+    linecache.cache[str(path)] = len(text), None, text.splitlines(keepends=True), str(path)
     folder = str(path.parent)
     sys.path.insert(0, folder)
     try:
-        with settings_kept():
+        with settings_kept(), OnCpu():
             exec(code, module.__dict__)
     except (Exception, SystemExit) as error:
         raise failure(error, path, "to run the file") from error
@@ -93,6 +100,17 @@ def load(path: Path, defines: Mapping[str, str] | None = None) -> ModuleType:
         with contextlib.suppress(ValueError):  # the file may have removed it
             sys.path.remove(folder)
     return module
+
+
+def _with_defined(tree: ast.Module, defines: Mapping[str, str]) -> ast.Module:
+    """Give defined names their values again after each statement that assigns others to them."""
+    body: list[ast.stmt] = []
+    for node in tree.body:
+        body.append(node)
+        stored = {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+        body += [ast.fix_missing_locations(ast.copy_location(ast.parse(f"{name} = {_DEFINED}[{name!r}]").body[0], node))
+                 for name in sorted(stored & defines.keys())]
+    return ast.Module(body, tree.type_ignores)
 
 
 def check_name(path: Path, name: str, text: str) -> None:
@@ -189,7 +207,7 @@ def build(
     path = path.resolve()
     target = getattr(module, name, None)
     torch.manual_seed(0)
-    with settings_kept():
+    with settings_kept(), OnCpu():
         if make is not None:
             space = {**sizes, "torch": torch, "nn": nn, **module.__dict__}
             try:

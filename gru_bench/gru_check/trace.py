@@ -7,6 +7,7 @@ cuts gradients.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -145,6 +146,8 @@ class Recorder(TorchFunctionMode):
             return mask
         if name in ("float", "half", "bfloat16"):
             return args[0].double()
+        if name == "cuda":
+            return args[0]
         if name == "numpy":
             return func(args[0].detach(), *args[1:], **kwargs)
         args, kwargs = _in_float64(name, args, kwargs)
@@ -278,11 +281,30 @@ def _is_active(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     return bool(training) and float(share) > 0
 
 
+class OnCpu(TorchFunctionMode):
+    """A mode under which tensors stay on the CPU, where the check runs, whatever device the code names."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run one function."""
+        if getattr(func, "__name__", "") == "cuda":
+            return args[0]
+        return func(*map(_on_cpu, args), **{key: _on_cpu(value) for key, value in (kwargs or {}).items()})
+
+
+def _on_cpu(arg: Any) -> Any:
+    if isinstance(arg, torch.device):
+        return torch.device("cpu")
+    return "cpu" if isinstance(arg, str) and _DEVICE.fullmatch(arg) else arg
+
+
+_DEVICE = re.compile(r"(cuda|mps|xpu)(:\d+)?")
 _NARROW = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def _in_float64(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments with float64 in place of narrower types."""
+    """Return the arguments with float64 in place of narrower types, and the CPU in place of other devices."""
     if kwargs and kwargs.get("dtype") in _NARROW:
         kwargs["dtype"] = torch.float64
     if name in ("__setitem__", "__getitem__", "__get__", "copy_"):
@@ -297,7 +319,7 @@ def _widened(arg: Any) -> Any:
         return arg.double() if arg.dtype in _NARROW else arg
     if isinstance(arg, (list, tuple)) and arg and isinstance(arg[0], Tensor):
         return type(arg)(_widened(item) for item in arg) if type(arg) in (list, tuple) else arg
-    return arg
+    return _on_cpu(arg)
 
 
 def _unrolled_gru(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -124,7 +128,7 @@ class TestAssertIsGru:
         assert assert_is_gru(nn.GRU(5, 4, bias=False)).code == "no-bias"
 
     def test_refuses_another_recurrence(self) -> None:
-        with pytest.raises(AssertionError, match=r"\[unknown\]"):
+        with pytest.raises(AssertionError, match=r"\[rnn\]"):
             assert_is_gru(nn.RNNCell(5, 4))
 
     @pytest.mark.parametrize(("off", "code"), [(1e-12, "equal"), (4e-12, "unknown")])
@@ -237,6 +241,65 @@ class LSTMLayer(nn.Module):
             h, c = self.cell(x[:, t], (h, c))
         return h
 
+OWN_BATCH = SPLIT.written() + """
+
+BATCH = 32
+WIDTH = 4
+
+
+class Net(nn.Module):
+    def __init__(self, input_size):
+        super().__init__()
+        self.cell = GRUCell(input_size, WIDTH)
+
+    def forward(self, x):
+        h = torch.zeros(BATCH, WIDTH)
+        for t in range(x.shape[AXIS]):
+            h = self.cell(STEP, h)
+        return h
+"""
+AXES = {"BTE": ("1", "x[:, t]"), "TBE": ("0", "x[t]")}
+
+
+@pytest.mark.parametrize("layout", AXES)
+@pytest.mark.parametrize("batch", [1, 4, 32])
+def test_a_batch_size_of_its_own_is_found_and_used(layout: str, batch: int) -> None:
+    axis, step = AXES[layout]
+    path = written(OWN_BATCH.replace("BATCH = 32", f"BATCH = {batch}").replace("AXIS", axis).replace("STEP", step))
+    verdict = check(path, "Net")
+    assert verdict.code == "equal"
+    assert (f"with {batch} sequences" in " ".join(verdict.notes)) == (batch > 1)
+
+
+def test_a_mistake_beside_a_batch_size_of_its_own_is_named() -> None:
+    axis, step = AXES["BTE"]
+    path = written(OWN_BATCH.replace("AXIS", axis).replace("STEP", step).replace("(1 - z) * n", "n"))
+    assert check(path, "Net").code == "mixing"
+
+
+def test_a_value_that_is_given_for_a_name_takes_the_place_of_the_files_own() -> None:
+    axis, step = AXES["BTE"]
+    path = written(OWN_BATCH.replace("AXIS", axis).replace("STEP", step))
+    verdict = check(path, "Net", defines={"BATCH": "1", "WIDTH": "3"})
+    assert verdict.code == "equal"
+    assert "batch size" not in " ".join(verdict.notes)
+
+
+@pytest.mark.parametrize(("biases", "code", "counts"), [
+    ("rzn", "single-bias", "r 1, z 1, n 1."), ("n", "single-bias", "r 0, z 0, n 1."),
+    ("u", "single-bias", "r 0, z 0, n 1, of which 1 inside"), ("z", "single-bias", "r 0, z 1, n 0."),
+    ("rz", "single-bias", "r 1, z 1, n 0."), ("rzu", "single-bias", "r 1, z 1, n 1, of which 1 inside"),
+    ("nu", "single-bias", "r 0, z 0, n 2, of which 1 inside"), ("rznu", "equal", ""), ("", "no-bias", "")])
+def test_biases_are_counted_for_each_gate(biases: str, code: str, counts: str) -> None:
+    text = SPLIT.written()
+    for own, layer in {"r": "W_r", "z": "W_z", "n": "W_n", "u": "U_n", "": "U_r", " ": "U_z"}.items():
+        if own not in biases or not own:
+            text = re.sub(rf"(self.{layer} = nn.Linear\(.*)\)", r"\1, bias=False)", text)
+    verdict = check(written(text), SPLIT.name)
+    assert [finding.code for finding in verdict.findings] == [code]
+    mentions(verdict.findings[0].detail, counts)
+
+
 
 class RNN(nn.Module):
     def __init__(self, input_size, hidden_size):
@@ -257,7 +320,8 @@ class ArrayGRU:
 
 
 @pytest.mark.parametrize(("name", "code", "said"), [
-    ("LSTMCell", "lstm", "pair"), ("LSTMLayer", "lstm", "two states"), ("RNN", "unknown", "torch.nn.RNN")])
+    ("LSTMCell", "lstm", "pair"), ("LSTMLayer", "lstm", "two states"), ("RNN", "rnn", "torch.nn.RNN"),
+    ("Elman", "rnn", "tanh")])
 def test_another_recurrence_is_named(name: str, code: str, said: str) -> None:
     verdict = check(written(OTHERS), name)
     assert verdict.code == code
@@ -311,3 +375,17 @@ def test_the_class_is_found_by_trying() -> None:
     others = " ".join(verdict.notes).partition("also has")[2]
     assert "Wrapped" in others
     assert "GRUCell" not in others
+class Elman(nn.Module):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.x = nn.Linear(input_size, hidden_size)
+        self.h = nn.Linear(hidden_size, hidden_size)
+        self.hidden_size = hidden_size
+
+    def forward(self, x):
+        h = x.new_zeros(len(x), self.hidden_size)
+        for t in range(x.shape[1]):
+            h = torch.tanh(self.x(x[:, t]) + self.h(h))
+        return h
+
+

@@ -70,6 +70,35 @@ def test_a_gru_in_a_notebook_is_checked() -> None:
     assert read(path).place(verdict.findings[0].line) == f"cell 2, line {line}"
 
 
+CUDA = """
+import torch
+from torch import nn
+device = torch.device('cuda')
+
+
+class GRU(nn.Module):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.x = nn.Linear(input_size, 3 * hidden_size).to(device)
+        self.h = nn.Linear(hidden_size, 3 * hidden_size, device="cuda:0")
+        self.hidden_size = hidden_size
+        self.cuda()
+
+    def forward(self, x):
+        h = torch.zeros(len(x), self.hidden_size, device=device).cuda()
+        for t in range(x.shape[1]):
+            x_r, x_z, x_n = self.x(x[:, t].to("cuda")).chunk(3, 1)
+            h_r, h_z, h_n = self.h(h).chunk(3, 1)
+            z = torch.sigmoid(x_z + h_z)
+            h = z * h + (1 - z) * torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
+        return h
+"""
+
+
+def test_a_notebook_for_a_gpu_is_checked_on_the_cpu() -> None:
+    assert check(notebook(CUDA, "model = GRU(3, 4).to(device)")).code == "equal"
+
+
 @pytest.mark.parametrize(("text", "names"), [
     ("class Cell:\n    def forward(self): 1\nclass MyGRU:\n    def forward(self): Cell()\n", ["MyGRU", "Cell"]),
     ("class Data(Dataset):\n    def __getitem__(self, i): 1\nclass Net(Module): pass\n", ["Net"]),

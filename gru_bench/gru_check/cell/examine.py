@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gru_bench.gru_check.cell.blocks import Parts, examples, outcomes, take_apart
-from gru_bench.gru_check.cell.family import Affine, Inner, Member, search, search_right
+from gru_bench.gru_check.cell.family import Affine, Inner, Member, search, search_elman, search_right
 from gru_bench.gru_check.cell.fix import fixed
 from gru_bench.gru_check.claim import TOLERANCE, Claim
 from gru_bench.gru_check.codes import Finding
@@ -23,6 +23,7 @@ class Cell:
     step: Step
     parts: Parts
     member: Member | None
+    """None: it is none, and `findings` says what it is where that is known."""
     findings: tuple[Finding, ...]
     error: float
     """Largest difference from the member."""
@@ -51,12 +52,15 @@ def examine(step: Step, leaves: Sequence[Tensor]) -> Cell:
     cell = _as_member(step, leaves)
     if cell.member is not None and len(cell.member.faults) < 2:
         return cell
-
+    function = search_elman(cell.parts, *outcomes(step))
+    if function is not None:
+        finding = Finding("rnn", f"It computes h' = f(W x + U h + b), where f is {function}.")
+        return Cell(step, cell.parts, None, (finding,), float("inf"), step)
     found = fixed(step, leaves, _right)
     if found is None:
         return cell
     member, finding, equal = found
-    rights = tuple(Finding(code) for code in _conventions(member))
+    rights = tuple(Finding(code, detail) for code, detail in _conventions(member))
     return Cell(step, cell.parts, member, (finding, *rights) if not finding.kind.right else rights, 0.0, equal)
 
 
@@ -82,7 +86,7 @@ def _as_member(step: Step, leaves: Sequence[Tensor]) -> Cell:
     codes = list(member.faults)
     if cut:
         codes.append(("detached", "The gradient with respect to the old state is not that of a GRU."))
-    codes += [(code, "") for code in _conventions(member)]
+    codes += _conventions(member)
     inners = _lines(step, member)
     findings = tuple(Finding(code, detail, _line(code, detail, inners)) for code, detail in dict(codes).items())
     return Cell(step, parts, member, findings, error, step)
@@ -137,9 +141,9 @@ def _compare(step: Step, member: Member) -> tuple[float, bool]:
     return error, cut
 
 
-def _conventions(member: Member) -> list[str]:
-    """Return the codes of a cell's conventions besides its equations'."""
-    found = list(member.rights)
+def _conventions(member: Member) -> list[tuple[str, str]]:
+    """Return code and detail of a cell's conventions, those of its equations first."""
+    found = [(code, "") for code in member.rights]
     roles = _roles(member)
     by_leaf: dict[int, list[tuple[int, str]]] = {}
     for (leaf, place, _), role in roles.items():
@@ -147,14 +151,32 @@ def _conventions(member: Member) -> list[str]:
     for placed in by_leaf.values():
         order = list(dict.fromkeys(role for _, role in sorted(placed)))
         if order != sorted(order, key="rzn".index):
-            found.append("gate-order")
+            found.append(("gate-order", ""))
             break
-    biases = {gate: {(leaf, place) for (leaf, place, source), role in roles.items() if role == gate and source == "1"}
-              for gate in "rzn"}
-    most = max(len(places) for places in biases.values())
-    if most < 2:
-        found.append("single-bias" if most else "no-bias")
+    biases = _biases(member)
+    if not any(biases.values()):
+        found.append(("no-bias", ""))
+    elif not (biases["r"] and biases["z"] and biases["n outside"] + biases["n inside"] > 1):
+        found.append(("single-bias", _counted(biases)))
     return found
+
+
+def _biases(member: Member) -> dict[str, int]:
+    """Return gate -> number of its biases. Those of the candidate are outside or inside the product with r."""
+    gates: list[tuple[str, Affine | None]] = [("r", member.reset), ("z", member.update)]
+    gates += [("n outside" if act == "1" or term.moved else "n inside", term)
+              for term, act in zip(member.terms, member.acts, strict=True)]
+    found: dict[str, set[tuple[int, int]]] = {name: set() for name in ("r", "z", "n outside", "n inside")}
+    for name, affine in gates:
+        if affine is not None:
+            found[name] |= {(block.leaf, block.place) for block in affine.blocks if block.source == "1"}
+    return {name: len(places) for name, places in found.items()}
+
+
+def _counted(biases: Mapping[str, int]) -> str:
+    inside = biases["n inside"]
+    return (f"Number of biases: r {biases['r']}, z {biases['z']}, n {biases['n outside'] + inside}"
+            + (f", of which {inside} inside the product with r." if inside else "."))
 
 
 def _roles(member: Member) -> dict[tuple[int, int, str], str]:

@@ -312,6 +312,19 @@ def search_right(parts: Parts, x: Tensor, h: Tensor, new: Tensor) -> Member | No
         return next((member for _, member in _by_parts(case, False, 0) if not member.faults), None)
 
 
+def search_elman(parts: Parts, x: Tensor, h: Tensor, new: Tensor) -> str | None:
+    """Return the function of an Elman RNN, h' = f(W x + U h + b), that equals a cell on examples, or None."""
+    if len(parts.groups) != 1 or parts.shared or parts.odd:
+        return None
+    affine = Affine.of(parts.groups[0])
+    if affine.x is None or affine.h is None or affine.moved or affine.moved_x:
+        return None
+    with torch.no_grad():
+        total = _gate(affine, lambda a: a, x, h)
+        return next((name for name, function in TANHS.items() if torch.allclose(
+            function(total), new, rtol=0, atol=1e-10 * max(1.0, float(new.abs().max())))), None)
+
+
 def _arrangements(parts: Parts) -> Iterator[tuple[Sequence[Group], bool]]:
     """Yield the groups as they are, and then with one group's blocks in several others."""
     yield parts.groups, bool(parts.shared)
