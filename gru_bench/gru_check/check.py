@@ -28,6 +28,7 @@ from gru_bench.gru_check.claim import TOLERANCE
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
 from gru_bench.gru_check.fitting import fitting
 from gru_bench.gru_check.forms import Form, constructor, flat, parameters_of, size_of, widths
+from gru_bench.gru_check.kept import kept
 from gru_bench.gru_check.layers import Layer, examine_layer
 from gru_bench.gru_check.states import (
     Runs,
@@ -136,13 +137,22 @@ def _built(
 
 
 def check_object(built: Any) -> Verdict:
-    """Return what an object is that exists already: a module of torch, or a function."""
-    path = Path(inspect.getsourcefile(type(built) if isinstance(built, nn.Module) else built) or "object.py")
-    module = sys.modules.get(type(built).__module__ if isinstance(built, nn.Module) else built.__module__)
-    with prepared():
-        source = load.Source(path, type(built).__name__, ModuleType("object") if module is None else module,
-                             copy.deepcopy(built) if isinstance(built, nn.Module) else built, {})
-        return examine_source(source).verdict
+    """Return what an object is that exists already: a module of torch, or a function. It stays as it is."""
+    owner = type(built) if isinstance(built, nn.Module) else built
+    module = sys.modules.get(getattr(owner, "__module__", ""), ModuleType("object"))
+    with prepared(), kept(built, vars(module), module.__name__):
+        return examine_source(load.Source(
+            _file_of(built), getattr(owner, "__name__", type(built).__name__), module,
+            copy.deepcopy(built).cpu() if isinstance(built, nn.Module) else built, {})).verdict
+
+
+def _file_of(built: Any) -> Path:
+    """Return the file of the code that runs when an object is called. Code without a file, as in a cell of a notebook,
+    has a name all the same."""
+    function = inspect.unwrap(built.forward if isinstance(built, nn.Module) else getattr(built, "func", built))
+    function = function if inspect.isroutine(function) else type(function).__call__
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return Path("object" if code is None else code.co_filename)
 
 
 @contextmanager
@@ -310,6 +320,9 @@ def _examined(caller: Caller) -> Checked:
     runs, found = ran[form]
     checked = _layer_verdict(runs, found)
     site = found[0].before[-1]
+    if form.batch > 2:  # no form has so many by itself
+        checked = replace(checked, verdict=replace(checked.verdict, notes=(
+            *checked.verdict.notes, f"Its batch size is fixed: it was checked with {form.batch} sequences.")))
     return replace(checked, form=replace(form, hidden=runs.value(site).numel() // form.batch))
 
 
@@ -320,9 +333,6 @@ def _idle(caller: Caller, form: Form) -> Finding:
     try:
         runs = runs_of(caller, form)
         first = [(number, 0) for number, call in enumerate(runs.whole) if call.name in ZEROS]
-    if form.batch > 2:  # no form has so many by itself
-        checked = replace(checked, verdict=replace(checked.verdict, notes=(
-            *checked.verdict.notes, f"Its batch size is fixed: it was checked with {form.batch} sequences.")))
         with torch.no_grad():
             own, _ = runs.record(runs.x)
             other, _ = runs.record(runs.x + 1.0) if runs.rows is None else runs.record(runs.x, rows=runs.rows + 1.0)

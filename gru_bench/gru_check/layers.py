@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from gru_bench.gru_check import submission
 from gru_bench.gru_check.calls import STEPS
 from gru_bench.gru_check.cell.examine import Cell
 from gru_bench.gru_check.codes import Finding
@@ -459,7 +459,7 @@ def _padding(layer: Layer) -> list[Finding]:
 
 
 def _source(runs: Runs) -> list[str]:
-    return submission.read(runs.caller.source.path).text.splitlines()
+    return [line.rstrip("\n") for line in linecache.getlines(runs.caller.file)]
 
 
 def _span(runs: Runs) -> range:

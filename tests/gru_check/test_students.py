@@ -158,6 +158,72 @@ class TestAssertIsGru:
         assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
+def of_weights(x: Tensor, h: Tensor) -> Tensor:
+    """A GRU of weights that belong to this module."""
+    SEEN.append(len(x))
+    w_r, w_z, w_n, u_r, u_z, u_n = WEIGHTS["gates"]
+    r, z = torch.sigmoid(x @ w_r + h @ u_r), torch.sigmoid(x @ w_z + h @ u_z)
+    return z * h + (1 - z) * torch.tanh(x @ w_n + r * (h @ u_n)) / SCALE
+
+
+WEIGHTS = {"gates": [torch.randn(width, 4).requires_grad_() for width in (5, 5, 5, 4, 4, 4)]}
+SEEN = [3]
+SCALE = 1.0
+OTHER = torch.arange(6.0)
+
+
+class TestWhatBelongsToTheCaller:
+    @pytest.mark.parametrize("built", [of_weights, nn.GRUCell(5, 4)])
+    def test_is_as_it_was_after_a_check(self, built: Any) -> None:
+        self.check(built)
+
+    def test_is_as_it_was_after_a_check_that_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys.modules[__name__], "SCALE", math.nan)
+        with pytest.raises(RunError):
+            self.check(of_weights)
+
+    def check(self, built: Any) -> None:
+        held = [*WEIGHTS["gates"], OTHER]
+        before = [(one.data_ptr(), one.dtype, one.requires_grad, one.detach().clone()) for one in held]
+        lists = (WEIGHTS, WEIGHTS["gates"], SEEN)
+        try:
+            assert_is_gru(built)
+        finally:
+            assert all(own is other for own, other in zip(lists, (WEIGHTS, WEIGHTS["gates"], SEEN), strict=True))
+            assert all(own is other for own, other in zip(held, [*WEIGHTS["gates"], OTHER], strict=True))
+            assert SEEN == [3]
+            for own, (memory, dtype, gradient, value) in zip(held, before, strict=True):
+                assert (own.data_ptr(), own.dtype, own.requires_grad) == (memory, dtype, gradient)
+                assert torch.equal(own, value)
+
+
+@pytest.mark.parametrize("name", ["<string>", "/tmp/ipykernel_1/2.py"])
+def test_a_class_without_a_file_is_checked(name: str) -> None:
+    text = STYLES["split"].text + WITHOUT_FILE
+    line = next(n for n, line in enumerate(text.splitlines(), 1) if "return z * h + n" in line)
+    done = subprocess.run([sys.executable, "-c", f"exec(compile({text!r}, {name!r}, 'exec'))"], capture_output=True,
+                          text=True, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["equal", "mixing", str(line)]), done.stderr
+
+
+WITHOUT_FILE = """
+from gru_bench.gru_check import assert_is_gru
+from gru_bench.gru_check.check import check_object
+
+
+class Wrong(GRUCell):
+    def forward(self, x, h):
+        r = torch.sigmoid(self.W_r(x) + self.U_r(h))
+        z = torch.sigmoid(self.W_z(x) + self.U_z(h))
+        n = torch.tanh(self.W_n(x) + r * self.U_n(h))
+        return z * h + n
+
+
+print(assert_is_gru(GRUCell(5, 4)).code)
+finding = check_object(Wrong(5, 4)).findings[0]
+print(finding.code, finding.line)
+"""
+
 SPLIT = next(student for student in RIGHT if student.style == "split")
 
 
@@ -173,6 +239,65 @@ def test_a_cell_must_use_the_state_that_it_is_given_and_start_from_zeros(old: st
 @pytest.mark.parametrize("sizes", ["(3, 5)", "(input_size=2, hidden_size=7)"])
 def test_sizes_are_read_from_the_expression_that_builds_the_object(sizes: str) -> None:
     assert check(written(SPLIT.written()), SPLIT.name, SPLIT.name + sizes).code == SPLIT.codes[0]
+
+
+OWN_BATCH = SPLIT.written() + """
+
+BATCH = 32
+WIDTH = 4
+
+
+class Net(nn.Module):
+    def __init__(self, input_size):
+        super().__init__()
+        self.cell = GRUCell(input_size, WIDTH)
+
+    def forward(self, x):
+        h = torch.zeros(BATCH, WIDTH)
+        for t in range(x.shape[AXIS]):
+            h = self.cell(STEP, h)
+        return h
+"""
+AXES = {"BTE": ("1", "x[:, t]"), "TBE": ("0", "x[t]")}
+
+
+@pytest.mark.parametrize("layout", AXES)
+@pytest.mark.parametrize("batch", [1, 4, 32])
+def test_a_batch_size_of_its_own_is_found_and_used(layout: str, batch: int) -> None:
+    axis, step = AXES[layout]
+    path = written(OWN_BATCH.replace("BATCH = 32", f"BATCH = {batch}").replace("AXIS", axis).replace("STEP", step))
+    verdict = check(path, "Net")
+    assert verdict.code == "equal"
+    assert (f"with {batch} sequences" in " ".join(verdict.notes)) == (batch > 1)
+
+
+def test_a_mistake_beside_a_batch_size_of_its_own_is_named() -> None:
+    axis, step = AXES["BTE"]
+    path = written(OWN_BATCH.replace("AXIS", axis).replace("STEP", step).replace("(1 - z) * n", "n"))
+    assert check(path, "Net").code == "mixing"
+
+
+def test_a_value_that_is_given_for_a_name_takes_the_place_of_the_files_own() -> None:
+    axis, step = AXES["BTE"]
+    path = written(OWN_BATCH.replace("AXIS", axis).replace("STEP", step))
+    verdict = check(path, "Net", defines={"BATCH": "1", "WIDTH": "3"})
+    assert verdict.code == "equal"
+    assert "batch size" not in " ".join(verdict.notes)
+
+
+@pytest.mark.parametrize(("biases", "code", "counts"), [
+    ("rzn", "single-bias", "r 1, z 1, n 1."), ("n", "single-bias", "r 0, z 0, n 1."),
+    ("u", "single-bias", "r 0, z 0, n 1, of which 1 inside"), ("z", "single-bias", "r 0, z 1, n 0."),
+    ("rz", "single-bias", "r 1, z 1, n 0."), ("rzu", "single-bias", "r 1, z 1, n 1, of which 1 inside"),
+    ("nu", "single-bias", "r 0, z 0, n 2, of which 1 inside"), ("rznu", "equal", ""), ("", "no-bias", "")])
+def test_biases_are_counted_for_each_gate(biases: str, code: str, counts: str) -> None:
+    text = SPLIT.written()
+    for own, layer in {"r": "W_r", "z": "W_z", "n": "W_n", "u": "U_n", "": "U_r", " ": "U_z"}.items():
+        if own not in biases or not own:
+            text = re.sub(rf"(self.{layer} = nn.Linear\(.*)\)", r"\1, bias=False)", text)
+    verdict = check(written(text), SPLIT.name)
+    assert [finding.code for finding in verdict.findings] == [code]
+    mentions(verdict.findings[0].detail, counts)
 
 
 FEW_WORDS = SPLIT.written() + """
@@ -241,65 +366,6 @@ class LSTMLayer(nn.Module):
             h, c = self.cell(x[:, t], (h, c))
         return h
 
-OWN_BATCH = SPLIT.written() + """
-
-BATCH = 32
-WIDTH = 4
-
-
-class Net(nn.Module):
-    def __init__(self, input_size):
-        super().__init__()
-        self.cell = GRUCell(input_size, WIDTH)
-
-    def forward(self, x):
-        h = torch.zeros(BATCH, WIDTH)
-        for t in range(x.shape[AXIS]):
-            h = self.cell(STEP, h)
-        return h
-"""
-AXES = {"BTE": ("1", "x[:, t]"), "TBE": ("0", "x[t]")}
-
-
-@pytest.mark.parametrize("layout", AXES)
-@pytest.mark.parametrize("batch", [1, 4, 32])
-def test_a_batch_size_of_its_own_is_found_and_used(layout: str, batch: int) -> None:
-    axis, step = AXES[layout]
-    path = written(OWN_BATCH.replace("BATCH = 32", f"BATCH = {batch}").replace("AXIS", axis).replace("STEP", step))
-    verdict = check(path, "Net")
-    assert verdict.code == "equal"
-    assert (f"with {batch} sequences" in " ".join(verdict.notes)) == (batch > 1)
-
-
-def test_a_mistake_beside_a_batch_size_of_its_own_is_named() -> None:
-    axis, step = AXES["BTE"]
-    path = written(OWN_BATCH.replace("AXIS", axis).replace("STEP", step).replace("(1 - z) * n", "n"))
-    assert check(path, "Net").code == "mixing"
-
-
-def test_a_value_that_is_given_for_a_name_takes_the_place_of_the_files_own() -> None:
-    axis, step = AXES["BTE"]
-    path = written(OWN_BATCH.replace("AXIS", axis).replace("STEP", step))
-    verdict = check(path, "Net", defines={"BATCH": "1", "WIDTH": "3"})
-    assert verdict.code == "equal"
-    assert "batch size" not in " ".join(verdict.notes)
-
-
-@pytest.mark.parametrize(("biases", "code", "counts"), [
-    ("rzn", "single-bias", "r 1, z 1, n 1."), ("n", "single-bias", "r 0, z 0, n 1."),
-    ("u", "single-bias", "r 0, z 0, n 1, of which 1 inside"), ("z", "single-bias", "r 0, z 1, n 0."),
-    ("rz", "single-bias", "r 1, z 1, n 0."), ("rzu", "single-bias", "r 1, z 1, n 1, of which 1 inside"),
-    ("nu", "single-bias", "r 0, z 0, n 2, of which 1 inside"), ("rznu", "equal", ""), ("", "no-bias", "")])
-def test_biases_are_counted_for_each_gate(biases: str, code: str, counts: str) -> None:
-    text = SPLIT.written()
-    for own, layer in {"r": "W_r", "z": "W_z", "n": "W_n", "u": "U_n", "": "U_r", " ": "U_z"}.items():
-        if own not in biases or not own:
-            text = re.sub(rf"(self.{layer} = nn.Linear\(.*)\)", r"\1, bias=False)", text)
-    verdict = check(written(text), SPLIT.name)
-    assert [finding.code for finding in verdict.findings] == [code]
-    mentions(verdict.findings[0].detail, counts)
-
-
 
 class RNN(nn.Module):
     def __init__(self, input_size, hidden_size):
@@ -308,6 +374,20 @@ class RNN(nn.Module):
 
     def forward(self, x):
         return self.rnn(x)[0]
+
+
+class Elman(nn.Module):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.x = nn.Linear(input_size, hidden_size)
+        self.h = nn.Linear(hidden_size, hidden_size)
+        self.hidden_size = hidden_size
+
+    def forward(self, x):
+        h = x.new_zeros(len(x), self.hidden_size)
+        for t in range(x.shape[1]):
+            h = torch.tanh(self.x(x[:, t]) + self.h(h))
+        return h
 
 
 class ArrayGRU:
@@ -375,17 +455,3 @@ def test_the_class_is_found_by_trying() -> None:
     others = " ".join(verdict.notes).partition("also has")[2]
     assert "Wrapped" in others
     assert "GRUCell" not in others
-class Elman(nn.Module):
-    def __init__(self, input_size, hidden_size):
-        super().__init__()
-        self.x = nn.Linear(input_size, hidden_size)
-        self.h = nn.Linear(hidden_size, hidden_size)
-        self.hidden_size = hidden_size
-
-    def forward(self, x):
-        h = x.new_zeros(len(x), self.hidden_size)
-        for t in range(x.shape[1]):
-            h = torch.tanh(self.x(x[:, t]) + self.h(h))
-        return h
-
-
