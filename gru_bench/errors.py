@@ -30,8 +30,10 @@ REMOVED: Mapping[str, str] = {
     "--class": "gru-bench diagnose explains the likeliest class, of two classes the second",
     "--mcnemar": "gru-bench report --csv writes the answers of each run, which statsmodels' mcnemar compares",
     "--neighbours": "gensim's most_similar lists the words whose vectors are nearest to that of a word",
+    "--no-speed": "leave it out, for gru-check measures no times any more",
     "--recall": "a study with [recall], such as the homework, compares an RNN and a GRU, and its report shows it",
     "--review": "gru-bench predict --why shows the words behind the answer to a text",
+    "--speed": "gru-check measures no times any more, and the report of a study with the class has those of its runs",
     "--text": "gru-bench predict --why shows the words behind the answer to a text",
     "doctor": "pip check says what does not fit, mlflow doctor describes MLflow, each command says what it lacks, and "
               "the cache (~/.cache/gru-bench) may be deleted while nothing runs",

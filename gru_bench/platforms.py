@@ -10,9 +10,10 @@ import getpass
 import os
 import platform
 import re
+import shutil
 import signal
+import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -35,10 +36,12 @@ APART_SECONDS = 5.0
 _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
 _SIGKILL = 9
 END_SECONDS = 10.0
-"""Longest time that ending all descendants of a process may take."""
-_PDEATHSIG, _DUMPABLE, _CHILD_SUBREAPER = 1, 4, 36
+"""Longest time that a process may take to end after those below it were ended."""
+_TORCH_BYTES = 8 * 2 ** 30
+"""Address space that torch may have reserved, where the system does not tell."""
+_PDEATHSIG = 1
 """What prctl sets (Linux)."""
-_NEW_FILES, _NEW_USER, _NEW_NETWORK = 0x00020000, 0x10000000, 0x40000000
+_NEW_FILES, _NEW_USER, _NEW_PROCESSES, _NEW_NETWORK = 0x00020000, 0x10000000, 0x20000000, 0x40000000
 """What unshare makes anew for a process (Linux)."""
 _BIND, _READ_ONLY, _PRIVATE, _BELOW, _MOUNT_SETATTR = 4096, 1, 1 << 18, 0x8000, 442
 """Flags of mounts, and the number of a system call that the C library may lack (Linux 5.12)."""
@@ -188,46 +191,90 @@ def interrupts_held_back() -> Iterator[None]:
 # ---------------------------------------------------------------- processes that run other people's code
 
 
-def adopt_orphans(wanted: bool = True) -> None:
-    """Become the parent of every descendant whose own parent ends (Linux). Other systems have no such thing."""
-    _prctl(_CHILD_SUBREAPER, int(wanted))
+def go_below(parent: int, folder: Path) -> list[str]:
+    """Go on in a new process, with which all ends that it starts, without a network, and with one folder to write in.
 
-
-def protect_memory() -> None:
-    """Keep other processes of the same user from this one's memory and open files (Linux, where they are not root)."""
-    _prctl(_DUMPABLE, 0)
-
-
-def end_with_parent(parent: int) -> None:
-    """Let this process end when its parent does, by force.
+    That takes a Linux that lets a user make name spaces. This process ends with the new one, with its exit code, or
+    128 and the number of the signal that ended it. When the parent ends, it removes the folder above and ends both. It
+    must be called before this process starts a thread. Windows has no such thing, and goes on in this process.
 
     Args:
         parent: Process id of the parent, as it was when this process started.
+        folder: The folder, which becomes the working directory.
+
+    Returns:
+        What is not cut off: the network, and files.
     """
-    _prctl(_PDEATHSIG, _SIGKILL)
-    if LINUX and os.getppid() != parent:  # it has ended already
-        os._exit(1)
+    if WINDOWS:
+        return ["network", "files"]
+    libc, user, group = ctypes.CDLL(None, use_errno=True), os.getuid(), os.getgid()
+    is_apart = LINUX and not libc.unshare(_NEW_USER | _NEW_NETWORK | _NEW_PROCESSES)
+    if is_apart:
+        with suppress(OSError):  # under an unknown user, files stay readable
+            for name, line in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"),
+                               ("gid_map", f"{group} {group} 1")):
+                Path("/proc/self", name).write_text(line, encoding="ascii")
+    if below := os.fork():  # the first process of a name space: all others in it end with it
+        while True:
+            found, status = os.waitpid(below, os.WNOHANG)
+            if found:
+                code = os.waitstatus_to_exitcode(status)
+                os._exit(128 - code if code < 0 else code)
+            if os.getppid() != parent:
+                os.kill(below, signal.SIGKILL)
+                os.waitpid(below, 0)
+                shutil.rmtree(folder.parent, ignore_errors=True)
+                os.killpg(0, signal.SIGKILL)
+            time.sleep(0.05)
     if not LINUX:
-        start = process_start(parent)
+        return ["network", "files"]
+    libc.prctl(_PDEATHSIG, _SIGKILL, 0, 0, 0)
+    return [] if is_apart and _writes_only_in(folder, libc) else ["files"] if is_apart else ["network", "files"]
 
-        def watch() -> None:
-            while is_alive(parent, start):
-                time.sleep(0.5)
-            os._exit(1)
 
-        threading.Thread(target=watch, daemon=True).start()
+def _writes_only_in(folder: Path, libc: ctypes.CDLL) -> bool:
+    def set_mount(path: bytes, to_set: int, to_clear: int, kind: int, flags: int) -> bool:
+        attributes = (ctypes.c_uint64 * 4)(to_set, to_clear, kind, 0)
+        return not libc.syscall(_MOUNT_SETATTR, -100, path, flags, attributes, ctypes.sizeof(attributes))
+
+    path = os.fsencode(folder.resolve())
+    done = (not libc.unshare(_NEW_FILES) and set_mount(b"/", 0, 0, _PRIVATE, _BELOW)
+            and not libc.mount(path, path, None, _BIND, None) and set_mount(b"/", _READ_ONLY, 0, 0, _BELOW)
+            and set_mount(path, 0, _READ_ONLY, 0, 0)
+            and not libc.unshare(_NEW_USER | _NEW_FILES))  # where nobody can take the mark of read-only away again
+    os.chdir(path)  # until now it is the folder below the new mount, which cannot be written
+    return done
+
+
+def processes_below(pid: int) -> list[int]:
+    """Return the process ids of the descendants of a process; none of one that has ended."""
+    import psutil
+
+    try:
+        return [process.pid for process in psutil.Process(pid).children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def end_below(process: subprocess.Popen[bytes]) -> None:
+    """End a process that leads a group, its descendants and its group by force."""
+    import psutil
+
+    for pid in processes_below(process.pid):
+        with suppress(psutil.Error):
+            psutil.Process(pid).kill()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(END_SECONDS if process.poll() is None and not WINDOWS else 0)  # it collects what it began
+    if not WINDOWS:
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
 
 
 def limit_processor_time(seconds: float) -> None:
     """Let this process, and each that it starts, end after so many seconds of work on all cores (not on Windows)."""
-    if not WINDOWS:
-        import resource
-
-        most = int(seconds * cores()) + 1
-        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-        with suppress(OSError, ValueError):
-            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-            resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+    _limit("RLIMIT_CPU", int(seconds * cores()) + 1)
 
 
 def limit_processes(most: int) -> None:
@@ -236,70 +283,48 @@ def limit_processes(most: int) -> None:
     Root has no such limit, and Windows has none at all.
     """
     if not WINDOWS:
-        import resource
-
         import psutil
 
         running = 0
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 running += process.num_threads() if process.uids().real == os.getuid() else 0
-        _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
-        with suppress(OSError, ValueError):
-            limit = running + most if hard == resource.RLIM_INFINITY else min(running + most, hard)
-            resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
+        _limit("RLIMIT_NPROC", running + most)
 
 
 def limit_file_size(most: int) -> None:
     """Let this process, and each that it starts, write no file of more than `most` bytes (not on Windows)."""
-    if not WINDOWS:
+    _limit("RLIMIT_FSIZE", most)
+
+
+def limit_memory(more: int) -> str | None:
+    """Limit the memory that this process may take in addition, in bytes. Return why the system cannot, or None."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        taken = pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        taken = _TORCH_BYTES
+    return _limit("RLIMIT_AS", taken + more)
+
+
+def _limit(name: str, most: int) -> str | None:
+    """Set a limit, but not above that of the system. Return why the system cannot, or None."""
+    try:
         import resource
 
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-
-
-def isolate(folder: Path | None) -> list[str]:
-    """Cut this process, and each that it starts, from the network, and let it write in one folder alone.
-
-    It takes a Linux that lets a user make name spaces. It must be called before this process starts a thread.
-
-    Args:
-        folder: The folder, which becomes the working directory. None: files are left as they are.
-
-    Returns:
-        What is not cut off: the network, and files.
-    """
-    left = ["network", *([] if folder is None else ["files"])]
-    if not LINUX:
-        return left
-    libc, user, group = ctypes.CDLL(None, use_errno=True), os.getuid(), os.getgid()
-    if libc.unshare(_NEW_USER | _NEW_NETWORK | _NEW_FILES):
-        return left
-    with suppress(OSError):  # under an unknown user, files stay readable
-        for name, line in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
-            Path("/proc/self", name).write_text(line, encoding="ascii")
-    if folder is None:
-        return []
-
-    def set_mount(path: bytes, to_set: int, to_clear: int, kind: int, flags: int) -> bool:
-        attributes = (ctypes.c_uint64 * 4)(to_set, to_clear, kind, 0)
-        return not libc.syscall(_MOUNT_SETATTR, -100, path, flags, attributes, ctypes.sizeof(attributes))
-
-    path = os.fsencode(folder.resolve())
-    done = (set_mount(b"/", 0, 0, _PRIVATE, _BELOW) and not libc.mount(path, path, None, _BIND, None)
-            and set_mount(b"/", _READ_ONLY, 0, 0, _BELOW) and set_mount(path, 0, _READ_ONLY, 0, 0)
-            and not libc.unshare(_NEW_USER | _NEW_FILES))  # where nobody can take the mark of read-only away again
-    os.chdir(path)  # until now it is the folder below the new mount, which cannot be written
-    return [] if done else ["files"]
+        kind = getattr(resource, name)
+        _, hard = resource.getrlimit(kind)
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (most, hard if name == "RLIMIT_AS" else most))
+    except (ImportError, OSError, ValueError) as error:
+        return f"this system does not limit it: {error}"
+    return None
 
 
 def give_way() -> None:
-    """Let other processes have the processor before this one and each that it starts."""
-    import psutil
-
-    with suppress(OSError, psutil.Error):
-        psutil.Process().nice(getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", 10))
+    """Let other processes have the processor before this one and each that it starts (not on Windows)."""
+    if not WINDOWS:
+        os.nice(10)
 
 
 def memory_beyond(pids: Iterable[int], most: int) -> bool:
@@ -308,108 +333,6 @@ def memory_beyond(pids: Iterable[int], most: int) -> bool:
     if sum(map(_resident, pids)) <= most:
         return False
     return not LINUX or sum(map(_proportional, pids)) > most
-
-
-def taken_memory(pids: Iterable[int]) -> int:
-    """Return the memory that processes take together, in bytes. One that has ended takes none."""
-    return sum(map(_resident, pids))
-
-
-class Descendants:
-    """The processes below this one, except those that existed before.
-
-    With `adopt_orphans` they include those whose parents have ended. Elsewhere they are the ones that were seen by
-    `running` while all processes between them and this one existed.
-    """
-
-    def __init__(self) -> None:
-        """Leave out the children that exist already."""
-        self._others = {pid for pid, (parent, _) in _processes().items() if parent == os.getpid()}
-        self._seen: dict[int, str] = {}
-        self._groups: set[int] = set()
-        self._uncollected: list[int] = []
-        """Children that have ended, but for a last thread of theirs."""
-
-    def leave(self, pid: int) -> None:
-        """Leave out a child, and what is below it."""
-        self._others.add(pid)
-
-    def take(self, pid: int) -> None:
-        """Leave a child out no longer."""
-        self._others.discard(pid)
-
-    def running(self, child: int = 0) -> list[int]:
-        """Return the process ids of all descendants that run, and forget the orphans that have ended.
-
-        Args:
-            child: Process id of a child whose exit code the caller will still ask for.
-        """
-        processes = _processes()
-        children: dict[int, list[int]] = {}
-        for pid, (parent, _) in processes.items():
-            children.setdefault(parent, []).append(pid)
-        found, waiting = [], [pid for pid in children.get(os.getpid(), ()) if pid not in self._others]
-        while waiting:
-            pid = waiting.pop()
-            found.append(pid)
-            waiting += children.get(pid, ())
-        if not LINUX:
-            self._seen = {pid: start for pid, start in self._seen.items() if is_alive(pid, start)}
-            self._seen.update((pid, process_start(pid)) for pid in found if pid not in self._seen)
-            found = list(self._seen)
-        ended = {pid for pid in found if process_start(pid) in (ENDED, UNKNOWN)}
-        self._uncollected = [pid for pid in ended - {child} if not _collect(pid)]
-        own = processes.get(os.getpid(), (0, 0))[1]
-        self._groups = {processes[pid][1] for pid in found if pid in processes} - {0, own}
-        return [pid for pid in found if pid not in ended]
-
-    def end(self) -> int:
-        """End all descendants by force, until none is left, and collect those that are children of this process. Return
-        how many are left after `END_SECONDS`."""
-        deadline = time.monotonic() + END_SECONDS
-        if not WINDOWS:
-            self._signal((), signal.SIGKILL)  # those groups that were seen already, before there are more
-        while ((left := self.running()) or self._uncollected) and time.monotonic() < deadline:
-            stopped: set[int] = set()
-            while not WINDOWS and not set(left) <= stopped and time.monotonic() < deadline:
-                self._signal(left, signal.SIGSTOP)  # what is stopped starts no others
-                stopped |= set(left)
-                left = self.running()
-            self._signal(left, signal.SIGTERM if WINDOWS else signal.SIGKILL)
-            time.sleep(0.002)
-        return len(left)
-
-    def _signal(self, pids: Iterable[int], number: int) -> None:
-        for group in self._groups:  # a group of processes that start each other and end gets it at one instant
-            with suppress(OSError):
-                os.killpg(group, number)
-        for pid in pids:
-            with suppress(OSError):
-                os.kill(pid, number)
-
-
-def _prctl(option: int, value: int) -> None:
-    if LINUX:
-        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
-
-
-def _processes() -> dict[int, tuple[int, int]]:
-    """Return process id -> process ids of its parent and, on Linux, of its group. 0: not known."""
-    found = {}
-    if LINUX:
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdigit():
-                with suppress(OSError, IndexError):
-                    stat = (folder / "stat").read_text(encoding="utf-8", errors="replace")
-                    _, parent, group = stat.rpartition(")")[2].split()[:3]
-                    found[int(folder.name)] = int(parent), int(group)
-        return found
-    import psutil
-
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            found[process.pid] = process.ppid(), 0
-    return found
 
 
 def _resident(pid: int) -> int:
@@ -427,17 +350,6 @@ def _proportional(pid: int) -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("Pss:", "SwapPss:")))
-
-
-def _collect(pid: int) -> bool:
-    """Collect a child that has ended, so that its process id is free again. Return False where the system says to wait:
-    a process may look ended before its last thread has."""
-    if WINDOWS:
-        return True
-    try:
-        return os.waitpid(pid, os.WNOHANG) != (0, 0)
-    except OSError:  # not a child of this process, or already collected
-        return True
 
 
 # ---------------------------------------------------------------- files

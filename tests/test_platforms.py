@@ -189,103 +189,67 @@ def test_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
-HEADLESS = """
-import ctypes, threading, time
-threading.Thread(target=time.sleep, args=(60,)).start()
-ctypes.CDLL(None).pthread_exit(None)
-"""
-"""A program whose first thread ends, and another one does not."""
-DETACHED = f"""
-import os, signal, subprocess, sys
-if os.fork() == 0:
-    os.setsid()
-    if os.fork():
-        os._exit(0)
-    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
-    os.execv(sys.executable, {SLEEP!r})
-"""
 
 
-class TestDescendants:
-    @pytest.mark.parametrize("linux", [platforms.LINUX, False], ids=["here", "psutil"])
-    def test_children_and_their_children_end_and_older_ones_stay(
-        self, linux: bool, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(platforms, "LINUX", linux)
-        older = subprocess.Popen(SLEEP)
-        try:
-            below = platforms.Descendants()
-            assert below.running() == []
-            child = subprocess.Popen([sys.executable, "-c", f"import subprocess; subprocess.run({SLEEP!r})"])
-            while len(found := below.running(child.pid)) < 2:
-                time.sleep(0.01)
-            assert child.pid in found
-            assert below.end() == 0
-            assert below.running() == []
-            child.wait()  # its exit code differs between systems
-            assert older.poll() is None
-        finally:
-            older.kill()
-            older.wait()
-
-    @pytest.mark.skipif(not platforms.LINUX, reason="adopts orphans")
-    def test_orphans_in_sessions_of_their_own_end_too(self) -> None:
-        below = platforms.Descendants()
-        platforms.adopt_orphans()
-        try:
-            subprocess.run([sys.executable, "-c", DETACHED], check=True)
-            deadline = time.monotonic() + 10
-            while len(found := below.running()) != 1:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-            assert below.end() == 0
-            assert not Path(f"/proc/{found[0]}").exists()
-        finally:
-            platforms.adopt_orphans(False)
-
-    @pytest.mark.skipif(not platforms.LINUX, reason="a process looks ended when its first thread has")
-    def test_a_child_that_looks_ended_before_its_last_thread_has_is_collected(self) -> None:
-        below = platforms.Descendants()
-        child = subprocess.Popen([sys.executable, "-c", HEADLESS], start_new_session=True)
-        while platforms.process_start(child.pid) != platforms.ENDED:
-            time.sleep(0.01)
-        assert os.waitpid(child.pid, os.WNOHANG) == (0, 0)
-        assert below.end() == 0
-        with pytest.raises(ChildProcessError):
-            os.waitpid(child.pid, os.WNOHANG)
-        child.wait()
-
-    def test_their_memory_is_counted(self) -> None:
-        own = [os.getpid()]
-        taken = platforms.taken_memory(own)
-        assert taken > 10 << 20
-        assert not platforms.memory_beyond(own, 2 * taken)
-        assert platforms.memory_beyond(own, 1 << 20)
-        assert platforms.taken_memory([2 ** 22 + 1]) == 0
+@pytest.mark.skipif(platforms.WINDOWS, reason="a process group")
+def test_a_process_ends_with_its_descendants() -> None:
+    child = subprocess.Popen([sys.executable, "-c", f"import subprocess; subprocess.run({SLEEP!r})"],
+                             start_new_session=True)
+    while not (below := platforms.processes_below(child.pid)):
+        time.sleep(0.01)
+    platforms.end_below(child)
+    assert child.returncode is not None
+    assert not [pid for pid in below if platforms.is_alive(pid, platforms.process_start(pid))]
+    assert platforms.processes_below(child.pid) == []
 
 
 @pytest.mark.parametrize("linux", [platforms.LINUX, False], ids=["here", "psutil"])
-def test_a_process_may_end_with_its_parent(linux: bool, tmp_path: Path) -> None:
+def test_memory_is_counted(linux: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platforms, "LINUX", linux)
+    assert not platforms.memory_beyond([os.getpid()], 1 << 40)
+    assert platforms.memory_beyond([os.getpid()], 1 << 20)
+    assert not platforms.memory_beyond([2 ** 22 + 1], 0)
+
+
+@pytest.mark.skipif(platforms.WINDOWS, reason="no fork")
+@pytest.mark.parametrize("linux", [platforms.LINUX, False], ids=["here", "elsewhere"])
+def test_what_goes_below_ends_with_the_command_and_leaves_no_folder(linux: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "work" / "copy"
+    folder.mkdir(parents=True)
     child = f"""
-import os, time
+import os, sys, time
+from pathlib import Path
 from gru_bench import platforms
 platforms.LINUX = {linux}
-platforms.end_with_parent(os.getppid())
-print(os.getpid(), flush=True)
+platforms.go_below(os.getppid(), Path({str(folder)!r}))
+print("below", flush=True)
 time.sleep(60)
 """
-    parent = subprocess.Popen([sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', "
-                               f"{child!r}])"], stdout=subprocess.PIPE, cwd=ROOT)
+    parent = subprocess.Popen([
+        sys.executable, "-c", "import subprocess, sys\n"
+        f"subprocess.run([sys.executable, '-c', {child!r}], start_new_session=True)"],
+        stdout=subprocess.PIPE, cwd=ROOT)
     assert parent.stdout is not None
-    pid = int(parent.stdout.readline())
-    start = platforms.process_start(pid)
+    assert parent.stdout.readline() == b"below\n"
+    below = [(pid, platforms.process_start(pid)) for pid in platforms.processes_below(parent.pid)]
+    assert len(below) == 2
     parent.kill()
     parent.wait()
     parent.stdout.close()
     deadline = time.monotonic() + 10
-    while platforms.is_alive(pid, start):
+    while any(platforms.is_alive(*one) for one in below):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    assert not folder.parent.exists()
+
+
+@pytest.mark.skipif(platforms.WINDOWS, reason="no fork")
+@pytest.mark.parametrize(("how", "code"), [("sys.exit(3)", 3), ("os.kill(os.getpid(), 15)", 143)])
+def test_the_exit_code_comes_from_below(how: str, code: int) -> None:
+    done = subprocess.run([sys.executable, "-c", "import os, sys\nfrom pathlib import Path\n"
+                           "from gru_bench import platforms\nplatforms.LINUX = False\n"
+                           f"platforms.go_below(os.getppid(), Path('x/y'))\n{how}"], cwd=ROOT, check=False)
+    assert done.returncode == code
 
 
 @pytest.mark.skipif(platforms.WINDOWS, reason="no such limit")
@@ -306,11 +270,11 @@ def test_the_size_of_written_files_is_limited(tmp_path: Path) -> None:
 
 
 ISOLATED = """
-import socket, sys
+import os, socket, sys
 from pathlib import Path
 from gru_bench import platforms
 folder, other, port = sys.argv[1:]
-print(platforms.isolate(Path(folder)))
+print(platforms.go_below(os.getppid(), Path(folder)))
 for name in (".", other):
     try:
         Path(name, "written").write_text("x")
@@ -322,7 +286,7 @@ try:
     print("connected")
 except OSError as error:
     print(type(error).__name__)
-print(len(Path(other, "old").read_text()))
+print(len(Path(other, "old").read_text()), flush=True)
 """
 
 

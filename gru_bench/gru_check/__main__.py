@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,15 +13,12 @@ from gru_bench import cli, platforms
 from gru_bench.errors import ExitCode, UsageError, shown
 
 if TYPE_CHECKING:
-    from gru_bench.gru_check.child import Options
-    from gru_bench.gru_check.codes import Verdict
     from gru_bench.gru_check.folder import Row
+    from gru_bench.gru_check.sandbox import Options
 
 app = cli.app()
 MOST = 1_000_000
 """Most seconds and most gigabytes that may be allowed."""
-SCATTER = 0.5
-"""Spread of the times of a review, over their median, from which on they say nothing."""
 HELP = """Say whether a GRU that you wrote is one, and which: a cell, forward(x, h), or a layer, forward(x) or
 forward(x, h0).
 
@@ -54,8 +51,6 @@ def gru_check(
     timeout: Annotated[float, typer.Option(help="Most seconds that the check of a file may take.", min=1)] = 120,
     memory: Annotated[float, typer.Option(
         help="Most gigabytes that a file may take in addition to torch.", min=0.1)] = 4,
-    speed: Annotated[bool, typer.Option(
-        "--speed/--no-speed", help="Measure the speed of a single file next to nn.GRU and the fused kernel.")] = True,
     csv: Annotated[Path | None, typer.Option(
         help="File for the table of a folder. A row of it stays where file, options and version are the same.",
         show_default=False, rich_help_panel="Folder")] = None,
@@ -78,10 +73,10 @@ def gru_check(
     if name is not None and not name.isidentifier():
         raise UsageError(f"--name must be a name of Python, such as GRU, but got {shown(name)}")
     defines = dict(_assignment(text) for text in define or ())
-    from gru_bench.gru_check.child import Options
+    from gru_bench.gru_check.sandbox import Options
 
     path = Path(file)
-    options = Options(name, make, defines, memory, timeout, speed and not path.is_dir())
+    options = Options(name, make, defines, memory, timeout)
     if path.is_dir():
         _check_folder(path, options, csv, jobs or max(1, platforms.cores() - 1))
     elif csv is not None or jobs is not None:
@@ -102,7 +97,7 @@ def _assignment(text: str) -> tuple[str, str]:
 
 def _check_file(path: Path, options: Options) -> None:
     from gru_bench.gru_check.codes import FITTING
-    from gru_bench.gru_check.guard import run
+    from gru_bench.gru_check.sandbox import run
     from gru_bench.gru_check.submission import ENDINGS, read
 
     if not path.is_file() or path.suffix.lower() not in ENDINGS:
@@ -128,21 +123,7 @@ def _check_file(path: Path, options: Options) -> None:
         console.print(note, style="dim", markup=False)
     if verdict.fitting:
         console.print(f"{FITTING} {path.name}:\n{verdict.fitting}", style="dim", markup=False)
-    _show_speed(console, verdict)
     raise typer.Exit(verdict.exit_code)
-
-
-def _show_speed(console: Any, verdict: Verdict) -> None:
-    """Print the times of a review, but not those that scatter, as on a busy machine."""
-    if not verdict.speed:
-        return
-    from gru_bench.gru_check.codes import REVIEW
-
-    console.print(f"speed, {REVIEW}, the median and the range of 5 times:", markup=False)
-    for implementation, median, least, most in verdict.speed:
-        found = (f"{median:8.2f} ms ({least:.2f} to {most:.2f})" if most - least <= SCATTER * median else
-                 f"left out: the times scatter from {least:.2f} to {most:.2f} ms, as on a busy machine")
-        console.print(f"  {implementation:<28} {found}", markup=False)
 
 
 # ---------------------------------------------------------------- a folder

@@ -22,9 +22,8 @@ from gru_bench.errors import ExitCode, RunError
 from gru_bench.gru_check import calls, load, submission
 from gru_bench.gru_check.calls import STEPS, Caller, sample
 from gru_bench.gru_check.cell.blocks import examples, outcomes, take_apart
-from gru_bench.gru_check.cell.examine import Cell, as_torch, examine
+from gru_bench.gru_check.cell.examine import TOLERANCE, Cell, as_torch, examine
 from gru_bench.gru_check.cell.family import Member, right_members
-from gru_bench.gru_check.claim import TOLERANCE
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
 from gru_bench.gru_check.fitting import fitting
 from gru_bench.gru_check.forms import Form, constructor, flat, parameters_of, size_of, widths

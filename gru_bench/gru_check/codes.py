@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gru_bench.errors import ExitCode
-from gru_bench.results.own import Times
 
 DOCS = "docs/gru-check"
-REVIEW = "forward and backward for one text of 60 tokens"
 FITTING = "As a model of a study it needs these lines, below it in"
 
 
@@ -140,8 +138,6 @@ class Verdict:
     """What the object is, in words: a cell, or a layer and how it is called."""
     notes: tuple[str, ...] = ()
     """What else the reader should know, as sentences."""
-    speed: tuple[Times, ...] = ()
-    """The times of its class and of other implementations, the class first. Empty: not measured."""
     name: str = ""
     """The object in the file. Empty: it does not come from a file."""
     fitting: str = ""

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from threading import Event
 
 from gru_bench import __version__, platforms
 from gru_bench.data.files import check_table, digest, reading
 from gru_bench.errors import GruBenchError, UsageError, shown
 from gru_bench.gru_check import submission
-from gru_bench.gru_check.child import Options
 from gru_bench.gru_check.codes import Verdict
-from gru_bench.gru_check.guard import Guards, run
+from gru_bench.gru_check.sandbox import Options, run
 from gru_bench.report.document.figure import csv_cell
 
 NOT_CHECKED = "not checked"
@@ -127,8 +127,9 @@ def check_folder(
         jobs: Number of files that are checked at the same time.
         done: Takes each row, in this thread, as soon as it is there.
     """
-    with Guards() as guards, ThreadPoolExecutor(jobs) as pool:
-        waiting = [pool.submit(_row, folder, name, options, guards) for name in names]
+    stopped = Event()
+    with ThreadPoolExecutor(jobs) as pool:
+        waiting = [pool.submit(_row, folder, name, options, stopped) for name in names]
         try:
             while waiting:  # with a timeout, because on Windows Ctrl-C does not end a wait
                 finished = wait(waiting, 0.1, FIRST_COMPLETED).done
@@ -136,15 +137,15 @@ def check_folder(
                     done(one.result())
                     waiting.remove(one)
         finally:
-            guards.stop()
+            stopped.set()
             pool.shutdown(cancel_futures=True)
 
 
-def _row(folder: Path, name: str, options: Options, guards: Guards) -> Row:
+def _row(folder: Path, name: str, options: Options, stopped: Event) -> Row:
     path, begin, stands_for = folder / name, time.monotonic(), ""
     try:
         stands_for = state(path, options)
-        row = Row.of(name, run(path, options, guards), submission.read(path))
+        row = Row.of(name, run(path, options, stopped), submission.read(path))
     except GruBenchError as error:
         row = Row(name, NOT_CHECKED, note=str(error))
     return replace(row, seconds=f"{time.monotonic() - begin:.1f}", digest=stands_for)

@@ -48,7 +48,7 @@ class _Nowhere(io.TextIOBase):
 
 
 output: IO[str] | _Nowhere = _Nowhere()
-"""Where texts go that a student's code prints. The process that runs a file sets it to what its guard counts."""
+"""Where texts go that a student's code prints. The process that runs a file sets it to what the sandbox watches."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,6 @@ from hashlib import sha256
 
 OWN = "own"
 """Folder of the artifacts."""
-Times = tuple[str, float, float, float]
-"""Implementation, and its median, least and most milliseconds for a text forward and backward."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,6 @@ class OwnModel:
     """What gru-check says of it, in a few words."""
     findings: tuple[str, ...]
     """A sentence for each finding of gru-check."""
-    speed: tuple[Times, ...] = ()
-    """The times of its class and of other implementations, the class first. Empty: not measured."""
 
     def to_json(self) -> str:
         """Return it as JSON."""

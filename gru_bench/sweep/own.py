@@ -68,10 +68,9 @@ def checked_models(
 
 
 def _described(config: RunConfig, console: Any) -> OwnModel:
-    """Return what is known of the class of a config: how it is called, what gru-check says of it, and its speed."""
-    from gru_bench.gru_check.child import Options
+    """Return what is known of the class of a config: how it is called, and what gru-check says of it."""
     from gru_bench.gru_check.codes import FITTING
-    from gru_bench.gru_check.guard import run
+    from gru_bench.gru_check.sandbox import Options, run
     from gru_bench.models.own import CALLED, kind_of
 
     model, source = config.model.name, config.model.source or ""
@@ -80,7 +79,7 @@ def _described(config: RunConfig, console: Any) -> OwnModel:
     with console.status(f"checking {model}"), tempfile.TemporaryDirectory(prefix="gru-bench-own-") as folder:
         path = Path(folder) / file
         path.write_text(code, encoding="utf-8")
-        verdict = run(path, Options(name, None, {}, CHECK_GIGABYTES, CHECK_SECONDS, speed=True))
+        verdict = run(path, Options(name, None, {}, CHECK_GIGABYTES, CHECK_SECONDS))
     try:
         use = f"{CALLED[kind_of(model, source)]}, batch first"
     except UsageError as error:
@@ -88,7 +87,7 @@ def _described(config: RunConfig, console: Any) -> OwnModel:
         raise UsageError(f"{error}{lines}") from error
     findings = tuple(finding.said for finding in verdict.findings)
     console.print(f"{model}: {use}. gru-check: {verdict.words}. {' '.join(findings)}", markup=False)
-    return OwnModel(model, source, code, use, verdict.words, findings, verdict.speed)
+    return OwnModel(model, source, code, use, verdict.words, findings)
 
 
 def _runs_left(state: StudyState, model: str) -> int:

@@ -19,9 +19,9 @@ from gru_bench import platforms
 from gru_bench.errors import ExitCode, UsageError
 from gru_bench.gru_check import folder
 from gru_bench.gru_check.__main__ import app
-from gru_bench.gru_check.child import Options
 from gru_bench.gru_check.codes import Finding, Verdict
 from gru_bench.gru_check.folder import COLUMNS, NOT_CHECKED, Row, files, read_rows, write_rows
+from gru_bench.gru_check.sandbox import Options
 from gru_bench.gru_check.submission import Code
 from tests.gru_check.students import SPLIT, WRAPPER, mutants, notebook, right_ones
 from tests.support.commands import ROOT, completed, mentions

@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from gru_bench.gru_check.cell.blocks import Parts, examples, outcomes, take_apart
 from gru_bench.gru_check.cell.family import Affine, Inner, Member, search, search_elman, search_right
 from gru_bench.gru_check.cell.fix import fixed
-from gru_bench.gru_check.claim import TOLERANCE, Claim
 from gru_bench.gru_check.codes import Finding
 from gru_bench.gru_check.states import Step, as_made
+
+TOLERANCE = 3e-12
+"""Largest difference of states and gradients that counts as equal, in float64. Sums of a few hundred products in
+another order differ by some 1e-14."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,8 @@ class Cell:
     findings: tuple[Finding, ...]
     error: float
     """Largest difference from the member."""
-    equal: Step
-    """The step that the member equals: the cell's, or a changed one."""
-
-    @property
-    def is_fixed(self) -> bool:
-        """Return whether the member equals the cell only after one change."""
-        return self.equal is not self.step
+    is_fixed: bool = False
+    """Whether the member equals the cell only after one change."""
 
     def after(self, x: Tensor, h: Tensor) -> Tensor:
         """Return the state after one step."""
@@ -55,13 +53,13 @@ def examine(step: Step, leaves: Sequence[Tensor]) -> Cell:
     function = search_elman(cell.parts, *outcomes(step))
     if function is not None:
         finding = Finding("rnn", f"It computes h' = f(W x + U h + b), where f is {function}.")
-        return Cell(step, cell.parts, None, (finding,), float("inf"), step)
+        return Cell(step, cell.parts, None, (finding,), float("inf"))
     found = fixed(step, leaves, _right)
     if found is None:
         return cell
-    member, finding, equal = found
+    member, finding = found
     rights = tuple(Finding(code, detail) for code, detail in _conventions(member))
-    return Cell(step, cell.parts, member, (finding, *rights) if not finding.kind.right else rights, 0.0, equal)
+    return Cell(step, cell.parts, member, (finding, *rights) if not finding.kind.right else rights, 0.0, True)
 
 
 def _right(step: Step, leaves: Sequence[Tensor]) -> Member | None:
@@ -76,20 +74,20 @@ def _as_member(step: Step, leaves: Sequence[Tensor]) -> Cell:
     x, h, new = outcomes(step)
     member = search(parts, x, h, new)
     if member is None:
-        return Cell(step, parts, None, (), float("inf"), step)
+        return Cell(step, parts, None, (), float("inf"))
     if not parts.spare and any(code == "shared-matrices" for code, _ in member.faults) and _idle_gate(step):
         parts.spare = True
         member = search(parts, x, h, new) or member
     error, cut = _compare(step, member)
     if error > TOLERANCE:
-        return Cell(step, parts, None, (), error, step)
+        return Cell(step, parts, None, (), error)
     codes = list(member.faults)
     if cut:
         codes.append(("detached", "The gradient with respect to the old state is not that of a GRU."))
     codes += _conventions(member)
     inners = _lines(step, member)
     findings = tuple(Finding(code, detail, _line(code, detail, inners)) for code, detail in dict(codes).items())
-    return Cell(step, parts, member, findings, error, step)
+    return Cell(step, parts, member, findings, error)
 
 
 def _idle_gate(step: Step) -> bool:
@@ -187,17 +185,18 @@ def _roles(member: Member) -> dict[tuple[int, int, str], str]:
             for block in affine.blocks}
 
 
-def weights(member: Member) -> dict[str, Tensor]:
-    """Return the weights of a right cell by the names of `Claim`, with the usual meaning of r and z."""
+def as_torch(member: Member) -> nn.GRUCell | None:
+    """Return nn.GRUCell with a right cell's weights; None where it has no such form."""
     reset, update = member.reset, member.update
     assert reset is not None
     assert update is not None
     assert update.x is not None
+    if any(term.moved for term in member.terms):
+        return None
     hidden, width = update.x.shape
     shapes = {"x": (hidden, width), "h": (hidden, hidden), "b": (hidden,)}
     terms = list(zip(member.terms, member.acts, strict=True))
-    inside = [term for term, act in terms if act != "1" and not term.moved]
-    outside = [term for term, act in terms if act == "1" or term.moved]
+    inside, outside = ([term for term, act in terms if (act != "1") == own] for own in (True, False))
 
     def total(affines: Sequence[Affine], source: str) -> Tensor:
         values = [value for affine in affines if (value := getattr(affine, source)) is not None]
@@ -207,26 +206,11 @@ def weights(member: Member) -> dict[str, Tensor]:
         return torch.cat([total([reset], source) * (-1 if "1 - r" in member.acts else 1),
                           total([update], source) * (-1 if member.mixture == 1 else 1), total(candidate, source)])
 
-    return {"weight_ih": rows("x", outside), "weight_hh": rows("h", inside), "bias_ih": rows("b", outside),
-            "bias_hh": torch.cat([torch.zeros(2 * hidden), total(inside, "b")]),
-            "before": total([term for term, _ in terms if term.moved], "h")}
-
-
-def as_torch(member: Member) -> nn.GRUCell | None:
-    """Return nn.GRUCell with a right cell's weights; None where it has no such form."""
-    own = weights(member)
-    if own.pop("before").any():
-        return None
-    hidden, width = len(own["bias_ih"]) // 3, own["weight_ih"].shape[1]
     cell = nn.GRUCell(width, hidden, dtype=torch.float64)
-    cell.load_state_dict(own)
+    cell.load_state_dict({
+        "weight_ih": rows("x", outside), "weight_hh": rows("h", inside), "bias_ih": rows("b", outside),
+        "bias_hh": torch.cat([torch.zeros(2 * hidden), total(inside, "b")])})
     return cell
-
-
-def claimed(cell: Cell) -> Claim:
-    """Return the weights of the GRU that a right cell equals."""
-    assert cell.member is not None
-    return Claim(cell.step.batch, **{name: value.tolist() for name, value in weights(cell.member).items()})
 
 
 # ---------------------------------------------------------------- lines

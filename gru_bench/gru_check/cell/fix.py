@@ -57,9 +57,8 @@ class _Change:
 
 def fixed(
     step: Step, leaves: Sequence[Tensor], right: Callable[[Step, Sequence[Tensor]], Member | None]
-) -> tuple[Member, Finding, Step] | None:
-    """Return the right GRU that one change makes of a step, what the change says, and the changed step; None where none
-    is found.
+) -> tuple[Member, Finding] | None:
+    """Return the right GRU that one change makes of a step, and what the change says; None where none is found.
 
     Args:
         step: The step.
@@ -85,7 +84,7 @@ def fixed(
             edited = step.edited(change.edits)
             member = right(edited, [*leaves, *change.fresh])
             if member is not None and (finding := _named(step, calls, change, member)) is not None:
-                return member, finding, edited
+                return member, finding
         except Exception:  # what was changed does not fit there
             continue
     return None

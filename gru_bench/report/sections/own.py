@@ -1,28 +1,27 @@
-"""The appendix on models that are classes of the user's own: gru-check's verdict and their speed."""
+"""The appendix on models that are classes of the user's own: what gru-check says of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from gru_bench.config import is_own
-from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Table
-from gru_bench.report.document.numbers import Numbers, plain, slug
+from gru_bench.report.document.blocks import Block, Paragraph
+from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.evidence.progress import study_name
-from gru_bench.results.own import OwnModel, own_artifact, own_model_of
+from gru_bench.results.own import own_artifact, own_model_of
 from gru_bench.tracking import LoggedStudy
 
 
 def own(evidence: Evidence) -> Section | None:
     """Return the section on classes of the user's own. None without any."""
     blocks: list[Block] = []
-    found: dict[tuple[str, str], OwnModel] = {}
     for study, model, text in _logged(evidence):
         try:
-            one = found[study.run.run_id, model] = own_model_of(text)
+            one = own_model_of(text)
         except ValueError:
             lost = f"{own_artifact(model)} of the study {study_name(study)} cannot be read and is left out."
             blocks.append(Paragraph((lost,)))
@@ -34,16 +33,6 @@ def own(evidence: Evidence) -> Section | None:
             digest=one.source), lead=model_name(one.model)))
     if not blocks:
         return None
-    timed = [one for one in found.values() if one.speed]
-    if timed:
-        blocks.append(Table(
-            "own-speed", "Speed of own classes",
-            ("Milliseconds for one text of 60 words, forward and backward, on the CPU that began the study. The median "
-             "of five times, and the range.",),
-            (Column("Model", align="left"), Column("Implementation", align="left"), Column("Median", "ms"),
-             Column("Least", "ms"), Column("Most", "ms")),
-            tuple(_row(evidence.numbers.named("own-speed", one.model, same=one.source).on([run_id]), one, *times)
-                  for (run_id, _), one in found.items() for times in one.speed), grouped=True))
     return Section("own", "Models of one's own", tuple(blocks), appendix=True)
 
 
@@ -54,9 +43,3 @@ def _logged(evidence: Evidence) -> Iterator[tuple[LoggedStudy, str, str]]:
             text = evidence.store.text(study.run.run_id, own_artifact(model)) if is_own(model) else None
             if text is not None:
                 yield study, model, text
-
-
-def _row(numbers: Numbers, one: OwnModel, name: str, median: float, least: float, most: float) -> tuple[Cell, ...]:
-    own_numbers = [numbers.add(f"{slug(name)}.{what}", value, "amount", "timed when the study began", decimals=2)
-                   for what, value in (("median", median), ("least", least), ("most", most))]
-    return (model_name(one.model), plain(name), *own_numbers)
