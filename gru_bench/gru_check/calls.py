@@ -7,12 +7,14 @@ import re
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gru_bench.errors import RunError, first_line
+from gru_bench.gru_check.attempts import Attempt, Attempts
 from gru_bench.gru_check.forms import Form, arguments, bound, flat, forms, parameters_of, sample_input
 from gru_bench.gru_check.load import Source, failure, settings_kept
 from gru_bench.gru_check.trace import Recorder
@@ -29,22 +31,21 @@ _OWN = {*vars(nn.Module()), "__builtins__", "__annotations__"}
 class Caller:
     """A student's object that can be called again and again from the same condition."""
 
-    def __init__(self, source: Source, nonzero: frozenset[int] = frozenset()) -> None:
+    def __init__(self, source: Source, attempts: Attempts, nonzero: frozenset[int] = frozenset()) -> None:
         """Put the object into evaluation and float64, and remember all that a call could change.
 
         Args:
             source: The object.
+            attempts: What was tried so far, to which calls are added.
             nonzero: Keys (id) of the parameters that do not begin as zeros.
         """
-        self.source = source
+        self.source, self.attempts = source, attempts
         self.file = str(source.path)
         self.nonzero = nonzero
-        self.masks: str | None = None
-        """What random masks hold: see `Recorder.masks`."""
-        self.masked = False
-        """Whether a call drew a random mask."""
         self.library: dict[str, int] = {}
         """Recurrences of torch that calls ran through: see `Recorder.library`."""
+        self.is_known = False
+        """Whether its cells are members of the family of reference cells."""
         self.calm = True
         """Whether random functions may be replaced by zeros: see `Recorder.calm`."""
         self.built = source.built
@@ -105,15 +106,18 @@ class Caller:
             if recorder is None:
                 result = self.built(*positional, **named)
             else:
-                recorder.masks = self.masks
                 recorder.calm = recorder.calm and self.calm
                 try:
                     with recorder:
                         result = self.built(*positional, **named)
                 finally:
-                    self.masked = self.masked or bool(recorder.masked)
                     self.library = recorder.library | self.library
         return flat(result)
+
+    def call_pair(self, x: Tensor, h: Tensor, c: Tensor) -> list[Tensor]:
+        """Call a cell whose state is a pair, and return all tensors that it returns."""
+        with settings_kept(), torch.no_grad(), Recorder(self.file):
+            return flat(self.built(x, (h, c)))
 
 
 def _copied(value: Any) -> Any:
@@ -154,39 +158,35 @@ def find_form(caller: Caller, accepts: Callable[[Form], bool]) -> Form:
     Raises:
         RunError: When no call works, with the line and the message of the one that came furthest.
     """
-    furthest: tuple[int, BaseException] = -1, TypeError("it takes no input")
-    """Number of torch functions that the failed call ran through which came furthest, and its error."""
+    first, empty = len(caller.attempts), False
     ran: Form | None = None
-    empty = False
     for usual in forms(caller.built, caller.source.sizes):
         waiting = [usual]
-        while waiting:
-            form = waiting.pop(0)
+        for form in waiting:
             recorder = Recorder(caller.file)
-            try:
-                results = caller.call(form, *sample(form), recorder)
-            except Exception as error:
-                furthest = max(furthest, (recorder.count, error), key=lambda one: one[0])
-                if form is usual:
-                    waiting += _with_its_own_batch(form, error)
-                continue
-            if not results:
+            results = caller.attempts.run(form.words, partial(caller.call, form, *sample(form), recorder), recorder)
+            if results is None:
+                waiting += _with_its_own_batch(form, caller.attempts[-1].error) if form is usual else ()
+            elif not results:
                 empty = True
-                continue
-            if accepts(form):
+            elif accepts(form):
                 return form
-            ran = ran or form
+            else:
+                ran = ran or form
     if ran is not None:
         return replace(ran, kind="none")
     if empty:
         raise RunError(f"{caller.source.path.name}: {caller.source.name} must return its new state, or as a layer its "
                        "outputs, but returns no tensor of floats: look for a missing return")
-    raise failure(furthest[1], caller.source.path,
-                  "in every call that was tried, (x, h) of a cell and (x) of a layer") from furthest[1]
+    furthest = max((one for one in caller.attempts[first:] if one.error is not None), key=lambda one: one.reached,
+                   default=Attempt("", TypeError("it takes no input")))
+    assert furthest.error is not None
+    raise failure(furthest.error, caller.source.path,
+                  "in every call that was tried, (x, h) of a cell and (x) of a layer") from furthest.error
 
 
-def _with_its_own_batch(form: Form, error: Exception) -> Iterator[Form]:
+def _with_its_own_batch(form: Form, error: Exception | None) -> Iterator[Form]:
     """Yield a form with each batch size that the object may have fixed: the sizes that the error of a call names."""
-    for size in dict.fromkeys(map(int, re.findall(r"\d{1,6}", first_line(error)))):
+    for size in dict.fromkeys(map(int, re.findall(r"\d{1,6}", "" if error is None else first_line(error)))):
         if form.batch > 1 < size <= _MOST_SEQUENCES and size != form.batch:
             yield replace(form, batch=size)

@@ -10,7 +10,8 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,13 +21,14 @@ from torch import Tensor, nn
 
 from gru_bench.errors import ExitCode, RunError
 from gru_bench.gru_check import calls, load, submission
+from gru_bench.gru_check.attempts import Attempts
 from gru_bench.gru_check.calls import STEPS, Caller, sample
 from gru_bench.gru_check.cell.blocks import examples, outcomes, take_apart
 from gru_bench.gru_check.cell.examine import TOLERANCE, Cell, as_torch, examine
 from gru_bench.gru_check.cell.family import Member, right_members
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
 from gru_bench.gru_check.fitting import fitting
-from gru_bench.gru_check.forms import Form, constructor, flat, parameters_of, size_of, widths
+from gru_bench.gru_check.forms import Form, constructor, parameters_of, size_of, widths
 from gru_bench.gru_check.kept import kept
 from gru_bench.gru_check.layers import Layer, examine_layer
 from gru_bench.gru_check.states import (
@@ -40,7 +42,7 @@ from gru_bench.gru_check.states import (
     step_of_track,
     tracks,
 )
-from gru_bench.gru_check.trace import LIBRARY, Call, Recorder, Site
+from gru_bench.gru_check.trace import LIBRARY, Recorder, Site
 
 ZEROS = {"zeros", "new_zeros", "zeros_like"}
 GATES = {"sigmoid", "gru_cell"}
@@ -50,62 +52,40 @@ _SQUARE = {**load.SIZES, "E": load.SIZES["H"]}
 """Sizes for those that need inputs as wide as the state."""
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What was found out about an object."""
-
-    verdict: Verdict
-    form: Form
-    """How it is called."""
-    cells: tuple[Cell, ...] = ()
-    """Its cells, as far as they were looked into."""
-
-
-def check_file(
-    path: Path, name: str | None, make: str | None, defines: Mapping[str, str] | None
-) -> tuple[ModuleType, Checked]:
-    """Run a file, and return its module and what its GRU is. It must be called in `prepared`.
+def check_file(path: Path, name: str | None, make: str | None, defines: Mapping[str, str] | None) -> Verdict:
+    """Run a file, and return what its GRU is. It must be called in `prepared`.
 
     Args:
         path: The file: Python, or a notebook.
         name: The class, function or object in it. None: it is found by trying.
         make: An expression that builds it.
-        defines: Values of names that the file lacks.
+        defines: Values of names at its top level.
 
     Raises:
         GruBenchError: When the file cannot be run or the object not be called.
     """
+    text, names = "", []
     with suppress(SyntaxError, ValueError, OSError, RecursionError, MemoryError):  # `load` says what is wrong
         text = submission.read(path).text
         names = submission.candidates(text)
         if name is not None:
             load.check_name(path, name, text)
-    module = load.load(path, defines)
+    module, attempts = load.load(path, defines), Attempts()
     if name is not None:
-        return module, check_loaded(module, path, name, make)
-    return module, _best_of(names, text, module, path, make)
-
-
-def _best_of(names: Sequence[str], text: str, module: ModuleType, path: Path, make: str | None) -> Checked:
-    """Return the verdict on the first name whose recurrence is one written from scratch, or else on the nearest."""
-    best: Checked | None = None
-    first: Exception | None = None
-    for name in names[:1] if make else names:
-        try:
-            checked = check_loaded(module, path, name, make)
-        except Exception as error:
-            first = first or error
-            continue
-        if best is None or _rank(checked.verdict) < _rank(best.verdict):
-            best = checked
-        if not _rank(best.verdict):
+        names = [name]
+    best: Verdict | None = None
+    for own in names[:1] if make else names:
+        verdict = attempts.run(own, partial(_named, module, path, own, make, attempts))
+        if verdict is not None and (best is None or _rank(verdict) < _rank(best)):
+            best = verdict
+        if best is not None and not _rank(best):
             break
     if best is None:
-        raise first or load.nothing_in(path)
-    others = [name for name in names if name != best.verdict.name
-              and name not in submission.uses(text, best.verdict.name)]
-    note = [f"Checked {best.verdict.name}. The file also has {', '.join(others)}."] if others else []
-    return replace(best, verdict=replace(best.verdict, notes=(*best.verdict.notes, *note)))
+        raise next((one.error for one in attempts if one.what in names and one.error), load.nothing_in(path))
+    others = [own for own in names if own != best.name and own not in submission.uses(text, best.name)]
+    notes = [*best.notes, *([f"Checked {best.name}. The file also has {', '.join(others)}."] if others else []),
+             *([attempts.words] if best.code == "unknown" else [])]
+    return replace(best, notes=tuple(notes))
 
 
 def _rank(verdict: Verdict) -> int:
@@ -114,25 +94,45 @@ def _rank(verdict: Verdict) -> int:
     return 3 if verdict.code == "unknown" else 2 if {"lstm", "rnn"} & set(codes) else 1 if "library" in codes else 0
 
 
-def check_loaded(module: ModuleType, path: Path, name: str, make: str | None) -> Checked:
-    """Return what the GRU of a loaded file is, and how it is called. It must be called in `prepared`."""
-    checked = _built(module, path, name, make)
-    if make is None and checked.verdict.exit_code == ExitCode.DONE and isinstance(getattr(module, name, None), type):
-        checked = replace(checked, verdict=_variants(checked.verdict, module, path, name))
-    lines = fitting(module, name) if make is None and checked.verdict.exit_code == ExitCode.DONE else ""
-    return replace(checked, verdict=replace(checked.verdict, name=name, fitting=lines))
+def _named(module: ModuleType, path: Path, name: str, make: str | None, attempts: Attempts) -> Verdict:
+    """Return what an object of a loaded file is, with the mistakes that the options of its constructor bring."""
+    verdict = _built(module, path, name, make, {}, attempts)
+    if make is None and verdict.exit_code == ExitCode.DONE and isinstance(getattr(module, name, None), type):
+        found = [replace(finding, detail=f"{finding.detail} (with {key}={value})".strip())
+                 for key, value in _options(getattr(module, name))
+                 if (other := attempts.run(f"{key}={value}", partial(
+                     _built, module, path, name, None, {key: value}, attempts))) is not None
+                 for finding in other.findings if not finding.kind.right and finding.code != "unknown"]
+        verdict = replace(verdict, findings=(*found, *verdict.findings))
+    lines = fitting(module, name) if make is None and verdict.exit_code == ExitCode.DONE else ""
+    return replace(verdict, name=name, fitting=lines)
 
 
 def _built(
-    module: ModuleType, path: Path, name: str, make: str | None = None, chosen: Mapping[str, Any] | None = None
-) -> Checked:
+    module: ModuleType, path: Path, name: str, make: str | None, chosen: Mapping[str, Any], attempts: Attempts
+) -> Verdict:
     """Build an object, if need be with an input as wide as its state, and return what it is."""
-    try:
-        return examine_source(load.build(module, path, name, make, chosen))
-    except RunError:
-        with suppress(RunError):
-            return examine_source(load.build(module, path, name, make, chosen, _SQUARE))
-        raise
+    failed: Exception | None = None
+    for sizes in (load.SIZES, _SQUARE):
+        verdict = attempts.run(f"built with E = {sizes['E']}, H = {sizes['H']}", lambda sizes=sizes: examine_source(
+            load.build(module, path, name, make, chosen, sizes), attempts))
+        if verdict is not None:
+            return verdict
+        failed = failed or attempts[-1].error
+    assert failed is not None
+    raise failed
+
+
+def _options(target: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what a constructor can be asked for besides: more layers, both directions, dropout."""
+    for parameter in constructor(target):
+        lower, default = parameter.name.lower(), parameter.default
+        if re.search(r"bidir|^bi$|both", lower) and default is False:
+            yield parameter.name, True
+        elif size_of(parameter.name) == "L" and (default == 1 or default is parameter.empty):
+            yield parameter.name, 3
+        elif re.search(r"drop|^p$", lower) and (default in (0, 0.0) or default is parameter.empty):
+            yield parameter.name, 0.5
 
 
 def check_object(built: Any) -> Verdict:
@@ -142,7 +142,7 @@ def check_object(built: Any) -> Verdict:
     with prepared(), kept(built, vars(module), module.__name__):
         return examine_source(load.Source(
             _file_of(built), getattr(owner, "__name__", type(built).__name__), module,
-            copy.deepcopy(built).cpu() if isinstance(built, nn.Module) else built, {})).verdict
+            copy.deepcopy(built).cpu() if isinstance(built, nn.Module) else built, {}), Attempts())
 
 
 def _file_of(built: Any) -> Path:
@@ -171,45 +171,28 @@ def prepared() -> Iterator[None]:
         torch.set_rng_state(random)
 
 
-def _variants(verdict: Verdict, module: Any, path: Path, name: str) -> Verdict:
-    """Check what a constructor's other options give: more layers, both directions, dropout."""
-    found: list[Finding] = []
-    for parameter in constructor(getattr(module, name)):
-        lower, default = parameter.name.lower(), parameter.default
-        if re.search(r"bidir|^bi$|both", lower) and default is False:
-            chosen: dict[str, Any] = {parameter.name: True}
-        elif size_of(parameter.name) == "L" and (default == 1 or default is parameter.empty):
-            chosen = {parameter.name: 3}
-        elif re.search(r"drop|^p$", lower) and (default in (0, 0.0) or default is parameter.empty):
-            chosen = {parameter.name: 0.5}
-        else:
-            continue
-        with suppress(Exception):
-            ((key, value),) = chosen.items()
-            found += [replace(finding, detail=f"{finding.detail} (with {key}={value})".strip())
-                      for finding in _built(module, path, name, None, chosen).verdict.findings
-                      if not finding.kind.right and finding.code != "unknown"]
-    return replace(verdict, findings=(*found, *verdict.findings)) if found else verdict
-
-
 # ---------------------------------------------------------------- one object
 
 
-def examine_source(source: load.Source) -> Checked:
-    """Return what an object is, and how it is called."""
-    caller = Caller(source, _scatter(source.built))
+def examine_source(source: load.Source, attempts: Attempts) -> Verdict:
+    """Return what an object is."""
+    caller = Caller(source, attempts, _scatter(source.built))
     try:
-        checked = _unmasked(caller)
+        verdict = _examined(caller)
     except RunError:
         if (other := _other_recurrence(caller)) is None:
             raise
-        return Checked(Verdict((other,), "not recognized"), Form("none", "BE", 1, 1))
-    findings = checked.verdict.findings
-    if not checked.cells and (other := _other_recurrence(caller)) is not None:
-        findings = (other,)
-    elif line := [caller.library[name] for name in ("gru", "gru_cell") if name in caller.library]:
-        findings = (*findings, Finding("library", "", line[0]))
-    return replace(checked, verdict=replace(checked.verdict, findings=findings))
+        return Verdict((other,), "not recognized")
+    except RuntimeError as failed:
+        if "inplace operation" not in str(failed):
+            raise
+        raise RunError(f"{source.path.name}: {source.name} writes over a tensor that its gradient needs, so that it "
+                       "cannot be trained: write h = z * h in place of h *= z or h.mul_(z)") from failed
+    if not caller.is_known and (other := _other_recurrence(caller)) is not None:
+        return replace(verdict, findings=(other,))
+    if line := [caller.library[name] for name in ("gru", "gru_cell") if name in caller.library]:
+        return replace(verdict, findings=(*verdict.findings, Finding("library", "", line[0])))
+    return verdict
 
 
 def _other_recurrence(caller: Caller) -> Finding | None:
@@ -222,10 +205,9 @@ def _other_recurrence(caller: Caller) -> Finding | None:
     for width, hidden in itertools.product(*widths(caller.built, caller.source.sizes)):
         generator = torch.Generator().manual_seed(3)
         x, h, c = (torch.rand(3, size, generator=generator) - 0.5 for size in (width, hidden, hidden))
-        with suppress(Exception), torch.no_grad(), load.settings_kept():
-            results = flat(caller.built(x, (h, c)))
-            if len(results) == 2 and _fits_lstm(*results):
-                return Finding("lstm", "Its state is a pair, whose parts fit h = o * tanh(c).")
+        results = caller.attempts.run("a cell, forward(x, (h, c))", partial(caller.call_pair, x, h, c))
+        if results is not None and len(results) == 2 and _fits_lstm(*results):
+            return Finding("lstm", "Its state is a pair, whose parts fit h = o * tanh(c).")
     return None
 
 
@@ -247,89 +229,43 @@ def _fits_lstm(h: Tensor, c: Tensor) -> bool:
     return h.shape == c.shape and bool(((gate > 0) & (gate < 1)).all()) and bool((gate != gate.flatten()[0]).any())
 
 
-def _unmasked(caller: Caller) -> Checked:
-    """Return what an object is. One that draws random masks is also tried with masks that keep everything."""
-    source = caller.source
-    error: RunError | None = None
-    try:
-        first = _examined(caller)
-        if not caller.masked or first.form.kind != "none":  # nothing is random
-            return first
-    except RunError as failed:
-        if not caller.masked:
-            raise
-        error = failed
-    except RuntimeError as failed:
-        if "inplace operation" not in str(failed):
-            raise
-        raise RunError(f"{source.path.name}: {source.name} writes over a tensor that its gradient needs, so that it "
-                       "cannot be trained: write h = z * h in place of h *= z or h.mul_(z)") from failed
-    for masks in ("share", "ones", "zeros"):
-        caller.masks = masks
-        try:
-            other = _examined(caller)
-        except Exception:  # such as a mask that must be of bools
-            continue
-        if _drops(caller, other.form) and all(f.kind.right or f.code == "dropout" for f in other.verdict.findings):
-            return other
-    if error is not None:
-        raise error
-    return first
-
-
-def _drops(caller: Caller, form: Form) -> bool:
-    """Return whether one of the two values of all masks makes zeros of something that is read."""
-    runs = []
-    before = caller.masks
-    for caller.masks in ("zeros", "ones"):
-        recorder = Recorder(caller.file, full=True)
-        with torch.no_grad():
-            caller.call(form, *sample(form), recorder)
-        runs.append(recorder.calls)
-    caller.masks = before
-    if len(runs[0]) != len(runs[1]):
-        return False
-
-    def varied(calls: Sequence[Call], call: Call) -> bool:
-        values = [calls[number].values[place] for number, place in call.inputs]
-        return any(value.numel() and bool((value != value[0]).any()) for value in values) or not values
-
-    return any(bool((u != 0).any()) != bool((v != 0).any()) and (varied(runs[0], a) or varied(runs[1], b))
-               for a, b in zip(*runs, strict=True) for u, v in zip(a.values, b.values, strict=True))
-
-
-def _examined(caller: Caller) -> Checked:
+def _examined(caller: Caller) -> Verdict:
     ran: dict[Form, tuple[Runs, list[Track]]] = {}
 
     def accepts(form: Form) -> bool:
         if form.kind == "cell":
-            return _is_cell(caller, form)
-        with suppress(Exception):
-            runs = runs_of(caller, form)
-            if found := tracks(runs):
-                ran[form] = runs, found
+            return bool(caller.attempts.run(f"{form.words}, of each sequence by itself", partial(
+                _is_cell, caller, form)))
+        found = caller.attempts.run(f"the states of {form.words}", partial(_states, caller, form))
+        if found is not None and found[1]:
+            ran[form] = found
         return form in ran
 
     form = calls.find_form(caller, accepts)
     _refuse_without_answer(caller, form)
     if form.kind == "none":
-        return Checked(Verdict((_idle(caller, form),), "not recognized"), form)
+        return Verdict((_idle(caller, form),), "not recognized")
     if form.kind == "cell":
         return _best_result(caller, form)
-    runs, found = ran[form]
-    checked = _layer_verdict(runs, found)
-    site = found[0].before[-1]
+    verdict = _layer_verdict(*ran[form])
     if form.batch > 2:  # no form has so many by itself
-        checked = replace(checked, verdict=replace(checked.verdict, notes=(
-            *checked.verdict.notes, f"Its batch size is fixed: it was checked with {form.batch} sequences.")))
-    return replace(checked, form=replace(form, hidden=runs.value(site).numel() // form.batch))
+        return replace(verdict, notes=(*verdict.notes, "Its batch size is fixed: it was checked with "
+                                       f"{form.batch} sequences."))
+    return verdict
+
+
+def _states(caller: Caller, form: Form) -> tuple[Runs, list[Track]]:
+    runs = runs_of(caller, form)
+    return runs, tracks(runs)
 
 
 def _idle(caller: Caller, form: Form) -> Finding:
     """Return the finding for a layer in which no state passes from step to step."""
     form = replace(form, kind="layer")
     _refuse_random(caller, form)
-    try:
+    unknown = Finding("unknown", "No state passes from one step to the next.")
+
+    def seen() -> Finding:
         runs = runs_of(caller, form)
         first = [(number, 0) for number, call in enumerate(runs.whole) if call.name in ZEROS]
         with torch.no_grad():
@@ -338,14 +274,14 @@ def _idle(caller: Caller, form: Form) -> Finding:
             moved, _ = runs.record(runs.x, replace={site: torch.full_like(runs.value(site), 0.3)
                                                     for site in first[:1]})
             by_first, _ = runs.record(*runs.changed(0))
-    except Exception:
-        return Finding("unknown", "No state passes from one step to the next.")
-    if sum(call.name in GATES for call in runs.whole) >= STEPS and len(own) == 1 and own[0].shape[0] != STEPS and (
-            torch.equal(own[0], by_first[0])) and not torch.equal(own[0], other[0]):
-        return Finding("wrong-candidate", "No step reads the state of the step before.")
-    if all(map(torch.equal, own, other)) and not all(map(torch.equal, own, moved)):
-        return Finding("wrong-candidate", "The state stays what it is at first: the candidate does not enter it.")
-    return Finding("unknown", "No state passes from one step to the next.")
+        if sum(call.name in GATES for call in runs.whole) >= STEPS and len(own) == 1 and (
+                own[0].shape[0] != STEPS) and torch.equal(own[0], by_first[0]) and not torch.equal(own[0], other[0]):
+            return Finding("wrong-candidate", "No step reads the state of the step before.")
+        if all(map(torch.equal, own, other)) and not all(map(torch.equal, own, moved)):
+            return Finding("wrong-candidate", "The state stays what it is at first: the candidate does not enter it.")
+        return unknown
+
+    return caller.attempts.run("other inputs and states", seen) or unknown
 
 
 def _scatter(built: Any) -> frozenset[int]:
@@ -371,10 +307,7 @@ def _is_cell(caller: Caller, form: Form) -> bool:
     other_x, other_h = x.clone(), h.clone()
     other_x[0] += 0.5
     other_h[0] += 0.5
-    try:
-        base, by_x, by_h = (_stepped(caller, form, *given) for given in ((x, h), (other_x, h), (x, other_h)))
-    except Exception:
-        return False
+    base, by_x, by_h = (_stepped(caller, form, *given) for given in ((x, h), (other_x, h), (x, other_h)))
     return (torch.equal(base[1:], by_x[1:]) and torch.equal(base[1:], by_h[1:])
             and not (torch.equal(base, by_x) and torch.equal(base, by_h)))
 
@@ -400,11 +333,11 @@ def _leaves(found: Mapping[int, Tensor]) -> list[Tensor]:
     return leaves
 
 
-def _cell_verdict(caller: Caller, form: Form) -> Checked:
+def _cell_verdict(caller: Caller, form: Form) -> Verdict:
     found = _randomness(caller, form, None)
     step = step_of_cell(caller, form)
     if ignored := _ignored(caller, form, step):
-        return Checked(Verdict((*found, *ignored), form.words), form)
+        return Verdict((*found, *ignored), form.words)
     x, h = examples(step, 2)
     with torch.no_grad():
         one, other = (step.record(x[m], h[m]).leaves for m in range(2))
@@ -412,21 +345,21 @@ def _cell_verdict(caller: Caller, form: Form) -> Checked:
     caller.remember()
     cell = examine(step, leaves)
     if cell.member is None:
-        return Checked(Verdict((*found, _unknown(cell)), form.words), form)
-    around = [*found, *_kept(caller, form, step), *_without_state(caller, form, step)]
-    return Checked(_verdict(around, [cell], form.words), form, (cell,))
+        return Verdict((*found, _unknown(cell)), form.words)
+    caller.is_known = True
+    return _verdict([*found, *_kept(caller, form, step), *_without_state(caller, form, step)], [cell], form.words)
 
 
-def _best_result(caller: Caller, form: Form) -> Checked:
+def _best_result(caller: Caller, form: Form) -> Verdict:
     """Return the verdict on a cell. One that returns its gates too is a GRU where any of its results is a GRU's."""
     x, h = examples(step_of_cell(caller, form), 1)
     with torch.no_grad():
         results = fitting_results(caller.call(form, x[0], h[0], Recorder(caller.file)), form)
     best = _cell_verdict(caller, form)
     others = [place for place, result in enumerate(results) if not torch.equal(result, results[-1])]
-    for place in others if best.verdict.exit_code != ExitCode.DONE else ():
+    for place in others if best.exit_code != ExitCode.DONE else ():
         other = _cell_verdict(caller, replace(form, result=place))
-        if other.verdict.exit_code == ExitCode.DONE:
+        if other.exit_code == ExitCode.DONE:
             return other
     return best
 
@@ -446,9 +379,8 @@ def _without_state(caller: Caller, form: Form, step: Step) -> list[Finding]:
     starts = [torch.zeros_like(h[0]), *(p.detach().reshape(1, -1).expand_as(h[0]) for p in
                                         parameters_of(caller.built)
                                         if p.numel() == h[0].shape[-1] and id(p) not in caller.nonzero)]
-    try:
-        own = _stepped(caller, form, x[0], None)
-    except Exception:
+    own = caller.attempts.run("a cell without a state", partial(_stepped, caller, form, x[0], None))
+    if own is None:
         return []
     known = [_stepped(caller, form, x[0], start) for start in starts]
     return [] if any(torch.allclose(own, one, rtol=0, atol=TOLERANCE) for one in known) else [
@@ -467,15 +399,14 @@ def _kept(caller: Caller, form: Form, step: Step) -> list[Finding]:
     found = []
     if number := differs(h[0]):
         found = [Finding("state-kept", f"The same input and state give another result at call {number}.")]
-    elif not any(a.role == "state" and a.required for a in caller.arguments):
-        with suppress(Exception):  # it needs a state all the same
-            if number := differs(None):
-                found = [Finding("state-kept", f"Where no state is passed, call {number} depends on those before.")]
+    elif not any(a.role == "state" and a.required for a in caller.arguments) and (
+            number := caller.attempts.run("a cell without a state, again", partial(differs, None))):
+        found = [Finding("state-kept", f"Where no state is passed, call {number} depends on those before.")]
     caller.restore()
     return found
 
 
-def _layer_verdict(runs: Runs, found: list[Track]) -> Checked:
+def _layer_verdict(runs: Runs, found: list[Track]) -> Verdict:
     caller, form = runs.caller, runs.form
     leaves = _leaves(runs.leaves)
     caller.remember()
@@ -484,7 +415,7 @@ def _layer_verdict(runs: Runs, found: list[Track]) -> Checked:
         finding = (Finding("lstm", "Of its two states, one is the other behind tanh and a gate.")
                    if _is_lstm(runs, coupled[0]) else
                    Finding("wrong-candidate", "More than the state is carried from step to step."))
-        return Checked(Verdict((finding,), form.words), form)
+        return Verdict((finding,), form.words)
     cells = []
     found = [_without_sums(runs, track, leaves) for track in found]
     for track in found:
@@ -496,7 +427,8 @@ def _layer_verdict(runs: Runs, found: list[Track]) -> Checked:
     layer = Layer(runs, tuple(found), tuple(cells))
     flat = [cell for own in cells for cell in own]
     if unknown := [cell for cell in flat if cell.member is None]:
-        return Checked(Verdict((*random, _unknown(unknown[0])), form.words), form)
+        return Verdict((*random, _unknown(unknown[0])), form.words)
+    caller.is_known = True
     shape = form.words + (", both directions" if len(found) == 2 else "") + (
         f", {len(found[0].before)} layers" if len(found[0].before) > 1 else "")
     verdict = _verdict([*random, *examine_layer(layer)], flat, shape)
@@ -505,7 +437,7 @@ def _layer_verdict(runs: Runs, found: list[Track]) -> Checked:
                                for leaf in leaves):
         verdict = replace(verdict, notes=(*verdict.notes, "Layers above the first, which read both directions, were "
                                           "not looked into."))
-    return Checked(verdict, form, tuple(flat))
+    return verdict
 
 
 def _without_sums(runs: Runs, track: Track, leaves: Sequence[Tensor]) -> Track:
@@ -565,8 +497,7 @@ def _randomness(caller: Caller, form: Form, layer: Layer | None) -> list[Finding
     if recorder is None:
         caller.calm = False  # what it draws, if anything, is always the same, and so is part of its function
         return []
-    lines = [*recorder.dropout, *(recorder.masked if caller.masks is not None else [])]
-    found = [Finding("dropout", "Two calls in evaluation differ.", lines[0])] if lines else []
+    found = [Finding("dropout", "Two calls in evaluation differ.", recorder.dropout[0])] if recorder.dropout else []
     rest = differ(False)
     if rest is None:
         return found
@@ -590,10 +521,9 @@ def _refuse_without_answer(caller: Caller, form: Form) -> None:
                if isinstance(weight, nn.Parameter) or weight.requires_grad]
     before = [weight.detach().clone() for weight in weights]
     recorder = Recorder(caller.file, full=True)
-    try:
-        with torch.no_grad():
-            results = caller.call(form, x, h, recorder)
-    except Exception:  # such as ids that an embedding lacks
+    with torch.no_grad():
+        results = caller.attempts.run("the first call that ran", partial(caller.call, form, x, h, recorder))
+    if results is None:  # such as ids that an embedding lacks
         return
     name, subject = caller.source.path.name, caller.source.name
     if any(map(_not_finite, results)):

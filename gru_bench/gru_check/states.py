@@ -229,9 +229,6 @@ def _made(runs: Runs, site: Site, common: set[Site]) -> Site:
             # Copied by way of numpy, or read from a buffer that was filled in place. Neither leaves a trace.
             return min(other for other in common if runs.value(other).numel() == value.numel()
                        and torch.equal(runs.value(other), value))
-        if runs.caller.masks == "share":  # multiplied and divided by the share
-            return min(other for other in common if runs.value(other).numel() == value.numel()
-                       and bool(((runs.value(other) - value).abs() <= _CLOSE).all()))
         return site
 
 

@@ -35,12 +35,6 @@ _RANDOM = {"rand", "randn", "normal", "rand_like", "randn_like", "bernoulli", "r
            "normal_", "uniform_", "bernoulli_", "random_", "exponential_", "multinomial", "poisson", "trunc_normal_",
            "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_", "orthogonal_",
            "gumbel_softmax"}
-_UNIFORM = {"rand", "rand_like", "uniform_"}
-_MORE = {"gt", "ge", "__gt__", "__ge__", "greater", "greater_equal", "gt_", "ge_"}
-_LESS = {"lt", "le", "__lt__", "__le__", "less", "less_equal", "lt_", "le_"}
-_ADDS = {"add", "__add__", "__radd__", "add_", "__iadd__"}
-_VIEWS = {"to", "type", "type_as", "double", "unsqueeze", "squeeze", "expand", "expand_as", "view", "reshape", "clone",
-          "__getitem__"}
 _PLAIN = {"size", "dim", "numel", "stride", "is_floating_point", "__len__", "__bool__", "__hash__", "__repr__", "item"}
 """Functions that return no tensor."""
 
@@ -106,12 +100,6 @@ class Recorder(TorchFunctionMode):
         """Functions of `LIBRARY` that ran, with their lines."""
         self.cuts: list[int] = []
         """Lines that cut gradients."""
-        self.masks: str | None = None
-        """What random masks hold in place of random values: ones, zeros, or the share that is kept. None: as drawn."""
-        self.masked: list[int] = []
-        """Lines that drew a random mask."""
-        self._draws: dict[int, tuple[Tensor, float | Tensor]] = {}
-        """Uniform random numbers, each with what was added to it."""
         self.leaves: dict[int, Tensor] = {}
         """Tensors that no recorded call made: parameters and constants."""
         self._made: dict[int, tuple[Site, Tensor]] = {}
@@ -142,8 +130,6 @@ class Recorder(TorchFunctionMode):
             self.library.setdefault(name, self.line())
         if name in _RANDOM:
             self.random.append((name, self.line()))
-        if (mask := self._mask(name, args, kwargs)) is not None:
-            return mask
         if name in ("float", "half", "bfloat16"):
             return args[0].double()
         if name == "cuda":
@@ -165,45 +151,7 @@ class Recorder(TorchFunctionMode):
         if self.calm and name in _RANDOM and isinstance(result, Tensor):
             with torch.no_grad():
                 result = result.zero_() if name.endswith("_") else torch.zeros_like(result)
-        self._follow(name, result, args)
         return self._record(name, result, (*args, *kwargs.values()))
-
-    def _follow(self, name: str, result: Any, args: Sequence[Any]) -> None:
-        """Keep track of uniform random numbers, and of what is added to them."""
-        known = next((self._draws[id(arg)] for arg in args if id(arg) in self._draws), None)
-        if name in _UNIFORM and isinstance(result, Tensor):
-            self._draws[id(result)] = (result, 0.0)
-        elif known is not None and name in _VIEWS and isinstance(result, Tensor):
-            self._draws[id(result)] = (result, known[1])
-        elif known is not None and name in _ADDS and isinstance(result, Tensor):
-            others = [arg for arg in args[:2] if id(arg) not in self._draws]
-            if len(others) == 1:
-                self._draws[id(result)] = (result, known[1] + others[0])
-
-    def _mask(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor | None:
-        """Return what stands for a random mask of zeros and ones. None: it is none, or is left as it is."""
-        if name in ("bernoulli", "bernoulli_"):
-            share = kwargs.get("p", args[1] if len(args) > 1 else 0.5 if name.endswith("_") else args[0])
-        elif name in ("floor", "floor_") and id(args[0]) in self._draws:
-            share = self._draws[id(args[0])][1]
-        elif name in _MORE | _LESS and len(args) > 1 and (id(args[0]) in self._draws) != (id(args[1]) in self._draws):
-            drawn, limit = args[:2] if id(args[0]) in self._draws else args[1::-1]
-            less = limit - self._draws[id(drawn)][1]
-            share = less if (name in _LESS) == (drawn is args[0]) else 1 - less
-        else:
-            return None
-        self.masked.append(self.line())
-        if self.masks is None or self.keep_dropout:
-            return None
-        with torch.no_grad():
-            like = torch.ones_like(args[0] if isinstance(args[0], Tensor) else args[1])
-            mask: Tensor = like * (share if self.masks == "share" else self.masks == "ones")
-        if name in _MORE | _LESS and self.masks != "share":
-            return mask.bool()
-        if name.endswith("_") and not name.endswith("__"):
-            with torch.no_grad():
-                mask = args[0].copy_(mask)
-        return mask
 
     def _record(self, name: str, result: Any, args: Sequence[Any]) -> Any:
         several = isinstance(result, (tuple, list))

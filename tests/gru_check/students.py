@@ -638,13 +638,6 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
                                          "z = torch.softmax(self.W_z @ x_t + self.U_z @ h, dim=0)"),)),
         "half a candidate": ("mixing", (("(1 - z) * h_hat", "0.5 * (1 - z) * h_hat"),)),
         "ones": ("initial-state", (("torch.zeros(", "torch.ones("),)),
-        "scaled mask on the input": ("dropout", (
-            ("x.transpose(1, 2):", "(x * (torch.rand(x.shape) > 0.4).double() / (1 - 0.4)).transpose(1, 2):"),)),
-        "values masked out": ("dropout", (("x.transpose(1, 2):", "x.masked_fill(torch.rand(x.shape) < 0.3, 0.0)"
-                                           ".transpose(1, 2):"),)),
-        "mask of Bernoulli on the state": ("dropout", (
-            ("            hs.append", "            h = h * torch.bernoulli(torch.full_like(h, 0.8)) / 0.8\n"
-             "            hs.append"),)),
     },
     "both": {
         "final states of the last step": ("backward-end", (
@@ -701,4 +694,4 @@ def check(path: Path, name: str | None = None, make: str | None = None, defines:
           ) -> Verdict:
     """Verdict on a file, which is run in this process."""
     with prepared():
-        return check_file(path, name, make, defines)[1].verdict
+        return check_file(path, name, make, defines)

@@ -64,10 +64,10 @@ def cases(students: Sequence[Student]) -> list[Any]:
             for student in students]
 
 
-def test_every_code_has_a_fast_student() -> None:
+def test_every_code_of_a_generated_student_has_a_fast_one() -> None:
     fast = [student for student in (*RIGHT, *MUTANTS) if title(student) in FAST]
     assert len(fast) == len(FAST)
-    assert {code for student in fast for code in student.codes} == KINDS.keys() - {"unknown"}
+    assert {code for student in fast for code in student.codes} == KINDS.keys() - {"unknown", "rnn"}
 
 
 @pytest.mark.parametrize("student", cases(RIGHT))
@@ -106,6 +106,16 @@ def test_what_is_neither_a_gru_nor_a_known_mistake_is_unknown(step: str) -> None
 def test_refuses_what_is_random_in_evaluation_and_no_dropout(noise: str) -> None:
     with pytest.raises(RunError, match="is random in evaluation"):
         check(written(STYLES["split"].text.replace("z * h + (1 - z) * n", noise)), "GRUCell")
+
+
+@pytest.mark.parametrize("mask", [
+    "x * (torch.rand(x.shape) > 0.4).double() / (1 - 0.4)", "x.masked_fill(torch.rand(x.shape) < 0.3, 0.0)",
+    "x * torch.bernoulli(torch.full_like(x, 0.8)) / 0.8", "x * torch.floor(torch.rand(x.shape) + 0.7)"])
+def test_refuses_a_random_mask_drawn_by_hand_with_its_line(mask: str) -> None:
+    text = STYLES["split"].text.replace("        r =", f"        x = {mask}\n        r =")
+    line = next(n for n, line in enumerate(text.splitlines(), 1) if mask in line)
+    with pytest.raises(RunError, match=f"line {line}: GRUCell is random in evaluation"):
+        check(written(text), "GRUCell")
 
 
 @pytest.mark.slow
