@@ -45,7 +45,8 @@ REMOVED: Mapping[str, str] = {
 class ExitCode(IntEnum):
     """How a command ended, as the shell sees it. All commands use this one table.
 
-    A script may repeat a command that ended with 3 or 130: the same command goes on where it was left.
+    A script may repeat a command that ended with 3 or 130: the same command goes on where it was left. Of `gru-check`
+    and `grade` the highest code applies.
     """
 
     DONE = 0
@@ -55,12 +56,16 @@ class ExitCode(IntEnum):
     MISTYPED = 2
     """The command was typed wrongly: an unknown name, or a value outside its range."""
     INCOMPLETE = 3
-    """Nothing failed, but something is not done or not decided: a study has trials left, nothing is complete that a
-    report or a prediction needs, MLflow lacks runs, a `--claim` is open, or `gru-check` could not identify what it
-    saw."""
+    """Nothing failed, but something is not done, not decided or not fine: a study has trials left, nothing is complete
+    that a report or a prediction needs, MLflow lacks runs, a `--claim` is open, `gru-check` found no GRU, or `grade` a
+    student whose accuracy misses the pass mark, differs from the claim, or comes from the predictions of another."""
     NO = 4
-    """The answer to a check is no: stores disagree, a report differs from its runs, a `--claim` is refuted, a study has
-    warnings, or `gru-check` found no GRU."""
+    """The answer to a check is no, or there is none: stores disagree, a report differs from its runs, a `--claim` is
+    refuted, a study has warnings, or `gru-check` or `grade` could not judge what they were given."""
+    NOT_FINE = INCOMPLETE
+    """Of `gru-check` and `grade`: something was judged and is not fine."""
+    NOT_JUDGED = NO
+    """Of `gru-check` and `grade`: something could not be judged."""
     INTERRUPTED = 130
     """Ctrl-C or SIGTERM ended the command in order."""
 
@@ -74,8 +79,8 @@ _MEANINGS = {
     ExitCode.DONE: "done or yes",
     ExitCode.FAILED: "failed",
     ExitCode.MISTYPED: "wrongly typed",
-    ExitCode.INCOMPLETE: "not complete yet",
-    ExitCode.NO: "the answer is no",
+    ExitCode.INCOMPLETE: "not complete or not fine",
+    ExitCode.NO: "the answer is no, or there is none",
     ExitCode.INTERRUPTED: "interrupted",
 }
 
@@ -131,6 +136,12 @@ class DifferenceError(RunError):
     """A check found a difference: the answer is no."""
 
     exit_code = ExitCode.NO
+
+
+class NotJudgedError(RunError):
+    """What was to be judged could not be."""
+
+    exit_code = ExitCode.NOT_JUDGED
 
 
 def unknown(

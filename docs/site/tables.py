@@ -1,9 +1,10 @@
-"""Tables of settings, keys of a study file, exit codes, warnings and metrics, made from the code and its docstrings."""
+"""Tables of settings, keys of study files, exit codes, warnings and metrics, and findings on GRUs, from the code."""
 
 from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from types import ModuleType
@@ -14,6 +15,7 @@ from pydantic_core import PydanticUndefined
 from gru_bench import config, errors
 from gru_bench.checks import CHECKS
 from gru_bench.config import RunConfig, flat
+from gru_bench.gru_check.codes import KINDS
 from gru_bench.results import logged_metrics
 from gru_bench.sweep import spec
 
@@ -65,6 +67,20 @@ def metrics() -> str:
     return table(("key", "meaning", "unit", "better"), (
         (f"`{one.key}`", one.label, "fraction" if one.unit == "share" else one.unit, better[one.higher_is_better])
         for one in sorted((*several, *single), key=lambda one: one.key)))
+
+
+def findings() -> str:
+    """Return a section in Markdown for each finding about a GRU."""
+    what = {True: "a GRU", False: "not a GRU"}
+    return "\n\n".join(
+        f"## {code}\n\n*{what[kind.right]}{', with a warning' if kind.warning else ''}.* {_literal(kind.meaning)}\n\n"
+        f"{_literal(kind.why)}\n\n**How to see it.** {_literal(kind.see)}\n\n**What to do.** {_literal(kind.remedy)}"
+        f"\n\n```python\n{kind.equation}\n```" for code, kind in KINDS.items())
+
+
+def _literal(sentence: str) -> str:
+    """Return a sentence without marks of Markdown, which its formulas would otherwise be."""
+    return re.sub(r"([*_\[\]])", r"\\\1", sentence)
 
 
 def table(heads: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> str:

@@ -29,7 +29,9 @@ HELP = """Judge the accuracies that students claim, with the noise of seeds and 
 CLAIMS.csv has a column student, and a column accuracy, a column predictions, or both: 84.2 or 0.842, and a file with a
 class (prediction or label) for each test text (id). For each student: whether the claim agrees with the predictions,
 whether it differs from the reference by more than noise, and whose predictions are the same. For the class: the pass
-mark that a right solution misses in fewer than 1 of 100 cases."""
+mark that a right solution misses in fewer than 1 of 100 cases. It ends with 0 if all is fine, 3 if a student misses the
+pass mark, claims another accuracy than the predictions have, or predicts nearly the same as another, and 4 if a student
+could not be judged. The column student is that of the table of gru-check."""
 
 
 @app.command(help=HELP)
@@ -89,10 +91,11 @@ def grade(
     if csv is not None:
         check_table(csv, COLUMNS)
     result = judge(read_claims(claims), reference, known, disagreement)
-    _show(console, result, reference, disagreement)
+    _show(console, result, reference, "other students" if disagreement is None else "runs of the reference")
     if csv is not None:
         _write(csv, result)
         console.print(f"wrote {csv}", markup=False)
+    raise typer.Exit(result.exit_code)
 
 
 # ---------------------------------------------------------------- the reference
@@ -152,7 +155,7 @@ def _of_numbers(
 # ---------------------------------------------------------------- words and table
 
 
-def _show(console: Any, result: Result, reference: Reference, disagreement: Disagreement | None) -> None:
+def _show(console: Any, result: Result, reference: Reference, whose: str) -> None:
     from gru_bench.sweep.console.progress import several
 
     same = reference.pass_mark_on_same_texts()
@@ -162,7 +165,7 @@ def _show(console: Any, result: Result, reference: Reference, disagreement: Disa
     for one in result.judged:
         console.print(f"{one.student}: {_sentence(one, result.family)}", markup=False)
     for pair in result.alike:
-        console.print(_alike(pair, result.pairs, disagreement), markup=False)
+        console.print(_alike(pair, result.pairs, whose), markup=False)
     passes = [one.passes for one in result.judged]
     console.print(f"{several(len(passes), 'student')}: pass mark reached by {passes.count(True)}, missed by "
                   f"{passes.count(False)}, not judged {passes.count(None)}; claims that disagree with the predictions: "
@@ -194,15 +197,21 @@ def _sentence(one: Judged, family: int) -> str:
     return "; ".join([*parts, *([one.note] if one.note else [])])
 
 
-def _alike(pair: Alike, pairs: int, disagreement: Disagreement | None) -> str:
-    """Return a fact about two students, with how likely it is where that is known."""
+def _alike(pair: Alike, pairs: int, whose: str) -> str:
+    """Return a fact about two students, with how likely it is where that is known.
+
+    Args:
+        pair: The students.
+        pairs: Number of all pairs.
+        whose: Those with whom they are compared.
+    """
     a, b = pair.students
     fact = f"{a} and {b} " + (f"predict different classes for {pair.apart:,} texts" if pair.apart else
                               "predict the same class for every text")
-    if disagreement is None or pair.probability is None:
-        return f"{fact}; how likely that is by chance is not known without --study"
-    return (f"{fact}; two runs of the reference differ on {disagreement.mean:,.0f} texts ({disagreement.least:,} to "
-            f"{disagreement.most:,}). Between independent runs, so few have a probability of about "
+    if pair.usual is None or pair.probability is None:
+        return f"{fact}; how likely that is by chance is not known without --study or more students"
+    return (f"{fact}; two {whose} differ on {pair.usual.mean:,.0f} texts ({pair.usual.least:,} to "
+            f"{pair.usual.most:,}). Between independent ones, so few have a probability of about "
             f"{pair.probability:.1g} for one pair, and {min(1.0, pair.probability * pairs):.1g} for any of {pairs:,}")
 
 

@@ -3,17 +3,16 @@ than noise; and who predicts nearly the same as whom."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.errors import GruBenchError
+from gru_bench.errors import ExitCode, GruBenchError
 from gru_bench.grade.claims import Claim, Truth, read_predictions
-from gru_bench.stats.claims import Disagreement, Reference
+from gru_bench.stats.claims import FEWEST_RUNS, Disagreement, Reference
 from gru_bench.stats.estimate import ALPHA
 from gru_bench.stats.verdict import holm
 
@@ -63,8 +62,14 @@ class Alike:
     students: tuple[str, str]
     apart: int
     """Number of texts for which they predict different classes."""
-    probability: float | None
-    """How likely so few are between two independent runs of the reference. None: its runs are not known."""
+    usual: Disagreement | None
+    """On how many texts two independent runs of the reference disagree, or else two of the other students. None: there
+    are neither."""
+
+    @property
+    def probability(self) -> float | None:
+        """Return how likely it is that two independent ones disagree on so few texts; None where it is not known."""
+        return None if self.usual is None else self.usual.probability(self.apart)
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,14 @@ class Result:
     alike: tuple[Alike, ...]
     pairs: int
     """Number of pairs of students whose predictions were compared."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Return 0 where all is fine, 3 where something is not, 4 where a student could not be judged."""
+        if any(one.passes is None for one in self.judged):
+            return ExitCode.NOT_JUDGED
+        fine = not self.alike and all(one.passes and one.agrees is not False for one in self.judged)
+        return ExitCode.DONE if fine else ExitCode.NOT_FINE
 
     @property
     def family(self) -> int:
@@ -91,17 +104,29 @@ def judge(
         claims: The claims.
         reference: What right solutions reach. If it has runs, `truth` holds its texts in the same order.
         truth: The test texts. None: predictions cannot be read.
-        disagreement: How many predictions of two runs of the reference differ.
+        disagreement: How many predictions of two runs of the reference differ. None: two students are compared with
+            the others.
     """
     predicted: dict[str, NDArray[np.int64]] = {}
     judged = [_judged(claim, reference, truth, predicted) for claim in claims]
     mark = reference.pass_mark()
     done = [replace(one, p_adjusted=p, passes=None if one.accuracy is None else one.accuracy >= mark)
             for one, p in zip(judged, holm([one.p for one in judged]), strict=True)]
-    pairs = list(combinations(predicted, 2))
-    alike = (_alike(a, b, predicted, disagreement) for a, b in pairs)
-    return Result(tuple(done), tuple(one for one in alike if not one.apart or (
+    pairs = list(_pairs(predicted, disagreement))
+    return Result(tuple(done), tuple(one for one in pairs if not one.apart or (
         one.probability is not None and one.probability * len(pairs) < ALPHA)), len(pairs))
+
+
+def _pairs(predicted: dict[str, NDArray[np.int64]], disagreement: Disagreement | None) -> Iterator[Alike]:
+    """Yield each pair of students with predictions, and what is usual beside them."""
+    pairs = list(combinations(predicted, 2))
+    apart = np.array([int((predicted[a] != predicted[b]).sum()) for a, b in pairs], dtype=np.int64)
+    others = len(predicted) - 2
+    for (a, b), count in zip(pairs, apart.tolist(), strict=True):
+        usual = disagreement
+        if usual is None and others >= FEWEST_RUNS:
+            usual = Disagreement.of_counts(apart[[not {a, b} & set(pair) for pair in pairs]], others)
+        yield Alike((a, b), count, usual)
 
 
 def _judged(
@@ -129,10 +154,3 @@ def _judged(
         "; ".join(filter(None, (claim.problem, note))))
     accuracy = judged.accuracy
     return replace(judged, difference=None if accuracy is None else accuracy - reference.accuracy)
-
-
-def _alike(
-    a: str, b: str, predicted: dict[str, NDArray[Any]], disagreement: Disagreement | None
-) -> Alike:
-    apart = int((predicted[a] != predicted[b]).sum())
-    return Alike((a, b), apart, None if disagreement is None else disagreement.probability(apart))

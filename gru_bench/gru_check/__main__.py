@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gru_bench import cli, platforms
-from gru_bench.errors import ExitCode, UsageError, shown
+from gru_bench.errors import DataError, ExitCode, NotJudgedError, RunError, UsageError, shown
 
 if TYPE_CHECKING:
     from gru_bench.gru_check.folder import Row
@@ -25,11 +25,11 @@ forward(x, h0).
   [bold]gru-bench gru-check homework.py[/bold]
   [bold]gru-bench gru-check homework.py:GRU --make "GRU(E, H, 2)"[/bold]
   [bold]gru-bench gru-check notebook.ipynb --define batch_size=1[/bold]
-  [bold]gru-bench gru-check submissions --csv checked.csv[/bold]
+  [bold]gru-bench gru-check submissions --csv checked.csv --feedback feedback[/bold]
 
 No names and no layout of parameters are needed. The check compares states and gradients with reference cells in
-float64. Of a file it ends with 0 for a GRU in whatever convention, 4 for none, 3 for what was not identified; of a
-folder with 0 when each file has its row. With --csv, the same command continues where it was stopped.
+float64. It ends with 0 if each GRU is one, in whatever convention, 3 if one is none, and 4 if a file could not be
+judged. With --csv, the same command continues where it was stopped.
 
 Each file is executed: a copy in a process of its own with limits of time, memory, processes and output. Check only
 files that you trust."""
@@ -46,13 +46,16 @@ def gru_check(
         help="Expression that builds it, for other constructors. E is the input width, H the hidden width, C the "
         "number of classes, V the number of words.", show_default="sizes by the names of its arguments")] = None,
     define: Annotated[list[str] | None, typer.Option(
-        metavar="NAME=VALUE", help="A global that the file lacks, such as batch_size=1. May be repeated.",
-        show_default=False)] = None,
+        metavar="NAME=VALUE", help="Value of a name at the top level of the file, such as batch_size=1, in place of "
+        "the file's own. May be repeated.", show_default=False)] = None,
     timeout: Annotated[float, typer.Option(help="Most seconds that the check of a file may take.", min=1)] = 120,
     memory: Annotated[float, typer.Option(
         help="Most gigabytes that a file may take in addition to torch.", min=0.1)] = 4,
     csv: Annotated[Path | None, typer.Option(
         help="File for the table of a folder. A row of it stays where file, options and version are the same.",
+        show_default=False, rich_help_panel="Folder")] = None,
+    feedback: Annotated[Path | None, typer.Option(
+        help="Folder for a text for each student: what it is, where, why, and the equations as they should be.",
         show_default=False, rich_help_panel="Folder")] = None,
     jobs: Annotated[int | None, typer.Option(
         help="Files that are checked at the same time.", min=1, show_default="one less than the cores",
@@ -78,9 +81,9 @@ def gru_check(
     path = Path(file)
     options = Options(name, make, defines, memory, timeout)
     if path.is_dir():
-        _check_folder(path, options, csv, jobs or max(1, platforms.cores() - 1))
-    elif csv is not None or jobs is not None:
-        raise UsageError(f"--csv and --jobs are for a folder, but {shown(file)} is none: leave them out")
+        _check_folder(path, options, csv, feedback, jobs or max(1, platforms.cores() - 1))
+    elif not csv is feedback is jobs is None:
+        raise UsageError(f"--csv, --feedback and --jobs are for a folder, but {shown(file)} is none: leave them out")
     else:
         _check_file(path, options)
 
@@ -97,6 +100,7 @@ def _assignment(text: str) -> tuple[str, str]:
 
 def _check_file(path: Path, options: Options) -> None:
     from gru_bench.gru_check.codes import FITTING
+    from gru_bench.gru_check.feedback import explained
     from gru_bench.gru_check.sandbox import run
     from gru_bench.gru_check.submission import ENDINGS, read
 
@@ -107,19 +111,21 @@ def _check_file(path: Path, options: Options) -> None:
     console = cli.out()
     console.print(f"This executes {path.name} in a process of its own: at most {options.timeout:g} s and "
                   f"{options.memory:g} GB.", style="dim", markup=False)
-    with console.status(f"checking {options.name or path.name}"):
-        verdict = run(path, options)
-    color = {ExitCode.DONE: "green", ExitCode.NO: "red"}.get(verdict.exit_code, "yellow")
+    try:
+        with console.status(f"checking {options.name or path.name}"):
+            verdict = run(path, options)
+    except (RunError, DataError) as error:
+        raise NotJudgedError(str(error)) from error
+    color = {ExitCode.DONE: "green", ExitCode.NOT_FINE: "red"}.get(verdict.exit_code, "yellow")
     console.print(f"{verdict.name}: {verdict.words}", style=f"bold {color}", markup=False)
     console.print(f"  {verdict.form}", style="dim", markup=False)
     code = read(path)
     for finding in verdict.findings:
         console.print(f"\\[{finding.code}] {finding.kind.meaning}")
         place = f"at {path.name}, {code.place(finding.line)}" if finding.line else ""
-        for line in (finding.detail, finding.kind.remedy, place, f"see {finding.page}"):
-            if line:
-                console.print(f"  {line}", markup=False)
-    for note in verdict.notes:
+        for line in filter(None, (finding.detail, place, *explained(finding.code))):
+            console.print(f"  {line}", markup=False)
+    for note in filter(None, (*verdict.notes, verdict.outlook)):
         console.print(note, style="dim", markup=False)
     if verdict.fitting:
         console.print(f"{FITTING} {path.name}:\n{verdict.fitting}", style="dim", markup=False)
@@ -129,14 +135,19 @@ def _check_file(path: Path, options: Options) -> None:
 # ---------------------------------------------------------------- a folder
 
 
-def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int) -> None:
+def _check_folder(
+    folder: Path, options: Options, table: Path | None, feedback: Path | None, jobs: int
+) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from gru_bench.gru_check.child import NOT_CUT_OFF
+    from gru_bench.gru_check.feedback import check_feedback, write_feedback
     from gru_bench.gru_check.folder import check_folder, files, read_rows, state, write_rows
     from gru_bench.sweep.console.progress import several
 
     names, helpers = files(folder)
+    if feedback is not None:
+        check_feedback(feedback, names)
     before = {} if table is None else read_rows(table)
     rows = {name: row for name in names if (row := before.get(name)) and row.digest == state(folder / name, options)}
     left = [name for name in names if name not in rows]
@@ -171,6 +182,10 @@ def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int)
         console.print(note, style="dim", markup=False)
     if table is not None:
         console.print(f"wrote {table}", markup=False)
+    if feedback is not None:
+        count = write_feedback(feedback, (rows[name] for name in names))
+        console.print(f"wrote {several(count, 'text')} to {feedback}", markup=False)
+    raise typer.Exit(max(rows[name].exit_code for name in names))
 
 
 if __name__ == "__main__":

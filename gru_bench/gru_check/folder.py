@@ -18,7 +18,7 @@ from threading import Event
 
 from gru_bench import __version__, platforms
 from gru_bench.data.files import check_table, digest, reading
-from gru_bench.errors import GruBenchError, UsageError, shown
+from gru_bench.errors import ExitCode, GruBenchError, UsageError, shown
 from gru_bench.gru_check import submission
 from gru_bench.gru_check.codes import Verdict
 from gru_bench.gru_check.sandbox import Options, run
@@ -32,6 +32,8 @@ NOT_CHECKED = "not checked"
 class Row:
     """A file and its verdict."""
 
+    student: str
+    """Whose it is: the name of the file without its ending, or of the folder that it is in. As in `grade`."""
     file: str
     """Its path below the folder, with / between the parts."""
     verdict: str
@@ -40,8 +42,12 @@ class Row:
     """Mistakes and warnings, the most important one first."""
     line: str = ""
     """Where the first of them with a line is: `line 22`, or `cell 3, line 5` of a notebook."""
+    statement: str = ""
+    """What is written there."""
     convention: str = ""
     """Codes of a right GRU."""
+    form: str = ""
+    """What it is and how it is called, with the order of batch and time."""
     seconds: str = ""
     """How long the check took."""
     name: str = ""
@@ -56,10 +62,23 @@ class Row:
         """Return the row of a verdict."""
         shown_first = [one for one in verdict.findings if not one.kind.right or one.kind.warning]
         line = next((one.line for one in shown_first if one.line), 0)
-        return cls(file, verdict.words, ", ".join(one.code for one in shown_first), code.place(line),
-                   ", ".join(one.code for one in verdict.findings if one.kind.right and not one.kind.warning),
-                   name=verdict.name, note=" ".join([*(one.detail for one in shown_first if one.detail),
-                                                     *verdict.notes]))
+        return cls(
+            student_of(file), file, verdict.words, ", ".join(one.code for one in shown_first), code.place(line),
+            code.text.splitlines()[line - 1].strip() if line else "",
+            ", ".join(one.code for one in verdict.findings if one.kind.right and not one.kind.warning), verdict.form,
+            name=verdict.name, note=" ".join(filter(None, (
+                *(one.detail for one in verdict.findings), *verdict.notes, verdict.outlook))))
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Return 0 for a GRU, 3 for none, 4 for what could not be judged."""
+        return (ExitCode.DONE if self.verdict.startswith("a GRU") else
+                ExitCode.NOT_FINE if self.verdict == "not a GRU" else ExitCode.NOT_JUDGED)
+
+
+def student_of(file: str) -> str:
+    """Return whose a file is, by its path below the folder of all submissions."""
+    return file.partition("/")[0] if "/" in file else Path(file).stem
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
@@ -147,5 +166,5 @@ def _row(folder: Path, name: str, options: Options, stopped: Event) -> Row:
         stands_for = state(path, options)
         row = Row.of(name, run(path, options, stopped), submission.read(path))
     except GruBenchError as error:
-        row = Row(name, NOT_CHECKED, note=str(error))
+        row = Row(student_of(name), name, NOT_CHECKED, note=str(error))
     return replace(row, seconds=f"{time.monotonic() - begin:.1f}", digest=stands_for)

@@ -21,7 +21,8 @@ known, w = var(D_i)/N - e2 (1 + 1/R) with D_i = y_i - q_i, the answers of the ru
 Two independent runs of the reference disagree on some of the texts. The square root of that number, which has nearly
 the same spread whatever its size (Bartlett, 1936), is compared with those of the reference's pairs of runs. Its
 standard deviation is taken as at least 1/2, that of a Poisson number, with R - 1 degrees of freedom: few, because pairs
-share runs.
+share runs. Where the reference's runs are not known, the other students of a class stand for them. They differ in more
+than seeds, so that their numbers scatter more, and fewer pairs are named.
 
 Shapes: `R` runs of the reference, `N` test texts.
 """
@@ -162,10 +163,15 @@ class Disagreement:
     @classmethod
     def of_runs(cls, predicted_RN: NDArray[Any]) -> Disagreement:
         """Return the disagreement of all pairs of runs, from the class that each predicts for each text."""
-        counts = [int((a != b).sum()) for a, b in combinations(predicted_RN, 2)]
+        return cls.of_counts(np.array([int((a != b).sum()) for a, b in combinations(predicted_RN, 2)]),
+                             len(predicted_RN))
+
+    @classmethod
+    def of_counts(cls, counts: NDArray[np.int64], runs: int) -> Disagreement:
+        """Return the disagreement of so many runs, from the number of texts on which each pair of them disagrees."""
         roots = np.sqrt(counts)
-        return cls(float(np.mean(counts)), min(counts), max(counts), float(roots.mean()),
-                   max(0.5, float(roots.std(ddof=1)) if len(counts) > 1 else 0.0), len(predicted_RN))
+        return cls(float(counts.mean()), int(counts.min()), int(counts.max()), float(roots.mean()),
+                   max(0.5, float(roots.std(ddof=1)) if len(counts) > 1 else 0.0), runs)
 
     def probability(self, texts: int) -> float:
         """Return how likely it is that two independent runs disagree on so few texts."""

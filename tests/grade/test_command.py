@@ -46,7 +46,7 @@ def test_a_class_is_judged_beside_a_study(store: FakeStore) -> None:
     Path("claims.csv").write_text(f"student,accuracy,predictions\nada,{accuracy},ada.csv\nbob,97,bob.csv\n"
                                   "=cy,12.5,\ndee,,gone.csv\n", encoding="utf-8")
     done = completed(app, "claims.csv", "--study", "torch", "--csv", "graded.csv")
-    assert done.returncode == ExitCode.DONE, done.stderr
+    assert done.returncode == ExitCode.NOT_JUDGED, done.stderr
     mentions(done.stdout, "reference: torch", "5 runs", "pass mark: 8", "bob: claims 97.00 %", "they disagree",
              "ada and bob predict the same class for every text",
              "4 students: pass mark reached by 2, missed by 1, not judged 1")
@@ -76,7 +76,7 @@ def test_numbers_may_stand_for_a_study() -> None:
     Path("claims.csv").write_text("student,accuracy\nada,84.0\nbob,79\n", encoding="utf-8")
     done = completed(app, "claims.csv", "--accuracy", "84.2", "--seed-deviation", "0.4", "--texts", "2664", "--csv",
                      "graded.csv")
-    assert done.returncode == ExitCode.DONE, done.stderr
+    assert done.returncode == ExitCode.NOT_FINE, done.stderr
     assert [row["passes"] for row in table()] == ["yes", "no"]
     assert [row["claimed"] for row in table()] == ["0.84", "0.79"]
     assert [row["difference"] for row in table()] == ["-0.002", "-0.052"]
@@ -86,7 +86,7 @@ def test_numbers_may_stand_for_a_study() -> None:
     Path("claims.csv").write_text("student,accuracy\ncy,80\n", encoding="utf-8")
     again = completed(app, "claims.csv", "--accuracy", "84.2", "--seed-deviation", "0.4", "--texts", "2664", "--csv",
                       "graded.csv")
-    assert again.returncode == ExitCode.DONE, again.stderr
+    assert again.returncode == ExitCode.NOT_FINE, again.stderr
     mentions(again.stdout, "1 student: pass mark reached by 0, missed by 1, not judged 0")
     assert "adjusted" not in again.stdout
     assert [row["student"] for row in table()] == ["cy"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gru_bench.errors import ExitCode
 from gru_bench.grade.claims import Claim, Truth, parsed_accuracy, read_claims
 from gru_bench.grade.judge import ABOVE, BELOW, NOT_JUDGED, WITHIN, judge
 from gru_bench.stats.claims import Disagreement, Reference
@@ -65,12 +66,41 @@ def test_right_solutions_are_not_found_alike_or_different() -> None:
     assert all(one.passes for one in result.judged)
 
 
-def test_without_runs_only_equal_predictions_are_said() -> None:
-    own = PREDICTED_RN[5]
-    result = judge([claim("a", "", own), claim("b", "", own), claim("c", "", PREDICTED_RN[6])],
+def test_without_runs_and_other_students_only_equal_predictions_are_said() -> None:
+    own, near = PREDICTED_RN[5], PREDICTED_RN[5].copy()
+    near[0] = 1 - near[0]
+    result = judge([claim("a", "", own), claim("b", "", own), claim("c", "", near)],
                    Reference.of_numbers(REFERENCE.accuracy, 0.01, 5, 1000), TRUTH)
     (pair,) = result.alike
     assert (pair.students, pair.apart, pair.probability) == (("a", "b"), 0, None)
+
+
+def test_without_runs_nearly_equal_predictions_are_found_beside_those_of_other_students() -> None:
+    copied = PREDICTED_RN[5].copy()
+    copied[:3] = 1 - copied[:3]
+    others = {f"student {place}": label_N for place, label_N in enumerate(PREDICTED_RN)}
+    result = judge([claim(name, "", label_N) for name, label_N in {**others, "copier": copied}.items()],
+                   Reference.of_numbers(REFERENCE.accuracy, 0.01, 5, 1000), TRUTH)
+    (pair,) = result.alike
+    assert (pair.students, pair.apart) == (("student 5", "copier"), 3)
+    assert pair.usual is not None
+    assert pair.usual.runs == 7
+    assert result.exit_code == ExitCode.NOT_FINE
+    without = judge([claim(name, "", label_N) for name, label_N in others.items()],
+                    Reference.of_numbers(REFERENCE.accuracy, 0.01, 5, 1000), TRUTH)
+    assert not without.alike
+    assert without.exit_code == ExitCode.DONE
+
+
+def test_the_exit_code_says_whether_all_is_fine_or_could_not_be_judged() -> None:
+    def code(*claims: Claim) -> ExitCode:
+        return judge(claims, REFERENCE, TRUTH, DISAGREEMENT).exit_code
+
+    right = claim("right", "", PREDICTED_RN[5])
+    assert code(right) == ExitCode.DONE
+    assert code(right, claim("liar", "99.1", PREDICTED_RN[6])) == ExitCode.NOT_FINE
+    assert code(right, claim("wrong", "50")) == ExitCode.NOT_FINE
+    assert code(right, claim("wrong", "50"), Claim("none", None, None, "nothing")) == ExitCode.NOT_JUDGED
 
 
 def test_predictions_without_true_classes_are_not_judged() -> None:

@@ -41,18 +41,35 @@ def test_a_right_gru_ends_with_0(
     mentions(said.splitlines()[0], "mine.py", "120 s", "4 GB")
     assert "noise" not in said
     mentions(said, "GRUClassifier: a GRU", "[update-inverted]", "[reset-before]", "[single-bias]",
-             "docs/gru-check/reset-before.md", "at mine.py, line 32")
+             "at mine.py, line 32", KINDS["reset-before"].why, "n = torch.tanh(W_n(x) + U_n(r * h))",
+             "expect nearly the same accuracy")
 
 
-def test_a_wrong_gru_ends_with_4(
+def test_a_wrong_gru_ends_with_3(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("gru_bench.gru_check.sandbox.run",
                         lambda path, options: check(path, options.name))
     path = written(tmp_path, SPLIT.replace("r * self.U_n(h)", "self.U_n(h)"))
     code, said = shown([f"{path}:GRUCell"], monkeypatch, capsys)
-    assert code == ExitCode.NO
+    assert code == ExitCode.NOT_FINE == 3
     mentions(said, "GRUCell: not a GRU", "[reset-unused]")
+    assert "accuracy" not in said
+
+
+@pytest.mark.parametrize(("text", "parts"), [
+    (SPLIT.replace("return z * h", "return torch.tanh(z * h").replace("(1 - z) * n", "(1 - z) * n)"),
+     ["not identified", "[unknown]", "attempts"]),
+    ("def A(:\n", ["mine.py", "line 1"]), ("raise SystemExit(3)\n" + SPLIT, ["ends the program"])])
+def test_what_could_not_be_judged_ends_with_4(
+    text: str, parts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("gru_bench.gru_check.sandbox.run", lambda path, options: check(path, options.name))
+    path = written(tmp_path, text)
+    monkeypatch.setattr(sys, "argv", ["gru-bench gru-check", str(path)])
+    assert cli.ended(app) == ExitCode.NOT_JUDGED == 4
+    captured = capsys.readouterr()
+    mentions(captured.out + captured.err, *parts)
 
 
 @pytest.mark.slow
@@ -80,7 +97,7 @@ def test_a_file_may_use_only_so_much_time_and_memory(text: str, timeout: float, 
     ("GRUCell", SPLIT.replace("self.W_r(x) +", "scale * self.W_r(x) +"), ["--define scale=VALUE"]),
     ("GRUCell", SPLIT.replace("return z * h", "return torch.randn_like(h) + z * h"),
      ["mine.py, line 22", "GRUCell is random", "randn_like"]),
-    ("GRUCell", SPLIT.replace("self.W_r(x) +", "self.W_r(x).cuda() +"), ["mine.py", "CUDA"]),
+    ("A", "import torch; torch.cuda.current_device()\nclass A: pass\n", ["mine.py", "CUDA"]),
     ("A", "%matplotlib inline\nclass A: pass\n", ["line 1", "remove this line", "notebook"]),
     ("A", "get_ipython().run_line_magic('matplotlib', 'inline')\nclass A: pass\n",
      ["mine.py, line 1", "get_ipython exists only in a notebook", "remove this line"]),
@@ -104,7 +121,7 @@ def test_a_file_that_cannot_be_checked_is_explained(name: str, text: str, parts:
 
 @pytest.mark.parametrize("first_line", [
     "import torch; torch.set_default_dtype(torch.float32)", "import torch; torch.set_grad_enabled(False)",
-    "import torch; torch.set_default_device('meta')", "import sys; sys.setrecursionlimit(120)", "\ufeff",
+    "import torch; torch.set_default_device('meta')", "import torch; torch.set_default_device('cuda')", "import sys; sys.setrecursionlimit(120)", "\ufeff",
     "# -*- coding: latin-1 -*-\n# caf\udce9",
 ])
 def test_settings_and_encodings_of_a_file_do_not_matter(first_line: str, tmp_path: Path) -> None:
@@ -169,8 +186,9 @@ def test_mistyped_arguments_end_with_2(words: list[str], parts: list[str], tmp_p
 
 
 @pytest.mark.parametrize("code", KINDS)
-def test_every_finding_has_a_page(code: str) -> None:
-    text = (ROOT / "docs" / "gru-check" / f"{code}.md").read_text(encoding="utf-8")
-    assert f"`[{code}]`" in text
-    assert len(text.splitlines()) <= 20
-    assert f"[`{code}`](gru-check/{code}.md)" in (ROOT / "docs" / "gru-check.md").read_text(encoding="utf-8")
+def test_every_finding_is_explained_and_listed(code: str) -> None:
+    kind = KINDS[code]
+    assert all(text.endswith(".") for text in (kind.meaning, kind.why, kind.see, kind.remedy))
+    if not kind.equation.startswith(("def ", "for ")):
+        compile(kind.equation, code, "exec")
+    assert f"`{code}`" in (ROOT / "docs" / "gru-check.md").read_text(encoding="utf-8")

@@ -16,10 +16,10 @@ import psutil
 import pytest
 
 from gru_bench import platforms
-from gru_bench.errors import ExitCode, UsageError
+from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.gru_check import folder
 from gru_bench.gru_check.__main__ import app
-from gru_bench.gru_check.codes import Finding, Verdict
+from gru_bench.gru_check.codes import KINDS, Finding, Verdict
 from gru_bench.gru_check.folder import COLUMNS, NOT_CHECKED, Row, files, read_rows, write_rows
 from gru_bench.gru_check.sandbox import Options
 from gru_bench.gru_check.submission import Code
@@ -70,7 +70,11 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(path.name)
         if "stop" in path.read_text(encoding="utf-8"):
             raise KeyboardInterrupt
-        return Verdict((Finding("mixing", "It mixes.", 3), Finding("no-bias"), Finding("library", "", 5)), "a cell",
+        if "refused" in path.read_text(encoding="utf-8"):
+            raise RunError("refused")
+        if "right" in path.read_text(encoding="utf-8"):
+            return Verdict((Finding("equal"),), "a layer, forward(x), batch first", name="GRU")
+        return Verdict((Finding("mixing", "It mixes.", 1), Finding("no-bias"), Finding("library", "", 5)), "a cell",
                        name="GRU")
 
     monkeypatch.setattr(folder, "run", run)
@@ -98,13 +102,23 @@ def test_what_a_submission_imports_is_a_helper_and_not_a_submission() -> None:
 def test_a_row_holds_mistakes_conventions_and_the_first_line() -> None:
     verdict = Verdict((Finding("mixing", "It mixes."), Finding("no-bias"), Finding("padding", "", 12)), "a layer",
                       name="GRU")
-    row = Row.of("x.py", verdict, Code(""))
-    assert (row.verdict, row.codes, row.line, row.convention, row.note) == (
-        "not a GRU", "mixing, padding", "line 12", "no-bias", "It mixes.")
+    row = Row.of("ada/x.py", verdict, Code("\n" * 11 + "  h = cell(x)"))
+    assert (row.student, row.verdict, row.codes, row.line, row.statement, row.convention, row.form, row.note) == (
+        "ada", "not a GRU", "mixing, padding", "line 12", "h = cell(x)", "no-bias", "a layer", "It mixes.")
+
+
+@pytest.mark.parametrize(("codes", "outlook"), [
+    (["equal"], "Equal to torch.nn.GRU: expect the same accuracy."),
+    (["equal", "library"], "expect the same accuracy."),
+    (["update-inverted", "gate-order"], "but for the arrangement of its weights: expect the same accuracy."),
+    (["reset-before"], "expect nearly the same accuracy."), (["mixing"], "")])
+def test_a_right_gru_is_told_which_accuracy_to_expect(codes: list[str], outlook: str) -> None:
+    row = Row.of("x.py", Verdict(tuple(map(Finding, codes)), "a cell"), Code(""))
+    assert (outlook in row.note) if outlook else ("accuracy" not in row.note)
 
 
 def test_a_table_is_written_and_read_again() -> None:
-    rows = [Row("=a.py", "a GRU", note='say "x", y'), Row("b.py", NOT_CHECKED, seconds="1.0", digest="12")]
+    rows = [Row("=a", "=a.py", "a GRU", note='say "x", y'), Row("b", "b.py", NOT_CHECKED, seconds="1.0", digest="12")]
     write_rows(Path("t.csv"), rows)
     read = read_rows(Path("t.csv"))
     assert read["b.py"] == rows[1]
@@ -121,8 +135,8 @@ def test_only_what_changed_is_checked_again(fast: list[str]) -> None:
     for name in ("a.py", "b.py", "c.py"):
         Path("all", name).write_text(f"# {name}", encoding="utf-8")
     done = completed(app, "all", "--csv", "t.csv", "--jobs", "2")
-    assert done.returncode == ExitCode.DONE, done.stderr
-    mentions(done.stdout, "a.py: not a GRU (mixing, library; line 3; no-bias)", "3 files: 3 not a GRU")
+    assert done.returncode == ExitCode.NOT_FINE, done.stderr
+    mentions(done.stdout, "a.py: not a GRU (mixing, library; line 1; no-bias)", "3 files: 3 not a GRU")
     assert sorted(fast) == ["a.py", "b.py", "c.py"]
     Path("all/b.py").write_text("# new", encoding="utf-8")
     done = completed(app, "all", "--csv", "t.csv")
@@ -143,9 +157,39 @@ def test_an_interrupted_folder_continues(fast: list[str]) -> None:
     mentions(done.stderr, "the same command continues")
     assert "a.py" in rows_of(Path("t.csv"))
     Path("all/b.py").write_text("# b", encoding="utf-8")
-    assert completed(app, "all", "--csv", "t.csv", "--jobs", "1").returncode == ExitCode.DONE
+    assert completed(app, "all", "--csv", "t.csv", "--jobs", "1").returncode == ExitCode.NOT_FINE
     assert fast.count("a.py") == 1
     assert list(rows_of(Path("t.csv"))) == ["a.py", "b.py", "c.py"]
+
+
+def test_the_exit_code_is_the_highest_of_the_files(fast: list[str]) -> None:
+    Path("all").mkdir()
+    Path("all/a.py").write_text("# right", encoding="utf-8")
+    assert completed(app, "all").returncode == ExitCode.DONE
+    Path("all/b.py").write_text("# b", encoding="utf-8")
+    assert completed(app, "all").returncode == ExitCode.NOT_FINE
+    Path("all/c.py").write_text("# refused", encoding="utf-8")
+    assert completed(app, "all").returncode == ExitCode.NOT_JUDGED
+
+
+def test_each_student_gets_a_text_in_the_same_run(fast: list[str]) -> None:
+    for name, text in (("ada/gru.py", "h = z * h + n"), ("ada/more.py", "# right"), ("bob.py", "# refused")):
+        path = Path("all", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    for _ in range(2):  # also of rows that stay
+        done = completed(app, "all", "--csv", "t.csv", "--feedback", "texts")
+        mentions(done.stdout, "wrote 2 texts to texts")
+        assert sorted(path.name for path in Path("texts").iterdir()) == ["ada.txt", "bob.txt"]
+        ada = Path("texts/ada.txt").read_text(encoding="utf-8")
+        mentions(ada, "ada/gru.py: not a GRU", "line 1: h = z * h + n", "It mixes.", KINDS["mixing"].meaning,
+                 KINDS["mixing"].why, KINDS["mixing"].see, KINDS["mixing"].equation, "ada/more.py: a GRU",
+                 "batch first", "expect the same accuracy", KINDS["equal"].remedy)
+        mentions(Path("texts/bob.txt").read_text(encoding="utf-8"), NOT_CHECKED, "refused")
+    assert fast.count("gru.py") == 1
+    Path("texts/ada.txt").write_text("mine", encoding="utf-8")
+    assert completed(app, "all", "--feedback", "texts").returncode == ExitCode.MISTYPED
+    assert Path("texts/ada.txt").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_row_stands_for_file_and_imports_and_options_and_version(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +233,7 @@ def test_a_folder_of_sixty_files_with_hostile_ones_is_checked(monkeypatch: pytes
          "--memory", "2", "--jobs", "2"], capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "MARK": mark},
         timeout=1700, check=False)
-    assert done.returncode == ExitCode.DONE, done.stdout + done.stderr
+    assert done.returncode == ExitCode.NOT_JUDGED, done.stdout + done.stderr
     rows = rows_of(root.parent / "checked.csv")
     assert list(rows) == files(submissions)[0]
     assert len(rows) == 60
