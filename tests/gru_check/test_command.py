@@ -121,7 +121,8 @@ def test_a_file_that_cannot_be_checked_is_explained(name: str, text: str, parts:
 
 @pytest.mark.parametrize("first_line", [
     "import torch; torch.set_default_dtype(torch.float32)", "import torch; torch.set_grad_enabled(False)",
-    "import torch; torch.set_default_device('meta')", "import torch; torch.set_default_device('cuda')", "import sys; sys.setrecursionlimit(120)", "\ufeff",
+    "import torch; torch.set_default_device('meta')", "import torch; torch.set_default_device('cuda')",
+    "import sys; sys.setrecursionlimit(120)", "\ufeff",
     "# -*- coding: latin-1 -*-\n# caf\udce9",
 ])
 def test_settings_and_encodings_of_a_file_do_not_matter(first_line: str, tmp_path: Path) -> None:
