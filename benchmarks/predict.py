@@ -275,7 +275,7 @@ def long_file(asked: argparse.Namespace) -> None:
                 csv.writer(file).writerows([("id", "text"), *enumerate(islice(cycle(texts), count))])
             process = subprocess.Popen(
                 [sys.executable, "-m", "gru_bench", "predict", "--model", str(folder / "model"), "--file", str(source),
-                 "--out", str(out), "--threads", str(asked.threads[-1])], stderr=subprocess.DEVNULL)
+                 "--to", str(out), "--threads", str(asked.threads[-1])], stderr=subprocess.DEVNULL)
             start = time.perf_counter()
             _, status, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)

@@ -28,7 +28,7 @@ _RAW = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2
 """Characters that control a terminal, change the direction of a text, or cannot be written."""
 REMOVED: Mapping[str, str] = {
     "--class": "gru-bench diagnose explains the likeliest class, of two classes the second",
-    "--mcnemar": "gru-bench report --csv writes the answers of each run, which statsmodels' mcnemar compares",
+    "--mcnemar": "gru-bench report --tables writes the answers of each run, which statsmodels' mcnemar compares",
     "--neighbours": "gensim's most_similar lists the words whose vectors are nearest to that of a word",
     "--no-speed": "leave it out, for gru-check measures no times any more",
     "--recall": "a study with [recall], such as the homework, compares an RNN and a GRU, and its report shows it",

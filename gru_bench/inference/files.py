@@ -164,13 +164,13 @@ def check_output(path: Path, *, force: bool = False, inputs: Sequence[Path] = ()
             unsupported kind.
     """
     if path.suffix.lower() not in OUTPUTS:
-        raise UsageError(f"--out must end in {', '.join(OUTPUTS)}, but got {path.name!r}: choose one")
+        raise UsageError(f"--to must end in {', '.join(OUTPUTS)}, but got {path.name!r}: choose one")
     if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(f"--out must be a file in a folder that exists, but got {str(path)!r}: name another")
+        raise UsageError(f"--to must be a file in a folder that exists, but got {str(path)!r}: name another")
     if path.exists() and not force:
         raise UsageError(f"predictions replace a file only with --force, but {str(path)!r} exists: name another, or "
                          "add --force")
-    check_writable(path, "--out", "predictions", are_predictions, inputs=inputs)
+    check_writable(path, "--to", "predictions", are_predictions, inputs=inputs)
 
 
 def are_predictions(path: Path) -> bool:

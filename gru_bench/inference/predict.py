@@ -31,7 +31,7 @@ HELP = """Say which class texts belong to: with the winner of a study, or with a
 Three ways to give texts:
 
   [bold]gru-bench predict --study smoke "A wonderful film."[/bold]
-  [bold]gru-bench predict --study smoke --file reviews.csv --out predictions.csv[/bold]
+  [bold]gru-bench predict --study smoke --file reviews.csv --to predictions.csv[/bold]
   [bold]cat lines.txt | gru-bench predict --study smoke[/bold]
 
 The winner is the model with the best validation score. Its confirmation seeds answer as an ensemble: their
@@ -52,7 +52,7 @@ def predict(
         rich_help_panel="Model")] = False,
     file: Annotated[Path | None, typer.Option(
         help="File of texts.", show_default=False, rich_help_panel="Files")] = None,
-    out: Annotated[Path | None, typer.Option(
+    to: Annotated[Path | None, typer.Option(
         help="File for the predictions: .csv, .tsv, .jsonl or .parquet.", show_default=False,
         rich_help_panel="Files")] = None,
     text_column: Annotated[str | None, typer.Option(
@@ -77,9 +77,9 @@ def predict(
         raise UsageError("a model is needed: name a study by --study, or a saved folder by --model")
     if texts and file is not None:
         raise UsageError("texts must be given once, but both the command and --file give some: leave one out")
-    if (file is None) != (out is None):
-        raise UsageError("--file and --out belong together, but only "
-                         f"{'--out' if file is None else '--file'} is given: add the other")
+    if (file is None) != (to is None):
+        raise UsageError("--file and --to belong together, but only "
+                         f"{'--to' if file is None else '--file'} is given: add the other")
     if why and not texts:
         raise UsageError("--why explains texts that are given in the command, but none is: write one in quotes")
     if not texts and file is None and sys.stdin.isatty():
@@ -87,12 +87,12 @@ def predict(
     from gru_bench.inference.files import TextFile, check_output
 
     source = None if file is None else TextFile(file, text_column, id_column, encoding)
-    if out is not None:
-        check_output(out, force=force, inputs=[] if file is None else [file])
+    if to is not None:
+        check_output(to, force=force, inputs=[] if file is None else [file])
     console = cli.out()
     asked = _predictor(study, model, single=single, run_code=run_code, tracking_uri=tracking_uri)
-    if source is not None and out is not None:
-        _file(console, asked, source, out)
+    if source is not None and to is not None:
+        _file(console, asked, source, to)
     elif texts:
         _texts(console, asked, texts, why=why)
     else:

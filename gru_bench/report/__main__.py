@@ -55,7 +55,7 @@ def report(
     verify: Annotated[Path | None, typer.Option(
         help="Write nothing. Compute the report in this folder again and list what differs from the "
         "runs: exit code 0 if none does, 4 otherwise.", show_default=False)] = None,
-    csv: Annotated[Path | None, typer.Option(
+    tables: Annotated[Path | None, typer.Option(
         help="Folder for runs.csv (every run with its settings and scores), trials.csv (every trial of each search), "
         "predictions.csv (every test text of each confirmation run) and disagreements.csv (every test text that "
         "only one model of a pair gets right).", show_default=False)] = None,
@@ -81,7 +81,7 @@ def report(
     if margin is not None and not 0 < margin <= 50:
         raise UsageError(f"--margin must be above 0 and at most 50 points, but got {margin:g}: try --margin 1")
     cli.check_folder("--out", out)
-    cli.check_folder("--csv", csv)
+    cli.check_folder("--tables", tables)
     from gru_bench.report.build import chosen_report
     from gru_bench.report.choice import choose
     from gru_bench.report.document.numbers import folder_name
@@ -90,8 +90,8 @@ def report(
     from gru_bench.report.render import files, spreadsheets
     from gru_bench.tracking import open_reader, waiting
 
-    if csv is not None:
-        spreadsheets.check(csv)
+    if tables is not None:
+        spreadsheets.check(tables)
     store = open_reader(tracking_uri)
     answers = as_json or claim is not None
     console = cli.out(stderr=answers)
@@ -115,17 +115,17 @@ def report(
     folder = out or Path("reports") / folder_name("-".join(study) if study else choice.experiment, "report")
     with _writable("--out", folder):
         page, *others = files.write(whole, folder)
-    if csv is not None:
-        with _writable("--csv", csv):
-            tables = spreadsheets.write(evidence, csv)
+    if tables is not None:
+        with _writable("--tables", tables):
+            written = spreadsheets.write(evidence, tables)
     for line in in_short(whole):
         say(line)
     say(f"wrote {page}: {page.resolve().as_uri()}")
     say(f"and next to it {', '.join(path.name for path in others if path.parent == page.parent)}, tables and figures")
     if not no_attach:
         say(_attached(store, choice, whole, page.parent))
-    if csv is not None:
-        say(f"wrote {', '.join(f'{path} ({rows:,} rows)' for path, rows in tables.items())}")
+    if tables is not None:
+        say(f"wrote {', '.join(f'{path} ({rows:,} rows)' for path, rows in written.items())}")
     if pdf:
         from gru_bench.report.render import pdf as typeset
 

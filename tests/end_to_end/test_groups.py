@@ -53,7 +53,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory, films: Path, empty_database:
 
 def numbers(folder: Path, name: str) -> dict[str, Any]:
     """Write the report of a study, and return its numbers by their keys."""
-    done = completed(app, "report", "--study", "quick", "--out", name, "--csv", name, cwd=folder)
+    done = completed(app, "report", "--study", "quick", "--out", name, "--tables", name, cwd=folder)
     assert done.returncode == 0, done.stderr
     verified = completed(app, "report", "--verify", name, cwd=folder)
     assert verified.returncode == 0, verified.stderr

@@ -39,8 +39,8 @@ RUN: Mapping[str, str] = {
     "gru-bench diagnose --run ID": "wrote ",
     "gru-bench predict --study NAME \"A text.\"": "A text.",
     "gru-bench predict --study NAME --why \"A text.\"": "A text.",
-    "gru-bench predict --study NAME --file reviews.csv --out predictions.csv": "predictions.csv",
-    "gru-bench predict --study NAME --file reviews.csv --out predictions.parquet": "predictions.parquet",
+    "gru-bench predict --study NAME --file reviews.csv --to predictions.csv": "predictions.csv",
+    "gru-bench predict --study NAME --file reviews.csv --to predictions.parquet": "predictions.parquet",
     "gru-bench predict --study smoke \"A wonderful film.\" \"Dull from start to end.\"": "Dull from start",
     "cat reviews.txt | gru-bench predict --study NAME": "positive",
     "gru-bench save-model --study NAME DIR": "my-model",
@@ -56,7 +56,7 @@ RUN: Mapping[str, str] = {
     "gru-bench report": "wrote reports/movie-reviews/report.html",
     "gru-bench report --study NAME": "wrote reports/smoke/report.html",
     "gru-bench report --verify reports/NAME": " numbers are what ",
-    "gru-bench report --csv FOLDER": "runs.csv",
+    "gru-bench report --tables FOLDER": "runs.csv",
     "gru-bench report --json": "\"score\": ",
     "gru-bench report --pdf": "report.pdf",
     "gru-bench report --study smoke --out out": "wrote out/report.html",
@@ -194,7 +194,7 @@ NOT_RUN: Mapping[str, str] = {
     "it is a part of a command": r"""
         .ci/python
         gru-bench predict --file
-        gru-bench report --csv
+        gru-bench report --tables
         python -m tests.support.windows gru-bench ...""",
 }
 """Reason -> commands, one on each line."""

@@ -182,7 +182,7 @@ def test_predicts_a_file_part_by_part(
     texts = [f"word{1 + n % 12} word{1 + n % 5}" for n in range(2500)] + ["unheard"]
     with (tmp_path / "in.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("id", "text"), *((f"r{n}", text) for n, text in enumerate(texts))])
-    out, _ = said(capsys, "--model", folder, "--file", "in.csv", "--out", "out.csv")
+    out, _ = said(capsys, "--model", folder, "--file", "in.csv", "--to", "out.csv")
     mentions(out, "out.csv: 2,501 texts", "1 of them has no known word")
     found = Predictor(model).predict(texts)
     with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
@@ -203,7 +203,7 @@ def test_columns_can_be_named(
     folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str
 ) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
-    said(capsys, "--model", folder, "--file", name, "--out", "out.jsonl", "--text-column", "words",
+    said(capsys, "--model", folder, "--file", name, "--to", "out.jsonl", "--text-column", "words",
          "--id-column", "key")
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [str(row["id"]) for row in rows] == ["5", "4"]
@@ -211,9 +211,9 @@ def test_columns_can_be_named(
 
 def test_an_encoding_can_be_named(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in.txt").write_bytes("word1 ä\n".encode("cp1252"))
-    _, err = said(capsys, "--model", folder, "--file", "in.txt", "--out", "out.csv", code=ExitCode.FAILED)
+    _, err = said(capsys, "--model", folder, "--file", "in.txt", "--to", "out.csv", code=ExitCode.FAILED)
     mentions(err, "line 1", "0xe4")
-    said(capsys, "--model", folder, "--file", "in.txt", "--out", "out.csv", "--encoding", "cp1252")
+    said(capsys, "--model", folder, "--file", "in.txt", "--to", "out.csv", "--encoding", "cp1252")
     assert (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()[1].startswith("1,")
 
 
@@ -221,14 +221,14 @@ def test_a_failure_in_a_file_names_its_line_and_leaves_nothing(
     folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "in.csv").write_text("text\n" + "word1\n" * 2500 + "word1,word2\n", encoding="utf-8")
-    _, err = said(capsys, "--model", folder, "--file", "in.csv", "--out", "out.csv", code=ExitCode.FAILED)
+    _, err = said(capsys, "--model", folder, "--file", "in.csv", "--to", "out.csv", code=ExitCode.FAILED)
     mentions(err, "line 2,502", "has 2")
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
 def test_an_output_that_exists_needs_force(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in.txt").write_text("word1\n", encoding="utf-8")
-    words = ("--model", folder, "--file", "in.txt", "--out", "out.csv")
+    words = ("--model", folder, "--file", "in.txt", "--to", "out.csv")
     said(capsys, *words)
     before = (tmp_path / "out.csv").read_bytes()
     (tmp_path / "in.txt").write_text("word1\nword2\n", encoding="utf-8")
@@ -247,7 +247,7 @@ def test_force_replaces_nothing_but_predictions(
 ) -> None:
     (tmp_path / "in.txt").write_text("word1\n", encoding="utf-8")
     (tmp_path / name).write_text(content, encoding="utf-8")
-    words = ("--model", folder, "--file", "in.txt", "--out", name, "--force")
+    words = ("--model", folder, "--file", "in.txt", "--to", name, "--force")
     _, err = said(capsys, *words, code=ExitCode.MISTYPED)
     mentions(err, name, "predictions that gru-bench has written")
     assert (tmp_path / name).read_text(encoding="utf-8") == content
@@ -261,8 +261,8 @@ def test_refuses_to_replace_the_file_of_the_texts(
 ) -> None:
     (tmp_path / "in.csv").write_text("text\nword1\n", encoding="utf-8")
     for out in ("in.csv", str(tmp_path / "in.csv")):
-        _, err = said(capsys, "--model", folder, "--file", "in.csv", "--out", out, "--force", code=ExitCode.MISTYPED)
-        mentions(err, "--out", out, "which this command reads")
+        _, err = said(capsys, "--model", folder, "--file", "in.csv", "--to", out, "--force", code=ExitCode.MISTYPED)
+        mentions(err, "--to", out, "which this command reads")
     assert (tmp_path / "in.csv").read_text(encoding="utf-8") == "text\nword1\n"
 
 
@@ -272,7 +272,7 @@ def test_a_terminal_shows_a_progress_bar(
     screen = io.StringIO()
     monkeypatch.setattr(cli, "out", lambda **_: Console(file=screen, force_terminal=True, width=100))
     (tmp_path / "in.txt").write_text("word1\n" * 2100, encoding="utf-8")
-    said(capsys, "--model", folder, "--file", "in.txt", "--out", "out.csv")
+    said(capsys, "--model", folder, "--file", "in.txt", "--to", "out.csv")
     assert "predicting" in screen.getvalue()
     assert "2,100 texts" in screen.getvalue()
 
@@ -325,15 +325,15 @@ def test_a_reader_that_ends_early_ends_the_command(folder: str, monkeypatch: pyt
 
 @pytest.mark.parametrize(("words", "parts"), [
     ((), ["--study", "--model"]),
-    (("x", "--model", "m", "--file", "f", "--out", "o"), ["--file"]),
-    (("--model", "m", "--file", "f"), ["--out", "only --file"]),
-    (("--model", "m", "--out", "f"), ["--file", "only --out"]),
+    (("x", "--model", "m", "--file", "f", "--to", "o"), ["--file"]),
+    (("--model", "m", "--file", "f"), ["--to", "only --file"]),
+    (("--model", "m", "--to", "f"), ["--file", "only --to"]),
     (("--model", "m", "--why"), ["--why"]),
     (("x", "--model", "none"), ["'none'"]),
-    (("--model", "m", "--file", "none.csv", "--out", "o.csv"), ["'none.csv'"]),
-    (("--model", "m", "--file", "in.txt", "--out", "o.xlsx"), ["--out", ".csv"]),
-    (("--model", "m", "--file", "in.txt", "--out", "none/o.csv"), ["--out", "folder"]),
-    (("--model", "m", "--file", "in.txt", "--out", "o.csv", "--encoding", "x"), ["encoding", "'x'"]),
+    (("--model", "m", "--file", "none.csv", "--to", "o.csv"), ["'none.csv'"]),
+    (("--model", "m", "--file", "in.txt", "--to", "o.xlsx"), ["--to", ".csv"]),
+    (("--model", "m", "--file", "in.txt", "--to", "none/o.csv"), ["--to", "folder"]),
+    (("--model", "m", "--file", "in.txt", "--to", "o.csv", "--encoding", "x"), ["encoding", "'x'"]),
 ])
 def test_refuses_what_is_typed_wrongly(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], parts: list[str]

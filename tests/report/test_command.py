@@ -265,7 +265,7 @@ def test_it_writes_and_says_where(
 
 
 @pytest.mark.parametrize(("name", "option"), [
-    ("report.md", "--out"), ("report.pdf", "--out"), ("figures/accuracy.csv", "--out"), ("predictions.csv", "--csv")])
+    ("report.md", "--out"), ("report.pdf", "--out"), ("figures/accuracy.csv", "--out"), ("predictions.csv", "--tables")])
 def test_it_replaces_no_file_of_the_user(
     name: str, option: str, store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -332,7 +332,7 @@ def test_the_margin_is_given_in_points(
         (("--study", "early"), 3, ("early",)),
         (("--out", "file"), 2, ("--out", "file is a file")),
         (("--out", "file/below"), 2, ("--out", "file is a file")),
-        (("--csv", "file"), 2, ("--csv", "file is a file")),
+        (("--tables", "file"), 2, ("--tables", "file is a file")),
         (("--margin", "-1"), 2, ("--margin", "0", "50", "-1")),
         (("--margin", "51"), 2, ("--margin", "0", "50", "51")),
         (("--claim", "torch"), 2, ("--claim", "torch")),
@@ -350,7 +350,7 @@ def test_refuses_what_it_cannot_do_with_an_exit_code_and_a_reason(
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("option", ["--out", "--csv"])
+@pytest.mark.parametrize("option", ["--out", "--tables"])
 def test_a_folder_that_must_not_be_written_is_named_with_its_option(
     option: str, store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -387,7 +387,7 @@ def test_names_in_the_terminal_are_not_markup(
     assert "study [red]x: left out" in capsys.readouterr().err
 
 
-# ---------------------------------------------------------------- --csv
+# ---------------------------------------------------------------- --tables
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -401,7 +401,7 @@ def test_runs_trials_and_predictions_are_written_as_tables(
 ) -> None:
     (Path("tables")).mkdir()
     Path("tables/runs.csv").write_text(",".join(spreadsheets.FIRST_COLUMNS["runs.csv"]) + ",old\n", encoding="utf-8")
-    assert command(store, "--out", "x", "--csv", "tables", "--no-attach") == 0
+    assert command(store, "--out", "x", "--tables", "tables", "--no-attach") == 0
     studies = [study for study in store.by_experiment["movie-reviews"] if study.run.name in ("newest", "oldest")][::-1]
     runs, trials, predictions, disagreements = (
         table(Path("tables") / f"{name}.csv") for name in ("runs", "trials", "predictions", "disagreements"))
@@ -438,7 +438,7 @@ def test_runs_trials_and_predictions_are_written_as_tables(
 def test_the_texts_that_only_one_model_gets_right_are_written_as_a_table(
     store: FakeStore, command: Callable[..., int]
 ) -> None:
-    assert command(store, "--out", "x", "--csv", "x") == 0
+    assert command(store, "--out", "x", "--tables", "x") == 0
     rows = table(Path("x/disagreements.csv"))
     assert list(rows[0]) == ["pair", "example", "label", "right", "category", "tokens"]
     torch, bidirectional = (next(study for study in store.by_experiment["movie-reviews"] if study.run.name == name)
@@ -459,7 +459,7 @@ def test_the_texts_that_only_one_model_gets_right_are_written_as_a_table(
 def test_no_cell_of_a_table_is_computed_by_a_spreadsheet(command: Callable[..., int]) -> None:
     store = FakeStore()
     add_study(store, "=HYPERLINK(1)", {"torch": 0.0}, test_set=TestSet.draw(60, ["@sum", "-x", "+y"]))
-    assert command(store, "--out", "x", "--csv", "x") == 0
+    assert command(store, "--out", "x", "--tables", "x") == 0
     for name, column in (("runs", "study"), ("trials", "study"), ("predictions", "study"), ("predictions", "category")):
         assert {row[column][:2] for row in table(Path("x") / f"{name}.csv")} <= {"'=", "'@", "'-", "'+"}
 
@@ -469,7 +469,7 @@ def test_no_cell_of_a_table_controls_the_terminal_that_shows_it(command: Callabl
     add_study(store, "mine", {"torch": 0.0, "scratch": 0.0}, test_set=TestSet.draw(60, ["\x1b[31mred", "plain"]))
     for key, found in store.predicted.items():
         store.predicted[key] = replace(found, group_N=np.array([f"\x1b]0;{n % 20}\x07" for n in range(len(found))]))
-    assert command(store, "--out", "x", "--csv", "x") == 0
+    assert command(store, "--out", "x", "--tables", "x") == 0
     for name in ("predictions", "disagreements"):
         content = (Path("x") / f"{name}.csv").read_text(encoding="utf-8")
         assert "\ufffd[31mred" in content

@@ -63,7 +63,7 @@ def check(folder: Path) -> None:
         UsageError: A file of the folder is another one.
     """
     for name, columns in FIRST_COLUMNS.items():
-        check_writable(folder / name, "--csv", f"a folder with a {name} of a report",
+        check_writable(folder / name, "--tables", f"a folder with a {name} of a report",
                        partial(has_columns, columns, more=True))
 
 
