@@ -82,7 +82,7 @@ def gru_check(
     options = Options(name, make, defines, memory, timeout)
     if path.is_dir():
         _check_folder(path, options, csv, feedback, jobs or max(1, platforms.cores() - 1))
-    elif not csv is feedback is jobs is None:
+    elif csv is not None or feedback is not None or jobs is not None:
         raise UsageError(f"--csv, --feedback and --jobs are for a folder, but {shown(file)} is none: leave them out")
     else:
         _check_file(path, options)

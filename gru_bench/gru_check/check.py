@@ -114,13 +114,20 @@ def _built(
     """Build an object, if need be with an input as wide as its state, and return what it is."""
     failed: Exception | None = None
     for sizes in (load.SIZES, _SQUARE):
-        verdict = attempts.run(f"built with E = {sizes['E']}, H = {sizes['H']}", lambda sizes=sizes: examine_source(
-            load.build(module, path, name, make, chosen, sizes), attempts))
+        verdict = attempts.run(f"built with E = {sizes['E']}, H = {sizes['H']}", partial(
+            _built_with, module, path, name, make, chosen, sizes, attempts))
         if verdict is not None:
             return verdict
         failed = failed or attempts[-1].error
     assert failed is not None
     raise failed
+
+
+def _built_with(
+    module: ModuleType, path: Path, name: str, make: str | None, chosen: Mapping[str, Any], sizes: Mapping[str, int],
+    attempts: Attempts,
+) -> Verdict:
+    return examine_source(load.build(module, path, name, make, chosen, sizes), attempts)
 
 
 def _options(target: Any) -> Iterator[tuple[str, Any]]:
@@ -400,8 +407,8 @@ def _kept(caller: Caller, form: Form, step: Step) -> list[Finding]:
     if number := differs(h[0]):
         found = [Finding("state-kept", f"The same input and state give another result at call {number}.")]
     elif not any(a.role == "state" and a.required for a in caller.arguments) and (
-            number := caller.attempts.run("a cell without a state, again", partial(differs, None))):
-        found = [Finding("state-kept", f"Where no state is passed, call {number} depends on those before.")]
+            again := caller.attempts.run("a cell without a state, again", partial(differs, None))):
+        found = [Finding("state-kept", f"Where no state is passed, call {again} depends on those before.")]
     caller.restore()
     return found
 

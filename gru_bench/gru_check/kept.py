@@ -82,7 +82,12 @@ def _restoring(value: Any) -> Callable[[], None] | None:
         return lambda: value.__setitem__(slice(None), items)
     if type(value) is set:
         members = set(value)
-        return lambda: (value.clear(), value.update(members))[0]
+
+        def refill() -> None:
+            value.clear()
+            value.update(members)
+
+        return refill
     return None
 
 

@@ -81,7 +81,7 @@ def test_a_right_gru_is_found_right_with_its_conventions(student: Student) -> No
 def test_a_mistake_is_named_by_its_code_and_line(student: Student) -> None:
     verdict = check(written(student.written()), student.name)
     assert (verdict.code,) == student.codes
-    assert verdict.exit_code == ExitCode.NO
+    assert verdict.exit_code == ExitCode.NOT_FINE
     if (words := LINES.get(title(student))) is not None:
         assert words in student.written().splitlines()[verdict.findings[0].line - 1]
 
@@ -94,7 +94,7 @@ def test_a_mistake_is_named_by_its_code_and_line(student: Student) -> None:
 def test_what_is_neither_a_gru_nor_a_known_mistake_is_unknown(step: str) -> None:
     verdict = check(written(STYLES["split"].text.replace("return z * h + (1 - z) * n", step)), "GRUCell")
     assert verdict.code == "unknown"
-    assert verdict.exit_code == ExitCode.INCOMPLETE
+    assert verdict.exit_code == ExitCode.NOT_JUDGED
     mentions(verdict.findings[0].detail, "step 1", "unit 1")
 
 
@@ -149,7 +149,7 @@ class TestAssertIsGru:
 
         verdict = check_object(Cell(5, 4))
         assert verdict.code == code
-        assert verdict.exit_code == (ExitCode.DONE if code == "equal" else ExitCode.INCOMPLETE)
+        assert verdict.exit_code == (ExitCode.DONE if code == "equal" else ExitCode.NOT_JUDGED)
 
     def test_refuses_a_convention_that_is_not_allowed(self) -> None:
         with pytest.raises(AssertionError, match=r"\[no-bias\]"):

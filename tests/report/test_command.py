@@ -265,7 +265,8 @@ def test_it_writes_and_says_where(
 
 
 @pytest.mark.parametrize(("name", "option"), [
-    ("report.md", "--out"), ("report.pdf", "--out"), ("figures/accuracy.csv", "--out"), ("predictions.csv", "--tables")])
+    ("report.md", "--out"), ("report.pdf", "--out"), ("figures/accuracy.csv", "--out"),
+    ("predictions.csv", "--tables")])
 def test_it_replaces_no_file_of_the_user(
     name: str, option: str, store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
