@@ -256,20 +256,29 @@ def processes_below(pid: int) -> list[int]:
         return []
 
 
-def end_below(process: subprocess.Popen[bytes]) -> None:
-    """End a process that leads a group, its descendants and its group by force."""
+def end_below(process: subprocess.Popen[bytes], seen: Iterable[int] = ()) -> None:
+    """End a process that leads a group, its descendants and its group by force.
+
+    Args:
+        process: The process.
+        seen: Process ids of descendants when it was looked at last. It may have ended since, and they may not.
+    """
     import psutil
 
-    for pid in processes_below(process.pid):
+    below = {*processes_below(process.pid), *(pid for pid in seen if process.poll() is not None)}
+    for pid in below:
         with suppress(psutil.Error):
             psutil.Process(pid).kill()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(END_SECONDS if process.poll() is None and not WINDOWS else 0)  # it collects what it began
+        process.wait(END_SECONDS if not WINDOWS else 0)  # it collects what it began
     if not WINDOWS:
         with suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     process.wait()
+    deadline = time.monotonic() + END_SECONDS
+    while any(process_start(pid) not in (ENDED, UNKNOWN) for pid in below) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def limit_processor_time(seconds: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import errno
 import inspect
 import io
 import linecache
@@ -179,6 +180,9 @@ def failure(error: BaseException, path: Path, doing: str) -> RunError:
     if isinstance(error, (FileNotFoundError, PermissionError)):
         return RunError(f"{where}: {said}: code at the top level of the file reads files; move it under "
                         "if __name__ == \"__main__\":")
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return RunError(f"{where}: a file that it writes, or what it prints, must take at most 100 MB, but takes more: "
+                        "remove what writes in a loop")
     if isinstance(error, MemoryError) or "not enough memory" in said or "can't allocate memory" in said:
         return RunError(f"{where}: the memory is used up: give more with --memory, or build a smaller GRU")
     if isinstance(error, SystemExit):

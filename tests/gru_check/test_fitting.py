@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gru_bench.gru_check import load
-from gru_bench.gru_check.check import check_loaded, prepared
+from gru_bench.gru_check.check import check_file, prepared
 from gru_bench.gru_check.fitting import NAME, fitting
 from gru_bench.models.own import kind_by_trying
 from tests.support.own import OWN, written
@@ -31,10 +31,13 @@ def test_the_lines_make_a_class_fit(name: str, kind: str, lines: int, tmp_path: 
 def test_a_verdict_has_the_lines_where_they_are_needed(tmp_path: Path) -> None:
     path = written(tmp_path)
     with prepared():
-        module = load.load(path)
-        assert check_loaded(module, path, "TimeFirst", None).verdict.fitting.startswith(f"class {NAME}(TimeFirst):\n")
-        assert "d2=hidden_size, d3=1" in check_loaded(module, path, "Needy", None).verdict.fitting
+        assert check_file(path, "TimeFirst", None, None).fitting.startswith(f"class {NAME}(TimeFirst):\n")
+        assert "d2=hidden_size, d3=1" in check_file(path, "Needy", None, None).fitting
         for name in ("BatchFirst", "Cell"):
-            assert not check_loaded(module, path, name, None).verdict.fitting
+            assert not check_file(path, name, None, None).fitting
+        module = load.load(path)
+        for name in ("BatchFirst", "Cell"):
+            assert not check_file(path, name, None, None).fitting
+        module = load.load(path)
     assert not fitting(module, "LastState")
     assert not fitting(module, "function")

@@ -251,7 +251,7 @@ def test_a_folder_of_sixty_files_with_hostile_ones_is_checked(monkeypatch: pytes
         assert rows["calls.py"].verdict == NOT_CHECKED
         mentions(rows["calls.py"].note, "unreachable")
         mentions(rows["writes.py"].note, "Read-only")
-        mentions(rows["fills.py"].note, "File too large")
+        mentions(rows["fills.py"].note, "100 MB")
     server.close()
 
 
