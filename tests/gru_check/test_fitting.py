@@ -36,8 +36,5 @@ def test_a_verdict_has_the_lines_where_they_are_needed(tmp_path: Path) -> None:
         for name in ("BatchFirst", "Cell"):
             assert not check_file(path, name, None, None).fitting
         module = load.load(path)
-        for name in ("BatchFirst", "Cell"):
-            assert not check_file(path, name, None, None).fitting
-        module = load.load(path)
     assert not fitting(module, "LastState")
     assert not fitting(module, "function")
