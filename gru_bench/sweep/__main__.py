@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 MLFLOW_UI = "http://127.0.0.1:5000"
 """Address at which mlflow ui shows a store that is a file."""
-SHOWN_TRIALS = 3
-"""Number of trials of each model in the table of the best."""
 OPTIONS = {
     "name": "--study-name", "trials": "--trials", "confirm": "--confirm", "looks": "--looks", "seed": "--seed",
     "seeds_per_trial": "--seeds-per-trial",
@@ -242,9 +240,9 @@ def _unreadable(store: Any, runs: Sequence[LoggedRun]) -> Iterator[str]:
 
 
 def _show(console: Any, sweep: Sweep, summary: StudySummary) -> None:
-    if summary.trials:
-        console.print(_best_trials(summary))
-    console.print(_confirmed(sweep.confirmed(), summary, sweep.baselines))
+    found = sweep.confirmed()
+    if found or summary.best_value:
+        console.print(_results(found, summary, sweep.baselines))
     for note in summary.notes:
         if note in sweep.shown_notes:
             continue
@@ -293,61 +291,20 @@ def _show_next(
         console.print(f"note: {MISSING}", markup=False)
 
 
-def _best_trials(summary: StudySummary) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
-    from gru_bench.results.logged_metrics import compared
-    from gru_bench.sweep.console.progress import described, several
-
-    finished = sum(trial.state in ("complete", "pruned") for trial in summary.trials)
-    others = len(summary.trials) - finished
-    score = compared(summary.metric, "val")
-    sign = -1 if score.higher_is_better else 1
-    table = Table("model", "trial", "settings", score.label, "epochs", "state",
-                  title=f"best trials of each model, of {several(finished, 'finished trial')}"
-                  f"{f'; {others} failed or were interrupted' if others else ''}")
-    for model in summary.models:
-        # Of equal trials the first one is confirmed, so it is listed first.
-        ranked = sorted((trial for trial in summary.trials if trial.model == model),
-                        key=lambda trial: (trial.state != "complete", sign * (trial.value or 0.0), trial.number))
-        for trial in ranked[:SHOWN_TRIALS]:
-            value = score.written(trial.value) if trial.value is not None else escape(trial.reason)
-            table.add_row(model, str(trial.number), described(trial.settings), value, f"{trial.epochs:g}", trial.state)
-        table.add_section()
-    return table
-
-
-def _confirmed(
+def _results(
     found: Mapping[str, Confirmed], summary: StudySummary, baselines: Sequence[BaselineResult]
 ) -> Table:
-    """Return a table with the score of each model over its confirmation seeds, and the baselines."""
+    """Return the table of the scores of a study."""
+    from rich.markup import escape
     from rich.table import Column, Table
 
-    from gru_bench.results.baselines import baseline_label
-    from gru_bench.results.logged_metrics import compared
+    from gru_bench.sweep.console.description import results
 
-    model_column = Column("model", min_width=max(map(len, summary.models)))  # a name is never cut
-    metric = compared(summary.metric, "test")
-    points = metric.unit == "share"
-    table = Table(model_column, metric.label, "95 % interval", "seeds, lowest to highest",
-                  "between-seed standard deviation", "test texts", title="confirmed on fresh seeds",
-                  caption="between-seed standard deviation: what test-set noise does not explain"
-                  if summary.metric in ("accuracy", "log_loss") else None)
-    for model, one in found.items():
-        estimate, seeds = one.estimate, one.estimate.seeds[0]
-        lowest, highest = metric.written(min(one.by_seed)).removesuffix(" %"), metric.written(max(one.by_seed))
-        spread = f": {lowest} to {highest}" if seeds > 1 else ""
-        deviation = "" if one.deviation is None else (
-            f"{100 * one.deviation:.2f} points" if points else f"{one.deviation:.4f}")
-        table.add_row(model, metric.written(estimate.estimate), one.interval(metric), f"{seeds}{spread}", deviation,
-                      f"{estimate.examples:,}")
-    for linear in baselines:
-        value = linear.metrics.get(metric.key)
-        table.add_row(
-            f"{baseline_label(linear.model, linear.settings)} (baseline)",
-            "" if value is None else metric.written(value), "", "", "", f"{len(linear.predictions['test']):,}",
-            style="dim")
+    headings, *rows = results(summary.metric, summary.models, summary.best_value, found, baselines)
+    first = Column(headings[0], min_width=max(map(len, summary.models)))  # a name is never cut
+    table = Table(first, *headings[1:], title="confirmed on fresh seeds" if found else "best trials, not confirmed")
+    for row in rows:
+        table.add_row(*map(escape, row))
     return table
 
 

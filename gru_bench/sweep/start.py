@@ -56,7 +56,7 @@ def completed(
     with start_workers() as pool:
         from gru_bench.data.corpus import load_corpus
         from gru_bench.data.vectors import load_vectors
-        from gru_bench.sweep.console.opening import show_data, show_record, show_settings
+        from gru_bench.sweep.console.opening import data_lines, record_lines, settings_lines
         from gru_bench.sweep.console.progress import ProgressDisplay
         from gru_bench.sweep.own import checked_models
         from gru_bench.sweep.runner import Sweep
@@ -64,13 +64,14 @@ def completed(
         from gru_bench.sweep.study import StudyRecord, begun_with, read_study
         from gru_bench.tracking import Store
 
-        def say(text: str) -> None:
-            console.print(text, markup=False)
+        def say(*lines: str) -> None:
+            for line in lines:
+                console.print(line, markup=False)
 
         say(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}")
         with cli.reading_texts(console) as progress:
             corpus = load_corpus(spec.base.data, on_progress=progress)
-        show_data(console, corpus, texts=texts)
+        say(*data_lines(corpus, texts=texts))
         need_windows(spec.fitted(len(corpus.train)), corpus)  # nothing is stored of a study that cannot run
         with console.status("opening the stores"):
             opened = open_storage(storage, say=say)
@@ -78,7 +79,7 @@ def completed(
                 begun = begun_with(spec, opened, corpus.fingerprint)
                 stored = read_study(spec.fitted(len(corpus.train), begun), opened)
         spec = stored.spec
-        show_settings(console, spec, begun, len(corpus.train))
+        say(*settings_lines(spec, begun, len(corpus.train)))
         code = checked_models(spec, corpus, console, stored=stored, workers=count, threads=threads,
                               allow_slow=allow_slow)
         with console.status("preparing the word vectors"):
@@ -87,7 +88,7 @@ def completed(
             store = Store(tracking_uri, say=say)
             with wrapped_errors(storage):
                 record = StudyRecord(spec, opened, corpus.fingerprint, corpus.name)
-        show_record(console, record)
+        say(*record_lines(record))
         sweep = Sweep(
             record, corpus, vectors, store, pool, experiment=corpus.name, command=command, threads=threads,
             timeout=timeout, texts=texts, display=ProgressDisplay(console, count, spec.metric), interrupt=interrupt,

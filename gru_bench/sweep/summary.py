@@ -21,7 +21,7 @@ from gru_bench.results.logged_metrics import (
 )
 from gru_bench.results.runs import DataSummary, Predictions, StudySummary, Timing
 from gru_bench.stats.estimate import Estimate, EvidenceLevel
-from gru_bench.stats.intervals import Scored, deviation, interval
+from gru_bench.stats.intervals import Scored, interval
 from gru_bench.sweep.ablations import ablations_of
 from gru_bench.sweep.identity import objective
 from gru_bench.sweep.plan import ModelPlan, StudyState
@@ -107,8 +107,6 @@ class Confirmed:
 
     estimate: Estimate
     """Mean score with its interval over seeds and reviews."""
-    deviation: float | None
-    """Standard deviation between seeds (`intervals.deviation`); None below two seeds."""
     by_seed: tuple[float, ...]
     """Score of each run."""
 
@@ -125,4 +123,4 @@ def confirmed(runs: Sequence[Predictions], metric: MetricName = "accuracy") -> C
     """Return the score of one or more confirmation runs on the same reviews."""
     ordered = [run.by_id() for run in runs]  # as in reports: the order of a sum moves its last digit
     scored = Scored(ordered[0].label_N, np.stack([run.probability_NC for run in ordered]), ordered[0].group_N)
-    return Confirmed(interval(metric, scored), deviation(metric, scored), tuple(scored.scores(metric)))
+    return Confirmed(interval(metric, scored), tuple(scored.scores(metric)))

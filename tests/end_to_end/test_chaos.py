@@ -170,7 +170,7 @@ class Chaos:
                 self._start()
             return True
         early = self._random.random() < AT_START
-        targets = [sweep for sweep in self._sweeps if early or "  started" in self._logs[sweep.pid].read_text()]
+        targets = [sweep for sweep in self._sweeps if early or " to do" in self._logs[sweep.pid].read_text()]
         if not targets:
             return False
         sweep = self._random.choice(targets)

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gru_bench import cli
-from gru_bench.config import Scalar
+from gru_bench.config import MetricName, Scalar
 from gru_bench.report.evidence.progress import typed
 from gru_bench.results.baselines import baseline_label
-from gru_bench.results.logged_metrics import compared
+from gru_bench.results.logged_metrics import Metric, compared
 from gru_bench.sweep.console.progress import described
 from gru_bench.tracking.view import MISSING
 
@@ -73,7 +73,9 @@ def study_description(
     elif view is not None:
         parts[-1] += f" {MISSING}"
     if best or found:
-        parts.append("\n".join(_table(spec, best, found, baselines)))
+        headings, *rows = results(spec.metric, spec.models, best, found, baselines)
+        line = f"|---|{'---:|' * (len(headings) - 1)}"
+        parts.append("\n".join([_row(headings), line, *map(_row, rows)]))
     if verdicts:
         shown = [_escaped(verdict) for verdict in verdicts[:MOST_PAIRS]]
         more = [f"{len(verdicts) - MOST_PAIRS} more pairs are in the report."] * (len(verdicts) > MOST_PAIRS)
@@ -82,6 +84,31 @@ def study_description(
     if best or found:
         parts += ["**Next:**", _code(next_commands(spec.name, uri, report=True, predict=bool(found), serve=False))]
     return "\n\n".join(parts)
+
+
+def results(
+    metric: MetricName, models: Iterable[str], best: Mapping[str, float], found: Mapping[str, Confirmed],
+    baselines: Iterable[BaselineResult],
+) -> list[list[str]]:
+    """Return the table of a study's scores: its headings, then a row for each model and each baseline. Columns that no
+    model fills are left out.
+
+    Args:
+        metric: Score that the study is about.
+        models: Its models.
+        best: Model -> validation score of its best trial, as far as known.
+        found: Model -> its confirmed score, as far as known.
+        baselines: The baselines on the same data, as far as known.
+    """
+    test, val = compared(metric, "test"), compared(metric, "val")
+    headings = ["model", test.label, "95 % interval", "seeds, lowest to highest", f"best trial: {val.label}"]
+    of_models = [[model, *_confirmed(found.get(model), test), _written(val, best.get(model))] for model in models]
+    of_baselines = [
+        [f"{baseline_label(one.model, one.settings)} (baseline)", _written(test, one.metrics.get(test.key)), "", "",
+         _written(val, one.metrics.get(val.key))] for one in baselines]
+    kept = [any(column) for column in zip(*of_models, strict=True)]
+    return [[cell for cell, keep in zip(row, kept, strict=True) if keep]
+            for row in (headings, *of_models, *of_baselines)]
 
 
 def run_description(role: Role, settings: Mapping[str, Scalar]) -> str:
@@ -118,28 +145,17 @@ def _done(spec: StudySpec, trials: int, confirmed: int) -> str:
                      if done or asked)
 
 
-def _table(
-    spec: StudySpec, best: Mapping[str, float], found: Mapping[str, Confirmed], baselines: Iterable[BaselineResult]
-) -> Iterator[str]:
-    """Yield the lines of the table of the scores of models and baselines, without columns that are empty."""
-    val, test = compared(spec.metric, "val"), compared(spec.metric, "test")
-    columns = [("model", "---"), *[(f"best trial: {val.label}", "---:")] * bool(best),
-               *[(test.label, "---:"), ("95 % interval", "---"), ("seeds", "---:")] * bool(found)]
-    yield _row([heading for heading, _ in columns])
-    yield f"|{'|'.join(line for _, line in columns)}|"
-    for model in spec.models:
-        cells = [val.written(best[model]) if model in best else ""] if best else []
-        if found:
-            one = found.get(model)
-            cells += ["", "", ""] if one is None else [
-                test.written(one.estimate.estimate), one.interval(test), str(len(one.by_seed))]
-        yield _row([model, *cells])
-    for baseline in baselines:
-        reached = [*[val] * bool(best), *[test] * bool(found)]
-        cells = [metric.written(baseline.metrics[metric.key]) if metric.key in baseline.metrics else ""
-                 for metric in reached]
-        name = baseline_label(baseline.model, baseline.settings)
-        yield _row([f"*{name} (baseline)*", *cells, *["", ""] * bool(found)])
+def _confirmed(one: Confirmed | None, test: Metric) -> Sequence[str]:
+    """Return the score of a model over its confirmation seeds, its interval, and the range of the seeds."""
+    if one is None:
+        return "", "", ""
+    lowest, highest = test.written(min(one.by_seed)).removesuffix(" %"), test.written(max(one.by_seed))
+    spread = f": {lowest} to {highest}" if len(one.by_seed) > 1 else ""
+    return test.written(one.estimate.estimate), one.interval(test), f"{len(one.by_seed)}{spread}"
+
+
+def _written(metric: Metric, value: float | None) -> str:
+    return "" if value is None else metric.written(value)
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from gru_bench.config import Scalar, assignment
 from gru_bench.errors import shown
@@ -15,40 +15,37 @@ if TYPE_CHECKING:
     from gru_bench.sweep.study import StudyRecord
 
 
-def show_data(console: Any, corpus: Corpus, *, texts: bool) -> None:
-    """Print how many reviews there are, the notes on them, and some near-duplicates if texts may be shown."""
-    for line in corpus.lines:
-        console.print(line, markup=False)
+def data_lines(corpus: Corpus, *, texts: bool) -> Iterator[str]:
+    """Yield how many reviews there are, the notes on them, and some near-duplicates if texts may be shown."""
+    yield from corpus.lines
     for scored, train in corpus.near_examples if texts else ():
-        console.print(f"near-duplicate: {shown(scored, most=100)} in test or validation, {shown(train, most=100)} in "
-                      "training", markup=False)
+        yield (f"near-duplicate: {shown(scored, most=100)} in test or validation, {shown(train, most=100)} in "
+               "training")
 
 
-def show_settings(console: Any, spec: StudySpec, begun: Mapping[str, Scalar], examples: int) -> None:
-    """Print the settings that nobody gave, and a faster backend if there is one.
+def settings_lines(spec: StudySpec, begun: Mapping[str, Scalar], examples: int) -> Iterator[str]:
+    """Yield the settings that nobody gave, and a faster backend if there is one.
 
     Args:
-        console: Where to print.
         spec: The study.
         begun: The settings that it began with, if it is continued.
         examples: Number of training reviews.
     """
     if spec.defaults:
-        console.print(defaults_line(spec, begun, examples), markup=False)
+        yield defaults_line(spec, begun, examples)
     if note := backend_note(spec):
-        console.print(f"note: {note}", markup=False)
+        yield f"note: {note}"
 
 
-def show_record(console: Any, record: StudyRecord) -> None:
-    """Print what the record of a study says to this start: models of other starts, and more trials than asked for."""
+def record_lines(record: StudyRecord) -> Iterator[str]:
+    """Yield what the record of a study says to this start: models of other starts, and more trials than asked for."""
     spec, searches = record.spec, record.state().searches
     if spec.only != spec.models:
-        console.print(f"this start works on {' and '.join(spec.active_models)}, of the models {', '.join(spec.models)} "
-                      "of the study", markup=False)
+        yield (f"this start works on {' and '.join(spec.active_models)}, of the models {', '.join(spec.models)} of "
+               "the study")
     if any(search.counted > spec.trials for search in searches.values()):
         had = " and ".join(f"{search.counted} of {model}" for model, search in searches.items())
-        console.print(f"note: the study already has more trials ({had}) than the {spec.trials} asked for: none is "
-                      "added", markup=False)
+        yield f"note: the study already has more trials ({had}) than the {spec.trials} asked for: none is added"
 
 
 def defaults_line(spec: StudySpec, begun: Mapping[str, Scalar], examples: int) -> str:

@@ -1,97 +1,55 @@
-"""Progress display of a sweep: a live table of its runs on a terminal, lines of text elsewhere."""
+"""Progress of a sweep: bars on a terminal, and everywhere a line for each run that has ended."""
 
 from __future__ import annotations
 
-import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column
 
 from gru_bench.config import MetricName, Scalar
 from gru_bench.results.logged_metrics import best, compared
 from gru_bench.results.runs import EpochRecord, StepReport
-from gru_bench.sweep.console.eta import seconds_left
 
 if TYPE_CHECKING:
     from gru_bench.sweep.sharing.trials import StoredTrial
 
 STOPPED_SECONDS = 30.0
 """Seconds without a sign of the sweep after which it counts as stopped meanwhile."""
-STATUS_SECONDS, MOST_STATUS_SECONDS = 60.0, 900.0
-"""Seconds between two status lines where there is no terminal: at first, and at most (the time doubles)."""
 
 
 @dataclass
-class _Row:
-    """A run that is being trained: one row of the table."""
+class _Run:
+    """A run that is being trained."""
 
+    bar: TaskID
     kind: str
     """trial, confirm or ablation; empty for other tasks."""
-    label: str
-    settings: Mapping[str, Scalar]
+    what: str
+    """Its label and its settings."""
+    epochs: int
     began: float
     before: float
     """Seconds that earlier seeds of the trial took."""
-    step: StepReport | None = None
-    """Latest step report of the epoch under way, if any: short epochs may send none."""
-    first_step: StepReport | None = None
-    """The first one."""
-    reported: float = 0.0
-    """When it came."""
-    epoch: EpochRecord | None = None
-    """Latest epoch that has ended."""
-    first_epoch: EpochRecord | None = None
-    """The first one that this start has trained."""
-    first_number: int = 1
-    """Number of that epoch: earlier ones come from a checkpoint."""
+    done: float = 0.0
+    """Fraction of the training that is done."""
+    first: tuple[float, float] | None = None
+    """When its first step report came, and how much was done. The kernel was compiled before."""
     score: float | None = None
     """Best validation score so far."""
 
-    @property
-    def what(self) -> str:
-        """Its label and its settings."""
-        return "  ".join(filter(None, (self.label, described(self.settings))))
-
-    @property
-    def done(self) -> float:
-        """Share of the training that is done, from 0 to 1."""
-        if self.step is not None:
-            return self.step.reviews / self.step.reviews_total
-        return self.epoch.epoch / self.first_step.epochs if self.epoch and self.first_step else 0.0
-
-    def report(self, step: StepReport) -> None:
-        """Take a step report."""
-        self.step = step
-        if self.first_step is None:
-            self.first_step, self.reported = step, time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of it so far, without those of compiling the kernel, which the first epoch of a worker contains."""
-        now, compiled = time.monotonic(), 0.0
-        if self.epoch and self.first_epoch and self.first_epoch is not self.epoch:
-            compiled = max(0.0, self.first_epoch.seconds - self.epoch.seconds)
-        elif self.first_step is not None:
-            compiled = self.reported - self.began
-        return self.before + max(0.0, now - self.began - compiled)
-
-    @property
-    def speed_and_left(self) -> tuple[str, str]:
-        """Texts per second and time left, as text, from the second step report on."""
-        step, first = self.step, self.first_step
-        if step is None or first is None:
-            return "", ""
-        reviews, seconds = step.reviews - first.reviews, step.seconds - first.seconds
-        if reviews <= 0 or seconds <= 0:  # no second report yet, or the run has begun again
-            return "", ""
-        since = time.monotonic() - self.reported
-        return f"{reviews / seconds:,.0f}", duration(since * (step.reviews_total - step.reviews) / reviews)
+    def seconds(self, now: float) -> float:
+        """Return the seconds that it has taken, without compiling: all of it at the speed since its first report."""
+        if self.first is None or self.done <= self.first[1]:
+            return self.before + now - self.began
+        since, done = self.first
+        return self.before + (now - since) * self.done / (self.done - done)
 
 
 class ProgressDisplay:
@@ -107,19 +65,21 @@ class ProgressDisplay:
         """
         self.console, self.workers, self._metric = console, workers, metric
         self._validation, self._test = compared(metric, "val"), compared(metric, "test")
-        self._rows: dict[str, _Row] = {}
+        self.bars = Progress(
+            TextColumn("{task.description}", markup=False), BarColumn(bar_width=12),
+            TextColumn("{task.fields[state]}", table_column=Column(no_wrap=True, ratio=1)),
+            console=console, refresh_per_second=2, transient=True, disable=not console.is_terminal, expand=True)
+        """A bar for the study, and one for each run that is being trained."""
+        self._study = self.bars.add_task("all runs", total=None, state="")
+        self._runs: dict[str, _Run] = {}
         self._ended: dict[str, list[float]] = {}
         """Kind -> seconds of each run that has ended."""
         self._seeds_done: dict[str, float] = {}
         """Key -> seconds of a trial whose next seed follows."""
         self._best: float | None = None
-        self._outcomes: dict[str, int] = {}
+        self._outcomes = Counter[str]()
         self._to_begin: Mapping[str, int] = {}
-        self._status_shown, self._status_seconds = time.monotonic(), STATUS_SECONDS
-        self._alive = time.monotonic()
-        self._live = None
-        if console.is_terminal:
-            self._live = Live(console=console, get_renderable=self.table, refresh_per_second=2, transient=True)
+        self._alive, self._stopped = time.monotonic(), 0.0
 
     def begin(self, to_begin: Mapping[str, int], *, done: bool = False) -> None:
         """Start the display and print how many runs are to do.
@@ -128,23 +88,20 @@ class ProgressDisplay:
             to_begin: Kind -> number of runs that no process has begun.
             done: Whether all runs of the study have ended.
         """
-        self._to_begin = to_begin
-        if not any(to_begin.values()):
-            self.note("all runs of the study are done" if done else "other processes train the remaining runs")
-        if self._live is not None:
-            self._live.start()
-        elif any(to_begin.values()):
-            # "up to": runs of an earlier search may be used again.
-            most = "up to " if to_begin.get("trial") else ""
-            parts = [f"{prefix}{several(count, what)}" for prefix, kind, what in (
-                ("", "trial", "trial"), (most, "confirm", "confirmation run"), (most, "ablation", "ablation run"))
-                if (count := to_begin.get(kind, 0))]
-            self.note(f"{', '.join(parts)} to do")
+        # "up to": runs of an earlier search may be used again.
+        most = "up to " if to_begin.get("trial") else ""
+        parts = [f"{prefix}{several(count, what)}" for prefix, kind, what in (
+            ("", "trial", "trial"), (most, "confirm", "confirmation run"), (most, "ablation", "ablation run"))
+            if (count := to_begin.get(kind, 0))]
+        nothing = "all runs of the study are done" if done else "other processes train the remaining runs"
+        self.note(f"{', '.join(parts)} to do" if parts else nothing)
+        self.bars.start()
+        self.tick(to_begin)
 
     def end(self) -> None:
-        """Stop the display and remove the table."""
-        if self._live is not None:
-            self._live.stop()
+        """Stop the display and remove the bars."""
+        if self.bars.live.is_started:
+            self.bars.stop()
 
     def note(self, text: str) -> None:
         """Print a line."""
@@ -154,20 +111,19 @@ class ProgressDisplay:
         """Note that the sweep runs. Time in which it did not, as after Ctrl-Z, counts for none of its runs."""
         now = time.monotonic()
         if now - self._alive > STOPPED_SECONDS:
-            for row in self._rows.values():
-                row.began += now - self._alive
-                row.reported += now - self._alive
+            self._stopped += now - self._alive
         self._alive = now
 
     def tick(self, to_begin: Mapping[str, int]) -> None:
-        """Update the number of runs of each kind that no process has begun; print a status line when one is due."""
+        """Update the number of runs of each kind that no process has begun."""
         self._to_begin = to_begin
-        if self._live is None and self._rows and time.monotonic() - self._status_shown >= self._status_seconds:
-            self._status_seconds = min(2 * self._status_seconds, MOST_STATUS_SECONDS)
-            self._status_shown = time.monotonic()
-            self.note(f"  {self.status()}")
+        ended = self._outcomes.total()
+        self.bars.update(self._study, completed=ended, state=self.status(),
+                         total=ended + len(self._runs) + sum(to_begin.values()))
 
-    def job_started(self, key: str, label: str, settings: Mapping[str, Scalar], kind: str = "") -> None:
+    def job_started(
+        self, key: str, label: str, settings: Mapping[str, Scalar], kind: str = "", epochs: int | None = None
+    ) -> None:
         """Add a run that begins.
 
         Args:
@@ -175,40 +131,39 @@ class ProgressDisplay:
             label: Name under which the run is shown.
             settings: Settings to show.
             kind: trial, confirm or ablation; empty for other tasks.
+            epochs: Number of its epochs; None for other tasks.
         """
-        self._rows[key] = row = _Row(
-            kind, label, settings, time.monotonic(), self._seeds_done.pop(key, 0.0))
-        if self._live is None:
-            self.note(f"{row.what}  started")
+        bar = self.bars.add_task(label, total=1.0 if epochs else None, state="")
+        what = "  ".join(filter(None, (label, described(settings))))
+        self._runs[key] = _Run(bar, kind, what, epochs or 1, self._now(), self._seeds_done.pop(key, 0.0))
 
     def job_step(self, key: str, step: StepReport) -> None:
         """Update the step of a run."""
-        self._rows[key].report(step)
+        run, done = self._runs[key], step.reviews / step.reviews_total
+        run.first = run.first or (self._now(), done)
+        self._update(run, done, step.epoch, step.loss)
 
     def job_resumed(self, key: str, epoch: int | None) -> None:
         """Show that a run resumes at `epoch` from a checkpoint; None means that all its epochs were trained."""
-        self._rows[key].first_number = epoch or sys.maxsize
         if epoch != 1:
-            self.note(f"  {self._rows[key].label}: " + (
+            self.note(f"  {self._runs[key].what}: " + (
                 "all epochs were trained by an earlier start" if epoch is None else
                 f"resumed at epoch {epoch} from the checkpoint of an earlier start"))
 
     def job_epoch(self, key: str, record: EpochRecord) -> None:
         """Update the latest epoch of a run and its best score."""
-        if record.validation_accuracy is None or record.validation_loss is None:
-            return
-        row = self._rows[key]
-        row.epoch = record
-        if record.epoch >= row.first_number:
-            row.first_epoch = row.first_epoch or record
-        if row.step is not None and row.step.epoch < record.epoch:
-            row.step = None
-        score = record.score(self._metric)
+        run, score = self._runs[key], record.score(self._metric)
         if score is not None:
-            row.score = score if row.score is None else best(self._metric, (score, row.score))
+            run.score = score if run.score is None else best(self._metric, (score, run.score))
+        self._update(run, record.epoch / run.epochs, record.epoch, record.train_loss)
+
+    def _update(self, run: _Run, done: float, epoch: int, loss: float) -> None:
+        run.done = max(run.done, done)
+        score = f"  {self._validation.label} {self._validation.written(run.score)}" if run.score is not None else ""
+        self.bars.update(run.bar, completed=run.done, state=f"epoch {epoch}/{run.epochs}{score}  loss {loss:.3f}")
 
     def job_ended(self, key: str, outcome: str, value: float | None, reason: str = "") -> None:
-        """Remove a run that has ended and print its result.
+        """Remove a run that has ended, and print its result and the time left.
 
         Args:
             key: Key of the job.
@@ -216,17 +171,20 @@ class ProgressDisplay:
             value: Score that it reached, or None.
             reason: Printed where there is no value.
         """
-        row = self._rows.pop(key)
+        run, now = self._runs.pop(key), self._now()
+        self.bars.remove_task(run.bar)
         if outcome == "seed done":
-            self._seeds_done[key] = row.seconds
+            self._seeds_done[key] = run.seconds(now)
         elif value is not None:
-            self._ended.setdefault(row.kind, []).append(row.seconds)
-        self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
+            self._ended.setdefault(run.kind, []).append(run.seconds(now))
+        self._outcomes[outcome] += 1
         if value is not None and outcome == "complete":  # a search chooses among these alone
             self._best = value if self._best is None else best(self._metric, (value, self._best))
         shown = self._test if outcome == "tested" else self._validation
         score = f"{shown.label} {shown.written(value)}" if value is not None else reason
-        self.note(f"{row.what}  {outcome}  {score}  ({duration(time.monotonic() - row.began)})")
+        times = "; ".join(filter(None, (duration(now - run.began), self._left())))
+        self.note("  ".join(filter(None, (run.what, outcome, score, f"({times})"))))
+        self.tick(self._to_begin)
 
     def search_ended(self, model: str, best: StoredTrial | None, confirm: int) -> None:
         """Print the best settings of a search and how many confirmation runs follow."""
@@ -237,30 +195,33 @@ class ProgressDisplay:
 
     def status(self) -> str:
         """Return the status of the sweep in one line."""
-        running = [(row.kind, row.seconds) for row in self._rows.values() if row.kind]
-        seconds = seconds_left(self._ended, running, self._to_begin, self.workers)
-        parts = [
-            *(f"{count} {outcome}" for outcome, count in self._outcomes.items()),
-            f"{sum(self._to_begin.values())} to begin",
+        return "  ".join(filter(None, (
+            self._left(),
             f"best {self._validation.label} {self._validation.written(self._best)}" if self._best is not None else "",
-            f"about {duration(seconds)} left" if seconds else "",
-        ]
-        return "  ".join(filter(None, parts))
+            *(f"{count} {outcome}" for outcome, count in self._outcomes.items()),
+            f"{sum(self._to_begin.values())} to begin")))
 
-    def table(self) -> Table:
-        """Return a table of the runs that are being trained, with the status as its caption."""
-        score = self._validation.label.removeprefix("validation ")
-        table = Table("run", "settings", "epoch", "", "loss", score, "texts/s", "left",
-                      caption=self.status(), caption_justify="left", box=None, pad_edge=False)
-        for row in self._rows.values():
-            step = row.step
-            epoch = f"{step.epoch}/{step.epochs}" if step else str(row.epoch.epoch) if row.epoch else ""
-            loss = step.loss if step else row.epoch.train_loss if row.epoch else None
-            table.add_row(
-                row.label, described(row.settings), epoch, ProgressBar(total=1.0, completed=row.done, width=12),
-                f"{loss:.3f}" if loss is not None else "",
-                self._validation.written(row.score) if row.score is not None else "", *row.speed_and_left)
-        return table
+    def _left(self) -> str:
+        """Return the time that all runs still take, as text; empty before the first has ended.
+
+        Runs of a kind take about the same time, and pruned ones count: later ones are pruned about as often. A run of
+        a kind of which none has ended is taken for one of any kind.
+        """
+        known = [seconds for times in self._ended.values() for seconds in times]
+        if not known:
+            return ""
+
+        def expected(kind: str) -> float:
+            return fmean(self._ended.get(kind) or known)
+
+        now = self._now()
+        work = sum(count * expected(kind) for kind, count in self._to_begin.items())
+        work += sum(max(0.0, expected(run.kind) - run.seconds(now)) for run in self._runs.values() if run.kind)
+        return f"about {duration(work / self.workers)} left" if work else ""
+
+    def _now(self) -> float:
+        """Return the time, which stands still while the sweep is stopped."""
+        return time.monotonic() - self._stopped
 
 
 def described(settings: Mapping[str, Scalar]) -> str:

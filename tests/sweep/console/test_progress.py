@@ -1,11 +1,9 @@
-"""What a sweep shows: lines in a pipe, a live table on a terminal, and how long it will take."""
+"""What a sweep shows: lines in a pipe, bars on a terminal, and how long it will take."""
 
 from __future__ import annotations
 
 import io
-import re
 import time
-from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -30,6 +28,20 @@ def shown(terminal: bool) -> tuple[ProgressDisplay, io.StringIO]:
     return ProgressDisplay(console, workers=2), text
 
 
+def bars(display: ProgressDisplay) -> list[str]:
+    """The lines of the bars: that of the study, then those of the runs that are being trained."""
+    text = io.StringIO()
+    Console(file=text, width=140).print(display.bars.get_renderable())
+    return text.getvalue().splitlines()
+
+
+def trained(display: ProgressDisplay, now: list[float], kind: str, seconds: float, outcome: str = "complete") -> None:
+    """Show that a run of a kind begins, and ends after so many seconds."""
+    display.job_started(kind, kind, {}, kind, 4)
+    now[0] += seconds
+    display.job_ended(kind, outcome, 0.75)
+
+
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, which tests set."""
@@ -38,38 +50,56 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_a_pipe_gets_a_line_where_a_run_starts_and_ends() -> None:
+def test_a_pipe_gets_one_line_for_each_run(now: list[float]) -> None:
     display, text = shown(terminal=False)
     display.begin({"trial": 2, "confirm": 3})
     display.tick({"trial": 1, "confirm": 3})
-    display.job_started("torch trial 0", "torch trial 0", {"training.lr": 0.00123}, "trial")
+    display.job_started("torch trial 0", "torch trial 0", {"training.lr": 0.00123}, "trial", 4)
     display.job_step("torch trial 0", step(1, 100))
     display.job_epoch("torch trial 0", record(1, 0.75))
+    now[0] += 3
     display.job_ended("torch trial 0", "complete", 0.75)
     display.end()
-    begin, start, end = text.getvalue().splitlines()
+    begin, end = text.getvalue().splitlines()
     mentions(begin, "2 trials", "3 confirmation runs")
-    mentions(start, "torch trial 0", "lr 0.00123", "started")
-    mentions(end, "torch trial 0", "lr 0.00123", "complete", "75.0 %")
-    mentions(display.status(), "1 complete", "4 to begin", "75.0 %")
+    assert end == "torch trial 0  lr 0.00123  complete  validation accuracy 75.0 %  (3 s; about 6 s left)"
+    mentions(display.status(), "1 complete", "4 to begin", "best validation accuracy 75.0 %")
 
 
-@pytest.mark.parametrize("epochs", [1, 2])
-def test_the_time_left_is_without_that_of_compiling_the_kernel(now: list[float], epochs: int) -> None:
+def test_the_time_left_is_without_that_of_compiling_the_kernel(now: list[float]) -> None:
     display, _ = shown(terminal=False)
     display.tick({"trial": 4})
-    display.job_started("torch trial 0", "torch trial 0", {}, "trial")
+    display.job_started("torch trial 0", "torch trial 0", {}, "trial", 4)
     now[0] += 60  # the kernel compiles
     display.job_step("torch trial 0", step(1, 10, 60.0))
     assert "left" not in display.status()
-    now[0] += 2
-    display.job_step("torch trial 0", step(2, 170, 62.0))
-    *_, speed, left = display.table().columns
-    assert [*speed.cells, *left.cells] == ["80", "3 s"]  # 230 texts of 400 are left
-    for epoch, seconds in ((1, 61.0), (2, 1.0))[:epochs]:
-        display.job_epoch("torch trial 0", replace(record(epoch, 0.75), seconds=seconds))
+    for epoch in range(1, 5):
+        now[0] += 0.5 if epoch > 1 else 0.45
+        display.job_epoch("torch trial 0", record(epoch, 0.75))
     display.job_ended("torch trial 0", "complete", 0.75)
     mentions(display.status(), "about 4 s left")  # four trials of 2 s, two at a time
+
+
+def test_runs_of_a_kind_take_the_mean_of_those_that_have_ended(now: list[float]) -> None:
+    display, _ = shown(terminal=False)
+    for seconds, outcome in ((10, "complete"), (20, "complete"), (3, "pruned")):  # some of those to come will be pruned
+        trained(display, now, "trial", seconds, outcome)
+    display.tick({"trial": 4, "confirm": 0})
+    mentions(display.status(), "about 22 s left")
+    display.tick({"trial": 0, "confirm": 2})  # until one has ended
+    mentions(display.status(), "about 11 s left")
+    trained(display, now, "confirm", 30, "tested")
+    display.tick({"trial": 1, "confirm": 2})
+    mentions(display.status(), "about 36 s left")  # 11 and twice 30, two at a time
+
+
+def test_a_run_that_takes_longer_than_expected_is_about_to_end(now: list[float]) -> None:
+    display, _ = shown(terminal=False)
+    trained(display, now, "trial", 10)
+    display.job_started("torch trial 1", "torch trial 1", {}, "trial", 4)
+    now[0] += 25
+    display.tick({"trial": 1})
+    mentions(display.status(), "about 5 s left")
 
 
 def test_the_time_of_a_trial_is_that_of_all_its_seeds(now: list[float]) -> None:
@@ -77,7 +107,7 @@ def test_the_time_of_a_trial_is_that_of_all_its_seeds(now: list[float]) -> None:
     display.tick({"trial": 4})
     for outcome in ("seed done", "complete"):
         assert "left" not in display.status()
-        display.job_started("torch trial 0", "torch trial 0 seed 0", {}, "trial")
+        display.job_started("torch trial 0", "torch trial 0 seed 0", {}, "trial", 4)
         now[0] += 3
         display.job_ended("torch trial 0", outcome, 0.75)
     mentions(display.status(), "about 12 s left")  # four trials of 6 s, two at a time
@@ -86,7 +116,7 @@ def test_the_time_of_a_trial_is_that_of_all_its_seeds(now: list[float]) -> None:
 def test_the_time_left_does_not_grow_while_a_sweep_is_stopped(now: list[float]) -> None:
     display, _ = shown(terminal=False)
     display.tick({"trial": 4})
-    display.job_started("torch trial 0", "torch trial 0", {}, "trial")
+    display.job_started("torch trial 0", "torch trial 0", {}, "trial", 4)
     for seconds in (1.0, 40_000.0, 1.0):  # the sweep is stopped for 11 hours
         now[0] += seconds
         display.alive()
@@ -97,81 +127,67 @@ def test_the_time_left_does_not_grow_while_a_sweep_is_stopped(now: list[float]) 
 def test_the_best_score_is_that_of_a_complete_trial() -> None:
     display, _ = shown(terminal=True)
     for number, (outcome, value) in enumerate([("complete", 0.75), ("pruned", 0.8)]):
-        display.job_started(f"torch trial {number}", f"torch trial {number}", {}, "trial")
+        display.job_started(f"torch trial {number}", f"torch trial {number}", {}, "trial", 4)
         display.job_ended(f"torch trial {number}", outcome, value)
     assert "75.0 %" in display.status()
     assert "80.0 %" not in display.status()
 
 
-def test_the_table_shows_an_epoch_that_ended_before_its_first_report() -> None:
+def test_the_bar_of_a_run_shows_epochs_that_sent_no_step_report() -> None:
     display, _ = shown(terminal=True)
-    display.job_started("torch trial 1", "torch trial 1", {}, "trial")
+    display.job_started("torch trial 1", "torch trial 1", {}, "trial", 4)
     display.job_step("torch trial 1", step(1, 10))  # the kernel was compiled
     display.job_epoch("torch trial 1", record(3, 0.75))
-    text = io.StringIO()
-    Console(file=text, width=140).print(display.table())
-    row = text.getvalue().splitlines()[1]
-    assert [part for part in row.split() if part[0].isdigit()] == ["1", "3", "0.500", "75.0"]
+    _, row = bars(display)
+    mentions(row, "torch trial 1", "epoch 3/4", "loss 0.500", "validation accuracy 75.0 %")
+    assert display.bars.tasks[1].completed == 3 / 4
     assert "left" not in display.status()
 
 
 def test_the_bar_of_a_run_does_not_fall_back_after_its_first_epoch() -> None:
     display, _ = shown(terminal=True)
-    display.job_started("torch trial 1", "torch trial 1", {}, "trial")
-    display.job_step("torch trial 1", step(1, 90))
-    before = display._rows["torch trial 1"].done
+    display.job_started("torch trial 1", "torch trial 1", {}, "trial", 4)
+    display.job_step("torch trial 1", step(1, 150))
     display.job_epoch("torch trial 1", record(1, 0.75))
+    assert display.bars.tasks[1].completed == 150 / 400
     display.job_epoch("torch trial 1", record(2, 0.75))
-    assert before < display._rows["torch trial 1"].done == 2 / step(1, 90).epochs
+    assert display.bars.tasks[1].completed == 2 / 4
 
 
-def test_epochs_of_a_checkpoint_do_not_count_as_compilation() -> None:
+def test_epochs_of_a_checkpoint_take_no_time(now: list[float]) -> None:
     display, _ = shown(terminal=True)
-    display.job_started("torch trial 1", "torch trial 1", {}, "trial")
+    display.job_started("torch trial 1", "torch trial 1", {}, "trial", 4)
     display.job_resumed("torch trial 1", 3)
-    row = display._rows["torch trial 1"]
-    row.began -= 40
-    for number, seconds in ((1, 61.0), (2, 20.0), (3, 20.0), (4, 20.0)):
-        display.job_epoch("torch trial 1", replace(record(number, 0.75), seconds=seconds))
-    assert row.seconds == pytest.approx(40, abs=1)
+    for epoch in (1, 2):
+        display.job_epoch("torch trial 1", record(epoch, 0.75))
+    now[0] += 60  # the kernel compiles
+    display.job_step("torch trial 1", step(3, 200))
+    for epoch in (3, 4):
+        now[0] += 20
+        display.job_epoch("torch trial 1", record(epoch, 0.75))
+    display.job_ended("torch trial 1", "complete", 0.75)
+    display.tick({"trial": 2})
+    mentions(display.status(), "about 1 min 20 s left")  # two runs of four epochs, side by side
 
 
-def test_a_terminal_shows_a_table_of_the_running_runs() -> None:
+def test_a_terminal_shows_the_study_and_the_running_runs() -> None:
     display, _ = shown(terminal=True)
     display.begin({"trial": 4, "confirm": 2})
     try:
-        display.job_started("torch trial 0", "torch trial 0", {"training.lr": 0.1}, "trial")
+        display.job_started("torch trial 0", "torch trial 0", {"training.lr": 0.1}, "trial", 4)
         display.job_ended("torch trial 0", "pruned", 0.61)
-        display.job_started("torch trial 1", "torch trial 1", {"training.lr": 0.00123, "model.layers": 2}, "trial")
+        display.job_started("torch trial 1", "torch trial 1", {"training.lr": 0.00123}, "trial", 4)
         display.job_step("torch trial 1", step(1, 50, 1.0))
-        display.job_step("torch trial 1", step(2, 125))
         display.job_epoch("torch trial 1", record(1, 0.8125))
         display.job_epoch("torch trial 1", record(2, 0.75))
+        display.job_step("torch trial 1", step(3, 225))
         display.tick({"trial": 2, "confirm": 2})
-        text = io.StringIO()
-        Console(file=text, width=140).print(display.table())
+        study, run = bars(display)
     finally:
         display.end()
-    header, row, caption = text.getvalue().splitlines()[:3]
-    assert header.split() == ["run", "settings", "epoch", "loss", "accuracy", "texts/s", "left"]
-    for part in ("torch trial 1", "lr 0.00123  layers 2", "2/4", "0.512", "81.2 %", "75"):
-        assert part in row
-    mentions(caption, "1 pruned", "4 to begin", "left")
-
-
-def test_a_pipe_is_told_the_time_left_after_a_long_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gru_bench.sweep.console.progress.STATUS_SECONDS", 0.0)
-    display, text = shown(terminal=False)
-    display.begin({"confirm": 3})
-    display.tick({"confirm": 3})
-    assert "left" not in text.getvalue()  # nothing runs yet
-    for number, to_begin in ((1, 2), (2, 1)):
-        display.job_started(f"torch seed {number}", f"torch seed {number}", {}, "confirm")
-        time.sleep(0.6)
-        display.tick({"confirm": to_begin})
-        assert ("left" in text.getvalue()) is (number == 2)  # the first run also loads and compiles
-        display.job_ended(f"torch seed {number}", "tested", 0.8)
-    assert re.search(r"1 to begin  about \d+ s left", text.getvalue())
+    mentions(study, "1 pruned", "4 to begin", "left")
+    mentions(run, "torch trial 1", "epoch 3/4", "loss 0.512", "validation accuracy 81.2 %")
+    assert [(task.completed, task.total) for task in display.bars.tasks] == [(1, 6), (225 / 400, 1)]
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -206,9 +222,8 @@ def test_a_resumed_run_says_so() -> None:
     display, text = shown(terminal=False)
     display.begin({"trial": 1})
     for label, epoch in (("torch trial 0", 3), ("torch trial 1", None), ("torch trial 2", 1)):
-        display.job_started(label, label, {}, "trial")
+        display.job_started(label, label, {}, "trial", 4)
         display.job_resumed(label, epoch)
-    _, resumed, _, complete, other = text.getvalue().splitlines()[1:]
+    _, resumed, complete = text.getvalue().splitlines()
     mentions(resumed, "torch trial 0", "resumed at epoch 3")
     mentions(complete, "torch trial 1", "all epochs", "earlier start")
-    mentions(other, "torch trial 2", "started")
