@@ -27,6 +27,7 @@ from gru_bench.tracking.export import checked
 from gru_bench.tracking.outbox import FOLDER
 from tests.support.archives import changed, exported, imported, only, packed_again, runs_in, stores
 from tests.support.commands import mentions
+from tests.support.mlflow_stores import artifacts_of
 from tests.support.reports import build
 
 
@@ -159,47 +160,28 @@ def trial(number: int, *, of_search: bool = True) -> Callable[[list[Any]], Any]:
 @pytest.mark.parametrize(("run", "change", "text"), [
     (4, lambda found: found["first_tags"].update({"gru_bench.seed": "zzz"}),
      r"its tag gru_bench\.seed must not be 'zzz'"),
-    (4, lambda found: found["first_tags"].pop("gru_bench.format"), r"its tag gru_bench\.format must not be ''"),
     (4, lambda found: found["tags"].update({"gru_bench.id": "0" * 32}), r"must not have the tag gru_bench\.id"),
     (4, lambda found: found.update(status="RUNNING"), "must have an experiment, a status and an end"),
-    (4, lambda found: found.pop("ended"), "must have an experiment, a status and an end"),
     (-1, lambda found: found.update(time=10**18), "time: "),
-    (-1, lambda found: found.update(time=-1), "time: "),
-    (-1, lambda found: found.update(ended=10**18), "ended: "),
-    (2, lambda found: found["points"][0].__setitem__(3, -1), r"points\.0\.3: "),
-    (2, lambda found: found["points"][0].__setitem__(2, 2**62), r"points\.0\.2: "),
-    (2, lambda found: found["points"][0].__setitem__(1, "x"), r"points\.0\.1: "),
     (2, lambda found: found["points"][0].__setitem__(0, "/etc/passwd"), r"points\.0\.0: .*not accept this name"),
     (2, lambda found: found["first_tags"].update({"../x": "y"}), r"first_tags\.\.\./x"),
     (2, lambda found: found["params"].update({"x": "y\0"}), r"params\.x: "),
     (2, lambda found: found.update(parent="0" * 32), "its own run last"),
     (-1, lambda found: found["first_tags"].update({"gru_bench.study": "a\x1b[2J"}), "none of them a control character"),
-    (-1, lambda found: found.update(experiment=" "), "experiment: "),
     (None, lambda found: of(NEW_STUDY, 1)(found).update(study_name="quick/a/b"), "its searches and no other"),
-    (None, lambda found: of(NEW_STUDY, 1)(found).update(study_name="quick/zzz"), "quick/zzz: "),
     (None, lambda found: of(NEW_STUDY, 1)(found).update(directions=[1, 2]), "one direction"),
     (None, lambda found: of(NEW_STUDY)(found).update(op_code=99), "line 1 is damaged"),
-    (None, lambda found: trial(0)(found)["system_attrs"].update(fixed_params="x"), "trial 0: .*fixed_params"),
     (None, lambda found: trial(0)(found)["user_attrs"].update(retry_of=[1]), "trial 0: .*retry_of"),
     (None, lambda found: trial(1)(found)["user_attrs"].update(retry_of=1),
      "trial 1: it must refer to an earlier trial, but refers to a later one"),
-    (None, lambda found: trial(0)(found)["user_attrs"].update({"x\0": 1}), "trial 0: .*NUL"),
     (None, lambda found: trial(0)(found).update(state=0), "trial 0: it must not be running"),
     (None, lambda found: trial(0)(found)["params"].update({"training.lr": 7.0}), "trial 0: "),
-    (None, lambda found: trial(0)(found)["distributions"].update({"training.lr": "{}"}), JOURNAL),
     (None, lambda found: trial(0)(found).update(datetime_complete="1960-01-01T00:00:00+00:00"),
      "between the years 1971 and 9998"),
-    (None, lambda found: trial(0)(found).update(datetime_complete="0001-01-01T00:00:00"), JOURNAL),
     (None, lambda found: attribute("start 1")(found).update({"start 1": {}}), "'start 1': owner"),
     (None, lambda found: trial(1, of_search=False)(found)["user_attrs"].pop("key"), "trial 1: it must have a key"),
-    (None, lambda found: trial(0, of_search=False)(found).update(value=None), "trial 0: "),
     (None, lambda found: attribute("format")(found).update(format=3), "quick: format"),
     (None, lambda found: found.append({**of(ATTRIBUTE)(found), "user_attr": {"importing": "x"}}), "quick: importing"),
-    (None, lambda found: attribute("format")(found).clear(), "line 2 is damaged"),
-    (None, lambda found: attribute("search torch")(found)["search torch"].update(identity="x"),
-     "'search torch': identity"),
-    (None, lambda found: attribute("search torch")(found)["search torch"]["identity"].update(data={}),
-     r"'search torch': identity\.data"),
     (None, lambda found: attribute("search torch")(found)["search torch"]["identity"].update(data="def"),
      "of the same data as the runs"),
 ])
@@ -278,9 +260,7 @@ def test_archives_with_a_changed_field_are_refused_or_can_be_read(far: Path, nea
 
 
 def artifact(directory: Path, run_id: str, path: str) -> Path:
-    folder = stores(directory)[0]._source.artifacts(run_id)
-    assert folder is not None
-    return folder / path
+    return artifacts_of(stores(directory)[0], run_id) / path
 
 
 @pytest.mark.parametrize("content", [b"PAR1 nothing", None])

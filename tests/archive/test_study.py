@@ -43,6 +43,7 @@ from tests.support.archives import (
     stores,
 )
 from tests.support.commands import mentions
+from tests.support.mlflow_stores import artifacts_of, client_of
 from tests.support.reports import build
 from tests.support.values import present
 
@@ -94,6 +95,7 @@ def test_what_was_running_during_the_export_is_killed_and_queued_again(arrived: 
 
 def test_runs_are_imported_unchanged(far: Path, arrived: Path) -> None:
     there, here = stores(far)[0], stores(arrived)[0]
+    clients = client_of(there), client_of(here)
     ids = {}
     for one, two in zip(sorted(there.runs("easy"), key=lambda run: run.name),
                         sorted(here.runs("easy"), key=lambda run: run.name), strict=True):
@@ -103,23 +105,24 @@ def test_runs_are_imported_unchanged(far: Path, arrived: Path) -> None:
         assert (one.name, one.role, one.params, one.started) == (two.name, two.role, two.params, two.started)
         assert repr(sorted(one.metrics.items())) == repr(sorted(two.metrics.items()))
         if one.status != "RUNNING":
-            old, new = there._client.get_run(one.mlflow_id), here._client.get_run(two.mlflow_id)
+            old, new = (client.get_run(run.mlflow_id) for client, run in zip(clients, (one, two), strict=True))
             assert (old.info.status, old.info.end_time) == (new.info.status, new.info.end_time)
         for key in one.metrics:
-            points = [[(point.step, point.timestamp, repr(point.value)) for point in store._client.get_metric_history(
-                run.mlflow_id, key)] for store, run in ((there, one), (here, two))]
+            points = [[(point.step, point.timestamp, repr(point.value))
+                       for point in client.get_metric_history(run.mlflow_id, key)]
+                      for client, run in zip(clients, (one, two), strict=True)]
             assert points[0] == points[1]
         files = [{path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*")
                   if path.is_file() and path.parent.name != ATTACHED}
                  for store, run in ((there, one), (here, two))
-                 for root in [present(store._source.artifacts(run.mlflow_id))]]
+                 for root in [artifacts_of(store, run.mlflow_id)]]
         assert files[0] == files[1]
         changed = {"mlflow.parentRunId", "gru_bench.state", "gru_bench.reason", NOTE}
         assert {key: value for key, value in one.tags.items() if key not in changed} == {
             key: value for key, value in two.tags.items() if key not in changed}
     parents = {two.tags.get("mlflow.parentRunId") for two in here.runs("easy")}
     assert parents == {None, only(arrived).run.mlflow_id}
-    (entry,) = present(here._client.get_run(only(arrived).run.mlflow_id).inputs).dataset_inputs
+    (entry,) = present(clients[1].get_run(only(arrived).run.mlflow_id).inputs).dataset_inputs
     assert (entry.dataset.name, entry.dataset.digest, entry.tags[0].value) == ("easy", "abc", "training")
     attributes = searched(arrived, "quick").user_attrs
     for run in only(far).confirms:
@@ -254,6 +257,6 @@ def test_an_infinite_value_is_read_as_it_was_logged(own: Path) -> None:
     store, _ = stores(own)
     run = only(own).confirms[0]
     for value in (float("inf"), float("-inf")):
-        store._client.log_metric(run.mlflow_id, "time/train_seconds", value, step=int(value > 0))
+        client_of(store).log_metric(run.mlflow_id, "time/train_seconds", value, step=int(value > 0))
         assert only(own).confirms[0].metrics["time/train_seconds"] == float("inf")
     assert "—" in {number.text for number in build([only(own)], store, experiment="easy").numbers.values()}

@@ -30,6 +30,7 @@ from gru_bench.sweep.study import StudyRecord
 from gru_bench.tracking import Store, open_reader
 from gru_bench.tracking.upload import upload_all
 from tests.support.commands import ROOT, command, completed, mentions
+from tests.support.mlflow_stores import client_of
 from tests.support.sweeps import SCRIPT, STUDY, only_study, started, sweep, without_worker_processes
 from tests.support.values import present
 
@@ -143,7 +144,7 @@ class TestResumes:
 
     def test_a_run_that_was_deleted_in_mlflow_is_trained_again(self, copy: Path, few_reviews: Path) -> None:
         before = sorted(only_study(copy).confirms, key=lambda run: run.seed or 0)
-        Store(f"sqlite:///{copy / 'mlflow.db'}")._client.delete_run(before[0].mlflow_id)
+        client_of(Store(f"sqlite:///{copy / 'mlflow.db'}")).delete_run(before[0].mlflow_id)
         checked = sweep(copy, few_reviews, *CATEGORIES, "--check")
         assert checked.returncode == ExitCode.INCOMPLETE
         mentions(checked.stdout, str(before[0].seed), "was deleted", before[0].run_id, "the same command")
@@ -177,7 +178,7 @@ class TestResumes:
             assert refused.returncode == ExitCode.MISTYPED
             mentions(refused.stderr, "training.epochs was 2 and is now 3" if changed else "space of training.lr was",
                      "name")
-        Store(f"sqlite:///{copy / 'mlflow.db'}")._client.delete_run(only_study(copy).trials[0].mlflow_id)
+        client_of(Store(f"sqlite:///{copy / 'mlflow.db'}")).delete_run(only_study(copy).trials[0].mlflow_id)
         disagreeing = sweep(copy, few_reviews, *CATEGORIES, "--check")
         assert disagreeing.returncode == ExitCode.NO
         mentions(disagreeing.stdout, "do not belong together")

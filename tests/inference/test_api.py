@@ -27,6 +27,7 @@ from gru_bench.errors import DataError, ExitCode, GruBenchError, IncompleteError
 from gru_bench.inference import predict
 from gru_bench.inference.frames import keep
 from gru_bench.report.render import record
+from gru_bench.tracking import Reader, open_reader
 from tests.support.commands import ROOT, command, completed, mentions
 from tests.support.fake_store import of_classes
 from tests.support.sweeps import without_worker_processes
@@ -158,8 +159,10 @@ class TestStudy:
         # The name of the frame and its training reviews; a setting as it is given to the call.
         mentions(capsys.readouterr().out, "mine: 3", "model.backend=auto", "all runs")
 
-    def test_the_call_is_recorded(self, study: gb.Study) -> None:
-        started = study._logged.run.command
+    @pytest.mark.usefixtures("study")
+    def test_the_call_is_recorded(self, folder: Path) -> None:
+        (logged,) = open_reader(f"sqlite:///{folder / 'mlflow.db'}").studies("mine")
+        started = logged.run.command
         assert started.startswith("gru_bench.run_study(frame, text='what was said', label='mood', model=(")
         assert "name='mine'" in started
         assert "timeout" not in started
@@ -170,10 +173,10 @@ class TestStudy:
             run(frame, folder, settings={**SETTINGS, "training.clip_norm": 7})
 
     def test_there_is_no_verdict_without_confirmation_runs(
-        self, study: gb.Study, monkeypatch: pytest.MonkeyPatch
+        self, study: gb.Study, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        (logged,) = study._store.studies("mine")
-        monkeypatch.setattr(study._store, "studies", lambda _: [replace(logged, confirms=(), summary=None)])
+        (logged,) = open_reader(f"sqlite:///{folder / 'mlflow.db'}").studies("mine")
+        monkeypatch.setattr(Reader, "studies", lambda *_: [replace(logged, confirms=(), summary=None)])
         with pytest.raises(IncompleteError, match="confirmation run"):
             study.verdict()
         assert "confirmation run" in repr(study)

@@ -31,6 +31,7 @@ from gru_bench.tracking import LoggedRun, Store
 from gru_bench.tracking.registry import WEIGHTS, Registered, log_model, register, registered_name
 from gru_bench.train.loop import untrained
 from tests.support.commands import ROOT, mentions
+from tests.support.mlflow_stores import client_of
 from tests.support.runs import modeled, result
 from tests.support.servers import QUIET, MlflowServer, free_port
 
@@ -75,9 +76,9 @@ def store(tmp_path: Path, empty_database: Path) -> Iterator[Store]:
 
 
 def logged_models(store: Store) -> list[Any]:
-    found = store._client.get_experiment_by_name("data")
+    found = client_of(store).get_experiment_by_name("data")
     assert found is not None
-    return list(store._client.search_logged_models([found.experiment_id]))
+    return list(client_of(store).search_logged_models([found.experiment_id]))
 
 
 def test_a_run_with_weights_has_one_logged_model(store: Store) -> None:
@@ -89,9 +90,9 @@ def test_a_run_with_weights_has_one_logged_model(store: Store) -> None:
     (model,) = logged_models(store)
     assert (model.name, str(model.status), model.source_run_id) == ("bidirectional", "READY", mlflow_id)
     assert model.tags[WEIGHTS] == f"runs:/{mlflow_id}/model"
-    log_model(store._client, mlflow_id, "bidirectional")  # as after a kill between the write and its record
+    log_model(client_of(store), mlflow_id, "bidirectional")  # as after a kill between the write and its record
     assert len(logged_models(store)) == 1
-    outputs = store._client.get_run(mlflow_id).outputs
+    outputs = client_of(store).get_run(mlflow_id).outputs
     assert outputs is not None
     assert [output.model_id for output in outputs.model_outputs] == [model.model_id]
 
@@ -102,9 +103,9 @@ def test_the_same_model_gets_no_second_version(store: Store, tmp_path: Path) -> 
     assert registering(store, run, saved(tmp_path / "same")) == Registered("mine", "1", new=False)
     found = registering(store, run, saved(tmp_path / "other", seed=5))
     assert (found.version, found.new, found.uri) == ("2", True, "models:/mine@best")
-    model = store._client.get_registered_model("mine")
+    model = client_of(store).get_registered_model("mine")
     assert {alias: str(version) for alias, version in model.aliases.items()} == {"best": "2"}
-    assert store._client.get_model_version("mine", "2").run_id == run.mlflow_id
+    assert client_of(store).get_model_version("mine", "2").run_id == run.mlflow_id
 
 
 @pytest.mark.filterwarnings("ignore:Operation with range:DeprecationWarning")  # how MLflow calls pandas
@@ -115,7 +116,7 @@ def test_mlflow_loads_what_was_registered(
     import pandas as pd
 
     registering(store, study(store), saved(tmp_path / "one"))
-    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", store.uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     model = mlflow.pyfunc.load_model("models:/mine@best")
     texts = ["a good film", "bad", "unheard of"]
     answer = model.predict(pd.DataFrame({"text": texts}))
@@ -224,5 +225,5 @@ def test_a_server_registers_the_same_model_once(tracking_server: MlflowServer, t
         run = study(store)
         assert registering(store, run, saved(tmp_path / "one")) == Registered("mine", "1", new=True)
         assert registering(store, run, saved(tmp_path / "again")) == Registered("mine", "1", new=False)
-        model = store._client.get_model_version_by_alias("mine", "best")
+        model = client_of(store).get_model_version_by_alias("mine", "best")
         assert (str(model.version), model.run_id) == ("1", store.mlflow_id(run.run_id))

@@ -28,6 +28,7 @@ from tests.inference.conftest import Studied
 from tests.support.archives import imported, stores
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, one_each, with_params
+from tests.support.mlflow_stores import artifacts_of
 from tests.support.reviews import write
 from tests.support.trained_study import log_study
 from tests.support.values import present
@@ -261,7 +262,7 @@ def refused(store: Reader, kind: type[GruBenchError]) -> str:
 def test_weights_that_were_not_logged_are_named(studied: Studied, tmp_path: Path) -> None:
     store = studied.copied(tmp_path)
     (run, *_) = store.study("quick").confirms
-    present(store._source.artifacts(run.mlflow_id)).joinpath("model/seed-10000.safetensors").unlink()
+    artifacts_of(store, run.mlflow_id).joinpath("model/seed-10000.safetensors").unlink()
     mentions(refused(store, RunError), run.run_id, "weights", "delete the runs in MLflow", "gru-bench sweep")
 
 
@@ -276,7 +277,7 @@ def test_weights_that_an_archive_left_out_are_named(studied: Studied, database: 
 def test_a_model_in_the_form_of_an_earlier_version_is_refused_with_the_remedy(studied: Studied, tmp_path: Path) -> None:
     store = studied.copied(tmp_path)
     (run, *_) = store.study("quick").confirms
-    folder = present(store._source.artifacts(run.mlflow_id)) / "model"
+    folder = artifacts_of(store, run.mlflow_id) / "model"
     (folder / "model.json").rename(folder / "config.json")
     mentions(refused(store, RunError), run.run_id, "form of this version", "gru-bench sweep")
 
@@ -286,7 +287,7 @@ def test_a_logged_model_that_was_changed_is_refused(studied: Studied, tmp_path: 
     store = studied.copied(tmp_path)
     study = store.study("quick")
     (run,) = (one for one in study.confirms if one.seed == 10_001)
-    artifacts = present(store._source.artifacts((study.run if changed == "vectors" else run).mlflow_id))
+    artifacts = artifacts_of(store, (study.run if changed == "vectors" else run).mlflow_id)
     path = next((artifacts / "vectors").iterdir()) if changed == "vectors" else artifacts / changed
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -298,10 +299,10 @@ def test_vectors_that_training_leaves_unchanged_are_stored_once(studied: Studied
     store = studied.store()
     study = store.study("quick")
     assert len(study.confirms) == 2
-    (shared,) = present(store._source.artifacts(study.run.mlflow_id)).joinpath("vectors").iterdir()
+    (shared,) = artifacts_of(store, study.run.mlflow_id).joinpath("vectors").iterdir()
     assert shared.name == f"{hashlib.sha256(shared.read_bytes()).hexdigest()}.safetensors"
     for run in study.confirms:
-        artifacts = present(store._source.artifacts(run.mlflow_id))
+        artifacts = artifacts_of(store, run.mlflow_id)
         assert not (artifacts / "vectors").exists()
         assert sorted(path.name for path in (artifacts / "model").iterdir()) == [
             "model.json", f"seed-{run.seed}.safetensors"]

@@ -22,6 +22,7 @@ from gru_bench.results.runs import EpochRecord, RunResult
 from gru_bench.tracking import LoggedRun
 from tests.support.commands import completed, mentions
 from tests.support.fake_store import FakeStore, TestSet, one_each
+from tests.support.mlflow_stores import client_of
 from tests.support.renderings import Written, figure_of
 from tests.support.reports import build
 from tests.support.values import present
@@ -324,7 +325,7 @@ def test_a_run_deleted_in_mlflow_itself(tmp_path: Path, empty_database: Path) ->
     report = build(store.studies("reviews"), store, experiment="reviews", tracking_uri=store.uri)
     files.write(report, folder)
     assert differences(store, folder) == []
-    writer._client.delete_run(writer.mlflow_id(runs[1].run_id))
+    client_of(writer).delete_run(writer.mlflow_id(runs[1].run_id))
     lines = differences(store, folder)
     assert lines[0] == f"the run {runs[1].run_id} is gone"
     (seeds,) = [line for line in lines if line.startswith("numbers.json: torch-torch.seeds has ")]

@@ -33,6 +33,7 @@ from gru_bench.sweep.workers.local import Failed, Finished, Job, Message
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import LoggedStudy, Store, open_reader
 from tests.support.commands import mentions
+from tests.support.mlflow_stores import client_of
 from tests.support.runs import result
 from tests.support.searches import Begun, begun
 from tests.support.studies import HOMEWORK, study_file
@@ -282,7 +283,7 @@ class TestLogged:
             again.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING, user_attrs={
                 "key": key, "owner": dead, "run_id": trial.run_id}))
             store = Store()
-            store._client.set_tag(store.mlflow_id(trial.run_id), "gru_bench.owner", dead)
+            client_of(store).set_tag(store.mlflow_id(trial.run_id), "gru_bench.owner", dead)
         assert study().ablations == present(before.summary).ablations
         assert len(study.trained) == len(done)
         runs = {run.run_id: run for run in study.logged.runs}

@@ -40,6 +40,7 @@ from gru_bench.tracking import store as tracking_store
 from gru_bench.tracking.record import RunRecord
 from gru_bench.tracking.upload import upload_all
 from tests.support.commands import completed, mentions
+from tests.support.mlflow_stores import client_of
 from tests.support.runs import result
 from tests.support.servers import Gate
 from tests.support.workers import STUDY as STUDY_FILE
@@ -80,7 +81,7 @@ def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_
     easy_csv: Path, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server was away for the first start, whose user has ended it; the second is in another directory."""
-    gate, storage = Gate(open_reader()._client), open_storage(str(Path("optuna.journal").absolute()))
+    gate, storage = Gate(client_of(open_reader())), open_storage(str(Path("optuna.journal").absolute()))
     monkeypatch.setattr("gru_bench.tracking.reader.open_client", lambda *_: gate)
     monkeypatch.setattr("gru_bench.tracking.reader.sqlite_path", lambda _: None)  # that of a server
     monkeypatch.setattr(tracking_store, "MOST_SECONDS", 0.1)
@@ -321,7 +322,7 @@ class TestAChangedStore:
         swept(easy_csv, Script(WELL, WELL), trials=trials, confirm=2, storage=open_storage("optuna.journal"))
         store = open_reader()
         (before,) = store.studies("easy")
-        store._client.rename_experiment(before.run.experiment_id, "reviews of products")
+        client_of(store).rename_experiment(before.run.experiment_id, "reviews of products")
         assert swept(easy_csv, Script(), trials=trials, confirm=2, storage=open_storage("optuna.journal")).notes == ()
         assert store.experiments() == ["reviews of products"]
         (after,) = store.studies("reviews of products")
@@ -332,13 +333,13 @@ class TestAChangedStore:
         store = open_reader()
         (before,) = store.studies("easy")
         deleted = before.run.mlflow_id
-        store._client.delete_run(deleted)
+        client_of(store).delete_run(deleted)
         with pytest.raises(RunError, match=rf"'study'.*mlflow runs restore --run-id {deleted}.*name"):
             swept(easy_csv, Script(), trials=1, confirm=2, storage=open_storage("optuna.journal"))
         checked = completed(app, "--study", "study.toml", "--check", "--trials", "1", "--confirm", "2")
         assert checked.returncode == ExitCode.NO
         mentions(checked.stderr, deleted, "mlflow runs restore")
-        store._client.restore_run(deleted)
+        client_of(store).restore_run(deleted)
         swept(easy_csv, Script(), trials=1, confirm=2, storage=open_storage("optuna.journal"))
         (after,) = store.studies("easy")
         assert [run.run_id for run in after.runs] == [run.run_id for run in before.runs]

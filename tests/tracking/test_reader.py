@@ -23,6 +23,7 @@ from gru_bench.tracking.outbox import FOLDER, Outbox
 from gru_bench.tracking.reader import RESTORE
 from tests.support.commands import mentions
 from tests.support.fake_store import logged
+from tests.support.mlflow_stores import client_of
 from tests.support.runs import result, summary
 from tests.support.values import present
 from tests.support.writes import change_format, records
@@ -53,8 +54,8 @@ def test_a_file_is_read_as_mlflow_reads_it(store: Store) -> None:
     broken.fail("the loss is not finite")
     gone = store.start("reviews", "gone", role="single")
     assert store.catch_up()
-    store._client.delete_run(store.mlflow_id(gone.run_id))
-    store._client.create_run(store.runs("reviews")[0].experiment_id)  # not one of ours
+    client_of(store).delete_run(store.mlflow_id(gone.run_id))
+    client_of(store).create_run(store.runs("reviews")[0].experiment_id)  # not one of ours
     store.start("other", "r", role="single").prune("why not")
     parent.text("study.json", summary().to_json())
     parent.complete()
@@ -100,7 +101,7 @@ def test_models_on_a_test_set_are_counted_over_all_experiments_and_copies_once(s
     confirm("copies", "torch", earlier_ids=first.run_id)
     gone = confirm("others", "rnn")
     assert store.catch_up()
-    store._client.delete_run(store.mlflow_id(gone.run_id))
+    client_of(store).delete_run(store.mlflow_id(gone.run_id))
     for database in (store.database, None):
         store.database = database
         assert store.confirmed_models(digest) == 2

@@ -29,6 +29,7 @@ from gru_bench.tracking.outbox import FOLDER, RUN, Outbox, RecordState, abandone
 from gru_bench.tracking.record import Point, RunRecord, now
 from gru_bench.tracking.upload import Uploader, upload_all
 from tests.support.commands import completed, mentions
+from tests.support.mlflow_stores import client_of
 from tests.support.runs import modeled, predictions, result, summary
 from tests.support.servers import Gate
 from tests.support.undrawn import draw_nothing
@@ -120,7 +121,7 @@ class TestUploadedOnce:
         run = runs["r"]
         assert (run.status, run.reason, run.metrics) == ("KILLED", "for a reason", {"loss/train": 0.5})
         assert (run.run_id, runs["open"].status, runs["open"].reason) == (done.stdout.strip(), "KILLED", DIED)
-        assert store._artifact(run.run_id, "notes.txt") == b"a text"
+        assert store.text(run.run_id, "notes.txt") == "a text"
         assert list(root().glob("2*")) == []
 
     def test_the_held_record_of_a_dead_process_waits_for_its_study(self, database: Path) -> None:
@@ -267,7 +268,7 @@ class TestRefused:
         with Store() as store:
             store.start("reviews", "r", role="single").kill("done")
             experiment = store.runs("reviews")[0].experiment_id
-            store._client.delete_experiment(experiment)
+            client_of(store).delete_experiment(experiment)
         left(f"sqlite:///{database}")
         done = completed(sync_app)
         assert done.returncode == ExitCode.INCOMPLETE
@@ -275,7 +276,7 @@ class TestRefused:
         (first, *rest) = refused(Path.cwd(), f"sqlite:///{database}")
         assert (first.entry.run_id, first.study, len(rest)) == (STUDY, "s", 2)
         assert refused(Path.cwd(), NOBODY) == []
-        store._client.restore_experiment(experiment)
+        client_of(store).restore_experiment(experiment)
         assert completed(sync_app).returncode == 0
         assert refused(Path.cwd()) == []
         assert {run.run_id: run.status for run in open_reader().runs("reviews")}.items() >= {
@@ -309,7 +310,7 @@ class TestRefused:
     def test_no_run_is_logged_to_a_deleted_experiment(self, database: Path) -> None:
         with Store() as store:
             store.start("reviews", "r", role="single").kill("done")
-            store._client.delete_experiment(store.runs("reviews")[0].experiment_id)
+            client_of(store).delete_experiment(store.runs("reviews")[0].experiment_id)
         store = Store()
         store.put(records()[0])
         with pytest.raises(RunError, match=r"'reviews' was deleted: .*mlflow experiments restore"):
@@ -343,7 +344,7 @@ class TestRefused:
         with Store() as store:
             store.start("reviews", "r", role="single").kill("done")
             (run,) = store.runs("reviews")
-            store._client.delete_run(run.mlflow_id)
+            client_of(store).delete_run(run.mlflow_id)
             assert store.is_deleted(run.run_id)
         with Store() as store:
             store.writer(run.run_id).tags({"a": "b"})
@@ -359,8 +360,10 @@ def test_a_database_of_another_version_of_mlflow_is_refused_while_a_run_is_logge
         connection.execute("UPDATE alembic_version SET version_num = 'older'")
     store = Store()
     store.start("reviews", "r", role="single")
-    assert store._uploader is not None
-    store._uploader._thread.join(60)
+    with suppress(RunError):
+        while True:
+            store.check()
+            time.sleep(0.01)
     for call in (store.check, store.close):
         with pytest.raises(RunError, match="tracking store must answer"):
             call()
@@ -388,14 +391,21 @@ class TestOutage:
 
     @pytest.fixture
     def gate(self, database: Path) -> Gate:
-        return Gate(open_reader()._client)
+        return Gate(client_of(open_reader()))
 
     @pytest.fixture
-    def store(self, database: Path, gate: Gate, said: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    def patience(self) -> float | None:
+        """Seconds to wait at the end for a server that is away."""
+        return None
+
+    @pytest.fixture
+    def store(
+        self, database: Path, gate: Gate, said: list[str], patience: float | None, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[Store]:
         """A store over that wire, which takes itself for a server's."""
         monkeypatch.setattr("gru_bench.tracking.reader.open_client", lambda *_: gate)
         monkeypatch.setattr("gru_bench.tracking.reader.sqlite_path", lambda _: None)
-        store = Store(f"sqlite:///{database}", say=said.append)
+        store = Store(f"sqlite:///{database}", say=said.append, patience=patience)
         yield store
         gate.cut = False
         store.close()
@@ -457,8 +467,8 @@ class TestOutage:
         assert "the wire is cut" in renewed
         assert len(said) <= 1
 
+    @pytest.mark.parametrize("patience", [0.1])
     def test_closing_gives_up_after_a_while(self, store: Store, gate: Gate, said: list[str]) -> None:
-        store._patience = 0.1
         gate.cut = True
         store.start("reviews", "r", role="single").kill("why not")
         with pytest.raises(RunError, match="0 seconds: start its server"):
@@ -511,7 +521,7 @@ def test_a_report_counts_the_runs_that_wait_and_names_a_run_that_it_leaves_out(
         parent.complete()
         odd = store.start("reviews", "odd", role="single")
         assert store.catch_up()
-        store._client.set_tag(store.mlflow_id(odd.run_id), "gru_bench.seed", "zzz")
+        client_of(store).set_tag(store.mlflow_id(odd.run_id), "gru_bench.seed", "zzz")
         odd_id = store.mlflow_id(odd.run_id)
     left(f"sqlite:///{database}", records()[0])
     done = completed(report_app)

@@ -13,7 +13,7 @@ from gru_bench.errors import RunError
 from gru_bench.tracking import Reader, Store, attach, view
 from gru_bench.tracking.client import shown_version
 from gru_bench.tracking.store import ATTACHED
-from tests.support.values import present
+from tests.support.mlflow_stores import artifacts_of, client_of
 
 
 @pytest.mark.parametrize(("version", "known"), [
@@ -48,12 +48,12 @@ def test_a_study_saves_its_view_once_and_a_user_may_change_it(store: Store) -> N
     assert store.view("reviews", "accuracy") == f"#/experiments/{number}/runs?viewStateShareKey=gru-bench-accuracy"
     assert store.view("reviews", "macro_f1") == store.view("elsewhere", "accuracy") == ""
     key = view.view_tag("accuracy")
-    assert json.loads(store._client.get_experiment(number).tags[key])["name"] == "gru-bench: runs by test accuracy"
-    store._client.set_experiment_tag(number, key, "mine")
+    assert json.loads(client_of(store).get_experiment(number).tags[key])["name"] == "gru-bench: runs by test accuracy"
+    client_of(store).set_experiment_tag(number, key, "mine")
     study.reopen("run.py", "macro_f1")
     study.reopen("run.py")
     store.catch_up()
-    assert store._client.get_experiment(number).tags[key] == "mine"
+    assert client_of(store).get_experiment(number).tags[key] == "mine"
     assert store.view("reviews", "macro_f1")
 
 
@@ -108,7 +108,7 @@ class TestAttached:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_text(name, encoding="utf-8")
             assert attach(store, study.run_id, folder) == ""
-        place = present(store._source.artifacts(store.mlflow_id(study.run_id))) / ATTACHED
+        place = artifacts_of(store, store.mlflow_id(study.run_id)) / ATTACHED
         assert sorted(path.relative_to(place).as_posix() for path in place.rglob("*.*")) == [
             "figures/new.pdf", "report.html"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,7 +110,7 @@ class TestPrepare:
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")
         monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91300)
         monkeypatch.setattr(torch.version, "cuda", "13.0")
-        monkeypatch.setattr(card, "_driver", lambda: "580.1")
+        monkeypatch.setattr("subprocess.run", lambda *_, **__: SimpleNamespace(stdout="580.1\n"))
         recorded = card.properties(CARD)
         assert "cuDNN" in recorded.pop("card_float32")
         assert recorded == {"card": "card 1", "card_driver": "580.1", "card_cuda": "13.0", "card_cudnn": "91300"}
@@ -119,7 +120,8 @@ class TestPrepare:
             raise FileNotFoundError
 
         monkeypatch.setattr("subprocess.run", missing)
-        assert card._driver() == "unknown"
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "card 1")
+        assert card.properties(CARD)["card_driver"] == "unknown"
 
 
 class TestBatchesOnTheirWay:
