@@ -115,7 +115,8 @@ class TestStudy:
 
     def test_runs_trials_and_predictions_are_data_frames(self, study: gb.Study) -> None:
         runs, trials, predictions = study.runs(), study.trials(), study.predictions()
-        assert runs["role"].value_counts().to_dict() == {"study": 1, "trial": 2, "confirm": 4}
+        assert runs["role"].value_counts().to_dict() == {
+            "study": 1, "trial": 2, "confirm": 4, "baseline": 3}
         assert trials[["model", "state"]].to_numpy().tolist() == [["torch", "complete"], ["bidirectional", "complete"]]
         assert trials["training.lr"].between(1e-3, 8e-3).all()
         assert (predictions["correct"] == (predictions["label"] == predictions["predicted"])).all()
@@ -131,7 +132,9 @@ class TestStudy:
         assert saved.classes == ("<sad>", "glad")
         assert saved.predict(texts).probabilities == pytest.approx(study.predict(texts).probabilities, abs=0.01)
         assert saved.explain(texts[0]).label == study.explain(texts[0]).label
-        assert repr(saved).startswith(f"{study.winner} of the study mine, 2 seeds")
+        assert repr(saved).startswith(f"{study.winner} of the study mine")
+        torch = gb.load_model(study.save_model(tmp_path / "torch", model="torch"))
+        assert repr(torch).startswith("torch of the study mine, 2 seeds")
         with pytest.raises(UsageError, match="give force"):
             study.save_model(tmp_path / "saved")
 

@@ -18,6 +18,7 @@ from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.vectors import load_vectors
 from gru_bench.platforms import machine
+from gru_bench.results.baselines import BASELINES
 from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.stats.metrics import of_two
 from gru_bench.sweep.ablations import PlannedRun, ablation_runs, ablations_of, tuning_runs
@@ -285,11 +286,12 @@ class TestLogged:
             store = Store()
             client_of(store).set_tag(store.mlflow_id(trial.run_id), "gru_bench.owner", dead)
         assert study().ablations == present(before.summary).ablations
-        assert len(study.trained) == len(done)
+        assert len(study.trained) == len(done) - len(BASELINES)
         runs = {run.run_id: run for run in study.logged.runs}
-        for run in (*before.ablations, *before.confirms):
+        for run in (*before.ablations, *before.confirms, *before.baselines):
             assert (runs[run.run_id].complete, runs[run.run_id].status) == (False, "KILLED")
-        complete = [run for run in study.logged.runs if run.complete and run.role in ("confirm", "ablation")]
+        roles = ("confirm", "ablation", "baseline")
+        complete = [run for run in study.logged.runs if run.complete and run.role in roles]
         assert len(complete) == len(done)
 
     def test_runs_of_candidates_that_were_removed_are_superseded(self, study: Study) -> None:

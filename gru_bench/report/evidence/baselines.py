@@ -19,7 +19,7 @@ from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.pairs import Family
 from gru_bench.report.evidence.progress import baseline_runs, study_data
 from gru_bench.report.evidence.store import Store
-from gru_bench.results.baselines import REGULARIZATION, baseline_label, compared_baseline
+from gru_bench.results.baselines import MAJORITY, REGULARIZATION, baseline_label, compared_baseline
 from gru_bench.results.logged_metrics import TRAIN_SECONDS, score, score_name
 from gru_bench.results.runs import DataSummary, Predictions
 from gru_bench.stats.estimate import Estimate, accuracy_difference
@@ -99,6 +99,8 @@ def _score(run: LoggedRun, name: str) -> float | None:
 
 
 def _predictions(run: LoggedRun, store: Store) -> Predictions | None:
+    if run.model == MAJORITY:  # models are compared with linear ones alone
+        return None
     try:
         return store.predictions(run.run_id, "test").by_id()
     except RunError:
