@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from rich.console import Console
@@ -20,8 +21,9 @@ from rich.console import Console
 from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import RunError
+from gru_bench.report.evidence.progress import baseline_runs
 from gru_bench.results.baselines import BASELINES
-from gru_bench.results.logged_metrics import CHECK
+from gru_bench.results.logged_metrics import CHECK, TRAIN_SECONDS
 from gru_bench.results.runs import Check
 from gru_bench.sweep import runner
 from gru_bench.sweep.active_run import Assignment
@@ -177,6 +179,34 @@ def test_confirmation_runs_alone_are_scored_on_test_and_have_teachers(easy_csv: 
     # The first trial is shown next to the linear baseline, once.
     (first,) = [line for line in text.getvalue().splitlines() if "first trial" in line]
     mentions(first, "torch", "50.0 %", "TF-IDF + logistic regression (baseline) 81.0 %")
+
+
+@pytest.mark.parametrize("texts", [True, False])
+def test_each_baseline_is_a_run_whose_ngrams_are_kept_only_where_texts_are(easy_csv: Path, texts: bool) -> None:
+    fitted = tuple(replace(one, weights=b"numbers") for one in all_baselines())
+    swept(easy_csv, lambda _: WELL, trials=0, confirm=1, baselines=fitted, texts=texts)
+    study = logged()
+    assert [(run.model, run.role, run.complete, run.status) for run in baseline_runs(study)] == [
+        (name, "baseline", True, "FINISHED") for name in BASELINES]
+    store = open_reader()
+    for run, one in zip(baseline_runs(study), fitted, strict=True):
+        assert {key: run.metrics[key] for key in one.metrics} == one.metrics
+        assert run.metrics[TRAIN_SECONDS.key] == one.seconds
+        assert run.params.items() >= {key: str(value) for key, value in one.settings.items()}.items()
+        for split, found in one.predictions.items():
+            assert np.array_equal(store.predictions(run.run_id, split).probability_NC, found.probability_NC)
+        assert (store.text(run.run_id, "model/linear.npz") == "numbers") == texts
+    swept(easy_csv, lambda _: WELL, trials=0, confirm=1, baselines=fitted, texts=texts)
+    assert logged().baselines == study.baselines  # none twice
+
+
+def test_baselines_that_cannot_be_measured_are_tried_again_by_the_next_start(easy_csv: Path) -> None:
+    failed = Failed("run", "the fit failed")
+    summary = swept(easy_csv, lambda _: WELL, trials=0, confirm=1, baselines=failed)
+    mentions(" ".join(summary.notes), "baselines could not be measured", "the fit failed")
+    assert logged().baselines == ()
+    swept(easy_csv, lambda _: WELL, trials=0, confirm=1)
+    assert [run.complete for run in logged().baselines] == [True] * 3
 
 
 def test_the_baselines_are_shown_by_the_score_of_the_study(easy_csv: Path) -> None:
