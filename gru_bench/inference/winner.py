@@ -217,10 +217,10 @@ def read(store: Reader, winner: Winner | LinearWinner, *, single: bool = False) 
         return replace(store.linear_model(winner.run.run_id), study=winner.study.run.study)
     except RunError as error:
         raise RunError(
-            f"the run of the linear model {winner.name} must contain its n-grams and weights, but they cannot be read "
-            f"({error}): archives and studies with --no-texts do not keep them, because n-grams are fragments of "
-            f"texts. Name another model, such as --model {winner.beaten[0] if winner.beaten else 'torch'}, or run the "
-            f"study with texts under another name ({winner.study.run.command})") from error
+            f"the linear model {winner.name} must be in its run {winner.run.run_id}, but cannot be read: archives and "
+            "studies with --no-texts do not keep it, because its n-grams are fragments of texts. Name another model "
+            f"({', '.join(winner.beaten)}), or run the study with texts under another name "
+            f"({winner.study.run.command})") from error
 
 
 def _without_model(winner: Winner, error: RunError) -> RunError:
