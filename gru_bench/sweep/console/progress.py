@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ class _Run:
     what: str
     """Its label and its settings."""
     epochs: int
+    is_first: bool
+    """Whether it is the first of its worker."""
     began: float
     before: float
     """Seconds that earlier seeds of the trial took."""
@@ -72,8 +75,9 @@ class ProgressDisplay:
         """A bar for the study, and one for each run that is being trained."""
         self._study = self.bars.add_task("all runs", total=None, state="")
         self._runs: dict[str, _Run] = {}
-        self._ended: dict[str, list[float]] = {}
-        """Kind -> seconds of each run that has ended."""
+        self._first, self._ended = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
+        """Kind -> seconds of each run that has ended: of the first of each worker, which also loads much; of others."""
+        self._begun = 0
         self._seeds_done: dict[str, float] = {}
         """Key -> seconds of a trial whose next seed follows."""
         self._best: float | None = None
@@ -135,7 +139,9 @@ class ProgressDisplay:
         """
         bar = self.bars.add_task(label, total=1.0 if epochs else None, state="")
         what = "  ".join(filter(None, (label, described(settings))))
-        self._runs[key] = _Run(bar, kind, what, epochs or 1, self._now(), self._seeds_done.pop(key, 0.0))
+        self._runs[key] = _Run(bar, kind, what, epochs or 1, self._begun < self.workers, self._now(),
+                               self._seeds_done.pop(key, 0.0))
+        self._begun += bool(kind)
 
     def job_step(self, key: str, step: StepReport) -> None:
         """Update the step of a run."""
@@ -176,7 +182,7 @@ class ProgressDisplay:
         if outcome == "seed done":
             self._seeds_done[key] = run.seconds(now)
         elif value is not None:
-            self._ended.setdefault(run.kind, []).append(run.seconds(now))
+            (self._first if run.is_first else self._ended)[run.kind].append(run.seconds(now))
         self._outcomes[outcome] += 1
         if value is not None and outcome == "complete":  # a search chooses among these alone
             self._best = value if self._best is None else best(self._metric, (value, self._best))
@@ -204,15 +210,15 @@ class ProgressDisplay:
     def _left(self) -> str:
         """Return the time that all runs still take, as text; empty before the first has ended.
 
-        Runs of a kind take about the same time, and pruned ones count: later ones are pruned about as often. A run of
-        a kind of which none has ended is taken for one of any kind.
+        Runs of a kind take about the same time, and pruned ones count: later ones are pruned about as often. The first
+        of each worker counts until another has ended. A run of a kind of which none has ended is taken for one of any.
         """
-        known = [seconds for times in self._ended.values() for seconds in times]
+        known = [*chain(*self._ended.values())] or [*chain(*self._first.values())]
         if not known:
             return ""
 
         def expected(kind: str) -> float:
-            return fmean(self._ended.get(kind) or known)
+            return fmean(self._ended[kind] or self._first[kind] or known)
 
         now = self._now()
         work = sum(count * expected(kind) for kind, count in self._to_begin.items())

@@ -80,8 +80,18 @@ def test_the_time_left_is_without_that_of_compiling_the_kernel(now: list[float])
     mentions(display.status(), "about 4 s left")  # four trials of 2 s, two at a time
 
 
+def test_the_first_run_of_each_worker_counts_until_another_has_ended(now: list[float]) -> None:
+    display, _ = shown(terminal=False)
+    display.tick({"trial": 4})
+    for seconds, expected in ((12, 24), (8, 20), (1, 2), (3, 4)):  # with two workers
+        trained(display, now, "trial", seconds)
+        mentions(display.status(), f"about {expected} s left")
+
+
 def test_runs_of_a_kind_take_the_mean_of_those_that_have_ended(now: list[float]) -> None:
     display, _ = shown(terminal=False)
+    for _ in range(2):
+        trained(display, now, "ablation", 60)  # the first of each worker
     for seconds, outcome in ((10, "complete"), (20, "complete"), (3, "pruned")):  # some of those to come will be pruned
         trained(display, now, "trial", seconds, outcome)
     display.tick({"trial": 4, "confirm": 0})
