@@ -2,6 +2,7 @@
 
     python benchmarks/families.py                                     100 repetitions of each size, about a minute
     python benchmarks/families.py --repetitions 1000 --models 3,5,10    the numbers of docs/statistics.md, some minutes
+    python benchmarks/families.py --linear --repetitions 1000 --models 1,3,5    with a linear model, half an hour
 
 The runs are drawn as `interval_coverage.py` draws them: a probit model with a between-seed standard deviation of 0.5
 points, where two runs disagree on 7 % of the examples within a model and on 10 % between models. Each model has 5 seeds
@@ -13,6 +14,12 @@ more than the margin, where each pair is tested by itself at 5 % and where each 
 procedure over all pairs, as a report does. Goal: at most 5 with the adjustment. The standard error of a share p of n
 repetitions is sqrt(p (1 - p)/n): 0.7 points for 5 % of 1,000.
 
+With --linear, the two families of a report have some false finding of each kind after their adjustment: the pairs of
+models, where those of one group are equal, and each model with a linear model, which is fitted once. One linear model
+is as good as the better group, so that no difference from it is true; another one is exactly the margin better. The
+reports are on 2,000 examples, on 100 groups of 1 to 30 examples whose difficulties correlate by 0.3, and on three
+interim analyses at 5, 10 and 20 seeds, at any of which the finding counts. Goal: at most 5.5.
+
 Shapes: `R` runs, `N` examples.
 """
 
@@ -20,29 +27,40 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import combinations
 from multiprocessing import Pool
 
 import numpy as np
-from interval_coverage import ACCURACY, BETWEEN, CHUNK, DEVIATION, WITHIN, Truth
+from interval_coverage import ACCURACY, BETWEEN, CHUNK, DEVIATION, LARGEST, WITHIN, Truth
 from scipy import special
 
+from gru_bench.results.looks import LookPlan
 from gru_bench.stats.estimate import ALPHA, accuracy_difference
+from gru_bench.stats.intervals import Scored, difference
+from gru_bench.stats.looks import Kind, follow
+from gru_bench.stats.metrics import of_two
 from gru_bench.stats.verdict import MARGIN, Finding, Verdict, adjusted_tests
 
 SEEDS, EXAMPLES = 5, 5500
 COLUMNS = ("equivalent, alone", "equivalent, adjusted", "beyond, alone", "beyond, adjusted")
+DESIGNS = ("texts", "groups", "looks")
+LINEAR_EXAMPLES, GROUPS, ALIKE, LOOKS = 2000, 100, 0.3, (5, 10, 20)
+LINEAR_COLUMNS = tuple(f"{family} {kind.name.lower()}" for family in ("pairs", "linear") for kind in Kind)
+TRUTH = Truth.of(ACCURACY, DEVIATION, WITHIN, BETWEEN)
+LOWER = float(special.ndtri(ACCURACY - MARGIN) * np.sqrt(1 + TRUTH.seed**2) - TRUTH.mean)
+"""What makes a model the margin worse."""
+
+Pair = tuple[int, int]
 
 
 def counted(models: int, repetitions: int, rng: np.random.Generator, examples: int = EXAMPLES) -> np.ndarray:
     """Return in how many reports on so many models each of `COLUMNS` has some false finding."""
-    truth = Truth.of(ACCURACY, DEVIATION, WITHIN, BETWEEN)
-    lower = float(special.ndtri(ACCURACY - MARGIN) * np.sqrt(1 + truth.seed**2) - truth.mean)
     is_lower = [place >= (models + 1) // 2 for place in range(models)]
     sums = np.zeros(len(COLUMNS), int)
     for _ in range(repetitions):
-        runs = truth.draw(models, SEEDS, examples, rng, [lower * one for one in is_lower])
+        runs = TRUTH.draw(models, SEEDS, examples, rng, [LOWER * one for one in is_lower])
         pairs = list(combinations(range(models), 2))
         differences = [accuracy_difference(runs[a], runs[b]) for a, b in pairs]
         found = [Verdict.of(one, adjusted).finding
@@ -57,9 +75,78 @@ def counted(models: int, repetitions: int, rng: np.random.Generator, examples: i
     return sums
 
 
-def _chunk(job: tuple[int, int, int]) -> np.ndarray:
+def counted_with_linear(
+    design: str, models: int, repetitions: int, rng: np.random.Generator, examples: int = LINEAR_EXAMPLES
+) -> np.ndarray:
+    """Return in how many reports of a design, one of `DESIGNS`, each of `LINEAR_COLUMNS` has some false finding."""
+    is_lower = [place >= (models + 1) // 2 for place in range(models)]
+    shifts = [LOWER * one for one in is_lower] + [
+        float(special.ndtri(accuracy)) - TRUTH.mean for accuracy in (ACCURACY, ACCURACY + MARGIN)]
+    same, better, upper = models, models + 1, [place for place in range(models) if not is_lower[place]]
+    pairs = list(combinations(range(models), 2))
+    equal = [pair for pair in pairs if is_lower[pair[0]] == is_lower[pair[1]]]
+    apart = [pair for pair in pairs if pair not in equal]
+    false = (equal, apart, apart, [(place, same) for place in upper], *[[(place, better) for place in upper]] * 2)
+    sums = np.zeros(len(LINEAR_COLUMNS), int)
+    for _ in range(repetitions):
+        group_N = np.repeat(np.arange(GROUPS), rng.integers(1, LARGEST + 1, GROUPS)) if design == "groups" else None
+        size = examples if group_N is None else len(group_N)
+        seeds = LOOKS[-1] if design == "looks" else SEEDS
+        drawn = TRUTH.draw(models + 2, seeds, size, rng, shifts, group_N, ALIKE, once=2)
+        runs = [Scored(np.zeros(size, np.int8), of_two(np.where(right_RN, 0.1, 0.9)), group_N,
+                       is_fitted_once=place >= models) for place, right_RN in enumerate(drawn)]
+        families = [pairs, *([(place, linear) for place in range(models)] for linear in (same, better))]
+        found = _at_looks(runs, models) if design == "looks" else {
+            pair: kinds for family in families for pair, kinds in _at_once(runs, family).items()}
+        sums += [any(kind in found[pair] for pair in some)
+                 for kind, some in zip([*Kind, *Kind], false, strict=True)]
+    return sums
+
+
+def _at_once(runs: Sequence[Scored], family: Sequence[Pair]) -> dict[Pair, set[Kind]]:
+    """Return what is found on the pairs of a family."""
+    differences = [difference("accuracy", runs[a], runs[b]) for a, b in family]
+    found: dict[Pair, set[Kind]] = {}
+    for pair, tests in zip(family, adjusted_tests(differences), strict=True):
+        assert tests is not None
+        p = {Kind.DIFFERENT: tests.different, Kind.BEYOND: tests.beyond, Kind.EQUIVALENT: tests.equivalent}
+        found[pair] = {kind for kind, value in p.items() if value < ALPHA}
+    return found
+
+
+def _at_looks(runs: Sequence[Scored], models: int) -> dict[Pair, set[Kind]]:
+    """Return what any interim analysis finds on the pairs of all families."""
+    plan = LookPlan("", tuple(map(str, range(models))), "accuracy", MARGIN, LOOKS, tuple(range(LOOKS[-1])), "",
+                    is_with_linear=True)
+    looks = [{str(place): Scored(one.label_N, one.probability_RNC[:seeds]) for place, one in enumerate(runs[:models])}
+             for seeds in LOOKS]
+    found: dict[Pair, set[Kind]] = {}
+    for linear in (models, models + 1):
+        for pair in follow(plan, looks, (str(linear), runs[linear])):
+            a, b = map(int, pair.pair)
+            found[a, b] = pair.found
+    return found
+
+
+def _chunk(count: Callable[..., np.ndarray], job: tuple[int, int, int]) -> np.ndarray:
     models, repetitions, seed = job
-    return counted(models, repetitions, np.random.default_rng([models, seed]))
+    return count(models, repetitions, np.random.default_rng([models, seed]))
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[tuple[str, int, Callable[..., np.ndarray]]], repetitions: int
+) -> None:
+    """Print a table: in each row the share of reports in which something is found, in per cent."""
+    print(f"{'':>6} {'models':>6} {'pairs':>6}  " + "  ".join(columns))
+    with Pool() as pool:
+        for name, models, count in rows:
+            started = time.perf_counter()
+            sizes = [min(CHUNK, repetitions - start) for start in range(0, repetitions, CHUNK)]
+            jobs = [(models, size, seed) for seed, size in enumerate(sizes)]
+            share = 100 * np.sum(pool.map(partial(_chunk, count), jobs, chunksize=1), axis=0) / repetitions
+            cells = "  ".join(f"{value:>{len(column)}.1f}" for value, column in zip(share, columns, strict=True))
+            print(f"{name:>6} {models:>6} {models * (models - 1) // 2:>6}  {cells}   "
+                  f"{time.perf_counter() - started:.0f} s", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -67,17 +154,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=100, help="reports of each size (100)")
     parser.add_argument("--models", default="3,5", help="numbers of models, with commas between (3,5)")
+    parser.add_argument("--linear", action="store_true", help="compare each model with a linear one too")
     typed = parser.parse_args(arguments)
-    print(f"{'models':>6} {'pairs':>6}  " + "  ".join(COLUMNS))
-    with Pool() as pool:
-        for models in map(int, typed.models.split(",")):
-            started = time.perf_counter()
-            sizes = [min(CHUNK, typed.repetitions - start) for start in range(0, typed.repetitions, CHUNK)]
-            jobs = [(models, size, seed) for seed, size in enumerate(sizes)]
-            share = 100 * np.sum(pool.map(_chunk, jobs, chunksize=1), axis=0) / typed.repetitions
-            cells = "  ".join(f"{value:>{len(name)}.1f}" for value, name in zip(share, COLUMNS, strict=True))
-            print(f"{models:>6} {models * (models - 1) // 2:>6}  {cells}   {time.perf_counter() - started:.0f} s",
-                  flush=True)
+    sizes = list(map(int, typed.models.split(",")))
+    if typed.linear:
+        table(LINEAR_COLUMNS, ((design, models, partial(counted_with_linear, design))
+                               for design in DESIGNS for models in sizes), typed.repetitions)
+    else:
+        table(COLUMNS, (("", models, counted) for models in sizes), typed.repetitions)
 
 
 if __name__ == "__main__":

@@ -90,12 +90,12 @@ class Truth:
 
     def draw(
         self, models: int, seeds: int, examples: int, rng: np.random.Generator, shifts: Sequence[float] = (),
-        group_N: NDArray[np.int64] | None = None, alike: float = 0.0,
+        group_N: NDArray[np.int64] | None = None, alike: float = 0.0, once: int = 0,
     ) -> list[np.ndarray]:
         """Return the correctness of each model's runs, (R, N), on the same examples.
 
         `shifts` are added to the means of the models. With infinity, a model answers every example correctly. The
-        difficulties of two examples of a group correlate by `alike`.
+        difficulties of two examples of a group correlate by `alike`. The last `once` models have one run and no seed.
         """
         normal = rng.standard_normal
 
@@ -112,8 +112,11 @@ class Truth:
             ease_N = shared_N + np.sqrt(self.within - self.between) * difficulty()
             if shifts:
                 ease_N = ease_N + np.float32(shifts[place])
-            churn_RN = np.float32(np.sqrt(1 - self.within)) * normal((seeds, examples), np.float32)
-            drawn.append(churn_RN + self.seed * normal((seeds, 1), np.float32) + ease_N > 0)
+            is_once = place >= models - once
+            rows = 1 if is_once else seeds
+            churn_RN = np.float32(np.sqrt(1 - self.within)) * normal((rows, examples), np.float32)
+            luck_R1 = (0.0 if is_once else self.seed) * normal((rows, 1), np.float32)
+            drawn.append(churn_RN + luck_R1 + ease_N > 0)
         return drawn
 
 

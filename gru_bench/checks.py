@@ -22,11 +22,13 @@ from gru_bench.errors import IncompleteError, unknown
 from gru_bench.report.document.numbers import Number, Numbers, file_name, plain, slug
 from gru_bench.report.document.sentences import Sentence, Warning, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence, collect
+from gru_bench.report.evidence.decision import BETTER
 from gru_bench.report.evidence.groups import Group, families, model_name
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.settings import range_text, setting, setting_name
 from gru_bench.report.evidence.store import Store
-from gru_bench.results.baselines import CONVERGED, IS_AT_END
+from gru_bench.report.evidence.verdicts import verdict_sentence
+from gru_bench.results.baselines import CONVERGED, IS_AT_END, REGULARIZATION
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import DataSummary, StudySummary
 from gru_bench.stats.classes import are_uneven
@@ -416,11 +418,12 @@ def late_margin(subject: Subject) -> Found:
             "The equivalence margin was not fixed before the runs: it is {margin}", margin=margin.said)
 
 
-@check("GRU010", "Take the baseline, which is simpler, or tune the model on validation texts.")
-def below_a_baseline(subject: Subject) -> Found:
-    """A model not shown to be better than a baseline."""
+@check("GRU010", "Take the linear model, or tune the other one on validation texts.")
+def worse_than_linear(subject: Subject) -> Found:
+    """A model worse than a linear one."""
     if subject.evidence is not None:
-        yield from (one.warning if one.is_below else None for one in subject.evidence.against)
+        yield from (verdict_sentence(one) if one.verdict.finding in BETTER and one.favours < 0 else None
+                    for one in subject.evidence.against)
 
 
 @check("GRU011", "Lower training.log_every, below the iterations of an epoch.")
@@ -504,11 +507,12 @@ def plan_not_followed(subject: Subject) -> Found:
 def baseline_at_an_end(subject: Subject) -> Found:
     """A baseline whose best regularization is at the end of its grid."""
     for baseline in subject.evidence.baselines if subject.evidence is not None else ():
-        if baseline.regularization.value is not None:
-            yield None if baseline.of.params.get(IS_AT_END) != "True" else say(
+        params = baseline.runs[0].params
+        if REGULARIZATION in params:
+            yield None if params.get(IS_AT_END) != "True" else say(
                 "The baseline {baseline} has its best regularization, {value}, at the end of the values that were "
-                "tried. Another value may be better.", baseline=baseline.name,
-                value=baseline.regularization)
+                "tried. Another value may be better.", baseline=baseline.label, value=baseline.on_validation.add(
+                    "regularization", float(params[REGULARIZATION]), "setting", "chosen on validation"))
 
 
 @check("GRU015", "Train on more texts, or for more epochs; until then its scores mean nothing.")
@@ -570,7 +574,8 @@ def near_duplicates(subject: Subject) -> Found:
 def unfinished_fits(subject: Subject) -> Found:
     """A baseline whose fit has not converged."""
     for baseline in subject.evidence.baselines if subject.evidence is not None else ():
-        if CONVERGED in baseline.of.params:
-            yield None if baseline.of.params[CONVERGED] == "True" else say(
+        converged = baseline.runs[0].params.get(CONVERGED)
+        if converged is not None:
+            yield None if converged == "True" else say(
                 "The fit of the baseline {baseline} has not converged. Its true optimum may be better.",
-                baseline=baseline.name)
+                baseline=baseline.label)

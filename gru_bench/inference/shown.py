@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gru_bench.errors import IncompleteError, visible
 from gru_bench.inference.files import column_names, rows_of
 from gru_bench.report.document.numbers import Scale, scale_of, written
-from gru_bench.report.document.report import BaselineScore, Findings, ModelScore, Report
+from gru_bench.report.document.report import Findings, ModelScore, Report
 from gru_bench.report.document.sentences import in_text
 from gru_bench.stats.text import percent
 
@@ -62,8 +62,8 @@ class Verdict:
             raise IncompleteError("a verdict needs a study with a complete confirmation run, but there is none: "
                                   f"{' '.join(map(in_text, report.in_short[:2]))}")
         scale = scale_of(found.metric)
-        rows = (*((one.label, _scored(one, scale), str(one.seeds)) for one in found.models),
-                *((f"{one.name} (baseline)", _scored(one, scale), "") for one in found.baselines))
+        rows = tuple((one.label if one.seeds else f"{one.label} (baseline)", _scored(one, scale), str(one.seeds or ""))
+                     for one in found.models)
         return cls(report.title, rows, found.score[0].upper() + found.score[1:], tuple(map(in_text, report.in_short)),
                    tuple(map(in_text, report.warnings)), found)
 
@@ -192,10 +192,10 @@ def escape(text: str) -> str:
     return html.escape(visible(text))
 
 
-def _scored(one: ModelScore | BaselineScore, scale: Scale) -> str:
+def _scored(one: ModelScore, scale: Scale) -> str:
     """Return a score with its unit, and its 95 % interval where there is one."""
     text = f"{written(one.score, scale.kind)} {scale.unit}".strip()
-    if isinstance(one, ModelScore) and one.low is not None:
+    if one.low is not None:
         text += f" [{written(one.low, scale.kind)}, {written(one.high, scale.kind)}]"
     return text
 

@@ -15,6 +15,7 @@ from gru_bench.predictions.align import Examples, FileModel
 from gru_bench.predictions.read import FileRun, Read, class_of
 from gru_bench.report.document.numbers import Numbers, plain
 from gru_bench.report.document.sentences import Sentence, listed
+from gru_bench.report.evidence.baselines import baselines_of
 from gru_bench.report.evidence.collect import Evidence, assembled
 from gru_bench.report.evidence.groups import Group, confirm_groups
 from gru_bench.report.evidence.looks import study_looks
@@ -103,10 +104,12 @@ def evidence_of(
         return assembled((), store, numbers, groups, gaps, margin_of((), margin, numbers, metric))
     store.texts_of_files = known or own_study.store.texts(own_study.studies[0].run.run_id, "test")
     own = [own_study.cut(group, examples, metric) for group in own_study.groups]
+    read, missing = baselines_of(own_study.studies, store, metric, numbers)
+    baselines = [own_study.cut(one, examples, metric) for one in read]
     planned = () if examples.left_out else tuple(
-        one for one in study_looks(own_study.studies, own, store, numbers) if one.plan.metric == metric)
-    return assembled(own_study.studies, store, numbers, [*own, *groups], [*own_study.gaps, *gaps],
-                     margin_of(own_study.studies, margin, numbers, metric), planned)
+        one for one in study_looks(own_study.studies, own, baselines, store, numbers) if one.plan.metric == metric)
+    return assembled(own_study.studies, store, numbers, [*own, *groups], [*own_study.gaps, *missing, *gaps],
+                     margin_of(own_study.studies, margin, numbers, metric), planned, baselines)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from dataclasses import asdict
 from gru_bench import cli
 from gru_bench.errors import ExitCode, UsageError, shown
 from gru_bench.report.document.numbers import scale_of
-from gru_bench.report.document.report import Answer, BaselineAnswer, BaselineScore, Findings, ModelScore
+from gru_bench.report.document.report import Answer, Findings, ModelScore
 from gru_bench.report.document.sentences import in_text
-from gru_bench.report.evidence.baselines import AgainstBaseline
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, metric_of
 from gru_bench.report.evidence.next_steps import (
@@ -27,9 +26,6 @@ from gru_bench.report.evidence.verdicts import next_step_sentence, verdict_sente
 from gru_bench.report.sections.summary import others_on_test
 from gru_bench.stats.verdict import DIFFERENT, Finding
 
-BASELINE = "baseline"
-"""How a claim names the linear baseline on the same data."""
-
 
 def findings_of(evidence: Evidence) -> Findings:
     """Return what a report finds; no scores and no pairs where there is nothing but a search."""
@@ -40,24 +36,19 @@ def findings_of(evidence: Evidence) -> Findings:
     metric = evidence.groups[0].metric if evidence.groups else metric_of(evidence.studies)
     return Findings(
         studies=tuple(map(study_name, evidence.studies)), score=scale_of(metric).score, metric=metric,
-        models=tuple(map(_score, evidence.groups)),
-        baselines=tuple(BaselineScore(one.name, one.score.value) for one in evidence.baselines),
-        against_baselines=tuple(map(_against, evidence.against)),
-        pairs=tuple(_answer(pair, fresh_for_all(evidence)) for pair in evidence.compared),
+        models=tuple(map(_score, (*evidence.groups, *evidence.baselines))),
+        pairs=tuple(_answer(pair, fresh_for_all(evidence)) for pair in evidence.pairs),
         next_commands=tuple(commands), notes=tuple(map(in_text, others_on_test(evidence))))
 
 
 def _score(group: Group) -> ModelScore:
     score = group.score
     return ModelScore(label=group.label, model=group.model, study=study_name(group.study), score=score.value,
-                      low=score.low, high=score.high, seeds=len(group.runs))
+                      low=score.low, high=score.high, seeds=_seeds(group))
 
 
-def _against(one: AgainstBaseline) -> BaselineAnswer:
-    return BaselineAnswer(
-        model=one.group.label, model_name=one.group.model, baseline=one.baseline.name,
-        better={1: one.group.label, -1: one.baseline.name}.get(one.favours or 0), difference=one.difference.value,
-        low=one.difference.low, high=one.difference.high, p=one.p.value, sentence=in_text(one.warning))
+def _seeds(group: Group) -> int | None:
+    return None if group.is_fitted_once else len(group.runs)
 
 
 def _answer(pair: Pair, together: int | None) -> Answer:
@@ -71,7 +62,7 @@ def _answer(pair: Pair, together: int | None) -> Answer:
         studies=(study_name(pair.a.study), study_name(pair.b.study)), finding=finding.value, better=better,
         difference=pair.difference.estimate, low=theta.low, high=theta.high, interval=in_text((pair.interval_name,)),
         margin=pair.verdict.margin, p=p, p_beyond=p_beyond, p_equivalent=p_equivalent, family=pair.family,
-        seeds=(pair.difference.seeds[0], pair.difference.seeds[1]), examples=pair.difference.examples, look=pair.look,
+        seeds=(_seeds(pair.a), _seeds(pair.b)), examples=pair.difference.examples, look=pair.look,
         looks=pair.planned or None,
         settled=pair.can_be_claimed and (better is not None or finding is Finding.EQUIVALENT),
         sentence=in_text(verdict_sentence(pair)),
@@ -97,8 +88,7 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
     what could settle it, and the commands that go on.
 
     Args:
-        claim: Such as `bidirectional > torch`: the first is the better one. `<` says the contrary. One of the two may
-            be `baseline`.
+        claim: Such as `bidirectional > torch` or `torch > ngrams`: the first is the better one. `<` says the contrary.
         found: What a report finds.
 
     Raises:
@@ -110,8 +100,6 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
                          f"{shown(claim)}")
     first, second = (parts[1], parts[3]) if parts[2] == ">" else (parts[3], parts[1])
     matching = [pair for pair in found.pairs if _names(pair, first, second) or _names(pair, second, first)]
-    if not matching and BASELINE in (first.casefold(), second.casefold()):
-        return _judged_against_baseline(first, second, found)
     if len(matching) != 1:
         known = "; ".join(f"{pair.models[0]} and {pair.models[1]}" for pair in found.pairs) or "none"
         what = "no pair is" if not matching else f"{len(matching)} pairs are"
@@ -129,21 +117,6 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
     few = "A claim takes at least 5 seeds of each model." if pair.better is not None else ""
     said = " ".join(filter(None, (f"not settled: {pair.sentence}", few, pair.next_step)))
     return ExitCode.INCOMPLETE, [said, *found.notes, *commands]
-
-
-def _judged_against_baseline(first: str, second: str, found: Findings) -> tuple[ExitCode, list[str]]:
-    """Return what `judged` does, for a claim that names the baseline as one of the two."""
-    model = second if first.casefold() == BASELINE else first
-    matching = [one for one in found.against_baselines if _is(model, one.model, one.model_name)]
-    if len(matching) != 1:
-        known = ", ".join(one.model_name for one in found.against_baselines) or "none"
-        raise UsageError(f"--claim must name one model that is compared with a baseline, but {len(matching)} are "
-                         f"called {shown(model)}; compared are: {known}")
-    (one,) = matching
-    if one.better is None:
-        return ExitCode.INCOMPLETE, [f"not settled: {one.sentence}"]
-    holds = (one.better == one.model) == (model == first)
-    return ExitCode.DONE if holds else ExitCode.NO, [f"{'proven' if holds else 'refuted'}: {one.sentence}"]
 
 
 def _names(pair: Answer, first: str, second: str) -> bool:

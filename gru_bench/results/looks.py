@@ -35,14 +35,25 @@ class LookPlan:
     data: str
     """Fingerprint of the data."""
     alpha: float = 0.05
-    """Two-sided error of all tests for a difference at all looks together. Equivalence has as much on each side."""
+    """Two-sided error of all tests of a family for a difference at all looks together. Equivalence has as much on each
+    side."""
     spending: str = SPENDING
     fractions: str = FRACTIONS
+    is_with_linear: bool = False
+    """Whether each model is compared with the linear model that is better on validation too, as a second family."""
 
-    @property
-    def pairs(self) -> tuple[tuple[str, str], ...]:
-        """Return all pairs of its models."""
-        return tuple(combinations(self.models, 2))
+    def families(self, linear: str | None) -> tuple[tuple[tuple[str, str], ...], ...]:
+        """Return the pairs that are tested together: those of its models, and each model with the linear one.
+
+        Args:
+            linear: Name of the linear model. None: it is not known.
+        """
+        second = tuple((model, linear) for model in self.models) if self.is_with_linear and linear is not None else ()
+        return tuple(combinations(self.models, 2)), second
+
+    def family_of(self, pair: tuple[str, str]) -> int:
+        """Return the number of pairs that a pair is tested with."""
+        return len(self.families(None)[0]) if {*pair} <= {*self.models} else len(self.models)
 
     def to_json(self) -> str:
         """Return the plan as it is logged, with its digest."""

@@ -20,6 +20,10 @@ and the interval is theta +- t_nu sqrt(V). For one model alone, q_i stands for D
 resampling of the training set or the luck of tuning. It is known to be too narrow in two cases: where the seed
 deviations differ 5-fold at 3 seeds or fewer (it covers 91-93 %), and where the noisier model has fewer seeds.
 
+A model without a seed, such as a linear one, is fitted once: it has one row and R_m = infinity, so it has no part in
+the variance between seeds, nor in the least nu. The result is that of its row repeated as often as the other model has
+seeds. If both models are fitted once, V = v and nu = N - 1.
+
 Where few examples decide, v says little: it is 0 where every answer is right. The number of deciding examples is
 measured by k = (sum_i r_i^2)^2 / sum_i r_i^4 with r_i = D_i - theta. Where they are few, k is about the number of
 examples that are answered wrongly (one model) or differently (a pair). Below k = 35 the interval is a blend with
@@ -86,7 +90,7 @@ class EvidenceLevel(Enum):
     CLAIM = "10 seeds or more: enough for a claim"
 
     @classmethod
-    def of(cls, seeds: int) -> EvidenceLevel:
+    def of(cls, seeds: float) -> EvidenceLevel:
         """Return the evidence level of a number of seeds. For a comparison: the smaller number of the two sides.
 
         Raises:
@@ -98,7 +102,7 @@ class EvidenceLevel(Enum):
             return cls.CLAIM
         if seeds >= 5:
             return cls.VERDICT
-        return (cls.EXAMPLES_ONLY, cls.ESTIMATE, cls.FLAGGED, cls.FLAGGED)[seeds - 1]
+        return (cls.EXAMPLES_ONLY, cls.ESTIMATE, cls.FLAGGED, cls.FLAGGED)[int(seeds) - 1]
 
     @property
     def has_interval(self) -> bool:
@@ -121,6 +125,7 @@ class EvidenceLevel(Enum):
 
 METHOD_BOTH = "variance sum over seeds and test examples, Satterthwaite t"
 METHOD_EXAMPLES = "test examples only (one seed), t"
+METHOD_FITTED_ONCE = "test examples only (fitted once), t"
 METHOD_GROUPS = "; groups of examples vary together"
 METHOD_FEW = "; leaning on Wilson's interval, because few test examples decide it"
 METHOD_TAIL = "; too narrow at times, because few test examples decide it"
@@ -145,8 +150,8 @@ class Estimate:
     variance: float
     """Variance of the estimate in closed form. 0 where all runs give the same answers on all examples."""
     df: float
-    seeds: tuple[int, ...]
-    """Number of seeds of the model, or of each of the two models."""
+    seeds: tuple[float, ...]
+    """Number of seeds of the model, or of each of the two models. Infinite for a model that is fitted once."""
     examples: int
     method: str
     bounds: tuple[float, float] = (-1.0, 1.0)
@@ -306,14 +311,19 @@ class Values:
     """Number of examples of which a share of right answers would vary as much as the score does. None: all."""
     is_continuous: bool = False
     """Whether one example may change the difference of two models by any amount."""
+    is_fitted_once: bool = False
+    """Whether the model has no seed, so that another fit to the same texts gives the same single row."""
 
     def __post_init__(self) -> None:
         """Refuse other shapes and values.
 
         Raises:
-            ValueError: for a shape other than (R, N) with R >= 1 and N >= 2, or values that are not finite.
+            ValueError: for a shape other than (R, N) with R >= 1 and N >= 2, values that are not finite, or several
+                rows of a model that is fitted once.
         """
         y_RN = self.value_RN
+        if self.is_fitted_once and len(y_RN) > 1:
+            raise ValueError(f"a model that is fitted once must have one row of values, but has {len(y_RN)}")
         if y_RN.ndim != 2 or y_RN.shape[0] < 1 or y_RN.shape[1] < 2 or not np.isfinite(y_RN).all():
             raise ValueError("values must be finite, in the shape (R, N) with R >= 1 and N >= 2, but have the shape "
                              f"{y_RN.shape}{'' if np.isfinite(y_RN).all() else ' and contain a NaN or an infinity'}")
@@ -355,7 +365,7 @@ def estimate(a: Values, b: Values | None = None, group_N: NDArray[Any] | None = 
         raise ValueError(f"both models must be scored on the same examples, but A has {examples} and B has "
                          f"{b.value_RN.shape[1]}")
     grouped = None if group_N is None else _Groups.of(group_N, examples)
-    parts = [_Part.of(one.value_RN, grouped) for one in (a, b) if one is not None]
+    parts = [_Part.of(one, grouped) for one in (a, b) if one is not None]
     bounds, value_N, theta = a.bounds, parts[0].by_example_N, parts[0].grand
     if b is not None:
         bounds = (a.bounds[0] - b.bounds[1], a.bounds[1] - b.bounds[0])
@@ -370,7 +380,7 @@ def estimate(a: Values, b: Values | None = None, group_N: NDArray[Any] | None = 
     effective = independent * min(one.size for one in (a, b) if one is not None)
     deciding = independent * deciding_examples(rest_N)
     seeds = tuple(part.seeds for part in parts)
-    least = min(seeds) - 1 if groups >= examples else min(min(seeds) - 1, v_df)
+    least = min(min(seeds) - 1, v_df)
     below, design = 0.0, None
     if min(seeds) == 1:
         variance, nu, method = v, v_df, METHOD_EXAMPLES
@@ -378,7 +388,7 @@ def estimate(a: Values, b: Values | None = None, group_N: NDArray[Any] | None = 
         variance = v + sum(part.seed_variance / part.seeds for part in parts)
         below = _below([part.s2 for part in parts], seeds)
         nu = _degrees(variance, below, least, v, v_df)
-        method = METHOD_BOTH
+        method = METHOD_FITTED_ONCE if math.isinf(min(seeds)) else METHOD_BOTH
         design = Design(
             seed=tuple(part.seed_variance for part in parts), noise=tuple(examples * part.noise for part in parts),
             floor=examples * max(0.0, v - sum(part.noise / part.seeds for part in parts)),
@@ -407,9 +417,8 @@ def deviation(values: Values, group_N: NDArray[Any] | None = None) -> float | No
 
     It is sqrt(max(0, s2 - B)).
     """
-    y_RN = values.value_RN
-    part = _Part.of(y_RN, None if group_N is None else _Groups.of(group_N, y_RN.shape[1]))
-    return None if part.seeds < 2 else float(np.sqrt(part.seed_variance))
+    part = _Part.of(values, None if group_N is None else _Groups.of(group_N, values.value_RN.shape[1]))
+    return None if len(values.value_RN) < 2 else float(np.sqrt(part.seed_variance))
 
 
 def accuracy_interval(correct_RN: NDArray[Any], group_N: NDArray[Any] | None = None) -> Estimate:
@@ -495,12 +504,12 @@ class Design:
         """Return the first level of Holm's procedure over the pairs of the family."""
         return ALPHA / self.family
 
-    def variance(self, seeds: Sequence[int], examples: int) -> float:
+    def variance(self, seeds: Sequence[float], examples: int) -> float:
         """Return the variance with so many seeds of each model, and so many examples."""
         return self.floor / examples + sum(
             (u + e / examples) / r for u, e, r in zip(self.seed, self.noise, seeds, strict=bool(self.seed)))
 
-    def detectable(self, seeds: Sequence[int], examples: int) -> float:
+    def detectable(self, seeds: Sequence[float], examples: int) -> float:
         """Return the smallest true difference that is detected with a power of 80 % at the level a = 0.05/family.
 
         It is (t_{1-a/2,nu} + t_{.8,nu}) sqrt(V). Where few of the examples would decide, V contains the pseudo-examples
@@ -517,8 +526,8 @@ class Design:
         variance = self.variance(seeds, examples) + pseudo
         v = variance - sum(u / r for u, r in zip(self.seed, seeds, strict=True))
         raw = [u + e / examples for u, e in zip(self.seed, self.noise, strict=True)]
-        least = min(seeds, default=1) - 1
-        nu = _degrees(variance, _below(raw, seeds), least, v, self.degrees * (examples - 1))
+        v_df = self.degrees * (examples - 1)
+        nu = _degrees(variance, _below(raw, seeds), min(min(seeds, default=1) - 1, v_df), v, v_df)
         return float((special.stdtrit(nu, 1 - self.level / 2) + special.stdtrit(nu, POWER)) * np.sqrt(variance))
 
     def detectable_floor(self, examples: int) -> float:
@@ -568,24 +577,22 @@ class _Part:
     s2: float
     noise: float
     """B: the part of s2 that is noise of the test set. MSE/N where each example stands alone."""
+    seeds: float
 
     @classmethod
-    def of(cls, y_RN: Floats, groups: _Groups | None) -> _Part:
+    def of(cls, values: Values, groups: _Groups | None) -> _Part:
+        y_RN = values.value_RN
         seeds, examples = y_RN.shape
         a_R, q_N = y_RN.mean(1), y_RN.mean(0)
         grand = float(y_RN.sum(1).sum() / (seeds * examples))
         if seeds == 1:
-            return cls(y_RN, grand, q_N, 0.0, 0.0)
+            return cls(y_RN, grand, q_N, 0.0, 0.0, math.inf if values.is_fitted_once else 1)
         rest_RN = y_RN - a_R[:, None] - q_N + a_R.mean()
         if groups is None:
             noise = float((rest_RN**2).sum() / ((seeds - 1) * (examples - 1)) / examples)
         else:
             noise = sum(map(groups.variance, rest_RN)) / (seeds - 1)
-        return cls(y_RN, grand, q_N, 0.0 if np.ptp(a_R) == 0 else float(a_R.var(ddof=1)), noise)
-
-    @property
-    def seeds(self) -> int:
-        return len(self.value_RN)
+        return cls(y_RN, grand, q_N, 0.0 if np.ptp(a_R) == 0 else float(a_R.var(ddof=1)), noise, seeds)
 
     @property
     def seed_variance(self) -> float:
@@ -651,7 +658,7 @@ def wilson_weight(deciding: float) -> float:
     return min(1.0, max(0.0, (none - deciding) / (none - whole)))
 
 
-def _below(s2: Sequence[float], seeds: Sequence[int]) -> float:
+def _below(s2: Sequence[float], seeds: Sequence[float]) -> float:
     """Return the seeds' part of the denominator of nu."""
     return sum((x / r) ** 2 / (r - 1) for x, r in zip(s2, seeds, strict=True))
 
@@ -662,6 +669,6 @@ def _degrees(variance: float, seeds_below: float, least: float, v: float, v_df: 
     return max(variance**2 / below, least) if below > 0 else float(least)
 
 
-def _at_least(name: str, value: int, least: int) -> None:
+def _at_least(name: str, value: float, least: int) -> None:
     if value < least:
         raise ValueError(f"{name} must be at least {least}, but got {value}")

@@ -59,6 +59,8 @@ class Scored:
     """Score of each answer, where neither labels nor predictions are known."""
     unused: tuple[int, ...] = ()
     """Classes, as positions, that means over classes leave out, because no example is of them."""
+    is_fitted_once: bool = False
+    """Whether the model has no seed, and so one run. It enters with an infinite number of seeds."""
 
     @property
     def class_count(self) -> int:
@@ -103,8 +105,13 @@ class Scored:
         """Return what each run scores on each example.
 
         Raises:
-            ValueError: for fewer than 2 examples, and for a ROC AUC where a class is absent.
+            ValueError: for fewer than 2 examples, several runs of a model that is fitted once, and a ROC AUC where a
+                class is absent.
         """
+        found = self._values(metric)
+        return replace(found, is_fitted_once=True) if self.is_fitted_once else found
+
+    def _values(self, metric: ComparedName) -> Values:
         match metric:
             case "accuracy":
                 return Values.of_correct(self.correct_RN)

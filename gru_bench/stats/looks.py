@@ -4,7 +4,8 @@ Every look tests each pair at a level that spends a part of the error (`spending
 difference that is not there at most 5 times in 100. With several pairs each look is a step-down after Holm (1979): the
 pair with the smallest level needed is tested with the error divided by the number of pairs that no look has found
 different yet, and so on. Equivalence, by two one-sided tests, and a difference of more than the margin have step-downs
-of their own, with an error of 5 % each over all pairs and looks.
+of their own, with an error of 5 % each over all pairs and looks. Comparisons with the linear model, where they are
+planned, are a family of their own, whose every kind has an error of 5 % too.
 
 The information fraction of a look is estimated from its own runs: the variance that the last look will have, divided by
 the variance now. The last look planned spends all that is left, also where a failed run has left it less information.
@@ -127,29 +128,33 @@ def fraction_of(found: Estimate, most: int) -> float:
     return 1.0 if now == 0 else min(1.0, found.design.variance((most, most), found.examples) / now)
 
 
-def follow(plan: LookPlan, looks: Sequence[Mapping[str, Scored]]) -> list[PairLooks]:
-    """Return each pair of models through the looks so far.
+def follow(
+    plan: LookPlan, looks: Sequence[Mapping[str, Scored]], linear: tuple[str, Scored] | None = None
+) -> list[PairLooks]:
+    """Return each pair of models through the looks so far, then each model with the linear one, where that is planned.
 
     Args:
         plan: The plan.
         looks: For each look so far, model -> what its runs predict, for the same examples in the same order.
+        linear: Name of the linear model and what it predicts for them. None: it is not known.
     """
-    pairs = [PairLooks(pair) for pair in plan.pairs]
+    families = [[PairLooks(pair) for pair in family] for family in plan.families(linear[0] if linear else None)]
     for place, runs in enumerate(looks):
-        for pair in pairs:
-            pair.looks.append(_looked(plan, pair, place, runs))
-        found = {kind: _step_down(plan, pairs, kind) for kind in Kind}
-        for pair in pairs:
-            if pair.last.fraction is not None:
-                finding = finding_of(*(pair in found[kind] for kind in Kind))
-                pair.looks[-1] = replace(pair.last, finding=finding)
-            if pair.settled is None and pair.last.finding in SETTLING:
-                pair.settled = pair.last
-    return pairs
+        for pairs in families:
+            for pair in pairs:
+                pair.looks.append(_looked(plan, pair, place, dict([*runs.items(), *([linear] if linear else [])])))
+            found = {kind: _step_down(plan, pairs, kind) for kind in Kind}
+            for pair in pairs:
+                if pair.last.fraction is not None:
+                    finding = finding_of(*(pair in found[kind] for kind in Kind))
+                    pair.looks[-1] = replace(pair.last, finding=finding)
+                if pair.settled is None and pair.last.finding in SETTLING:
+                    pair.settled = pair.last
+    return [pair for pairs in families for pair in pairs]
 
 
 def is_settled(pairs: Sequence[PairLooks]) -> bool:
-    """Return whether every pair is settled. One model alone has no pair, and is never settled by a look."""
+    """Return whether every pair is settled. One model alone, without a linear one, has no pair and is never settled."""
     return bool(pairs) and all(pair.settled is not None for pair in pairs)
 
 
@@ -217,10 +222,10 @@ def compared_at(pair: PairLooks, plan: LookPlan, names: tuple[str, str], usual: 
         if usual is None:
             raise ValueError("a pair without looks needs a difference to show, but got none")
         verdict = Verdict(Finding.INCONCLUSIVE, plan.margin, usual.at(0.90))
-        return Pair(names, usual, None, len(plan.pairs), verdict, plan.metric, len(plan.looks))
+        return Pair(names, usual, None, plan.family_of(pair.pair), verdict, plan.metric, len(plan.looks))
     by = pair.settled or pair.last
     verdict = Verdict(by.finding, plan.margin, by.equivalence or by.usual.at(0.90))
-    return Pair(names, pair.last.repeated or pair.last.usual, None, len(plan.pairs), verdict, plan.metric,
+    return Pair(names, pair.last.repeated or pair.last.usual, None, plan.family_of(pair.pair), verdict, plan.metric,
                 len(plan.looks), by.place + 1, pair.settled is not None)
 
 

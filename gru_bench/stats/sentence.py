@@ -87,7 +87,7 @@ class Quantity:
 
 def quantity(pair: Pair, slot: str) -> Quantity:
     """Return the value of a slot of a sentence on a pair of models."""
-    found, margin, tests, fewest = pair.difference, pair.verdict.margin, pair.tests, min(pair.difference.seeds)
+    found, margin, tests, fewest = pair.difference, pair.verdict.margin, pair.tests, pair.fewest_seeds
     kind, holm = scale_of(pair.metric).kind, f", Holm over {pair.family} pairs" if pair.family > 1 else ""
     match slot:
         case "difference":

@@ -188,6 +188,11 @@ class Pair:
         return -self.verdict.favours if self.metric == "log_loss" else self.verdict.favours
 
     @property
+    def fewest_seeds(self) -> int:
+        """Return the number of seeds of the model with fewer."""
+        return int(min(self.difference.seeds))
+
+    @property
     def is_of_runs(self) -> bool:
         """Return whether its verdict is about these very runs, because a model has a single one."""
         return self.tests is not None and self.difference.evidence_level is EvidenceLevel.EXAMPLES_ONLY

@@ -260,7 +260,7 @@ class Sweep:
             match work := next_work(self.state):
                 case NothingToConfirm(model):
                     raise self._nothing_to_confirm(self.record.searches[model])
-                case InterimAnalysis(index):
+                case InterimAnalysis(index) if BASELINES not in self._receivers:
                     self._take_look(index)
                 case _:
                     return work
@@ -480,10 +480,17 @@ class Sweep:
         with record.lock:
             if len(taken_looks(record.study.user_attrs)) > index:
                 return
-            look, pairs = take_look(plan, record.study, runs)
+            look, pairs = take_look(plan, record.study, runs, self._linear())
             self._log_looks()
         for line in look_lines(plan, look, index, pairs):
             self.display.note(line)
+
+    def _linear(self) -> tuple[str, Scored] | None:
+        """Return the linear model that models are compared with, and what it predicts; None if it was not measured."""
+        if (linear := compared_baseline(self.baselines, self.spec.metric)) is None:
+            return None
+        test = linear.predictions["test"].by_id()
+        return linear.model, Scored(test.label_N, test.probability_NC[None], test.group_N, is_fitted_once=True)
 
     def _note_closed_searches(self) -> None:
         if self.state.taken:

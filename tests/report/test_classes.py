@@ -86,7 +86,7 @@ def test_macro_f1_takes_the_place_of_f1(made: Made) -> None:
     assert (shown.value, shown.low, shown.high) == (expected.estimate, expected.low, expected.high)
     assert shown.value == pytest.approx(np.mean([metrics.macro_f1(count_CC) for count_CC in made.counts_RCC]))
     context = table_of(made.report, "results").context
-    assert context[0][headings.index("Macro F1")].key == "baseline-majority-class.macro-f1"
+    assert context[0][headings.index("Macro F1")].key == "baseline-majority.macro-f1"
 
 
 def test_further_scores_are_those_of_several_classes(made: Made) -> None:
@@ -342,5 +342,5 @@ def test_a_study_about_macro_f1_shows_it_once() -> None:
     assert headings[:5] == ["Model", "Seeds", "Macro F1", "Accuracy", "Between-seed SD"]
     assert "F1" not in headings
     assert headings.count("Macro F1") == 1
-    assert [row[2].text for row in table_of(report, "results").context] == ["1.9", "75.4"]
+    assert [row[2].text for row in table_of(report, "results").context] == ["19.4", "88.7"]
     assert "test macro F1" in section_of(report, "summary").figures[0].caption.lower().replace("f1", "F1")

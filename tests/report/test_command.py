@@ -21,10 +21,8 @@ from gru_bench.errors import IncompleteError, UsageError
 from gru_bench.platforms import replace as replace_path
 from gru_bench.report.__main__ import app
 from gru_bench.report.choice import Choice, choose
-from gru_bench.report.document.report import BaselineAnswer, Findings
 from gru_bench.report.document.sentences import in_text
 from gru_bench.report.evidence.collect import collect
-from gru_bench.report.findings import judged
 from gru_bench.report.render import spreadsheets
 from gru_bench.results.runs import Predictions
 from tests.support.commands import SLOW, completed, mentions
@@ -160,13 +158,15 @@ def test_json_prints_scores_and_verdicts_and_writes_nothing(
     assert command(store, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["studies"] == ["oldest", "newest"]
-    assert {one["model"] for one in found["models"]} == {"torch", "bidirectional"}
-    for one in found["models"]:
+    trained = [one for one in found["models"] if one["seeds"] is not None]
+    assert {one["model"] for one in trained} == {"torch", "bidirectional"}
+    for one in trained:
         runs = [run for run in store.runs("movie-reviews") if run.model == one["model"] and run.role == "confirm"]
         assert one["score"] == pytest.approx(np.mean([run.metrics["score/test_accuracy"] for run in runs]))
-    (pair,) = found["pairs"]
-    assert pair["difference"] == pytest.approx(np.subtract(*(
-        next(one["score"] for one in found["models"] if one["model"] == model) for model in pair["models"])))
+    assert len(found["pairs"]) == 3
+    for pair in found["pairs"]:
+        assert pair["difference"] == pytest.approx(np.subtract(*(
+            next(one["score"] for one in found["models"] if one["model"] == model) for model in pair["models"])))
     assert not list(tmp_path.iterdir())
 
 
@@ -185,7 +185,7 @@ def test_a_claim_on_two_models_that_guess_has_no_verdict(
     printed = capsys.readouterr().out
     assert ("neither is above guessing" in printed) is (code == 3)
     assert command(store, "--json") == 0
-    (pair,) = json.loads(capsys.readouterr().out)["pairs"]
+    pair = json.loads(capsys.readouterr().out)["pairs"][0]
     assert (pair["finding"] == "neither is above guessing", pair["settled"]) == (code == 3, code == 0)
 
 
@@ -204,8 +204,8 @@ def test_other_models_on_the_same_test_reviews_count_in_claims_and_json(
     mentions(capsys.readouterr().out, "not settled", "In this store 14 models were scored", "for their 91 pairs")
     assert command(store, "--study", "pair", "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert [pair["family"] for pair in found["pairs"]] == [91]
-    mentions(found["notes"][0], "14 models", "91 pairs")
+    assert [pair["family"] for pair in found["pairs"]] == [91, 14, 14]
+    mentions(found["notes"][0], "14 models", "91 pairs", "14 comparisons with the linear model")
 
 
 @pytest.mark.parametrize(("claim", "better", "code", "word"), [
@@ -222,27 +222,18 @@ def test_a_claim_ends_with_the_exit_code_of_its_verdict(
     assert not list(tmp_path.iterdir())
 
 
-def test_json_has_the_baselines_and_what_they_are_compared_with(
+def test_json_and_claims_have_the_linear_model_among_the_others(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = FakeStore()
     add_study(store, "pair", {"rnn": 0.0, "torch": 1.0}, test_set=TestSet.draw(150), search=False, epochs=2)
     assert command(store, "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["baselines"]
-    assert {one["model_name"] for one in found["against_baselines"]} == {"rnn", "torch"}
-    assert command(store, "--claim", "torch > baseline") in (0, 3, 4)
-
-
-@pytest.mark.parametrize(("claim", "better", "code", "word"), [
-    ("torch > baseline", "Torch GRU", 0, "proven"), ("baseline < torch", "Torch GRU", 0, "proven"),
-    ("Torch GRU > Baseline", "TF-IDF", 4, "refuted"), ("baseline > torch", "TF-IDF", 0, "proven"),
-    ("torch > baseline", None, 3, "not settled")])
-def test_a_claim_may_name_the_baseline(claim: str, better: str | None, code: int, word: str) -> None:
-    known = BaselineAnswer("Torch GRU", "torch", "TF-IDF", better, 0.02, 0.01, 0.03, 0.01, "It is so.")
-    assert judged(claim, Findings(against_baselines=(known,))) == (code, [f"{word}: It is so."])
-    with pytest.raises(UsageError, match=r"called 'rnn'; compared are: torch"):
-        judged("rnn > baseline", Findings(against_baselines=(known,)))
+    assert [(one["model"], one["seeds"]) for one in found["models"]] == [
+        ("rnn", 5), ("torch", 5), ("majority", None), ("tfidf", None)]
+    assert [one["models"] for one in found["pairs"]] == [["torch", "rnn"], ["rnn", "tfidf"], ["torch", "tfidf"]]
+    assert command(store, "--claim", "torch > tfidf") == 0
+    assert command(store, "--claim", "rnn > tfidf") in (3, 4)
 
 
 def test_it_writes_and_says_where(

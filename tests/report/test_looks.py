@@ -66,11 +66,16 @@ def undecided() -> Report:
 
 
 def test_the_numbers_of_an_interim_analysis_come_from_its_own_runs(undecided: Report) -> None:
-    found = {key.partition(".look-")[2]: (len(one.runs), one.examples) for key, one in undecided.numbers.items()
-             if ".look-" in key and key.startswith("pair.")}
-    assert found == {
+    def found(other: str) -> dict[str, tuple[int, int | None]]:
+        return {key.partition(".look-")[2]: (len(one.runs), one.examples) for key, one in undecided.numbers.items()
+                if ".look-" in key and key.startswith("pair.grown-") and other in key}
+
+    assert found("grown-scratch.grown-torch") == {
         "1": (10, OPEN), "1.place": (10, None), "1.seeds": (10, None), "1.boundary": (10, OPEN),
         "2": (12, OPEN), "2.place": (12, None), "2.seeds": (12, None), "2.boundary": (12, OPEN)}
+    assert found("grown-torch.baseline-tfidf") == {
+        "1": (6, OPEN), "1.place": (6, None), "1.seeds": (6, None), "1.boundary": (6, OPEN),
+        "2": (7, OPEN), "2.place": (7, None), "2.seeds": (7, None), "2.boundary": (7, OPEN)}
 
 
 def test_the_repeated_interval_is_the_headline_and_the_usual_one_is_folded(different: Report) -> None:
@@ -94,7 +99,7 @@ def test_the_figure_has_each_look_with_its_boundary() -> None:
     figure = figure_of(report, "looks-grown")
     rows = figure.values.csv().splitlines()
     assert rows[0] == "pair,look,seeds,difference,low,high,boundary,finding"
-    assert len(rows) == 4
+    assert len(rows) == 1 + 3 * 3
     assert figure.svg.count("<svg") == 1
     mentions(summary_of(report), "open after interim analysis 3 of 3")
 
@@ -144,10 +149,27 @@ def test_models_of_other_studies_are_not_compared_with_those_of_a_study_with_loo
     store, study = studied(DIFFERENT)
     plain = add_study(store, "plain", {"bidirectional": 0.4, "rnn": 0.4}, best=INSIDE, test_set=TestSet.draw(300))
     report = build([study, plain], store)
-    assert [(pair.models, pair.look) for pair in report.findings.pairs] == [
-        (("torch", "scratch"), 1), (report.findings.pairs[1].models, None)]
-    assert set(report.findings.pairs[1].models) == {"bidirectional", "rnn"}
+    assert [({*pair.models}, pair.look) for pair in report.findings.pairs if "tfidf" not in pair.models] == [
+        ({"torch", "scratch"}, 1), ({"bidirectional", "rnn"}, None)]
+    assert {pair.models[0]: pair.look for pair in report.findings.pairs if "tfidf" in pair.models} == {
+        "scratch": 1, "torch": 1, "bidirectional": None, "rnn": None}
     assert words_of(report, "comparisons").count("a study with interim analyses") >= 4  # of one study and the other
+
+
+def test_comparisons_with_the_linear_model_are_part_of_the_plan_or_get_no_verdict() -> None:
+    """Its pairs are a second family at the same looks; a plan without them gives none, rather than a test at 5 %."""
+    store, study = studied(DIFFERENT)
+    key = study.run.run_id
+    pairs = reported(store, study).findings.pairs
+    assert [(pair.models, pair.family, pair.look, pair.looks, pair.p) for pair in pairs] == [
+        (("torch", "scratch"), 1, 1, 2, None), (("scratch", "tfidf"), 2, 1, 2, None),
+        (("torch", "tfidf"), 2, 1, 2, None)]
+    assert pairs[1].interval == "repeated 95 % interval"
+    plan, _ = LookPlan.from_json(store.artifacts[key, PLAN])
+    store.artifacts[key, PLAN] = replace(plan, is_with_linear=False).to_json()
+    report = reported(store, study)
+    assert [pair.models for pair in report.findings.pairs] == [("torch", "scratch")]
+    mentions(words_of(report, "comparisons"), "the plan of interim analyses does not include the linear model")
 
 
 def test_before_the_first_look_there_is_no_verdict() -> None:
@@ -185,7 +207,7 @@ def test_a_new_confirm_set_of_a_study_with_looks_is_one_look(undecided: Report) 
     commands = " ".join(undecided.findings.next_commands)
     assert "--looks" in commands
     assert "--confirm " not in commands
-    (step,) = (pair.next_step for pair in undecided.findings.pairs)
+    step = undecided.findings.pairs[0].next_step
     mentions(step, "new test texts", "0.025")
     for absent in ("plan interim", "old and the new models"):
         assert absent not in step
@@ -193,16 +215,16 @@ def test_a_new_confirm_set_of_a_study_with_looks_is_one_look(undecided: Report) 
 
 def test_findings_are_the_report_as_data(different: Report) -> None:
     found = different.findings
-    (pair,) = found.pairs
+    pair = found.pairs[0]
     assert json.loads(json.dumps(asdict(found)))["pairs"][0]["better"] == "Torch GRU"
     assert (pair.a, pair.b, pair.models) == ("Torch GRU", "Scratch GRU", ("torch", "scratch"))
     assert (pair.look, pair.looks, pair.interval, pair.p) == (1, 2, "repeated 95 % interval", None)
-    assert [one.model for one in found.models] == ["scratch", "torch"]
+    assert [one.model for one in found.models] == ["scratch", "torch", "majority", "tfidf"]
     store = FakeStore()
     plain = add_study(store, "plain", DIFFERENT, best=INSIDE, test_set=TestSet.draw(200))
-    (usual,) = build([plain], store).findings.pairs
-    assert (usual.look, usual.interval) == (None, "95 % interval")
-    assert usual.p is not None
+    for usual in build([plain], store).findings.pairs:
+        assert (usual.look, usual.interval) == (None, "95 % interval")
+        assert usual.p is not None
 
 
 @pytest.mark.parametrize(("claim", "code", "start"), [

@@ -218,7 +218,8 @@ def imported(store: FakeStore, *earlier: int, name: str | None = None) -> FakeSt
 
     ids = {run.run_id: moved(run, 7) for run in store.runs("movie-reviews")}
     studies = [replace(study, run=here(study.run), trials=tuple(map(here, study.trials)),
-                       confirms=tuple(map(here, study.confirms)), ablations=tuple(map(here, study.ablations)))
+                       confirms=tuple(map(here, study.confirms)), ablations=tuple(map(here, study.ablations)),
+                       baselines=tuple(map(here, study.baselines)))
                for study in store.by_experiment["movie-reviews"]]
     return replace(
         store, by_experiment={"movie-reviews": studies}, url=None,

@@ -19,12 +19,25 @@ def test_the_table_has_a_row_for_each_number_of_models(
     families: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(families, "Pool", Serial)
-    monkeypatch.setattr(families, "_chunk", lambda job: np.array([job[1], 0, job[1], 0]))
+    monkeypatch.setattr(families, "_chunk", lambda _, job: np.array([job[1], 0, job[1], 0]))
     families.main(["--repetitions", "60", "--models", "3,5"])
     heading, three, five = capsys.readouterr().out.splitlines()
     assert "adjusted" in heading
     assert three.split()[:6] == ["3", "3", "100.0", "0.0", "100.0", "0.0"]
     assert five.split()[:2] == ["5", "10"]
+
+
+def test_with_a_linear_model_there_is_a_row_for_each_design(
+    families: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(families, "Pool", Serial)
+    monkeypatch.setattr(families, "_chunk", lambda _, job: np.array([0, 0, 0, job[1], 0, 0]))
+    families.main(["--repetitions", "60", "--models", "1,3", "--linear"])
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert "linear different" in heading
+    assert [row.split()[:3] for row in rows] == [
+        [design, *size] for design in ("texts", "groups", "looks") for size in (["1", "0"], ["3", "3"])]
+    assert all(row.split()[6] == "100.0" for row in rows)
 
 
 class Serial:
@@ -54,3 +67,17 @@ def test_false_findings_are_rare_after_the_adjustment(families: ModuleType) -> N
     shares = families.counted(5, 150, np.random.default_rng(1)) / 150
     assert shares[0] > 0.08  # 19 % in long runs
     assert max(shares[1], shares[3]) <= 0.07
+
+
+@pytest.mark.parametrize("design", ["texts", "groups", "looks"])
+def test_few_of_some_reports_find_what_is_false_of_the_linear_model(families: ModuleType, design: str) -> None:
+    sums = families.counted_with_linear(design, 3, 20, np.random.default_rng(0), 400)
+    assert sums.shape == (6,)
+    assert sums.max() <= 5  # 1.1 are expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("design", ["texts", "groups", "looks"])
+def test_each_family_keeps_its_error_rate(families: ModuleType, design: str) -> None:
+    share = families.counted_with_linear(design, 3, 300, np.random.default_rng(1)) / 300
+    assert share.max() <= 0.085  # 5.5 % and less than three standard errors

@@ -69,9 +69,10 @@ def test_variance_is_the_variance_sum_where_seeds_vary() -> None:
     assert present(found.design).variance((6, 6), 900) == pytest.approx(found.variance, rel=1e-9)
 
 
-def reference(plan: LookPlan, looks: Sequence[Mapping[str, Scored]], kind: Kind) -> dict[tuple[str, str], int]:
+def reference(
+    plan: LookPlan, looks: Sequence[Mapping[str, Scored]], kind: Kind, pairs: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], int]:
     """Pair -> the look at which something is found on it: Holm's step-down at each look, written out."""
-    pairs = list(combinations(plan.models, 2))
     fractions: dict[tuple[str, str], list[float]] = {pair: [] for pair in pairs}
     found: dict[tuple[str, str], int] = {}
     for place, runs in enumerate(looks):
@@ -104,7 +105,47 @@ def test_each_kind_of_finding_is_that_of_the_reference(seed: int) -> None:
     for kind in Kind:
         found = {pair.pair: next(place for place, step in enumerate(steps) if kind in step[index].found)
                  for index, pair in enumerate(steps[-1]) if kind in pair.found}
-        assert found == reference(plan, looks, kind)
+        assert found == reference(plan, looks, kind, list(combinations(plan.models, 2)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_comparisons_with_the_linear_model_are_a_family_of_their_own(seed: int) -> None:
+    """Each family has the step-down that it has alone; the linear model is its row repeated for each seed."""
+    plan = replace(plan_of("a", "b", "c", margin=0.02), is_with_linear=True)
+    runs = drawn({"a": 0.80, "b": 0.81, "c": 0.77, "ngrams": 0.775 + 0.01 * seed}, examples=1500, seed=seed)
+    once = replace(runs.pop("ngrams"), is_fitted_once=True)
+    once = replace(once, probability_RNC=once.probability_RNC[:1])
+    looks = looked(runs, plan.looks)
+    repeated = [{**look, "ngrams": Scored(once.label_N, np.repeat(once.probability_RNC, size, axis=0))}
+                for look, size in zip(looks, plan.looks, strict=True)]
+    steps = [follow(plan, looks[:count + 1], ("ngrams", once)) for count in range(len(looks))]
+    assert [pair.pair for pair in steps[-1]] == [
+        ("a", "b"), ("a", "c"), ("b", "c"), ("a", "ngrams"), ("b", "ngrams"), ("c", "ngrams")]
+    for kind in Kind:
+        found = {pair.pair: next(place for place, step in enumerate(steps) if kind in step[index].found)
+                 for index, pair in enumerate(steps[-1]) if kind in pair.found}
+        assert found == {**reference(plan, repeated, kind, plan.families("ngrams")[0]),
+                         **reference(plan, repeated, kind, plan.families("ngrams")[1])}
+    assert {compared_at(pair, plan, pair.pair).family for pair in steps[-1][3:]} == {3}
+
+
+@pytest.mark.parametrize(("is_with_linear", "is_known"), [(False, True), (True, False)])
+def test_a_linear_model_that_is_not_planned_or_not_known_is_not_compared(is_with_linear: bool, is_known: bool) -> None:
+    plan = replace(plan_of(), is_with_linear=is_with_linear)
+    runs = drawn({"a": 0.8, "b": 0.8})
+    once = replace(runs["a"], probability_RNC=runs["a"].probability_RNC[:1], is_fitted_once=True)
+    (pair,) = follow(plan, looked(runs, plan.looks), ("ngrams", once) if is_known else None)
+    assert pair.pair == ("a", "b")
+
+
+def test_a_model_alone_is_settled_by_the_linear_model() -> None:
+    plan = replace(plan_of("a"), is_with_linear=True)
+    runs = drawn({"a": 0.7, "ngrams": 0.85})
+    once = replace(runs.pop("ngrams"), is_fitted_once=True)
+    pairs = follow(plan, looked(runs, plan.looks[:1]), ("ngrams", replace(
+        once, probability_RNC=once.probability_RNC[:1])))
+    assert is_settled(pairs)
+    assert settled_as(pairs[0]) == "a, ngrams: better by more than the margin"
 
 
 def test_a_large_difference_settles_a_pair_at_the_first_look() -> None:
@@ -182,7 +223,7 @@ def test_the_last_look_spends_all_that_is_left_also_where_a_run_failed() -> None
     first, last = looked(runs, (6, 12))
     last["b"] = Scored(last["b"].label_N, last["b"].probability_RNC[:9])
     (pair,) = follow(plan, [first, last])
-    assert pair.last.usual.seeds == (12, 9)
+    assert list(pair.last.usual.seeds) == [12, 9]
     assert pair.last.fraction == 1.0
 
 

@@ -96,7 +96,7 @@ def test_golden_difference(name: str) -> None:
     found = closed(accuracy_difference(a_RN, b_RN))
     values = (found.estimate, found.variance, found.df, found.low, found.high, found.p)
     assert values == pytest.approx(expected, **TIGHT)
-    assert found.seeds == (len(a_RN), len(b_RN))
+    assert list(found.seeds) == [len(a_RN), len(b_RN)]
     assert found.examples == a_RN.shape[1]
 
 

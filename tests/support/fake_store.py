@@ -260,18 +260,24 @@ def data_summary(test_set: TestSet, fingerprint: str = "3f6c90d2a41b") -> DataSu
     )
 
 
-def baselines(study: str, fingerprint: str, classes: int = 2) -> tuple[LoggedRun, ...]:
-    """Return the runs of two baselines of a study. The store has no predictions of them."""
-    f1 = "f1" if classes == 2 else "macro_f1"
-    majority, linear = ((0.503, 0.5012, 0.6677, 0.01), (0.874, 0.8731, 0.8744, 9.2)) if classes == 2 else (
-        (0.153, 0.1512, 0.0188, 0.01), (0.774, 0.7731, 0.7544, 31.2))
-    return tuple(
-        logged(run_hash(study, "baseline", model), name=f"{study} {model}", role="baseline", study=study, model=model,
-               backend="", params={} if model == MAJORITY else {CLASSIFIER: REGRESSION},
-               tags={"gru_bench.data_fingerprint": fingerprint, "gru_bench.state": "complete"},
-               metrics={"score/val_accuracy": val, "score/test_accuracy": test, f"score/test_{f1}": f1_test,
-                        "time/train_seconds": seconds})
-        for model, (val, test, f1_test, seconds) in ((MAJORITY, majority), (TFIDF, linear)))
+def baselines(store: FakeStore, study: str, test_set: TestSet, fingerprint: str) -> tuple[LoggedRun, ...]:
+    """Return the runs of two baselines of a study, the second one linear, and let the store hold their predictions."""
+    rng = np.random.default_rng([11, *study.encode()])
+    linear = test_set.predictions(rng, 0.35 * rng.normal(size=test_set.id_N.size), 0.07)
+    share_C = np.bincount(test_set.label_N, minlength=len(test_set.classes)) / test_set.id_N.size
+    majority = replace(linear, probability_NC=np.tile(share_C, (test_set.id_N.size, 1)))
+    runs = []
+    for model, predictions, seconds in ((MAJORITY, majority, 0.01), (TFIDF, linear, 9.2)):
+        run_id = run_hash(study, "baseline", model)
+        store.predicted[run_id, "test"] = predictions
+        found = scores(predictions.label_N, predictions.probability_NC, whole=predictions.whole)
+        runs.append(logged(
+            run_id, name=f"{study} {model}", role="baseline", study=study, model=model, backend="",
+            params={} if model == MAJORITY else {CLASSIFIER: REGRESSION},
+            tags={"gru_bench.data_fingerprint": fingerprint, "gru_bench.state": "complete"},
+            metrics={f"score/test_{key}": value for key, value in found.items()} | {
+                "score/val_accuracy": found["accuracy"] + 0.002, "time/train_seconds": seconds}))
+    return tuple(runs)
 
 
 def measured_as(run: LoggedRun, **metrics: float) -> LoggedRun:
@@ -381,7 +387,7 @@ def add_study(
         params={"confirm": str(seeds + failed), "margin": "1.0"},
     )
     study = LoggedStudy(parent, summary if finished else None, tuple(trial_runs), tuple(confirms),
-                        baselines=baselines(name, fingerprint, len(test_set.classes)) if finished else ())
+                        baselines=baselines(store, name, test_set, fingerprint) if finished else ())
     store.by_experiment.setdefault(experiment, []).append(study)
     return study
 
@@ -393,12 +399,14 @@ def with_looks(
     models = tuple(dict.fromkeys(run.model for run in study.confirms))
     seeds = sorted({run.seed for run in study.confirms if run.seed is not None and run.complete})
     plan = LookPlan(study.run.study, models, "accuracy", margin, tuple(planned), tuple(range(1000, 1000 + planned[-1])),
-                    study.run.fingerprint)
+                    study.run.fingerprint, is_with_linear=True)
     runs = {model: {run.seed: Scored(found.label_N, found.probability_NC[None]) for run in study.confirms
                     if run.model == model and run.complete and run.seed is not None
                     for found in [store.predicted[run.run_id, "test"]]} for model in models}
     looks = [Look(size, dict.fromkeys(models, tuple(seeds[:size]))) for size in planned[:taken]]
-    pairs = follow(plan, [scored_at(look, runs) for look in looks])
+    linear = store.predicted.get((study.baselines[-1].run_id, "test")) if study.baselines else None
+    pairs = follow(plan, [scored_at(look, runs) for look in looks], None if linear is None else (
+        study.baselines[-1].model, Scored(linear.label_N, linear.probability_NC[None], is_fitted_once=True)))
     looks[-1] = replace(looks[-1], settled=tuple(settled_as(pair) for pair in pairs if pair.settled), stops=True)
     store.artifacts[study.run.run_id, PLAN] = plan.to_json()
     store.artifacts[study.run.run_id, LOOKS] = looks_json(looks)

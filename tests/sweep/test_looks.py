@@ -14,6 +14,7 @@ from rich.console import Console
 
 from gru_bench.config import RunConfig
 from gru_bench.errors import RunError, UsageError
+from gru_bench.results.baselines import BaselineResult
 from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan
 from gru_bench.results.runs import parsed
 from gru_bench.stats.intervals import Scored
@@ -29,11 +30,18 @@ from gru_bench.sweep.study import StudyRecord, read_study
 from gru_bench.sweep.workers.local import Failed, Message
 from gru_bench.tracking import LoggedStudy, RunWriter, Store
 from tests.support.commands import mentions
+from tests.support.runs import all_baselines
 from tests.support.searches import Begun, begun
 from tests.support.values import present
 from tests.support.workers import EPOCH, STUDY, answers, swept, well
 
 MODELS = ["torch", "scratch"]
+
+
+def linear_of(accuracy: float) -> tuple[BaselineResult, ...]:
+    """Return the baselines, which answer the test examples of the runs with this accuracy."""
+    test = answers(99, accuracy).predictions["test"]
+    return tuple(replace(one, predictions={**one.predictions, "test": test}) for one in all_baselines())
 
 
 def spec_of(**changes: Any) -> StudySpec:
@@ -231,14 +239,17 @@ class TestLogged:
         monkeypatch.setattr(RunLog, "begin", begun)
         shown = io.StringIO()
         options: dict[str, Any] = {"looks": [1, 5], "all_models": ["torch"]}
-        swept(easy_csv, self.says(), trials=1, **options, console=Console(file=shown, width=200))
+        swept(easy_csv, self.says(), trials=1, **options, console=Console(file=shown, width=200),
+              baselines=linear_of(0.85))
         assert events.count(PLAN) == 1
         assert events.index(PLAN) < events.index("a run") < events.index(LOOKS)
-        mentions(shown.getvalue(), "interim analysis 1 of 2", "interim analysis 2 of 2")
+        mentions(shown.getvalue(), "interim analysis 1 of 2", "interim analysis 2 of 2", "torch is better than")
         study, (plan, digest), looks = self.logged()
         assert digest == plan.digest
         assert (plan.looks, plan.margin, plan.models) == ((1, 5), 0.01, ("torch",))
+        assert plan.is_with_linear
         assert [(look.planned, look.stops) for look in looks] == [(1, False), (5, True)]
+        assert [pair.partition(":")[0] for pair in looks[-1].settled] == ["torch, tfidf"]
         assert present(study.summary).confirm_seeds == tuple(range(10_000, 10_005))
         self.check_counts(study, easy_csv, options)
         # The same command with more trials adds nothing, and says so.
@@ -280,7 +291,7 @@ class TestLogged:
         with monkeypatch.context() as patched:
             patched.setattr(RunWriter, "text", text)
             with pytest.raises(KeyboardInterrupt):
-                swept(easy_csv, self.says(), **options)
+                swept(easy_csv, self.says(), **options, baselines=linear_of(0.85))
         with pytest.raises(KeyboardInterrupt):  # before another run ends
             swept(easy_csv, interrupted, **options)
         assert [look.planned for look in self.logged()[2]] == [1]

@@ -59,15 +59,8 @@ class ModelScore:
     low: float | None
     """Low end of the 95 % interval; None where there are too few seeds for one."""
     high: float | None
-    seeds: int
-
-
-@dataclass(frozen=True)
-class BaselineScore:
-    """The same score of a baseline, which was fitted once; None where it was not logged."""
-
-    name: str
-    score: float | None
+    seeds: int | None
+    """None: a baseline, which is fitted once."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +89,9 @@ class Answer:
     """Of equivalence within the margin: two one-sided tests, after Holm."""
     family: int
     """Number of pairs that the p values allow for: all pairs of models in the store that were scored on the same test
-    examples. Of a study with looks: the pairs of its plan."""
-    seeds: tuple[int, int]
+    examples, or of each of them and the linear model. Of a study with looks: the same pairs of its plan."""
+    seeds: tuple[int | None, int | None]
+    """None: fitted once."""
     examples: int
     look: int | None
     """The look that settled the pair, or the last one, from 1. None without looks."""
@@ -111,25 +105,6 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class BaselineAnswer:
-    """What a report finds of a model and the linear baseline on the same data."""
-
-    model: str
-    """As the report labels it."""
-    model_name: str
-    """As a study names it."""
-    baseline: str
-    better: str | None
-    """The better of the two, or None where neither is shown to be."""
-    difference: float | None
-    """The model less the baseline, with `low` and `high` as its 95 % interval; None without a test."""
-    low: float | None
-    high: float | None
-    p: float | None
-    sentence: str
-
-
-@dataclass(frozen=True)
 class Findings:
     """All that a report finds."""
 
@@ -139,11 +114,9 @@ class Findings:
     metric: ComparedName = "accuracy"
     """The score, as `training.metric` names it."""
     models: tuple[ModelScore, ...] = ()
-    """Empty where the report is on trials alone."""
-    baselines: tuple[BaselineScore, ...] = ()
-    against_baselines: tuple[BaselineAnswer, ...] = ()
-    """Each model with the linear baseline that it is compared with."""
+    """Those that were trained, then the baselines. Empty where the report is on trials alone."""
     pairs: tuple[Answer, ...] = ()
+    """Those of models that were trained, then each of these with the linear model on its data."""
     next_commands: tuple[str, ...] = ()
     """What to type where a pair is open."""
     notes: tuple[str, ...] = ()

@@ -9,10 +9,18 @@ from dataclasses import dataclass
 from gru_bench.errors import UsageError
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.document.sentences import Sentence
-from gru_bench.report.evidence.baselines import AgainstBaseline, ScoredBaseline, against_baselines, baselines_of
+from gru_bench.report.evidence.baselines import baselines_of
 from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of
 from gru_bench.report.evidence.looks import StudyLooks, study_looks
-from gru_bench.report.evidence.pairs import Family, Margin, Pair, compare, families_of, margin_of
+from gru_bench.report.evidence.pairs import (
+    Family,
+    Margin,
+    Pair,
+    compare,
+    compare_with_linear,
+    families_of,
+    margin_of,
+)
 from gru_bench.report.evidence.progress import is_searched, nothing_to_report, study_name
 from gru_bench.report.evidence.store import Histories, Store
 from gru_bench.report.evidence.trials import Search, SearchSoFar, searches_of, searches_so_far
@@ -37,10 +45,12 @@ class Evidence:
     """The curves of the groups' runs."""
     margin: Margin
     compared: Sequence[Pair]
+    """The pairs of models that were trained."""
     not_compared: Sequence[Sentence]
-    baselines: Sequence[ScoredBaseline]
-    against: Sequence[AgainstBaseline]
-    """Each model against the best linear baseline on its data."""
+    baselines: Sequence[Group]
+    """The linear models, and the majority class; they are fitted once."""
+    against: Sequence[Pair]
+    """Each model that was trained with the linear model on its data: a family of tests of its own."""
     searches: Sequence[Search]
     known_studies: Collection[str]
     """Names of the experiment's studies: with each, the seed of a new confirmation set is one higher."""
@@ -50,6 +60,11 @@ class Evidence:
     """The interim analyses of the studies that have some."""
     families: Sequence[Family] = ()
     """For each test set the models that were scored on it, in the whole store."""
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Return all pairs: of models that were trained, then of each and the linear model."""
+        return (*self.compared, *self.against)
 
 
 def collect(
@@ -74,7 +89,8 @@ def collect(
     groups, gaps = ([], []) if alone else confirm_groups(studies, store, numbers)
     if not groups and not alone:
         raise nothing_to_report("there is none")
-    looks = study_looks(studies, groups, store, numbers) if groups else ()
+    baselines, missing = baselines_of(studies, store, metric_of(studies), numbers) if groups else ([], [])
+    looks = study_looks(studies, groups, baselines, store, numbers) if groups else ()
     for one in looks:
         if margin is not None and not math.isclose(margin, one.plan.margin):
             raise UsageError("--margin must be that of the plan if a study has interim analyses, but "
@@ -82,23 +98,22 @@ def collect(
                              "leave --margin out")
     chosen = margin_of(studies, margin, numbers, metric_of(studies))
     return assembled(
-        studies, store, numbers, groups, gaps, chosen, looks,
+        studies, store, numbers, groups, [*gaps, *missing], chosen, looks, baselines,
         known_studies={*known_studies, *map(study_name, studies)}, counted=counted)
 
 
 def assembled(
     studies: Sequence[LoggedStudy], store: Store, numbers: Numbers, groups: Sequence[Group], gaps: Sequence[Sentence],
-    margin: Margin, looks: Sequence[StudyLooks] = (), *,
+    margin: Margin, looks: Sequence[StudyLooks] = (), baselines: Sequence[Group] = (), *,
     known_studies: Collection[str] = (), counted: Mapping[str, tuple[int, int]] | None = None,
 ) -> Evidence:
     """Return the evidence of some models: they are compared, and the curves of their runs are read."""
     families = families_of(groups, store, numbers, counted)
     compared, apart = compare(groups, margin.value, looks, families, numbers)
+    against, apart_from_linear = compare_with_linear(margin.value, looks, families, baselines, numbers)
     histories = store.histories(
         [run.run_id for group in groups if group.is_logged for run in group.runs],
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
-    baselines = baselines_of(studies, store, groups[0].metric, numbers) if groups else []
     return Evidence(
-        studies, numbers, groups, gaps, store, histories, margin, compared, apart, baselines,
-        against_baselines(groups, families, baselines), searches_of(groups, histories), known_studies,
-        searches_so_far(studies, store), looks, families)
+        studies, numbers, groups, gaps, store, histories, margin, compared, [*apart, *apart_from_linear], baselines,
+        against, searches_of(groups, histories), known_studies, searches_so_far(studies, store), looks, families)

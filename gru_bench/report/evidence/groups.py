@@ -430,7 +430,7 @@ def group_of(
         numbers=numbers, label=label, model=model,
         study=study, data=study_data(study, store), runs=tuple(usable), example_N=first.example_id_N,
         category_N=first.category_N, tokens_N=first.tokens_N, whole=all(predictions.whole for predictions in read),
-        metric=metric, split=split,
+        metric=metric, split=split, is_fitted_once=usable[0].role == "baseline",
     ), said
 
 

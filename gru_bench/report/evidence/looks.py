@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gru_bench.report.document.numbers import Numbers
+from gru_bench.report.evidence.baselines import linear_model
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.progress import artifact, study_name
 from gru_bench.report.evidence.store import Store
@@ -30,7 +31,7 @@ class StudyLooks:
     pairs: tuple[PairLooks, ...]
     """Computed again from the predictions of the runs that the looks rest on."""
     groups: Mapping[str, Group]
-    """Model -> its confirmation runs."""
+    """Model -> its confirmation runs; the linear model is not among them."""
     lost: tuple[str, ...]
     """Seeds that a look rests on and that have no run any more: `torch 10003`."""
 
@@ -46,14 +47,15 @@ class StudyLooks:
                 return pair if pair.pair == (a, b) else pair.flipped()
         return None
 
-    def runs_at(self, place: int, *models: str) -> tuple[str, ...]:
+    def runs_at(self, place: int, *groups: Group) -> tuple[str, ...]:
         """Return the ids of the runs of some models that the look at a place rests on."""
         seeds = self.looks[place].seeds
-        return tuple(run.run_id for model in models for run in self.groups[model].runs if run.seed in seeds[model])
+        return tuple(run.run_id for group in groups for run in group.runs
+                     if group.is_fitted_once or run.seed in seeds[group.model])
 
 
 def study_looks(
-    studies: Sequence[LoggedStudy], groups: Sequence[Group], store: Store, numbers: Numbers
+    studies: Sequence[LoggedStudy], groups: Sequence[Group], baselines: Sequence[Group], store: Store, numbers: Numbers
 ) -> tuple[StudyLooks, ...]:
     """Return the looks of the studies that have a plan of looks.
 
@@ -79,7 +81,9 @@ def study_looks(
         # A look whose runs of a model are all gone cannot be followed.
         known = all(any(seed in runs.get(model, ()) for seed in look.seeds.get(model, ()))
                     for look in looks for model in plan.models)
-        pairs = follow(plan, [scored_at(look, runs) for look in looks]) if known else []
+        linear = linear_model(baselines, next(iter(own.values()))) if own else None
+        pairs = follow(plan, [scored_at(look, runs) for look in looks],
+                       None if linear is None else (linear.model, linear)) if known else []
         found.append(StudyLooks(
             study, numbers.of("looks").named(study_name(study), same=own_run).on([own_run]), plan, digest,
             tuple(looks), tuple(pairs), own, lost))

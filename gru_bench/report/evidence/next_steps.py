@@ -24,7 +24,7 @@ def fresh_for_all(evidence: Evidence) -> int | None:
     One size serves all, so that no confirmation set is extended for the sake of another comparison; None where seeds
     would settle nothing.
     """
-    return max((pair.fresh_seeds for pair in evidence.compared if pair.done and pair.fresh_seeds is not None),
+    return max((pair.fresh_seeds for pair in evidence.pairs if pair.done and pair.fresh_seeds is not None),
                default=None)
 
 
@@ -36,9 +36,9 @@ def next_step_commands(evidence: Evidence) -> tuple[str, ...]:
     """
     wanted = {
         (group.study.run.run_id, group.model): group
-        for pair in evidence.compared
+        for pair in evidence.pairs
         if pair.done and pair.fresh_seeds is not None and _is_known(pair.a) and _is_known(pair.b)
-        for group in (pair.a, pair.b)
+        for group in (pair.a, pair.b) if not group.is_fitted_once
     }
     # One command can train the models of one study with the same settings.
     alike: dict[tuple[str, str], list[Group]] = {}
@@ -79,8 +79,8 @@ def remove_limit_commands(evidence: Evidence) -> tuple[str, ...]:
 def _held_back_studies(evidence: Evidence) -> list[tuple[Group, int]]:
     """Return a group of each study that data.limit holds back in an open comparison, and the seeds that it needs."""
     found: dict[str, tuple[Group, int]] = {}
-    for pair in evidence.compared:
-        both = (pair.a, pair.b)
+    for pair in evidence.pairs:
+        both = [group for group in (pair.a, pair.b) if not group.is_fitted_once]
         if pair.done and pair.is_open and all(held_back(group) and _is_known(group) for group in both):
             for group in both:
                 study = group.study.run.run_id

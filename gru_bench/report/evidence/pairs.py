@@ -16,6 +16,7 @@ import numpy as np
 from gru_bench.config import ComparedName
 from gru_bench.report.document.numbers import Number, Numbers, Scale, decimals_for, scale_of
 from gru_bench.report.document.sentences import Sentence, joined, say
+from gru_bench.report.evidence.baselines import linear_model
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.looks import StudyLooks
 from gru_bench.report.evidence.progress import unfinished
@@ -169,7 +170,7 @@ class Pair(Compared):
         if self.design_again is None or not self.is_open:
             return None
         seeds = self.design_again.seeds_for(self.verdict.margin, self.difference.examples)
-        return None if seeds is None else max(seeds, 2 * min(self.difference.seeds))
+        return None if seeds is None else max(seeds, 2 * self.fewest_seeds)
 
     @property
     def design_again(self) -> Design | None:
@@ -187,7 +188,7 @@ class Pair(Compared):
 
         More seeds are chosen where they halve the examples.
         """
-        at_hand, best = min(self.difference.seeds), None
+        at_hand, best = self.fewest_seeds, None
         for seeds in (at_hand, *(more for more in SEEDS if more > at_hand)):
             if self.design and (examples := self.design.examples_for(self.verdict.margin, seeds)) is not None:
                 if best is not None and 2 * examples > best[0]:
@@ -306,10 +307,49 @@ def compare(
             for one, a, b in couples], apart
 
 
+def compare_with_linear(
+    margin: float, looks: Sequence[StudyLooks], families: Sequence[Family], baselines: Sequence[Group],
+    numbers: Numbers,
+) -> tuple[list[Pair], list[Sentence]]:
+    """Return each model and the linear model on its data, and sentences about those that are not compared.
+
+    These pairs are a family of tests of their own.
+
+    Args:
+        margin: As for `compare`.
+        looks: As for `compare`. A plan that does not name the linear model gives no verdict against it.
+        families: As for `compare`. There are as many pairs as models.
+        baselines: The baselines of the report.
+        numbers: Makes the numbers of the report.
+    """
+    found: list[Pair] = []
+    apart: list[Sentence] = []
+    planned = {one.study.run.run_id: one for one in looks}
+    for family in families:
+        couples: list[tuple[Numbers, Group, Group]] = []
+        for group in family.groups:
+            if (linear := linear_model(baselines, group)) is None:
+                continue
+            part, own = numbers.of(f"pair.{group.key}.{linear.key}"), planned.get(group.study.run.run_id)
+            names = f"{group.label} and {linear.label} are not compared"
+            if not (np.array_equal(group.example_N, linear.example_N)
+                    and np.array_equal(group.label_N, linear.label_N)):
+                apart.append((f"{names}: their test texts differ.",))
+            elif own is None:
+                couples.append((part, group, linear))
+            elif own.plan.is_with_linear:
+                found.append(_followed(part, group, linear, own))
+            else:
+                apart.append((f"{names}: the plan of interim analyses does not include the linear model.",))
+        found += [replace(pair, pairs_again=family.size + len(couples))
+                  for pair in tested(couples, margin, family.size)]
+    return found, apart
+
+
 def _followed(numbers: Numbers, a: Group, b: Group, looks: StudyLooks) -> Pair:
     pair = looks.of(a.model, b.model) or PairLooks((a.model, b.model))
     usual = difference(a.metric, a, b)
-    ids = looks.runs_at(pair.last.place, a.model, b.model) if pair.looks else a.ids + b.ids
+    ids = looks.runs_at(pair.last.place, a, b) if pair.looks else a.ids + b.ids
     return replace(_shown(compared_at(pair, looks.plan, (a.label, b.label), usual), numbers, a, b, ids), followed=pair)
 
 

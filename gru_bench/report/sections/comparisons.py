@@ -36,7 +36,7 @@ UNEQUAL = 5
 
 def comparisons(evidence: Evidence) -> Section | None:
     """Return the section; None where there is nothing to compare."""
-    compared = evidence.compared
+    compared = evidence.pairs
     blocks: list[Block] = []
     if compared:
         values = Values(
@@ -63,7 +63,8 @@ def _table(compared: Sequence[Pair]) -> Table:
     return Table.of(
         "comparisons",
         "Comparisons of models",
-        ("Each pair on the same test texts: the model with the better mean minus the other.",
+        ("Each pair on the same test texts: the model with the better mean minus the other"
+         f"{', and each model minus the linear one' if any(one.b.is_fitted_once for one in compared) else ''}.",
          "" if not sure else (
              " Intervals have 95 % confidence. Models are equivalent if the interval shown with the finding lies "
              "within the equivalence margin." if looked else
@@ -91,7 +92,7 @@ def _finding(pair: Pair) -> Sentence:
     finding = pair.verdict.finding
     few: Sentence = (Aside((pair.qualifier,), below=True),) if pair.qualifier else ()
     if finding not in ALIKE:
-        return (finding.value, *few)
+        return (pair.found, *few)
     name = pair.narrow_name.replace(NBSP, " ")
     return (finding.value, Aside((f"{name} [", Ends(pair.number("narrow"), ", "), "]"), below=True), *few)
 
@@ -101,7 +102,7 @@ def _looks(evidence: Evidence) -> list[Block]:
     blocks: list[Block] = []
     for one in evidence.looks:
         blocks.append(Paragraph(_planned(one)))
-        pairs = [pair for pair in evidence.compared if pair.followed is not None and pair.a.study is one.study]
+        pairs = [pair for pair in evidence.pairs if pair.followed is not None and pair.a.study is one.study]
         rows = [row for pair in pairs for row in _look_rows(one, pair)]
         if not rows:
             continue
@@ -120,7 +121,7 @@ def _planned(one: StudyLooks) -> Sentence:
         end = " {taken} {taken:of them has|of them have} been done so far."
     elif len(one.looks) == len(one.plan.looks):
         end = " All of them were done."
-    error = "" if len(one.plan.models) < 2 else (
+    error = "" if len(one.plan.models) < 2 and not one.plan.is_with_linear else (
         " Together they have an error rate of {alpha} % for differences, and as much on each side for equivalence.")
     return say(
         "Interim analyses (looks) of {study} at {planned} seeds of each model were planned before its first "
@@ -135,7 +136,7 @@ def _look_rows(one: StudyLooks, pair: Pair) -> Iterator[tuple[str | Number, ...]
     """Yield a row for each interim analysis of a pair: its difference with the repeated interval, and its boundary."""
     assert pair.followed is not None
     for look in pair.followed.looks:
-        key, ids = f"look-{look.place + 1}", one.runs_at(look.place, pair.a.model, pair.b.model)
+        key, ids = f"look-{look.place + 1}", one.runs_at(look.place, pair.a, pair.b)
         of_runs, on_test = pair.numbers.on(ids), pair.numbers.on(ids, look.usual.examples)
         wide = look.repeated
         method, low, high = "too few seeds or groups: no repeated interval", None, None
@@ -145,7 +146,7 @@ def _look_rows(one: StudyLooks, pair: Pair) -> Iterator[tuple[str | Number, ...]
         tested = None if look.tested_at is None else look.at(look.tested_at)
         boundary = None if tested is None else (tested.high - tested.low) / 2
         settled = pair.followed.settled
-        finding = "open" if settled is None or settled.place > look.place else settled.finding.value
+        finding = "open" if settled is None or settled.place > look.place else pair.found
         yield (pair.label, of_runs.add(f"{key}.place", look.place + 1, "count"),
                of_runs.add(f"{key}.seeds", min(look.usual.seeds), "count", "of the model with fewer"), shown,
                on_test.add(f"{key}.boundary", boundary, pair.scale.kind,
@@ -168,7 +169,7 @@ def _usual(pairs: Sequence[Pair], key: str) -> Table:
 
 def _next_steps(evidence: Evidence) -> list[Block]:
     """Return how to get what may settle open comparisons, with commands."""
-    said = [one for pair in evidence.compared if pair.done for one in advice(pair, held_back(pair.a))]
+    said = [one for pair in evidence.pairs if pair.done for one in advice(pair, held_back(pair.a))]
     blocks: list[Block] = [Paragraph(one) for one in {in_text(one): one for one in said}.values()]
     steps = (
         ("These commands repeat the studies with the texts that data.limit excluded, and write a report on them.",
@@ -183,8 +184,8 @@ def _next_steps(evidence: Evidence) -> list[Block]:
 
 def _too_narrow(pair: Pair) -> Sentence:
     """Return why the intervals of a pair are known to be too narrow; empty where they are not."""
-    if min(pair.difference.seeds) < 2:
-        return ()  # the interval is over test texts alone
+    if min(pair.difference.seeds) < 2 or pair.b.is_fitted_once:
+        return ()  # the interval is over test texts alone, or the seeds of one model
     calm, noisy = sorted((pair.a, pair.b), key=lambda group: group.score_deviation.value or 0.0)
     small, large = calm.score_deviation.value or 0.0, noisy.score_deviation.value or 0.0
     if len(noisy.runs) < max(pair.difference.seeds) and large > small:

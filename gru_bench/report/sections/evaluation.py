@@ -12,10 +12,10 @@ from gru_bench.report.document.blocks import Block, Cell, Column, Details, Parag
 from gru_bench.report.document.numbers import KINDS, NBSP, Number, is_zero, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Sentence, Warning, joined, listed
-from gru_bench.report.evidence.baselines import ScoredBaseline
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.settings import setting, setting_name
+from gru_bench.results.baselines import REGULARIZATION
 from gru_bench.results.logged_metrics import PEAK_MEMORY, TOKENS_PER_SECOND, TRAIN_SECONDS, score
 from gru_bench.results.runs import MOST_WHOLE
 from gru_bench.stats import metrics
@@ -64,7 +64,7 @@ def _further(groups: Sequence[Group]) -> list[Block]:
     return [Details(f"Further scores{', speed and memory' if logged else ''}", tuple(tables))] if tables else []
 
 
-def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Table:
+def _results(groups: Sequence[Group], baselines: Sequence[Group]) -> Table:
     sure = any(group.score.low is not None for group in groups)
     still = any(is_zero(group.score_deviation.text) for group in groups)
     logged, varied = any(group.is_logged for group in groups), any(len(group.runs) > 1 for group in groups)
@@ -94,8 +94,8 @@ def _results(groups: Sequence[Group], baselines: Sequence[ScoredBaseline]) -> Ta
         *([(Column("Training", unit="s", short="Train"), lambda group: (group.logged(TRAIN_SECONDS),)),
            (Column("Backend", align="left", width=1.3), lambda group: group.backend)] if logged else []),
         context=tuple(
-            (f"{one.name} (baseline)", "", *([] if scale is None else [one.score]), one.accuracy, "",
-             *(shown(one) for _, shown in f1s), (one.seconds,), "") for one in baselines),
+            (f"{one.label} (baseline)", "", *([] if scale is None else [one.score]), one.accuracy, "",
+             *(shown(one) for _, shown in f1s), (one.logged(TRAIN_SECONDS),), "") for one in baselines),
     )
 
 
@@ -104,9 +104,9 @@ def _means(groups: Sequence[Group], also: str = "") -> str:
     return f"means over seeds{also}" if any(len(group.runs) > 1 for group in groups) else "one run of each model"
 
 
-def _fits(baselines: Sequence[ScoredBaseline]) -> str:
+def _fits(baselines: Sequence[Group]) -> str:
     """Return how the baselines were fitted, as the rest of a sentence."""
-    linear = [baseline.of for baseline in baselines if baseline.regularization.value is not None]
+    linear = [run for baseline in baselines for run in baseline.runs if REGULARIZATION in run.params]
     if any(score("accuracy", "val").key not in run.metrics for run in linear):
         return ("; without validation texts, linear models have a middle regularization, and models are compared with "
                 "the first of them")
@@ -166,12 +166,12 @@ def _deviation(group: Group) -> Cell:
     return (group.score_deviation, Aside((lowest, " to ", highest), below=True))
 
 
-def _f1_columns(groups: Sequence[Group]) -> list[tuple[Column, Callable[[Group | ScoredBaseline], Cell]]]:
+def _f1_columns(groups: Sequence[Group]) -> list[tuple[Column, Callable[[Group], Cell]]]:
     """Return the columns of F1 of two classes and of macro F1 of more, as far as there are such models."""
     two, several = (any(group.has_classes and group.is_binary == binary for group in groups)
                     for binary in (True, False))
 
-    def shown(binary: bool) -> Callable[[Group | ScoredBaseline], Cell]:
+    def shown(binary: bool) -> Callable[[Group], Cell]:
         return lambda one: _f1(one) if one.has_classes and one.is_binary == binary else ""
 
     absent = any({*range(len(group.classes))} - {*group.label_N.tolist(), *group.unused}
@@ -182,9 +182,7 @@ def _f1_columns(groups: Sequence[Group]) -> list[tuple[Column, Callable[[Group |
         *([(Column("Macro F1", unit="%", note=note), shown(False))] if several else [])]
 
 
-def _f1(one: Group | ScoredBaseline) -> Number:
-    if isinstance(one, ScoredBaseline):
-        return one.f1
+def _f1(one: Group) -> Number:
     if one.is_binary:
         return one.on_examples.estimate("f1", interval("f1", one))
     return one.on_examples.estimate("macro-f1", interval("macro_f1", one))

@@ -29,7 +29,7 @@ def _intervals(evidence: Evidence) -> list[tuple[str, Sentence]]:
         "over test texts alone. They are about this very run, not about the way it was trained: another run may "
         "differ.",
     ))] if single else []
-    over_seeds = any(min(pair.difference.seeds) > 1 for pair in evidence.compared)
+    over_seeds = any(min(pair.difference.seeds) > 1 for pair in evidence.pairs)
     if not over_seeds and not any(
             EvidenceLevel.of(len(group.runs)).has_interval for group in groups if group not in single):
         return of_runs
@@ -44,7 +44,7 @@ def _intervals(evidence: Evidence) -> list[tuple[str, Sentence]]:
 
 
 def _verdicts(evidence: Evidence) -> list[tuple[str, Sentence]]:
-    if not evidence.compared:
+    if not evidence.pairs:
         return []
     return [("Verdicts", (
         "compare two models on the same test texts. The equivalence margin is ", *evidence.margin.said,
@@ -82,15 +82,16 @@ def _scores(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
 def _holm(evidence: Evidence) -> Sentence:
     """Return how the tests of several pairs are corrected, as the rest of a paragraph."""
     sizes = {pair.family for pair in evidence.compared}
-    if max(sizes) < 2 or all(pair.number("p").value is None for pair in evidence.compared):
+    if max((pair.family for pair in evidence.pairs), default=0) < 2 or all(
+            pair.number("p").value is None for pair in evidence.pairs):
         return ()
-    count: Sentence = () if len(sizes) > 1 else (evidence.numbers.on(()).add("methods.family", sizes.pop()), " ")
-    baseline = " Tests against the baseline are adjusted separately, over all models." if any(
-        one.favours is not None for one in evidence.against) else ""
+    count: Sentence = () if len(sizes) != 1 else (evidence.numbers.on(()).add("methods.family", sizes.pop()), " ")
+    linear = (" Comparisons with the linear model are a second family, of as many tests as models: they are adjusted "
+              "among themselves." if evidence.against else "")
     return say(
-        " p values are adjusted by Holm’s procedure over all {count}pairs of models on the same test texts, "
-        "separately for each kind of finding, and compared with {level}. Intervals are not adjusted.{baseline}",
-        count=count, baseline=baseline,
+        " p values are adjusted by Holm’s procedure over all {count}pairs of trained models on the same test texts, "
+        "separately for each kind of finding, and compared with {level}. Intervals are not adjusted.{linear}",
+        count=count, linear=linear,
         level=evidence.numbers.on(()).add(
             "methods.level", ALPHA, "p", "chance of a false finding of a kind among all pairs, at most"))
 

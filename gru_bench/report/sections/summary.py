@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gru_bench.checks import Outcome, State
-from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Details, Paragraph, Table
+from gru_bench.report.document.blocks import Block, Bullets, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Values
-from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import Aside, Sentence, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.decision import decision_sentence
@@ -17,6 +16,7 @@ from gru_bench.report.evidence.pairs import Pair, qualifiers
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure
+from gru_bench.stats.looks import SETTLING
 from gru_bench.stats.verdict import ALIKE, pairs_of
 
 FEW_TEXTS = 200
@@ -25,8 +25,6 @@ FEW = 6
 """Most pairs whose verdicts are not folded."""
 MOST_WARNINGS = 5
 """Most lines of warnings that are not folded."""
-AGAINST = {None: "not tested", 1: "better", -1: "worse", 0: "inconclusive"}
-"""Which of a model and the baseline a test favours -> what is found on the model."""
 
 
 def summary(evidence: Evidence) -> tuple[Block, ...]:
@@ -39,8 +37,9 @@ def summary(evidence: Evidence) -> tuple[Block, ...]:
 
 def in_sentences(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return the same for a terminal: the decision, then a sentence on each pair of models."""
-    return (decision_sentence(evidence), *map(verdict_sentence, evidence.compared), *_baseline_note(evidence),
-            *others_on_test(evidence), *_fresh_seeds(evidence))
+    settled_first = sorted(evidence.pairs, key=lambda pair: pair.verdict.finding not in SETTLING)
+    return (decision_sentence(evidence), *map(verdict_sentence, settled_first), *others_on_test(evidence),
+            *_fresh_seeds(evidence))
 
 
 def check_results(
@@ -90,31 +89,30 @@ def _accuracies(evidence: Evidence) -> Figure:
             (group.label, MEAN, group.score),
             *((group.label, f"seed {run.seed}", score)
               for run, score in zip(group.runs, group.scores_by_run(group.metric), strict=True)))),
-        *((baseline.name, BASELINE, baseline.score) for baseline in evidence.baselines
-          if baseline.score.value is not None),
+        *((baseline.label, BASELINE, baseline.score) for baseline in evidence.baselines),
     ), intervals=("accuracy",), heads=(("accuracy", evidence.groups[0].scale.score),)), evidence.groups[0].scale)
 
 
 def _verdicts(evidence: Evidence) -> list[Block]:
     """Return the table of verdicts, whose further rows are folded; nothing where nothing is compared."""
-    pairs: list[tuple[str, Number, Number, Cell]] = [
-        (one.label, one.number("difference"), one.number("p"), _found(one)) for one in evidence.compared]
-    baselines: list[tuple[str, Number, Number, Cell]] = [
-        (one.label, one.difference, one.p, AGAINST[one.favours]) for one in evidence.against]
-    scale = evidence.groups[0].scale
-    sure = any(difference.low is not None for _, difference, *_ in (*pairs, *baselines))
-    looked = any(one.followed is not None for one in evidence.compared)
+    pairs, scale = evidence.pairs, evidence.groups[0].scale
+    sure = any(one.number("difference").low is not None for one in pairs)
+    looked = any(one.followed is not None for one in pairs)
     interval = f" with its {'repeated ' if looked else ''}95 % interval" if sure else ""
-    adjusted = any("Holm" in p.method for _, _, p, _ in (*pairs, *baselines) if p.value is not None)
+    adjusted = any(one.tests is not None and one.family > 1 for one in pairs)
     caption = (f"Difference in test {scale.score}{interval}."
-               f"{' p is adjusted (Holm), intervals are not.' if adjusted else ''}{qualifiers(evidence.compared)}")
-    columns = (Column("Pair", align="left", width=5.4), Column("Difference", unit=scale.differences), Column("p"),
-               Column("Verdict", align="left", width=3.4))
-    shown, more = (*pairs[:FEW], *baselines[:FEW]), (*pairs[FEW:], *baselines[FEW:])
-    blocks: list[Block] = [Table("verdicts", "Verdicts", (caption,), columns, shown)] if shown else []
+               f"{' p is adjusted (Holm), intervals are not.' if adjusted else ''}{qualifiers(pairs)}")
+    columns = (
+        (Column("Pair", align="left", width=5.4), lambda one: one.label),
+        (Column("Difference", unit=scale.differences), lambda one: one.number("difference")),
+        (Column("p"), lambda one: one.number("p")),
+        (Column("Verdict", align="left", width=3.4), _found))
+    shown, more = (tuple(pair for family in (evidence.compared, evidence.against) for pair in family[part])
+                   for part in (slice(FEW), slice(FEW, None)))
+    blocks: list[Block] = [Table.of("verdicts", "Verdicts", (caption,), shown, *columns)] if shown else []
     if more:
         blocks.append(Details("The other verdicts", (
-            Table("verdicts-more", "The other verdicts", (caption,), columns, more),)))
+            Table.of("verdicts-more", "The other verdicts", (caption,), more, *columns),)))
     return blocks
 
 
@@ -127,23 +125,13 @@ def _found(pair: Pair) -> Sentence:
                  unit=pair.scale.after), *few)
 
 
-def _baseline_note(evidence: Evidence) -> tuple[Sentence, ...]:
-    """Return one sentence where several models were tested against the baseline and none differs; nothing elsewhere."""
-    against = evidence.against
-    if not evidence.compared or not against or any(one.favours != 0 for one in against):
-        return ()
-    baselines = list({one.baseline.name: one.baseline for one in against}.values())
-    shown = joined([(f"{one.name} (", one.score, f"{against[0].group.scale.suffix})") for one in baselines], " or ")
-    return (("No model is shown to be better or worse than the baseline ", *shown, "."),)
-
-
 def _unseen_failures(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return how many seeds may fail unseen, where models are found equivalent."""
-    alike = [one for one in evidence.compared if one.verdict.finding in ALIKE and not one.is_of_runs]
+    alike = [one for one in evidence.pairs if one.verdict.finding in ALIKE and not one.is_of_runs]
     if not alike:
         return ()
-    fewest = min(alike, key=lambda one: min(one.difference.seeds))
-    models = dict.fromkeys(label for one in alike for label in (one.a.label, one.b.label))
+    fewest = min(alike, key=lambda one: one.fewest_seeds)
+    models = dict.fromkeys(group.label for one in alike for group in (one.a, one.b))
     return (say("{models} are equivalent on average. Single runs may still score far lower: if none of so few "
                 "seeds does, up to {unseen} % of all runs could (95 % upper bound).", models=listed(list(models)),
                 unseen=fewest.number("unseen")),)
@@ -155,18 +143,19 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
     for family in evidence.families:
         numbers, outside = family.numbers, family.size - len(family.groups)
         keys = {group.key for group in family.groups}
-        own = [pair for pair in evidence.compared if pair.a.key in keys]
-        with_baseline = any(one.group.key in keys and one.favours is not None for one in evidence.against)
-        if not outside or not (own or with_baseline):
+        own, with_linear = ([pair for pair in pairs if pair.a.key in keys]
+                            for pairs in (evidence.compared, evidence.against))
+        if not outside or not (own or with_linear):
             continue
         whose = "these test texts" if len(evidence.families) == 1 else (
             f"the test texts of {listed([group.label for group in family.groups])}")
         adjusted = ["for their {pairs} pairs"] if any(pair.followed is None for pair in own) else []
-        adjusted += ["for {models} tests against the baseline, one for each of them"] if with_baseline else []
+        adjusted += (["for {models} comparisons with the linear model, one for each of them"]
+                     if any(pair.followed is None for pair in with_linear) else [])
         words = "In this store {models} models were scored on {whose}, {outside} of them in other studies"
         if adjusted:
             words += f". p is adjusted for all of them: {', and '.join(adjusted)}"
-        planned = {study_name(pair.a.study): pair for pair in own if pair.followed is not None}
+        planned = {study_name(pair.a.study): pair for pair in (*with_linear, *own) if pair.followed is not None}
         if planned:
             words += ". Interim analyses cover the pairs of their own plan only ({planned})"
         said.append(say(
@@ -184,9 +173,9 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
 def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return how many fresh seeds are needed where there are too few for every verdict."""
     fresh = fresh_for_all(evidence)
-    if fresh is None or not any(one.done and one.lacks_seeds for one in evidence.compared):
+    if fresh is None or not any(one.done and one.lacks_seeds for one in evidence.pairs):
         return ()
-    runs = [run_id for one in evidence.compared if one.done and one.fresh_seeds for run_id in one.ids]
+    runs = [run_id for one in evidence.pairs if one.done and one.fresh_seeds for run_id in one.ids]
     return (say("Equivalence and claims take at least 5 seeds: train each model that has fewer again on {fresh} fresh "
                 "seeds, and do not count the old runs with them.", fresh=evidence.numbers.on(runs).add(
                     "summary.fresh", fresh)),)

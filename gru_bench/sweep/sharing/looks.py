@@ -21,7 +21,8 @@ TAKEN = "looks taken"
 
 
 def take_look(
-    plan: LookPlan, study: Attributes, runs: Mapping[str, Mapping[int, Scored]]
+    plan: LookPlan, study: Attributes, runs: Mapping[str, Mapping[int, Scored]],
+    linear: tuple[str, Scored] | None = None,
 ) -> tuple[Look, list[PairLooks]]:
     """Take the next look and record it; the caller holds the study's lock.
 
@@ -29,10 +30,11 @@ def take_look(
         plan: The plan.
         study: The record of the study.
         runs: Model -> confirmation seed -> what the run predicts for the test reviews, for all complete runs.
+        linear: As for `follow`.
     """
     taken = taken_looks(study.user_attrs)
     now = Look(plan.looks[len(taken)], {model: tuple(sorted(runs[model])) for model in plan.models})
-    pairs = follow(plan, [scored_at(look, runs) for look in (*taken, now)])
+    pairs = follow(plan, [scored_at(look, runs) for look in (*taken, now)], linear)
     last = len(taken) + 1 == len(plan.looks)
     look = Look(now.planned, now.seeds, tuple(map(settled_as, filter(lambda pair: pair.settled, pairs))),
                 last or is_settled(pairs))

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
-from gru_bench.report.document.numbers import Number, slug
-from gru_bench.results.baselines import baseline_label
+from gru_bench.report.document.numbers import Number
 from gru_bench.tracking import LoggedRun, LoggedStudy
 from tests.support.diagnostics import some_diagnostics, some_recall, studies_with
 from tests.support.fake_store import Studies, of_classes
@@ -43,10 +42,6 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"PAIR\.only-(first|second)\.\d+\.tokens", "", "some"),
     (r"PAIR\.unseen-failures", "", "confirm"),
     (r"PAIR\.margin", "", "none"),
-    # baselines
-    (r"baseline-(?P<baseline>[a-z-]+)\.(accuracy|f1|macro-f1)", "test", "baseline"),
-    (r"baseline-(?P<baseline>[a-z-]+)\.seconds", "", "baseline"),
-    (r"baseline-(?P<baseline>[a-z-]+)\.less-than-MODEL(\.p)?", "test", "confirm and baseline"),
     # what the runs logged, without any text
     (r"MODEL\.(seeds|train-seconds|tokens-per-second|peak-memory|parameters|best-epoch)", "", "confirm"),
     (r"MODEL\.(setting|protocol)\.[a-z0-9-]+", "", "confirm"),
@@ -97,8 +92,11 @@ def expected_runs(
     """Return the runs that a kind of numbers is computed from."""
     named = [(study, model) for key in ("model", "a", "b") if key in part for study in studies
              for model in sorted({run.model for run in study.confirms}) if part[key] == f"{study.name}-{model}"]
-    confirm = [run for study, model in named or [(study, "") for study in studies] for run in study.confirms
-               if run.complete and model in ("", run.model)]
+    fitted_once = [run for key in ("model", "a", "b") for run in studies[0].baselines
+                   if part.get(key) == f"baseline-{run.model}"]
+    every = [] if fitted_once else [(study, "") for study in studies]
+    confirm = [*(run for study, model in named or every for run in study.confirms
+                 if run.complete and model in ("", run.model)), *fitted_once]
     trials = [run for study, model in named for run in study.trials if run.model == model]
     sides = [(part.get("name"), side) for side in ("usual", "other")]
     match kind:
@@ -116,10 +114,6 @@ def expected_runs(
             return [study.run for study, _ in named]
         case "studies":
             return [study.run for study in studies]
-        case "baseline" | "confirm and baseline":
-            own = [run for run in studies[0].baselines
-                   if slug(baseline_label(run.model, run.params)) == part["baseline"]]
-            return [*own, *(confirm if kind != "baseline" else ())]
         case "lost":
             return [run for study, _ in named for run in study.confirms if not run.complete]
         case "all GRUs":

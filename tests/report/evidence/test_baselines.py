@@ -1,46 +1,130 @@
-"""Each model against a linear baseline on its data: which one, the difference, its test, and the warning."""
+"""Each model and the linear model on its data are a pair like any other: its test, its family, its verdict and claims.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from gru_bench.checks import of_logged, warnings_of
-from gru_bench.report.evidence.baselines import AgainstBaseline
-from gru_bench.report.evidence.collect import collect
+from gru_bench.config import ComparedName
+from gru_bench.errors import ExitCode, UsageError
+from gru_bench.report.document.sentences import in_text
+from gru_bench.report.evidence.collect import Evidence, collect
+from gru_bench.report.evidence.decision import decision_sentence
+from gru_bench.report.evidence.pairs import Pair
+from gru_bench.report.findings import findings_of, judged
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.results.baselines import NGRAMS, REGULARIZATION, TFIDF
 from gru_bench.stats.estimate import accuracy_difference
-from gru_bench.stats.verdict import holm
+from gru_bench.stats.intervals import difference
+from gru_bench.stats.verdict import Finding, holm
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
-from tests.support.fake_store import FakeStore, TestSet, add_study, correct, measured_as, with_answers, with_params
-from tests.support.renderings import Built, table_of
+from tests.support.fake_store import (
+    FakeStore,
+    TestSet,
+    add_study,
+    answered,
+    correct,
+    measured_as,
+    with_answers,
+    with_params,
+)
+from tests.support.renderings import Built, said, table_of
 from tests.support.sections import build_only
 from tests.support.values import present
 
 LINEAR = "TF-IDF + logistic regression"
 
 
-def compared(store: FakeStore, *studies: LoggedStudy) -> list[AgainstBaseline]:
+def compared(store: FakeStore, *studies: LoggedStudy) -> list[Pair]:
     return list(collect(studies, store).against)
 
 
-def test_models_stand_against_the_linear_baseline(built: Built) -> None:
+def shifted(store: FakeStore, size: int, worse: int) -> Evidence:
+    """Return the evidence on a model whose seeds all err on so many texts more than the linear model."""
+    study = add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(size))
+    right_N = correct(store, study.confirms)[0]
+    less_N = right_N.copy()
+    less_N[np.flatnonzero(right_N)[:worse]] = False
+    for run in study.confirms:
+        store.predicted[run.run_id, "test"] = answered(store.predicted[run.run_id, "test"], less_N)
+    return collect([with_answers(store, study, right_N)], store)
+
+
+def tickets(store: FakeStore, metric: ComparedName = "macro_f1") -> Evidence:
+    """Return the evidence on two models and a linear one, on texts of eight uneven classes."""
+    classes = [f"queue {place}" for place in range(8)]
+    study = add_study(store, "tickets", {"torch": -0.3, "bidirectional": 0.4}, test_set=TestSet.draw(
+        1911, classes=classes))
+    return collect([with_params(study, metric=metric)], store)
+
+
+def test_a_model_stands_against_the_linear_model(built: Built) -> None:
     store, studies, _ = built
-    found = compared(store, *studies)
-    assert [one.group.label for one in found] == ["Scratch GRU", "Torch GRU", "Bidirectional GRU"]
-    for one in found:
-        assert one.baseline.name == LINEAR
-        assert one.difference.value == present(one.group.score.value) - present(one.baseline.score.value)
-        assert (one.difference.low, one.p.value, one.favours) == (None, None, None)  # no answers were kept
-    assert [one.is_below for one in found] == [True, True, False]
+    evidence = collect(studies, store)
+    assert [one.a.label for one in evidence.against] == ["Scratch GRU", "Torch GRU", "Bidirectional GRU"]
+    for one in evidence.against:
+        assert (one.b.label, one.b.model, one.b.is_fitted_once) == (LINEAR, TFIDF, True)
+        assert one.difference.estimate == pytest.approx(present(one.a.score.value) - present(one.b.score.value))
+        assert one.difference.low < one.difference.estimate < one.difference.high
+    assert evidence.pairs == (*evidence.compared, *evidence.against)
+
+
+def test_a_linear_model_that_is_better_by_a_negligible_amount_is_equivalent() -> None:
+    """8 of 60,000 texts, 0.013 points, are a difference that is real and has no weight."""
+    evidence = shifted(FakeStore(), 60_000, 8)
+    (pair,) = evidence.against
+    assert (pair.verdict.finding, pair.favours) == (Finding.NEGLIGIBLE, -1)
+    mentions(said(decision_sentence(evidence)), f"Torch GRU and {LINEAR} are equivalent within 1.0 points")
+    code, _ = judged("tfidf > torch", findings_of(evidence))
+    assert code is ExitCode.DONE
+    assert not warnings_of(of_logged(evidence.studies, evidence.store), "GRU010")
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "log_loss", "roc_auc"])
+def test_every_score_has_a_test_against_the_linear_model(metric: ComparedName) -> None:
+    evidence = tickets(FakeStore(), metric)
+    expected = [difference(metric, group, evidence.against[0].b) for group in evidence.groups]
+    p = holm([one.p for one in expected])
+    for pair, one, adjusted in zip(evidence.against, expected, p, strict=True):
+        assert (pair.difference.low, pair.difference.high) == (one.low, one.high)
+        assert present(pair.tests).different == adjusted
+        assert pair.family == 2
+    torch, bidirectional = evidence.against
+    assert torch.favours == -1
+    assert bidirectional.favours == 1
+
+
+@pytest.mark.parametrize(("claim", "code"), [
+    ("bidirectional > tfidf", ExitCode.DONE), ("tfidf < bidirectional", ExitCode.DONE),
+    ("Bidirectional GRU > TF-IDF + logistic regression", ExitCode.DONE),
+    ("torch > tfidf", ExitCode.NO), ("tfidf > torch", ExitCode.DONE)])
+def test_a_claim_names_the_linear_model(claim: str, code: ExitCode) -> None:
+    found, lines = judged(claim, findings_of(tickets(FakeStore())))
+    assert found is code
+    assert LINEAR in lines[0]
+
+
+def test_a_claim_on_a_linear_model_that_is_not_compared_names_those_that_are() -> None:
+    with pytest.raises(UsageError, match="torch and tfidf; bidirectional and tfidf"):
+        judged("torch > ngrams", findings_of(tickets(FakeStore())))
+
+
+def test_the_findings_hold_the_baselines_among_the_models() -> None:
+    found = findings_of(tickets(FakeStore()))
+    assert [(one.model, one.seeds) for one in found.models] == [
+        ("torch", 5), ("bidirectional", 5), ("majority", None), ("tfidf", None)]
+    assert [(pair.models, pair.seeds) for pair in found.pairs] == [
+        (("bidirectional", "torch"), (5, 5)), (("torch", "tfidf"), (5, None)), (("bidirectional", "tfidf"), (5, None))]
 
 
 @pytest.mark.parametrize(("validation", "chosen"), [((0.8, 0.9), 1), ((0.9, 0.8), 0), ((None, None), 0)])
-def test_of_two_linear_baselines_validation_chooses_and_both_are_shown(
+def test_of_two_linear_models_validation_chooses_and_both_are_shown(
     validation: tuple[float | None, float | None], chosen: int
 ) -> None:
     store = FakeStore()
@@ -54,128 +138,110 @@ def test_of_two_linear_baselines_validation_chooses_and_both_are_shown(
             **metrics, "score/val_accuracy": value})
     study = replace(study, baselines=(majority, *two))
     (found,) = compared(store, study)
-    assert found.baseline.of == two[chosen]
-    report = build_only([study], store, evaluation)
-    table = table_of(report, "results")
+    assert found.b.model == (TFIDF, NGRAMS)[chosen]
+    table = table_of(build_only([study], store, evaluation), "results")
     assert [row[0] for row in table.context][1:] == [
         f"{LINEAR} (baseline)", "NB-weighted n-grams + logistic regression (baseline)"]
     assert ("without validation texts" in repr(table)) == (validation[0] is None)
 
 
 @pytest.mark.parametrize("better", [0, 1])
-def test_the_linear_baseline_with_the_lower_validation_loss_is_compared(better: int) -> None:
+def test_the_linear_model_with_the_lower_validation_loss_is_compared(better: int) -> None:
     store = FakeStore()
     study = add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(100))
-    losses = [0.3 if place == better else 0.6 for place in (0, 1)]
-    both = [replace(measured_as(study.baselines[1], val_loss=loss, test_loss=loss), model=model)
-            for model, loss in zip((TFIDF, NGRAMS), losses, strict=True)]
+    _, *two = with_answers(store, study, np.arange(100) % 9 > 0, TFIDF, NGRAMS).baselines
+    both = [measured_as(run, val_loss=0.3 if place == better else 0.6) for place, run in enumerate(two)]
     (found,) = compared(store, with_params(replace(study, baselines=tuple(both)), metric="log_loss"))
-    assert found.baseline.of == both[better]
-    assert (found.favours, found.is_below) == (None, present(found.group.score.value) > 0.3)
+    assert found.b.model == (TFIDF, NGRAMS)[better]
 
 
-@pytest.mark.parametrize(("skill", "below", "inside"), [(-0.3, True, False), (0.08, False, True), (0.03, True, True)])
-def test_the_warning_says_whether_a_baseline_is_inside_the_interval(skill: float, below: bool, inside: bool) -> None:
+def test_models_are_tested_against_it_as_a_family_of_their_own() -> None:
     store = FakeStore()
-    (found,) = compared(store, add_study(store, "one", {"torch": skill}))
-    score = found.group.score
-    assert (present(score.low) < 0.8731 < present(score.high)) == inside
-    assert found.is_below == below == (present(score.value) < 0.8731)
-    text = "".join(part if isinstance(part, str) else getattr(part, "text", "") for part in found.warning)
-    mentions(text, f"Torch GRU ({score.text}", f"a {'worse' if below else 'better'} score than", f"{LINEAR} (87.3",
-             f"{'within' if inside else 'outside'} the model's")
-
-
-def test_models_are_tested_against_a_baseline_whose_answers_were_kept() -> None:
-    """The difference, its interval and its p are those of the definition, and the verdicts follow them."""
-    store = FakeStore()
-    study = add_study(store, "two", {"torch": 0.5, "scratch": 0.0}, test_set=TestSet.draw(1000))
-    torch_RN, scratch_RN = (correct(store, [run for run in study.confirms if run.model == model])
-                            for model in ("torch", "scratch"))
-    right_N = scratch_RN[0]
+    study = add_study(store, "three", {"torch": 0.5, "scratch": 0.0, "bidirectional": 0.2}, test_set=TestSet.draw(1000))
+    by_model = {model: correct(store, [run for run in study.confirms if run.model == model])
+                for model in ("torch", "scratch", "bidirectional")}
+    right_N = by_model["scratch"][0]
     found = compared(store, with_answers(store, study, right_N))
-    expected = [accuracy_difference(right_RN, np.stack([right_N] * 5)) for right_RN in (torch_RN, scratch_RN)]
-    p_B = holm([one.p for one in expected])
-    for shown, one, p in zip(found, expected, p_B, strict=True):
-        difference = shown.difference
-        assert (difference.value, difference.low, difference.high) == (one.estimate, one.low, one.high)
-        assert shown.p.value == p
-    assert present(p_B[0]) < 0.05 < present(p_B[1])
-    assert [one.favours for one in found] == [1, 0]
+    expected = [accuracy_difference(right_RN, np.stack([right_N] * 5)) for right_RN in by_model.values()]
+    for pair, one, p in zip(found, expected, holm([one.p for one in expected]), strict=True):
+        assert (pair.difference.low, pair.difference.high) == pytest.approx((one.low, one.high), abs=1e-12)
+        assert present(pair.tests).different == pytest.approx(present(p), abs=1e-12)
+        assert pair.family == 3
 
 
-@pytest.mark.parametrize("seeds", [1, 2, 3])
-def test_few_seeds_have_a_difference_from_the_baseline_and_no_test(seeds: int) -> None:
+@pytest.mark.parametrize("seeds", [1, 2, 4, 5])
+def test_few_seeds_of_the_model_decide_what_may_be_found(seeds: int) -> None:
     store = FakeStore()
     study = add_study(store, "one", {"torch": 0.0}, seeds=seeds, test_set=TestSet.draw(300))
-    right_N = correct(store, study.confirms)[0] ^ (np.arange(300) % 9 == 0)
-    (found,) = compared(store, with_answers(store, study, right_N))
-    assert found.difference.value is not None
-    assert (found.difference.low is not None, found.p.value, found.favours) == (True, None, None)
+    (found,) = compared(store, with_answers(store, study, np.arange(300) % 3 == 0))
+    assert found.favours == 1
+    assert found.qualifier == {1: "these runs only", 5: ""}.get(seeds, "few seeds")
+    assert found.can_be_claimed == (seeds == 5)
 
 
 @pytest.mark.parametrize(("groups", "is_tested"), [(12, False), (60, True)])
-def test_few_groups_have_no_test_against_the_baseline(groups: int, is_tested: bool) -> None:
+def test_few_groups_have_no_test(groups: int, is_tested: bool) -> None:
     store = FakeStore()
     study = add_study(store, "one", {"torch": 0.5}, test_set=TestSet.draw(600))
+    study = with_answers(store, study, np.arange(600) % 2 == 0)
     group_N = np.array([f"film {n % groups}" for n in range(600)])
     for key, predictions in store.predicted.items():
-        if len(predictions) == 600:
-            store.predicted[key] = replace(predictions, group_N=group_N)
-    (found,) = compared(store, with_answers(store, study, np.arange(600) % 2 == 0))
-    assert (found.p.value is not None, found.favours) == (is_tested, 1 if is_tested else None)
+        store.predicted[key] = replace(predictions, group_N=group_N)
+    (found,) = compared(store, study)
+    assert (found.tests is not None, found.verdict.finding is Finding.TOO_FEW_GROUPS) == (is_tested, not is_tested)
 
 
-def test_the_test_against_a_baseline_allows_for_all_models_on_the_same_test_reviews() -> None:
+def test_the_test_allows_for_all_models_on_the_same_test_reviews() -> None:
     store, test_set = FakeStore(), TestSet.draw(1000)
     one, *others = [add_study(store, name, {"torch": skill}, test_set=test_set)
                     for name, skill in (("one", 0.4), ("two", 0.2), ("three", 0.1))]
     right_N = correct(store, others[-1].confirms)[0]
     (found,) = compared(store, with_answers(store, one, right_N))
     alone = accuracy_difference(correct(store, one.confirms), np.stack([right_N] * 5))
-    assert found.p.value == pytest.approx(3 * present(alone.p))
+    assert present(found.tests).different == pytest.approx(3 * present(alone.p))
+    assert (found.family, found.pairs_again) == (3, 4)
 
 
-def test_a_baseline_is_tested_only_against_models_on_its_own_data() -> None:
+def test_a_linear_model_is_compared_with_models_on_its_own_data_alone() -> None:
     store, studies = FakeStore(), []
     for seed, name in enumerate(("here", "there")):
         study = add_study(store, name, {"torch": 0.0}, test_set=TestSet.draw(300, seed=seed), fingerprint=name)
         studies.append(with_answers(store, study, correct(store, study.confirms)[0] ^ (np.arange(300) % 9 == 0)))
     found = compared(store, *studies)
-    assert [one.p.key.rpartition("less-than-")[2] for one in found] == ["here-torch.p", "there-torch.p"]
-    assert [one.baseline.fingerprint for one in found] == ["here", "there"]
+    assert [(one.a.fingerprint, one.b.fingerprint) for one in found] == [("here", "here"), ("there", "there")]
+    assert [one.b.label for one in found] == [f"{LINEAR} (data 1)", f"{LINEAR} (data 2)"]
 
 
-def test_a_model_below_a_baseline_causes_a_warning() -> None:
+def test_a_model_worse_than_the_linear_one_causes_a_warning() -> None:
     store = FakeStore()
     study = add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(1000))
     right_N = correct(store, study.confirms)[0]
-    right_N[:60] = True
+    right_N[:200] = True
     studies = [with_answers(store, study, right_N)]
     (warning,) = warnings_of(of_logged(studies, store), "GRU010")
     (found,) = compared(store, *studies)
-    mentions(warning.text, "Torch GRU", LINEAR, found.difference.text, f"p {found.p.text}"
-             if found.p.text.startswith("<") else f"p = {found.p.text}")
+    mentions(warning.text, "Torch GRU", "worse than", LINEAR, in_text((found.number("difference"),)))
 
 
-def test_a_baseline_without_predictions_of_these_texts_is_not_tested() -> None:
+@pytest.mark.parametrize("spoil", [
+    lambda _: None, lambda first: first.of(np.arange(299)),
+    lambda first: replace(first, label_N=1 - first.label_N)])
+def test_a_baseline_without_predictions_of_these_texts_is_not_compared(spoil: Any) -> None:
     store = FakeStore()
     study = add_study(store, "low", {"torch": -0.3}, test_set=TestSet.draw(300))
-    first = store.predicted[study.confirms[0].run_id, "test"]
-    for spoilt in (None, first.of(np.arange(299))):
-        if spoilt is not None:
-            store.predicted[study.baselines[1].run_id, "test"] = spoilt
-        (found,) = compared(store, study)
-        assert (found.is_below, found.favours, found.p.value) == (True, None, None)
+    key = (study.baselines[1].run_id, "test")
+    if (spoilt := spoil(store.predicted.pop(key))) is not None:
+        store.predicted[key] = spoilt
+    evidence = collect([study], store)
+    assert not evidence.against
+    assert any(LINEAR in in_text(one) for one in (*evidence.gaps, *evidence.not_compared))
 
 
-def test_a_model_that_shows_the_same_number_as_a_baseline_is_not_below_it() -> None:
+def test_open_comparisons_with_it_say_how_many_fresh_seeds_may_settle_them() -> None:
     store = FakeStore()
-    study = add_study(store, "even", {"torch": 0.08}, test_set=TestSet.draw(400))
-    level = compared(store, study)[0].group.score
-    for shift in (-0.0003, 0.0003):
-        shown = round(present(level.value), 3)
-        linear = measured_as(study.baselines[1], test_accuracy=shown + shift)
-        (found,) = compared(store, replace(study, baselines=(linear,)))
-        assert found.baseline.score.text == level.text
-        assert not found.is_below
+    study = add_study(store, "one", {"torch": 0.08}, test_set=TestSet.draw(4000))
+    found = findings_of(collect([study], store))
+    (pair,) = found.pairs
+    assert pair.finding == "inconclusive"
+    assert pair.next_step
+    assert not any("tfidf" in command for command in found.next_commands)

@@ -57,7 +57,7 @@ def test_models_on_different_data_are_not_compared() -> None:
     add_study(store, "here", {"torch": 0.0}, test_set=FEW)
     add_study(store, "there", {"bidirectional": 0.1}, test_set=OTHERS, fingerprint="other")
     report = build_only(store.by_experiment["movie-reviews"], store, evaluation, comparisons, errors)
-    assert "differences" not in [figure.name for figure in report.figures]
+    assert [pair.models for pair in report.findings.pairs] == [("torch", "tfidf"), ("bidirectional", "tfidf")]
     mentions(words_of(report, "comparisons"), "not compared", "data or their splits differ")
     assert {"categories-1", "categories-2"} <= {figure.name for figure in report.figures}
     # A baseline belongs to its own data.

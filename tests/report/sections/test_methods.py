@@ -36,12 +36,14 @@ def test_intervals_verdicts_and_reset_gates_are_explained_only_where_they_apply(
     few = add_study(store, "few", {"torch": 0.0}, seeds=2, search=False, test_set=FEW)
     said = methods_of(store, few)
     assert "F1 is for the class positive." in said
-    for absent in ("95 % confidence", "Verdicts", "compute the same function"):
-        assert absent not in said
+    assert "compute the same function" not in said
+    alone = methods_of(store, replace(few, baselines=()))
+    for absent in ("95 % confidence", "Verdicts", "Holm"):
+        assert absent not in alone
     store = FakeStore()
     many = add_study(store, "many", {"scratch": 0.0, "torch": 0.0, "bidirectional": 0.0}, search=False, test_set=FEW)
     mentions(methods_of(store, many), "95 % confidence", "equivalence margin is 1.0 points, fixed beforehand",
-             "Holm’s procedure over all 3 pairs", "0.050", "compute the same function")
+             "Holm’s procedure over all 3 pairs", "a second family", "0.050", "compute the same function")
     few = add_study(store, "three", {"scratch": 0.0, "torch": 0.0}, seeds=3, search=False, test_set=FEW)
     mentions(methods_of(store, few), "95 % confidence")
     assert "Holm" in methods_of(store, few)
