@@ -25,6 +25,7 @@ from mlflow.store.db import utils
 from optuna.storages.journal import JournalFileBackend
 
 from gru_bench.platforms import WINDOWS
+from gru_bench.results.baselines import BASELINES
 from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import Trials
@@ -108,10 +109,11 @@ def faults(folder: Path, csv: Path, uri: str | None, database: Path) -> Iterator
         yield from map(str, waiting(folder))
         for name in optuna.get_all_study_names(storage):
             states = Counter(trial.state.name for trial in optuna.load_study(study_name=name, storage=storage).trials)
-            if states["COMPLETE"] != (TRIALS if "/" in name else CONFIRM) or states["RUNNING"] or states["WAITING"]:
+            done = TRIALS if "/" in name else CONFIRM + len(BASELINES)
+            if states["COMPLETE"] != done or states["RUNNING"] or states["WAITING"]:
                 yield f"{name}: {dict(states)}"
         complete = [run for run in runs if run.complete]
-        if [run.role for run in complete] != ["trial", "confirm"]:
+        if [run.role for run in complete] != ["trial", "confirm", *["baseline"] * len(BASELINES)]:
             yield f"complete are {[run.role for run in complete]}"
         for run in complete:
             if reader.predictions(run.run_id, "test").example_id_N.size != 4:
