@@ -98,6 +98,21 @@ def test_what_is_neither_a_gru_nor_a_known_mistake_is_unknown(step: str) -> None
     mentions(verdict.findings[0].detail, "step 1", "unit 1")
 
 
+@pytest.mark.parametrize(("sum_of_n", "codes"), [
+    ("torch.tanh(2.0 * torch.sinh(A))", {"candidate-activation", "unknown"}),
+    ("torch.tanh(3.0 * A)", {"equal"}), ("torch.tanh(A + 1.0)", {"equal"})])
+def test_only_a_number_in_a_sum_is_as_good_as_other_weights(sum_of_n: str, codes: set[str]) -> None:
+    text = STYLES["split"].text.replace("torch.tanh(self.W_n(x) + r * self.U_n(h))", sum_of_n.replace(
+        "A", "(self.W_n(x) + r * self.U_n(h))"))
+    assert check(written(text), "GRUCell").code in codes
+
+
+@pytest.mark.slow
+def test_both_gates_with_the_same_unknown_function_are_named() -> None:
+    assert check(written(STYLES["split"].text.replace("torch.sigmoid(", "torch.erf(")), "GRUCell"
+                 ).code == "gate-activation"
+
+
 @pytest.mark.parametrize("noise", [
     "z * h + (1 - z) * n + 0.1 * torch.randn(h.shape)",
     "z * h + (1 - z) * n * torch.rand(h.shape)",

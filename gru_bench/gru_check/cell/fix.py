@@ -160,17 +160,9 @@ def _changes(calls: Sequence[Call], last: int, size: int, own: Sequence[int]) ->
         for left_out in chain.from_iterable(combinations(near, count) for count in range(min(3, len(near)) + 1)):
             for name, function in _NAMES.items():
                 yield _Change({**{m: _argument(0) for m in left_out}, n: _after(function)}, name, n)
-    for places in _alike(calls, own):  # gates that one line computes
-        by_place = [[m for m in _near(calls, n) if m in functions] for n in places]
-        for count in range(3):
-            if all(len(near) >= count for near in by_place):
-                stripped = {m: _argument(0) for near in by_place for m in near[:count]}
-                yield _Change({**stripped, **{n: _after(torch.sigmoid) for n in places}}, "sigmoid", places[0])
     for n in pointwise:
         for which in range(2 if n != last else 0):
             yield _Change({n: _argument(which)}, "argument", n, which=which, function=n in functions)
-        if n != last and len(calls[n].inputs) == 1 and (m := calls[n].inputs[0][0]) in pointwise:
-            yield _Change({m: _argument(0), n: _argument(0)}, "argument", n, function={m, n} <= set(functions))
     if last in functions:
         for n in own:
             if n != last:
@@ -179,16 +171,6 @@ def _changes(calls: Sequence[Call], last: int, size: int, own: Sequence[int]) ->
         for candidate in states:
             for inverted in (False, True):
                 yield _Change({last: _mixture(z, candidate, inverted, place)}, "mixture", last, sites=(z, candidate))
-
-
-def _alike(calls: Sequence[Call], own: Sequence[int]) -> list[list[int]]:
-    """Return the sums of one line that come of the same functions."""
-    groups: dict[tuple[int, str, tuple[str, ...]], list[int]] = {}
-    for n in own:
-        if calls[n].name in _SUMS:
-            names = tuple(calls[site[0]].name for site in calls[n].inputs)
-            groups.setdefault((calls[n].line, calls[n].name, names), []).append(n)
-    return [group for group in groups.values() if len(group) == 2]
 
 
 def _near(calls: Sequence[Call], number: int) -> list[int]:
