@@ -218,7 +218,7 @@ def read(store: Reader, winner: Winner | LinearWinner, *, single: bool = False) 
     except RunError as error:
         raise RunError(
             f"the linear model {winner.name} must be in its run {winner.run.run_id}, but cannot be read: archives and "
-            "studies with --no-texts do not keep it, because its n-grams are fragments of texts. Name another model "
+            "studies without texts do not keep it, because its n-grams are fragments of texts. Name another model "
             f"({', '.join(winner.beaten)}), or run the study with texts under another name "
             f"({winner.study.run.command})") from error
 

@@ -380,7 +380,9 @@ def estimate(a: Values, b: Values | None = None, group_N: NDArray[Any] | None = 
     effective = independent * min(one.size for one in (a, b) if one is not None)
     deciding = independent * deciding_examples(rest_N)
     seeds = tuple(part.seeds for part in parts)
-    least = min(min(seeds) - 1, v_df)
+    least = min(seeds) - 1
+    if groups < examples or math.isinf(least):
+        least = min(least, v_df)
     below, design = 0.0, None
     if min(seeds) == 1:
         variance, nu, method = v, v_df, METHOD_EXAMPLES

@@ -309,7 +309,7 @@ def test_outputs_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     (tmp_path / "there.csv").touch()
     (tmp_path / "folder.csv").mkdir()
     for path, said in ((tmp_path / "o.txt", r"\.csv"), (tmp_path / "o", r"\.csv"),
-                       (tmp_path / "none" / "o.csv", "--out.*folder"), (tmp_path / "folder.csv", "--out.*folder"),
+                       (tmp_path / "none" / "o.csv", "--to.*folder"), (tmp_path / "folder.csv", "--to.*folder"),
                        (tmp_path / "there.csv", "--force")):
         with pytest.raises(UsageError, match=said):
             check_output(path)

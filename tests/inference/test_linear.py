@@ -175,5 +175,5 @@ def test_archives_leave_its_ngrams_out_and_what_needs_them_says_so(directory: Pa
     store = open_reader(database(far))
     winner = asked(store, store.study("quick"), NGRAMS)
     assert len(store.predictions(winner.ids[0], "test")) > 0
-    with pytest.raises(RunError, match=r"ngrams.*--no-texts.*fragments.*torch, tfidf"):
+    with pytest.raises(RunError, match=r"ngrams.*without texts.*fragments.*torch, tfidf"):
         read(store, winner)

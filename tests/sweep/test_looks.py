@@ -14,7 +14,6 @@ from rich.console import Console
 
 from gru_bench.config import RunConfig
 from gru_bench.errors import RunError, UsageError
-from gru_bench.results.baselines import BaselineResult
 from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan
 from gru_bench.results.runs import parsed
 from gru_bench.stats.intervals import Scored
@@ -30,18 +29,11 @@ from gru_bench.sweep.study import StudyRecord, read_study
 from gru_bench.sweep.workers.local import Failed, Message
 from gru_bench.tracking import LoggedStudy, RunWriter, Store
 from tests.support.commands import mentions
-from tests.support.runs import all_baselines
 from tests.support.searches import Begun, begun
 from tests.support.values import present
-from tests.support.workers import EPOCH, STUDY, answers, swept, well
+from tests.support.workers import EPOCH, STUDY, answers, linear_of, swept, well
 
 MODELS = ["torch", "scratch"]
-
-
-def linear_of(accuracy: float) -> tuple[BaselineResult, ...]:
-    """Return the baselines, which answer the test examples of the runs with this accuracy."""
-    test = answers(99, accuracy).predictions["test"]
-    return tuple(replace(one, predictions={**one.predictions, "test": test}) for one in all_baselines())
 
 
 def spec_of(**changes: Any) -> StudySpec:
