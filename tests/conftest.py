@@ -37,6 +37,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 GROUPS = {
     **dict.fromkeys(("end_to_end/test_chaos.py", "sweep/workers/test_ray.py"), "chaos"),
+    "tracking/test_faults.py": "faults",
     **dict.fromkeys(("kernels", "models", "train", "diagnose"), "training"),
     **dict.fromkeys(("inference", "tracking", "archive"), "stores"),
     "sweep": "sweep", "report": "report", "gru_check": "gru_check", "report/figures": "figures"}
