@@ -397,4 +397,4 @@ def test_a_script_without_a_guard_continues_after_ctrl_c_and_its_next_call_compl
     assert int(count) > 0
     runs = gb.open_study("torch").runs()
     assert runs[runs["role"] == "trial"]["state"].tolist() == ["killed", "complete"]
-    assert runs["state"].tolist().count("complete") == 4
+    assert runs[runs["role"] != "baseline"]["state"].tolist().count("complete") == 4
