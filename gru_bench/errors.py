@@ -45,8 +45,8 @@ REMOVED: Mapping[str, str] = {
 class ExitCode(IntEnum):
     """How a command ended, as the shell sees it. All commands use this one table.
 
-    A script may repeat a command that ended with 3 or 130: the same command goes on where it was left. Of `gru-check`
-    and `grade` the highest code applies.
+    A script may repeat a sweep or a training that ended with 3 or 130: the same command goes on where it was left. Of
+    `gru-check` and `grade` the highest code applies.
     """
 
     DONE = 0

@@ -17,13 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from gru_bench import __version__
 from gru_bench.config import Scalar
-from gru_bench.data.tokenizer import SETTINGS
 from gru_bench.models import saved
-from gru_bench.models.saved import ABOUT, LINEAR, Origin, artifact
+from gru_bench.models.saved import ABOUT, LINEAR, AboutModel, Origin, artifact
 from gru_bench.models.trained import TrainedModel
 from gru_bench.results.baselines import BaselineResult
 from gru_bench.stats.linear import LinearModel
@@ -48,22 +46,12 @@ class TrainedLinear:
     """Its run."""
 
 
-class About(BaseModel):
-    """The content of model.json, beside its own digest."""
+class About(AboutModel):
+    """The content of `model.json` of a linear model."""
 
-    model_config = ConfigDict(strict=True)
     kind: str = KIND
     format: int = FORMAT
-    gru_bench: str = __version__
-    tokenizer: dict[str, Any] = SETTINGS
-    study: str
-    """Name of the study. Empty for a run, whose study may be imported under another name."""
-    model: str
-    classes: list[str]
-    run_ids: list[str]
     settings: dict[str, str | int | float | bool | None]
-    scores: dict[str, Any]
-    files: dict[str, str]
 
 
 def contents(model: TrainedLinear, scores: Mapping[str, Any] | None = None) -> Iterator[tuple[str, bytes]]:

@@ -64,28 +64,35 @@ _MOST_JSON_BYTES = 256 << 20
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class About(BaseModel):
-    """The content of model.json, beside its own digest."""
+class AboutModel(BaseModel):
+    """What `model.json` says of every model, linear or not, beside its own digest."""
 
     model_config = ConfigDict(strict=True)
-    kind: str = KIND
-    format: int = FORMAT
+    kind: str
+    format: int
     gru_bench: str = __version__
     tokenizer: dict[str, Any] = SETTINGS
     study: str
     """Name of the study. Empty for a run, whose study may be imported under another name."""
     model: str
     classes: list[str]
-    seeds: list[int]
     run_ids: list[str]
+    scores: dict[str, Any]
+    files: dict[str, str]
+    """File -> its SHA-256."""
+
+
+class About(AboutModel):
+    """The content of `model.json` of a model that was trained."""
+
+    kind: str = KIND
+    format: int = FORMAT
+    seeds: list[int]
     best: int
     temperature: Temperature | None
     temperatures: list[Temperature | None]
     """Of each seed alone; empty where none was fitted."""
     config: dict[str, Any]
-    scores: dict[str, Any]
-    files: dict[str, str]
-    """File -> its SHA-256."""
 
 
 def weights_file(seed: int) -> str:
