@@ -223,6 +223,7 @@ def go_below(parent: int, folder: Path) -> list[str]:
             if os.getppid() != parent:
                 os.kill(below, signal.SIGKILL)
                 os.waitpid(below, 0)
+                _end_all_in(folder)
                 shutil.rmtree(folder.parent, ignore_errors=True)
                 os.killpg(0, signal.SIGKILL)
             time.sleep(0.05)
@@ -256,17 +257,16 @@ def processes_below(pid: int) -> list[int]:
         return []
 
 
-def end_below(process: subprocess.Popen[bytes], seen: Iterable[int] = ()) -> None:
-    """End a process that leads a group, its descendants and its group by force.
+def end_below(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """End a process that leads a group, its descendants, its group, and all processes that work in its folder by force.
 
     Args:
-        process: The process.
-        seen: Process ids of descendants when it was looked at last. It may have ended since, and they may not.
+        process: The process. It may have ended, and others that it started may not.
+        folder: Folder that it, and nothing else, began in.
     """
     import psutil
 
-    below = {*processes_below(process.pid), *(pid for pid in seen if process.poll() is not None)}
-    for pid in below:
+    for pid in processes_below(process.pid):
         with suppress(psutil.Error):
             psutil.Process(pid).kill()
     with suppress(subprocess.TimeoutExpired):
@@ -276,8 +276,23 @@ def end_below(process: subprocess.Popen[bytes], seen: Iterable[int] = ()) -> Non
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     process.wait()
+    _end_all_in(folder)
+
+
+def _end_all_in(folder: Path) -> None:
+    """End the processes whose working directory is a folder or below it, and wait until there are none."""
+    import psutil
+
     deadline = time.monotonic() + END_SECONDS
-    while any(process_start(pid) not in (ENDED, UNKNOWN) for pid in below) and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        working = [process for process in psutil.process_iter(["cwd", "status"])
+                   if process.info["cwd"] and folder in (here := Path(process.info["cwd"]), *here.parents)
+                   and process.pid != os.getpid() and process.info["status"] != psutil.STATUS_ZOMBIE]
+        if not working:
+            return
+        for process in working:
+            with suppress(psutil.Error):
+                process.kill()
         time.sleep(0.01)
 
 

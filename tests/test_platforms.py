@@ -192,15 +192,28 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
 @pytest.mark.skipif(platforms.WINDOWS, reason="a process group")
-def test_a_process_ends_with_its_descendants() -> None:
+def test_a_process_ends_with_its_descendants(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", f"import subprocess; subprocess.run({SLEEP!r})"],
-                             start_new_session=True)
+                             cwd=tmp_path, start_new_session=True)
     while not (below := platforms.processes_below(child.pid)):
         time.sleep(0.01)
-    platforms.end_below(child)
+    platforms.end_below(child, tmp_path)
     assert child.returncode is not None
     assert not [pid for pid in below if platforms.is_alive(pid, platforms.process_start(pid))]
     assert platforms.processes_below(child.pid) == []
+
+
+@pytest.mark.skipif(platforms.WINDOWS, reason="a process group")
+def test_what_it_started_ends_though_it_has_ended_and_nobody_looked_in_between(tmp_path: Path) -> None:
+    child = subprocess.Popen([
+        sys.executable, "-c", f"import os, subprocess\nprint(subprocess.Popen({SLEEP!r}, start_new_session=True).pid, "
+        "flush=True)\nos.kill(os.getpid(), 9)"], cwd=tmp_path, stdout=subprocess.PIPE, start_new_session=True)
+    assert child.stdout is not None
+    with child.stdout:
+        pid = int(child.stdout.readline())
+    child.wait()
+    platforms.end_below(child, tmp_path)
+    assert not platforms.is_alive(pid, platforms.process_start(pid))
 
 
 @pytest.mark.parametrize("linux", [platforms.LINUX, False], ids=["here", "psutil"])

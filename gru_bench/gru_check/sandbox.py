@@ -133,14 +133,13 @@ def _watched(path: Path, folder: Path, options: Options, stopped: threading.Even
         child = subprocess.Popen(words, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=file,
                                  stderr=file, start_new_session=True)
     deadline, limit = time.monotonic() + options.timeout, ""
-    below: list[int] = []
     answer: dict[str, Any] = {}
     try:
         while child.poll() is None and not limit:
             if stopped.wait(_PAUSE):
                 raise RunError("no further file is checked")
             answer = _answer(answers)
-            below = platforms.processes_below(child.pid) or below
+            below = platforms.processes_below(child.pid)
             limit = ("time" if time.monotonic() > deadline else
                      "processes" if len(below) > MOST_PROCESSES else
                      "output" if output.stat().st_size >= MOST_WRITTEN else
@@ -148,7 +147,7 @@ def _watched(path: Path, folder: Path, options: Options, stopped: threading.Even
                          [child.pid, *below], int(answer["ready"] + options.memory * GIGABYTE)) else "")
     finally:
         code = child.poll()
-        platforms.end_below(child, below)
+        platforms.end_below(child, folder)
     with output.open("rb") as file:
         file.seek(max(0, output.stat().st_size - _KEPT_BYTES))
         return _Outcome(_answer(answers), code, limit, file.read().decode(errors="replace"))
