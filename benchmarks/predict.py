@@ -58,7 +58,7 @@ def drawn(seeds: int, hidden: int) -> Any:
     from gru_bench.config import DataConfig, RunConfig, with_settings
     from gru_bench.data.corpus import load_corpus
     from gru_bench.models.trained import TrainedModel
-    from gru_bench.train.loop import untrained
+    from gru_bench.train.network import untrained
 
     config = with_settings(RunConfig(), {
         "model.name": "bidirectional", "model.hidden_size": hidden, "model.pooling": "meanmax",

@@ -45,7 +45,8 @@ from gru_bench.results.diagnostics import (
 from gru_bench.results.runs import RunResult
 from gru_bench.stats.estimate import METHOD_BOTH, accuracy_interval
 from gru_bench.stats.metrics import correct
-from gru_bench.train.loop import best_epoch, restored, train, untrained
+from gru_bench.train.loop import best_epoch, train
+from gru_bench.train.network import restored, untrained
 
 STEPS = 50
 """Number of steps back in time over which a gradient is followed."""

@@ -25,7 +25,7 @@ from gru_bench.inference.prediction import CHUNK, Explanation, Prediction
 from gru_bench.models.trained import TrainedModel
 from gru_bench.stats.calibration import calibrated
 from gru_bench.stats.metrics import mean_probability, predicted
-from gru_bench.train.loop import predict, restored
+from gru_bench.train.network import predict, restored
 from gru_bench.train.placement import place, use_threads
 
 TOKENS = 65_536

@@ -9,7 +9,6 @@ Shapes: `V` rows of the vector table, `E` vector width, `U` distinct tokens of a
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 import time
@@ -18,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +33,6 @@ from gru_bench.data.batches import (
     encode,
     iterations_of_epoch,
     make_batches,
-    scoring_plan,
 )
 from gru_bench.data.cache import CHECKPOINTS, default_cache
 from gru_bench.data.corpus import Corpus, Split
@@ -43,9 +40,7 @@ from gru_bench.data.labels import listed
 from gru_bench.data.vectors import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.kernels import fused as kernels
-from gru_bench.models.backends import Backend
-from gru_bench.models.classifier import Classifier, dropped_out
-from gru_bench.models.trained import TABLE, TrainedModel
+from gru_bench.models.classifier import dropped_out
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import MOST_WHOLE, Check, EpochRecord, Predictions, RunResult, StepReport, WindowLoss
 from gru_bench.stats.metrics import correct, log_loss, of_two, value_of
@@ -61,6 +56,7 @@ from gru_bench.train.checkpoint import (
 )
 from gru_bench.train.listener import SILENT, Listener, Pruned
 from gru_bench.train.loss import balanced, training_loss
+from gru_bench.train.network import predict, seed_of, untrained
 from gru_bench.train.optimizer import Optimizer
 from gru_bench.train.placement import Placement, place
 
@@ -72,9 +68,6 @@ EXPLODED = 20.0
 MICRO_BATCH_TOKENS = 16_384
 """Largest number of tokens, padding included, in a micro-batch on a CPU. The memory for the backward pass grows with
 it."""
-SCORED_TOKENS = 32_768
-"""Largest number of tokens, padding included, in a batch that is scored. Without a backward pass, it needs no more
-memory than a micro-batch in training."""
 CHECKED_REVIEWS = 1_000
 """Largest number of validation reviews of a check. With 1,000, an accuracy of 85 % has a standard error of 1.1
 points."""
@@ -116,7 +109,7 @@ def train(
     check(config, corpus)
     placement.prepare(config.training.threads)
     teachers = [
-        with_settings(config, {"seed": _seed(config, "teacher", number) % (LARGEST_SEED + 1), "training.teachers": 0})
+        with_settings(config, {"seed": seed_of(config, "teacher", number) % (LARGEST_SEED + 1), "training.teachers": 0})
         for number in range(config.training.teachers)]
     files = [checkpoint, *(checkpoint and checkpoint.with_name(checkpoint_name(teacher, corpus, vectors))
                            for teacher in teachers)]
@@ -257,37 +250,6 @@ def check_metric(training: TrainingConfig, corpus: Corpus) -> None:
             raise UsageError(f"training.metric 'roc_auc' needs texts of every class in the {split} split, but "
                              f"{corpus.name} has none of {corpus.classes[int(found_C.argmin())]!r} there: choose "
                              f"macro_f1, or raise data.{split}_share")
-
-
-@kernels.flushed(torch_threads=True)
-def predict(
-    model: Classifier, encoded: Encoded, *, backend: Backend, tokens: int = SCORED_TOKENS,
-) -> NDArray[np.float32]:
-    """Return the probabilities of the examples of a split, in its order, N x C.
-
-    Args:
-        model: The model.
-        encoded: The examples.
-        backend: Backend that computes the model.
-        tokens: Largest number of tokens, padding included, in a batch.
-    """
-    model.eval()
-    device, classes = model.table_VE.device, model.linear.out_features
-    plan = scoring_plan(encoded, tokens)
-    # In the order of the plan: each batch is written where the one before it ends.
-    ordered_NC = torch.empty((len(encoded), classes), device=device)
-    start = 0
-    with torch.inference_mode():
-        for batch in make_batches(encoded, plan):
-            there = batch.to(device)
-            rows_UE = model.table_VE.index_select(0, there.distinct_U)
-            log_BC = model(rows_UE, there.index_BT, there.length_B, backend=backend, equal_lengths=there.equal_lengths)
-            ordered_NC[start:start + len(batch)] = log_BC.exp()
-            start += len(batch)
-    kernels.release()
-    probability_NC = np.empty((len(encoded), classes), np.float32)
-    probability_NC[np.concatenate([np.zeros(0, np.int64), *plan])] = ordered_NC.cpu().numpy()
-    return of_two(probability_NC[:, 1]) if classes == 2 else probability_NC
 
 
 class _Clock:
@@ -477,7 +439,7 @@ class _Run:
         A class of the user's own draws its masks from torch's global generator. So this is the source for such a model,
         and afterwards it is as it was.
         """
-        device, seed = self.placement.device, _seed(self.config, "dropout", number)
+        device, seed = self.placement.device, seed_of(self.config, "dropout", number)
         if self.placement.backend != "own" or device.type not in ("cpu", "cuda"):
             yield torch.Generator(device).manual_seed(seed)
             return
@@ -563,7 +525,7 @@ class _Run:
     def _train_batches(self, number: int, done: int) -> Iterator[Batch]:
         training = self.config.training
         plan = batch_plan(
-            self.train_split, training.batch_size, np.random.default_rng(_seed(self.config, "batches", number)),
+            self.train_split, training.batch_size, np.random.default_rng(seed_of(self.config, "batches", number)),
             bucket=training.bucket, drop_last=training.drop_last)
         return make_batches(self.train_split, plan[done:])
 
@@ -629,42 +591,6 @@ class _Run:
             example_id_N=split.example_id_N, label_N=split.label_N, probability_NC=self._probabilities(encoded),
             category_N=split.category_N, tokens_N=encoded.tokens_N, dropped_N=encoded.dropped_N, name_N=split.name_N,
             group_N=split.group_N)
-
-
-def untrained(config: RunConfig, table_VE: Tensor, classes: int = 2) -> Classifier:
-    """Return the model of a run before its first step, for these word vectors and so many classes."""
-    return Classifier(config.model, table_VE, torch.Generator().manual_seed(_seed(config, "weights")), classes,
-                      trainable=config.embedding.trainable)
-
-
-def restored(trained: TrainedModel, place: int = 0) -> Classifier:
-    """Return the network of a trained model, for the seed at a position.
-
-    Raises:
-        DataError: where the weights do not fit the settings, or the vectors do not fit the words.
-    """
-    def tensor(values: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.require(values, np.float32, "W"))  # without a copy, unless the values are mapped
-
-    seed, table_VE = trained.seeds[place], tensor(trained.table(place))
-    if len(table_VE) != len(trained.words_V):
-        raise DataError(f"the seed {seed} must have a vector for each of the {len(trained.words_V):,} words, but has "
-                        f"{len(table_VE):,}: train or save the model again")
-    try:
-        network = untrained(with_settings(trained.config, {"embedding.trainable": False}), table_VE,
-                            len(trained.classes))
-        network.load_state_dict({name: tensor(values) for name, values in trained.weights_S[place].items()
-                                 if name != TABLE})
-    except RuntimeError as error:
-        raise DataError(f"the weights of seed {seed} must fit the model's settings, but do not "
-                        f"({str(error).splitlines()[-1].strip()}): train or save the model again") from error
-    return network
-
-
-def _seed(config: RunConfig, *purpose: object) -> int:
-    """Return the seed of one stream of random numbers. Each model, purpose and epoch has its own stream."""
-    text = ":".join(map(str, (config.seed, config.model.name, *purpose)))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def best_epoch(epochs: list[EpochRecord], metric: MetricName = "accuracy") -> EpochRecord:

@@ -47,13 +47,12 @@ def place(config: RunConfig) -> Placement:
     check_model(model)
     if model.preset.cell == "own":
         return Placement(device, "own")
-    refused = {backend: _refused(backend, model, device) for backend in get_args(Backend)}
     if model.backend != "auto":
-        if (reason := refused[model.backend]) is not None:
+        if (reason := _refused(model.backend, model, device)) is not None:
             raise UsageError(f"model.backend must be able to run here, but got {model.backend!r}: {reason}; "
                              "try model.backend=auto")
         return Placement(device, model.backend)
-    backend = next(backend for backend, reason in refused.items() if reason is None)
+    backend = next(backend for backend in get_args(Backend) if _refused(backend, model, device) is None)
     missing = kernels.unavailable() if device.type == "cpu" and model.preset.cell == "gru" else None
     note = f"training takes several times as long here, on the backend {backend!r}: {missing}" if missing else None
     return Placement(device, backend, note)

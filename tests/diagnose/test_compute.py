@@ -23,7 +23,8 @@ from gru_bench.errors import DataError
 from gru_bench.models.trained import TrainedModel, Weights
 from gru_bench.results.diagnostics import Diagnostics, RecallCurve
 from gru_bench.results.runs import RunResult
-from gru_bench.train.loop import train, untrained
+from gru_bench.train.loop import train
+from gru_bench.train.network import untrained
 from tests.support.sequences import stack_of
 from tests.support.values import present
 

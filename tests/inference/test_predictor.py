@@ -24,7 +24,8 @@ from gru_bench.models.trained import TABLE, TrainedModel
 from gru_bench.results.runs import RunResult
 from gru_bench.stats.metrics import predicted
 from gru_bench.train import placement
-from gru_bench.train.loop import train, untrained
+from gru_bench.train.loop import train
+from gru_bench.train.network import untrained
 from tests.support.reviews import write
 from tests.support.trained_study import QUICK, made_up
 

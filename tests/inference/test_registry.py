@@ -29,7 +29,7 @@ from gru_bench.models.saved import content, save
 from gru_bench.models.trained import TrainedModel
 from gru_bench.tracking import LoggedRun, Store
 from gru_bench.tracking.registry import WEIGHTS, Registered, log_model, register, registered_name
-from gru_bench.train.loop import untrained
+from gru_bench.train.network import untrained
 from tests.support.commands import ROOT, mentions
 from tests.support.mlflow_stores import client_of
 from tests.support.runs import modeled, result

@@ -25,7 +25,7 @@ from gru_bench.inference.predictor import Predictor
 from gru_bench.models import saved
 from gru_bench.models.saved import ABOUT, CARD, VECTORS, contents, load, save, weights_file
 from gru_bench.models.trained import TABLE, TrainedModel
-from gru_bench.train.loop import untrained
+from gru_bench.train.network import untrained
 from tests.support.commands import mentions, printed
 from tests.support.trained_study import made_up
 from tests.support.values import present

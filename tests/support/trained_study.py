@@ -20,7 +20,8 @@ from gru_bench.stats.baseline import baselines
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.study import FORMAT
 from gru_bench.tracking import Store
-from gru_bench.train.loop import train, untrained
+from gru_bench.train.loop import train
+from gru_bench.train.network import untrained
 from tests.support.runs import summary
 
 SEEDS = (10_000, 10_001)

@@ -40,6 +40,14 @@ def test_auto_takes_torch_where_the_fused_kernel_cannot_load_and_says_why(monkey
         placed(backend="fused")
 
 
+@pytest.mark.parametrize("backend", ["torch", "reference"])
+def test_numba_is_not_loaded_for_a_backend_that_does_without_it(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gru_bench.kernels.fused.unavailable", lambda: pytest.fail("the kernel was loaded"))
+    assert placed(name="scratch", backend=backend).backend == backend
+
+
 @pytest.mark.parametrize(("device", "model", "message"), [
     ("cuda", {"backend": "fused"}, r"model\.backend.*'fused'.*CPU"),
     ("cpu", {"name": "scratch", "backend": "torch", "reset": "before"}, r"model\.backend.*'torch'.*reset gate"),
