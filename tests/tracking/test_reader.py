@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import shutil
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from gru_bench.config import DataConfig, EmbeddingConfig, ModelConfig, RunConfig
 from gru_bench.errors import FormatError, RunError, UsageError
 from gru_bench.results.runs import digest_of_examples
 from gru_bench.tracking import LoggedStudy, Reader, RunWriter, Store, StudyPlan, open_reader
+from gru_bench.tracking.client import reading
 from gru_bench.tracking.file import FileSource, local_path
 from gru_bench.tracking.outbox import FOLDER, Outbox
 from gru_bench.tracking.reader import RESTORE
@@ -40,6 +44,29 @@ def test_histories_agree_with_mlflow_itself(store: Store) -> None:
     theirs = store.histories([writer.run_id], ["loss/train"])[writer.run_id]["loss/train"]
     store.database = database
     assert ours == theirs == [(1, 0.99), (2, 0.5)]
+
+
+def test_a_run_that_begins_while_runs_are_read_is_not_among_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = store.start("reviews", "first", role="single")
+    assert store.catch_up()
+    mlflow_client, begun = client_of(store), list[str]()
+
+    def begin(statement: str) -> None:
+        if "tags.key" in statement and not begun:
+            experiment = mlflow_client.get_experiment_by_name("reviews").experiment_id
+            begun.append(mlflow_client.create_run(experiment).info.run_id)
+
+    @contextmanager
+    def observed(database: Path) -> Iterator[sqlite3.Connection]:
+        with reading(database) as connection:
+            connection.set_trace_callback(begin)
+            yield connection
+
+    monkeypatch.setattr("gru_bench.tracking.file.reading", observed)
+    assert [run.run_id for run in open_reader(store.uri).runs("reviews")] == [writer.run_id]
+    assert begun
 
 
 def test_a_file_is_read_as_mlflow_reads_it(store: Store) -> None:
