@@ -117,8 +117,8 @@ def torch_layers(
 ) -> Tensor:
     """Return the output of the last layer from one of torch's own kernels, without packing the sequences.
 
-    It is the same function as a packed sequence's, without the loss of cuDNN's fastest algorithm. Without padding torch
-    runs all layers and directions at once. The arguments are those of `run`.
+    It computes the same as on packed sequences, for which cuDNN has no use of its fastest algorithm. Without padding
+    torch runs all layers and directions at once. The arguments are those of `run`.
     """
     # On a graphics card this check would make the host wait for the card.
     equal_lengths = equal_lengths or (length_B.device.type == "cpu" and int(length_B.min()) == x_BTE.shape[1])

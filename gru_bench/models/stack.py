@@ -53,7 +53,7 @@ def run_layers(
 
 
 def read_whole(network: Callable[[Tensor], Tensor], x_BTE: Tensor, length_B: Tensor, direction: int) -> Tensor:
-    """Return the outputs in one direction of what reads whole batches forwards, zero beyond each length.
+    """Return the outputs of one direction of a network that reads whole batches forwards, zero beyond each length.
 
     Padding stands at the end, where it cannot reach an earlier state. For the backward direction each sequence is
     reversed by its own length, read forwards, and reversed again.

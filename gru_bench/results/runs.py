@@ -163,7 +163,7 @@ class RunResult:
 
     config: RunConfig
     backend: str
-    """The backend that ran: reference, torch or fused, never `auto`."""
+    """The backend that ran: reference, torch, fused or own, never `auto`."""
     device: str
     epochs: tuple[EpochRecord, ...]
     window_losses: tuple[WindowLoss, ...]
@@ -181,7 +181,7 @@ class RunResult:
     """Path of an artifact -> its content, as `models.saved.with_model` makes them. Empty where no model is logged."""
     stopped_early: bool = False
     backend_note: str | None = None
-    """Why a slower backend ran than the fastest one, or a CPU instead of a card, if so."""
+    """Why `auto` took another backend than the fastest one, if so."""
     card: Mapping[str, str] = field(default_factory=dict)
     """Property of the graphics card, its driver and its libraries -> value. Empty for a run without a card."""
     classes: tuple[str, ...] = field(kw_only=True)

@@ -177,7 +177,7 @@ def _mean(predictions: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 def _part_of(
     step: Callable[[StepReport], None], place: int, parts: int, seconds: float
 ) -> Callable[[StepReport], None]:
-    """Return what tells the progress of one of several models as that of all of them."""
+    """Return a step report that counts a teacher's reviews as part of those of the teachers and the model."""
     def shifted(report: StepReport) -> None:
         total = report.reviews_total
         step(replace(report, reviews=place * total + report.reviews, reviews_total=parts * total,
@@ -436,8 +436,8 @@ class _Run:
     def _masks(self, number: int) -> Iterator[torch.Generator]:
         """Yield the source of the dropout masks of an epoch.
 
-        A class of the user's own draws its masks from torch's global generator. So this is the source for such a model,
-        and afterwards it is as it was.
+        A class of the user's own draws its masks from torch's global generator. For such a model this generator is the
+        source, and has its old state again afterwards.
         """
         device, seed = self.placement.device, seed_of(self.config, "dropout", number)
         if self.placement.backend != "own" or device.type not in ("cpu", "cuda"):

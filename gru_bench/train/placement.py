@@ -26,7 +26,7 @@ class Placement:
     device: torch.device
     backend: Backend
     note: str | None = None
-    """Why a slower backend runs than the fastest one, as a sentence. None: the fastest one runs."""
+    """Why `auto` took another backend than the fastest one, as a sentence. None: it did not."""
 
     def prepare(self, threads: int | None) -> None:
         """Set what holds for the whole process while a run trains: threads, and how a card is used."""
@@ -49,8 +49,8 @@ def place(config: RunConfig) -> Placement:
         return Placement(device, "own")
     if model.backend != "auto":
         if (reason := _refused(model.backend, model, device)) is not None:
-            raise UsageError(f"model.backend must be able to run here, but got {model.backend!r}: {reason}; "
-                             "try model.backend=auto")
+            raise UsageError(f"model.backend must be able to run here, but got {model.backend!r}: "
+                             f"{reason.rstrip('.')}; try model.backend=auto")
         return Placement(device, model.backend)
     backend = next(backend for backend in get_args(Backend) if _refused(backend, model, device) is None)
     missing = kernels.unavailable() if device.type == "cpu" and model.preset.cell == "gru" else None
@@ -84,7 +84,7 @@ def check_model(config: ModelConfig) -> None:
 
 
 def _refused(backend: Backend, model: ModelConfig, device: torch.device) -> str | None:
-    """Return why a backend cannot run a preset on this device, as a clause. None where it can."""
+    """Return why a backend cannot run a preset on this device, or None where it can."""
     reason = unsupported(backend, cell_of(model))
     if reason is not None or backend != "fused":
         return reason
