@@ -55,8 +55,8 @@ def test_a_run_that_begins_while_runs_are_read_is_not_among_them(
 
     def begin(statement: str) -> None:
         if "tags.key" in statement and not begun:
-            experiment = mlflow_client.get_experiment_by_name("reviews").experiment_id
-            begun.append(mlflow_client.create_run(experiment).info.run_id)
+            experiment = present(mlflow_client.get_experiment_by_name("reviews"))
+            begun.append(mlflow_client.create_run(experiment.experiment_id).info.run_id)
 
     @contextmanager
     def observed(database: Path) -> Iterator[sqlite3.Connection]:

@@ -22,7 +22,7 @@ from gru_bench.errors import DataError, RunError, UsageError
 from gru_bench.results.logged_metrics import best
 from gru_bench.results.runs import EpochRecord, RunResult, WindowLoss
 from gru_bench.stats.metrics import correct, predicted, value_of
-from gru_bench.train import loop
+from gru_bench.train import loop, network
 from gru_bench.train.listener import Listener, Pruned
 from gru_bench.train.loop import best_epoch, train
 from gru_bench.train.optimizer import Optimizer
@@ -360,7 +360,7 @@ class TestWhatGoesWrong:
     def test_nan_in_the_predictions_of_the_test_split_ends_a_run(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        answers = loop.predict
+        answers = network.predict
         monkeypatch.setattr(loop, "predict", lambda model, encoded, **more: answers(
             model, encoded, **more) * (np.nan if len(encoded) == len(corpus.test) else 1))
         assert len(corpus.test) != len(corpus.validation)
