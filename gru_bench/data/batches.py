@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from gru_bench.config import TrainingConfig
 from gru_bench.data.corpus import Split
-from gru_bench.data.labels import LabelArray
 from gru_bench.data.vectors import Vectors
 from gru_bench.errors import UsageError
 
@@ -41,7 +40,7 @@ class Encoded:
     """Row of the vector table for each token of all examples. An example without known words has row 0 once."""
     offsets_N1: NDArray[np.int64]
     """Example n has the rows `rows[offsets_N1[n]:offsets_N1[n + 1]]`, at least one."""
-    label_N: LabelArray
+    label_N: NDArray[np.integer]
     tokens_N: NDArray[np.int32]
     """Number of tokens that the model reads. 0 where no word is known."""
     dropped_N: NDArray[np.int32]

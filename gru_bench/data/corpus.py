@@ -63,7 +63,7 @@ from gru_bench.data.files import (
     packaged,
 )
 from gru_bench.data.files import digest as file_digest
-from gru_bench.data.labels import NEGATIVE_POSITIVE, LabelArray, alike, listed, small
+from gru_bench.data.labels import NEGATIVE_POSITIVE, alike, listed
 from gru_bench.data.near import near_duplicates
 from gru_bench.data.noun import noun
 from gru_bench.data.recall import KIND, is_recall, parsed_task
@@ -100,7 +100,7 @@ class Split:
     """Ids of all tokens of all examples, uncut. An id is a position in `Corpus.words`. Memory-mapped."""
     offsets_N1: NDArray[np.int64]
     """Example n has the tokens `ids[offsets_N1[n]:offsets_N1[n + 1]]`, which may be none."""
-    label_N: LabelArray
+    label_N: NDArray[np.integer]
     """Position of each example's class in `Corpus.classes`."""
     example_id_N: NDArray[np.str_]
     """16 hexadecimal digits of a hash of the text: the same text has the same id in every data set."""
@@ -342,7 +342,7 @@ def _source(config: DataConfig, cache: Path) -> _Source:
         return replace(rows, notes=(*rows.notes, *note))
 
     name = MOVIE_REVIEWS if config.name == MOVIE_REVIEWS else _stem(path)
-    key = json.dumps([left_out, contents, columns.roles(), in_blocks and IMDB_BLOCK])
+    key = json.dumps([left_out, contents, vars(columns), in_blocks and IMDB_BLOCK])
     return _Source(name, str(path), read, key, has_splits)
 
 
@@ -462,8 +462,8 @@ def _in_order(rows: Rows, config: DataConfig, where: str) -> Rows:
         order = tuple(sorted(order, key=lambda name: name == config.positive))
     if order == rows.classes:
         return rows
-    place_K = np.array([order.index(name) for name in rows.classes])
-    return replace(rows, classes=order, label_N=small(place_K[rows.label_N], len(order)), plain=False)
+    place_K = np.array([order.index(name) for name in rows.classes], np.int16)
+    return replace(rows, classes=order, label_N=place_K[rows.label_N], plain=False)
 
 
 def _name_notes(rows: Rows, positions: Mapping[str, Sequence[int]]) -> Iterator[str]:
@@ -688,7 +688,7 @@ def _write(
         found: dict[str, NDArray[Any]] = {
             "ids": rank_V[tokens_of[split]],
             "offsets": _offsets([len(ids_of[row]) for row in kept]),
-            "label": rows.label_N[kept],
+            "label": rows.label_N[kept].astype(np.int8 if len(rows.classes) <= 128 else np.int16),
             "example_id": np.array([digests[row].hex()[:16] for row in kept], dtype="U16"),
             "category": np.array([rows.category_N[row] for row in kept], dtype=np.str_),
         }

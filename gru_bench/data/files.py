@@ -183,67 +183,48 @@ def check_files(files: Sequence[DataFile], where: Path) -> None:
 
 
 def _folder(path: Path) -> Found:
-    folders, tables = _entries(path)
-    splits = [folder for folder in folders if folder.name.lower() in PARTS]
-    if not splits:
-        return _classes_or_tables(path, folders, tables)
-    if tables:
-        raise _both(path, splits[0], tables[0])
+    """Return the tables and the folders of texts in a folder, or in its folders of splits."""
+    splits = {one: PARTS[one.name.lower()] for one in _visible(path) if one.is_dir() and one.name.lower() in PARTS}
     files: list[DataFile] = []
-    left_out = [folder.name for folder in folders if folder not in splits]
-    for split in splits:
-        found = _classes_or_tables(split, *_entries(split), part=PARTS[split.name.lower()])
-        files += [replace(file, split=PARTS[split.name.lower()]) for file in found.files]
-        left_out += [f"{split.name}/{name}" for name in found.left_out]
+    left_out: list[Path] = []
+    for folder in (path, *splits):
+        for one in _visible(folder):
+            texts = [text for text in _visible(one) if text.name.lower().endswith(TEXT)] if one.is_dir() else []
+            is_table = one.name.lower().removesuffix(".gz").endswith(TABLES) and one.is_file()
+            word = re.split(r"[-_.]", one.name.lower())[0]
+            if one in splits or not (is_table or one.is_dir()):
+                continue
+            if word in _UNLABELED or not (is_table or texts) or (texts and splits and folder == path):
+                left_out.append(one)
+            elif is_table:
+                files.append(DataFile(one, splits.get(folder, PARTS.get(word))))
+            else:
+                files += [DataFile(text, splits.get(folder), label=one.name) for text in texts]
+    _require_one_kind(path, files)
     if len({file.split for file in files}) == 1:
         files = [replace(file, split=None) for file in files]  # one split alone is to be split
-    return Found(tuple(files), tuple(left_out))
+    return Found(tuple(files), tuple(one.relative_to(path).as_posix() for one in left_out))
 
 
-def _entries(path: Path) -> tuple[list[Path], list[Path]]:
-    """Return the folders and the tables in a folder, by name, without hidden ones."""
-    endings = (*TABLES, *(f"{ending}.gz" for ending in TABLES if ending != ".parquet"))
-    paths = sorted((entry for entry in path.iterdir() if not entry.name.startswith((".", "__MACOSX"))), key=str)
-    return ([one for one in paths if one.is_dir()],
-            [one for one in paths if one.name.lower().endswith(endings) and one.is_file()])
+def _visible(folder: Path) -> list[Path]:
+    """Return what is in a folder, by name, without hidden files."""
+    return sorted((one for one in folder.iterdir() if not one.name.startswith((".", "__MACOSX"))), key=str)
 
 
-def _classes_or_tables(path: Path, folders: Sequence[Path], tables: Sequence[Path], part: str | None = None) -> Found:
-    """Return the files of a folder of classes or of tables. `part` is the split that it is, if it is one."""
-    texts = {folder: sorted((file for file in folder.iterdir()
-                             if file.name.lower().endswith(TEXT) and not file.name.startswith(".")), key=str)
-             for folder in folders}
-    classes = [folder for folder in folders if texts[folder]]
-    if classes and tables:
-        raise _both(path, classes[0], tables[0])
-    unlabeled = [one for one in (*classes, *tables) if _first_word(one) in _UNLABELED]
-    left_out = tuple(one.name for one in (*unlabeled, *(folder for folder in folders if not texts[folder])))
-    labeled = [folder for folder in classes if folder not in unlabeled]
-    if labeled:
-        return Found(tuple(DataFile(file, label=folder.name) for folder in labeled for file in texts[folder]),
-                     left_out)
-    tables = [table for table in tables if table not in unlabeled]
-    if not tables:
+def _require_one_kind(path: Path, files: Sequence[DataFile]) -> None:
+    """Check that a folder contains either texts or tables, and a split for all of them or for none."""
+    if not files:
         raise UsageError(f"a folder of data must contain tables ({', '.join(TABLES)}), or a folder for each class with "
                          f"{TEXT} files in it, but {path} contains neither: name a file, or another folder")
-    parts = [part or PARTS.get(_first_word(table)) for table in tables]
-    several = len(set(parts)) > 1
-    if several and None in parts:
-        named, other = (tables[parts.index(one)].name for one in (next(filter(None, parts)), None))
-        raise UsageError(f"either all files of {path} must be named after a split, or none, but {named} is and {other} "
-                         "is not: name a pattern of the files to read, such as 'train*.csv', and the test files by "
-                         "data.test_name")
-    return Found(tuple(DataFile(table, split=one if several else None)
-                       for table, one in zip(tables, parts, strict=True)), left_out)
-
-
-def _first_word(path: Path) -> str:
-    return re.split(r"[-_.]", path.name.lower())[0]
-
-
-def _both(path: Path, folder: Path, table: Path) -> UsageError:
-    return UsageError(f"a folder of data must contain either folders of texts or tables, but {path} contains both, "
-                      f"such as {folder.name} and {table.name}: move one of them, or name the files by a pattern")
+    first = {file.label is None: file.path.relative_to(path) for file in reversed(files)}
+    if len(first) == 2:
+        raise UsageError(f"a folder of data must contain either folders of texts or tables, but {path} contains both, "
+                         f"such as {first[False]} and {first[True]}: move one of them, or name the files by a pattern")
+    named = {file.split is not None: file.path.name for file in reversed(files)}
+    if len(named) == 2:
+        raise UsageError(f"either all files of {path} must be named after a split, or none, but {named[True]} is and "
+                         f"{named[False]} is not: name a pattern of the files to read, such as 'train*.csv', and the "
+                         "test files by data.test_name")
 
 
 # ---------------------------------------------------------------- reading

@@ -1,4 +1,7 @@
-"""Files -> rows. Training reads all rows of a data set (`read_files`), prediction one after another (`Table`).
+"""Files -> rows. `open_table` yields the rows of a table one after another, `read_files` returns all of a data set.
+
+CSV is read by Python's strict `csv` reader, JSON Lines by `json`, Parquet by pyarrow. (The faster readers of pandas and
+pyarrow fill up short rows or swallow what follows an open quote, and turn the id 7 into 7.0 and texts into dates.)
 
 Every value is checked here, so that each row has a text, a class and, if a split column is given, a known split.
 `labels` says which classes there are, and `corpus` does the cleaning, the tokens and the splits. Half a character (a
@@ -15,26 +18,21 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Generic, TextIO, TypeVar, cast
+from typing import Any, TextIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gru_bench.config import MOST_CLASS_NAME, MOST_NAME
-from gru_bench.data.columns import Choice, Columns
-from gru_bench.data.files import (
-    PARTS,
-    PICKLE,
-    TEXT,
-    DataFile,
-    is_gzipped,
-    kind_of,
-    opened_text,
-    reading,
-)
-from gru_bench.data.labels import MISSING, NEGATIVE_POSITIVE, LabelArray, classes_of, label_of, listed, spelled
+from gru_bench.data.columns import Columns
+from gru_bench.data.files import PARTS, PICKLE, TEXT, DataFile, is_gzipped, kind_of, opened_text, reading
+from gru_bench.data.labels import MISSING, NEGATIVE_POSITIVE, classes_of, label_of, listed, spelled
 from gru_bench.data.pickles import reviews
-from gru_bench.errors import DataError, UsageError, shown
+from gru_bench.errors import DataError, GruBenchError, shown
 
 _SHOWN = 5
 """Largest number of rows or values that an error message lists."""
@@ -47,150 +45,123 @@ _FIRST_OBJECTS = 100
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
 
-Row = tuple[Any, ...]
-"""The values of a row as in the file, in the order of the roles: of `Columns` text, label, category, split, id and
-group. None for a column that is not read."""
-C = TypeVar("C", bound=Choice)
-
 
 def storable(text: str) -> str:
     """Return a text that UTF-8 can store: halves of characters become U+FFFD."""
     return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 
-class Table(Generic[C]):
-    """The rows of a CSV, TSV, JSON Lines, Parquet or text file, one after another. A text file has one on each line."""
+# ---------------------------------------------------------------- one table
 
-    def __init__(self, path: Path, columns: C, encoding: str = "utf-8") -> None:
-        """Read nothing yet.
 
-        Args:
-            path: The file. The ending of its name shows its kind.
-            columns: The columns to read.
-            encoding: Encoding of a text file.
-        """
-        self.columns = columns
-        """The columns to read; from the first row on with the names that the file has for them."""
-        self.class_names: tuple[str, ...] = ()
-        """Names of the classes 0, 1 and so on that a Parquet file holds. They are known with the first row."""
-        self.fraction: Callable[[], float | None] = lambda: None
-        """Function that returns which fraction of the file has been read. None for gzipped files."""
-        self._wanted = columns
-        self._path = path
-        self._encoding = encoding
-        self._kind = kind_of(path)
+@dataclass(frozen=True)
+class Table:
+    """An open table. Its rows can be read once."""
 
-    def __iter__(self) -> Iterator[Row]:
-        """Yield the rows.
+    path: Path
+    names: list[str]
+    """Names of the columns, at least one."""
+    rows: Callable[[Sequence[str]], Iterator[tuple[Any, ...]]]
+    """Function that yields the values of each row in the columns of these names. It raises DataError for a damaged row.
+    """
+    fraction: Callable[[], float | None]
+    """Function that returns which fraction of the file has been read. None for gzipped files."""
+    metadata: Mapping[bytes, bytes] | None = None
+    """What a Parquet file says of itself."""
+
+    def columns(self, names: Sequence[str]) -> list[list[Any]]:
+        """Return all values of the columns of these names.
 
         Raises:
-            UsageError: for a column that the file lacks.
-            DataError: for a damaged file or row.
+            DataError: for a damaged row, and for a table without rows.
         """
-        if self._kind == ".parquet":
-            yield from self._parquet()
-            return
-        with opened_text(self._path, self._encoding) as text:
-            if not is_gzipped(self._path):
-                size = self._path.stat().st_size
-                self.fraction = lambda: text.buffer.tell() / size
-            if self._kind == TEXT:
-                for line in text:
-                    yield line.rstrip("\r\n"), None, None, None, None, None
-            elif self._kind in (".csv", ".tsv"):
-                yield from self._separated(text)
-            else:
-                yield from self._json_lines(text)
+        columns: list[list[Any]] = [[] for _ in names]
+        rows = self.rows(names)
+        while some := list(islice(rows, _BATCH)):
+            for column, values in zip(columns, zip(*some, strict=True), strict=True):
+                column.extend(values)
+        if not any(columns):
+            raise DataError(f"{self.path} must contain rows, but it has no rows: write or copy it again")
+        return columns
 
-    @property
-    def note(self) -> str | None:
-        """Return a sentence on the columns that are read in place of the default ones; None if there are none."""
-        return self._wanted.note(self.columns)
 
-    def _places(self, known: list[str], examples: Callable[[], Iterable[object]]) -> Sequence[int | None]:
-        """Find the columns among the `known` ones, and return their positions in the order of a row."""
-        self.columns = self._wanted.found_in(known, self._path, examples)
-        return [None if name is None else known.index(name) for _, name in self.columns.roles()]
+@contextmanager
+def open_table(path: Path, encoding: str | None = None) -> Iterator[Table]:
+    """Open a CSV, TSV, JSON Lines, Parquet or text file. A text file has a row, its text, on each line.
 
-    def _separated(self, text: TextIO) -> Iterator[Row]:
-        csv.field_size_limit(2**31 - 1)
-        first = text.readline()
-        if not first:
-            return
-        separator = _separator(first, "\t" if self._kind == ".tsv" else ",")
-        reader = csv.reader(chain([first], text), delimiter=separator, strict=True)
-        begins = 1
-        try:
-            header = next(reader, [])
-            if not header:
-                raise DataError(f"{self._path} must begin with a line of column names, but its first line is empty")
-            self.columns.require_header(header, self._path, separator)
+    Args:
+        path: The file. The ending of its name shows its kind.
+        encoding: Encoding of a text file. None: UTF-8, and no option names another.
+
+    Raises:
+        UsageError: for the ending of an unsupported kind of file.
+        DataError: for a damaged file, and for one without columns.
+    """
+    kind = kind_of(path)
+    if kind == ".parquet":
+        with reading(path), _parquet(path) as table:
+            yield table
+        return
+    with reading(path, encoding), opened_text(path, encoding or "utf-8") as text:
+        read = {TEXT: _lines, ".csv": _separated, ".tsv": _separated}.get(kind, _json_lines)
+        records = read(path, text)
+        names: list[str] = next(records)
+        if not names:
+            raise DataError(f"{path} must begin with the names of columns or with a row, but it begins with nothing: "
+                            "write or copy it again")
+
+        def rows(wanted: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+            if read is _json_lines:
+                return (tuple(map(record.get, wanted)) for record in records)
+            places = list(map(names.index, wanted))
+            return (tuple([record[place] for place in places]) for record in records)
+
+        size = None if is_gzipped(path) else path.stat().st_size
+        yield Table(path, names, rows, lambda: None if size is None else text.buffer.tell() / size)
+
+
+def _lines(path: Path, text: TextIO) -> Iterator[Any]:
+    """Yield the name of the only column of a text file, and its lines."""
+    yield ["text"]
+    for line in text:
+        yield [line.rstrip("\r\n")]
+
+
+def _separated(path: Path, text: TextIO) -> Iterator[Any]:
+    """Yield the names of the columns of a CSV file, and its rows.
+
+    What separates the columns is the usual character, or else the first other one in the line of names.
+    """
+    csv.field_size_limit(2**31 - 1)
+    first = text.readline()
+    usual = "\t" if kind_of(path) == ".tsv" else ","
+    unquoted = re.sub('"[^"]*"?', "", first)
+    separator = next((one for one in (usual, *_SEPARATORS) if one in unquoted), usual)
+    reader = csv.reader(chain([first], text), delimiter=separator, strict=True)
+    count, begins = None, 1
+    try:
+        for row in reader:
+            count = len(row) if count is None else count
+            if len(row) == count:
+                yield row
+            elif row:
+                raise DataError(f"{path} must have {count} values in each row, as in its first line, but the row that "
+                                f"begins at line {begins:,} has {len(row)}: quote texts that contain "
+                                f"{_SEPARATORS[separator]} or line breaks")
             begins = reader.line_num + 1
-            places = self._places(header, lambda: next(reader, []))
-            for row in reader:
-                if len(row) == len(header):
-                    yield tuple(None if place is None else row[place] for place in places)
-                elif row:
-                    raise DataError(f"{self._path} must have {len(header)} values in each row, as in its first line, "
-                                    f"but the row that begins at line {begins:,} has {len(row)}: quote texts that "
-                                    f"contain {_SEPARATORS[separator]} or line breaks")
-                begins = reader.line_num + 1
-        except csv.Error as error:
-            raise DataError(f"{self._path} must be well-formed, but the row that begins at line {begins:,} is not "
-                            f"({shown(str(error), '')}): close each quote, and double those inside a quoted text"
-                            ) from error
-
-    def _json_lines(self, text: TextIO) -> Iterator[Row]:
-        objects = _objects(self._path, text)
-        first = list(islice(objects, _FIRST_OBJECTS))
-        if not first:
-            return
-        examples: dict[str, object] = {}
-        for row in first:
-            for name, value in row.items():
-                examples.setdefault(name, value)
-        self._places(list(examples), examples.values)
-        wanted = [name for _, name in self.columns.roles()]
-        for row in chain(first, objects):
-            yield tuple(None if name is None else row.get(name) for name in wanted)
-
-    def _parquet(self) -> Iterator[Row]:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        path, read = self._path, 0
-        try:
-            with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
-                schema, count = file.schema_arrow, file.metadata.num_rows
-                places = self._places(schema.names, lambda: next(
-                    ([column[0].as_py() for column in batch.columns] for batch in file.iter_batches(1)), []))
-                self.class_names = _class_names(schema.metadata, self.columns.label)
-                names = [None if place is None else schema.names[place] for place in places]
-                wanted = list(dict.fromkeys(name for name in names if name is not None))
-                for name in wanted:
-                    kind = schema.field(name).type
-                    if pa.types.is_nested(kind):
-                        raise DataError(f"column {shown(name)} of {path} must contain single values, but it contains "
-                                        f"{shown(str(kind), '')}: name another column")
-                self.fraction = lambda: read / count
-                for batch in file.iter_batches(_BATCH, columns=wanted):
-                    values: dict[str | None, list[Any]] = {name: batch.column(name).to_pylist() for name in wanted}
-                    read += len(batch)
-                    nothing = [None] * len(batch)
-                    yield from zip(*(values.get(name, nothing) for name in names), strict=True)
-        except (DataError, UsageError, MemoryError):
-            raise
-        except Exception as error:
-            # A damaged file, and a value that Python cannot express, raise errors of nearly any kind.
-            words = shown((str(error).splitlines() or [""])[0], "", 200)
-            raise DataError(f"{path} must be a complete Parquet file of values that Python can express, but row "
-                            f"{read + 1:,} or a later one cannot be read ({words}): write or copy it again") from error
+    except csv.Error as error:
+        raise DataError(f"{path} must be well-formed, but the row that begins at line {begins:,} is not "
+                        f"({shown(str(error), '')}): close each quote, and double those inside a quoted text"
+                        ) from error
 
 
-def _separator(header: str, usual: str) -> str:
-    """Return what separates the columns of a file: the usual character, or else the first other one in its header."""
-    unquoted = re.sub('"[^"]*"?', "", header)
-    return next((one for one in (usual, *_SEPARATORS) if one in unquoted), usual)
+def _json_lines(path: Path, text: TextIO) -> Iterator[Any]:
+    """Yield the keys of the first objects of a JSON Lines file, and its objects."""
+    objects = _objects(path, text)
+    first = list(islice(objects, _FIRST_OBJECTS))
+    yield list(dict.fromkeys(chain.from_iterable(first)))
+    yield from first
+    yield from objects
 
 
 def _objects(path: Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -207,6 +178,38 @@ def _objects(path: Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
             raise DataError(f"{path} must contain one JSON object on each line, but line {number:,} is {found}: "
                             "correct the line, or leave it out")
         yield row
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Table]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    read = 0
+
+    def rows(wanted: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        nonlocal read
+        for name in wanted:
+            kind = schema.field(name).type
+            if pa.types.is_nested(kind):
+                raise DataError(f"column {shown(name)} of {path} must contain single values, but it contains "
+                                f"{shown(str(kind), '')}: name another column")
+        for batch in file.iter_batches(_BATCH, columns=list(dict.fromkeys(wanted))):
+            values = [batch.column(name).to_pylist() for name in wanted]
+            read += len(batch)
+            yield from zip(*values, strict=True)
+
+    try:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
+            schema, count = file.schema_arrow, file.metadata.num_rows
+            yield Table(path, schema.names, rows, lambda: read / count, schema.metadata)
+    except (GruBenchError, MemoryError):
+        raise
+    except Exception as error:
+        # A damaged file, and a value that Python cannot express, raise errors of nearly any kind.
+        words = shown((str(error).splitlines() or [""])[0], "", 200)
+        raise DataError(f"{path} must be a complete Parquet file of values that Python can express, but row "
+                        f"{read + 1:,} or a later one cannot be read ({words}): write or copy it again") from error
 
 
 def _class_names(metadata: Any, column: str | None) -> tuple[str, ...]:
@@ -230,7 +233,7 @@ class Rows:
 
     text_N: list[str]
     """Texts as in the file. The text of a pickled review is its tokens joined by spaces."""
-    label_N: LabelArray
+    label_N: NDArray[np.int16]
     """Position of each row's class in `classes`."""
     classes: tuple[str, ...]
     """Names of the classes, in their order."""
@@ -259,16 +262,19 @@ class Rows:
 class _Read:
     """What has been read so far."""
 
-    texts: list[str] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
-    categories: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
-    parts: list[str] = field(default_factory=list)
+    values: dict[str, list[str]] = field(default_factory=lambda: {role: [] for role in _RULES})
+    """Role -> value of each row. There are none of the splits where nothing tells them."""
     tokens: list[list[str]] = field(default_factory=list)
     class_names: tuple[str, ...] = ()
     label_column: str | None = None
     notes: dict[str, None] = field(default_factory=dict)
+
+    def name_classes(self, names: tuple[str, ...], path: Path) -> None:
+        """Take the names of the classes 0, 1, 2 and so on, which a file holds apart from its rows."""
+        if self.class_names not in ((), names):
+            raise DataError(f"all files must have the same classes, but {path.name} has {listed(names)}, and another "
+                            f"has {listed(self.class_names)}: read them one by one")
+        self.class_names = names
 
 
 def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encoding: str = "utf-8") -> Rows:
@@ -286,42 +292,39 @@ def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encodin
             labels that look like anything but classes.
     """
     read = _Read()
+    values = read.values
     of_split = Counter(file.split for file in files)
     for file in files:
-        kind, rows = kind_of(file.path), len(read.texts)
+        before = len(values["text"])
         with reading(file.path, encoding):
-            if kind == TEXT:
+            if file.label is not None:
                 _add_text(file, encoding, read)
-            elif kind == PICKLE:
+            elif kind_of(file.path) == PICKLE:
                 _add_tokens(file.path, read)
             else:
-                _add_table(file.path, Table(file.path, columns, encoding), read)
+                _add_table(file.path, columns, encoding, read)
         if file.names:
-            _name_classes(file.names, file.path, read)
-        _name_rows(file, where, len(read.texts) - rows, of_split[file.split] > 1, read)
-        if file.split is not None:
-            read.parts += [file.split] * (len(read.texts) - len(read.parts))
+            read.name_classes(file.names, file.path)
+        count = len(values["text"]) - before
+        if len(values["id"]) == before:
+            path = file.path.relative_to(where).as_posix() if file.path.is_relative_to(where) else file.path.name
+            several = of_split[file.split] > 1
+            values["id"] += [path] if file.label is not None else [
+                f"{path}:{number}" if several else str(number) for number in range(1, count + 1)]
+        for role, value in (("category", ""), ("group", ""), ("split", file.split)):
+            if value is not None and len(values[role]) == before:
+                values[role] += [value] * count
     if files[0].label is not None:
         what, remedy = f"the folders of {where}", "have a folder for each class"
     else:
         what = f"column {shown(read.label_column)} of {where}"
         remedy = "name another label column"
-    found = classes_of(read.labels, read.class_names, what, remedy)
+    found = classes_of(values["label"], read.class_names, what, remedy)
     return Rows(
-        text_N=read.texts, label_N=found.label_N, classes=found.names, category_N=read.categories,
-        name_N=read.names, split_N=read.parts or None, tokens_N=read.tokens or None,
-        group_N=read.groups if any(read.groups) else None, plain=found.plain or bool(read.tokens),
+        text_N=values["text"], label_N=found.label_N, classes=found.names, category_N=values["category"],
+        name_N=values["id"], split_N=values["split"] or None, tokens_N=read.tokens or None,
+        group_N=values["group"] if any(values["group"]) else None, plain=found.plain or bool(read.tokens),
         notes=tuple(read.notes))
-
-
-def _name_rows(file: DataFile, where: Path, count: int, is_one_of_several: bool, read: _Read) -> None:
-    """Name the rows of a file that no column has named, and let those without a group stand alone."""
-    path = file.path.relative_to(where).as_posix() if file.path.is_relative_to(where) else file.path.name
-    if file.label is not None:
-        read.names.append(path)
-    elif len(read.names) < len(read.texts):
-        read.names += [f"{path}:{number}" if is_one_of_several else str(number) for number in range(1, count + 1)]
-    read.groups += [""] * (len(read.texts) - len(read.groups))
 
 
 def _add_text(file: DataFile, encoding: str, read: _Read) -> None:
@@ -329,61 +332,44 @@ def _add_text(file: DataFile, encoding: str, read: _Read) -> None:
         content = text.read()
     if not content.strip():
         raise DataError(f"each text file must contain words, but {file.path} contains white space only: remove it")
-    label = label_of(storable(file.label or ""))
-    if not label:
+    label = _label(file.label)
+    if label is None:
         raise DataError(f"each folder of texts must have the name of a class, but {file.path.parent} has "
                         f"{shown(file.label)}: rename it")
-    read.texts.append(storable(content))
-    read.labels.append(sys.intern(label))
-    read.categories.append("")
+    read.values["text"].append(storable(content))
+    read.values["label"].append(label)
 
 
 def _add_tokens(path: Path, read: _Read) -> None:
-    before = len(read.texts)
+    before = len(read.tokens)
     for tokens, label, category in reviews(path):
-        text = " ".join(tokens)
-        kept = storable(text)
-        read.texts.append(kept)
-        read.tokens.append(tokens if kept == text else [storable(token) for token in tokens])
-        read.labels.append(label)
-        read.categories.append(_category(category))
-    if len(read.texts) == before:
+        kept = list(map(storable, tokens))
+        read.tokens.append(kept)
+        read.values["text"].append(" ".join(kept))
+        read.values["label"].append(label)
+        read.values["category"].append(_category(category))
+    if len(read.tokens) == before:
         raise DataError(f"{path} must contain texts, but both of its halves are empty")
-    _name_classes(NEGATIVE_POSITIVE, path, read)
+    read.name_classes(NEGATIVE_POSITIVE, path)
 
 
-def _add_table(path: Path, table: Table[Columns], read: _Read) -> None:
-    columns: list[tuple[Any, ...]] = list(zip(*table, strict=True))
-    if not columns:
-        raise DataError(f"{path} must contain texts, but it has no rows: write or copy it again")
-    name_of = dict(table.columns.roles())
-    values_of = dict(zip(name_of, columns, strict=True))
-
-    def checked(role: str, clean: Callable[[Any], str | None], rule: str, remedy: str) -> list[str]:
-        """Return the values of a column; `clean` returns None for one that breaks the rule."""
-        values = values_of[role] if name_of[role] else ()
-        found = [clean(value) for value in values]
-        wrong = {row: value for row, (value, one) in enumerate(zip(values, found, strict=True), 1) if one is None}
-        if wrong:
-            raise DataError(f"column {shown(name_of[role])} of {path} must contain {rule}, but {_listed(wrong)}: "
-                            f"{remedy}")
-        return cast(list[str], found)
-
-    read.texts += checked("text", _text, "a text in each row",
-                          "remove such rows, or name another text column")
-    read.labels += checked("label", _label, "words, numbers, true or false", "fill them in, or remove such rows")
-    read.parts += checked("split", lambda value: PARTS.get(str(value).strip().lower()), "train, validation or test",
-                          "replace it by one of these")
-    read.names += checked("id", lambda value: _name(value) or None, f"a name of at most {MOST_NAME} characters in each "
-                          "row", "name another id column")
-    read.groups += checked("group", _name, f"names of at most {MOST_NAME} characters",
-                           "name another group column")
-    read.categories += ["" if value is None else _category(str(value)) for value in values_of["category"]]
-    read.label_column = table.columns.label
-    if (note := table.note) is not None:
+def _add_table(path: Path, columns: Columns, encoding: str, read: _Read) -> None:
+    with open_table(path, encoding) as table:
+        found = columns.found_in(table.names, path)
+        values = dict(zip(found.names, table.columns([*found.names.values()]), strict=True))
+    for role, name in found.names.items():
+        clean, rule, remedy = _RULES[role]
+        own = values.pop(role)
+        cleaned = list(map(clean, own))
+        if None in cleaned:
+            wrong = {row: value for row, (value, one) in enumerate(zip(own, cleaned, strict=True), 1) if one is None}
+            raise DataError(f"column {shown(name)} of {path} must contain {rule}, but {_listed(wrong)}: {remedy}")
+        read.values[role] += cast(list[str], cleaned)
+    read.label_column = found.label
+    if (note := columns.note(found)) is not None:
         read.notes[note] = None
-    if table.class_names:
-        _name_classes(table.class_names, path, read)
+    if class_names := _class_names(table.metadata, found.label):
+        read.name_classes(class_names, path)
 
 
 def _text(value: object) -> str | None:
@@ -394,10 +380,31 @@ def _label(value: object) -> str | None:
     return sys.intern(label_of(storable(value) if isinstance(value, str) else value)) or None
 
 
+def _category(value: object) -> str:
+    return "" if value is None else storable(str(value).replace("\0", ""))
+
+
+def _split(value: object) -> str | None:
+    return PARTS.get(str(value).strip().lower())
+
+
 def _name(value: object) -> str | None:
     """Return the name of a row or of a group; empty where it is missing, and None where it is too long."""
     text = "" if value is None or value != value else storable(str(value).replace("\0", "").strip())
     return None if len(text) > MOST_NAME else "" if text in MISSING else sys.intern(text)
+
+
+_RULES: Mapping[str, tuple[Callable[[object], str | None], str, str]] = {
+    "text": (_text, "a text in each row", "remove such rows, or name another text column"),
+    "label": (_label, "words, numbers, true or false", "fill them in, or remove such rows"),
+    "category": (_category, "categories", "name another category column"),
+    "split": (_split, "train, validation or test", "replace it by one of these"),
+    "id": (lambda value: _name(value) or None, f"a name of at most {MOST_NAME} characters in each row",
+           "name another id column"),
+    "group": (_name, f"names of at most {MOST_NAME} characters", "name another group column"),
+}
+"""Role -> function that returns a value of its column as it is kept, or None for a wrong one; what the values must be;
+what to do about others."""
 
 
 def _listed(wrong: Mapping[int, object]) -> str:
@@ -408,15 +415,3 @@ def _listed(wrong: Mapping[int, object]) -> str:
         return f"row {rows[0]} contains {values}"
     more = ", ..." if len(wrong) > _SHOWN else ""
     return f"{len(wrong):,} rows ({', '.join(map(str, rows))}{more}) contain {values}{more}"
-
-
-def _name_classes(names: tuple[str, ...], path: Path, read: _Read) -> None:
-    """Give the names of the classes 0, 1, 2 and so on, which a file holds apart from its rows."""
-    if read.class_names not in ((), names):
-        raise DataError(f"all files must have the same classes, but {path.name} has {listed(names)}, and another has "
-                        f"{listed(read.class_names)}: read them one by one")
-    read.class_names = names
-
-
-def _category(value: str) -> str:
-    return storable(value.replace("\0", ""))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gru_bench.config import as_number
 from gru_bench.data.files import TABLES, DataFile, check_files, named_path, opened_text, reading
 from gru_bench.data.labels import listed
-from gru_bench.data.tables import Table
+from gru_bench.data.tables import open_table
 from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.predictions.columns import PredictionColumns
 from gru_bench.predictions.read import class_of, id_of
@@ -232,21 +232,18 @@ def _read(path: Path, columns: PredictionColumns) -> tuple[list[str] | None, lis
         raise UsageError(f"a file of {what} must be CSV, TSV, JSON Lines or Parquet, but got {shown(path.name)}: "
                          "convert it")
     check_files([DataFile(path)], path)
-    table = Table(path, columns)
-    with reading(path):
-        rows = list(table)
-    if not rows:
-        raise DataError(f"{path.name} must have a row for each text, but it has none: write it again")
-    found = list(table.columns.found)
-    role = next((one for one in roles if one in found), None)
-    if role is None:
-        raise UsageError(f"{path.name} must have a column of classes, such as {' or '.join(roles)}, but no column has "
-                         "a usual name of one: rename it")
-    labels = [class_of(row[found.index(role)]) for row in rows]
+    with open_table(path) as table:
+        found = columns.found_in(table.names, path).found
+        role = next((one for one in roles if one in found), None)
+        if role is None:
+            raise UsageError(f"{path.name} must have a column of classes, such as {' or '.join(roles)}, but no column "
+                             "has a usual name of one: rename it")
+        classes, *ids = table.columns([found[role], *([found["id"]] if "id" in found else [])])
+    labels = list(map(class_of, classes))
     if "" in labels:
         raise DataError(f"{path.name} must have a class in each row, but row {labels.index('') + 1:,} has none: "
                         "add it")
-    return [id_of(row[found.index("id")]) for row in rows] if "id" in found else None, labels
+    return list(map(id_of, ids[0])) if ids else None, labels
 
 
 def _refuse_repeats(path: Path, ids: Sequence[str]) -> None:

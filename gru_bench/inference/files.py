@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 
 from gru_bench.config import DataConfig, validated
 from gru_bench.data.columns import Columns
-from gru_bench.data.files import PICKLE, TABLES, TEXT, check_writable, kind_of, reading
-from gru_bench.data.tables import Table, storable
+from gru_bench.data.files import PICKLE, TABLES, TEXT, check_writable, kind_of
+from gru_bench.data.tables import open_table, storable
 from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.inference.prediction import CHUNK, Prediction
 from gru_bench.platforms import replacing
@@ -77,14 +77,14 @@ class TextFile:
         """
         encoding = DataConfig(encoding=self.encoding).encoding
         columns = Columns(text=self.text_column or "text", label=None, id=self.id_column or "")
-        table = Table(self.path, columns, encoding)
         ids: list[Any] = []
         texts: list[str] = []
         characters = number = 0
-        with reading(self.path, encoding):
-            for number, (text, _, _, _, ident, _) in enumerate(table, start=1):
-                ids.append(number if not table.columns.id else storable(ident) if isinstance(ident, str) else ident)
-                texts += texts_of([text], f"column {shown(table.columns.text)} of {self.path}", number)
+        with open_table(self.path, encoding) as table:
+            found = columns.found_in(table.names, self.path)
+            for number, (text, *ident) in enumerate(table.rows(list(found.names.values())), start=1):
+                ids += [storable(one) if isinstance(one, str) else one for one in ident] or [number]
+                texts += texts_of([text], f"column {shown(found.text)} of {self.path}", number)
                 characters += len(texts[-1])
                 if len(texts) == count or characters > _CHARACTERS:
                     yield Part(ids, texts, table.fraction())

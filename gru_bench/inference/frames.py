@@ -53,8 +53,8 @@ def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> 
     import pyarrow.parquet as pq
 
     known = column_names(frame)
-    found = columns.found_in(known, WHERE, lambda: _first_row(frame))
-    table = _table(frame, known, [name for _, name in found.roles() if name is not None])
+    found = columns.found_in(known, WHERE)
+    table = _table(frame, known, list(found.names.values()))
     if not table.num_rows:
         raise DataError("the frame must contain texts, but it has no rows: check how it was made")
     content = [name, *([column, table.column(column).to_pylist()] for column in table.column_names)]
@@ -193,17 +193,6 @@ def _plain(column: Any) -> Any:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     return column.cast(pa.large_string()) if pa.types.is_string_view(column.type) else column
-
-
-def _first_row(frame: Any) -> list[object]:
-    """Return the first value of each column, for messages."""
-    if isinstance(frame, Mapping):
-        return [next(iter(column), None) for column in frame.values()]
-    if hasattr(frame, "iloc"):
-        return [frame.iloc[:1, place].tolist()[0] for place in range(frame.shape[1])] if len(frame) else []
-    import pyarrow as pa
-
-    return [column[0].as_py() for column in pa.table(frame).columns if len(column)]
 
 
 def _file_name(name: str) -> str:

@@ -7,7 +7,7 @@ A file that lm-eval writes (`samples_*.jsonl`) is known by its keys: `doc_id` is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -61,11 +61,6 @@ class PredictionColumns:
     """Role -> column of the file. The role of the probability of a class is `p:` and the name of the class."""
 
     @property
-    def label(self) -> str | None:
-        """Return the column of the labels."""
-        return self.found.get("label")
-
-    @property
     def is_lm_eval(self) -> bool:
         """Return whether lm-eval wrote the file."""
         return self.found.get("text") == DOC
@@ -75,13 +70,7 @@ class PredictionColumns:
         """Return the classes that have a column of probabilities each."""
         return tuple(role.removeprefix("p:") for role in self.found if role.startswith("p:"))
 
-    def roles(self) -> list[tuple[str, str | None]]:
-        """Return the role and the name of each column, in the order of a row."""
-        return list(self.found.items())
-
-    def found_in(
-        self, known: Sequence[str], path: Path, examples: Callable[[], Iterable[object]]
-    ) -> PredictionColumns:
+    def found_in(self, known: Sequence[str], path: Path) -> PredictionColumns:
         """Return the columns to read of a file with these columns.
 
         Raises:
@@ -148,12 +137,10 @@ class PredictionColumns:
             return {"prediction": found["label"], "label": None, "score": None}
         return {}
 
-    def require_header(self, first: Sequence[str], path: Path, separator: str) -> None:
-        """Do nothing: what a file lacks is said when all files are read."""
-
-    def note(self, found: PredictionColumns) -> str | None:
+    @property
+    def note(self) -> str | None:
         """Return which columns are read, where their names are not the roles themselves."""
-        others = {role: name for role, name in found.found.items()
+        others = {role: name for role, name in self.found.items()
                   if role in ROLES and role != name and role not in self.asked}
         if not others:
             return None

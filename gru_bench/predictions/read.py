@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from gru_bench.config import MOST_NAME, as_number
 from gru_bench.data.corpus import LEAST_GROUPS
-from gru_bench.data.files import TABLES, digest, kind_of, named_path, reading
+from gru_bench.data.files import TABLES, digest, kind_of, named_path
 from gru_bench.data.labels import label_of
-from gru_bench.data.tables import Table, storable
+from gru_bench.data.tables import open_table, storable
 from gru_bench.errors import UsageError, shown
 from gru_bench.predictions.columns import PredictionColumns
 from gru_bench.report.document.sentences import listed
@@ -195,8 +195,7 @@ def read_files(
             raise UsageError(f"predictions must be in CSV, TSV, JSON Lines or Parquet files, but got {shown(path.name)}"
                              ": convert it")
         content = digest(path)
-        with reading(path):
-            own = _runs(path, columns, read, by_order)
+        own = _runs(path, columns, read, by_order)
         for same in {run.path: None for run in runs if read.digests[run.path] == content}:
             if not _are_other_seeds(own, [run for run in runs if run.path == same]):
                 raise UsageError(f"each file must have a run that no other has, but {path} has the same content as "
@@ -239,20 +238,16 @@ def _in_folder(path: Path) -> str:
 
 def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> list[FileRun]:
     """Return the runs of one file."""
-    table = Table(path, asked)
-    rows = list(table)
-    if not rows:
-        raise UsageError(f"{path} must contain predictions, but it has no rows: write or copy it again")
-    columns = table.columns
-    _require(path, columns, by_order)
+    with open_table(path) as table:
+        columns = asked.found_in(table.names, path)
+        _require(path, columns, by_order)
+        values: dict[str, Sequence[Any]] = dict(
+            zip(columns.found, table.columns(list(columns.found.values())), strict=True))
     name = _in_folder(path) if columns.is_lm_eval else path.name
     read.id_columns.add(columns.found.get("id", ""))
-    if (note := table.note) is not None:
+    if (note := columns.note) is not None:
         read.notes.append(f"{name}: {note}")
-    total = len(rows)
-    values: dict[str, Sequence[Any]] = dict(
-        zip((role for role, _ in columns.roles()), zip(*rows, strict=True), strict=True))
-    del rows  # they may be large
+    total = len(next(iter(values.values())))
     if by_order:
         values["id"] = range(1, total + 1)
     whole = _Rows(path, columns, values).run(read)

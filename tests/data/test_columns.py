@@ -1,4 +1,4 @@
-"""Columns with the usual names are found; otherwise a message lists the columns and the option."""
+"""Columns with the usual names are found; otherwise a message lists the columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gru_bench.data.columns import USUAL, Columns
-from gru_bench.errors import DataError, UsageError
+from gru_bench.errors import UsageError
 from tests.support.commands import mentions
 from tests.support.files import read_rows
 from tests.support.reviews import write
@@ -64,11 +64,11 @@ def test_named_columns_and_those_of_the_default_names_come_first(tmp_path: Path,
 
 @KINDS
 @pytest.mark.parametrize(("header", "message"), [
-    (("v1", "v2", "label"), r"text column.* no column of a\.\w+ .*'v1'.*'fine'.*'v2'.*'good'.*'label'.*'x'"),
-    (("review", "comment", "label"), r"text column.* several columns of a\.\w+ .*'review', 'comment'.*'fine'"),
-    (("text", "stars", "sentiment"), r"label column.* several columns of a\.\w+ .*'stars', 'sentiment'"),
+    (("v1", "v2", "label"), r"text column.* 3 columns of a\.\w+ .*'v1', 'v2', 'label'"),
+    (("review", "comment", "label"), r"text column.* several columns of a\.\w+ .*\('review', 'comment'\)"),
+    (("text", "stars", "sentiment"), r"label column.* several columns of a\.\w+ .*\('stars', 'sentiment'\)"),
 ])
-def test_ambiguous_columns_are_refused_with_an_example_of_each(
+def test_ambiguous_columns_are_refused_with_their_names(
     tmp_path: Path, kind: str, header: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
@@ -77,24 +77,17 @@ def test_ambiguous_columns_are_refused_with_an_example_of_each(
 
 def test_a_message_about_many_long_columns_is_cut(tmp_path: Path) -> None:
     path = Path(write(tmp_path / "a.csv", [["y" * 5000] * 50], [f"{n:02}{'c' * 55}" for n in range(50)]))
-    with pytest.raises(UsageError, match=r" and 40 more$") as refusal:
-        read_rows(path, Columns())
-    assert len(str(refusal.value)) < 1500
-    path = tmp_path / "b.parquet"
-    pq.write_table(pa.table({"a": [[1, 2]], "b": ["x"]}), path)
-    with pytest.raises(UsageError, match=r"'a' \(such as \[1, 2\]\); 'b' \(such as 'x'\)$"):
-        read_rows(path, Columns())
+    for columns in (Columns(), Columns("words")):
+        with pytest.raises(UsageError, match=r" 50 columns") as refusal:
+            read_rows(path, columns)
+        assert len(str(refusal.value)) < 1000
 
 
-@pytest.mark.parametrize(("first", "message"), [
-    ("1\tA great film", r"'1', 'A great film'.*'text\\tlabel'.*text column"),
-    ("positive\tIt took a while, but then I could not stop", r"'positive'.*text column"),
-    ("positive\t" + "x" * 60, r"'positive'.*text column"),
-])
-def test_a_table_without_column_names_is_refused(tmp_path: Path, first: str, message: str) -> None:
+@pytest.mark.parametrize("first", ["1\tA great film", "positive\tIt took a while, but then I could not stop"])
+def test_a_table_without_column_names_is_refused(tmp_path: Path, first: str) -> None:
     path = tmp_path / "a.tsv"
     path.write_text(f"{first}\n0\tdull\n", encoding="utf-8")
-    with pytest.raises(DataError, match=rf"a\.tsv .*{message}"):
+    with pytest.raises(UsageError, match=rf"a\.tsv .*'{first[0]}.*line of column names"):
         read_rows(path, Columns())
 
 

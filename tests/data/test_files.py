@@ -181,14 +181,14 @@ def test_another_content_class_or_file_name_is_read_again(tmp_path: Path) -> Non
 def test_a_folder_of_texts_and_tables_is_refused(tmp_path: Path, where: str) -> None:
     folder = texts(tmp_path / "mine" / where, ["a", "b"])
     write(folder / "x.csv", reviews(10))
-    with pytest.raises(UsageError, match=r"both.* a and x\.csv.*pattern"):
+    with pytest.raises(UsageError, match=r"both.* \S*a/0_7\.txt and \S*x\.csv.*pattern"):
         load(str(tmp_path / "mine"), tmp_path / "cache")
 
 
 def test_tables_beside_folders_of_splits_are_refused(tmp_path: Path) -> None:
     texts(tmp_path / "mine" / "train", ["a", "b"])
     write(tmp_path / "mine" / "x.csv", reviews(10))
-    with pytest.raises(UsageError, match=r"both.* train and x\.csv"):
+    with pytest.raises(UsageError, match=r"both.* train/a/0_7\.txt and x\.csv"):
         load(str(tmp_path / "mine"), tmp_path / "cache")
 
 

@@ -65,7 +65,6 @@ def write_parquet(path: Path, rows: Iterable[Row] = ROWS, **columns: Any) -> Pat
 def check_rows(rows: Rows) -> None:
     assert rows.text_N == [text for text, _, _ in ROWS]
     assert rows.label_N.tolist() == [label for _, label, _ in ROWS]
-    assert rows.label_N.dtype == np.int8
     assert rows.category_N == [kind for _, _, kind in ROWS]
     assert rows.split_N is None
     assert rows.tokens_N is None
@@ -134,7 +133,7 @@ def test_an_unknown_column_lists_the_known(
 @pytest.mark.parametrize(("content", "message"), [
     ("", r"0 bytes"),
     ("text,label\n", r"no rows"),
-    ("\ntext,label\n", r"column names.*first line"),
+    ("\ntext,label\n", r"names of columns"),
     ("text,label\ngood,1\nbad\n", r" 2 values.* line 3 .* 1: quote"),
     ("text,label\nso, so,1\n", r" 2 values.* line 2 .* 3"),
     ('text,label\n"open,1\nb,0\n', r" line 2 .*quote"),
@@ -149,7 +148,7 @@ def test_a_damaged_csv_file_is_refused(tmp_path: Path, content: str, message: st
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    ("\n\n", r"no rows"),
+    ("\n\n", r"nothing"), ("{}\n{}\n", r"nothing"),
     ('{"text": "a", "label": 1}\n{"text": \n', r"line 2 .*JSON"),
     ("[" * 100_000, r"line 1 .*JSON"),
     ('{"text": "a", "label": 1}\n[1]\n', r"JSON object.*line 2 .*list"),
@@ -265,18 +264,13 @@ def test_a_message_about_huge_values_is_short(tmp_path: Path, rows: list[dict[st
 
 def test_many_columns_are_counted_and_the_nearest_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", b",".join(b"c%d" % n for n in range(500)) + b",texts\n")
-    with pytest.raises(UsageError, match=r"'txts'.*'texts'.* a\.csv .* 461 more"):
+    with pytest.raises(UsageError, match=r"'txts'.*'texts'.* a\.csv .* 501 "):
         read_rows(path, Columns(text="txts"))
-
-
-def test_json_objects_without_columns_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"text column.*no columns"):
-        read_rows(write(tmp_path / "a.jsonl", b"{}\n{}\n"), Columns())
 
 
 def test_control_characters_of_names_in_a_file_are_escaped(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", '"a\nb","\x1b]0;x","\u202ec",label\n'.encode())
-    with pytest.raises(UsageError, match=r"'a\\nb'; '\\x1b\]0;x'; '\\u202ec'; 'label'$"):
+    with pytest.raises(UsageError, match=r"'a\\nb', '\\x1b\]0;x', '\\u202ec', 'label'"):
         read_rows(path, Columns())
     path = write(tmp_path / "a.pkl", b"cos\x1b[2J\nsystem\n.")
     with pytest.raises(DataError, match=r"os\\x1b\[2J\.system"):

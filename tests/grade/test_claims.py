@@ -98,7 +98,7 @@ def test_rows_of_other_texts_are_said() -> None:
     ("label\n0\n1\n", ["3", "2 rows"]), ("id,label\n7,0\n8,1\n9,1\n", ["lacks 3", "'a'", "'7'"]),
     ("id,label\na,0\nb,2\nc,1\n", ["'2'"]),
     ("id,label\na,0\nb,\nc,1\n", ["row 2"]), ("id,guess\na,0\nb,1\nc,1\n", ["a column of classes", "label"]),
-    ("id,label\n", ["a row for each text"])])
+    ("id,label\n", ["no rows"])])
 def test_predictions_that_are_not_one_for_each_text_are_refused(text: str, parts: list[str]) -> None:
     with pytest.raises(GruBenchError) as refused:
         read_predictions(written("p.csv", text), TRUTH)
