@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gru_bench.config import Scalar, TrainingConfig, is_valid_setting
+from gru_bench.config import Scalar, TrainingConfig, flat, is_valid_setting
 from gru_bench.data.batches import fills_window, iterations_of_epoch
 from gru_bench.errors import IncompleteError, unknown
 from gru_bench.report.document.numbers import Number, Numbers, file_name, plain, slug
@@ -54,6 +54,9 @@ FOREIGN = 0.3
 """The same fraction, below which the vectors are probably those of another language or spelling."""
 LEAST_NORM, MOST_NORM = 0.1, 20.0
 """Usual range of the mean norm of word vectors."""
+NOT_ALIKE = ("seed", "model.name", "model.source", "model.bidirectional", "model.backend", "training.device",
+             "training.threads", "training.log_every")
+"""Settings in which compared models may differ: what a model is, and what does not change its weights."""
 PARALLEL = 0.5
 """Mean cosine of two word vectors, above which they hardly tell words apart. Usual vectors have one of about 0.1."""
 
@@ -579,3 +582,30 @@ def unfinished_fits(subject: Subject) -> Found:
             yield None if converged == "True" else say(
                 "The fit of the baseline {baseline} has not converged. Its true optimum may be better.",
                 baseline=baseline.label)
+
+
+@check("GRU020", "Give all models the same settings, or search them for each.")
+def unlike_settings(subject: Subject) -> Found:
+    """Models whose settings differ, though no search chose them."""
+    for spec in subject.specs:
+        numbers = subject.numbers.named("unlike", spec.name, same="").on(())
+        if len(spec.active_models) > 1:
+            yield _unlike([(model_name(model), flat(spec.config(model, {}, 0)), spec.space.keys(),
+                            numbers.of(slug(model))) for model in spec.active_models])
+    groups = [group for group in subject.groups if group.is_logged]
+    if len(groups) > 1:
+        yield _unlike([(group.label, group.settings, group.tuned.keys(), group.of_runs) for group in groups])
+
+
+def _unlike(models: Sequence[tuple[str, Mapping[str, Scalar], Collection[str], Numbers]]) -> Sentence | None:
+    """Return which settings differ, of models with label, settings, names of the searched ones, and numbers."""
+    names = {name for _, settings, searched, _ in models for name in settings
+             if name not in searched and not name.startswith(NOT_ALIKE)}
+    unlike = [name for name in sorted(names) if len({settings.get(name) for _, settings, *_ in models}) > 1]
+    if not unlike:
+        return None
+    each = [(f"{setting_name(name)} (", *joined([
+        (f"{label} ", setting(numbers, f"setting.{slug(name)}", settings.get(name)))
+        for label, settings, _, numbers in models], ", "), ")") for name in unlike]
+    return say("The models differ in settings that no search chose, and a difference may come from these: {each}.",
+               each=joined(each, "; "))

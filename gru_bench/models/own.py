@@ -150,6 +150,20 @@ def _shaped(found: object, shape: tuple[int, ...], x: Tensor) -> Tensor:
 
 
 @kernels.flushed(torch_threads=True)
+def initial_deviations(config: ModelConfig, input_size: int) -> tuple[float, float]:
+    """Return the lowest and the highest standard deviation of a weight matrix before training, over all matrices.
+
+    Those of torch.nn.GRU are uniform between -1/sqrt(H) and 1/sqrt(H), with a deviation of 1/sqrt(3 H).
+
+    Args:
+        config: Settings of the model.
+        input_size: Input width, E.
+    """
+    parts = Own(config, input_size, generator=torch.Generator().manual_seed(0)).parts
+    found = [float(weights.detach().std()) for weights in parts.parameters() if weights.dim() > 1]
+    return min(found, default=0.0), max(found, default=0.0)
+
+
 def seconds_of_batch(
     config: ModelConfig, input_size: int, batch: int, steps: int, *, threads: int, trainable: bool
 ) -> float:

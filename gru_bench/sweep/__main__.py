@@ -44,8 +44,8 @@ app = cli.app()
 def sweep(
     context: typer.Context,
     study: Annotated[str, typer.Option(
-        help="A study that is installed with gru-bench (bidirectional, torch, scratch, compare, amazon, homework or "
-        "smoke), or a TOML file. A file may inherit from such a study: base = \"bidirectional\".",
+        help="A study that is installed with gru-bench (bidirectional, torch, scratch, compare, own, amazon, homework "
+        "or smoke), or a TOML file. A file may inherit from such a study: base = \"bidirectional\".",
         rich_help_panel="Study")],
     study_name: Annotated[str | None, typer.Option(help="Name to store the study under.",
                                                    show_default="the study's own", rich_help_panel="Study")] = None,
@@ -139,7 +139,7 @@ def sweep(
     with completed(
             spec, console, command=cli.command_line(), storage=storage, tracking_uri=tracking_uri, workers=workers,
             cluster=cluster, gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts,
-            allow_slow=allow_slow) as (done, summary):
+            allow_slow=allow_slow, with_limit=lambda limit: cli.command_with("--limit", str(limit))) as (done, summary):
         _show(console, done, summary)
         for one in end_warnings(done):
             one.show(console)

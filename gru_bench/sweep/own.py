@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +24,28 @@ if TYPE_CHECKING:
 
 MOST_SECONDS = 3600.0
 """Longest training of the user's own classes that begins without being allowed."""
+FAR = 1.1
+"""Factor between the standard deviations of two models' initial weights from which they are said to differ."""
+LIMIT_STEP, LEAST_LIMIT = 100, 500
+"""Steps in which fewer texts are proposed, and the fewest."""
 CHECK_SECONDS, CHECK_GIGABYTES = 600.0, 4.0
 """Most seconds and gigabytes that gru-check may take."""
 
 
+@dataclass(frozen=True)
+class OwnModels:
+    """What a start knows of the classes of the user's own that it works on."""
+
+    artifacts: Mapping[str, str]
+    """Artifact of the study's parent run -> its text, for the models of which no start has logged it."""
+    seconds: Mapping[str, float]
+    """Model -> seconds that a run takes, for the models with runs that are left."""
+
+
 def checked_models(
     spec: StudySpec, corpus: Corpus, console: Any, *, stored: StudyState, workers: int, threads: int,
-    allow_slow: bool,
-) -> dict[str, str]:
+    allow_slow: bool, with_limit: Callable[[int], str],
+) -> OwnModels:
     """Try the classes of the user's own that this start works on, and print how each is called and how long its runs
     that are left take.
 
@@ -37,14 +53,11 @@ def checked_models(
         spec: The study.
         corpus: Its texts.
         console: Where to print.
-        stored: The study as earlier starts have left it. Of the models that they searched, they have logged what is
-            returned.
+        stored: The study as earlier starts have left it.
         workers: Number of runs at the same time.
         threads: CPU threads of each.
         allow_slow: Whether training may take more than an hour.
-
-    Returns:
-        Artifact of the study's parent run -> its text, for the models that are not known.
+        with_limit: Returns what to type for fewer texts.
 
     Raises:
         UsageError: for a class that cannot be used, and for training that takes too long.
@@ -54,24 +67,38 @@ def checked_models(
     found = {own_artifact(model): _described(spec.config(model, {}, 0), console).to_json()
              for model in models if not stored.searches[model].identity}
     left = {model: runs for model in models if (runs := _runs_left(stored, model))}
-    seconds = {model: runs * _seconds(spec, model, corpus, threads) / workers for model, runs in left.items()}
-    for model, expected in seconds.items():
+    batch = {model: _seconds_of_batch(spec, model, corpus, threads) for model in left}
+    examples = len(corpus.train)
+
+    def expected(model: str, study: StudySpec, examples: int) -> float:
+        return batch[model] * _iterations(study, model, examples)
+
+    seconds = {model: expected(model, spec, examples) for model in left}
+    for model, runs in left.items():
         again = " still to train" if stored.searches[model].identity else ""
-        console.print(f"{model}: about {duration(expected)} for {several(left[model], 'run')}{again}, from the time of "
-                      "one batch", markup=False)
-    if sum(seconds.values()) > MOST_SECONDS and not allow_slow:
-        raise UsageError(f"models of your own must train within {duration(MOST_SECONDS)}, but "
-                         f"{' and '.join(seconds)} would take about {duration(sum(seconds.values()))}: add "
-                         f"allow_slow, or take fewer {corpus.noun} (limit=3000), "
-                         "epochs or seeds")
-    return found
+        console.print(f"{model}: about {duration(runs * seconds[model] / workers)} for {several(runs, 'run')}{again}, "
+                      "from the time of one batch", markup=False)
+
+    def whole(study: StudySpec, examples: int) -> float:
+        return sum(runs * expected(model, study, examples) for model, runs in left.items()) / workers
+
+    if whole(spec, examples) > MOST_SECONDS and not allow_slow:
+        texts = examples + len(corpus.validation) + len(corpus.test)
+        fitting = next((limit for limit in range(texts // LIMIT_STEP * LIMIT_STEP, LEAST_LIMIT - 1, -LIMIT_STEP)
+                        if whole(spec.fitted(limit * examples // texts), limit * examples // texts) <= MOST_SECONDS),
+                       None)
+        remedy = ("take shorter texts (data.max_length), fewer epochs or seeds" if fitting is None else
+                  f"take fewer {corpus.noun}, {with_limit(fitting)}")
+        raise UsageError(f"models of your own must train within {duration(MOST_SECONDS)}, but {' and '.join(seconds)} "
+                         f"would take about {duration(whole(spec, examples))}: {remedy}, or add allow_slow")
+    return OwnModels(found, seconds)
 
 
 def _described(config: RunConfig, console: Any) -> OwnModel:
     """Return what is known of the class of a config: how it is called, and what gru-check says of it."""
     from gru_bench.gru_check.codes import FITTING
     from gru_bench.gru_check.sandbox import Options, run
-    from gru_bench.models.own import CALLED, kind_of
+    from gru_bench.models.own import CALLED, initial_deviations, kind_of
 
     model, source = config.model.name, config.model.source or ""
     file, _, name = model.partition(":")
@@ -85,7 +112,12 @@ def _described(config: RunConfig, console: Any) -> OwnModel:
     except UsageError as error:
         lines = f". {FITTING} {file}:\n{verdict.fitting}" if verdict.fitting else ""
         raise UsageError(f"{error}{lines}") from error
-    findings = tuple(finding.said for finding in verdict.findings)
+    low, high = initial_deviations(config.model, config.embedding.dimension)
+    usual = 1 / math.sqrt(3 * config.model.hidden_size)
+    drawn = () if usual / FAR <= low and high <= usual * FAR else (
+        f"Its weight matrices begin with standard deviations of {low:.3f} to {high:.3f}, those of torch's GRU with "
+        f"{usual:.3f}.",)
+    findings = (*(finding.said for finding in verdict.findings), *drawn)
     console.print(f"{model}: {use}. gru-check: {verdict.words}. {' '.join(findings)}", markup=False)
     return OwnModel(model, source, code, use, verdict.words, findings)
 
@@ -94,18 +126,21 @@ def _runs_left(state: StudyState, model: str) -> int:
     """Return the most runs of a model that the next start of a study may have to train."""
     spec, counts = state.spec, to_begin(replace(state, start=state.start + 1), [model])
     later = 0 if state.looks_ended else len(spec.confirm_seeds) - len(state.seeds(model))
-    return sum(counts.values()) + counts["trial"] * (spec.seeds_per_trial - 1) + later
+    return sum(counts.values()) + counts[model, "trial"] * (spec.seeds_per_trial - 1) + later
 
 
-def _seconds(spec: StudySpec, model: str, corpus: Corpus, threads: int) -> float:
-    """Return the seconds that a run of a model takes, from the time of one batch of texts of mean length."""
+def _iterations(spec: StudySpec, model: str, examples: int) -> int:
+    """Return the training steps of a run of a model on so many texts."""
+    training = spec.config(model, {}, 0).training
+    return iterations_of_epoch(examples, training) * training.epochs
+
+
+def _seconds_of_batch(spec: StudySpec, model: str, corpus: Corpus, threads: int) -> float:
+    """Return the seconds that a model takes for one batch of texts of mean length."""
     from gru_bench.models.own import seconds_of_batch
 
     config = spec.config(model, {}, 0)
-    texts = len(corpus.train)
-    tokens = max(1, int(corpus.train.offsets_N1[-1]) // texts)
-    tokens = min(tokens, config.data.max_length or tokens)
-    batches = iterations_of_epoch(texts, config.training) * config.training.epochs
-    return batches * seconds_of_batch(
-        config.model, config.embedding.dimension, config.training.batch_size, tokens, threads=threads,
-        trainable=config.embedding.trainable)
+    tokens = max(1, int(corpus.train.offsets_N1[-1]) // len(corpus.train))
+    return seconds_of_batch(
+        config.model, config.embedding.dimension, config.training.batch_size,
+        min(tokens, config.data.max_length or tokens), threads=threads, trainable=config.embedding.trainable)

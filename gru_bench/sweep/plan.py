@@ -8,6 +8,7 @@ was taken. Follow-ups come last.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -312,21 +313,26 @@ def how_far(state: StudyState, again: str, without_model: str) -> str:
     return f"{done}; {still_to_do(others)}: {without_model} continues with that" if others else done
 
 
-def to_begin(state: StudyState, models: Sequence[str] | None = None) -> dict[str, int]:
-    """Return role -> number of runs that no process has begun, of some models; None: those that this start works on."""
-    counts: dict[str, int] = {"trial": 0, "confirm": 0, "ablation": 0}
+def to_begin(state: StudyState, models: Sequence[str] | None = None) -> Counter[tuple[str, str]]:
+    """Return model and role -> number of runs that no process has begun.
+
+    Args:
+        state: The study.
+        models: Some of its models. None: those that this start works on.
+    """
+    counts = Counter[tuple[str, str]]()
     for model in state.active if models is None else models:
         plan = state.plans[model]
         if plan.tuned is None:
             left = state.spec.trials - state.searches[model].counted
-            counts["trial"] += max(0, left) if _is_searched(state, model) else 0
-            counts["confirm"] += len(state.seeds(model))
-            counts["ablation"] += _expected_ablations(state.spec, model)
+            counts[model, "trial"] += max(0, left) if _is_searched(state, model) else 0
+            counts[model, "confirm"] += len(state.seeds(model))
+            counts[model, "ablation"] += _expected_ablations(state.spec, model)
         else:
             for run in state.free(plan.runs):
-                counts[run.role] += 1
+                counts[model, run.role] += 1
             # Most likely each of them will add the runs of one other side.
-            counts["ablation"] += len(plan.undecided) * len(state.spec.ablation_seeds)
+            counts[model, "ablation"] += len(plan.undecided) * len(state.spec.ablation_seeds)
     return counts
 
 

@@ -527,7 +527,7 @@ class Sweep:
             run.trials.give_up(run.number, str(error), fault=False)
             raise
         self.active[run.key] = ActiveRun(run, writer, self.spec)
-        self.display.job_started(run.key, run.label, run.settings if run.role == "trial" else {}, run.role,
+        self.display.job_started(run.key, run.label, run.settings if run.role == "trial" else {}, (run.model, run.role),
                                  run.config.training.epochs)
         checks = PRUNERS[self.spec.pruner].checks if run.role == "trial" else 0
         task = Train(run.config, score_test=run.role == "confirm", checks=checks)

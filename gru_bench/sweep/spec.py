@@ -445,11 +445,8 @@ def _plan_looks(values: dict[str, Any], changes: dict[str, Any], where: str) -> 
     if isinstance(table := values.get("confirm"), dict):
         if table.keys() != {"looks"} or not isinstance(table["looks"], list) or not table["looks"]:
             raise UsageError(f"{where}: confirm must be {form}, but got {shown(table)}")
-        if "confirm" in changes:
-            raise UsageError(f"{where} plans interim analyses at {', '.join(map(str, table['looks']))} seeds, so "
-                             f"confirm must be left out, but got {changes['confirm']}: use "
-                             "looks to plan others")
-        values["looks"] = table["looks"]
+        if "confirm" not in changes:  # it replaces the plan of the file
+            values["looks"] = table["looks"]
     if "looks" in changes:
         if "confirm" in changes:
             raise UsageError("the confirmation seeds must be given once, but got both "

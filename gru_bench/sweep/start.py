@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def completed(
     spec: StudySpec, console: Any, *, command: str, storage: str | None = None, tracking_uri: str | None = None,
     workers: int | None = None, cluster: str | None = None, gpus_per_trial: float | None = None,
-    timeout: float | None = None, texts: bool = True, allow_slow: bool = False, interrupt: Interrupt | None = None,
+    timeout: float | None = None, texts: bool = True, allow_slow: bool = False,
+    with_limit: Callable[[int], str] = "limit={}".format, interrupt: Interrupt | None = None,
 ) -> Iterator[tuple[Sweep, StudySummary]]:
     """Run what is left of a study, and yield it with its summary while its stores are open.
 
@@ -43,6 +44,7 @@ def completed(
         timeout: Seconds after which no new trial begins, or None.
         texts: Whether reviews may be stored.
         allow_slow: Whether models of the user's own may train for more than an hour.
+        with_limit: Returns what to type so that they take fewer texts.
         interrupt: What handles Ctrl-C, or None for what suits a command.
 
     Raises:
@@ -80,8 +82,8 @@ def completed(
                 stored = read_study(spec.fitted(len(corpus.train), begun), opened)
         spec = stored.spec
         say(*settings_lines(spec, begun, len(corpus.train)))
-        code = checked_models(spec, corpus, console, stored=stored, workers=count, threads=threads,
-                              allow_slow=allow_slow)
+        own = checked_models(spec, corpus, console, stored=stored, workers=count, threads=threads,
+                             allow_slow=allow_slow, with_limit=with_limit)
         with console.status("preparing the word vectors"):
             vectors = load_vectors(spec.base.embedding, corpus, on_progress=say)
         with console.status("opening the stores"):
@@ -91,8 +93,8 @@ def completed(
         say(*record_lines(record))
         sweep = Sweep(
             record, corpus, vectors, store, pool, experiment=corpus.name, command=command, threads=threads,
-            timeout=timeout, texts=texts, display=ProgressDisplay(console, count, spec.metric), interrupt=interrupt,
-            own=code)
+            timeout=timeout, texts=texts, display=ProgressDisplay(console, count, spec.metric, own.seconds),
+            interrupt=interrupt, own=own.artifacts)
         if record.lease.start > 1:
             store.require()  # to read what earlier starts have done
         for one in start_warnings(record.spec, sweep.data):

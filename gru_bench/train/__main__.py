@@ -279,10 +279,8 @@ def _next_steps(
     for key in ("data.classes", "data.unseen"):
         data += ["--set", f"{key}={own[key]}"] if own[key] != usual[key] else []
     name = config.model.name
-    own_class = ["--study-name", "mine", "--model", "torch", "--model", model or name] if is_own(name) else []
-    if own_class and config.data.limit is not None:  # a loop in Python may take hours with all texts
-        own_class += ["--limit", str(config.data.limit)]
-    study = "compare" if own_class else name if name in STUDIES else STUDIES[0]
+    own_class = ["--model", "torch", "--model", model or name] if is_own(name) else []
+    study = "own" if own_class else name if name in STUDIES else STUDIES[0]
     yield (cli.line(["gru-bench", "sweep", "--study", study, *own_class, *data, *store]),
            f"{'its comparison with the Torch GRU' if own_class else 'the best settings'}, on several seeds")
     if not (tracking_uri or "").startswith("http"):

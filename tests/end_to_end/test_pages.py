@@ -148,7 +148,7 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench compare bert.csv --study bidirectional""",
     "tests/end_to_end/test_own.py trains such a class": r"""
         gru-bench gru-check homework.py:MyGRU
-        gru-bench sweep --study compare --study-name own --limit 3000 --model torch --model homework.py:MyGRU
+        gru-bench sweep --study own --model torch --model homework.py:MyGRU
         gru-bench sweep --study mine.toml""",
     "tests/archive/test_examples.py runs it": r"""
         gru-bench archive import $E/bidirectional.study

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -215,10 +216,11 @@ def test_a_study_ends_once_each_baseline_is_logged_or_has_failed() -> None:
 def test_counts_what_no_process_has_begun() -> None:
     spec = spec_of()
     state = StudyState(spec, {"torch": GOING, "scratch": FULL}, work_of(trial(confirm(10_000, "scratch"))))
-    assert to_begin(state) == {
-        "trial": 3, "confirm": 2 + 1, "ablation": 1 + 1 + 1 + 1}  # the default rate is that of the candidate
+    assert to_begin(state) == Counter({
+        ("torch", "trial"): 3, ("torch", "confirm"): 2, ("scratch", "confirm"): 1,
+        ("torch", "ablation"): 1 + 1 + 1 + 1})  # the default rate is that of the candidate
     tuned = StudyState(spec, {"torch": FULL, "scratch": FULL}, work_of(*confirmed("torch", "scratch")))
-    assert to_begin(tuned) == {"trial": 0, "confirm": 0, "ablation": 2 + 1 + 2}
+    assert to_begin(tuned) == Counter({("torch", "ablation"): 2 + 1 + 2})
 
 
 def test_a_start_may_ask_for_trials_until_there_is_no_room_or_time() -> None:

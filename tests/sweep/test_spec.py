@@ -63,6 +63,8 @@ def test_reads_planned_looks_from_the_file_or_an_option(tmp_path: Path) -> None:
     assert (spec.looks, spec.confirm, spec.confirm_seeds[-1]) == ([5, 8, 12], 12, 10_011)
     assert load_study(planned, looks=[3, 6]).confirm_seeds == tuple(range(10_000, 10_006))
     assert load_study(study_file(tmp_path, GOOD), looks=[5]).looks == [5]
+    fixed = load_study(planned, confirm=6)
+    assert (fixed.looks, fixed.confirm, fixed.plan("data")) == ([], 6, None)
     plan = present(spec.plan("data"))
     assert (plan.looks, plan.margin, plan.models, plan.data) == ((5, 8, 12), 0.01, ("torch",), "data")
     assert load_study(study_file(tmp_path, GOOD)).plan("data") is None
@@ -71,7 +73,6 @@ def test_reads_planned_looks_from_the_file_or_an_option(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("line", "changes", "parts"), [
-    ("confirm = { looks = [5, 8] }", {"confirm": 5}, "5, 8.*confirm"),
     ("", {"confirm": 5, "looks": [5]}, "confirm and looks"),
     ("confirm = { look = [5, 8] }", {}, "confirm must be a number"),
     ("confirm = { looks = [] }", {}, "confirm must be a number"),

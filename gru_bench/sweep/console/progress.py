@@ -21,6 +21,8 @@ from gru_bench.results.runs import EpochRecord, StepReport
 if TYPE_CHECKING:
     from gru_bench.sweep.sharing.trials import StoredTrial
 
+Kind = tuple[str, str]
+"""Model and role (trial, confirm or ablation) of runs, which take about the same time."""
 STOPPED_SECONDS = 30.0
 """Seconds without a sign of the sweep after which it counts as stopped meanwhile."""
 
@@ -30,8 +32,8 @@ class _Run:
     """A run that is being trained."""
 
     bar: TaskID
-    kind: str
-    """trial, confirm or ablation; empty for other tasks."""
+    kind: Kind | None
+    """None for other tasks."""
     what: str
     """Its label and its settings."""
     epochs: int
@@ -58,15 +60,18 @@ class _Run:
 class ProgressDisplay:
     """Shows the progress of a sweep; the sweep calls a method for each event."""
 
-    def __init__(self, console: Console, workers: int = 1, metric: MetricName = "accuracy") -> None:
+    def __init__(
+        self, console: Console, workers: int = 1, metric: MetricName = "accuracy", expected: Mapping[str, float] = {}
+    ) -> None:
         """Prepare the display.
 
         Args:
             console: Where to print.
             workers: Number of runs that are trained side by side.
             metric: Score that the study is about.
+            expected: Model -> seconds that a run takes, where that is known before the first has ended.
         """
-        self.console, self.workers, self._metric = console, workers, metric
+        self.console, self.workers, self._metric, self._expected = console, workers, metric, expected
         self._validation, self._test = compared(metric, "val"), compared(metric, "test")
         self.bars = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(bar_width=12),
@@ -75,28 +80,30 @@ class ProgressDisplay:
         """A bar for the study, and one for each run that is being trained."""
         self._study = self.bars.add_task("all runs", total=None, state="")
         self._runs: dict[str, _Run] = {}
-        self._first, self._ended = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
+        self._first, self._ended = defaultdict[Kind, list[float]](list), defaultdict[Kind, list[float]](list)
         """Kind -> seconds of each run that has ended: of the first of each worker, which also loads much; of others."""
         self._begun = 0
         self._seeds_done: dict[str, float] = {}
         """Key -> seconds of a trial whose next seed follows."""
         self._best: float | None = None
         self._outcomes = Counter[str]()
-        self._to_begin: Mapping[str, int] = {}
+        self._to_begin: Mapping[Kind, int] = {}
         self._alive, self._stopped = time.monotonic(), 0.0
 
-    def begin(self, to_begin: Mapping[str, int], *, done: bool = False) -> None:
+    def begin(self, to_begin: Mapping[Kind, int], *, done: bool = False) -> None:
         """Start the display and print how many runs are to do.
 
         Args:
             to_begin: Kind -> number of runs that no process has begun.
             done: Whether all runs of the study have ended.
         """
-        # "up to": runs of an earlier search may be used again.
-        most = "up to " if to_begin.get("trial") else ""
-        parts = [f"{prefix}{several(count, what)}" for prefix, kind, what in (
+        counts = Counter[str]()
+        for (_, role), count in to_begin.items():
+            counts[role] += count
+        most = "up to " if counts["trial"] else ""  # runs of an earlier search may be used again
+        parts = [f"{prefix}{several(counts[role], what)}" for prefix, role, what in (
             ("", "trial", "trial"), (most, "confirm", "confirmation run"), (most, "ablation", "ablation run"))
-            if (count := to_begin.get(kind, 0))]
+            if counts[role]]
         nothing = "all runs of the study are done" if done else "other processes train the remaining runs"
         self.note(f"{', '.join(parts)} to do" if parts else nothing)
         self.bars.start()
@@ -118,7 +125,7 @@ class ProgressDisplay:
             self._stopped += now - self._alive
         self._alive = now
 
-    def tick(self, to_begin: Mapping[str, int]) -> None:
+    def tick(self, to_begin: Mapping[Kind, int]) -> None:
         """Update the number of runs of each kind that no process has begun."""
         self._to_begin = to_begin
         ended = self._outcomes.total()
@@ -126,7 +133,7 @@ class ProgressDisplay:
                          total=ended + len(self._runs) + sum(to_begin.values()))
 
     def job_started(
-        self, key: str, label: str, settings: Mapping[str, Scalar], kind: str = "", epochs: int | None = None
+        self, key: str, label: str, settings: Mapping[str, Scalar], kind: Kind | None = None, epochs: int | None = None
     ) -> None:
         """Add a run that begins.
 
@@ -134,7 +141,7 @@ class ProgressDisplay:
             key: Key of the job.
             label: Name under which the run is shown.
             settings: Settings to show.
-            kind: trial, confirm or ablation; empty for other tasks.
+            kind: Its model and role; None for other tasks.
             epochs: Number of its epochs; None for other tasks.
         """
         bar = self.bars.add_task(label, total=1.0 if epochs else None, state="")
@@ -181,7 +188,7 @@ class ProgressDisplay:
         self.bars.remove_task(run.bar)
         if outcome == "seed done":
             self._seeds_done[key] = run.seconds(now)
-        elif value is not None:
+        elif value is not None and run.kind is not None:
             (self._first if run.is_first else self._ended)[run.kind].append(run.seconds(now))
         self._outcomes[outcome] += 1
         if value is not None and outcome == "complete":  # a search chooses among these alone
@@ -211,14 +218,19 @@ class ProgressDisplay:
         """Return the time that all runs still take, as text; empty before the first has ended.
 
         Runs of a kind take about the same time, and pruned ones count: later ones are pruned about as often. The first
-        of each worker counts until another has ended. A run of a kind of which none has ended is taken for one of any.
+        of each worker counts until another has ended. A run of a kind of which none has ended is taken for one of its
+        model, or else of any.
         """
-        known = [*chain(*self._ended.values())] or [*chain(*self._first.values())]
+        known = [*chain(*self._ended.values())] or [*chain(*self._first.values())] or [*self._expected.values()]
         if not known:
             return ""
 
-        def expected(kind: str) -> float:
-            return fmean(self._ended[kind] or self._first[kind] or known)
+        def expected(kind: Kind) -> float:
+            model, _ = kind
+            others = [chain(*(times for (of, _), times in ended.items() if of == model))
+                      for ended in (self._ended, self._first)]
+            return fmean(self._ended[kind] or self._first[kind] or [*others[0]] or [*others[1]]
+                         or ([self._expected[model]] if model in self._expected else known))
 
         now = self._now()
         work = sum(count * expected(kind) for kind, count in self._to_begin.items())

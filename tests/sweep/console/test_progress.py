@@ -9,9 +9,11 @@ import pytest
 from rich.console import Console
 
 from gru_bench.results.runs import EpochRecord, StepReport
-from gru_bench.sweep.console.progress import ProgressDisplay
+from gru_bench.sweep.console.progress import Kind, ProgressDisplay
 from gru_bench.sweep.sharing.trials import StoredTrial
 from tests.support.commands import mentions
+
+TRIAL, CONFIRM, ABLATION = ("torch", "trial"), ("torch", "confirm"), ("torch", "ablation")
 
 
 def step(epoch: int, reviews: int, seconds: float = 2.0) -> StepReport:
@@ -22,10 +24,10 @@ def record(epoch: int, accuracy: float) -> EpochRecord:
     return EpochRecord(epoch, 0.5, 0.4, accuracy, 1.0, 100.0)
 
 
-def shown(terminal: bool) -> tuple[ProgressDisplay, io.StringIO]:
+def shown(terminal: bool, **expected: float) -> tuple[ProgressDisplay, io.StringIO]:
     text = io.StringIO()
     console = Console(file=text, force_terminal=terminal, width=140, highlight=False, soft_wrap=not terminal)
-    return ProgressDisplay(console, workers=2), text
+    return ProgressDisplay(console, workers=2, expected=expected), text
 
 
 def bars(display: ProgressDisplay) -> list[str]:
@@ -35,11 +37,11 @@ def bars(display: ProgressDisplay) -> list[str]:
     return text.getvalue().splitlines()
 
 
-def trained(display: ProgressDisplay, now: list[float], kind: str, seconds: float, outcome: str = "complete") -> None:
+def trained(display: ProgressDisplay, now: list[float], kind: Kind, seconds: float, outcome: str = "complete") -> None:
     """Show that a run of a kind begins, and ends after so many seconds."""
-    display.job_started(kind, kind, {}, kind, 4)
+    display.job_started(str(kind), "", {}, kind, 4)
     now[0] += seconds
-    display.job_ended(kind, outcome, 0.75)
+    display.job_ended(str(kind), outcome, 0.75)
 
 
 @pytest.fixture
@@ -52,9 +54,9 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_a_pipe_gets_one_line_for_each_run(now: list[float]) -> None:
     display, text = shown(terminal=False)
-    display.begin({"trial": 2, "confirm": 3})
-    display.tick({"trial": 1, "confirm": 3})
-    display.job_started("torch trial 0", "torch trial 0", {"training.lr": 0.00123}, "trial", 4)
+    display.begin({TRIAL: 2, CONFIRM: 3})
+    display.tick({TRIAL: 1, CONFIRM: 3})
+    display.job_started("torch trial 0", "torch trial 0", {"training.lr": 0.00123}, TRIAL, 4)
     display.job_step("torch trial 0", step(1, 100))
     display.job_epoch("torch trial 0", record(1, 0.75))
     now[0] += 3
@@ -68,8 +70,8 @@ def test_a_pipe_gets_one_line_for_each_run(now: list[float]) -> None:
 
 def test_the_time_left_is_without_that_of_compiling_the_kernel(now: list[float]) -> None:
     display, _ = shown(terminal=False)
-    display.tick({"trial": 4})
-    display.job_started("torch trial 0", "torch trial 0", {}, "trial", 4)
+    display.tick({TRIAL: 4})
+    display.job_started("torch trial 0", "torch trial 0", {}, TRIAL, 4)
     now[0] += 60  # the kernel compiles
     display.job_step("torch trial 0", step(1, 10, 60.0))
     assert "left" not in display.status()
@@ -82,42 +84,55 @@ def test_the_time_left_is_without_that_of_compiling_the_kernel(now: list[float])
 
 def test_the_first_run_of_each_worker_counts_until_another_has_ended(now: list[float]) -> None:
     display, _ = shown(terminal=False)
-    display.tick({"trial": 4})
+    display.tick({TRIAL: 4})
     for seconds, expected in ((12, 24), (8, 20), (1, 2), (3, 4)):  # with two workers
-        trained(display, now, "trial", seconds)
+        trained(display, now, TRIAL, seconds)
         mentions(display.status(), f"about {expected} s left")
 
 
 def test_runs_of_a_kind_take_the_mean_of_those_that_have_ended(now: list[float]) -> None:
     display, _ = shown(terminal=False)
     for _ in range(2):
-        trained(display, now, "ablation", 60)  # the first of each worker
+        trained(display, now, ABLATION, 60)  # the first of each worker
     for seconds, outcome in ((10, "complete"), (20, "complete"), (3, "pruned")):  # some of those to come will be pruned
-        trained(display, now, "trial", seconds, outcome)
-    display.tick({"trial": 4, "confirm": 0})
+        trained(display, now, TRIAL, seconds, outcome)
+    display.tick({TRIAL: 4, CONFIRM: 0})
     mentions(display.status(), "about 22 s left")
-    display.tick({"trial": 0, "confirm": 2})  # until one has ended
+    display.tick({TRIAL: 0, CONFIRM: 2})  # until one has ended
     mentions(display.status(), "about 11 s left")
-    trained(display, now, "confirm", 30, "tested")
-    display.tick({"trial": 1, "confirm": 2})
+    trained(display, now, CONFIRM, 30, "tested")
+    display.tick({TRIAL: 1, CONFIRM: 2})
     mentions(display.status(), "about 36 s left")  # 11 and twice 30, two at a time
+
+
+def test_a_model_takes_its_own_time_and_at_first_what_was_expected(now: list[float]) -> None:
+    display, _ = shown(terminal=False, mine=100.0)
+    mine = ("mine", "confirm")
+    display.tick({CONFIRM: 4, mine: 4})
+    for _ in range(3):
+        trained(display, now, CONFIRM, 10, "tested")
+    display.tick({CONFIRM: 2, mine: 4})
+    mentions(display.status(), "about 3 min 30 s left")  # twice 10 and four times 100, two at a time
+    trained(display, now, mine, 60, "tested")
+    display.tick({CONFIRM: 2, mine: 3})
+    mentions(display.status(), "about 1 min 40 s left")
 
 
 def test_a_run_that_takes_longer_than_expected_is_about_to_end(now: list[float]) -> None:
     display, _ = shown(terminal=False)
-    trained(display, now, "trial", 10)
-    display.job_started("torch trial 1", "torch trial 1", {}, "trial", 4)
+    trained(display, now, TRIAL, 10)
+    display.job_started("torch trial 1", "torch trial 1", {}, TRIAL, 4)
     now[0] += 25
-    display.tick({"trial": 1})
+    display.tick({TRIAL: 1})
     mentions(display.status(), "about 5 s left")
 
 
 def test_the_time_of_a_trial_is_that_of_all_its_seeds(now: list[float]) -> None:
     display, _ = shown(terminal=False)
-    display.tick({"trial": 4})
+    display.tick({TRIAL: 4})
     for outcome in ("seed done", "complete"):
         assert "left" not in display.status()
-        display.job_started("torch trial 0", "torch trial 0 seed 0", {}, "trial", 4)
+        display.job_started("torch trial 0", "torch trial 0 seed 0", {}, TRIAL, 4)
         now[0] += 3
         display.job_ended("torch trial 0", outcome, 0.75)
     mentions(display.status(), "about 12 s left")  # four trials of 6 s, two at a time
@@ -125,8 +140,8 @@ def test_the_time_of_a_trial_is_that_of_all_its_seeds(now: list[float]) -> None:
 
 def test_the_time_left_does_not_grow_while_a_sweep_is_stopped(now: list[float]) -> None:
     display, _ = shown(terminal=False)
-    display.tick({"trial": 4})
-    display.job_started("torch trial 0", "torch trial 0", {}, "trial", 4)
+    display.tick({TRIAL: 4})
+    display.job_started("torch trial 0", "torch trial 0", {}, TRIAL, 4)
     for seconds in (1.0, 40_000.0, 1.0):  # the sweep is stopped for 11 hours
         now[0] += seconds
         display.alive()
@@ -137,7 +152,7 @@ def test_the_time_left_does_not_grow_while_a_sweep_is_stopped(now: list[float]) 
 def test_the_best_score_is_that_of_a_complete_trial() -> None:
     display, _ = shown(terminal=True)
     for number, (outcome, value) in enumerate([("complete", 0.75), ("pruned", 0.8)]):
-        display.job_started(f"torch trial {number}", f"torch trial {number}", {}, "trial", 4)
+        display.job_started(f"torch trial {number}", f"torch trial {number}", {}, TRIAL, 4)
         display.job_ended(f"torch trial {number}", outcome, value)
     assert "75.0 %" in display.status()
     assert "80.0 %" not in display.status()
@@ -145,7 +160,7 @@ def test_the_best_score_is_that_of_a_complete_trial() -> None:
 
 def test_the_bar_of_a_run_shows_epochs_that_sent_no_step_report() -> None:
     display, _ = shown(terminal=True)
-    display.job_started("torch trial 1", "torch trial 1", {}, "trial", 4)
+    display.job_started("torch trial 1", "torch trial 1", {}, TRIAL, 4)
     display.job_step("torch trial 1", step(1, 10))  # the kernel was compiled
     display.job_epoch("torch trial 1", record(3, 0.75))
     _, row = bars(display)
@@ -156,7 +171,7 @@ def test_the_bar_of_a_run_shows_epochs_that_sent_no_step_report() -> None:
 
 def test_the_bar_of_a_run_does_not_fall_back_after_its_first_epoch() -> None:
     display, _ = shown(terminal=True)
-    display.job_started("torch trial 1", "torch trial 1", {}, "trial", 4)
+    display.job_started("torch trial 1", "torch trial 1", {}, TRIAL, 4)
     display.job_step("torch trial 1", step(1, 150))
     display.job_epoch("torch trial 1", record(1, 0.75))
     assert display.bars.tasks[1].completed == 150 / 400
@@ -166,7 +181,7 @@ def test_the_bar_of_a_run_does_not_fall_back_after_its_first_epoch() -> None:
 
 def test_epochs_of_a_checkpoint_take_no_time(now: list[float]) -> None:
     display, _ = shown(terminal=True)
-    display.job_started("torch trial 1", "torch trial 1", {}, "trial", 4)
+    display.job_started("torch trial 1", "torch trial 1", {}, TRIAL, 4)
     display.job_resumed("torch trial 1", 3)
     for epoch in (1, 2):
         display.job_epoch("torch trial 1", record(epoch, 0.75))
@@ -176,22 +191,22 @@ def test_epochs_of_a_checkpoint_take_no_time(now: list[float]) -> None:
         now[0] += 20
         display.job_epoch("torch trial 1", record(epoch, 0.75))
     display.job_ended("torch trial 1", "complete", 0.75)
-    display.tick({"trial": 2})
+    display.tick({TRIAL: 2})
     mentions(display.status(), "about 1 min 20 s left")  # two runs of four epochs, side by side
 
 
 def test_a_terminal_shows_the_study_and_the_running_runs() -> None:
     display, _ = shown(terminal=True)
-    display.begin({"trial": 4, "confirm": 2})
+    display.begin({TRIAL: 4, CONFIRM: 2})
     try:
-        display.job_started("torch trial 0", "torch trial 0", {"training.lr": 0.1}, "trial", 4)
+        display.job_started("torch trial 0", "torch trial 0", {"training.lr": 0.1}, TRIAL, 4)
         display.job_ended("torch trial 0", "pruned", 0.61)
-        display.job_started("torch trial 1", "torch trial 1", {"training.lr": 0.00123}, "trial", 4)
+        display.job_started("torch trial 1", "torch trial 1", {"training.lr": 0.00123}, TRIAL, 4)
         display.job_step("torch trial 1", step(1, 50, 1.0))
         display.job_epoch("torch trial 1", record(1, 0.8125))
         display.job_epoch("torch trial 1", record(2, 0.75))
         display.job_step("torch trial 1", step(3, 225))
-        display.tick({"trial": 2, "confirm": 2})
+        display.tick({TRIAL: 2, CONFIRM: 2})
         study, run = bars(display)
     finally:
         display.end()
@@ -203,7 +218,7 @@ def test_a_terminal_shows_the_study_and_the_running_runs() -> None:
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_complete_study_says_that_all_runs_are_done(terminal: bool) -> None:
     display, text = shown(terminal)
-    display.begin({"trial": 0, "confirm": 0, "ablation": 0}, done=True)
+    display.begin({TRIAL: 0, CONFIRM: 0, ABLATION: 0}, done=True)
     display.search_ended("torch", StoredTrial(0, "complete", {"training.lr": 0.001}, value=0.875), 0)
     display.end()
     said = text.getvalue()
@@ -213,14 +228,14 @@ def test_a_complete_study_says_that_all_runs_are_done(terminal: bool) -> None:
 
 def test_runs_of_other_processes_are_not_called_done() -> None:
     display, text = shown(terminal=False)
-    display.begin({"trial": 0, "confirm": 0})
+    display.begin({TRIAL: 0, CONFIRM: 0})
     assert "other processes" in text.getvalue()
     assert "done" not in text.getvalue()
 
 
 def test_the_runs_that_are_left_to_do_are_counted() -> None:
     display, text = shown(terminal=False)
-    display.begin({"trial": 0, "confirm": 1, "ablation": 20})
+    display.begin({TRIAL: 0, CONFIRM: 1, ABLATION: 20})
     display.search_ended("torch", StoredTrial(0, "complete", {"training.lr": 0.001}, value=0.875), 1)
     begin, ended = text.getvalue().splitlines()
     mentions(begin, "1 confirmation run,", "20 ablation runs")
@@ -230,9 +245,9 @@ def test_the_runs_that_are_left_to_do_are_counted() -> None:
 
 def test_a_resumed_run_says_so() -> None:
     display, text = shown(terminal=False)
-    display.begin({"trial": 1})
+    display.begin({TRIAL: 1})
     for label, epoch in (("torch trial 0", 3), ("torch trial 1", None), ("torch trial 2", 1)):
-        display.job_started(label, label, {}, "trial", 4)
+        display.job_started(label, label, {}, TRIAL, 4)
         display.job_resumed(label, epoch)
     _, resumed, complete = text.getvalue().splitlines()
     mentions(resumed, "torch trial 0", "resumed at epoch 3")
