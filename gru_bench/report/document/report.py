@@ -18,7 +18,7 @@ from gru_bench.report.document.sentences import Anchor, KnownRun, Sentence, in_t
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 """A number of models or of their studies."""
 OPEN = ("summary", "results", "comparisons", "trials")
-"""Names of the sections that a page shows without being asked; the others are folded under their headings."""
+"""Names of the sections that every page shows unfolded. The others are folded under their headings."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ class Section:
     blocks: tuple[Block, ...]
     appendix: bool = False
     """Whether it is an appendix on paper; all sections after it must be appendices too."""
+    is_opened: bool = False
+    """Whether a page shows it unfolded, though it folds such sections elsewhere."""
 
     @property
     def is_folded(self) -> bool:
         """Return whether a page folds it under its heading."""
-        return self.name not in OPEN
+        return self.name not in OPEN and not self.is_opened
 
     @cached_property
     def figures(self) -> tuple[Figure, ...]:

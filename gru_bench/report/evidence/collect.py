@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from gru_bench.config import is_own
 from gru_bench.errors import UsageError
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.document.sentences import Sentence
@@ -60,6 +61,11 @@ class Evidence:
     """The interim analyses of the studies that have some."""
     families: Sequence[Family] = ()
     """For each test set the models that were scored on it, in the whole store."""
+
+    @property
+    def has_own(self) -> bool:
+        """Return whether a model is a class of the user's own, as in a homework, whose figures must be handed in."""
+        return any(is_own(group.model) for group in self.groups)
 
     @property
     def pairs(self) -> tuple[Pair, ...]:

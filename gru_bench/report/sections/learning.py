@@ -48,7 +48,7 @@ def learning(evidence: Evidence) -> Section | None:
         *figures,
         Paragraph((f"The results are those of each run’s best checkpoint. {come} from epoch ",
                    *joined(best, ", "), ".")),
-    ))
+    ), is_opened=evidence.has_own)
 
 
 def _by_step(group: Group, histories: Histories, metric: Metric, scale: float = 1) -> dict[int, list[float]]:

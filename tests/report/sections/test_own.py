@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gru_bench.report.sections.errors import errors
+from gru_bench.report.sections.learning import learning
 from gru_bench.report.sections.own import own
 from gru_bench.results.own import OwnModel, digest_of, own_artifact, own_model_of
 from tests.support.commands import mentions
@@ -23,6 +25,15 @@ def test_the_verdict_on_each_class_is_shown_and_where_its_file_is() -> None:
     mentions(words_of(report, "own"), "Mine (homework.py)", "a cell, forward(x, h)", "a GRU", "It equals torch.nn.GRU.",
              own_artifact(MINE), digest_of(CODE))
     assert "class Mine" not in words_of(report, "own")
+
+
+@pytest.mark.parametrize(("model", "folded"), [(MINE, False), ("scratch", True)])
+def test_curves_and_confusion_matrices_are_unfolded_where_a_class_is_ones_own(model: str, folded: bool) -> None:
+    store = FakeStore()
+    study = add_study(store, "mine", {"torch": 0.0, model: 0.0}, test_set=TestSet.draw(50))
+    report = build_only([study], store, learning, errors)
+    found = {section.name: section.is_folded for section in report.sections}
+    assert {name: found[name] for name in ("learning", "errors")} == {"learning": folded, "errors": folded}
 
 
 def test_a_class_whose_record_is_damaged_is_left_out() -> None:
