@@ -34,8 +34,6 @@ from gru_bench.data.labels import MISSING, NEGATIVE_POSITIVE, classes_of, label_
 from gru_bench.data.pickles import reviews
 from gru_bench.errors import DataError, GruBenchError, shown
 
-_SHOWN = 5
-"""Largest number of rows or values that an error message lists."""
 _BATCH = 512
 """Largest number of rows of a Parquet file that are read at once."""
 _BUFFER = 1 << 16
@@ -362,8 +360,9 @@ def _add_table(path: Path, columns: Columns, encoding: str, read: _Read) -> None
         own = values.pop(role)
         cleaned = list(map(clean, own))
         if None in cleaned:
-            wrong = {row: value for row, (value, one) in enumerate(zip(own, cleaned, strict=True), 1) if one is None}
-            raise DataError(f"column {shown(name)} of {path} must contain {rule}, but {_listed(wrong)}: {remedy}")
+            row = cleaned.index(None)
+            raise DataError(f"column {shown(name)} of {path} must contain {rule}, but row {row + 1:,} contains "
+                            f"{shown(own[row])} (wrong rows: {cleaned.count(None):,} of {len(own):,}): {remedy}")
         read.values[role] += cast(list[str], cleaned)
     read.label_column = found.label
     if (note := columns.note(found)) is not None:
@@ -405,13 +404,3 @@ _RULES: Mapping[str, tuple[Callable[[object], str | None], str, str]] = {
 }
 """Role -> function that returns a value of its column as it is kept, or None for a wrong one; what the values must be;
 what to do about others."""
-
-
-def _listed(wrong: Mapping[int, object]) -> str:
-    """Return `row 3 holds 'x'`, or `2 rows (3, 7) hold 'x', 'y'`. Rows are counted from 1, without the header."""
-    rows = list(islice(wrong, _SHOWN))
-    values = ", ".join(dict.fromkeys(shown(wrong[row]) for row in rows))
-    if len(wrong) == 1:
-        return f"row {rows[0]} contains {values}"
-    more = ", ..." if len(wrong) > _SHOWN else ""
-    return f"{len(wrong):,} rows ({', '.join(map(str, rows))}{more}) contain {values}{more}"

@@ -158,7 +158,7 @@ def test_a_split_of_a_single_group_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_column_and_a_name_too_long_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"group column 'fim'.*film"):
         by_film(tmp_path, group_column="fim")
-    with pytest.raises(DataError, match=r"1,200 rows .*group column"):
+    with pytest.raises(DataError, match=r" of 1,200\): .*group column"):
         by_film(tmp_path, [(text, label, "x" * 251) for text, label, _ in films()])
     with pytest.raises(DataError, match=r"row 2 contains.*id column"):
         by_film(tmp_path, [(text, label, f"x{n}" if n != 1 else "") for n, (text, label, _) in enumerate(films())],

@@ -93,7 +93,7 @@ def test_a_value_that_is_no_label_is_refused_with_its_row(tmp_path: Path, value:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"text": "good", "label": 1}) + "\n"
                     + json.dumps({"text": "bad", "label": value}) + "\n", encoding="utf-8")
-    with pytest.raises(DataError, match=rf"column 'label' .*a\.jsonl .*row 2 .*{shown}: "):
+    with pytest.raises(DataError, match=rf"column 'label' .*a\.jsonl .*row 2 .*{shown} .*: "):
         read_rows(path, Columns())
 
 
@@ -101,7 +101,7 @@ def test_many_wrong_labels_are_counted_and_the_first_shown(tmp_path: Path) -> No
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(json.dumps({"text": "x", "label": [n] if n > 1 else n}) for n in range(10)),
                     encoding="utf-8")
-    with pytest.raises(DataError, match=r" 8 rows \(3, 4, 5, 6, 7, \.\.\.\) .*\[2\], \[3\], .*\[6\], \.\.\."):
+    with pytest.raises(DataError, match=r"row 3 .*\[2\].* 8 of 10"):
         read_rows(path, Columns())
 
 
@@ -137,7 +137,7 @@ def test_an_unknown_column_lists_the_known(
     ("text,label\ngood,1\nbad\n", r" 2 values.* line 3 .* 1: quote"),
     ("text,label\nso, so,1\n", r" 2 values.* line 2 .* 3"),
     ('text,label\n"open,1\nb,0\n', r" line 2 .*quote"),
-    ("text,label\ngood,1\n,0\n  ,1\n", r"column 'text'.* 2 rows \(2, 3\)"),
+    ("text,label\ngood,1\n,0\n  ,1\n", r"column 'text'.*row 2 .*''.* 2 of 3"),
     ("text,label\ngood,1\n\nbad,\n", r"column 'label' .*row 2 .*''"),
 ])
 def test_a_damaged_csv_file_is_refused(tmp_path: Path, content: str, message: str) -> None:
@@ -153,7 +153,7 @@ def test_a_damaged_csv_file_is_refused(tmp_path: Path, content: str, message: st
     ("[" * 100_000, r"line 1 .*JSON"),
     ('{"text": "a", "label": 1}\n[1]\n', r"JSON object.*line 2 .*list"),
     ('{"text": "a", "label": 1}\n{"label": 1}\n', r"column 'text'.*row 2"),
-    ('{"text": "a", "label": 1}\n{"text": 7, "label": 1}\n', r"column 'text'.*row 2 .* 7: "),
+    ('{"text": "a", "label": 1}\n{"text": 7, "label": 1}\n', r"column 'text'.*row 2 .* 7 "),
 ])
 def test_damaged_json_lines_are_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "a.jsonl"
