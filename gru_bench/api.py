@@ -192,7 +192,7 @@ def load_model(folder: str | Path, *, run_code: bool = False) -> SavedModel:
 
 def compare(
     predictions: Any, *, truth: Any = None, margin: float | None = None, metric: str | None = None,
-    columns: Mapping[str, str] | None = None, common: bool = False,
+    columns: Mapping[str, str] | None = None, common: bool = False, refusals: str | None = None,
 ) -> Verdict:
     """Compare any classifiers by their predictions, as the command `gru-bench compare` does.
 
@@ -206,7 +206,10 @@ def compare(
             percentage points, of `score` in its unit. By default 1.
         metric: What is compared: accuracy, macro_f1, log_loss, roc_auc or score. By default accuracy.
         columns: Role of a column (id, label, prediction, score, group) -> its name, where it is not found by its name.
+            The group `none` turns groups off.
         common: Whether only the examples that all models have are compared.
+        refusals: `wrong` counts predictions that are no class, such as the refusals of a language model, as wrong. By
+            default they are refused.
 
     Returns:
         The verdict of a report: scores, and a verdict on each pair.
@@ -219,7 +222,8 @@ def compare(
     from gru_bench.predictions.columns import ROLES
     from gru_bench.predictions.compare import compared
 
-    _check_types(compare, {"margin": margin, "metric": metric, "columns": columns, "common": common})
+    _check_types(compare, {"margin": margin, "metric": metric, "columns": columns, "common": common,
+                           "refusals": refusals})
     for role in columns or {}:
         if role not in ROLES:
             raise unknown("role of a column", role, ROLES)
@@ -240,7 +244,7 @@ def compare(
         if _is_frame(truth):
             truth = _written(truth, "", Path(folder, "truth"))
         return Verdict.of(compared(files, truth=None if truth is None else str(truth), metric=metric, margin=margin,
-                                   columns=columns or {}, common=common))
+                                   columns=columns or {}, common=common, refusals=refusals))
 
 
 # ---------------------------------------------------------------- what they return
@@ -552,7 +556,8 @@ def _call(values: Mapping[str, Any]) -> str:
 
 
 def _texts(texts: str | Iterable[str]) -> list[str]:
-    from gru_bench.data.columns import USUAL, plain_name
+    from gru_bench.data.columns import USUAL
+    from gru_bench.data.groups import plain_name
     from gru_bench.data.labels import listed
     from gru_bench.inference.files import texts_of
     from gru_bench.inference.frames import column_names

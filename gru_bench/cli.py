@@ -86,7 +86,8 @@ SplitColumn = Annotated[str | None, typer.Option(
     rich_help_panel="Data")]
 GroupColumn = Annotated[str | None, typer.Option(
     "--group-column", help="Column of groups, such as the product: texts of one group are never split up, and "
-    "intervals allow for it.", show_default="the one of a usual name, if there is one", rich_help_panel="Data")]
+    "intervals allow for it. none turns groups off.", show_default="the one of a usual name, if there is one",
+    rich_help_panel="Data")]
 IdColumn = Annotated[str | None, typer.Option(
     "--id-column", help="Column that names each row, so that predictions can be joined to the file.",
     show_default="the row's number in its file", rich_help_panel="Data")]

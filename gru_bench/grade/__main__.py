@@ -11,8 +11,8 @@ from gru_bench import cli
 from gru_bench.errors import IncompleteError, RunError, UsageError, shown
 
 if TYPE_CHECKING:
-    from gru_bench.grade.claims import Truth
     from gru_bench.grade.judge import Alike, Judged, Result
+    from gru_bench.predictions.align import KnownExamples
     from gru_bench.stats.claims import Disagreement, Reference
 
 app = cli.app()
@@ -27,11 +27,11 @@ HELP = """Judge the accuracies that students claim, with the noise of seeds and 
   [bold]gru-bench grade --study homework --hand-out test.csv[/bold]
 
 CLAIMS.csv has a column student, and a column accuracy, a column predictions, or both: 84.2 or 0.842, and a file with a
-class (prediction or label) for each test text (id). For each student: whether the claim agrees with the predictions,
-whether it differs from the reference by more than noise, and whose predictions are the same. For the class: the pass
-mark that a right solution misses in fewer than 1 of 100 cases. It ends with 0 if all is fine, 3 if a student misses the
-pass mark, claims another accuracy than the predictions have, or predicts nearly the same as another, and 4 if a student
-could not be judged. The column student is that of the table of gru-check."""
+class (prediction or label) for each test text (id), as compare reads it. For each student: whether the claim agrees
+with the predictions, whether it differs from the reference by more than noise, and whose predictions are the same. For
+the class: the pass mark that a right solution misses in fewer than 1 of 100 cases. It ends with 0 if all is fine, 3 if
+a student misses the pass mark, claims another accuracy than the predictions have, or predicts nearly the same as
+another, and 4 if a student could not be judged. The column student is that of the table of gru-check."""
 
 
 @app.command(help=HELP)
@@ -56,6 +56,11 @@ def grade(
     truth: Annotated[Path | None, typer.Option(
         help="With --accuracy: file of the true classes (id, label) of the test texts.", show_default=False,
         rich_help_panel="Reference")] = None,
+    by_order: Annotated[bool, typer.Option(
+        "--by-order", help="Align the rows of files without ids by their order.")] = False,
+    refusals: Annotated[str | None, typer.Option(
+        metavar="wrong", help="wrong: count a prediction that is no class as wrong.",
+        show_default="refuse such files")] = None,
     csv: Annotated[Path | None, typer.Option(help="File for the table.", show_default=False)] = None,
     hand_out: Annotated[Path | None, typer.Option(
         help="Write the study's test texts with their ids, without classes, to this file.", show_default=False)] = None,
@@ -69,8 +74,10 @@ def grade(
     if claims is None and hand_out is None:
         raise UsageError("CLAIMS.csv is needed: name a table with a row for each student, or write the texts for them "
                          "by --hand-out")
+    if refusals not in (None, "wrong"):
+        raise UsageError(f"--refusals must be wrong, or left out, but got {shown(refusals)}")
     console = cli.out()
-    known: Truth | None
+    known: KnownExamples | None
     disagreement = None
     if study is not None:
         if any(value is not None for value in (truth, seed_deviation, texts, runs)):
@@ -81,16 +88,17 @@ def grade(
         if hand_out is not None:
             raise UsageError("--hand-out writes the texts of a study, but --accuracy is given: name it by --study")
         assert accuracy is not None
-        reference, known = _of_numbers(console, accuracy, seed_deviation, runs or 5, texts, truth)
+        reference, known = _of_numbers(console, accuracy, seed_deviation, runs or 5, texts, truth, by_order=by_order)
     if claims is None:
         return
     from gru_bench.data.files import check_table
-    from gru_bench.grade.claims import read_claims
+    from gru_bench.grade.claims import Truth, read_claims
     from gru_bench.grade.judge import judge
 
     if csv is not None:
         check_table(csv, COLUMNS)
-    result = judge(read_claims(claims), reference, known, disagreement)
+    texts_of = None if known is None else Truth(known, study is not None, by_order, refusals == "wrong")
+    result = judge(read_claims(claims), reference, texts_of, disagreement)
     _show(console, result, reference, "other students" if disagreement is None else "runs of the reference")
     if csv is not None:
         _write(csv, result)
@@ -103,9 +111,11 @@ def grade(
 
 def _of_study(
     console: Any, name: str, model: str | None, tracking_uri: str | None, hand_out: Path | None
-) -> tuple[Reference, Truth, Disagreement]:
-    from gru_bench.grade.claims import Truth, write_texts
+) -> tuple[Reference, KnownExamples, Disagreement]:
+    from gru_bench.grade.claims import write_texts
     from gru_bench.inference import winner
+    from gru_bench.predictions.align import KnownExamples
+    from gru_bench.predictions.read import class_of
     from gru_bench.stats.claims import FEWEST_RUNS, Disagreement, Reference
     from gru_bench.tracking import open_reader
 
@@ -127,18 +137,19 @@ def _of_study(
                   f"texts, {len(group.runs)} runs, standard deviation between these runs "
                   f"{100 * reference.spread**0.5:.2f} points", markup=False)
     name_N = store.predictions(group.ids[0], "test").by_id().name_N
-    truth = Truth(f"the study {name}", ids, group.label_N.astype(int), group.classes,
-                  () if name_N is None else tuple(map(str, name_N)))
-    return reference, truth, Disagreement.of_runs(group.predicted_RN)
+    known = KnownExamples(f"the study {name}", ids, group.label_N.astype(int), tuple(map(class_of, group.classes)),
+                          () if name_N is None else name_N.tolist())
+    return reference, known, Disagreement.of_runs(group.predicted_RN)
 
 
 def _of_numbers(
-    console: Any, accuracy: str, deviation: float | None, runs: int, texts: int | None, path: Path | None
-) -> tuple[Reference, Truth | None]:
+    console: Any, accuracy: str, deviation: float | None, runs: int, texts: int | None, path: Path | None, *,
+    by_order: bool,
+) -> tuple[Reference, KnownExamples | None]:
     from gru_bench.grade.claims import parsed_accuracy, read_truth
     from gru_bench.stats.claims import Reference
 
-    truth = None if path is None else read_truth(path)
+    truth = None if path is None else read_truth(path, by_order=by_order)
     if truth and texts not in (None, len(truth.id_N)):
         raise UsageError(f"--texts must be the number of texts of --truth, {len(truth.id_N):,}, but got {texts:,}: "
                          "leave it out")

@@ -1,4 +1,4 @@
-"""The files of `gru-bench grade`: claims, predictions and true classes, and how predictions are joined to texts.
+"""The files of `gru-bench grade`: claims, and predictions and true classes as `gru-bench compare` reads them.
 
 Shapes: `R` runs of the reference, `N` test texts.
 """
@@ -16,13 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import as_number
-from gru_bench.data.files import TABLES, DataFile, check_files, named_path, opened_text, reading
-from gru_bench.data.labels import listed
-from gru_bench.data.tables import open_table
+from gru_bench.data.files import opened_text, reading
+from gru_bench.data.labels import classes_of, listed
 from gru_bench.errors import DataError, UsageError, shown
+from gru_bench.predictions.align import KnownExamples, aligned
 from gru_bench.predictions.columns import PredictionColumns
-from gru_bench.predictions.read import class_of, id_of
+from gru_bench.predictions.read import Read, read_files
 
 _NAMES = ("student", "name", "team", "id")
 _ACCURACIES = ("accuracy", "claimed_accuracy", "claim", "acc")
@@ -59,31 +58,15 @@ class Claim:
 
 @dataclass(frozen=True)
 class Truth:
-    """The test texts and their true classes."""
+    """The test texts, and how predictions for them are read."""
 
-    where: str
-    """What holds them, for messages."""
-    id_N: tuple[str, ...]
-    label_N: NDArray[np.int64]
-    """Positions of the classes."""
-    classes: tuple[str, ...]
-    name_N: tuple[str, ...] = ()
-    """Names of the rows of the texts in the data, which may be the ids of predictions, too. Empty: not known."""
-
-    def position(self, spelling: str) -> int | None:
-        """Return the position of a class by its name, or by its number where no class has such a name."""
-        if spelling in self.classes:
-            return self.classes.index(spelling)
-        lower = [name.lower() for name in self.classes]
-        if spelling.lower() in lower:
-            return lower.index(spelling.lower())
-        number = as_number(spelling)
-        if number is None or number != int(number):
-            return None
-        if str(int(number)) in lower:
-            return lower.index(str(int(number)))
-        named_by_numbers = all(as_number(name) is not None for name in self.classes)
-        return int(number) if not named_by_numbers and 0 <= number < len(self.classes) else None
+    examples: KnownExamples
+    is_of_study: bool
+    """Whether a study gives the classes their order, so that their numbers from 0 are predictions, too."""
+    by_order: bool = False
+    """Whether the rows of a file without ids are the texts in their order."""
+    refusals_are_wrong: bool = False
+    """Whether a prediction that is no class counts as wrong. Otherwise the file is refused."""
 
 
 def read_claims(path: Path) -> list[Claim]:
@@ -173,83 +156,44 @@ def parsed_accuracy(text: str) -> Accuracy:
                      f"{shown(text)}: correct it")
 
 
-def read_truth(path: Path) -> Truth:
-    """Return the true classes of a file with a column of classes and, unless rows are counted, one of ids.
+def read_truth(path: Path, *, by_order: bool = False) -> KnownExamples:
+    """Return the true classes of a file with a column of classes and one of ids, unless they are known by their order.
 
     Raises:
-        GruBenchError: The file cannot be read, or names a text twice.
+        GruBenchError: The file cannot be read.
     """
-    ids, labels = _read(path, PredictionColumns(is_truth=True))
-    classes = tuple(sorted(set(labels), key=lambda name: (as_number(name) is None, as_number(name) or 0, name)))
-    where = path.name
-    if ids is None:
-        ids = [str(number) for number in range(1, len(labels) + 1)]
-        where = f"{path.name} (without ids: its rows are counted from 1)"
-    _refuse_repeats(path, ids)
-    return Truth(where, tuple(ids), np.array([classes.index(label) for label in labels]), classes)
+    read = Read()
+    run, = read_files([str(path)], PredictionColumns(is_truth=True, has_groups=False), read, by_order=by_order)
+    assert run.label_N is not None
+    found = classes_of([read.spellings.names[place] for place in run.label_N.tolist()], (), path.name,
+                       "name the column of classes 'label'")
+    ids = [read.ids.names[place] for place in run.place_N.tolist()]
+    return KnownExamples(path.name, ids, found.label_N.astype(np.int_), found.names)
 
 
-def read_predictions(path: Path, truth: Truth) -> tuple[NDArray[np.int64], str]:
-    """Return the class that a file predicts for each test text, and a note on how they were joined.
+def read_predictions(path: Path, truth: Truth) -> tuple[NDArray[np.int_], str]:
+    """Return the class that a file predicts for each test text, as `gru-bench compare` reads it, and a note.
+
+    A prediction that is no class, if it counts as wrong, is the number after the last class.
 
     Raises:
-        GruBenchError: The file cannot be read, or does not hold one class for each text.
+        GruBenchError: The file cannot be read, or does not have one class for each text.
     """
-    ids, labels = _read(path, PredictionColumns())
-    size, note = len(truth.id_N), ""
-    if ids is None:
-        if len(labels) != size:
-            raise DataError(f"{path.name} must have the ids of {truth.where}, or one row for each of its {size:,} "
-                            f"texts, but it has {len(labels):,} rows: correct it")
-        note = "joined by the order of the rows"
-    else:
-        _refuse_repeats(path, ids)
-        given = set(ids)
-        known = [[id_of(one) for one in some] for some in (truth.id_N, truth.name_N)]
-        wanted = max(known, key=lambda some: len(given.intersection(some)))
-        others = given - set(wanted)
-        if missing := set(wanted) - given:
-            found = f", and has other ids, such as {shown(min(others))}" if others else ""
-            raise DataError(f"{path.name} must have each of the {size:,} texts of {truth.where}, but lacks "
-                            f"{len(missing):,}, such as {shown(min(missing))}{found}: write the id and the class of "
-                            "each text that was handed out")
-        if others:
-            note = f"rows of other texts: {len(others):,}"
-        label_of = dict(zip(ids, labels, strict=True))
-        labels = [label_of[one] for one in wanted]
-    position = {label: truth.position(label) for label in set(labels)}
-    if wrong := sorted(label for label, place in position.items() if place is None):
-        raise DataError(f"{path.name} must predict the classes {listed(truth.classes)}, or their numbers from 0, but "
-                        f"has {listed(wrong)}: correct it")
-    return np.array([position[label] for label in labels], dtype=np.int64), note
-
-
-def _read(path: Path, columns: PredictionColumns) -> tuple[list[str] | None, list[str]]:
-    """Return the ids and the classes of a file. None: it has no ids."""
-    what, roles = ("true classes", ["label"]) if columns.is_truth else ("predictions", ["prediction", "label"])
-    path = named_path(str(path), f"a file of {what}")
-    if path.is_file() and not path.name.lower().removesuffix(".gz").endswith(TABLES):
-        raise UsageError(f"a file of {what} must be CSV, TSV, JSON Lines or Parquet, but got {shown(path.name)}: "
-                         "convert it")
-    check_files([DataFile(path)], path)
-    with open_table(path) as table:
-        found = columns.found_in(table.names, path).found
-        role = next((one for one in roles if one in found), None)
-        if role is None:
-            raise UsageError(f"{path.name} must have a column of classes, such as {' or '.join(roles)}, but no column "
-                             "has a usual name of one: rename it")
-        classes, *ids = table.columns([found[role], *([found["id"]] if "id" in found else [])])
-    labels = list(map(class_of, classes))
-    if "" in labels:
-        raise DataError(f"{path.name} must have a class in each row, but row {labels.index('') + 1:,} has none: "
-                        "add it")
-    return list(map(id_of, ids[0])) if ids else None, labels
-
-
-def _refuse_repeats(path: Path, ids: Sequence[str]) -> None:
-    if len(set(ids)) < len(ids):
-        twice, _ = Counter(ids).most_common(1)[0]
-        raise DataError(f"{path.name} must have each id once, but has {shown(twice)} several times: remove the others")
+    known, read = truth.examples, Read(order=truth.examples.id_N)
+    runs = read_files([str(path)], PredictionColumns(truth_is_given=True, has_groups=False), read,
+                      by_order=truth.by_order)
+    if len(runs) > 1 or "score" in runs[0].has:
+        raise UsageError(f"{path.name} must have one run with the predicted class of each text, but it has "
+                         f"{f'{len(runs)} runs' if len(runs) > 1 else 'scores alone'}: write the classes of one run")
+    read.notes = [] if "id" in runs[0].has else ["aligned by the order of the rows"]
+    _, (model,) = aligned(read, runs, known.run(read, runs[0]), "accuracy", common=None,
+                          classes=known.classes if truth.is_of_study else (),
+                          refusals_are_wrong=truth.refusals_are_wrong)
+    if count := sum(model.refusals.values()):
+        read.notes.append(f"{count:,} predictions are no class and count as wrong: {listed(model.refusals)}")
+    class_N = np.empty(len(known.id_N), np.int_)
+    class_N[np.argsort(np.array(known.id_N), kind="stable")] = model.scored.predicted_RN[0]
+    return class_N, "; ".join(read.notes)
 
 
 def write_texts(path: Path, texts: Mapping[str, str], ids: Sequence[str]) -> None:

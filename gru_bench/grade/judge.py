@@ -141,7 +141,7 @@ def _judged(
                 note = "predictions need --study or --truth"
             else:
                 class_N, note = read_predictions(claim.predictions, truth)
-                correct_N = class_N == truth.label_N
+                correct_N = class_N == truth.examples.label_N
                 measured, p = float(correct_N.mean()), reference.p_of_answers(correct_N)
                 predicted[claim.student] = class_N
         except GruBenchError as error:

@@ -36,9 +36,13 @@ def compare(
     common: Annotated[bool, typer.Option(
         "--common", help="Compare the examples that all files have. Otherwise all must have the same.")] = False,
     by_order: Annotated[bool, typer.Option(
-        "--by-order", help="Align the rows by their order, because the files have no ids.")] = False,
+        "--by-order", help="Align the rows of files without ids by their order.")] = False,
+    refusals: Annotated[str | None, typer.Option(
+        metavar="wrong", help="wrong: count a prediction that is no class, such as the refusal of a language model, as "
+        "wrong.", show_default="refuse such files")] = None,
     id_column: Annotated[str | None, typer.Option(
-        help="Column of the ids.", show_default="found by its name", rich_help_panel="Columns")] = None,
+        help="Column of the ids. A column may be a key inside one, such as doc.id of lm-eval.",
+        show_default="found by its name", rich_help_panel="Columns")] = None,
     label_column: Annotated[str | None, typer.Option(
         help="Column of the true labels.", show_default="found by its name", rich_help_panel="Columns")] = None,
     prediction_column: Annotated[str | None, typer.Option(
@@ -49,8 +53,8 @@ def compare(
         "are compared as accuracies.", show_default="found by its name, without predictions",
         rich_help_panel="Columns")] = None,
     group_column: Annotated[str | None, typer.Option(
-        help="Column of groups: examples that belong together, such as those of one document or author.",
-        show_default="found by its name", rich_help_panel="Columns")] = None,
+        help="Column of groups: examples that belong together, such as those of one document or author. none turns "
+        "groups off.", show_default="the one of a usual name", rich_help_panel="Columns")] = None,
     study: Annotated[str | None, typer.Option(
         help="A study whose confirmation runs are compared with the files, on its own test examples: gru-bench data "
         "writes these.", show_default=False)] = None,
@@ -85,7 +89,8 @@ def compare(
         console.print(line, markup=False, soft_wrap=True)
 
     report = compared(files, truth=truth, metric=metric, margin=margin, columns=asked, common=common,
-                      by_order=by_order, own_study=None if study is None else _runs_of(study, tracking_uri), say=say)
+                      by_order=by_order, refusals=refusals,
+                      own_study=None if study is None else _runs_of(study, tracking_uri), say=say)
     if as_json or claim is not None:
         raise typer.Exit(answered(report.findings, claim, as_json=as_json))
     folder = out or Path("reports") / folder_name(

@@ -1,7 +1,7 @@
 """Runs of files -> models on the same examples, in the order of their ids.
 
-Rows are aligned by id, never by order. Ids or true labels that differ are refused, and so is what cannot be a
-probability, a class or a score.
+Rows are aligned by id. Ids or true labels that differ are refused, and so is what cannot be a probability, a class or a
+score. A class may be spelled in any case and, if a study gives the classes their order, as its number from 0.
 
 Shapes: `R` runs of a model, `N` examples, `C` classes, `K` columns of probabilities.
 """
@@ -9,26 +9,31 @@ Shapes: `R` runs of a model, `N` examples, `C` classes, `K` columns of probabili
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import ComparedName
+from gru_bench.config import ComparedName, as_number
 from gru_bench.data.labels import classes_of
 from gru_bench.errors import UsageError, shown
-from gru_bench.predictions.read import FileRun, Names, Read, class_of
+from gru_bench.predictions.read import FileRun, Names, Read, class_of, id_of
 from gru_bench.report.document.sentences import listed
 from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import of_two
 
 SHOWN = 3
 """Most examples that an error names."""
+MOST_ASKED = 1000
+"""Ids of a file by which it is found out how it names the examples of a study."""
 SUM = 1e-3
 """Largest difference of the sum of the probabilities of an example from 1."""
 TIE = 1e-6
 """Largest amount by which the probability of a predicted class may be below the largest one."""
+NO_CLASS = "(no class)"
+"""What stands for the class of a prediction that is none, such as the refusal of a language model."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,10 @@ class Examples:
     about: dict[str, Sequence[str]]
     """Text, category and tokens of each example, as far as they are known."""
     group_N: NDArray[np.str_] | None = None
-    """Group of each example, which is its id where it has none. None where no groups are known."""
+    """Group of each example, which is its id where it has none. None where no two examples are known to belong
+    together."""
+    group_columns: tuple[str, ...] = ()
+    """The columns that tell them."""
     left_out: int = 0
     """Number of examples that only some files have."""
     unused: tuple[int, ...] = ()
@@ -54,12 +62,43 @@ class Examples:
 
 
 @dataclass(frozen=True)
+class KnownExamples:
+    """Examples whose true classes are known apart from the files of predictions."""
+
+    where: str
+    """What holds them, for messages."""
+    id_N: Sequence[str]
+    label_N: NDArray[np.integer]
+    """Positions in `classes`."""
+    classes: tuple[str, ...]
+    """As files spell them."""
+    name_N: Sequence[str] = ()
+    """Other names of the examples, by which files may name them, too. Empty: there are none."""
+
+    def run(self, read: Read, asked: FileRun) -> FileRun:
+        """Return them as a file of true labels would have them, which names them as the first rows of a run do."""
+        ids, names = ([id_of(one) for one in some] for some in (self.id_N, self.name_N))
+        wanted = {read.ids.names[place] for place in asked.place_N[:MOST_ASKED].tolist()}
+        place_N = [read.ids.place(name) for name in (
+            names if len(wanted & set(names)) > len(wanted & set(ids)) else ids)]
+        for place, own in zip(place_N, self.id_N, strict=True):
+            read.ids.names[place] = own
+        spelling_C = np.array([read.spellings.place(name) for name in self.classes])
+        return FileRun(Path(self.where), "", None, (), frozenset({"id", "label"}), np.array(place_N),
+                       spelling_C[self.label_N])
+
+
+@dataclass(frozen=True)
 class FileModel:
     """The runs of one model on the examples."""
 
     name: str
     runs: tuple[FileRun, ...]
     scored: Scored
+    classes: tuple[str, ...]
+    """Those of the examples. `NO_CLASS` follows where predictions that are no class count as wrong."""
+    refusals: Mapping[str, int] = field(default_factory=dict)
+    """Prediction that is no class -> how often the runs predict it, the most frequent first."""
 
     @property
     def is_of_second(self) -> bool:
@@ -68,8 +107,8 @@ class FileModel:
 
 
 def aligned(
-    read: Read, runs: Sequence[FileRun], truth: FileRun | None, metric: ComparedName, *, common: bool = False,
-    classes: Sequence[str] = (),
+    read: Read, runs: Sequence[FileRun], truth: FileRun | None, metric: ComparedName, *, common: bool | None = False,
+    classes: Sequence[str] = (), refusals_are_wrong: bool = False,
 ) -> tuple[Examples, list[FileModel]]:
     """Return the examples and what each model answers on them.
 
@@ -78,8 +117,9 @@ def aligned(
         runs: The runs of the models.
         truth: The file of true labels; None where each file has its own.
         metric: The score that the models are compared by.
-        common: Whether only the examples that all files have are compared.
+        common: Whether only the examples that all files have are compared. None: no, and nobody can ask for it.
         classes: Names of the classes in their order, where a study tells them.
+        refusals_are_wrong: Whether a prediction that is no class counts as wrong. Otherwise it is refused.
 
     Raises:
         UsageError: for other examples or labels, and for what the metric needs and a run lacks.
@@ -102,7 +142,9 @@ def aligned(
     about: dict[str, Sequence[str]] = {
         role: [known.get(place, "") for place in place_N.tolist()] for role, known in read.about.items()}
     group_N = _groups(about.get("group"), names_N)
-    examples = Examples(names_N, label_N, classes, about, group_N, left_out)
+    examples = Examples(names_N, label_N, classes, about, group_N,
+                        () if group_N is None else tuple(read.group_columns), left_out)
+    meant = _Meant.of(read.spellings.names, classes, are_numbered=is_known)
     by_model: dict[tuple[str, str], list[FileRun]] = {}
     for run in sources[-len(runs):]:
         by_model.setdefault((run.study, run.model), []).append(run)
@@ -112,11 +154,10 @@ def aligned(
         _refuse_same_seeds(model, own)
         name = f"{model} ({study})" if named[model] > 1 else model
         sorted_runs = sorted(own, key=lambda run: run.seed or 0)
-        models.append(FileModel(name, tuple(sorted_runs), _scored(sorted_runs, examples, read, metric)))
-    if unused := _unused(examples, models, metric, is_known):
-        examples = replace(examples, unused=unused)
-        models = [replace(one, scored=replace(one.scored, unused=unused)) for one in models]
-    return examples, models
+        models.append(_model(name, sorted_runs, examples, read, meant, metric, refusals_are_wrong))
+    examples = replace(examples, unused=_unused(examples, models, metric, is_known))
+    return examples, [replace(one, scored=replace(one.scored, unused=(
+        *examples.unused, *range(len(classes), len(one.classes))))) for one in models]
 
 
 def _unused(
@@ -135,7 +176,8 @@ def _unused(
 def _groups(name_N: Sequence[str] | None, id_N: NDArray[np.str_]) -> NDArray[np.str_] | None:
     if name_N is None or not any(name_N):
         return None
-    return np.array([name or own for name, own in zip(name_N, id_N.tolist(), strict=True)])
+    group_N = np.array([name or own for name, own in zip(name_N, id_N.tolist(), strict=True)])
+    return group_N if len(np.unique(group_N)) < len(group_N) else None
 
 
 def _refuse_repeats(run: FileRun, ids: Names) -> None:
@@ -146,7 +188,7 @@ def _refuse_repeats(run: FileRun, ids: Names) -> None:
                          "'model' and 'seed'")
 
 
-def _kept(sources: Sequence[FileRun], ids: Names, common: bool) -> NDArray[np.int_]:
+def _kept(sources: Sequence[FileRun], ids: Names, common: bool | None) -> NDArray[np.int_]:
     """Return the positions of the ids of the examples that are compared."""
     first = np.unique(sources[0].place_N)
     kept = first
@@ -157,8 +199,9 @@ def _kept(sources: Sequence[FileRun], ids: Names, common: bool) -> NDArray[np.in
             differing = np.setxor1d(first, own)
             counts = f"{len(np.setdiff1d(first, own)):,} are in {sources[0].name} alone, " \
                      f"{len(np.setdiff1d(own, first)):,} in {run.name} alone"
+            remedy = "predict the class of each" if common is None else "compare the common ones alone (common)"
             raise UsageError(f"all files must have the same ids, but {counts}, such as {_named(differing, ids)}: "
-                             "compare the common ones alone (common)")
+                             f"{remedy}")
     if len(kept) < 2:
         raise UsageError(f"there must be at least 2 examples to compare, but the files have {len(kept)} in common: "
                          "check the id column")
@@ -214,8 +257,10 @@ def _labels(
                              "name the label column, or give a file of true labels as truth")
         return np.zeros(len(id_N), np.int_), ()
     first, spelling_N = labeled[0]
+    same_D = (_Meant.of(read.spellings.names, classes, are_numbered=True).class_D if classes else
+              np.arange(len(read.spellings.names)))
     for run, own_N in labeled[1:]:
-        if (odd := np.flatnonzero(own_N != spelling_N)).size:
+        if (odd := np.flatnonzero(same_D[own_N] != same_D[spelling_N])).size:
             names = read.spellings.names
             differing = ", ".join(f"{shown(str(id_N[place]), most=40)} ({names[spelling_N[place]]} and "
                                   f"{names[own_N[place]]})" for place in odd[:SHOWN])
@@ -224,8 +269,7 @@ def _labels(
                              "column")
     spelled = [read.spellings.names[place] for place in spelling_N.tolist()]
     if classes:
-        place_of = {name: place for place, name in enumerate(classes)}
-        return np.array([place_of[name] for name in spelled]), tuple(classes)
+        return same_D[spelling_N], tuple(classes)
     named = list(dict.fromkeys(read.spellings.names[read.spellings.place(class_of(name))]
                                for run in sources for name in run.classes))
     # Of columns of probabilities whose names are classes, one may be absent from the labels.
@@ -239,10 +283,46 @@ def _labels(
     return label_N, found.names
 
 
-def _scored(
-    runs: Sequence[FileRun], examples: Examples, read: Read, metric: ComparedName
-) -> Scored:
+@dataclass(frozen=True)
+class _Meant:
+    """Which class each spelling means."""
+
+    class_D: NDArray[np.int_]
+    """Position of its class, -1 for none."""
+    is_number_D: NDArray[np.bool_]
+    """Whether it is the number of the class, and not its name."""
+
+    @classmethod
+    def of(cls, spelling_D: Sequence[str], classes: Sequence[str], *, are_numbered: bool) -> _Meant:
+        """Find the classes. A spelling is the name of a class, in any case if only one class has that name, or its
+        number from 0, if the classes are numbered and no name is a number."""
+        named = {name: place for place, name in enumerate(classes)}
+        counts = Counter(map(str.casefold, classes))
+        folded = {name.casefold(): place for name, place in named.items() if counts[name.casefold()] == 1}
+        numbered = {str(place): place for place in range(len(classes))} if are_numbered and not any(
+            as_number(name) is not None for name in classes) else {}
+        by_name = [named.get(one, folded.get(one.casefold(), -1)) for one in spelling_D]
+        class_D = [numbered.get(one, -1) if place < 0 else place
+                   for one, place in zip(spelling_D, by_name, strict=True)]
+        return cls(np.array(class_D, dtype=np.int_), np.array(class_D) != np.array(by_name))
+
+
+def _model(
+    name: str, runs: Sequence[FileRun], examples: Examples, read: Read, meant: _Meant, metric: ComparedName,
+    refusals_are_wrong: bool,
+) -> FileModel:
     """Return what the runs of one model answer."""
+    predicted_RN, refusals = None, dict[str, int]()
+    if "prediction" in runs[0].has and "score" not in runs[0].has:
+        predicted_RN, refusals = _predicted(runs, examples, read, meant, refusals_are_wrong)
+    scored = _scored(runs, examples, metric, predicted_RN, has_refusals=bool(refusals))
+    return FileModel(name, tuple(runs), scored, (*examples.classes, *([NO_CLASS] if refusals else [])), refusals)
+
+
+def _scored(
+    runs: Sequence[FileRun], examples: Examples, metric: ComparedName, named_RN: NDArray[np.int_] | None, *,
+    has_refusals: bool,
+) -> Scored:
     first, size, group_N = runs[0], len(examples.id_N), examples.group_N
     for run in runs[1:]:
         if run.has != first.has or run.classes != first.classes:
@@ -262,13 +342,13 @@ def _scored(
     if metric == "score":
         raise UsageError(f"metric=score needs a column of scores, but {first.name} has none: name "
                          "the score column")
-    count = len(examples.classes)
-    named_RN = _predicted(runs, examples, read) if "prediction" in first.has else None
-    probability_RNC = _probabilities(runs, examples, named_RN)
+    count = len(examples.classes) + has_refusals
+    probability_RNC = None if has_refusals else _probabilities(runs, examples, named_RN)
     if probability_RNC is None:
         if metric in ("log_loss", "roc_auc"):
-            raise UsageError(f"metric={metric} needs the probability of each class, but {first.name} "
-                             f"has none: add a column such as probability_{examples.classes[-1]}")
+            what = ("predicts no class for some examples: compare their accuracy" if has_refusals else
+                    f"has none: add a column such as probability_{examples.classes[-1]}")
+            raise UsageError(f"metric={metric} needs the probability of each class, but {first.name} {what}")
         if named_RN is None:
             raise UsageError(f"{first.name} must have predictions, but it has a column of probabilities alone, whose "
                              f"class is not known: name it probability_{examples.classes[-1]}")
@@ -277,19 +357,28 @@ def _scored(
     return Scored(examples.label_N, probability_RNC, group_N, named_RN)
 
 
-def _predicted(runs: Sequence[FileRun], examples: Examples, read: Read) -> NDArray[np.int_]:
-    """Return the predicted classes as positions."""
-    place_of = {name: place for place, name in enumerate(examples.classes)}
-    class_of = np.array([place_of.get(name, -1) for name in read.spellings.names])
+def _predicted(
+    runs: Sequence[FileRun], examples: Examples, read: Read, meant: _Meant, refusals_are_wrong: bool
+) -> tuple[NDArray[np.int_], dict[str, int]]:
+    """Return the predicted classes as positions, that after the last class for none, and what is predicted there."""
+    names, classes = read.spellings.names, examples.classes
     spelling_RN = np.stack([run.prediction_N for run in runs if run.prediction_N is not None])
-    found_RN = class_of[spelling_RN]
-    if (odd := np.argwhere(found_RN < 0)).size:
-        run, place = odd[0]
-        name = read.spellings.names[spelling_RN[run, place]]
-        raise UsageError(f"predictions must be among the classes of the true labels ({listed(examples.classes[:10])}), "
-                         f"but {runs[run].name} predicts {shown(name)} for {int((odd[:, 0] == run).sum()):,} examples, "
-                         f"such as {shown(str(examples.id_N[place]), most=40)}: spell both alike")
-    return np.asarray(found_RN)
+    found_RN = meant.class_D[spelling_RN]
+    is_none_RN = found_RN < 0
+    if is_none_RN.any() and (not refusals_are_wrong or is_none_RN.all(axis=1).any()):
+        run, place = np.argwhere(is_none_RN)[0]
+        raise UsageError(
+            f"predictions must be among the classes of the true labels ({listed(classes[:10])}), but {runs[run].name} "
+            f"predicts {shown(names[spelling_RN[run, place]], most=40)} for {int(is_none_RN[run].sum()):,} examples, "
+            f"such as {shown(str(examples.id_N[place]), most=40)}: spell both alike"
+            f"{'' if refusals_are_wrong else ', or count such predictions as wrong (refusals=wrong)'}")
+    if meant.is_number_D[spelling_RN].any():
+        numbered = listed([f"{place} for {shown(name, most=40)}" for place, name in enumerate(classes[:10])])
+        read.notes.append(f"{runs[0].path.name}: numbers are classes in the order of the study, {numbered}")
+    spelling_F, count_F = np.unique(spelling_RN[is_none_RN], return_counts=True)
+    refusals = Counter({names[spelling]: count for spelling, count in zip(
+        spelling_F.tolist(), count_F.tolist(), strict=True)})
+    return np.where(is_none_RN, len(classes), found_RN), dict(refusals.most_common())
 
 
 def _probabilities(

@@ -1,7 +1,7 @@
 """Which columns of a file of predictions have the ids, the labels, the predictions and all else, found by their names.
 
 A file that lm-eval writes (`samples_*.jsonl`) is known by its keys: `doc_id` is its id, and its score is in `acc`,
-`exact_match` or the first metric that it names.
+`exact_match` or the first metric that it names. A column that is named may be a key inside one, such as `doc.id`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from gru_bench.data.columns import GROUPS, USUAL, plain_name
+from gru_bench.data.columns import USUAL
+from gru_bench.data.groups import SEVERAL_USUAL, plain_name, usual_groups
 from gru_bench.errors import UsageError, shown, unknown
 
 NAMES: Mapping[str, str] = {
@@ -27,11 +29,11 @@ NAMES: Mapping[str, str] = {
     "study": "study",
     "text": USUAL["text"],
     "category": "category source domain",
-    "group": GROUPS,
     "tokens": "tokens",
     "filter": "filter",
 }
-"""Role -> usual names of its column, the likeliest first, as `plain_name` spells them."""
+"""Role -> usual names of its column, the likeliest first, as `plain_name` spells them. `data.groups` has those of
+groups."""
 ROLES = ("id", "label", "prediction", "score", "group")
 """Roles whose column a user can name."""
 OF_CLASS = re.compile(r"(?:probability|proba|prob|p)(?:_|-| of | )(.+)", re.IGNORECASE | re.DOTALL)
@@ -59,6 +61,11 @@ class PredictionColumns:
     """Whether the file may have a column of groups. In a comparison with a study, the study's data have the groups."""
     found: Mapping[str, str] = field(default_factory=dict)
     """Role -> column of the file. The role of the probability of a class is `p:` and the name of the class."""
+    has_several_groups: bool = False
+    """Whether several columns of the file have a usual name of groups, of which none is read."""
+    inside: Mapping[str, str] = field(default_factory=dict)
+    """Role -> the column of dictionaries that holds its values, where `found` names a key of these: `doc` of `doc.id`.
+    """
 
     @property
     def is_lm_eval(self) -> bool:
@@ -70,22 +77,48 @@ class PredictionColumns:
         """Return the classes that have a column of probabilities each."""
         return tuple(role.removeprefix("p:") for role in self.found if role.startswith("p:"))
 
+    @property
+    def names(self) -> list[str]:
+        """Return the columns to read, in the order of `found`."""
+        return [self.inside.get(role, name) for role, name in self.found.items()]
+
+    def values_in(self, role: str, value_N: Sequence[Any], path: Path) -> Sequence[Any]:
+        """Return the values of a role: those of its column, or of a key of the dictionaries in it.
+
+        Raises:
+            UsageError: for a key that the first dictionary lacks.
+        """
+        if role not in self.inside:
+            return value_N
+        key = self.found[role].removeprefix(f"{self.inside[role]}.")
+        known = list(value_N[0]) if isinstance(value_N[0], dict) else []
+        if key not in known:
+            raise unknown(f"key in column {shown(self.inside[role])} of {path.name}", key, map(str, known),
+                          f"It was named as the {role} column.")
+        return [value.get(key) if isinstance(value, dict) else None for value in value_N]
+
     def found_in(self, known: Sequence[str], path: Path) -> PredictionColumns:
         """Return the columns to read of a file with these columns.
 
         Raises:
             UsageError: for a column that the file lacks, or two of one name.
         """
-        asked = self._asked_of(known)
-        found = self._usual(known, asked)
+        inside = {role: outer for role, name in self.asked.items()
+                  if name not in known and (outer := name.partition(".")[0]) in known}
+        asked = self._asked_of([*known, *(self.asked[role] for role in inside)])
+        found = replace(self, inside=inside)._usual(known, asked)
+        fits = [] if "group" in found else usual_groups(known, (*found.values(), *inside.values()))
+        if self.has_groups and len(fits) == 1:
+            found["group"] = fits[0]
         for role, name in asked.items():
-            if name not in known:
+            if name not in known and role not in inside:
                 raise unknown(f"column in {path.name}", name, known, f"It was named as the {role} column.")
         for name in found.values():
             if known.count(name) > 1:
                 raise UsageError(f"{path} must have one column {shown(name)}, but it has {known.count(name)}: rename "
                                  "the others")
-        return replace(self, found=found)
+        return replace(self, found=found, has_several_groups=self.has_groups and len(fits) > 1,
+                       inside={role: outer for role, outer in inside.items() if role in found})
 
     def _asked_of(self, known: Sequence[str]) -> dict[str, str]:
         """Return role -> column of a file with these columns, for the roles that are not found by usual names."""
@@ -105,15 +138,14 @@ class PredictionColumns:
             if score is not None and "prediction" not in asked:
                 keys["score"] = score
             return {**{role: name for role, name in keys.items() if name in known}, **asked}
-        roles = ("id", "label", "text", "category", "group", "tokens") if self.is_truth else tuple(NAMES)
+        roles = ("id", "label", "text", "category", "tokens") if self.is_truth else tuple(NAMES)
         found: dict[str, str | None] = {}
         for role in roles:
-            taken = [*asked.values(), *filter(None, found.values())]
+            taken = [*asked.values(), *self.inside.values(), *filter(None, found.values())]
             found[role] = asked.get(role) or next(
                 (name for usual in NAMES[role].split() for name in known
                  if plain_name(name) == plain_name(usual) and name not in taken), None)
-        if not self.has_groups:
-            del found["group"]
+        found["group"] = asked.get("group")
         if not self.is_truth:
             found |= self._predictions(known, found)
         return {role: name for role, name in found.items() if name is not None}
@@ -142,11 +174,10 @@ class PredictionColumns:
         """Return which columns are read, where their names are not the roles themselves."""
         others = {role: name for role, name in self.found.items()
                   if role in ROLES and role != name and role not in self.asked}
-        if not others:
-            return None
         read = ", ".join(f"{role} in {shown(name)}" for role, name in others.items())
-        return (f"columns were found by their names: {read}; to read others, name "
-                f"{' and '.join(f'the {role} column' for role in others)}")
+        by_name = (f"columns were found by their names: {read}; to read others, name "
+                   f"{' and '.join(f'the {role} column' for role in others)}") if others else ""
+        return ". ".join(filter(None, (by_name, SEVERAL_USUAL if self.has_several_groups else ""))) or None
 
 
 def _may_be_score(name: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from gru_bench.config import ComparedName
+from gru_bench.data.groups import NONE
 from gru_bench.errors import UsageError, shown
 from gru_bench.predictions.align import Examples, FileModel, aligned
 from gru_bench.predictions.evidence import StudyRuns, evidence_of
@@ -25,8 +26,8 @@ MOST_MARGIN = 50.0
 
 def compared(
     files: Sequence[str], *, truth: str | None = None, metric: str | None = None, margin: float | None = None,
-    columns: Mapping[str, str], common: bool = False, by_order: bool = False, own_study: StudyRuns | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    columns: Mapping[str, str], common: bool = False, by_order: bool = False, refusals: str | None = None,
+    own_study: StudyRuns | None = None, say: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """Return the report on the models of some files.
 
@@ -36,9 +37,11 @@ def compared(
         metric: The score that is compared. None: that of the study, or accuracy.
         margin: The equivalence margin, the largest difference without practical weight: in points, or of `score` in
             its unit. None: one point.
-        columns: Role (id, label, prediction, score, group) -> name of its column, where it was named.
+        columns: Role (id, label, prediction, score, group) -> name of its column, where it was named. The group `none`
+            turns groups off.
         common: Whether only the examples that all files have are compared.
-        by_order: Whether rows are aligned by their order.
+        by_order: Whether the rows of files without ids are aligned by their order.
+        refusals: `wrong`: a prediction that is no class counts as wrong. None: it is refused.
         own_study: The runs of a study on the same examples, with which the models are compared.
         say: Called with a sentence on what was found by its name.
 
@@ -54,14 +57,23 @@ def compared(
         most = "" if chosen == "score" else f" and at most {MOST_MARGIN:g} points"
         raise UsageError(f"the equivalence margin must be above 0{most}, but got {margin:g}: try "
                          "margin=1")
+    if refusals not in (None, "wrong"):
+        raise UsageError(f"refusals must be wrong, or left out, but got {refusals!r}")
+    has_groups = columns.get("group") != NONE
+    if not has_groups:
+        columns = {role: name for role, name in columns.items() if role != "group"}
     read = Read()
-    runs, labeled = read_all(files, truth, columns, read, by_order=by_order, has_study=own_study is not None)
+    runs, labeled = read_all(files, truth, columns, read, by_order=by_order, has_study=own_study is not None,
+                             has_groups=has_groups)
+    if own_study is not None:
+        labeled = own_study.examples.run(read, runs[0])
     for note in read.notes:
         say(note)
-    if own_study is not None:
-        labeled = own_study.truth(read, runs)
-    examples, models = aligned(read, runs, labeled, chosen, common=common,
+    already = len(read.notes)
+    examples, models = aligned(read, runs, labeled, chosen, common=common, refusals_are_wrong=refusals == "wrong",
                                classes=() if own_study is None else own_study.classes)
+    for note in read.notes[already:]:
+        say(note)
     if own_study is not None:
         examples = own_study.described(examples)
     if examples.group_N is not None and len(groups := np.unique(examples.group_N)) < 2:
@@ -70,14 +82,15 @@ def compared(
                          "independent")
     factor = 1 if chosen == "score" else 100
     evidence = evidence_of(
-        examples, models, read.digests, chosen, None if margin is None else margin / factor, own_study)
+        examples, models, read.digests, chosen, None if margin is None else margin / factor, own_study,
+        are_groups_off=not has_groups)
     warnings: list[Sentence] = [
         *_equal_runs(models), *(_of_second(one, examples) for one in models if one.is_of_second)]
-    for warning in warnings:
-        say(in_text(warning))
     if by_order:
-        warnings.append(("The rows of the files are aligned by their order, because not all have ids: nothing shows "
-                         "that they are the same examples.",))
+        warnings.append(("The rows of files without ids are aligned by their order: nothing shows that they are the "
+                         "same examples.",))
+    for warning in (*warnings, *evidence.gaps):
+        say(in_text(warning))
     names = [plain(path.name) for path in read.digests]
     return composed(
         evidence, f"Comparison: {listed([group.label for group in evidence.groups])}",

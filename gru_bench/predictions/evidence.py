@@ -11,8 +11,8 @@ import numpy as np
 
 from gru_bench.config import ComparedName
 from gru_bench.errors import IncompleteError, RunError, UsageError
-from gru_bench.predictions.align import Examples, FileModel
-from gru_bench.predictions.read import FileRun, Read, class_of
+from gru_bench.predictions.align import Examples, FileModel, KnownExamples
+from gru_bench.predictions.read import FileRun, class_of
 from gru_bench.report.document.numbers import Numbers, plain
 from gru_bench.report.document.sentences import Sentence, listed
 from gru_bench.report.evidence.baselines import baselines_of
@@ -25,8 +25,6 @@ from gru_bench.results.runs import Predictions
 from gru_bench.tracking import FILE, LoggedRun, LoggedStudy
 
 FILES = "files of predictions"
-MOST_ASKED = 1000
-"""Ids of a file by which it is found out how it names the examples of a study."""
 
 
 @dataclass
@@ -74,7 +72,7 @@ class FileStore:
 
 def evidence_of(
     examples: Examples, models: Sequence[FileModel], digests: Mapping[Path, str], metric: ComparedName,
-    margin: float | None, own_study: StudyRuns | None = None,
+    margin: float | None, own_study: StudyRuns | None = None, *, are_groups_off: bool = False,
 ) -> Evidence:
     """Return the evidence of models from files.
 
@@ -86,6 +84,7 @@ def evidence_of(
         margin: The equivalence margin, the largest difference of no practical weight, in the unit of the score. None:
             that of the study, or one point.
         own_study: The runs of a study that they are compared with.
+        are_groups_off: Whether columns of groups were not looked for.
 
     Raises:
         UsageError: for a score without an equivalence margin.
@@ -101,7 +100,8 @@ def evidence_of(
     groups = [_group(one, examples, study, digests, numbers, metric) for one in models]
     gaps = _gaps(examples, numbers)
     if own_study is None:
-        return assembled((), store, numbers, groups, gaps, margin_of((), margin, numbers, metric))
+        return assembled((), store, numbers, groups, gaps, margin_of((), margin, numbers, metric),
+                         are_groups_off=are_groups_off)
     store.texts_of_files = known or own_study.store.texts(own_study.studies[0].run.run_id, "test")
     own = [own_study.cut(group, examples, metric) for group in own_study.groups]
     read, missing = baselines_of(own_study.studies, store, metric, numbers)
@@ -141,26 +141,14 @@ class StudyRuns:
         """Return the names of the classes, spelled as those of files."""
         return tuple(map(class_of, self.groups[0].classes))
 
-    def truth(self, read: Read, runs: Sequence[FileRun]) -> FileRun:
-        """Return the test examples as a file of true labels would have them.
-
-        Files name the examples by their ids, as `gru-bench data` writes them, or by the names of the rows in the data.
-        """
+    @property
+    def examples(self) -> KnownExamples:
+        """Return the test examples. Files name them by their ids, as `gru-bench data` writes them, or by the names of
+        the rows in the data."""
         first = self.groups[0]
-        ids, names = first.example_N.tolist(), self._names()
-        asked = {read.ids.names[place] for place in runs[0].place_N[:MOST_ASKED].tolist()}
-        by_name = bool(names) and len(asked & set(names)) > len(asked & set(ids))
-        places = [read.ids.place(name) for name in (names if by_name else ids)]
-        for place, own in zip(places, ids, strict=True):
-            read.ids.names[place] = own
-        spelling_C = np.array([read.spellings.place(name) for name in self.classes])
-        return FileRun(Path(f"the study {first.study.name}"), "", None, (), frozenset({"id", "label"}),
-                       np.array(places), spelling_C[first.label_N])
-
-    def _names(self) -> list[str]:
-        """Return the names of the rows of the examples in the data; nothing where none were logged."""
-        found = self.store.predictions(self.groups[0].ids[0], "test").by_id().name_N
-        return [] if found is None else found.tolist()
+        name_N = self.store.predictions(first.ids[0], "test").by_id().name_N
+        return KnownExamples(f"the study {first.study.name}", first.example_N.tolist(), first.label_N, self.classes,
+                             () if name_N is None else name_N.tolist())
 
     def described(self, examples: Examples) -> Examples:
         """Return the examples with what the study knows of them."""
@@ -168,7 +156,8 @@ class StudyRuns:
         kept_N = np.isin(first.example_N, examples.id_N)
         about = examples.about | {"category": first.category_N[kept_N].tolist(),
                                   "tokens": list(map(str, first.tokens_N[kept_N].tolist()))}
-        return replace(examples, about=about, group_N=first.groups_of(kept_N), fingerprint=first.fingerprint)
+        return replace(examples, about=about, group_N=first.groups_of(kept_N), group_columns=first.grouped_by,
+                       fingerprint=first.fingerprint)
 
     def cut(self, group: Group, examples: Examples, metric: ComparedName) -> Group:
         """Return a group with the examples that are compared alone."""
@@ -196,7 +185,8 @@ def _group(
         study=study, data=None, runs=runs, example_N=examples.id_N, metric=metric,
         category_N=np.array(about.get("category", [""] * size), dtype=np.str_),
         tokens_N=np.array([int(one) for one in tokens] if known else np.zeros(size), dtype=np.int32),
-        given_classes=tuple(map(plain, examples.classes)))
+        given_classes=tuple(map(plain, model.classes)), group_columns=tuple(map(plain, examples.group_columns)),
+        refusals=model.refusals)
 
 
 def _logged(run_id: str, name: str, model: str, seed: int | None, fingerprint: str = "") -> LoggedRun:

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import MOST_NAME, as_number
-from gru_bench.data.corpus import LEAST_GROUPS
 from gru_bench.data.files import TABLES, digest, kind_of, named_path
+from gru_bench.data.groups import too_few
 from gru_bench.data.labels import label_of
 from gru_bench.data.tables import open_table, storable
 from gru_bench.errors import UsageError, shown
@@ -111,6 +111,11 @@ class Read:
     """SHA-256 of each file."""
     id_columns: set[str] = field(default_factory=set)
     """The columns of ids of the files; empty for a file that has none."""
+    group_columns: dict[str, None] = field(default_factory=dict)
+    """The columns of groups of the files."""
+    order: Sequence[Any] | None = None
+    """The ids of the rows of a file without ids, in their order: those of the first file that has ids. None: numbers
+    from 1."""
     _sources: dict[str, list[tuple[str, NDArray[np.int_]]]] = field(default_factory=dict)
     """Role -> the files that have it, and their ids."""
 
@@ -141,7 +146,7 @@ class Read:
 
 def read_all(
     files: Sequence[str], truth: str | None, asked: Mapping[str, str], read: Read, *, by_order: bool = False,
-    has_study: bool = False,
+    has_study: bool = False, has_groups: bool = True,
 ) -> tuple[list[FileRun], FileRun | None]:
     """Read files of predictions and one of true labels. Return the runs, and the true labels.
 
@@ -150,19 +155,24 @@ def read_all(
         truth: The file of true labels. None: each file has its own, or a study has them.
         asked: Role -> the column that was named. Columns of labels and groups are those of the file of true labels.
         read: Takes the ids, class names and what the files say of the examples.
-        by_order: Whether rows are examples by their order, because the files have no ids.
+        by_order: Whether the rows of files without ids are the examples in their order.
         has_study: Whether a study has the true labels.
+        has_groups: Whether columns of groups are looked for.
 
     Raises:
         UsageError: for what `read_files` refuses, and for an option that does not fit the files.
         DataError: for a damaged file.
     """
-    of_truth = {role: name for role, name in asked.items() if role in ("id", "label", "group")}
-    truths = [] if truth is None else read_files(
-        [truth], PredictionColumns(of_truth, is_truth=True), read, by_order=by_order)
+    of_truth = PredictionColumns({role: name for role, name in asked.items() if role in ("id", "label", "group")},
+                                 is_truth=True, has_groups=has_groups)
     own = {role: name for role, name in asked.items() if truth is None or role not in ("label", "group")}
-    runs = read_files(files, PredictionColumns(own, truth_is_given=truth is not None or has_study,
-                                               has_groups=not has_study), read, by_order=by_order)
+    of_files = PredictionColumns(own, truth_is_given=truth is not None or has_study,
+                                 has_groups=has_groups and not has_study)
+    is_first = truth is not None and not (by_order and not _has_ids(named_path(truth, "the true labels"), of_truth))
+    truths = read_files([truth], of_truth, read, by_order=by_order) if truth is not None and is_first else []
+    runs = read_files(files, of_files, read, by_order=by_order)
+    if truth is not None and not is_first:  # its rows are in the order of a file
+        truths = read_files([truth], of_truth, read, by_order=by_order)
     if by_order and "" not in read.id_columns:
         raise UsageError("by_order is for files without ids, but all files have a column of ids: leave it out")
     if "id" in asked and asked["id"] not in read.id_columns:
@@ -180,20 +190,24 @@ def read_files(
         paths: The files.
         columns: The columns that are asked for.
         read: Takes the ids, class names and what the files say of the examples.
-        by_order: Whether rows are examples by their order, because the files have no ids.
+        by_order: Whether the rows of files without ids are the examples in their order.
 
     Raises:
         UsageError: for a file that lacks a column, of another kind, or with a value that cannot be.
         DataError: for a damaged file.
     """
-    runs: list[FileRun] = []
-    for path in (named_path(name, "the predictions") for name in paths):
+    files = [named_path(name, "the predictions") for name in paths]
+    for path in files:
         if not path.is_file():
-            raise UsageError(f"predictions must be files, but {shown(str(path))} "
-                             f"{'is a folder' if path.is_dir() else 'does not exist'}: name files")
+            found = "is a folder" if path.is_dir() else "is no file" if path.exists() else "does not exist"
+            raise UsageError(f"predictions must be files, but {shown(str(path))} {found}: name files")
         if kind_of(path) not in TABLES:
             raise UsageError(f"predictions must be in CSV, TSV, JSON Lines or Parquet files, but got {shown(path.name)}"
                              ": convert it")
+    runs: list[FileRun] = []
+    # A file with ids is read first where others have their rows in its order.
+    is_first = by_order and read.order is None
+    for path in sorted(files, key=lambda path: not _has_ids(path, columns)) if is_first else files:
         content = digest(path)
         own = _runs(path, columns, read, by_order)
         for same in {run.path: None for run in runs if read.digests[run.path] == content}:
@@ -202,7 +216,15 @@ def read_files(
                                  f"{same}: leave one out")
         read.digests[path] = content
         runs += own
-    return _of_one_filter(runs, read)
+    return _of_one_filter(sorted(runs, key=lambda run: files.index(run.path)), read)
+
+
+def _has_ids(path: Path, columns: PredictionColumns) -> bool:
+    """Return whether a file has a column of ids."""
+    if not path.is_file():
+        return False
+    with open_table(path) as table:
+        return "id" in columns.found_in(table.names, path).found
 
 
 def _are_other_seeds(own: Sequence[FileRun], others: Sequence[FileRun]) -> bool:
@@ -241,20 +263,21 @@ def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> l
     with open_table(path) as table:
         columns = asked.found_in(table.names, path)
         _require(path, columns, by_order)
-        values: dict[str, Sequence[Any]] = dict(
-            zip(columns.found, table.columns(list(columns.found.values())), strict=True))
+        values: dict[str, Sequence[Any]] = {
+            role: columns.values_in(role, value_N, path)
+            for role, value_N in zip(columns.found, table.columns(columns.names), strict=True)}
     name = _in_folder(path) if columns.is_lm_eval else path.name
     read.id_columns.add(columns.found.get("id", ""))
     if (note := columns.note) is not None:
         read.notes.append(f"{name}: {note}")
     total = len(next(iter(values.values())))
     if by_order:
-        values["id"] = range(1, total + 1)
+        values["id"] = _in_order(path, values, total, read)
     whole = _Rows(path, columns, values).run(read)
     for role in ("text", "category", "group", "tokens", "question"):
         if role in values:
             told = list(map(_text, values[role]))
-            if role != "group" or "group" in columns.asked or _are_groups(whole, told):
+            if role != "group" or _are_groups(whole, told, columns, name, read):
                 read.tell(role, name, whole.place_N, told)
     rows_of: dict[tuple[str, ...], list[int]] = {}
     named = [list(map(_text, values[role])) if role in values else [""] * total
@@ -264,13 +287,32 @@ def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> l
     return [_named(whole.select(some), columns, *key) for key, some in rows_of.items()]
 
 
-def _are_groups(run: FileRun, value_N: Sequence[str]) -> bool:
-    """Return whether a column that the user did not name has enough different values to be a column of groups.
+def _in_order(path: Path, values: Mapping[str, Sequence[Any]], total: int, read: Read) -> Sequence[Any]:
+    """Return the ids of the rows of a file: its own, or those of the examples in their order."""
+    if "id" in values:
+        read.order = values["id"] if read.order is None else read.order
+        return values["id"]
+    if read.order is None:
+        return range(1, total + 1)
+    if len(read.order) != total:
+        raise UsageError(f"a file without ids must have a row for each of the {len(read.order):,} examples, in their "
+                         f"order, but {path} has {total:,} rows: correct it, or add the ids")
+    return read.order
+
+
+def _are_groups(run: FileRun, value_N: Sequence[str], columns: PredictionColumns, name: str, read: Read) -> bool:
+    """Return whether a column is one of groups: if the user did not name it, it must have enough different values.
 
     An example without a value is a group of its own.
     """
-    groups = {value or place for place, value in zip(run.place_N.tolist(), value_N, strict=True)}
-    return len(groups) >= LEAST_GROUPS
+    column = columns.found["group"]
+    if "group" not in columns.asked:
+        groups = {value or place for place, value in zip(run.place_N.tolist(), value_N, strict=True)}
+        if (note := too_few(column, len(groups))) is not None:
+            read.notes.append(f"{name}: {note}")
+            return False
+    read.group_columns[column] = None
+    return True
 
 
 def _require(path: Path, columns: PredictionColumns, by_order: bool) -> None:
@@ -279,8 +321,8 @@ def _require(path: Path, columns: PredictionColumns, by_order: bool) -> None:
     if "id" not in found and not by_order:
         named = "is the one that was named, or " if "id" in columns.asked else ""
         raise UsageError(f"{path} must have a column of ids, by which rows are aligned, but none {named}has a usual "
-                         "name for it: name the id column, or, where all have the same examples in one order, compare "
-                         "them by their order")
+                         "name for it: name the id column, or, where all have the same examples in one order, align "
+                         "them by their order (by_order)")
     if columns.is_truth:
         if "label" not in found:
             raise UsageError(f"{path} must have a column of true labels, but none has a usual name for it: name the "
@@ -337,7 +379,10 @@ class _Rows:
             return None
         texts = list(map(spell, self.values[role]))
         if "" in texts:
-            raise self._wrong(role, rule, texts.index(""))
+            wrong = next((row for row, text in enumerate(texts) if not text and not (
+                role == "prediction" and _is_empty(self.values[role][row]))), None)
+            if wrong is not None:
+                raise self._wrong(role, rule, wrong)
         return np.array(list(map(names.place, texts)))
 
     def _column(
@@ -384,6 +429,11 @@ def class_of(value: Any) -> str:
     spelling = label_of(storable(value) if isinstance(value, str) else value)
     number = as_number(spelling)
     return spelling if number is None else str(number)
+
+
+def _is_empty(value: Any) -> bool:
+    """Return whether a cell has no value, or one of the words that stand for none."""
+    return value is None or isinstance(value, str) or value != value
 
 
 def _text(value: Any) -> str:

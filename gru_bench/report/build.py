@@ -36,7 +36,7 @@ from gru_bench.report.sections.methods import methods
 from gru_bench.report.sections.own import own
 from gru_bench.report.sections.runs import runs
 from gru_bench.report.sections.search import search
-from gru_bench.report.sections.summary import check_results, few_texts, in_sentences, summary
+from gru_bench.report.sections.summary import check_results, few_texts, groups_off, in_sentences, refusals, summary
 from gru_bench.report.trials import best_trials, search_alone, trials
 from gru_bench.tracking import LoggedStudy, Reader
 
@@ -86,7 +86,8 @@ def composed(
     if evidence.groups:
         said = in_sentences(evidence)
         # What continues a study comes first, so that it is not folded.
-        others = (*what_is_missing(studies, store), *warnings, *evidence.gaps, *few_texts(evidence))
+        others = (*what_is_missing(studies, store), *warnings, *groups_off(evidence), *refusals(evidence),
+                  *evidence.gaps, *few_texts(evidence))
         checked = outcomes(Subject(data=data_of(studies, store, evidence.numbers), evidence=evidence))
         first: tuple[Block, ...] = (*summary(evidence), *check_results(
             others, checked, [group.label for group in evidence.groups]))

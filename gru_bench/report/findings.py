@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 
+import numpy as np
+
 from gru_bench import cli
 from gru_bench.errors import ExitCode, UsageError, shown
 from gru_bench.report.document.numbers import scale_of
@@ -23,7 +25,7 @@ from gru_bench.report.evidence.next_steps import (
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import once_more, study_name, to_confirm, typed, unfinished
 from gru_bench.report.evidence.verdicts import next_step_sentence, verdict_sentence
-from gru_bench.report.sections.summary import others_on_test
+from gru_bench.report.sections.summary import about_examples
 from gru_bench.stats.verdict import DIFFERENT, Finding
 
 
@@ -38,13 +40,16 @@ def findings_of(evidence: Evidence) -> Findings:
         studies=tuple(map(study_name, evidence.studies)), score=scale_of(metric).score, metric=metric,
         models=tuple(map(_score, (*evidence.groups, *evidence.baselines))),
         pairs=tuple(_answer(pair, fresh_for_all(evidence)) for pair in evidence.pairs),
-        next_commands=tuple(commands), notes=tuple(map(in_text, others_on_test(evidence))))
+        next_commands=tuple(commands), notes=tuple(map(in_text, about_examples(evidence))),
+        groups_are_off=evidence.are_groups_off)
 
 
 def _score(group: Group) -> ModelScore:
     score = group.score
     return ModelScore(label=group.label, model=group.model, study=study_name(group.study), score=score.value,
-                      low=score.low, high=score.high, seeds=_seeds(group))
+                      low=score.low, high=score.high, seeds=_seeds(group),
+                      groups=None if group.group_N is None else len(np.unique(group.group_N)),
+                      group_columns=group.grouped_by, refusals=sum(group.refusals.values()))
 
 
 def _seeds(group: Group) -> int | None:
@@ -92,12 +97,15 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
         found: What a report finds.
 
     Raises:
-        UsageError: It is no such claim, or its models are not compared, or in several ways.
+        UsageError: It is no such claim, groups are turned off, or its models are not compared, or in several ways.
     """
     parts = re.fullmatch(r"\s*(.+?)\s*([<>])\s*(.+?)\s*", claim)
     if parts is None or set(parts[1] + parts[3]) & set("<>"):
         raise UsageError(f"--claim must name two models with > between them, such as 'bidirectional > torch', but got "
                          f"{shown(claim)}")
+    if found.groups_are_off:
+        raise UsageError("--claim must take groups into account, but they are turned off (group_column=none): leave "
+                         "that out")
     first, second = (parts[1], parts[3]) if parts[2] == ">" else (parts[3], parts[1])
     matching = [pair for pair in found.pairs if _names(pair, first, second) or _names(pair, second, first)]
     if len(matching) != 1:

@@ -250,6 +250,8 @@ class DataSummary:
     """How often word2vec read the training reviews. None for other vectors, and where it was not logged."""
     groups: Mapping[str, int] = field(default_factory=dict)
     """Split -> number of groups of reviews. Empty where the data has no groups."""
+    group_column: str = ""
+    """The column of the groups. Empty where no column tells them."""
     seen_groups: int = 0
     """Number of groups of test that also have training or validation reviews."""
     seen_group_reviews: int = 0

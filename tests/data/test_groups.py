@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gru_bench.data.corpus import LEAST_GROUPS, SPLITS, Corpus
+from gru_bench.data.corpus import SPLITS, Corpus
+from gru_bench.data.groups import LEAST_GROUPS, TURNED_OFF, look_alike
 from gru_bench.errors import DataError, UsageError
+from tests.support.commands import mentions
 from tests.support.reviews import load, reviews, write
 
 HEADER = ("text", "label", "film")
@@ -106,14 +108,41 @@ def test_a_row_without_a_group_stands_alone(tmp_path: Path) -> None:
     assert sum(size == 6 for size in sizes.values()) == 100
 
 
-@pytest.mark.parametrize("name", ["group", "Movie", "products", "author_id", "user", "doc_id"])
+@pytest.mark.parametrize("name", ["group", "Movie", "products", "author_id", "user", "doc_id",
+                                  *(one for name in ("customer", "client", "account", "patient")
+                                    for one in (name, f"{name}_id"))])
 def test_the_column_of_a_usual_name_is_found_and_said(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / "a.csv", films(), ("text", "label", name))
     corpus = load(path, tmp_path / "cache")
     assert corpus.groups["test"] == len(groups(corpus, "test"))
     assert any(repr(name) in note and "group column" in note for note in corpus.notes)
-    assert load(path, tmp_path / "cache", group_column=None).notes == ()
+    assert f"{corpus.groups['test']} groups of column {name!r}" in corpus.sizes
     assert load(path, tmp_path / "cache", group_column=name).notes == ()
+
+
+@pytest.mark.parametrize("off", [None, "none"])
+def test_groups_that_are_turned_off_are_warned_of(tmp_path: Path, off: str | None) -> None:
+    path = write(tmp_path / "a.csv", films(), ("text", "label", "movie"))
+    corpus = load(path, tmp_path / "cache", group_column=off)
+    assert (corpus.groups, corpus.group_column, corpus.notes) == ({}, "", (f"warning: {TURNED_OFF}",))
+
+
+@pytest.mark.parametrize(("column", "values", "looks"), [
+    ("store", [f"store {n % 40}" for n in range(400)], True), ("store", [f"store {n % 5}" for n in range(400)], False),
+    ("remark", [f"a remark that is a text of many words, {n % 40}" for n in range(400)], False),
+    ("store", [f"store {n}" for n in range(400)], False), ("store", [*["x"] * 390, *map(str, range(10))], False),
+    ("store", [f"store {n % 40}" if n < 100 else "" for n in range(400)], False),
+    ("votes", [str(n % 40) for n in range(400)], False), ("votes", [n % 40 for n in range(400)], False),
+    ("price", [n % 40 + 0.5 for n in range(400)], False), ("store_id", [n % 40 for n in range(400)], True),
+    ("StoreNumber", [f"{n % 40:03}" for n in range(400)], True),
+    ("store_id", [str(n % 40 / 8) for n in range(400)], False)])
+def test_a_column_with_many_repeats_and_no_texts_looks_like_groups(
+    column: str, values: list[object], looks: bool
+) -> None:
+    said = look_alike({column: values, "other": ["x"] * len(values)})
+    assert (said is not None) == looks
+    if said is not None:
+        mentions(said, f"column {column!r} looks like groups", "group column")
 
 
 def test_a_found_column_of_few_values_or_one_of_several_is_not_read(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 
 from gru_bench.errors import DataError, GruBenchError, UsageError
 from gru_bench.grade.claims import Truth, parsed_accuracy, read_claims, read_predictions, read_truth
+from gru_bench.predictions.align import KnownExamples
 from tests.support.commands import mentions
 
-TRUTH = Truth("test.csv", ("a", "b", "c"), np.array([0, 1, 1]), ("negative", "positive"))
+TRUTH = Truth(KnownExamples("the study x", ("a", "b", "c"), np.array([0, 1, 1]), ("negative", "positive")),
+              is_of_study=True)
 
 
 def written(name: str, text: str) -> Path:
@@ -70,34 +73,65 @@ def test_a_table_without_claims_is_refused(text: str, parts: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("name", "text"), [
-    ("p.csv", "id,label\nc,positive\na,negative\nb,negative\n"), ("p.csv", "label\nnegative\nnegative\npositive\n"),
-    ("p.tsv", "id\tprediction\nb\t0\na\t0\nc\t1\n"), ("p.csv", "pred,score\nNEGATIVE,0\n0.0,1\nPositive,1\n"),
-    ("p.csv", "id,label,prediction\nb,1,0\na,1,0\nc,0,1\n"),
+    ("p.csv", "id,label\nc,positive\na,negative\nb,negative\n"),
+    ("p.tsv", "uid\tprediction\nb\t0\na\t0\nc\t1\n"), ("p.csv", "id,pred,score\na,NEGATIVE,0\nb,0.0,1\nc,Positive,1\n"),
+    ("p.csv", "id,label,prediction\nb,1,0\na,0,0\nc,positive,1\n"), ("p.csv", "id,p_positive\nb,0.2\na,0\nc,0.7\n"),
     ("p.csv", "id,label,probability_negative,probability_positive,known_words\nb,0,0.9,0.1,1\na,0,1,0,1\nc,1,0,1,1\n"),
     ("p.jsonl", '{"id": "b", "predicted": 0}\n{"id": "c", "predicted": 1}\n{"id": "a", "predicted": 0}\n')])
-def test_predictions_are_joined_by_id_or_by_order(name: str, text: str) -> None:
-    class_N, note = read_predictions(written(name, text), TRUTH)
+def test_predictions_are_aligned_by_id_and_spelled_by_name_or_as_the_number_of_a_study(name: str, text: str) -> None:
+    class_N, _ = read_predictions(written(name, text), TRUTH)
     assert class_N.tolist() == [0, 0, 1]
-    assert bool(note) == (not text.startswith(("id", '{"id"')))
+
+
+def test_rows_without_ids_are_aligned_by_their_order_only_where_that_is_asked_for() -> None:
+    path = written("p.csv", "prediction\nnegative\nnegative\npositive\n")
+    with pytest.raises(UsageError, match=r"p\.csv must have a column of ids.* \(by_order\)"):
+        read_predictions(path, TRUTH)
+    by_order = replace(TRUTH, by_order=True)
+    class_N, note = read_predictions(path, by_order)
+    assert class_N.tolist() == [0, 0, 1]
+    mentions(note, "by the order of the rows")
+    class_N, note = read_predictions(written("p.csv", "id,prediction\nc,positive\nb,negative\na,negative\n"), by_order)
+    assert (class_N.tolist(), note) == ([0, 0, 1], "")  # its ids say more than its order
+    with pytest.raises(UsageError, match=r"each of the 3 examples.* has 2 rows"):
+        read_predictions(written("p.csv", "prediction\nnegative\nnegative\n"), by_order)
+
+
+def test_texts_whose_ids_are_in_no_order_of_letters_keep_theirs() -> None:
+    truth = Truth(KnownExamples("t.csv", ("10", "9", "b"), np.array([0, 1, 1]), ("no", "yes")), is_of_study=True)
+    assert read_predictions(written("p.csv", "id,label\nb,no\n10,no\n9,yes\n"), truth)[0].tolist() == [0, 1, 0]
+
+
+def test_numbers_are_classes_only_where_a_study_orders_them() -> None:
+    path = written("p.csv", "id,prediction\na,0\nb,0\nc,1\n")
+    mentions(read_predictions(path, TRUTH)[1], "0 for 'negative' and 1 for 'positive'")
+    with pytest.raises(UsageError, match="spell both alike"):
+        read_predictions(path, replace(TRUTH, is_of_study=False))
+
+
+def test_a_prediction_that_is_no_class_is_refused_or_counts_as_wrong() -> None:
+    path = written("p.csv", "id,prediction\na,I cannot\nb,positive\nc,\n")
+    with pytest.raises(UsageError, match=r"'I cannot' for 2 examples.*refusals=wrong"):
+        read_predictions(path, TRUTH)
+    class_N, note = read_predictions(path, replace(TRUTH, refusals_are_wrong=True))
+    assert class_N.tolist() == [2, 1, 2]
+    mentions(note, "2 predictions are no class", "'I cannot'", "''")
 
 
 def test_a_spreadsheet_may_have_made_ids_decimal_numbers() -> None:
-    truth = Truth("test.csv", ("1", "2.0", "c"), np.array([0, 1, 1]), ("A", "a"))
+    truth = Truth(KnownExamples("test.csv", ("1", "2.0", "c"), np.array([0, 1, 1]), ("A", "a")), is_of_study=True)
     class_N, note = read_predictions(written("p.csv", "id,prediction\nc,A\n1.0,a\n2,a\n"), truth)
     assert (class_N.tolist(), note) == ([1, 1, 0], "")
 
 
-def test_rows_of_other_texts_are_said() -> None:
-    class_N, note = read_predictions(written("p.csv", "id,label\nx,1\na,0\nb,0\nc,1\n"), TRUTH)
-    assert class_N.tolist() == [0, 0, 1]
-    mentions(note, "other texts: 1")
-
-
 @pytest.mark.parametrize(("text", "parts"), [
-    ("id,label\na,0\nb,1\n", ["lacks 1", "'c'"]), ("id,label\na,0\na,1\nb,0\nc,1\n", ["'a'", "once"]),
-    ("label\n0\n1\n", ["3", "2 rows"]), ("id,label\n7,0\n8,1\n9,1\n", ["lacks 3", "'a'", "'7'"]),
-    ("id,label\na,0\nb,2\nc,1\n", ["'2'"]),
-    ("id,label\na,0\nb,\nc,1\n", ["row 2"]), ("id,guess\na,0\nb,1\nc,1\n", ["a column of classes", "label"]),
+    ("id,label\na,0\nb,1\n", ["1 are in the study x alone", "'c'", "predict the class of each"]),
+    ("id,label\nx,1\na,0\nb,0\nc,1\n", ["1 in p.csv alone", "'x'"]),
+    ("id,label\na,0\na,1\nb,0\nc,1\n", ["'a'", "one row for each id"]),
+    ("id,label\n7,0\n8,1\n9,1\n", ["3 are in the study x alone", "3 in p.csv alone", "'7'"]),
+    ("id,label\na,0\nb,2\nc,1\n", ["'2'"]), ("id,label,prediction\na,1,0\nb,1,0\nc,1,1\n", ["1 of 3", "'a'"]),
+    ("id,label\na,0\nb,\nc,1\n", ["''", "'b'"]), ("id,guess\na,0\nb,1\nc,1\n", ["a column of predictions"]),
+    ("id,correct\na,1\nb,1\nc,1\n", ["scores alone"]), ("id,label,seed\na,0,1\nb,0,2\nc,1,1\n", ["2 runs"]),
     ("id,label\n", ["no rows"])])
 def test_predictions_that_are_not_one_for_each_text_are_refused(text: str, parts: list[str]) -> None:
     with pytest.raises(GruBenchError) as refused:
@@ -106,7 +140,7 @@ def test_predictions_that_are_not_one_for_each_text_are_refused(text: str, parts
 
 
 @pytest.mark.parametrize(("name", "parts"), [
-    ("x" * 300 + ".csv", ["too long"]), (".", ["is a folder"]), ("*.csv", ["*.csv does not exist"]),
+    ("x" * 300 + ".csv", ["too long"]), (".", ["is a folder"]), ("*.csv", ["*.csv", "does not exist"]),
     ("cell.py", ["'cell.py'", "Parquet"]), ("latin.csv", ["line 2", "save it as UTF-8"])])
 def test_what_is_no_file_of_predictions_is_refused(name: str, parts: list[str]) -> None:
     written("cell.py", "x = 1\n")
@@ -117,9 +151,13 @@ def test_what_is_no_file_of_predictions_is_refused(name: str, parts: list[str]) 
     assert "--encoding" not in str(refused.value)
 
 
-def test_true_classes_have_ids_or_are_counted() -> None:
+def test_true_classes_have_ids_or_are_counted_where_that_is_asked_for() -> None:
     truth = read_truth(written("t.csv", "id,prediction,label\nx,bad,good\ny,bad,bad\n"))
-    assert (truth.id_N, truth.classes, truth.label_N.tolist()) == (("x", "y"), ("bad", "good"), [1, 0])
-    counted = read_truth(written("t.csv", "label\n3\n10\n3\n"))
-    assert (counted.id_N, counted.classes, counted.label_N.tolist()) == (("1", "2", "3"), ("3", "10"), [0, 1, 0])
-    assert read_predictions(written("p.csv", "id,label\n2,10\n1,3\n3,10\n"), counted)[0].tolist() == [0, 1, 1]
+    assert (truth.id_N, truth.classes, truth.label_N.tolist()) == (["x", "y"], ("bad", "good"), [1, 0])
+    path = written("t.csv", "label\n3\n10\n3\n")
+    with pytest.raises(UsageError, match=r"t\.csv must have a column of ids"):
+        read_truth(path)
+    counted = read_truth(path, by_order=True)
+    assert (counted.id_N, counted.classes, counted.label_N.tolist()) == (["1", "2", "3"], ("3", "10"), [0, 1, 0])
+    found, _ = read_predictions(written("p.csv", "id,label\n2,10\n1,3\n3,10\n"), Truth(counted, is_of_study=False))
+    assert found.tolist() == [0, 1, 1]

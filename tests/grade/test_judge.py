@@ -9,11 +9,13 @@ import numpy as np
 from gru_bench.errors import ExitCode
 from gru_bench.grade.claims import Claim, Truth, parsed_accuracy, read_claims
 from gru_bench.grade.judge import ABOVE, BELOW, NOT_JUDGED, WITHIN, judge
+from gru_bench.predictions.align import KnownExamples
 from gru_bench.stats.claims import Disagreement, Reference
 from tests.support.answers import drawn
 
 CORRECT_RN = drawn(8, 1000, 4, 0.05)
-TRUTH = Truth("test.csv", tuple(map(str, range(1000))), np.zeros(1000, dtype=np.int64), ("no", "yes"))
+TRUTH = Truth(KnownExamples("test.csv", tuple(map(str, range(1000))), np.zeros(1000, dtype=np.int64), ("no", "yes")),
+              is_of_study=True, by_order=True)
 PREDICTED_RN = (~CORRECT_RN).astype(int)
 REFERENCE = Reference.of_runs(CORRECT_RN[:5])
 DISAGREEMENT = Disagreement.of_runs(PREDICTED_RN[:5])

@@ -220,6 +220,60 @@ def test_one_filter_of_lm_eval_is_read_of_all_files_whatever_their_order() -> No
     mentions(refused(*files), "a filter in common", "a/samples", "none and strict", "b/samples", "loose")
 
 
+def test_an_id_may_be_a_key_inside_doc() -> None:
+    files = []
+    for folder, right_N in (("a", GOOD), ("b", POOR)):
+        path = Path(samples(folder, right_N))
+        rows = list(map(json.loads, path.read_text("utf-8").splitlines()))
+        for row in rows:
+            row["doc"] |= {"id": f"q{row['doc_id']}", "film": row["doc_id"] // 10}
+        if folder == "b":  # another run numbers the same questions in another order
+            for number, row in enumerate(reversed(rows)):
+                row["doc_id"] = number
+        path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+        files.append(str(path))
+    one = pair(*files, "--id-column", "doc.id", "--group-column", "doc.film")
+    wanted = accuracy_difference(GOOD[None], POOR[None], group_N=np.arange(N) // 10)
+    assert (one["low"], one["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
+    mentions(refused(*files), "the same question")
+    mentions(refused(*files, "--id-column", "doc.idd"), "unknown key in column 'doc'", "'idd'", "Did you mean 'id'",
+             "sentence")
+    mentions(refused(*files, "--id-column", "docs.id"), "unknown column", "'docs.id'")
+
+
+def test_predictions_that_are_no_class_count_as_wrong_where_that_is_asked_for() -> None:
+    answers = np.array(words(GOOD), dtype=object)
+    answers[:3], answers[3], answers[4] = "I cannot say", "", str.upper(answers[4])
+    good = write("good.csv", of(GOOD, prediction=answers))
+    files = good, write("poor.csv", of(POOR, probability_spam=[0.9 if one == "spam" else 0.2 for one in words(POOR)]))
+    mentions(refused(*files), "'I cannot say' for 4 examples", "'d0'", "refusals=wrong")
+    right_N = GOOD & (np.arange(N) >= 4)
+    read = found(*files, "--refusals", "wrong")
+    wanted = accuracy_difference(right_N[None], POOR[None])
+    assert (read["pairs"][0]["low"], read["pairs"][0]["p"]) == pytest.approx((wanted.low, wanted.p), **TIGHT)
+    assert [(one["score"], one["refusals"]) for one in read["models"]] == [(right_N.mean(), 4), (POOR.mean(), 0)]
+    mentions(" ".join(read["notes"]), "4 of 400 predictions of good are no class", "‘I cannot say’ (3), ‘’ (1)")
+    macro = found(good, "--refusals", "wrong", "--metric", "macro_f1")["models"][0]["score"]
+    predicted_N = np.where(right_N, LABEL_N, 1 - LABEL_N)
+    predicted_N[:4] = 2
+    assert macro == pytest.approx(np.mean([
+        2 * (is_N & (predicted_N == one)).sum() / (is_N.sum() + (predicted_N == one).sum())
+        for one in (0, 1) for is_N in [np.equal(LABEL_N, one)]]), **TIGHT)
+    done = completed(app, *files, "--refusals", "wrong", "--out", "out")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    for text in (done.stdout, Path("out/report.md").read_text("utf-8")):
+        mentions(text, "4 of 400 predictions of good are no class and count as wrong")
+    mentions(Path("out/report.md").read_text("utf-8"), "(no class)")
+    proven = completed(app, *files, "--refusals", "wrong", "--claim", "good > poor")
+    mentions(proven.stdout, "proven", "4 of 400 predictions of good are no class")
+    mentions(refused(*files, "--refusals", "right"), "refusals must be wrong")
+    mentions(refused(good, "--refusals", "wrong", "--metric", "log_loss"), "predicts no class for some examples")
+    nothing = write("none.csv", of(GOOD, prediction=["?"] * N))
+    mentions(refused(nothing, "--refusals", "wrong"), "'?' for 400 examples", "spell both alike")
+    verdict = gb.compare({"good": pd.DataFrame(of(GOOD, prediction=answers))}, refusals="wrong")
+    assert verdict.findings.models[0].refusals == 4
+
+
 def test_samples_of_other_questions_are_refused_and_other_columns_of_lm_eval_are_read() -> None:
     files = samples("a", GOOD), samples("b", POOR, task="arc")
     mentions(refused(*files), "the same question", f"{N} of {N}", "a/samples", "b/samples", "doc_hash", "same task")
@@ -315,6 +369,46 @@ def test_groups_widen_the_interval_as_in_a_study() -> None:
     mentions(refused(*single, "--group-column", "film"), "at least 2 groups", "'g'", "leave out the group column")
 
 
+def test_groups_are_named_on_console_page_and_in_json() -> None:
+    group_N = [f"c{place // 10}" for place in range(N)]
+    files = [write(f"{name}.csv", of(one, customer=group_N)) for name, one in (("a", GOOD), ("b", POOR))]
+    done = completed(app, *files, "--out", "out")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    named = "Intervals account for 40 groups of column ‘customer’."
+    for text in (done.stdout, Path("out/report.md").read_text("utf-8"), " ".join(found(*files)["notes"]),
+                 completed(app, *files, "--claim", "a > b").stdout):
+        mentions(text, named)
+    assert [(one["groups"], one["group_columns"]) for one in found(*files)["models"]] == [(40, ["customer"])] * 2
+    alone = [write(f"{name}.csv", of(one, client_id=range(N))) for name, one in (("c", GOOD), ("d", POOR))]
+    assert [(one["groups"], one["group_columns"]) for one in found(*alone)["models"]] == [(None, [])] * 2
+
+
+def test_groups_may_be_turned_off_with_a_warning_and_then_no_claim_is_judged() -> None:
+    files = [write(f"{name}.csv", of(one, patient=[place // 10 for place in range(N)]))
+             for name, one in (("a", GOOD), ("b", POOR))]
+    done = completed(app, *files, "--group-column", "none", "--out", "out")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    for text in (done.stdout, Path("out/report.md").read_text("utf-8")):
+        mentions(text, "Groups are turned off", "intervals are too narrow")
+    read = found(*files, "--group-column", "none")
+    assert read["groups_are_off"]
+    assert read["pairs"][0]["p"] == pytest.approx(accuracy_difference(GOOD[None], POOR[None]).p, **TIGHT)
+    assert gb.compare(files, columns={"group": "none"}).findings.groups_are_off
+    claimed = completed(app, *files, "--group-column", "none", "--claim", "a > b")
+    assert claimed.returncode == ExitCode.MISTYPED
+    mentions(claimed.stderr, "--claim must take groups into account", "group_column=none")
+
+
+def test_of_several_columns_of_usual_names_and_of_one_with_few_values_none_is_read() -> None:
+    group_N = [place // 10 for place in range(N)]
+    several = write("several.csv", of(GOOD, user=group_N, account=group_N))
+    few = write("few.csv", of(GOOD, client=[place % 3 for place in range(N)]))
+    for file, said in ((several, "several columns have a usual name of groups"), (few, "contains 3 different ones")):
+        done = completed(app, file, "--json")
+        mentions(done.stderr, said, "group column")
+        assert json.loads(done.stdout)["models"][0]["groups"] is None
+
+
 def test_single_runs_on_few_groups_lack_groups_and_not_seeds() -> None:
     few = [f"g{place % 10}" for place in range(N)]
     files = [write(f"{name}.csv", of(one, group=few)) for name, one in (("good", GOOD), ("poor", POOR))]
@@ -397,8 +491,18 @@ def test_files_without_ids_are_aligned_by_order_only_where_that_is_asked_for() -
     done = completed(app, *files, "--by-order", "--out", "out")
     assert done.returncode == ExitCode.DONE, done.stderr
     mentions(Path("out/report.md").read_text("utf-8"), "aligned by their order")
+    write("c.csv", of(right(0, 3)), shuffled=1)
+    order = np.random.default_rng(1).permutation(N)
+    mixed = write("e.csv", {key: np.array(list(values))[order] for key, values in of(GOOD).items() if key != "id"})
+    ordered = write("f.csv", {key: np.array(list(values))[order] for key, values in of(POOR).items()})
+    # Rows without ids are the examples in the order of the first file that has ids; ids are never ignored.
+    for named in ((mixed, ordered), (ordered, mixed, "c.csv")):
+        models = found(*named, "--by-order")["models"]
+        assert {one["label"]: one["score"] for one in models}["e"] == GOOD.mean()
+    labels = write("labels.csv", {"label": np.array(of(GOOD)["label"])[order]})
+    unlabeled = write("g.csv", {key: np.array(list(of(GOOD)[key]))[order] for key in ("id", "prediction")})
+    assert found(unlabeled, "--truth", labels, "--by-order")["models"][0]["score"] == GOOD.mean()
     write("c.csv", of(GOOD))
-    assert found("a.csv", "c.csv", "--by-order")["models"][0]["score"] == GOOD.mean()
     mentions(refused("c.csv", write("d.csv", of(POOR)), "--by-order"), "by_order is for files without ids", "leave")
 
 
@@ -410,7 +514,7 @@ def test_files_without_ids_are_aligned_by_order_only_where_that_is_asked_for() -
     ({"label": ["ham"] * N}, ["at least two classes", "'ham' alone"]),
     ({"label": [CLASSES[1 - one] for one in LABEL_N]}, ["the same true labels", f"differ in {N} of {N}"]),
     ({"id": ["d1", *[f"d{place}" for place in range(1, N)]]}, ["one row for each id", "'d1'"]),
-    ({"prediction": ["", *words(POOR)[1:]]}, ["'prediction'", "row 1 has ''"]),
+    ({"prediction": ["", *words(POOR)[1:]]}, ["among the classes", "'' for 1 examples, such as 'd0'"]),
 ])
 def test_what_cannot_be_is_refused_in_one_sentence(changed: dict[str, Any], words: list[str]) -> None:
     other = {**of(POOR), **changed}
@@ -559,7 +663,7 @@ def test_python_compares_frames_files_and_arrays() -> None:
     ({"a": pd.DataFrame({"prediction": [0, 1, 0]})}, ["'a'", "DataFrame", "frame['prediction']"]),
     ({"a": [0, 1, 0, 1]}, ["the 3 true classes", "'a' has 4"]),
     ({"a": np.zeros((3, 2))}, ["the 3 true classes", "'a' has 2", "an array for each seed"]),
-    ({"a": [0, None, 0]}, ["'prediction'", "row 2"]),
+    ({"a": [0, None, 0]}, ["among the classes", "''", "'1'"]),
     ({"a": [pd.Series([0, 1, 0]), pd.Series([0, 1, 0], index=[2, 1, 0])]}, ["a, seed 2", "a, seed 1", ".loc"]),
     ({"a": [[0, 1, 0], [0, 1, 2]]}, ["among the classes", "'2'"]),
 ])

@@ -63,6 +63,12 @@ class ModelScore:
     high: float | None
     seeds: int | None
     """None: a baseline, which is fitted once."""
+    groups: int | None = None
+    """Number of groups of the test texts. None: each stands alone."""
+    group_columns: tuple[str, ...] = ()
+    """The columns that tell them; empty where no column does."""
+    refusals: int = 0
+    """Number of its predictions that are no class and count as wrong."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,9 @@ class Findings:
     next_commands: tuple[str, ...] = ()
     """What to type where a pair is open."""
     notes: tuple[str, ...] = ()
-    """What is said of all pairs, such as how many other models met the same test texts."""
+    """What is said of all pairs, such as the groups of the test texts, and how many other models met the same ones."""
+    groups_are_off: bool = False
+    """Whether somebody has turned off the groups of the test texts. No claim is judged then."""
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,8 @@ class Evidence:
     """The interim analyses of the studies that have some."""
     families: Sequence[Family] = ()
     """For each test set the models that were scored on it, in the whole store."""
+    are_groups_off: bool = False
+    """Whether somebody has turned off the groups of the examples."""
 
     @property
     def has_own(self) -> bool:
@@ -112,8 +114,10 @@ def assembled(
     studies: Sequence[LoggedStudy], store: Store, numbers: Numbers, groups: Sequence[Group], gaps: Sequence[Sentence],
     margin: Margin, looks: Sequence[StudyLooks] = (), baselines: Sequence[Group] = (), *,
     known_studies: Collection[str] = (), counted: Mapping[str, tuple[int, int]] | None = None,
+    are_groups_off: bool = False,
 ) -> Evidence:
     """Return the evidence of some models: they are compared, and the curves of their runs are read."""
+    are_groups_off |= any(group.is_logged and group.config.data.group_column is None for group in groups)
     families = families_of(groups, store, numbers, counted)
     compared, apart = compare(groups, margin.value, looks, families, numbers)
     against, apart_from_linear = compare_with_linear(margin.value, looks, families, baselines, numbers)
@@ -122,4 +126,5 @@ def assembled(
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
     return Evidence(
         studies, numbers, groups, gaps, store, histories, margin, compared, [*apart, *apart_from_linear], baselines,
-        against, searches_of(groups, histories), known_studies, searches_so_far(studies, store), looks, families)
+        against, searches_of(groups, histories), known_studies, searches_so_far(studies, store), looks, families,
+        are_groups_off)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -72,6 +72,10 @@ class Group(Scored):
     """Score that the report compares."""
     given_classes: tuple[str, ...] = ()
     """Names of the classes of files of predictions. Empty where the data of a study tell them."""
+    group_columns: tuple[str, ...] = ()
+    """The columns of groups of files of predictions."""
+    refusals: Mapping[str, int] = field(default_factory=dict)
+    """Prediction that is no class and counts as wrong -> how often it is predicted, the most frequent first."""
     split: str = "test"
     """The split of the examples."""
 
@@ -119,6 +123,12 @@ class Group(Scored):
     def is_logged(self) -> bool:
         """Return whether the settings of its runs are known: those of files of predictions are not."""
         return self.runs[0].role != FILE
+
+    @property
+    def grouped_by(self) -> tuple[str, ...]:
+        """Return the columns that tell the groups of its examples; empty where no column does, or it was not logged."""
+        logged = "" if self.data is None else self.data.group_column
+        return self.group_columns or ((plain(logged),) if logged else ())
 
     @property
     def has_classes(self) -> bool:

@@ -168,7 +168,7 @@ def _remark(members: Sequence[Group], place: int, numbers: Numbers) -> Sentence:
     first = members[0]
     parts: list[Sentence] = []
     if classified := [group for group in members if group.has_classes]:
-        label, classes = classified[0].label_N[place], classified[0].classes
+        label, classes = classified[0].label_N[place], max((group.classes for group in classified), key=len)
         wrong = Counter(int(found) for group in classified for found in group.predicted_RN[:, place] if found != label)
         taken = "" if len(classes) == 2 or not wrong else f", predicted {classes[wrong.most_common(1)[0][0]]}"
         parts.append((f"Labeled {classes[label]}{taken}",))

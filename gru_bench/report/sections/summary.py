@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from gru_bench.checks import Outcome, State
+from gru_bench.data.groups import TURNED_OFF
 from gru_bench.report.document.blocks import Block, Bullets, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Figure, Values
+from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.sentences import Aside, Sentence, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.decision import decision_sentence
@@ -23,13 +27,15 @@ FEW_TEXTS = 200
 """Number of test texts below which a warning is shown."""
 FEW = 6
 """Most pairs whose verdicts are not folded."""
+NAMED = 60
+"""Most characters of a prediction that is no class."""
 MOST_WARNINGS = 5
 """Most lines of warnings that are not folded."""
 
 
 def summary(evidence: Evidence) -> tuple[Block, ...]:
     """Return the first blocks of a report: accuracies, the decision, and the verdicts that allow it."""
-    notes = joined([*others_on_test(evidence), *_unseen_failures(evidence),
+    notes = joined([*groups_named(evidence, by_columns=True), *others_on_test(evidence), *_unseen_failures(evidence),
                     *_fresh_seeds(evidence)])
     return (_accuracies(evidence), Paragraph(decision_sentence(evidence), lead="Decision."), *_verdicts(evidence),
             *([Paragraph(notes)] if notes else []))
@@ -38,8 +44,58 @@ def summary(evidence: Evidence) -> tuple[Block, ...]:
 def in_sentences(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return the same for a terminal: the decision, then a sentence on each pair of models."""
     settled_first = sorted(evidence.pairs, key=lambda pair: pair.verdict.finding not in SETTLING)
-    return (decision_sentence(evidence), *map(verdict_sentence, settled_first), *others_on_test(evidence),
+    return (decision_sentence(evidence), *map(verdict_sentence, settled_first), *about_examples(evidence),
             *_fresh_seeds(evidence))
+
+
+def about_examples(evidence: Evidence) -> tuple[Sentence, ...]:
+    """Return what is said of all pairs: the groups of the test texts, answers that are no class, and the other models
+    that met the same texts."""
+    return (*groups_off(evidence), *groups_named(evidence), *refusals(evidence),
+            *others_on_test(evidence))
+
+
+def groups_off(evidence: Evidence) -> tuple[Sentence, ...]:
+    """Return the warning where somebody has turned off groups."""
+    return ((TURNED_OFF,),) if evidence.are_groups_off else ()
+
+
+def groups_named(evidence: Evidence, *, by_columns: bool = False) -> list[Sentence]:
+    """Return how many groups the test texts have, and the column that tells them.
+
+    Args:
+        evidence: The evidence.
+        by_columns: Whether groups that no column tells are left out: the section on the data has their number.
+    """
+    said = []
+    for place, members in enumerate(families(evidence.groups), start=1):
+        group_N, columns = members[0].group_N, members[0].grouped_by
+        if group_N is None or (by_columns and not columns):
+            continue
+        numbers = evidence.numbers.of(f"groups-of-texts-{place}").on(
+            [run_id for group in members for run_id in group.ids], group_N.size)
+        said.append(say(
+            "Intervals{whose} account for {groups} groups{columns}.",
+            whose="" if len(members) == len(evidence.groups) else f" of {listed([one.label for one in members])}",
+            groups=numbers.add("", len(np.unique(group_N)), "count", "groups of test texts"),
+            columns=f" of column {listed([f'‘{name}’' for name in columns])}" if columns else ""))
+    return said
+
+
+def refusals(evidence: Evidence) -> list[Sentence]:
+    """Return the predictions that are no class and count as wrong, for each model that has some."""
+    said = []
+    for group in evidence.groups:
+        if group.refusals:
+            named = [f"‘{plain(name)[:NAMED]}’ ({count:,})" for name, count in [*group.refusals.items()][:FEW]]
+            more = len(group.refusals) - len(named)
+            said.append(say(
+                "{count} of {all} predictions of {model} {count:is|are} no class and {count:counts|count} as wrong: "
+                "{named}{more}.",
+                count=group.on_examples.add("refusals", sum(group.refusals.values())), model=group.label,
+                all=group.on_examples.add("predictions", group.predicted_RN.size), named=", ".join(named),
+                more=f" and {more:,} others" if more else ""))
+    return said
 
 
 def check_results(

@@ -1,0 +1,80 @@
+"""Which column of a table holds the groups of its rows: the one rule of all commands.
+
+A column of groups says which rows belong together, such as those of one product or customer. It is the column that is
+named, or else the one column of a usual name, if it has at least `LEAST_GROUPS` different values. `none` is no column:
+it turns groups off. A column that only looks like one is not read, but a sentence names it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from gru_bench.data.labels import listed
+from gru_bench.errors import shown
+
+NONE = "none"
+"""What is named as the column where groups are turned off."""
+LEAST_GROUPS = 20
+"""Fewest groups in a column that is found by its name. A column of fewer values holds something else, such as the arms
+of an experiment, and no verdict could rest on them."""
+LOOKED_AT = 1000
+"""Number of rows by which it is told whether a column looks like one of groups."""
+SEVERAL_USUAL = "several columns have a usual name of groups, so that none is read as such; name the group column"
+TURNED_OFF = "Groups are turned off: if texts belong together, intervals are too narrow."
+_NAMES = ("group", "movie", "product", "author", "user", "doc", "customer", "client", "account", "patient")
+_USUAL = frozenset(name + ending for name in _NAMES for ending in ("", "id"))
+_LONG_NAME, _LONG_VALUE = 60, 40
+"""Most characters of the name of a column, and of a value that names a group."""
+_OF_NUMBERS = ("id", "key", "code", "number")
+"""Endings of the names of columns whose whole numbers are names."""
+_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?", re.IGNORECASE)
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a column without what its spellings differ in: case, `_`, `-`, spaces and a plural s."""
+    return re.sub(r"[ _-]", "", name[:_LONG_NAME]).lower().removesuffix("s")
+
+
+def usual_groups(known: Sequence[str], taken: Collection[str | None]) -> list[str]:
+    """Return the columns that have a usual name of groups, without those that have another role."""
+    return [name for name in known if plain_name(name) in _USUAL and name not in taken]
+
+
+def too_few(column: str, count: int) -> str | None:
+    """Return why a column of a usual name is not read, if it has too few groups."""
+    if count >= LEAST_GROUPS:
+        return None
+    return (f"column {shown(column)}, which has a usual name of groups, is not read as such, because it contains "
+            f"{count} different ones only; to read it, name it as the group column")
+
+
+def described(count: int | str, column: str) -> str:
+    """Return what groups there are, such as `184 groups of column 'product'`."""
+    number = f"{count:,}" if isinstance(count, int) else count
+    return f"{number} groups{f' of column {shown(column)}' if column else ''}"
+
+
+def look_alike(value_N: Mapping[str, Sequence[Any]]) -> str | None:
+    """Return a sentence on columns that look like groups: short words, each in several rows on average.
+
+    Args:
+        value_N: Column -> its first values, of columns that have no other role.
+    """
+    names = [name for name, values in value_N.items() if _may_be_groups(name, values)]
+    if not names:
+        return None
+    several = len(names) > 1
+    return (f"{'columns' if several else 'column'} {listed(names)} {'look' if several else 'looks'} like groups: "
+            f"{'their' if several else 'its'} values repeat. If rows of one value belong together, name "
+            f"{'one' if several else 'it'} as the group column: otherwise intervals are too narrow")
+
+
+def _may_be_groups(column: str, values: Sequence[Any]) -> bool:
+    words = [text for value in values if isinstance(value, str | int) and (text := str(value).strip())]
+    different = set(words)
+    are_names = not any(map(_NUMBER.fullmatch, different)) or (
+        plain_name(column).endswith(_OF_NUMBERS) and all(map(str.isdigit, different)))
+    return (are_names and len(words) > len(values) / 2 and LEAST_GROUPS <= len(different) <= len(words) / 2
+            and all(len(word) <= _LONG_VALUE for word in different))
