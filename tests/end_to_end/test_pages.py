@@ -69,7 +69,6 @@ RUN: Mapping[str, str] = {
     "gru-bench report --study bidirectional --study pooling-max": "wrote reports/bidirectional-pooling-max/report.html",
     "gru-bench sweep --study my.toml": "the study my is done",
     "gru-bench sweep --study bidirectional --study-name mine --data mine.csv": "the study mine is done",
-    "gru-bench report --study mine": "wrote reports/mine/report.html",
     "gru-bench data --out parts": "parts",
     "gru-bench data --study NAME --out study-parts": "study-parts",
     "gru-bench compare logistic.csv bayes.csv": "wrote reports/logistic-bayes/report.html",
@@ -149,7 +148,7 @@ NOT_RUN: Mapping[str, str] = {
     "tests/end_to_end/test_own.py trains such a class": r"""
         gru-bench gru-check homework.py:MyGRU
         gru-bench sweep --study own --model torch --model homework.py:MyGRU
-        gru-bench sweep --study mine.toml""",
+        gru-bench report --study own""",
     "tests/archive/test_examples.py runs it": r"""
         gru-bench archive import $E/bidirectional.study
         gru-bench archive import $E/torch.study
