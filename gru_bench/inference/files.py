@@ -82,9 +82,11 @@ class TextFile:
         characters = number = 0
         with open_table(self.path, encoding) as table:
             found = columns.found_in(table.names, self.path)
-            for number, (text, *ident) in enumerate(table.rows(list(found.names.values())), start=1):
-                ids += [storable(one) if isinstance(one, str) else one for one in ident] or [number]
-                texts += texts_of([text], f"column {shown(found.text)} of {self.path}", number)
+            where = f"column {shown(found.text)} of {self.path}"
+            for number, row in enumerate(table.rows(list(found.names.values())), start=1):
+                ident = row[1] if found.id else number
+                ids.append(storable(ident) if isinstance(ident, str) else ident)
+                texts += texts_of(row[:1], where, number)
                 characters += len(texts[-1])
                 if len(texts) == count or characters > _CHARACTERS:
                     yield Part(ids, texts, table.fraction())
