@@ -4,7 +4,7 @@
 
     study = gb.run_study(frame, text="review", label="sentiment", model="bidirectional", trials=6)
     study.verdict()
-    study.predict(["A wonderful film."])
+    study.model.predict(["A wonderful film."])
     study.write_report("out")
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -21,21 +22,22 @@ from gru_bench import cli
 from gru_bench.config import Scalar, preset_of
 from gru_bench.errors import (
     GruBenchError,
+    IncompleteError,
     UsageError,
     shown,
     unknown,
-    visible,
     without_passwords,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from gru_bench.data.columns import Columns
-    from gru_bench.inference.linear import LinearPredictor
-    from gru_bench.inference.predictor import Predictor
-    from gru_bench.inference.shown import Answers, Effects, Verdict
+    from gru_bench.inference.fitted import FittedModel
+    from gru_bench.inference.shown import Verdict
     from gru_bench.report.choice import Choice
+    from gru_bench.report.evidence.collect import Evidence
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.tracking import LoggedStudy, Reader
 
@@ -96,7 +98,8 @@ def run_study(
         split: Column that says train, validation or test.
         group: Column of groups, such as the product: texts of one group are never split up, and intervals allow for
             it. By default the one column of a usual name; None for no groups.
-        id: Column that names each row, for joining predictions to the frame. By default rows are counted from 1.
+        id: Column that names each row, for joining predictions to the frame. By default the index of a pandas frame
+            that names each row once; otherwise rows are counted from 1.
         data_name: Name of a frame, which is the one of its MLflow experiment. A report can show several studies of one
             experiment. By default the name of the study.
         folder: Folder of the stores mlflow.db and optuna.journal.
@@ -122,7 +125,7 @@ def run_study(
     from gru_bench.sweep.console.interrupt import Interrupt
     from gru_bench.sweep.plan import how_far
     from gru_bench.sweep.spec import parsed_duration
-    from gru_bench.sweep.start import completed
+    from gru_bench.sweep.start import completed, is_done
 
     if workers is not None and workers < 1:
         raise UsageError(f"workers must be at least 1, but got {workers}: leave it out for as many as suit this "
@@ -141,6 +144,9 @@ def run_study(
     spec = _spec(study, model, changes, {**fixed, **kept}, settings or {})
     uri, journal = _stores(folder, tracking_uri, storage)
     console = cli.out(quiet=not progress)
+    if is_done(spec, journal, uri):
+        console.print(f"the study {spec.name} is done", markup=False)
+        return open_study(spec.name, folder=folder, tracking_uri=tracking_uri)
     with completed(
             spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
             texts=not no_texts, allow_slow=allow_slow, interrupt=Interrupt(ends_process=False)) as (done, _):
@@ -174,7 +180,7 @@ def open_study(
     return Study(name, store, run_code=run_code)
 
 
-def load_model(folder: str | Path, *, run_code: bool = False) -> SavedModel:
+def load_model(folder: str | Path, *, run_code: bool = False) -> FittedModel:
     """Return the model of a folder that `Study.save_model` or `gru-bench save-model` has written.
 
     Args:
@@ -187,7 +193,10 @@ def load_model(folder: str | Path, *, run_code: bool = False) -> SavedModel:
     """
     given = locals()
     _check_types(load_model, given)
-    return SavedModel(Path(folder), run_code=run_code)
+    from gru_bench.inference.fitted import FittedModel
+    from gru_bench.models.linear import load
+
+    return FittedModel(load(Path(folder))[0], run_code=run_code)
 
 
 def compare(
@@ -197,9 +206,10 @@ def compare(
     """Compare any classifiers by their predictions, as the command `gru-bench compare` does.
 
     Args:
-        predictions: A data frame of each model by its name, one frame with a column `model`, or a list of files. Or,
+        predictions: A data frame or a study by a name for each, one of them alone, or a list of studies or files. Or,
             with an array as `truth`, the predicted classes of each model by its name: an array of N classes, or a list
-            of such arrays, one for each seed.
+            of such arrays, one for each seed. A name in a dictionary is that of its model, and stands before the names
+            of several.
         truth: The true classes of N examples, in the order of the predicted ones. For frames and files without true
             labels: a frame or a file of ids and true labels.
         margin: The equivalence margin, the largest difference without practical weight, fixed before the runs: in
@@ -217,7 +227,7 @@ def compare(
     Raises:
         GruBenchError: What the predictions lack, in one sentence with the remedy.
     """
-    from gru_bench.inference.frames import of_arrays
+    from gru_bench.data.frames import of_arrays
     from gru_bench.inference.shown import Verdict
     from gru_bench.predictions.columns import ROLES
     from gru_bench.predictions.compare import compared
@@ -230,6 +240,7 @@ def compare(
     if isinstance(predictions, Mapping | Sequence) and not predictions:
         raise UsageError(f"predictions must be those of at least one model, but got {predictions!r}: give files or "
                          "data frames")
+    predictions = _tables(predictions)
     if truth is not None and not isinstance(truth, str | Path) and not _is_frame(truth):
         predictions, truth = of_arrays(predictions, truth), None
     with TemporaryDirectory() as folder:
@@ -237,28 +248,129 @@ def compare(
                 not isinstance(predictions, str):
             files = list(map(str, predictions))
         else:
-            are_several = isinstance(predictions, Mapping) and all(map(_is_frame, predictions.values()))
-            frames = predictions if are_several else {"": predictions}
-            files = [_written(frame, str(name), Path(folder, str(place))) for place, (name, frame) in enumerate(
-                frames.items())]
+            frames = [("", predictions)]
+            if isinstance(predictions, Mapping) and all(map(_is_frame, predictions.values())):
+                frames = list(predictions.items())
+            elif isinstance(predictions, list) and all(map(_is_frame, predictions)):
+                frames = [("", frame) for frame in predictions]
+            files = [_written(frame, str(name), Path(folder, str(place))) for place, (name, frame) in enumerate(frames)]
         if _is_frame(truth):
             truth = _written(truth, "", Path(folder, "truth"))
-        return Verdict.of(compared(files, truth=None if truth is None else str(truth), metric=metric, margin=margin,
-                                   columns=columns or {}, common=common, refusals=refusals))
+        return Verdict(compared(files, truth=None if truth is None else str(truth), metric=metric, margin=margin,
+                                columns=columns or {}, common=common, refusals=refusals))
 
 
 # ---------------------------------------------------------------- what they return
 
 
 class Study:
-    """A study in its stores: what it found, its models in use, its runs as tables."""
+    """A study in its stores: what it found, its best model, its runs as tables."""
 
     def __init__(self, name: str, store: Reader, *, run_code: bool = False) -> None:
         """Take a study by its name; `run_study` and `open_study` do so."""
         self._run_code = run_code
         self.name = name
         self._store = store
-        self._asked: dict[tuple[Any, ...], Predictor | LinearPredictor] = {}
+        self._fitted: dict[tuple[str, ...], FittedModel] = {}
+
+    @property
+    def model(self) -> FittedModel:
+        """Return the model with the best mean validation score, all of its seeds together. It may be a linear model.
+
+        Raises:
+            GruBenchError: The study has no complete confirmation run, or its model cannot be read.
+        """
+        from gru_bench.inference import winner
+        from gru_bench.inference.fitted import FittedModel
+
+        chosen = winner.asked(self._store, self._logged)
+        if chosen.ids not in self._fitted:
+            self._fitted = {chosen.ids: FittedModel(winner.read(self._store, chosen), run_code=self._run_code)}
+        return self._fitted[chosen.ids]
+
+    @property
+    def best_params(self) -> dict[str, Scalar]:
+        """Return the settings that the search found best, of the tuned model with the best mean validation score.
+
+        Raises:
+            IncompleteError: No confirmation run is complete yet.
+        """
+        from gru_bench.inference.winner import choose
+
+        return dict(choose(self._store, self._logged).group.tuned)
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """Return a pandas data frame with a row for each trial of the searches: its settings and validation score,
+        which is `value`.
+
+        Of an unfinished study, these are the trials that were logged so far.
+        """
+        from gru_bench.report.render.spreadsheets import trials_table
+
+        return _frame(trials_table([self._logged], self._store))
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """Return a pandas data frame with a row for each run: its settings and scores."""
+        from gru_bench.report.render.spreadsheets import runs_table
+
+        return _frame(runs_table([self._logged])).astype({"seed": "Int64"})  # the study itself has none
+
+    def scores(self) -> pd.DataFrame:
+        """Return a pandas data frame with a row for each model and baseline: its mean test score over its seeds, with
+        the ends of a 95 % interval where there are enough seeds for one.
+
+        Raises:
+            IncompleteError: No confirmation run is complete yet.
+        """
+        import pandas as pd
+
+        from gru_bench.report.findings import findings_of
+
+        return pd.DataFrame(map(asdict, findings_of(self._evidence).models)).astype(
+            {"score": float, "low": float, "high": float, "seeds": "Int64"})
+
+    def predictions(self) -> pd.DataFrame:
+        """Return a pandas data frame with a row for each test text of each confirmation run.
+
+        Classes are as the data has them, and `row` is the index of the data frame that the study was given.
+        Probabilities are numbers, and NaN for a class whose probability was not kept.
+        """
+        from pandas import to_numeric
+
+        from gru_bench.data.labels import as_given
+        from gru_bench.report.evidence.progress import study_data
+        from gru_bench.report.render.spreadsheets import predictions_table
+
+        logged = self._logged
+        frame, data = _frame(predictions_table([logged], self._store)), study_data(logged, self._store)
+        columns = [name for name in map(str, frame.columns) if name.startswith("probability")]
+        frame = frame.assign(**{name: to_numeric(frame[name]) for name in columns})
+        classes = sorted({*frame["label"], *frame["predicted"]})
+        given = dict(zip(classes, as_given(classes, are_texts=data is not None and data.text_labels), strict=True))
+        frame = frame.assign(**{name: frame[name].map(given) for name in ("label", "predicted")})
+        are_numbers = all(row.removeprefix("-").isdecimal() and str(int(row)) == row for row in frame["row"])
+        return frame.assign(row=frame["row"].astype(int)) if are_numbers else frame
+
+    def plot(self, kind: str) -> Figure:
+        """Return a figure of the report as one of matplotlib, which a notebook shows.
+
+        Args:
+            kind: What it shows: `accuracy`, the scores of the models; `curves`, their learning curves; `confusion`,
+                their confusion matrices, or of more than two classes that of the best tuned model; `search`, the trials
+                in their order; `differences`, the difference of each pair of models.
+
+        Raises:
+            UsageError: The kind is unknown, or the study has no such figure.
+            IncompleteError: No confirmation run is complete yet.
+        """
+        from gru_bench.inference.winner import choose
+        from gru_bench.report.build import PLOTS, plotted
+
+        if kind not in PLOTS:
+            raise unknown("kind of figure", kind, PLOTS)
+        return plotted(self._evidence, kind, choose(self._store, self._logged).group.label).drawing()
 
     def verdict(self) -> Verdict:
         """Return what the study says: scores beside the baselines, a verdict on each pair of models, warnings.
@@ -269,32 +381,7 @@ class Study:
         from gru_bench.inference.shown import Verdict
         from gru_bench.report.build import chosen_report
 
-        return Verdict.of(chosen_report(self._chosen, self._store))
-
-    @property
-    def winner(self) -> str:
-        """Return the name of the model with the best mean validation score over its confirmation seeds. It may be a
-        linear model."""
-        from gru_bench.inference.winner import asked
-
-        return asked(self._store, self._logged).name
-
-    def predict(self, texts: str | Iterable[str], *, model: str | None = None, single: bool = False) -> Answers:
-        """Return the classes of texts, as the winner predicts them: all of its seeds together.
-
-        Args:
-            texts: The texts, or one text.
-            model: Another model of the study, such as `ngrams`.
-            single: Whether only the seed with the best validation score is asked.
-
-        Raises:
-            GruBenchError: The study has no complete confirmation run, or its model cannot be read.
-        """
-        return _answers(self._predictor(model, single=single), texts)
-
-    def explain(self, text: str, *, model: str | None = None, single: bool = False) -> Effects:
-        """Return what each word of a text adds to its predicted class. The arguments are as those of `predict`."""
-        return _effects(self._predictor(model, single=single), text)
+        return Verdict(chosen_report(self._chosen, self._store))
 
     def write_report(self, folder: str | Path) -> Path:
         """Write the report to a folder (HTML, LaTeX, Markdown, all numbers), and return the path of its page."""
@@ -324,34 +411,6 @@ class Study:
         write_model(chosen, winner.read(self._store, chosen, single=single), Path(folder), force=force)
         return Path(folder)
 
-    def runs(self) -> pd.DataFrame:
-        """Return a pandas data frame with a row for each run: its settings and scores."""
-        from gru_bench.report.render.spreadsheets import runs_table
-
-        return _frame(runs_table([self._logged])).astype({"seed": "Int64"})  # the study itself has none
-
-    def trials(self) -> pd.DataFrame:
-        """Return a pandas data frame with a row for each trial of the searches: its settings and validation score.
-
-        Of an unfinished study, these are the trials that were logged so far.
-        """
-        from gru_bench.report.render.spreadsheets import trials_table
-
-        return _frame(trials_table([self._logged], self._store))
-
-    def predictions(self) -> pd.DataFrame:
-        """Return a pandas data frame with a row for each test text of each confirmation run.
-
-        Probabilities are numbers, and NaN for a class whose probability was not kept.
-        """
-        from pandas import to_numeric
-
-        from gru_bench.report.render.spreadsheets import predictions_table
-
-        frame = _frame(predictions_table([self._logged], self._store))
-        columns = [name for name in map(str, frame.columns) if name.startswith("probability")]
-        return frame.assign(**{name: to_numeric(frame[name]) for name in columns})
-
     def __repr__(self) -> str:
         """Return the verdict, or how far the study is."""
         return f"study {self.name}\n{self._verdict_or_state()!r}"
@@ -376,19 +435,16 @@ class Study:
 
         return choose(self._store, None, [self.name])
 
-    def _predictor(self, model: str | None, *, single: bool) -> Predictor | LinearPredictor:
-        from gru_bench.inference import winner
-        from gru_bench.inference.linear import predictor_of
-        from gru_bench.models.trained import TrainedModel
+    @property
+    def _evidence(self) -> Evidence:
+        from gru_bench.report.evidence.collect import collect
 
-        chosen = winner.asked(self._store, self._logged, model)
-        key = (single, *chosen.ids)
-        if key not in self._asked:
-            found = winner.read(self._store, chosen, single=single)
-            if self._run_code and isinstance(found, TrainedModel):
-                found.allow_code()
-            self._asked[key] = predictor_of(found)
-        return self._asked[key]
+        logged = self._logged
+        found = collect([logged], self._store)
+        if not found.groups:
+            raise IncompleteError(f"the study {self.name!r} must have a complete confirmation run, but it has none: "
+                                  f"run it again ({logged.run.command})")
+        return found
 
 
 class _State(str):
@@ -398,45 +454,6 @@ class _State(str):
 
     def __repr__(self) -> str:
         return str(self)
-
-
-class SavedModel:
-    """A saved model, which needs neither its data nor its stores."""
-
-    def __init__(self, folder: Path, *, run_code: bool = False) -> None:
-        """Read the model of a folder; `load_model` does so."""
-        from gru_bench.inference.linear import predictor_of
-        from gru_bench.models.linear import load
-        from gru_bench.models.trained import TrainedModel
-
-        model, self.scores = load(folder)
-        if run_code and isinstance(model, TrainedModel):
-            model.allow_code()
-        self.folder = folder
-        self._predictor = predictor_of(model)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Return the names of the classes."""
-        return self._predictor.model.classes
-
-    def predict(self, texts: str | Iterable[str]) -> Answers:
-        """Return the classes of texts, or of one text, as all seeds of the model predict them together."""
-        return _answers(self._predictor, texts)
-
-    def explain(self, text: str) -> Effects:
-        """Return what each word of a text adds to its predicted class."""
-        return _effects(self._predictor, text)
-
-    def __repr__(self) -> str:
-        """Return what the model is."""
-        from gru_bench.models.trained import TrainedModel
-
-        model = self._predictor.model
-        seeds = ", 1 seed" if isinstance(model, TrainedModel) else ""
-        if isinstance(model, TrainedModel) and len(model.seeds) > 1:
-            seeds = f", {len(model.seeds)} seeds"
-        return visible(f"{model.name} of the study {model.study}{seeds}, classes {', '.join(model.classes)}")
 
 
 # ---------------------------------------------------------------- arguments
@@ -459,9 +476,20 @@ def _check_types(function: Callable[..., object], given: Mapping[str, object]) -
 
 
 def _is_frame(data: object) -> bool:
-    from gru_bench.inference.frames import is_frame
+    from gru_bench.data.frames import is_frame
 
     return not isinstance(data, str | Path) and is_frame(data)
+
+
+def _tables(predictions: Any) -> Any:
+    """Return predictions with the table of each study in its place."""
+    if isinstance(predictions, Study):
+        return predictions.predictions()
+    if isinstance(predictions, Mapping):
+        return {name: one.predictions() if isinstance(one, Study) else one for name, one in predictions.items()}
+    if isinstance(predictions, Sequence) and any(isinstance(one, Study) for one in predictions):
+        return [one.predictions() if isinstance(one, Study) else one for one in predictions]
+    return predictions
 
 
 def _written(frame: Any, model: str, folder: Path) -> str:
@@ -471,7 +499,7 @@ def _written(frame: Any, model: str, folder: Path) -> str:
         UsageError: It is no frame, or has several columns of one name.
         DataError: A column holds something else than values.
     """
-    from gru_bench.inference.frames import written
+    from gru_bench.data.frames import written
 
     if not _is_frame(frame):
         raise UsageError("predictions must be data frames (pandas, polars, pyarrow, a dictionary of columns), a list "
@@ -482,12 +510,13 @@ def _written(frame: Any, model: str, folder: Path) -> str:
 
 def _kept(data: Data, columns: Columns, name: str) -> dict[str, Scalar]:
     """Return the settings of the data. A frame is written to the cache first."""
+    from gru_bench.data.frames import keep
     from gru_bench.data.recall import is_recall
-    from gru_bench.inference.frames import keep
 
     if _is_frame(data):
         path, found = keep(data, columns, name)
-        return {"data.name": str(path), "data.text_column": found.text, "data.label_column": found.label}
+        return {"data.name": str(path), "data.text_column": found.text, "data.label_column": found.label,
+                "data.id_column": found.id}
     if not isinstance(data, str | Path):
         raise UsageError("data must be a data frame (pandas, polars, pyarrow, a dictionary of columns), or the name or "
                          f"path of a data set, but got {shown(data)} of type {type(data).__name__}: make a frame of "
@@ -552,39 +581,7 @@ def _call(values: Mapping[str, Any]) -> str:
     return f"gru_bench.run_study({', '.join(words)})"
 
 
-# ---------------------------------------------------------------- predictions, tables
-
-
-def _texts(texts: str | Iterable[str]) -> list[str]:
-    from gru_bench.data.columns import USUAL
-    from gru_bench.data.groups import plain_name
-    from gru_bench.data.labels import listed
-    from gru_bench.inference.files import texts_of
-    from gru_bench.inference.frames import column_names
-
-    rule = "texts must be a text or a list of texts"
-    if _is_frame(texts):
-        columns = column_names(texts)
-        column = next((name for name in columns if plain_name(name) in USUAL["text"].split()), "NAME")
-        raise UsageError(f"{rule}, but got a data frame with the columns {listed(columns)}: give the column of the "
-                         f"texts, such as frame[{column!r}]")
-    if not isinstance(texts, Iterable):
-        raise UsageError(f"{rule}, but got {shown(texts)} of type {type(texts).__name__}")
-    return texts_of([texts] if isinstance(texts, str) else texts, "the texts")
-
-
-def _answers(predictor: Predictor | LinearPredictor, texts: str | Iterable[str]) -> Answers:
-    from gru_bench.inference.shown import Answers
-
-    some = _texts(texts)
-    return Answers(tuple(some), predictor.predict(some))
-
-
-def _effects(predictor: Predictor | LinearPredictor, text: str) -> Effects:
-    from gru_bench.inference.shown import Effects
-
-    one, = _texts([text])
-    return Effects(one, predictor.explain(one))
+# ---------------------------------------------------------------- tables
 
 
 def _frame(table: Iterator[Iterable[Any]]) -> pd.DataFrame:

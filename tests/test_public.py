@@ -12,24 +12,29 @@ from importlib import import_module
 import gru_bench
 from gru_bench import cli, kernels
 from gru_bench.__main__ import SUBCOMMANDS
+from gru_bench.api import Study
 from gru_bench.config import RunConfig, flat
 from gru_bench.errors import ExitCode
+from gru_bench.inference.fitted import FittedModel
+from gru_bench.inference.shown import Effects, Verdict
 from gru_bench.results import logged_metrics
 from gru_bench.sweep.spec import KEYS
 from tests.support.commands import ROOT
 
+RETURNED = (Study, FittedModel, Verdict, Effects)
+"""The classes of what public functions return."""
 LISTED = ROOT / "tests" / "public.txt"
 
 
 def python_names() -> Iterator[str]:
-    """Yield each public function with its parameters, and each public method and property of a class."""
+    """Yield each public function with its parameters, and each public method and property of a class and of what they
+    return."""
     for module in (gru_bench, kernels):
-        for name in sorted(module.__all__):
-            found = getattr(module, name)
-            yield f"{module.__name__}.{name}{parameters(found)}"
-            members = sorted(vars(found).items()) if inspect.isclass(found) else []
-            yield from (f"{module.__name__}.{name}.{member}{parameters(value)}"
-                        for member, value in members if not member.startswith("_"))
+        yield from (f"{module.__name__}.{name}{parameters(getattr(module, name))}" for name in sorted(module.__all__))
+    for kind in (*RETURNED, kernels.GRU):
+        members = {**dict.fromkeys(getattr(kind, "__dataclass_fields__", ())), **vars(kind)}
+        yield from (f"{kind.__name__}.{name}{parameters(value)}"
+                    for name, value in sorted(members.items()) if not name.startswith("_"))
 
 
 def parameters(found: object) -> str:

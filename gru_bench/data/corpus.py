@@ -76,7 +76,7 @@ from gru_bench.results.runs import NearDuplicates
 SPLITS = ("train", "validation", "test")
 Progress = Callable[[int, int], object]
 """Is told how many of how many texts are done."""
-_FORMAT = "6"
+_FORMAT = "7"
 """Part of every cache key. Raise it when the cleaning, the splitting or the files of a folder change."""
 _IDS, _EXAMPLES, _ABOUT = "ids.npy", "examples.npz", "about.json"
 """The files of a corpus: the ids of all tokens; all other arrays, texts included; words, classes and counts."""
@@ -157,6 +157,8 @@ class Corpus:
     """What the user should know about how the data were read, a sentence each."""
     noun: str = "texts"
     """What the texts are called (`data.noun`)."""
+    text_labels: bool = False
+    """Whether the labels look like numbers or truth values, but are texts in the data."""
 
     def split(self, name: str) -> Split:
         """Return the split with this name: train, validation or test."""
@@ -445,7 +447,7 @@ def _build(folder: Path, source: _Source, config: DataConfig, on_progress: Progr
     words, fingerprint = _write(folder, rows, digests, positions, words, ids_of)
     about = {"words": words, "fingerprint": fingerprint, "classes": rows.classes, "available": len(unique), **counts,
              "notes": notes, "group_column": "" if rows.group_N is None else rows.group_column,
-             "near": None if near is None else asdict(near), "near_examples": examples}
+             "text_labels": rows.text_labels, "near": None if near is None else asdict(near), "near_examples": examples}
     (folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
 

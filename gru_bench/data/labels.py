@@ -26,6 +26,7 @@ MOST_SHOWN = 10
 """Most classes that a message lists."""
 NEGATIVE_POSITIVE = ("negative", "positive")
 _ZERO_ONE = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
+_TRUTHS = {"false": False, "true": True}
 MISSING = ("NaN", "nan", "None", "null", "NULL", "<NA>")
 """What programs write for a missing value into a column of texts."""
 
@@ -78,6 +79,23 @@ def label_of(value: object) -> str:
     """Return a label as it is spelled; empty for a missing one, and for what is no word, number or truth value."""
     spelling = spelled(value)
     return "" if spelling in MISSING else spelling
+
+
+def as_given(names: Sequence[str], *, are_texts: bool) -> NDArray[Any]:
+    """Return the names of classes as the values that the data has for them, of one type.
+
+    Args:
+        names: The names.
+        are_texts: Whether the labels of the data are texts, also where these look like numbers (`look_like_values`).
+    """
+    if are_texts or not look_like_values(names):
+        return np.array(names, dtype=object)
+    return np.array([_TRUTHS[name] if name in _TRUTHS else as_number(name) for name in names])
+
+
+def look_like_values(names: Sequence[str]) -> bool:
+    """Return whether the names of all classes are those of truth values, or all those of numbers."""
+    return all(name in _TRUTHS for name in names) or all(as_number(name) is not None for name in names)
 
 
 def spelled(value: object) -> str:

@@ -30,7 +30,15 @@ from numpy.typing import NDArray
 from gru_bench.config import MOST_CLASS_NAME, MOST_NAME
 from gru_bench.data.columns import Columns
 from gru_bench.data.files import PARTS, PICKLE, TEXT, DataFile, is_gzipped, kind_of, opened_text, reading
-from gru_bench.data.labels import MISSING, NEGATIVE_POSITIVE, classes_of, label_of, listed, spelled
+from gru_bench.data.labels import (
+    MISSING,
+    NEGATIVE_POSITIVE,
+    classes_of,
+    label_of,
+    listed,
+    look_like_values,
+    spelled,
+)
 from gru_bench.data.pickles import reviews
 from gru_bench.errors import DataError, GruBenchError, shown
 
@@ -250,6 +258,8 @@ class Rows:
     """The column that tells the groups; empty where no column does."""
     plain: bool = True
     """Whether the data hold 0 and 1, in this order. Then the names are no part of the fingerprint."""
+    text_labels: bool = False
+    """Whether the labels look like numbers or truth values, but are texts in the data."""
     notes: tuple[str, ...] = ()
     """What the user should know about how the files were read, a sentence each."""
 
@@ -267,6 +277,8 @@ class _Read:
     tokens: list[list[str]] = field(default_factory=list)
     class_names: tuple[str, ...] = ()
     label_column: str | None = None
+    text_labels: bool = False
+    """Whether a file whose values have types has texts as labels."""
     group_column: str = ""
     notes: dict[str, None] = field(default_factory=dict)
 
@@ -325,7 +337,8 @@ def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encodin
         text_N=values["text"], label_N=found.label_N, classes=found.names, category_N=values["category"],
         name_N=values["id"], split_N=values["split"] or None, tokens_N=read.tokens or None,
         group_N=values["group"] if any(values["group"]) else None, group_column=read.group_column,
-        plain=found.plain or bool(read.tokens), notes=tuple(read.notes))
+        plain=found.plain or bool(read.tokens), text_labels=read.text_labels and look_like_values(found.names),
+        notes=tuple(read.notes))
 
 
 def _add_text(file: DataFile, encoding: str, read: _Read) -> None:
@@ -367,6 +380,8 @@ def _add_table(path: Path, columns: Columns, encoding: str, read: _Read) -> None
             raise DataError(f"column {shown(name)} of {path} must contain {rule}, but row {row + 1:,} contains "
                             f"{shown(own[row])} (wrong rows: {cleaned.count(None):,} of {len(own):,}): {remedy}")
         read.values[role] += cast(list[str], cleaned)
+        if role == "label" and kind_of(path) not in (TEXT, ".csv", ".tsv"):
+            read.text_labels |= any(isinstance(value, str) for value in own)
     read.label_column, read.group_column = found.label, found.group or ""
     if (note := columns.note(found)) is not None:
         read.notes[note] = None

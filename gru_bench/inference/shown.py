@@ -1,20 +1,16 @@
-"""What the Python API returns: verdicts, predictions and explanations that show themselves, as text or in a notebook.
-
-Shapes: `N` texts, `C` classes.
-"""
+"""What the Python API returns: verdicts and explanations that show themselves, as text or in a notebook."""
 
 from __future__ import annotations
 
 import html
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gru_bench.errors import IncompleteError, visible
-from gru_bench.inference.files import column_names, rows_of
 from gru_bench.report.document.numbers import Scale, scale_of, written
 from gru_bench.report.document.report import Findings, ModelScore, Report
 from gru_bench.report.document.sentences import in_text
@@ -25,8 +21,6 @@ if TYPE_CHECKING:
 
     from gru_bench.inference.prediction import Explanation, Prediction
 
-SHOWN_ROWS = 20
-"""Most predictions that show themselves. Of more, the first ones are shown."""
 SHOWN_CLASSES = 5
 """Most classes whose probabilities are columns. Of more, the likeliest ones are shown."""
 LIKELIEST = 3
@@ -35,109 +29,73 @@ _TEXT = 60
 """Most characters of a text in a table of predictions."""
 
 
-@dataclass(frozen=True)
 class Verdict:
     """What a study says: the score of each model beside the baselines, verdicts on pairs, and warnings."""
 
-    title: str
-    rows: tuple[tuple[str, str, str], ...]
-    """Of each model and baseline: its name, its test score with a 95 % interval where there is one, its seeds."""
-    score: str
-    """Name of the score, such as `Accuracy`."""
-    sentences: tuple[str, ...]
-    """The decision, then a verdict on each pair of models."""
-    warnings: tuple[str, ...]
-    findings: Findings
-    """The scores and the answers on pairs as data, as `gru-bench report --json` prints them."""
-
-    @classmethod
-    def of(cls, report: Report) -> Verdict:
-        """Return the verdict that a report states.
+    def __init__(self, report: Report) -> None:
+        """Take the report that states it.
 
         Raises:
             IncompleteError: The report is on trials alone, and states none.
         """
-        found = report.findings
-        if not found.models:
+        if not report.findings.models:
             raise IncompleteError("a verdict needs a study with a complete confirmation run, but there is none: "
                                   f"{' '.join(map(in_text, report.in_short[:2]))}")
-        scale = scale_of(found.metric)
-        rows = tuple((one.label if one.seeds else f"{one.label} (baseline)", _scored(one, scale), str(one.seeds or ""))
-                     for one in found.models)
-        return cls(report.title, rows, found.score[0].upper() + found.score[1:], tuple(map(in_text, report.in_short)),
-                   tuple(map(in_text, report.warnings)), found)
+        self._report = report
+
+    @property
+    def findings(self) -> Findings:
+        """Return the scores and the answers on pairs as data, as `gru-bench report --json` prints them. Of an open
+        pair, `texts_needed` and `seeds_needed` are what could settle it."""
+        return self._report.findings
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Return the decision, then a verdict on each pair of models."""
+        return tuple(map(in_text, self._report.in_short))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is to be considered."""
+        return tuple(map(in_text, self._report.warnings))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a pandas data frame with a row for each pair of models: what was found, the difference of `a` minus
+        `b` in the unit of the score with its interval, p, and the test texts and fresh seeds that could settle it."""
+        import pandas as pd
+
+        names = ("a", "b", "finding", "better", "difference", "low", "high", "p", "texts_needed", "seeds_needed")
+        frame = pd.DataFrame([[getattr(pair, name) for name in names] for pair in self.findings.pairs], columns=names)
+        return frame.astype({"low": float, "high": float, "p": float, "texts_needed": "Int64", "seeds_needed": "Int64"})
 
     def __repr__(self) -> str:
         """Return it as text: a table, then sentences."""
-        warnings = ["", "Warnings:", *(f"- {one}" for one in self.warnings)] if self.warnings else []
-        return visible("\n".join([_text_table(self._table()), "", *(f"- {one}" for one in self.sentences), *warnings]))
+        lists = [line for heading, items in self._lists()
+                 for line in ("", f"{heading}:", *(f"- {one}" for one in items))]
+        return visible("\n".join([_text_table(self._table()), "", *(f"- {one}" for one in self.sentences), *lists]))
 
     def _repr_html_(self) -> str:
-        warnings = f"<p>Warnings:</p>{_html_list(self.warnings)}" if self.warnings else ""
-        return (f"<h4>{escape(self.title)}</h4>{_html_table(self._table())}{_html_list(self.sentences)}{warnings}")
+        lists = "".join(f"<p>{heading}:</p>{_html_list(items)}" for heading, items in self._lists())
+        figure = next(one for one in self._report.figures if one.name == "accuracy")
+        content = b64encode(figure.alone("png")).decode()
+        picture = (f'<img alt="{escape(figure.alternative)}" style="max-width:30em;width:100%" '
+                   f'src="data:image/png;base64,{content}">')
+        return (f"<h4>{escape(self._report.title)}</h4>{_html_table(self._table())}{picture}"
+                f"{_html_list(self.sentences)}{lists}")
+
+    def _lists(self) -> Iterator[tuple[str, Sequence[str]]]:
+        """Yield the heading and the sentences of each list that is not empty."""
+        needed = [f"{pair.a} and {pair.b}: {pair.needed}" for pair in self.findings.pairs if pair.needed]
+        yield from ((heading, items) for heading, items in (
+            ("What could settle a pair", needed), ("Warnings", self.warnings)) if items)
 
     def _table(self) -> pd.DataFrame:
         import pandas as pd
 
-        return pd.DataFrame(list(self.rows), columns=["Model", self.score, "Seeds"])
-
-
-@dataclass(frozen=True, repr=False)
-class Answers:
-    """The predicted classes of N texts."""
-
-    texts: tuple[str, ...]
-    found: Prediction
-
-    def __len__(self) -> int:
-        """Return N."""
-        return len(self.texts)
-
-    def __iter__(self) -> Iterator[str]:
-        """Yield the predicted class of each text."""
-        return iter(self.labels)
-
-    @property
-    def labels(self) -> list[str]:
-        """Return the predicted class of each text."""
-        return self.found.label_N
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Return the names of the classes, in the order of the probabilities."""
-        return self.found.classes
-
-    @property
-    def probabilities(self) -> NDArray[np.float64]:
-        """Return the probability of each class for each text, N x C."""
-        return self.found.probability_NC
-
-    @property
-    def known_words(self) -> NDArray[np.float64]:
-        """Return the share of the words of each text that the model knows. A text without any is answered all the same.
-        """
-        return self.found.known_share_N
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a pandas data frame: text, label, the probability of each class, share of known words."""
-        import pandas as pd
-
-        rows = list(rows_of(self.texts, self.found))
-        return pd.DataFrame(rows, columns=column_names(self.classes)).rename(columns={"id": "text"})
-
-    def __repr__(self) -> str:
-        """Return the first predictions as a table."""
-        return visible("\n".join([_text_table(self._table()), *self._notes()]))
-
-    def _repr_html_(self) -> str:
-        return _html_table(self._table()) + "".join(f"<p>{escape(note)}</p>" for note in self._notes())
-
-    def _table(self) -> pd.DataFrame:
-        return predictions_table(self.texts[:SHOWN_ROWS], self.found)
-
-    def _notes(self) -> list[str]:
-        more = [f"the first {SHOWN_ROWS} of {len(self):,} texts; to_frame() has all"] if len(self) > SHOWN_ROWS else []
-        return [*more, *notes(self.found)]
+        found = self.findings
+        rows = [(one.label if one.seeds else f"{one.label} (baseline)", _scored(one, scale_of(found.metric)),
+                 str(one.seeds or "")) for one in found.models]
+        return pd.DataFrame(rows, columns=["Model", found.score[0].upper() + found.score[1:], "Seeds"])
 
 
 @dataclass(frozen=True, repr=False)
@@ -145,12 +103,9 @@ class Effects:
     """What each word of a text adds to the predicted class: what the log-odds of the class lose without the word."""
 
     text: str
+    label: Any
+    """The predicted class, as the data has it."""
     found: Explanation
-
-    @property
-    def label(self) -> str:
-        """Return the predicted class."""
-        return self.found.label
 
     @property
     def words(self) -> list[tuple[str, float]]:
@@ -177,9 +132,10 @@ class Effects:
             f'<span title="{effect:+.2f}" style="padding:0 2px;border-radius:3px;background:rgba('
             f'{"33,102,172" if effect > 0 else "230,130,20"},{0.6 * abs(effect) / largest:.2f})">{escape(word)}</span>'
             for word, effect in self.words) or "no known word"
-        legend = (f"blue speaks for {escape(self.label)}, orange against it; the effect of a word shows when the "
+        label = escape(str(self.label))
+        legend = (f"blue speaks for {label}, orange against it; the effect of a word shows when the "
                   "pointer is on it")
-        return (f"<p><b>{escape(self.label)}</b></p><p style='line-height:1.8'>{words}</p>"
+        return (f"<p><b>{label}</b></p><p style='line-height:1.8'>{words}</p>"
                 f"<p><small>{legend}{escape(self._left_out())}</small></p>")
 
     def _left_out(self) -> str:

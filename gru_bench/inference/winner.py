@@ -206,7 +206,7 @@ def load(store: Reader, winner: Winner, *, single: bool = False) -> TrainedModel
     found = temperatures(store, ids)
     return replace(
         TrainedModel.of_seeds(models, study=winner.study.run.study, run_ids=ids, best=0 if single else place),
-        temperature=found.together, temperature_S=found.run_R)
+        temperature=found.together, temperature_S=found.run_R, text_labels=_has_text_labels(winner.group.data))
 
 
 def read(store: Reader, winner: Winner | LinearWinner, *, single: bool = False) -> TrainedModel | TrainedLinear:
@@ -214,13 +214,18 @@ def read(store: Reader, winner: Winner | LinearWinner, *, single: bool = False) 
     if isinstance(winner, Winner):
         return load(store, winner, single=single)
     try:
-        return replace(store.linear_model(winner.run.run_id), study=winner.study.run.study)
+        return replace(store.linear_model(winner.run.run_id), study=winner.study.run.study,
+                       text_labels=_has_text_labels(winner.data))
     except RunError as error:
         raise RunError(
             f"the linear model {winner.name} must be in its run {winner.run.run_id}, but cannot be read: archives and "
             "studies without texts do not keep it, because its n-grams are fragments of texts. Name another model "
             f"({', '.join(winner.beaten)}), or run the study with texts under another name "
             f"({winner.study.run.command})") from error
+
+
+def _has_text_labels(data: DataSummary | None) -> bool:
+    return data is not None and data.text_labels
 
 
 def _without_model(winner: Winner, error: RunError) -> RunError:

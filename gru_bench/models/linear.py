@@ -44,6 +44,8 @@ class TrainedLinear:
     """Settings of its fit, as its run has them (`results.baselines`)."""
     run_ids: tuple[str, ...] = ()
     """Its run."""
+    text_labels: bool = False
+    """Whether the classes look like numbers or truth values, but are texts in the data."""
 
 
 class About(AboutModel):
@@ -57,7 +59,7 @@ class About(AboutModel):
 def contents(model: TrainedLinear, scores: Mapping[str, Any] | None = None) -> Iterator[tuple[str, bytes]]:
     """Return the name and the content of each file of a model, `model.json` last."""
     about = About(study=model.study, model=model.name, classes=list(model.classes), run_ids=list(model.run_ids),
-                  settings=dict(model.settings), scores=dict(scores or {}), files={})
+                  settings=dict(model.settings), scores=dict(scores or {}), files={}, text_labels=model.text_labels)
     return _files(about, model.weights.to_bytes())
 
 
@@ -96,7 +98,7 @@ def read(origin: Origin) -> tuple[TrainedLinear, Mapping[str, Any]]:
     except ValueError as error:
         raise origin.refused(f"its file {LINEAR} cannot be read ({error})") from error
     return TrainedLinear(about.study, about.model, tuple(about.classes), weights, about.settings,
-                         tuple(about.run_ids)), about.scores
+                         tuple(about.run_ids), about.text_labels), about.scores
 
 
 def load(folder: Path) -> tuple[TrainedModel | TrainedLinear, Mapping[str, Any]]:

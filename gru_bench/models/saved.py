@@ -76,6 +76,8 @@ class AboutModel(BaseModel):
     """Name of the study. Empty for a run, whose study may be imported under another name."""
     model: str
     classes: list[str]
+    text_labels: bool = False
+    """Whether the classes look like numbers or truth values, but are texts in the data."""
     run_ids: list[str]
     scores: dict[str, Any]
     files: dict[str, str]
@@ -119,7 +121,7 @@ def contents(model: TrainedModel, scores: Mapping[str, Any] | None = None) -> It
         study=model.study, model=model.name, classes=list(model.classes), seeds=list(model.seeds),
         run_ids=list(model.run_ids), best=model.best, temperature=model.temperature,
         temperatures=list(model.temperature_S), config=json.loads(model.config.model_dump_json()),
-        scores=dict(scores or {}), files=digests)
+        scores=dict(scores or {}), files=digests, text_labels=model.text_labels)
     yield ABOUT, with_digest(json.loads(about.model_dump_json()))
 
 
@@ -350,7 +352,7 @@ def read(
         study=about.study, name=about.model, config=config, code=code, seeds=tuple(about.seeds),
         classes=tuple(about.classes), words_V=words[0], table_VE=table_VE, weights_S=tuple(weights_S),
         run_ids=tuple(about.run_ids), best=about.best, temperature=about.temperature,
-        temperature_S=tuple(about.temperatures)), about.scores
+        temperature_S=tuple(about.temperatures), text_labels=about.text_labels), about.scores
 
 
 def _about(origin: Origin) -> About:

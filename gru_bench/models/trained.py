@@ -52,6 +52,8 @@ class TrainedModel:
     """Temperature of each seed alone. Empty where none was fitted."""
     code: str | None = None
     """The file of a class of the user's own. None for a preset."""
+    text_labels: bool = False
+    """Whether the classes look like numbers or truth values, but are texts in the data."""
 
     @classmethod
     def of(cls, result: RunResult, vectors: Vectors) -> TrainedModel:

@@ -6,14 +6,16 @@ Renderers take their numbers from the report and compute none. Only what sweeps 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from gru_bench.checks import Subject, data_of, outcomes
-from gru_bench.errors import without_passwords
+from gru_bench.errors import UsageError, without_passwords
 from gru_bench.report.choice import Choice, odd_runs
-from gru_bench.report.document.blocks import Block, Bullets, Paragraph
+from gru_bench.report.document.blocks import Block, Bullets, Paragraph, parts_in
+from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.report import Report, Section, Source, SourceStudy
 from gru_bench.report.document.sentences import Sentence, in_text
@@ -44,6 +46,31 @@ CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
     evaluation, comparisons, protocol, ablations, discussion, learning, errors, disagreements, confidence, search,
     trials, diagnostics, runs, own, methods, checklist)
 """The sections in their order. A section that has nothing to show is None, as those of the homework are without it."""
+
+
+PLOTS: Mapping[str, Callable[[Evidence], Any]] = {
+    "accuracy": summary, "curves": learning, "confusion": errors, "search": search, "differences": comparisons}
+"""What a single figure of a report shows -> what makes it; its name begins like that."""
+
+
+def plotted(evidence: Evidence, kind: str, model: str) -> Figure:
+    """Return one figure of a report on some evidence; where there is one for each model, that of `model`.
+
+    Args:
+        evidence: The evidence.
+        kind: A key of `PLOTS`.
+        model: Label of a model.
+
+    Raises:
+        UsageError: The report has no such figure.
+    """
+    made = PLOTS[kind](evidence)
+    blocks = made.blocks if isinstance(made, Section) else made or ()
+    found = {one.name: one for one in parts_in(blocks) if isinstance(one, Figure) and one.name.startswith(kind)}
+    if not found:
+        raise UsageError(f"the report must have a figure of the {kind} to draw it, but it has none: see its page")
+    own = next((group.key for group in evidence.groups if group.label == model), "")
+    return found.get(f"{kind}-{own}") or next(iter(found.values()))
 
 
 def build(

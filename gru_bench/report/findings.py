@@ -24,7 +24,7 @@ from gru_bench.report.evidence.next_steps import (
 )
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import once_more, study_name, to_confirm, typed, unfinished
-from gru_bench.report.evidence.verdicts import next_step_sentence, verdict_sentence
+from gru_bench.report.evidence.verdicts import needed_sentence, next_step_sentence, verdict_sentence
 from gru_bench.report.sections.summary import about_examples
 from gru_bench.stats.verdict import DIFFERENT, Finding
 
@@ -70,8 +70,16 @@ def _answer(pair: Pair, together: int | None) -> Answer:
         seeds=(_seeds(pair.a), _seeds(pair.b)), examples=pair.difference.examples, look=pair.look,
         looks=pair.planned or None,
         settled=pair.can_be_claimed and (better is not None or finding is Finding.EQUIVALENT),
-        sentence=in_text(verdict_sentence(pair)),
+        sentence=in_text(verdict_sentence(pair)), needed=in_text(needed_sentence(pair, together)),
+        texts_needed=pair.texts_needed, seeds_needed=_seeds_needed(pair, together),
         next_step=in_text(next_step_sentence(pair, together, held_back(pair.a))))
+
+
+def _seeds_needed(pair: Pair, together: int | None) -> int | None:
+    """Return the fresh seeds of each model that could settle a pair of ended studies."""
+    if pair.fresh_seeds is None or not (pair.done and pair.a.is_logged and pair.b.is_logged):
+        return None
+    return max(pair.fresh_seeds, together or 0)
 
 
 def answered(found: Findings, claim: str | None, *, as_json: bool) -> ExitCode:

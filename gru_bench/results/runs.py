@@ -258,6 +258,8 @@ class DataSummary:
     """Number of test reviews of these groups."""
     near: NearDuplicates | None = None
     """Near-duplicates across splits. None where they were not counted, as in made-up data."""
+    text_labels: bool = False
+    """Whether the labels look like numbers or truth values, but are texts in the data."""
 
     @property
     def taken(self) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import optuna
 
 from gru_bench.config import NEUTRAL, SOURCE, MetricName, RunConfig, flat, removed_settings
+from gru_bench.data.frames import changes, is_kept
 from gru_bench.errors import UsageError, shown
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.pruners import PRUNERS
@@ -22,6 +24,8 @@ MACHINE_SETTINGS = (
     "training.device", "training.threads", "training.micro_batches", "model.name", "model.backend", "seed")
 """Settings that may change between two starts of a study: they change where it runs, not what it asks."""
 EXPERIMENT = "experiment"
+OF_FRAME = ("data.name", "data.id_column")
+"""Settings of a data frame that follow from its content: the file that it is kept in, and the column of its index."""
 TPE: Mapping[str, Any] = {"multivariate": True, "constant_liar": True, "group": False, "n_ei_candidates": 24}
 """Options of TPE. They are given because Optuna's defaults change between versions."""
 
@@ -110,8 +114,12 @@ def _data_changes(began: Mapping[str, Any], identity: Mapping[str, Any], changed
             return [f"{_change('data.name', began, identity)}, and its runs are logged under the name of its data "
                     f"({_short(began[EXPERIMENT])})"]
         return []
+    frames = [began.get("data.name"), identity["data.name"]] if "data.name" in changed else []
+    are_frames = bool(frames) and all(map(is_kept, frames))
     settings = [_change(key, began, identity) for key in sorted(changed, key=lambda key: key != "data.name")
-                if key not in ("data", EXPERIMENT) and key in began]
+                if key not in ("data", EXPERIMENT) and key in began and not (are_frames and key in OF_FRAME)]
+    if are_frames:
+        return [changes(Path(str(frames[0])), Path(str(frames[1]))), *settings]
     if settings:
         return settings
     files = " or ".join(filter(None, (identity["data.name"], identity["data.test_name"])))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gru_bench import cli
@@ -63,7 +64,7 @@ def completed(
         from gru_bench.sweep.own import checked_models
         from gru_bench.sweep.runner import Sweep
         from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
-        from gru_bench.sweep.study import StudyRecord, begun_with, read_study
+        from gru_bench.sweep.study import StudyRecord, begun_with, read_study, require_same_settings
         from gru_bench.tracking import Store
 
         def say(*lines: str) -> None:
@@ -80,6 +81,7 @@ def completed(
             with wrapped_errors(storage):
                 begun = begun_with(spec, opened, corpus.fingerprint)
                 stored = read_study(spec.fitted(len(corpus.train), begun), opened)
+        require_same_settings(stored, corpus.fingerprint, corpus.name)  # before anything is trained on other data
         spec = stored.spec
         say(*settings_lines(spec, begun, len(corpus.train)))
         own = checked_models(spec, corpus, console, stored=stored, workers=count, threads=threads,
@@ -103,6 +105,44 @@ def completed(
             with wrapped_errors(storage):
                 summary = sweep.run()
             yield sweep, summary
+
+
+def is_done(spec: StudySpec, storage: str | None, tracking_uri: str | None) -> bool:
+    """Return whether nothing is left to do of a study, and all of it is logged. Nothing is written, and no worker
+    starts.
+
+    Args:
+        spec: The study.
+        storage: Optuna storage, or None for the usual file in the working directory.
+        tracking_uri: MLflow store, or None for the usual file in the working directory.
+
+    Raises:
+        UsageError: The study began with other settings or data.
+        GruBenchError: The data or a store cannot be read.
+    """
+    from gru_bench.data.corpus import load_corpus
+    from gru_bench.sweep.consistency import compare_stores
+    from gru_bench.sweep.plan import left_to_do
+    from gru_bench.sweep.sharing.storage import JOURNAL, open_storage, wrapped_errors
+    from gru_bench.sweep.study import attributes_of, begun_with, read_study, require_same_settings
+    from gru_bench.tracking import open_reader
+
+    if (storage is None or storage.endswith(".journal")) and not Path(storage or JOURNAL).is_file():
+        return False
+    opened = open_storage(storage, create=False)
+    with wrapped_errors(storage):
+        if not attributes_of(spec.name, opened):
+            return False
+        corpus = load_corpus(spec.base.data)
+        begun = begun_with(spec, opened, corpus.fingerprint)
+        state = read_study(spec.fitted(len(corpus.train), begun), opened)
+    require_same_settings(state, corpus.fingerprint, corpus.name)
+    if any(left_to_do(state)) or state.others_left or not state.is_complete:
+        return False
+    store = open_reader(tracking_uri)
+    logged = [study for study in store.studies(corpus.name) if study.run.run_id == state.run_id]
+    return any(study.run.complete and not compare_stores(state, [study.run], study.runs[1:]).faults
+               for study in logged)
 
 
 def start_warnings(spec: StudySpec, data: DataSummary) -> list[Outcome]:

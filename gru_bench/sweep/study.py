@@ -229,16 +229,22 @@ def begun_with(spec: StudySpec, storage: BaseStorage, fingerprint: str | None = 
     return found
 
 
-def require_same_settings(state: StudyState) -> None:
-    """Check that a study has the settings that its searches began with. Its data are not read, so not compared.
+def require_same_settings(state: StudyState, fingerprint: str | None = None, experiment: str | None = None) -> None:
+    """Check that a study has the settings and the data that its searches began with.
+
+    Args:
+        state: The study.
+        fingerprint: Fingerprint of the data. None where the data are not read, and so not compared.
+        experiment: Name of the MLflow experiment that runs are logged to. None as for `fingerprint`.
 
     Raises:
-        UsageError: A setting differs.
+        UsageError: A setting differs, or the data do.
     """
     for model, search in state.searches.items():
         if known := search.identity:
+            data = known.get("data", "") if fingerprint is None else fingerprint
             require_same(state.spec.name, model, known,
-                         identity_of(state.spec, model, known.get("data", ""), known.get(EXPERIMENT)),
+                         identity_of(state.spec, model, data, experiment or known.get(EXPERIMENT)),
                          ended=search.counted >= state.spec.trials)
 
 

@@ -53,7 +53,7 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
         class_counts=tuple(np.bincount(label_N, minlength=len(corpus.classes)).tolist()),
         vector_norm=vectors.mean_norm, vector_cosine=vectors.mean_cosine, vector_passes=vectors.passes,
         groups=corpus.groups, group_column=corpus.group_column, seen_groups=seen_groups,
-        seen_group_reviews=seen_reviews, near=corpus.near)
+        seen_group_reviews=seen_reviews, near=corpus.near, text_labels=corpus.text_labels)
 
 
 def study_summary(

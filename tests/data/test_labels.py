@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gru_bench.config import DataConfig
 from gru_bench.data.columns import Columns
 from gru_bench.data.corpus import load_corpus
-from gru_bench.data.labels import Classes, alike, classes_of, label_of, listed, spelled
+from gru_bench.data.labels import Classes, alike, as_given, classes_of, label_of, listed, spelled
 from gru_bench.errors import DataError
 from tests.support.commands import mentions
 from tests.support.files import read_rows
@@ -142,6 +142,29 @@ def test_labels_of_a_file_lose_white_space_and_nul(tmp_path: Path) -> None:
     path = Path(write(tmp_path / "a.csv", [("a", " so, so "), ("b", "\u00fcb\0el"), ("c", "so, so")]))
     rows = read_rows(path, Columns())
     assert (rows.classes, rows.label_N.tolist(), rows.plain) == (("so, so", "\u00fcbel"), [0, 1, 0], False)
+
+
+@pytest.mark.parametrize(("labels", "kind", "expected"), [
+    ([1, 0], "parquet", [0, 1]), (["1", "0"], "parquet", ["0", "1"]), (["1", "0"], "jsonl", ["0", "1"]),
+    ([1, 0], "jsonl", [0, 1]), (["1", "0"], "csv", [0, 1]), ([True, False], "parquet", [False, True]),
+    (["True", "False"], "csv", [False, True]), ([10.0, 2.5], "parquet", [2.5, 10.0]), ([10.0, 2.0], "jsonl", [2, 10]),
+    (["b", "a"], "parquet", ["a", "b"]), (["7", "a"], "csv", ["7", "a"]), (["7", "8.5"], "parquet", ["7", "8.5"])])
+def test_classes_are_given_back_as_the_data_has_them(
+    tmp_path: Path, labels: list[Any], kind: str, expected: list[Any]
+) -> None:
+    """As pandas reads them where the file does not tell numbers from texts."""
+    path, table = tmp_path / f"a.{kind}", {"text": ["a", "b"], "label": labels}
+    if kind == "parquet":
+        pq.write_table(pa.table(table), path)
+    elif kind == "csv":
+        rows_of_text = [("text", "label"), *zip("ab", labels, strict=True)]
+        path.write_text("".join(f"{text},{label}\n" for text, label in rows_of_text))
+    else:
+        path.write_text("".join(f"{json.dumps(dict(zip(table, row, strict=True)))}\n" for row in zip(
+            *table.values(), strict=True)))
+    rows = read_rows(path, Columns())
+    found = as_given(rows.classes, are_texts=rows.text_labels).tolist()
+    assert (found, list(map(type, found))) == (expected, list(map(type, expected)))
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
-import json
 import math
 import pkgutil
 import re
@@ -22,10 +20,11 @@ import pyarrow as pa
 import pytest
 
 import gru_bench as gb
+from gru_bench.api import Study
 from gru_bench.data.columns import Columns
+from gru_bench.data.frames import changes, keep
 from gru_bench.errors import DataError, ExitCode, GruBenchError, IncompleteError, UsageError
 from gru_bench.inference import predict
-from gru_bench.inference.frames import keep
 from gru_bench.report.render import record
 from gru_bench.tracking import Reader, open_reader
 from tests.support.commands import ROOT, command, completed, mentions
@@ -48,7 +47,7 @@ def frame(easy_csv: Path) -> pd.DataFrame:
     return reviews.assign(mood=reviews["mood"].map({0: "<sad>", 1: "glad"}))
 
 
-def run(frame: pd.DataFrame, folder: Path, **changes: Any) -> gb.Study:
+def run(frame: pd.DataFrame, folder: Path, **changes: Any) -> Study:
     with without_worker_processes():
         return gb.run_study(frame, text="what was said", label="mood", folder=folder, **{**SMALL, **changes})
 
@@ -61,60 +60,74 @@ def folder(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Pa
 
 
 @pytest.fixture(scope="module")
-def study(frame: pd.DataFrame, folder: Path) -> gb.Study:
+def study(frame: pd.DataFrame, folder: Path) -> Study:
     return run(frame, folder)
 
 
 class TestStudy:
     def test_the_verdict_is_the_one_of_the_report(
-        self, study: gb.Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         draw_nothing(monkeypatch)
         verdict = study.verdict()
         page = study.write_report(tmp_path / "out")
         assert page == tmp_path / "out" / "report.html"
         found = record.read(tmp_path / "out")
-        names = [name for name, _, _ in verdict.rows]
-        assert names == ["Torch GRU", "Bidirectional GRU", "majority class (baseline)",
-                         "TF-IDF + logistic regression (baseline)",
-                         "NB-weighted n-grams + logistic regression (baseline)"]
-        for (_, score, seeds), one in zip(verdict.rows[2:], verdict.findings.models[2:], strict=True):
-            assert one.seeds is None
-            assert (score.partition(" [")[0], seeds) == (f"{100 * present(one.score):.1f} %", "")
-        logged = study.runs().groupby("model")["score/test_accuracy"].mean().to_dict()
-        for (_, score, seeds), model in zip(verdict.rows, MODELS, strict=False):
-            assert (score, seeds) == (f"{100 * logged[model]:.1f} %", "2")
-            assert score.removesuffix(" %") in {one["text"] for one in found.numbers.values()}
+        models = verdict.findings.models
+        assert [one.label for one in models] == [
+            "Torch GRU", "Bidirectional GRU", "majority class", "TF-IDF + logistic regression",
+            "NB-weighted n-grams + logistic regression"]
+        assert [one.seeds for one in models] == [2, 2, None, None, None]
+        logged = study.runs.groupby("model")["score/test_accuracy"].mean().dropna().to_dict()
+        assert {one.model: one.score for one in models} == pytest.approx(logged)
+        assert study.scores()["score"].tolist() == [one.score for one in models]
+        texts = {number["text"] for number in found.numbers.values()}
+        for one in models:
+            shown = f"{100 * present(one.score):.1f} %"
+            assert shown in repr(verdict)
+            assert one.seeds is None or shown.removesuffix(" %") in texts
+        assert '<img alt="' in verdict._repr_html_()
         assert any("No verdict on" in one for one in verdict.sentences)
         assert repr(study) == f"study mine\n{verdict!r}"
         assert study._repr_html_() == verdict._repr_html_()
 
-    def test_predictions_and_explanations_are_numbers_and_escaped_tables(self, study: gb.Study) -> None:
-        texts = ["good1 good2 unheard", "bad1", "unheard"]
-        answers = study.predict(iter(texts))
-        assert (len(answers), list(answers)) == (3, answers.labels)
-        assert answers.classes == ("<sad>", "glad")
-        assert answers.probabilities.sum(axis=1).tolist() == pytest.approx([1, 1, 1])
-        assert answers.labels == [answers.classes[place] for place in answers.probabilities.argmax(axis=1)]
-        assert answers.known_words.tolist() == pytest.approx([2 / 3, 1, 0])
-        table = answers.to_frame()
-        assert list(table) == ["text", "label", "probability_<sad>", "probability_glad", "known_words"]
-        assert table["text"].tolist() == texts
-        mentions(repr(answers), "1 text has no known word")
-        shown = answers._repr_html_()
-        assert "&lt;sad&gt;" in shown
-        assert "<sad>" not in shown
-        effects = study.explain("good1 unheard bad1")
+    def test_the_fitted_model_answers_as_a_classifier(self, study: Study) -> None:
+        model, texts = study.model, ["good1 good2 unheard", "bad1", "unheard"]
+        assert model.classes_.tolist() == ["<sad>", "glad"]
+        probability_NC = model.predict_proba(iter(texts))
+        assert probability_NC.sum(axis=1).tolist() == pytest.approx([1, 1, 1])
+        label_N = model.predict(np.array(texts))
+        assert label_N.tolist() == model.classes_[probability_NC.argmax(axis=1)].tolist()
+        series = pd.Series(texts, index=[7, 3, 5])
+        assert model.predict(series).to_dict() == dict(zip([7, 3, 5], label_N, strict=True))
+        frame = model.predict_frame(series)
+        assert list(frame) == ["text", "label", "probability_<sad>", "probability_glad", "known_words"]
+        assert frame.index.tolist() == [7, 3, 5]
+        assert frame["text"].tolist() == texts
+        assert frame["known_words"].tolist() == pytest.approx([2 / 3, 1, 0])
+        assert model.predict_frame(iter(texts)).reset_index(drop=True).equals(frame.reset_index(drop=True))
+        assert model.score(series, [*label_N[:2], "no class"]) == pytest.approx(2 / 3)
+        assert model.predict(texts[0]).tolist() == label_N[:1].tolist()
+        assert len(model.predict([])) == 0
+        assert model.predict_proba([]).shape == (0, 2)
+
+    def test_an_explanation_has_each_word_with_its_effect_and_escapes_them(self, study: Study) -> None:
+        effects = study.model.explain("good1 unheard bad1")
         assert [word for word, _ in effects.words] == ["good1", "bad1"]
         assert effects.label in ("<sad>", "glad")
         assert "<sad>" not in effects._repr_html_()
         assert list(effects.to_frame()) == ["word", "effect"]
-        alone = study.predict(texts[0], model="torch", single=True)
-        assert alone.probabilities.tolist() != answers.probabilities[:1].tolist()
-        assert len(study.predict([])) == 0
 
-    def test_runs_trials_and_predictions_are_data_frames(self, study: gb.Study) -> None:
-        runs, trials, predictions = study.runs(), study.trials(), study.predictions()
+    @pytest.mark.parametrize(("y", "parts"), [
+        (["glad"], ["each of the 2 texts", "has 1 values"]),
+        ([0, 1], ["'<sad>', 'glad'", "type str", "0 of type int"])])
+    def test_refuses_to_score_other_classes_or_counts(self, y: list[Any], parts: list[str], study: Study) -> None:
+        with pytest.raises(UsageError) as raised:
+            study.model.score(["good1", "bad1"], y)
+        mentions(str(raised.value), *parts)
+
+    def test_runs_trials_and_predictions_are_data_frames(self, study: Study) -> None:
+        runs, trials, predictions = study.runs, study.trials, study.predictions()
         assert runs["role"].value_counts().to_dict() == {
             "study": 1, "trial": 2, "confirm": 4, "baseline": 3}
         assert trials[["model", "state"]].to_numpy().tolist() == [["torch", "complete"], ["bidirectional", "complete"]]
@@ -126,41 +139,54 @@ class TestStudy:
         confirms = runs[runs["role"] == "confirm"].set_index("id")["score/test_accuracy"]
         assert by_seed.to_dict() == pytest.approx(confirms.to_dict())
 
-    def test_a_saved_model_predicts_as_its_study(self, study: gb.Study, tmp_path: Path) -> None:
+    def test_a_saved_model_predicts_as_its_study(self, study: Study, tmp_path: Path) -> None:
         texts = ["good1 good2 word3", "bad1 bad4"]
         saved = gb.load_model(study.save_model(tmp_path / "saved"))
-        assert saved.classes == ("<sad>", "glad")
-        assert saved.predict(texts).probabilities == pytest.approx(study.predict(texts).probabilities, abs=0.01)
-        assert saved.explain(texts[0]).label == study.explain(texts[0]).label
-        assert repr(saved).startswith(f"{study.winner} of the study mine")
+        assert saved.classes_.tolist() == ["<sad>", "glad"]
+        assert saved.predict_proba(texts) == pytest.approx(study.model.predict_proba(texts), abs=0.01)
+        assert saved.explain(texts[0]).label == study.model.explain(texts[0]).label
+        assert repr(saved) == repr(study.model)
         torch = gb.load_model(study.save_model(tmp_path / "torch", model="torch"))
         assert repr(torch).startswith("torch of the study mine, 2 seeds")
         with pytest.raises(UsageError, match="give force"):
             study.save_model(tmp_path / "saved")
 
     def test_a_study_is_opened_by_name_and_by_the_commands(
-        self, study: gb.Study, folder: Path, monkeypatch: pytest.MonkeyPatch
+        self, study: Study, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        assert gb.open_study("mine", folder=folder).runs()["id"].tolist() == study.runs()["id"].tolist()
+        assert gb.open_study("mine", folder=folder).runs["id"].tolist() == study.runs["id"].tolist()
         monkeypatch.chdir(folder)
         done = completed(predict.app, "--study", "mine", "good1 good2")
         assert done.returncode == ExitCode.DONE
-        assert study.predict("good1 good2").labels[0] in done.stdout
+        assert study.model.predict("good1 good2")[0] in done.stdout
         with pytest.raises(UsageError, match=r"'other'.*mine"):
             gb.open_study("other")
 
-    def test_the_same_call_trains_nothing_again_and_prints_progress(
-        self, study: gb.Study, frame: pd.DataFrame, folder: Path, capsys: pytest.CaptureFixture[str]
+    def test_the_same_call_starts_and_writes_nothing(
+        self, study: Study, frame: pd.DataFrame, folder: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """In a thread, where no signal arrives."""
-        before = study.runs()["id"].tolist()
-        again: list[gb.Study] = []
+        paths = [folder / "mlflow.db", folder / "optuna.journal"]
+        before, stores = study.runs["id"].tolist(), [path.read_bytes() for path in paths]
+        again: list[Study] = []
         thread = threading.Thread(target=lambda: again.append(run(frame, folder, progress=True)))
         thread.start()
         thread.join()
-        assert again[0].runs()["id"].tolist() == before
-        # The name of the frame and its training reviews; a setting as it is given to the call.
-        mentions(capsys.readouterr().out, "mine: 3", "model.backend=auto", "all runs")
+        assert again[0].runs["id"].tolist() == before
+        assert capsys.readouterr().out == "the study mine is done\n"
+        assert [path.read_bytes() for path in paths] == stores
+
+    @pytest.mark.usefixtures("study")
+    def test_a_changed_frame_is_refused_before_anything_is_trained_on_it(
+        self, frame: pd.DataFrame, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("gru_bench.data.vectors.load_vectors", lambda *_, **__: pytest.fail("vectors are trained"))
+        changed = frame.iloc[7:].assign(mood=["glad"] * 9 + frame["mood"].tolist()[16:])
+        count = int((changed["mood"] != frame["mood"].iloc[7:]).sum())
+        with pytest.raises(UsageError) as raised:
+            run(changed, folder)
+        mentions(str(raised.value), "400 rows then, 393 now", f"{count} with another 'mood'", "7 gone", "name=")
+        assert "parquet" not in str(raised.value)
 
     @pytest.mark.usefixtures("study")
     def test_the_call_is_recorded(self, folder: Path) -> None:
@@ -175,13 +201,37 @@ class TestStudy:
         with pytest.raises(UsageError, match=r"training.clip_norm.*name= in Python"):
             run(frame, folder, settings={**SETTINGS, "training.clip_norm": 7})
 
+    def test_names_in_a_comparison_are_keys_of_the_dictionary_and_models_of_the_studies(self, study: Study) -> None:
+        def names(verdict: Any) -> set[str]:
+            return {one.label for one in verdict.findings.models}
+
+        torch = study.predictions().query("model == 'torch'")
+        assert names(gb.compare({"first": torch, "second": study})) == {"first", "second torch", "second bidirectional"}
+        assert names(gb.compare(study)) == names(gb.compare([study])) == {"torch", "bidirectional"}
+
+    def test_pictures_are_those_of_the_report_and_other_kinds_are_refused(self, study: Study) -> None:
+        for kind in ("accuracy", "curves", "confusion", "search", "differences"):
+            picture = study.plot(kind)
+            assert picture.axes
+            assert picture._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
+        with pytest.raises(UsageError, match=r"'loss'.*accuracy"):
+            study.plot("loss")
+
+    def test_the_best_settings_are_those_of_the_best_tuned_model(self, study: Study) -> None:
+        confirms = study.runs.query("role == 'confirm'")
+        best = confirms.groupby("model")["score/val_accuracy"].mean()
+        chosen = confirms[confirms["model"].isin(best[best == best.max()].index)]
+        assert any(row[list(study.best_params)].to_dict() == study.best_params for _, row in chosen.iterrows())
+
     def test_there_is_no_verdict_without_confirmation_runs(
-        self, study: gb.Study, folder: Path, monkeypatch: pytest.MonkeyPatch
+        self, study: Study, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (logged,) = open_reader(f"sqlite:///{folder / 'mlflow.db'}").studies("mine")
         monkeypatch.setattr(Reader, "studies", lambda *_: [replace(logged, confirms=(), summary=None)])
-        with pytest.raises(IncompleteError, match="confirmation run"):
-            study.verdict()
+        for call in (study.verdict, study.scores, lambda: study.best_params, lambda: study.model,
+                     lambda: study.plot("accuracy")):
+            with pytest.raises(IncompleteError, match="confirmation run"):
+                call()
         assert "confirmation run" in repr(study)
 
 
@@ -190,9 +240,8 @@ class TestFrames:
     COLUMNS = Columns(label="stars")
 
     @pytest.mark.parametrize("make", [
-        pd.DataFrame, pa.table, lambda content: pd.DataFrame(content, index=[7, 7, 7]),
-        lambda content: pd.DataFrame(content).astype({"body": "category", "stars": "int8"}),
-        lambda content: pa.table(content).to_pandas(types_mapper=pd.ArrowDtype),
+        pa.table, lambda content: pd.DataFrame(content, index=[7, 7, 7]),
+        lambda content: pd.DataFrame(content, index=[1, 2, None]),
     ])
     def test_frames_of_the_same_values_are_one_file(self, make: Any, tmp_path: Path) -> None:
         path, columns = keep(self.CONTENT, self.COLUMNS, "a study", tmp_path)
@@ -202,6 +251,38 @@ class TestFrames:
         table = pa.parquet.read_table(path)
         assert table.to_pydict() == {key: self.CONTENT[key] for key in ("body", "stars")}
         assert len(list((tmp_path / "frames").iterdir())) == 1
+
+    @pytest.mark.parametrize("make", [
+        lambda content: pd.DataFrame(content, index=[5, "b", 7]),
+        lambda content: pd.DataFrame(content, index=[5, "b", 7]).astype({"body": "category", "stars": "int8"}),
+        lambda content: pa.table(content).to_pandas(types_mapper=pd.ArrowDtype).set_axis([5, "b", 7]),
+    ])
+    def test_an_index_that_names_each_row_once_is_kept(self, make: Any, tmp_path: Path) -> None:
+        path, columns = keep(make(self.CONTENT), self.COLUMNS, "a study", tmp_path)
+        assert columns == Columns("body", "stars", id="index")
+        assert pa.parquet.read_table(path).to_pydict() == {
+            "body": self.CONTENT["body"], "stars": self.CONTENT["stars"], "index": ["5", "b", "7"]}
+        named = make({**self.CONTENT, "index": ["x", "y", "z"]})
+        assert keep(named, self.COLUMNS, "a study", tmp_path)[1].id == "indexindex"
+        assert keep(named, replace(self.COLUMNS, id="index"), "a study", tmp_path)[1].id == "index"
+
+    BEFORE = pd.DataFrame({"text": [f"t{n}" for n in range(9)], "label": [0, 1, 1] * 3}, index=range(100, 109))
+
+    @pytest.mark.parametrize(("after", "said"), [
+        (BEFORE.assign(label=[1, 0, 1] * 3), ["9 rows then, 9 now", "6 with another 'label'"]),
+        (BEFORE.iloc[2:].replace("t5", "other"), ["9 rows then, 7 now", "1 with another 'text'", "2 gone"]),
+        (BEFORE.rename(index={100: 7}).replace("t0", "t9"), ["1 new", "1 gone"]),
+        (BEFORE.iloc[::-1], ["another order"]), (BEFORE.iloc[::-1].reset_index(drop=True), ["another order"]),
+        (BEFORE.iloc[1:].reset_index(drop=True), ["9 rows then, 8 now", "1 gone"]),
+        (pa.table(BEFORE.iloc[1:]), ["9 rows then, 8 now", "1 gone"]),
+    ])
+    def test_changes_are_counted_by_the_index_or_by_content(self, after: Any, said: list[str], tmp_path: Path) -> None:
+        began, now = (keep(frame, Columns(), "a", tmp_path)[0] for frame in (self.BEFORE, after))
+        found = changes(began, now)
+        mentions(found, *said)
+        assert found.count(",") == len(said) - ("then" in said[0])
+        began.unlink()
+        mentions(changes(began, now), "no longer in the cache")
 
     def test_a_frame_of_other_values_or_another_name_is_another_file(self, tmp_path: Path) -> None:
         changed = {**self.CONTENT, "stars": [1, 2, 2]}
@@ -270,7 +351,7 @@ def test_refuses_names_and_folders_of_another_type(call: Callable[[], object]) -
 
 def test_probabilities_of_several_classes_are_numbers() -> None:
     store, (study,) = of_classes(3, seeds=2, size=60)
-    found = gb.Study(study.run.study, store).predictions()  # type: ignore[arg-type]
+    found = Study(study.run.study, store).predictions()  # type: ignore[arg-type]
     by_class = found[[name for name in map(str, found) if name.startswith("probability_")]]
     assert by_class.shape == (120, 3)
     assert by_class.dtypes.tolist() == [float] * 3
@@ -284,17 +365,17 @@ def test_probabilities_of_several_classes_are_numbers() -> None:
     (pd.DataFrame({"n": [1], "Review": ["good"]}), UsageError, ["'n', 'Review'", "frame['Review']"]),
     ({"a": ["good"], "b": ["bad"]}, UsageError, ["'a', 'b'", "frame['NAME']"])])
 def test_refuses_to_predict_what_is_no_text(
-    texts: Any, error: type[GruBenchError], parts: list[str], study: gb.Study
+    texts: Any, error: type[GruBenchError], parts: list[str], study: Study
 ) -> None:
     with pytest.raises(error) as raised:
-        study.predict(texts)
+        study.model.predict(texts)
     mentions(str(raised.value), *parts)
     with pytest.raises(GruBenchError):
-        study.explain(texts)
+        study.model.explain(texts)
 
 
 def test_the_examples_of_the_page_work(
-    study: gb.Study, frame: pd.DataFrame, folder: Path, monkeypatch: pytest.MonkeyPatch
+    study: Study, frame: pd.DataFrame, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     frame.rename(columns={"what was said": "review", "mood": "sentiment"}).to_csv("reviews.csv")
@@ -306,7 +387,7 @@ def test_the_examples_of_the_page_work(
     described = (inspect.getdoc(gb.run_study) or "").partition("Raises:")[0]
     assert re.findall(r"^    (\w+): ", described, re.MULTILINE) == list(signature.parameters)
 
-    def done(*arguments: Any, **named: Any) -> gb.Study:
+    def done(*arguments: Any, **named: Any) -> Study:
         asked.append(signature.bind(*arguments, **named).arguments)
         return study
 
@@ -319,22 +400,6 @@ def test_the_examples_of_the_page_work(
         exec(example, there)
     assert [sorted(call) for call in asked] == [["data", "label", "model", "text", "trials"]]
     assert reports == ["out"]
-
-
-def test_the_notebook_was_run_with_calls_that_exist() -> None:
-    cells = json.loads((ROOT / "docs" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
-    code = [cell for cell in cells if cell["cell_type"] == "code"]
-    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
-    assert all(output["output_type"] == "execute_result" for cell in code for output in cell["outputs"])
-    known = {**vars(gb.Study), **{name: getattr(gb, name) for name in gb.__all__}}
-    called = set()
-    for call in ast.walk(ast.parse("\n".join("".join(cell["source"]) for cell in code))):
-        named = re.fullmatch(r"(?:gb|study)\.(\w+)", ast.unparse(call.func)) if isinstance(call, ast.Call) else None
-        if not isinstance(call, ast.Call) or named is None:
-            continue
-        called.add(named[1])
-        assert {word.arg for word in call.keywords} <= inspect.signature(known[named[1]]).parameters.keys()
-    assert called >= {"run_study", "verdict", "predict", "explain", "runs", "compare", "write_report"}
 
 
 # ---------------------------------------------------------------- names
@@ -395,6 +460,6 @@ def test_a_script_without_a_guard_continues_after_ctrl_c_and_its_next_call_compl
     begun, restored, count = done.stdout.splitlines()
     assert (begun, restored) == ("begun", "True")
     assert int(count) > 0
-    runs = gb.open_study("torch").runs()
+    runs = gb.open_study("torch").runs
     assert runs[runs["role"] == "trial"]["state"].tolist() == ["killed", "complete"]
     assert runs[runs["role"] != "baseline"]["state"].tolist().count("complete") == 4

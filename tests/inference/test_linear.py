@@ -122,9 +122,9 @@ def test_it_is_saved_and_asked_without_the_study(
     texts = list(studied.texts.values())
     expected = LinearPredictor(trained(store, NGRAMS)).predict(texts).probability_NC
     model = gb.load_model(tmp_path / "model")
-    assert np.array_equal(model.predict(texts).probabilities, expected)
-    assert model.explain("good1").label == model.predict("good1").labels[0]
-    mentions(repr(model), "ngrams of the study quick", *model.classes)
+    assert np.array_equal(model.predict_proba(texts), expected)
+    assert model.explain("good1").label == model.predict("good1")[0]
+    mentions(repr(model), "ngrams of the study quick", *map(str, model.classes_))
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     count = f"{len(found.weights.ngrams_F):,} n-grams"
     mentions(card, "quick: ngrams", "NB-weighted n-grams", "baseline.regularization", count)
@@ -132,8 +132,7 @@ def test_it_is_saved_and_asked_without_the_study(
     again = completed(predict_app, "good1 good2", "--model", str(tmp_path / "model"), "--single", cwd=tmp_path)
     mentions(again.stderr, "ngrams", "a linear model")
     study = gb.open_study("quick", folder=directory)
-    assert study.predict("good1", model=NGRAMS).labels == model.predict("good1").labels
-    assert study.winner == asked(store, store.study("quick")).name
+    assert repr(study.model).startswith(asked(store, store.study("quick")).name)
 
 
 @pytest.mark.parametrize("change", ["digest", "array", "dtype", "shape", "missing", "bomb"])

@@ -170,7 +170,16 @@ def test_names_in_a_saved_model_do_not_steer_a_terminal(
     for shown in (loaded, loaded.predict("word1 \ud800"), loaded.explain("word1 \ud800")):
         repr(shown).encode()
         assert not {"\x1b", "\x9b"} & set(repr(shown))
-    loaded.predict("word1 \ud800")._repr_html_().encode()
+    loaded.explain("word1 \ud800")._repr_html_().encode()
+
+
+@pytest.mark.parametrize("text_labels", [False, True])
+def test_a_saved_model_gives_classes_back_as_its_data_has_them(*, text_labels: bool, tmp_path: Path) -> None:
+    save(replace(made_up(classes=("0", "1")), text_labels=text_labels), tmp_path / "model", "", {})
+    model = load_model(tmp_path / "model")
+    assert model.classes_.tolist() == (["0", "1"] if text_labels else [0, 1])
+    assert set(model.predict(["word1", "word2"]).tolist()) <= set(model.classes_.tolist())
+    assert model.explain("word1").label in model.classes_.tolist()
 
 
 # ---------------------------------------------------------------- files

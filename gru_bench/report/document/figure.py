@@ -9,7 +9,7 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -117,9 +117,15 @@ class Figure:
 
     def alone(self, form: Form) -> bytes:
         """Return the figure as an image file of its own, on white."""
-        with theme(**{"svg.hashsalt": self.name, "svg.fonttype": "path", "figure.facecolor": "white",
-                      "figure.dpi": 216}):
-            return written_as(form, self.draw(self.values.frame()))
+        with theme(**{"svg.hashsalt": self.name, "svg.fonttype": "path"}):
+            return written_as(form, self.drawing())
+
+    def drawing(self) -> Drawing:
+        """Return the figure as one of matplotlib, on white, which notebooks show."""
+        with theme(**{"figure.facecolor": "white", "figure.dpi": 216}):
+            found = self.draw(self.values.frame())
+        setattr(found, "_repr_png_", partial(written_as, "png", found))  # noqa: B010 - matplotlib does not declare it
+        return found
 
     @cached_property
     def _drawn(self) -> tuple[str, bytes]:

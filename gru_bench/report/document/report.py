@@ -108,8 +108,14 @@ class Answer:
     settled: bool
     """Whether it is found different or equivalent, from enough seeds for a claim."""
     sentence: str
+    needed: str
+    """The test texts and the fresh seeds that could settle it, as a text; empty where it is settled."""
+    texts_needed: int | None
+    """Test texts of a new test set that could settle it. None where it is settled, and where no number could."""
+    seeds_needed: int | None
+    """Fresh seeds of each model, on the same test texts, that could settle it. None as for `texts_needed`."""
     next_step: str
-    """What could settle it; empty where it is settled."""
+    """What could settle it, and how to get that; empty where it is settled."""
 
 
 @dataclass(frozen=True)

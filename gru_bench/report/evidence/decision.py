@@ -102,7 +102,7 @@ def _chosen(
         runs = [run_id for group in left for run_id in group.ids]
         reasons = (evidence.numbers.on(runs).add("decision.open", len(decision.open)), " pairs")
     linear = [group.label for group in left if group.is_fitted_once]
-    return say("No decision yet between {left} ({reasons}); Comparisons says what could settle it.{simpler}",
+    return say("No decision yet between {left} ({reasons}).{simpler}",
                left=listed([group.label for group in left]), reasons=reasons,
                simpler=f" {linear[0]} is the simplest of them." if linear else "")
 

@@ -196,6 +196,12 @@ class Pair(Compared):
                 best = examples, seeds
         return best
 
+    @property
+    def texts_needed(self) -> int | None:
+        """Return the size of a new test set that could settle it, rounded up to hundreds; None if none is needed or
+        enough."""
+        return None if self.needed is None or not self.is_open else -(-self.needed[0] // 100) * 100
+
 
 def qualifiers(pairs: Sequence[Pair]) -> str:
     """Return what the words mean that stand with verdicts on few seeds or on one run, as the end of a caption."""

@@ -114,14 +114,14 @@ def _enough_examples(pair: Pair) -> Sentence:
     """Return how many new test texts detect the equivalence margin; empty where no number does."""
     if pair.needed is None:
         return ()
-    examples, seeds = pair.needed
+    _, seeds = pair.needed
     return say(
         "A new test set of about {examples} texts{each} detects a difference of {margin}{unit} with 80 % power.",
         each="" if pair.is_of_runs else say(", with {seeds} seeds for each model,", seeds=pair.on_examples.add(
             "needed-seeds", seeds, "count",
             "the seeds at hand, or the fewest of 10, 20 and 50 beyond which more seeds do not halve the examples")),
         examples=pair.on_examples.add(
-            "needed-examples", -(-examples // 100) * 100, "count",
+            "needed-examples", pair.texts_needed, "count",
             "fewest test texts that detect the equivalence margin with 80 % power, rounded up to hundreds"),
         margin=pair.number("margin"), unit=pair.scale.after)
 

@@ -11,6 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ from gru_bench.data.columns import Columns
 from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.platforms import is_reserved
 
+_FRAMES = "frames"
+"""Folder below the root of the caches that holds the frames, each in a folder of its own."""
+_INDEX = "index"
+"""Name of the column with the index of a frame, repeated where the frame has such a column."""
 WHERE = Path("the frame")
 """Stands for the file in messages about the columns of a frame."""
 _LONGEST_NAME = 80
@@ -43,7 +48,8 @@ def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> 
         cache: Root folder of the caches. None: `default_cache()`.
 
     Returns:
-        The file, whose name without its ending is the name of the data, and the columns to read of it.
+        The file, whose name without its ending is the name of the data, and the columns to read of it. The index of a
+        pandas frame that names each row once is its column of ids where none is named.
 
     Raises:
         UsageError: for a column that the frame lacks. The error lists its columns.
@@ -55,20 +61,72 @@ def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> 
     known = column_names(frame)
     found = columns.found_in(known, WHERE)
     table = _table(frame, known, list(found.names.values()))
+    if found.id is None and (index := _index(frame)) is not None:
+        own = next(one for one in (_INDEX * times for times in range(1, len(known) + 2)) if one not in known)
+        table, found = table.append_column(own, [index]), replace(found, id=own)
     if not table.num_rows:
         raise DataError("the frame must contain texts, but it has no rows: check how it was made")
     content = [name, *([column, table.column(column).to_pylist()] for column in table.column_names)]
     key = hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
     file = f"{_file_name(name)}.parquet"
-    folder = cached_folder(default_cache() if cache is None else cache, "frames", key,
+    folder = cached_folder(default_cache() if cache is None else cache, _FRAMES, key,
                            lambda begun: pq.write_table(table, begun / file))
     return folder / file, found
 
 
-def written(frame: Any, model: str, folder: Path) -> Path:
-    """Write a frame of predictions to a Parquet file in a new folder, with a column `model` where it has none.
+def is_kept(name: object) -> bool:
+    """Return whether a name of data is that of the file of a frame that was kept."""
+    return isinstance(name, str) and name.endswith(".parquet") and Path(name).parent.parent.name == _FRAMES
 
-    Errors name the file, which is called after the model.
+
+def changes(began: Path, now: Path) -> str:
+    """Return how the rows of a kept frame differ from those of an earlier one, in numbers.
+
+    Rows are compared by the index of pandas frames, otherwise by their position. Where more of them differ than are
+    new, they have moved, and only the new ones and those that are gone count.
+
+    Args:
+        began: File of the earlier frame.
+        now: File of the frame.
+    """
+    if not began.is_file():
+        return "the data frame has changed: other rows (the earlier ones are no longer in the cache)"
+    import pyarrow.parquet as pq
+
+    old, new = (pq.read_table(path).to_pydict() for path in (began, now))
+    columns = [name for name in new if name in old and name.replace(_INDEX, "")]
+    before, after = (list(zip(*(table[name] for name in columns), strict=True)) for table in (old, new))
+    indexes: list[Any] = [next((values for name, values in table.items() if not name.replace(_INDEX, "")), None)
+               for table in (old, new)]
+    was, now_is = (dict(zip(range(len(rows)) if None in indexes else index, rows, strict=True))
+                   for index, rows in zip(indexes, (before, after), strict=True))
+    both = [(was[row], now_is[row]) for row in was.keys() & now_is.keys() if was[row] != now_is[row]]
+    fresh, gone = Counter(after) - Counter(before), Counter(before) - Counter(after)
+    added = len(now_is.keys() - was.keys())
+    if len(both) + added <= fresh.total():
+        said = {f"with another {name!r}": sum(one[place] != other[place] for one, other in both)
+                for place, name in enumerate(columns)}
+        said |= {"new": added, "gone": len(was.keys() - now_is.keys())}
+    else:
+        said = {"new": fresh.total(), "gone": gone.total()}
+    counted = ", ".join(f"{count:,} {what}" for what, count in said.items() if count)
+    return (f"the data frame has changed ({len(before):,} rows then, {len(after):,} now): "
+            f"{counted or 'the same rows in another order'}")
+
+
+def _index(frame: Any) -> Any:
+    """Return the index of a pandas frame as an Arrow array of texts; None where it does not name each row once."""
+    import pyarrow as pa
+
+    if not hasattr(frame, "iloc") or frame.index.nlevels > 1 or frame.index.hasnans or not frame.index.is_unique:
+        return None
+    return pa.array(map(str, frame.index), pa.large_string())
+
+
+def written(frame: Any, model: str, folder: Path) -> Path:
+    """Write a frame of predictions to a Parquet file in a new folder.
+
+    A name of the model is that of the file and of its one model, and stands before the names of several.
 
     Raises:
         UsageError: for several columns of one name.
@@ -84,8 +142,11 @@ def written(frame: Any, model: str, folder: Path) -> Path:
             raise UsageError(f"{WHERE}{of_model} must have one column {shown(column)}, but it has {count}: rename the "
                              "others")
     table = _table(frame, known, known)
-    if model and "model" not in known:
-        table = table.append_column("model", pa.array([model] * table.num_rows, pa.string()))
+    if model:
+        own = table.column("model").to_pylist() if "model" in known else [""] * table.num_rows
+        names = own if len(set(own)) > 1 else [""] * table.num_rows
+        column = pa.array([f"{model} {name}".strip() for name in names], pa.string())
+        table = table.drop_columns(["model"] if "model" in known else []).append_column("model", column)
     folder.mkdir()
     path = folder / f"{_file_name(model)}.parquet"
     pq.write_table(table, path)
