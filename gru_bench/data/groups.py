@@ -19,8 +19,9 @@ NONE = "none"
 LEAST_GROUPS = 20
 """Fewest groups in a column that is found by its name. A column of fewer values holds something else, such as the arms
 of an experiment, and no verdict could rest on them."""
-LOOKED_AT = 1000
-"""Number of rows by which it is told whether a column looks like one of groups."""
+LOOKED_AT, MOST_LOOKED_AT = 1000, 100
+"""Number of rows by which it is told whether a column looks like one of groups, and most columns of a table that are
+looked at."""
 SEVERAL_USUAL = "several columns have a usual name of groups, so that none is read as such; name the group column"
 TURNED_OFF = "Groups are turned off: if texts belong together, intervals are too narrow."
 _NAMES = ("group", "movie", "product", "author", "user", "doc", "customer", "client", "account", "patient")

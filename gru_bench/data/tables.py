@@ -17,8 +17,8 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from gru_bench.config import MOST_CLASS_NAME, MOST_NAME
 from gru_bench.data.columns import Columns
 from gru_bench.data.files import PARTS, PICKLE, TEXT, DataFile, is_gzipped, kind_of, opened_text, reading
+from gru_bench.data.groups import LOOKED_AT, MOST_LOOKED_AT, look_alike
 from gru_bench.data.labels import (
     MISSING,
     NEGATIVE_POSITIVE,
@@ -124,6 +125,21 @@ def open_table(path: Path, encoding: str | None = None) -> Iterator[Table]:
 
         size = None if is_gzipped(path) else path.stat().st_size
         yield Table(path, names, rows, lambda: None if size is None else text.buffer.tell() / size)
+
+
+def look_like_groups(path: Path, taken: Collection[str], encoding: str | None = None) -> str | None:
+    """Return a sentence on the columns of a table that look like groups by their first values.
+
+    Args:
+        path: The file.
+        taken: The columns that have another role.
+        encoding: Encoding of a text file.
+    """
+    with suppress(DataError), open_table(path, encoding) as table:
+        names = [name for name in dict.fromkeys(table.names) if name not in taken][:MOST_LOOKED_AT]
+        rows = list(islice(table.rows(names), LOOKED_AT))
+        return look_alike(dict(zip(names, zip(*rows, strict=True), strict=False)))
+    return None  # a table with a column of no single values, which is read without it
 
 
 def _lines(path: Path, text: TextIO) -> Iterator[Any]:
@@ -384,6 +400,9 @@ def _add_table(path: Path, columns: Columns, encoding: str, read: _Read) -> None
             read.text_labels |= any(isinstance(value, str) for value in own)
     read.label_column, read.group_column = found.label, found.group or ""
     if (note := columns.note(found)) is not None:
+        read.notes[note] = None
+    if columns.group == "" and found.group is None and (
+            note := look_like_groups(path, found.names.values(), encoding)) is not None:
         read.notes[note] = None
     if class_names := _class_names(table.metadata, found.label):
         read.name_classes(class_names, path)

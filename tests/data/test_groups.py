@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gru_bench.data.corpus import SPLITS, Corpus
@@ -143,6 +144,22 @@ def test_a_column_with_many_repeats_and_no_texts_looks_like_groups(
     assert (said is not None) == looks
     if said is not None:
         mentions(said, f"column {column!r} looks like groups", "group column")
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_column_that_looks_like_groups_is_named_unless_groups_are_named_or_turned_off(
+    tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / f"a.{kind}"
+    frame = pd.DataFrame([(*row, n) for n, row in enumerate(films())], columns=["text", "label", "film", "number"])
+    frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path) if kind == "parquet" else (
+        frame.to_json(path, orient="records", lines=True))
+    corpus = load(str(path), tmp_path / "cache")
+    note, = corpus.notes
+    mentions(note, "column 'film' looks like groups", "group column")
+    assert corpus.groups == {}
+    assert "looks like" not in str(load(str(path), tmp_path / "cache", group_column="film").notes)
+    assert "looks like" not in str(load(str(path), tmp_path / "cache", group_column="none").notes)
 
 
 def test_a_found_column_of_few_values_or_one_of_several_is_not_read(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory, films: Path, empty_database:
     (folder / "quick.toml").write_text(text, encoding="utf-8")
     done = completed(app, "sweep", "--study", "quick.toml", "--data", str(films), *FILM, "--workers", "1", cwd=folder)
     assert done.returncode == 0, done.stderr
-    mentions(done.stdout, "in 192, 24 and 24 groups")
+    mentions(done.stdout, "in 192, 24 and 24 groups of column 'film'")
     return folder
 
 
@@ -73,6 +73,10 @@ def test_the_report_allows_for_the_groups_and_its_predictions_join_to_the_file(s
     wanted = accuracy_interval(right.to_numpy(), group_N=group.to_numpy())
     assert found["interval"] == pytest.approx((wanted.low, wanted.high), abs=1e-12)
     assert wanted.low != accuracy_interval(right.to_numpy()).low
+    mentions((swept / "page" / "report.md").read_text(encoding="utf-8"), "account for 24 groups of column ‘film’")
+    done = completed(app, "report", "--study", "quick", "--json", cwd=swept)
+    one, *_ = json.loads(done.stdout)["models"]
+    assert (one["groups"], one["group_columns"]) == (24, ["film"])
 
 
 def test_python_and_an_archive_keep_groups_and_names(swept: Path, tmp_path: Path, empty_database: Path) -> None:
@@ -102,6 +106,10 @@ def test_a_study_that_began_without_groups_is_not_continued_with_them(
     shutil.copy(empty_database, tmp_path)
     begun = sweep(tmp_path, films, *FILM[2:], "--set", "data.group_column=none", "--limit", "200")
     assert begun.returncode == 0, begun.stderr
+    mentions(begun.stdout, "warning: Groups are turned off")
+    claimed = completed(app, "report", "--study", "quick", "--claim", "torch > tfidf", cwd=tmp_path)
+    assert claimed.returncode == ExitCode.MISTYPED
+    mentions(claimed.stderr, "--claim must take groups into account")
     done = sweep(tmp_path, films, *FILM, "--limit", "200")
     assert done.returncode == ExitCode.MISTYPED
     mentions(done.stderr, "data.group_column was none and is now film", "name")
