@@ -373,9 +373,10 @@ def _add_text(file: DataFile, encoding: str, read: _Read) -> None:
 def _add_tokens(path: Path, read: _Read) -> None:
     before = len(read.tokens)
     for tokens, label, category in reviews(path):
-        kept = list(map(storable, tokens))
-        read.tokens.append(kept)
-        read.values["text"].append(" ".join(kept))
+        text = " ".join(tokens)
+        kept = storable(text)
+        read.values["text"].append(kept)
+        read.tokens.append(tokens if kept == text else list(map(storable, tokens)))
         read.values["label"].append(label)
         read.values["category"].append(_category(category))
     if len(read.tokens) == before:
