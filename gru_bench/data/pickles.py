@@ -56,12 +56,10 @@ def reviews(path: Path) -> Iterator[tuple[list[str], str, str]]:
                         "inside")
     try:
         content = Unpickler(io.BytesIO(encoded)).load()
-    except MemoryError:
-        raise
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except Exception as error:
-        # A damaged pickle makes the unpickler raise errors of nearly any kind, from IndexError to AttributeError.
+        # A damaged pickle makes the unpickler raise errors of nearly any kind, from IndexError to MemoryError.
         raise DataError(f"{path} must be a pickle of reviews, but it cannot be read as one "
                         f"({type(error).__name__}: {shown(str(error), '', 200)}): fetch or copy it again") from error
     if not isinstance(content, list | tuple) or len(content) != 3:

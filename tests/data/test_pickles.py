@@ -113,7 +113,8 @@ def test_references_outside_and_states_of_objects_are_refused(tmp_path: Path, co
     assert callable(set().add)
 
 
-@pytest.mark.parametrize("content", [b"no pickle at all", b"\x80\x02.", b"\x80\x63]", b"]a.", b"\x80\x02]q\x00"])
+@pytest.mark.parametrize("content", [b"no pickle at all", b"\x80\x02.", b"\x80\x63]", b"]a.", b"\x80\x02]q\x00",
+                                     b"]p4611686018427387904\n."])
 def test_a_file_that_is_no_pickle_is_refused(tmp_path: Path, content: bytes) -> None:
     path = gzipped(tmp_path / "a.pkl.gz", content)
     with pytest.raises(DataError, match=r"a\.pkl\.gz .*(pickle of reviews|whole)"):
