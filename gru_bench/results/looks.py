@@ -14,6 +14,8 @@ from gru_bench.results.runs import parsed
 
 PLAN, LOOKS = "plan.json", "looks.json"
 """Names of the artifacts of a study that hold its plan of looks and what they found."""
+MIXTURE = "mixture"
+"""Name of the mixture of a study (`stats.mixture`) among its models."""
 SPENDING = "Lan-DeMets, O'Brien-Fleming kind: 2 (1 - Phi(z(1 - alpha/2) / sqrt(t)))"
 FRACTIONS = "variance expected at the last interim analysis / variance at this one, both estimated at this one"
 
@@ -41,18 +43,28 @@ class LookPlan:
     fractions: str = FRACTIONS
     is_with_linear: bool = False
     """Whether each model is compared with the linear model that is better on validation too, as a second family."""
+    is_with_mixture: bool = False
+    """Whether the mixture is compared with its two parts too, as a third family. No seeds are added for its sake."""
 
-    def families(self, linear: str | None) -> tuple[tuple[tuple[str, str], ...], ...]:
-        """Return the pairs that are tested together: those of its models, and each model with the linear one.
+    def families(
+        self, linear: str | None, trained: str | None = None
+    ) -> tuple[tuple[tuple[str, str], ...], ...]:
+        """Return the pairs that are tested together: those of its models, each model with the linear one, and the
+        mixture with its parts.
 
         Args:
             linear: Name of the linear model. None: it is not known.
+            trained: Name of the model that the mixture is of. None: there is no mixture.
         """
         second = tuple((model, linear) for model in self.models) if self.is_with_linear and linear is not None else ()
-        return tuple(combinations(self.models, 2)), second
+        third = ((MIXTURE, linear), (MIXTURE, trained)) if (
+            self.is_with_mixture and linear is not None and trained is not None) else ()
+        return tuple(combinations(self.models, 2)), second, third
 
     def family_of(self, pair: tuple[str, str]) -> int:
         """Return the number of pairs that a pair is tested with."""
+        if MIXTURE in pair:
+            return 2
         return len(self.families(None)[0]) if {*pair} <= {*self.models} else len(self.models)
 
     def to_json(self) -> str:
@@ -62,7 +74,9 @@ class LookPlan:
     @property
     def digest(self) -> str:
         """Return a digest of all that the plan fixes."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        # A family that is not planned has no part in it: plans of versions that did not know it keep their digest.
+        fixed = {key: value for key, value in asdict(self).items() if value is not False}
+        return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
 
     @classmethod
     def from_json(cls, text: str) -> tuple[LookPlan, str]:

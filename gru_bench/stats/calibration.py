@@ -41,7 +41,7 @@ def temperature(label_N: Labels, probability_NC: Floats) -> float | None:
 
     if metrics.correct(label_N, probability_NC).all():
         return None
-    log_NC = _logarithms(probability_NC)
+    log_NC = logarithms(probability_NC)
     true_N = np.take_along_axis(log_NC, np.asarray(label_N, np.intp)[:, None], axis=1)[:, 0]
 
     def slope(inverse: float) -> float:
@@ -63,7 +63,7 @@ def calibrated(probability_NC: Floats, temperature: float | None) -> NDArray[np.
     """
     if temperature is None:
         return probability_NC.astype(np.float64)
-    found_NC = special.softmax(_logarithms(probability_NC) / temperature, axis=1)
+    found_NC = special.softmax(logarithms(probability_NC) / temperature, axis=1)
     # Two classes that differ by the last digit may be rounded to a tie, in which another one would be predicted.
     answer_N = metrics.predicted(probability_NC)
     for place in np.flatnonzero(metrics.predicted(found_NC) != answer_N):
@@ -73,5 +73,6 @@ def calibrated(probability_NC: Floats, temperature: float | None) -> NDArray[np.
     return found_NC
 
 
-def _logarithms(probability_NC: Floats) -> NDArray[np.float64]:
+def logarithms(probability_NC: Floats) -> NDArray[np.float64]:
+    """Return the logarithms of probabilities, none of which counts as smaller than `SMALLEST`."""
     return np.asarray(np.log(np.maximum(probability_NC.astype(np.float64), SMALLEST)))

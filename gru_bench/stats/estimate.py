@@ -24,6 +24,10 @@ A model without a seed, such as a linear one, is fitted once: it has one row and
 the variance between seeds, nor in the least nu. The result is that of its row repeated as often as the other model has
 seeds. If both models are fitted once, V = v and nu = N - 1.
 
+A mixture with a model (`mixture.py`) has the seeds of that model, so that the two vary together. Their difference is
+that of one matrix W = Y_A - Y_B, a row for each seed, and its interval is that of one model alone with W in the place
+of Y. The sum over both models would count the variance between seeds twice.
+
 Where few examples decide, v says little: it is 0 where every answer is right. The number of deciding examples is
 measured by k = (sum_i r_i^2)^2 / sum_i r_i^4 with r_i = D_i - theta. Where they are few, k is about the number of
 examples that are answered wrongly (one model) or differently (a pair). Below k = 35 the interval is a blend with
@@ -34,6 +38,7 @@ answers of a single run, as if all seeds of a model were one:
     theta' = (N theta + m mid)/(N + m),  V' = (N/(N + m))^2 (V + w max(0, v_1 - v) + m h^2/N^2)
 
 where mid and h are the middle and half the width of the range: 1/2 and 1/2 for an accuracy, 0 and 1 for a difference.
+For a difference by seed, v_1 = (mean W^2 - theta^2)/N.
 With one run this is Wilson's interval of a share. Where no example differs between two models it is Tango's (1998)
 score interval of their difference. Both have t instead of z, because z covers only 87 to 94 % where less than one wrong
 answer is expected.
@@ -126,6 +131,7 @@ class EvidenceLevel(Enum):
 METHOD_BOTH = "variance sum over seeds and test examples, Satterthwaite t"
 METHOD_EXAMPLES = "test examples only (one seed), t"
 METHOD_FITTED_ONCE = "test examples only (fitted once), t"
+METHOD_PAIRED = "; differences of each seed"
 METHOD_GROUPS = "; groups of examples vary together"
 METHOD_FEW = "; leaning on Wilson's interval, because few test examples decide it"
 METHOD_TAIL = "; too narrow at times, because few test examples decide it"
@@ -151,7 +157,8 @@ class Estimate:
     """Variance of the estimate in closed form. 0 where all runs give the same answers on all examples."""
     df: float
     seeds: tuple[float, ...]
-    """Number of seeds of the model, or of each of the two models. Infinite for a model that is fitted once."""
+    """Number of seeds of the model, or of each of the two models; of two models with the same seeds, once. Infinite for
+    a model that is fitted once."""
     examples: int
     method: str
     bounds: tuple[float, float] = (-1.0, 1.0)
@@ -168,6 +175,8 @@ class Estimate:
     """How the variance depends on the numbers of seeds and examples. None where a model has one seed."""
     is_tailed: bool = False
     """Whether one example may weigh anything, so that the interval does not lean on Wilson's."""
+    is_difference: bool = True
+    """Whether it is a difference of two models, and not the score of one."""
 
     @property
     def evidence_level(self) -> EvidenceLevel:
@@ -180,9 +189,7 @@ class Estimate:
 
         It is the smallest level at which the interval does not contain 0.
         """
-        if len(self.seeds) == 1:
-            return None
-        return self.p_beyond(0.0)
+        return self.p_beyond(0.0) if self.is_difference else None
 
     def p_beyond(self, margin: float) -> float:
         """Return the two-sided p for the hypothesis that the difference is at most `margin`, in either direction.
@@ -313,6 +320,8 @@ class Values:
     """Whether one example may change the difference of two models by any amount."""
     is_fitted_once: bool = False
     """Whether the model has no seed, so that another fit to the same texts gives the same single row."""
+    is_difference: bool = False
+    """Whether each row is the difference of two models with one seed."""
 
     def __post_init__(self) -> None:
         """Refuse other shapes and values.
@@ -344,6 +353,19 @@ class Values:
         if y_RN.dtype != np.bool_ and not np.isin(y_RN, (0, 1)).all():
             raise ValueError("correctness must be 0 or 1 for every example, but contains other values")
         return cls(y_RN.astype(np.float64, order="C"))  # the order of a sum moves its last digit
+
+    def minus(self, other: Values) -> Values:
+        """Return the differences of two models whose rows belong to the same seeds, W of the module's docstring.
+
+        Raises:
+            ValueError: for different numbers of rows or examples.
+        """
+        if self.value_RN.shape != other.value_RN.shape:
+            raise ValueError("models with the same seeds must have as many rows and examples, but have the shapes "
+                             f"{self.value_RN.shape} and {other.value_RN.shape}")
+        return Values(self.value_RN - other.value_RN,
+                      (self.bounds[0] - other.bounds[1], self.bounds[1] - other.bounds[0]),
+                      min(self.size, other.size), self.is_continuous or other.is_continuous, is_difference=True)
 
 
 def estimate(a: Values, b: Values | None = None, group_N: NDArray[Any] | None = None) -> Estimate:
@@ -396,21 +418,25 @@ def estimate(a: Values, b: Values | None = None, group_N: NDArray[Any] | None = 
             floor=examples * max(0.0, v - sum(part.noise / part.seeds for part in parts)),
             deciding=deciding / examples, effective=effective / examples, degrees=v_df / (examples - 1),
             half_range=(bounds[1] - bounds[0]) / 2)
+    method += METHOD_PAIRED if a.is_difference else ""
     method += METHOD_GROUPS if grouped is not None else ""
-    wilson, is_tailed = None, math.isinf(bounds[1]) or (a.is_continuous and b is not None)
+    is_difference = b is not None or a.is_difference
+    wilson, is_tailed = None, math.isinf(bounds[1]) or (a.is_continuous and is_difference)
     if is_tailed:  # one example may weigh anything: there is no end to lean on
         method += METHOD_TAIL if deciding < DECIDING_TAILED else ""
     elif few := wilson_weight(deciding):
         # The variance of a single run of each model, as if all seeds of a model were one.
         single = theta * (1 - theta) / effective
-        if len(parts) == 2:
+        if a.is_difference:
+            single = (float((a.value_RN**2).mean()) - theta**2) / effective
+        elif len(parts) == 2:
             square_N = sum((part.value_RN**2).mean(axis=0) for part in parts)
             both_N = parts[0].by_example_N * parts[1].by_example_N
             single = (float((square_N - 2 * both_N).mean()) - theta**2) / (independent * examples)
         wilson = WilsonBlend(few, effective, v, single, v_df, below, least)
         method += METHOD_FEW
     plain = Estimate(theta, theta, theta, 0.95, variance, nu, seeds, examples, method, bounds, wilson, deciding,
-                     effective, groups, design, is_tailed)
+                     effective, groups, design, is_tailed, is_difference)
     return plain.at(0.95)
 
 
@@ -550,13 +576,14 @@ class Design:
         None where `most` examples are not enough.
         """
         low, high = 1, 2
-        while self.detectable((seeds, seeds), high) > difference:
+        each = (seeds,) * max(1, len(self.seed))
+        while self.detectable(each, high) > difference:
             low, high = high, 2 * high
             if high > most:
                 return None
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if self.detectable((seeds, seeds), middle) <= difference else (middle, high)
+            low, high = (low, middle) if self.detectable(each, middle) <= difference else (middle, high)
         return high
 
     def seeds_for(self, difference: float, examples: int, most: int = 50) -> int | None:
@@ -564,7 +591,8 @@ class Design:
 
         None where `most` seeds are not enough.
         """
-        return next((r for r in range(5, most + 1) if self.detectable((r, r), examples) <= difference), None)
+        models = max(1, len(self.seed))
+        return next((r for r in range(5, most + 1) if self.detectable((r,) * models, examples) <= difference), None)
 
 
 @dataclass(frozen=True)

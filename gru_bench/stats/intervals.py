@@ -184,6 +184,15 @@ def difference(metric: ComparedName, a: Scored, b: Scored) -> Estimate:
     return estimate(a.values(metric), b.values(metric), a.group_N)
 
 
+def paired_difference(metric: ComparedName, a: Scored, b: Scored) -> Estimate:
+    """Return the same for two models of which run s of A and run s of B have the same seed, and vary together.
+
+    Raises:
+        ValueError: for different numbers of runs too.
+    """
+    return estimate(a.values(metric).minus(b.values(metric)), group_N=a.group_N)
+
+
 def deviation(metric: ComparedName, model: Scored) -> float | None:
     """Return the standard deviation of a score between seeds, without the noise of the test set. None for one seed."""
     return sums.deviation(model.values(metric), model.group_N)

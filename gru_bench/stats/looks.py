@@ -5,7 +5,8 @@ difference that is not there at most 5 times in 100. With several pairs each loo
 pair with the smallest level needed is tested with the error divided by the number of pairs that no look has found
 different yet, and so on. Equivalence, by two one-sided tests, and a difference of more than the margin have step-downs
 of their own, with an error of 5 % each over all pairs and looks. Comparisons with the linear model, where they are
-planned, are a family of their own, whose every kind has an error of 5 % too.
+planned, are a family of their own, whose every kind has an error of 5 % too, and so are those of the mixture with its
+two parts. The levels hold whatever ends the stage, so that no look need wait for the mixture.
 
 The information fraction of a look is estimated from its own runs: the variance that the last look will have, divided by
 the variance now. The last look planned spends all that is left, also where a failed run has left it less information.
@@ -27,9 +28,9 @@ from enum import Enum
 import numpy as np
 from scipy import special
 
-from gru_bench.results.looks import Look, LookPlan
+from gru_bench.results.looks import MIXTURE, Look, LookPlan
 from gru_bench.stats.estimate import Estimate
-from gru_bench.stats.intervals import Scored, difference
+from gru_bench.stats.intervals import Scored, difference, paired_difference
 from gru_bench.stats.spending import DIGITS, levels
 from gru_bench.stats.verdict import DIFFERENT, LEAST_GROUPS, Finding, Pair, Verdict, can_be_equivalent, finding_of
 
@@ -125,20 +126,25 @@ def fraction_of(found: Estimate, most: int) -> float:
     if found.design is None:
         raise ValueError("the information of an interim analysis takes at least 2 seeds of each model, but got 1")
     now = found.design.variance(found.seeds, found.examples)
-    return 1.0 if now == 0 else min(1.0, found.design.variance((most, most), found.examples) / now)
+    return 1.0 if now == 0 else min(1.0, found.design.variance((most,) * len(found.seeds), found.examples) / now)
 
 
 def follow(
-    plan: LookPlan, looks: Sequence[Mapping[str, Scored]], linear: tuple[str, Scored] | None = None
+    plan: LookPlan, looks: Sequence[Mapping[str, Scored]], linear: tuple[str, Scored] | None = None,
+    trained: str | None = None,
 ) -> list[PairLooks]:
-    """Return each pair of models through the looks so far, then each model with the linear one, where that is planned.
+    """Return each pair of models through the looks so far, then each model with the linear one and the mixture with its
+    parts, where these are planned.
 
     Args:
         plan: The plan.
         looks: For each look so far, model -> what its runs predict, for the same examples in the same order.
         linear: Name of the linear model and what it predicts for them. None: it is not known.
+        trained: Name of the model that the mixture is of. Each look has the mixture too, with the seeds of this model.
+            None: there is no mixture.
     """
-    families = [[PairLooks(pair) for pair in family] for family in plan.families(linear[0] if linear else None)]
+    families = [[PairLooks(pair) for pair in family]
+                for family in plan.families(linear[0] if linear else None, trained)]
     for place, runs in enumerate(looks):
         for pairs in families:
             for pair in pairs:
@@ -160,7 +166,8 @@ def is_settled(pairs: Sequence[PairLooks]) -> bool:
 
 def _looked(plan: LookPlan, pair: PairLooks, place: int, runs: Mapping[str, Scored]) -> PairLook:
     a, b = (runs[model] for model in pair.pair)
-    usual = difference(plan.metric, a, b)
+    of_same_seeds = pair.pair[0] == MIXTURE and not b.is_fitted_once
+    usual = (paired_difference if of_same_seeds else difference)(plan.metric, a, b)
     if not usual.evidence_level.has_verdict or usual.groups < LEAST_GROUPS:
         few = Finding.TOO_FEW_GROUPS if usual.evidence_level.has_verdict else Finding.TOO_FEW_SEEDS
         return PairLook(place, usual, None, None, None, finding=few)

@@ -302,7 +302,8 @@ class StudySpec(Section):
             return None
         return LookPlan(
             study=self.name, models=tuple(self.models), metric=self.metric, margin=self.margin_in_hundredths / 100,
-            looks=tuple(self.looks), seeds=self.confirm_seeds, data=fingerprint, is_with_linear=True)
+            looks=tuple(self.looks), seeds=self.confirm_seeds, data=fingerprint, is_with_linear=True,
+            is_with_mixture=True)
 
     @property
     def ablation_seeds(self) -> tuple[int, ...]:

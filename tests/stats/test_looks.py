@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import combinations
 from types import ModuleType
 
@@ -11,10 +13,10 @@ import numpy as np
 import pytest
 
 from gru_bench.config import MetricName
-from gru_bench.results.looks import Look, LookPlan, looks_json
+from gru_bench.results.looks import MIXTURE, Look, LookPlan, looks_json
 from gru_bench.results.runs import parsed
 from gru_bench.stats.estimate import accuracy_difference
-from gru_bench.stats.intervals import Scored
+from gru_bench.stats.intervals import Scored, difference, paired_difference
 from gru_bench.stats.looks import Kind, PairLooks, compared_at, follow, fraction_of, is_settled, scored_at, settled_as
 from gru_bench.stats.metrics import of_two
 from gru_bench.stats.spending import levels
@@ -146,6 +148,55 @@ def test_a_model_alone_is_settled_by_the_linear_model() -> None:
         once, probability_RNC=once.probability_RNC[:1])))
     assert is_settled(pairs)
     assert settled_as(pairs[0]) == "a, ngrams: better by more than the margin"
+
+
+def with_mixture(runs: Mapping[str, Scored], sizes: Sequence[int], share: float) -> list[dict[str, Scored]]:
+    """Return looks at these runs and at a mixture that is right where `a` is wrong in so many cases."""
+    right_RN = runs["a"].correct_RN | (np.random.default_rng(5).random(runs["a"].correct_RN.shape) < share)
+    mixture = Scored(runs["a"].label_N, of_two(np.where(right_RN, 0.1, 0.9)))
+    return looked({**runs, MIXTURE: mixture}, sizes)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.15])
+def test_the_mixture_with_its_parts_is_a_family_of_two(share: float) -> None:
+    plan = replace(plan_of("a", "b", margin=0.02), is_with_linear=True, is_with_mixture=True)
+    runs = drawn({"a": 0.80, "b": 0.75, "ngrams": 0.78}, examples=1500)
+    once = replace(runs["ngrams"], probability_RNC=runs.pop("ngrams").probability_RNC[:1], is_fitted_once=True)
+    looks = with_mixture(runs, plan.looks, share)
+    *others, first, second = follow(plan, looks, ("ngrams", once), "a")
+    assert [pair.pair for pair in (first, second)] == [(MIXTURE, "ngrams"), (MIXTURE, "a")]
+    assert [(pair.pair, pair.found, len(pair.looks)) for pair in others] == [
+        (pair.pair, pair.found, len(pair.looks)) for pair in follow(plan, looks, ("ngrams", once))]
+    assert {compared_at(pair, plan, pair.pair).family for pair in (first, second)} == {2}
+    for place, look in enumerate(looks):
+        assert second.looks[place].usual == paired_difference("accuracy", look[MIXTURE], look["a"])
+        assert first.looks[place].usual == difference("accuracy", look[MIXTURE], once)
+    fractions = [present(one.fraction) for one in second.looks]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    if share:
+        assert Kind.DIFFERENT in second.found
+        assert second.looks[0].tested_at == levels(fractions[:1], 0.05 / 2)[0]
+
+
+@pytest.mark.parametrize(("is_planned", "trained"), [(False, "a"), (True, None)])
+def test_a_mixture_that_is_not_planned_or_does_not_exist_is_not_compared(
+    is_planned: bool, trained: str | None
+) -> None:
+    plan = replace(plan_of("a"), is_with_linear=True, is_with_mixture=is_planned)
+    runs = drawn({"a": 0.8})
+    once = replace(runs["a"], probability_RNC=runs["a"].probability_RNC[:1], is_fitted_once=True)
+    assert [pair.pair for pair in follow(plan, with_mixture(runs, plan.looks, 0.1), ("ngrams", once), trained)] == [
+        ("a", "ngrams")]
+
+
+def test_the_plan_of_a_version_without_these_families_keeps_its_digest() -> None:
+    values = {key: value for key, value in asdict(plan_of()).items() if not key.startswith("is_with_")}
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+    plan, logged = LookPlan.from_json(json.dumps({**values, "digest": digest}))
+    assert (plan.is_with_linear, plan.is_with_mixture) == (False, False)
+    assert plan.digest == logged
+    assert len({replace(plan, is_with_mixture=one).digest for one in (False, True)}) == 2
 
 
 def test_a_large_difference_settles_a_pair_at_the_first_look() -> None:

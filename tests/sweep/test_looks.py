@@ -239,7 +239,7 @@ class TestLogged:
         study, (plan, digest), looks = self.logged()
         assert digest == plan.digest
         assert (plan.looks, plan.margin, plan.models) == ((1, 5), 0.01, ("torch",))
-        assert plan.is_with_linear
+        assert (plan.is_with_linear, plan.is_with_mixture) == (True, True)
         assert [(look.planned, look.stops) for look in looks] == [(1, False), (5, True)]
         assert [pair.partition(":")[0] for pair in looks[-1].settled] == ["torch, tfidf"]
         assert present(study.summary).confirm_seeds == tuple(range(10_000, 10_005))
