@@ -29,6 +29,7 @@ from gru_bench.report.evidence.settings import range_text, setting, setting_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.results.baselines import CONVERGED, IS_AT_END, REGULARIZATION
+from gru_bench.results.looks import MIXTURE
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import DataSummary, StudySummary
 from gru_bench.stats.classes import are_uneven
@@ -491,7 +492,7 @@ def plan_not_followed(subject: Subject) -> Found:
                               "than planned, because {missing:it|they} failed.", study=study, look=number,
                               model=model_name(model), missing=one.numbers.add(
                                   f"look-{place + 1}.{slug(model, 'model')}.missing", missing))
-        now = {settled_as(pair) for pair in one.pairs if pair.settled is not None}
+        now = {settled_as(pair) for pair in one.pairs if pair.settled is not None and MIXTURE not in pair.pair}
         if one.lost:
             yield say("{study}: runs used by an interim analysis are gone ({lost}).", study=study,
                       lost=", ".join(one.lost))

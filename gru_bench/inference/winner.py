@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 
 from gru_bench import cli
 from gru_bench.errors import (
@@ -20,12 +19,12 @@ from gru_bench.errors import (
 from gru_bench.models.linear import TrainedLinear
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import Numbers
-from gru_bench.report.evidence.groups import Group, confirm_groups
+from gru_bench.report.evidence.groups import Group, confirm_groups, validation_rank
 from gru_bench.report.evidence.progress import baseline_runs, study_data
 from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.report.evidence.temperatures import temperatures
 from gru_bench.results.baselines import MAJORITY, baseline_label, compared_baseline
-from gru_bench.results.logged_metrics import PARAMETERS, compared, score
+from gru_bench.results.logged_metrics import compared, score
 from gru_bench.results.runs import DataSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy, Reader
 from gru_bench.tracking.export import NO_WEIGHTS
@@ -95,8 +94,8 @@ def asked(store: ReportStore, study: LoggedStudy, model: str | None = None) -> W
         if model is not None or not linear or not all(
                 ranked_by <= run.metrics.keys() for run in (*linear, *winner.group.runs)):
             return winner
-        chosen = min(linear, key=lambda run: _rank(study, [run]))
-        if _rank(study, [chosen]) > _rank(study, winner.group.runs):
+        chosen = min(linear, key=lambda run: validation_rank(study, [run]))
+        if validation_rank(study, [chosen]) > validation_rank(study, winner.group.runs):
             return replace(winner, beaten=(*winner.beaten, *(run.model for run in linear)))
     trained = dict.fromkeys(run.model for run in (*study.confirms, *linear) if run.complete)
     beaten = tuple(name for name in trained if name != chosen.model)
@@ -136,23 +135,11 @@ def _best(study: LoggedStudy, groups: Sequence[Group]) -> str:
     if len(groups) == 1:
         return groups[0].model
     try:
-        return min(groups, key=lambda group: _rank(study, group.runs)).model
+        return min(groups, key=lambda group: validation_rank(study, group.runs)).model
     except KeyError:
         raise UsageError(f"the winner is chosen by validation scores, but the runs of the study {study.run.study!r} "
                          "have none: name one of its models: "
                          f"{', '.join(group.model for group in groups)}") from None
-
-
-def _rank(study: LoggedStudy, runs: Sequence[LoggedRun]) -> tuple[float, float, float]:
-    """Return what the runs of a model are ranked by; the smallest is the best.
-
-    Raises:
-        KeyError: A run has no validation score.
-    """
-    deciding, loss = compared(study.plan().metric, "val"), score("loss", "val")
-    sign = -1 if deciding.higher_is_better else 1
-    return (sign * fmean(run.metrics[deciding.key] for run in runs),
-            fmean(run.metrics[loss.key] for run in runs), runs[0].metrics.get(PARAMETERS.key, 0.0))
 
 
 def best_seed(winner: Winner) -> int:

@@ -38,8 +38,8 @@ def findings_of(evidence: Evidence) -> Findings:
     metric = evidence.groups[0].metric if evidence.groups else metric_of(evidence.studies)
     return Findings(
         studies=tuple(map(study_name, evidence.studies)), score=scale_of(metric).score, metric=metric,
-        models=tuple(map(_score, (*evidence.groups, *evidence.baselines))),
-        pairs=tuple(_answer(pair, fresh_for_all(evidence)) for pair in evidence.pairs),
+        models=tuple(map(_score, (*evidence.groups, *evidence.baselines, *evidence.mixtures))),
+        pairs=tuple(_answer(pair, fresh_for_all(evidence)) for pair in evidence.all_pairs),
         next_commands=tuple(commands), notes=tuple(map(in_text, about_examples(evidence))),
         groups_are_off=evidence.are_groups_off)
 

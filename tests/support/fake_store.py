@@ -399,7 +399,7 @@ def with_looks(
     models = tuple(dict.fromkeys(run.model for run in study.confirms))
     seeds = sorted({run.seed for run in study.confirms if run.seed is not None and run.complete})
     plan = LookPlan(study.run.study, models, "accuracy", margin, tuple(planned), tuple(range(1000, 1000 + planned[-1])),
-                    study.run.fingerprint, is_with_linear=True)
+                    study.run.fingerprint, is_with_linear=True, is_with_mixture=True)
     runs = {model: {run.seed: Scored(found.label_N, found.probability_NC[None]) for run in study.confirms
                     if run.model == model and run.complete and run.seed is not None
                     for found in [store.predicted[run.run_id, "test"]]} for model in models}
@@ -411,6 +411,23 @@ def with_looks(
     store.artifacts[study.run.run_id, PLAN] = plan.to_json()
     store.artifacts[study.run.run_id, LOOKS] = looks_json(looks)
     return with_params(study, looks=",".join(map(str, planned)), confirm=str(planned[-1]))
+
+
+def with_validation(store: FakeStore, study: LoggedStudy, size: int = 500) -> LoggedStudy:
+    """Return a study whose confirmation runs and linear models have predictions and scores of validation texts."""
+    validation = TestSet.draw(size, seed=99)
+
+    def scored(run: LoggedRun) -> LoggedRun:
+        if not run.complete or run.model == MAJORITY:
+            return run
+        rng = np.random.default_rng([*run.model.encode(), run.seed or 0])
+        lean_N = 0.35 * np.random.default_rng([*run.model.encode()]).normal(size=size)
+        found = validation.predictions(rng, lean_N, {"bidirectional": 0.3, "torch": 0.1}.get(run.model, 0.0))
+        store.predicted[run.run_id, "validation"] = found
+        return measured_as(run, val_loss=measured.log_loss(found.label_N, found.probability_NC),
+                           val_accuracy=float(measured.correct(found.label_N, found.probability_NC).mean()))
+
+    return replace(study, confirms=tuple(map(scored, study.confirms)), baselines=tuple(map(scored, study.baselines)))
 
 
 def summarized(study: LoggedStudy, **values: Any) -> LoggedStudy:

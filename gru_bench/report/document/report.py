@@ -97,7 +97,8 @@ class Answer:
     """Of equivalence within the margin: two one-sided tests, after Holm."""
     family: int
     """Number of pairs that the p values allow for: all pairs of models in the store that were scored on the same test
-    examples, or of each of them and the linear model. Of a study with looks: the same pairs of its plan."""
+    examples, or of each of them and the linear model. Of a study with looks: the same pairs of its plan. Of a mixture:
+    2."""
     seeds: tuple[int | None, int | None]
     """None: fitted once."""
     examples: int
@@ -128,9 +129,10 @@ class Findings:
     metric: ComparedName = "accuracy"
     """The score, as `training.metric` names it."""
     models: tuple[ModelScore, ...] = ()
-    """Those that were trained, then the baselines. Empty where the report is on trials alone."""
+    """Those that were trained, then the baselines and the mixtures. Empty where the report is on trials alone."""
     pairs: tuple[Answer, ...] = ()
-    """Those of models that were trained, then each of these with the linear model on its data."""
+    """Those of models that were trained, then each of these with the linear model on its data, then each mixture with
+    its parts."""
     next_commands: tuple[str, ...] = ()
     """What to type where a pair is open."""
     notes: tuple[str, ...] = ()

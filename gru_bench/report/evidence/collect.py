@@ -13,11 +13,13 @@ from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.baselines import baselines_of
 from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of
 from gru_bench.report.evidence.looks import StudyLooks, study_looks
+from gru_bench.report.evidence.mixtures import Mixture, mixtures_of
 from gru_bench.report.evidence.pairs import (
     Family,
     Margin,
     Pair,
     compare,
+    compare_mixtures,
     compare_with_linear,
     families_of,
     margin_of,
@@ -63,6 +65,12 @@ class Evidence:
     """For each test set the models that were scored on it, in the whole store."""
     are_groups_off: bool = False
     """Whether somebody has turned off the groups of the examples."""
+    mixtures: Sequence[Mixture] = ()
+    """The mixture of each study that has one."""
+    of_mixtures: Sequence[Pair] = ()
+    """Each mixture with its linear and with its trained model: a family of tests of its own."""
+    not_mixed: Sequence[Sentence] = ()
+    """Why studies have no mixture."""
 
     @property
     def has_own(self) -> bool:
@@ -73,6 +81,11 @@ class Evidence:
     def pairs(self) -> tuple[Pair, ...]:
         """Return all pairs: of models that were trained, then of each and the linear model."""
         return (*self.compared, *self.against)
+
+    @property
+    def all_pairs(self) -> tuple[Pair, ...]:
+        """Return the same, then those of mixtures, which have no part in what is advised on seeds."""
+        return (*self.pairs, *self.of_mixtures)
 
 
 def collect(
@@ -98,7 +111,8 @@ def collect(
     if not groups and not alone:
         raise nothing_to_report("there is none")
     baselines, missing = baselines_of(studies, store, metric_of(studies), numbers) if groups else ([], [])
-    looks = study_looks(studies, groups, baselines, store, numbers) if groups else ()
+    mixtures, not_mixed = mixtures_of(studies, groups, baselines, store, numbers) if groups else ([], [])
+    looks = study_looks(studies, groups, baselines, store, numbers, mixtures) if groups else ()
     for one in looks:
         if margin is not None and not math.isclose(margin, one.plan.margin):
             raise UsageError("--margin must be that of the plan if a study has interim analyses, but "
@@ -106,13 +120,14 @@ def collect(
                              "leave --margin out")
     chosen = margin_of(studies, margin, numbers, metric_of(studies))
     return assembled(
-        studies, store, numbers, groups, [*gaps, *missing], chosen, looks, baselines,
+        studies, store, numbers, groups, [*gaps, *missing], chosen, looks, baselines, mixtures, not_mixed,
         known_studies={*known_studies, *map(study_name, studies)}, counted=counted)
 
 
 def assembled(
     studies: Sequence[LoggedStudy], store: Store, numbers: Numbers, groups: Sequence[Group], gaps: Sequence[Sentence],
-    margin: Margin, looks: Sequence[StudyLooks] = (), baselines: Sequence[Group] = (), *,
+    margin: Margin, looks: Sequence[StudyLooks] = (), baselines: Sequence[Group] = (),
+    mixtures: Sequence[Mixture] = (), not_mixed: Sequence[Sentence] = (), *,
     known_studies: Collection[str] = (), counted: Mapping[str, tuple[int, int]] | None = None,
     are_groups_off: bool = False,
 ) -> Evidence:
@@ -121,10 +136,11 @@ def assembled(
     families = families_of(groups, store, numbers, counted)
     compared, apart = compare(groups, margin.value, looks, families, numbers)
     against, apart_from_linear = compare_with_linear(margin.value, looks, families, baselines, numbers)
+    of_mixtures, unplanned = compare_mixtures(margin.value, looks, mixtures)
     histories = store.histories(
         [run.run_id for group in groups if group.is_logged for run in group.runs],
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
     return Evidence(
-        studies, numbers, groups, gaps, store, histories, margin, compared, [*apart, *apart_from_linear], baselines,
-        against, searches_of(groups, histories), known_studies, searches_so_far(studies, store), looks, families,
-        are_groups_off)
+        studies, numbers, groups, gaps, store, histories, margin, compared, [*apart, *apart_from_linear, *unplanned],
+        baselines, against, searches_of(groups, histories), known_studies, searches_so_far(studies, store), looks,
+        families, are_groups_off, mixtures, of_mixtures, not_mixed)

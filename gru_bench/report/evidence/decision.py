@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, combinations
 from statistics import fmean
 
-from gru_bench.report.document.sentences import Sentence, joined, listed, say
+from gru_bench.report.document.sentences import Field, Sentence, joined, listed, p_is, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.pairs import Pair
@@ -62,15 +62,15 @@ def decide(models: Sequence[str], found: Mapping[Couple, tuple[Finding, int]]) -
 def decision_sentence(evidence: Evidence) -> Sentence:
     """Return what the verdicts have settled, with scores, and then the decision; they say no more than the verdicts."""
     if len(evidence.families) > 1:
-        return ("No decision: the models were scored on different test texts.",)
+        return joined([("No decision: the models were scored on different test texts.",), *_mixed(evidence)])
     groups = {group.key: group for group in (*evidence.groups, *(pair.b for pair in evidence.against))}
     if len(groups) == 1:
         return ("No decision: there is one model, and nothing to compare it with.",)
     pairs = {(pair.a.key, pair.b.key): pair for pair in evidence.pairs}
     decision = decide(tuple(groups), {key: (pair.verdict.finding, pair.favours) for key, pair in pairs.items()})
     return joined([
-        *_beaten(decision, groups), _chosen(evidence, decision, groups, pairs), _few_seeds(evidence, decision),
-        _winner(evidence, decision, groups)])
+        *_beaten(decision, groups), _chosen(evidence, decision, groups, pairs), *_mixed(evidence),
+        _few_seeds(evidence, decision), _winner(evidence, decision, groups)])
 
 
 def _beaten(decision: Decision, groups: Mapping[str, Group]) -> list[Sentence]:
@@ -117,6 +117,26 @@ def _winner(evidence: Evidence, decision: Decision, groups: Mapping[str, Group])
     return () if best.key not in decision.beaten else (
         f"On validation texts {best.label} has the best score, so gru-bench predict takes it unless --model names "
         "another: it never chooses by test texts.",)
+
+
+def _mixed(evidence: Evidence) -> list[Sentence]:
+    """Return for each mixture that is compared whether to take it in the place of its parts. Both must be beaten, so
+    that the p value of this is the larger one of both."""
+    said = []
+    for mixture in evidence.mixtures:
+        pairs = [pair for pair in evidence.of_mixtures if pair.a is mixture]
+        words: dict[str, Field] = {"parts": listed([part.label for part in mixture.parts]), "score": mixture.score,
+                                   "unit": mixture.scale.suffix}
+        if pairs and all(pair.verdict.finding in BETTER and pair.favours > 0 for pair in pairs):
+            tests = [pair.tests.different for pair in pairs if pair.tests is not None]
+            p: Sentence = () if not tests else (", ", *p_is(mixture.on_examples.add(
+                "p", max(tests), "p", "two-sided, Holm over 2 pairs; the larger one of both")))
+            said.append(say("Rather than one of them, take the mixture of {parts} ({score}{unit}): it is better than "
+                            "both{p}.", p=p, **words))
+        elif pairs:
+            said.append(say("The mixture of {parts} ({score}{unit}) is not shown to be better than both ({found}).",
+                            found="; ".join(f"{pair.label}: {pair.found}" for pair in pairs), **words))
+    return said
 
 
 def _few_seeds(evidence: Evidence, decision: Decision) -> Sentence:

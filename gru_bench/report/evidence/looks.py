@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.evidence.baselines import linear_model
 from gru_bench.report.evidence.groups import Group
-from gru_bench.report.evidence.progress import artifact, study_name
+from gru_bench.report.evidence.mixtures import Mixture
+from gru_bench.report.evidence.progress import artifact, look_plan, study_name
 from gru_bench.report.evidence.store import Store
-from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan
+from gru_bench.results.looks import LOOKS, MIXTURE, Look, LookPlan
 from gru_bench.stats.looks import PairLooks, follow, scored_at
 from gru_bench.tracking import LoggedStudy
-from gru_bench.tracking.reader import damaged
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,13 @@ class StudyLooks:
     def runs_at(self, place: int, *groups: Group) -> tuple[str, ...]:
         """Return the ids of the runs of some models that the look at a place rests on."""
         seeds = self.looks[place].seeds
-        return tuple(run.run_id for group in groups for run in group.runs
-                     if group.is_fitted_once or run.seed in seeds[group.model])
+        return tuple(run.run_id for group in groups for part in group.parts for run in part.runs
+                     if part.is_fitted_once or run.seed in seeds[part.model])
 
 
 def study_looks(
-    studies: Sequence[LoggedStudy], groups: Sequence[Group], baselines: Sequence[Group], store: Store, numbers: Numbers
+    studies: Sequence[LoggedStudy], groups: Sequence[Group], baselines: Sequence[Group], store: Store, numbers: Numbers,
+    mixtures: Sequence[Mixture] = (),
 ) -> tuple[StudyLooks, ...]:
     """Return the looks of the studies that have a plan of looks.
 
@@ -64,26 +65,26 @@ def study_looks(
     """
     found = []
     for study in studies:
-        if not study.plan().looks:
+        if (planned := look_plan(study, store)) is None:
             continue
-        own_run = study.run.run_id
-        try:
-            plan, digest = LookPlan.from_json(store.text(own_run, PLAN) or "{}")  # without it no verdict would hold
-        except ValueError as error:
-            raise damaged(own_run, PLAN, error) from error
+        (plan, digest), own_run = planned, study.run.run_id
         own = {group.model: group for group in groups if group.study is study}
         looks = artifact(study, store, LOOKS, list[Look]) or []
-        runs = {model: {run.seed: replace(group, probability_RNC=group.probability_RNC[place][None])
-                        for place, run in enumerate(group.runs) if run.seed is not None}
-                for model, group in own.items()}
+        mixture = next((one for one in mixtures if one.study is study), None)
+        runs = {group.model: {run.seed: replace(group, probability_RNC=group.probability_RNC[place][None])
+                              for place, run in enumerate(group.runs) if run.seed is not None}
+                for group in (*own.values(), *([] if mixture is None else [mixture]))}
         lost = tuple(f"{model} {seed}" for look in looks[-1:] for model, seeds in look.seeds.items() for seed in seeds
                      if seed not in runs.get(model, ()))
         # A look whose runs of a model are all gone cannot be followed.
         known = all(any(seed in runs.get(model, ()) for seed in look.seeds.get(model, ()))
                     for look in looks for model in plan.models)
         linear = linear_model(baselines, next(iter(own.values()))) if own else None
-        pairs = follow(plan, [scored_at(look, runs) for look in looks],
-                       None if linear is None else (linear.model, linear)) if known else []
+        trained = None if mixture is None else mixture.trained.model
+        mixed = [look if trained is None else replace(look, seeds={**look.seeds, MIXTURE: look.seeds[trained]})
+                 for look in looks] if known else []
+        pairs = follow(plan, [scored_at(look, runs) for look in mixed],
+                       None if linear is None else (linear.model, linear), trained) if known else []
         found.append(StudyLooks(
             study, numbers.of("looks").named(study_name(study), same=own_run).on([own_run]), plan, digest,
             tuple(looks), tuple(pairs), own, lost))

@@ -19,11 +19,12 @@ from gru_bench.report.document.sentences import Sentence, joined, say
 from gru_bench.report.evidence.baselines import linear_model
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.looks import StudyLooks
+from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.progress import unfinished
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.runs import digest_of_examples
-from gru_bench.stats.estimate import Design
-from gru_bench.stats.intervals import difference
+from gru_bench.stats.estimate import Design, Estimate
+from gru_bench.stats.intervals import difference, paired_difference
 from gru_bench.stats.looks import PairLooks, compared_at
 from gru_bench.stats.sentence import quantity
 from gru_bench.stats.text import MINUS
@@ -33,6 +34,10 @@ from gru_bench.tracking import LoggedStudy
 
 SEEDS = (10, 20, 50)
 """Numbers of confirmation seeds that are considered where more test examples are needed."""
+
+
+Couple = tuple[Numbers, Group, Group]
+"""What makes the numbers of a pair, and the groups that it calls A and B."""
 
 
 @dataclass(frozen=True)
@@ -255,7 +260,7 @@ def families_of(
     return tuple(found)
 
 
-def tested(couples: Sequence[tuple[Numbers, Group, Group]], margin: float, family: int) -> list[Pair]:
+def tested(couples: Sequence[Couple], margin: float, family: int) -> list[Pair]:
     """Return the pairs of groups that are tested together.
 
     Args:
@@ -263,7 +268,7 @@ def tested(couples: Sequence[tuple[Numbers, Group, Group]], margin: float, famil
         margin: Largest difference of no practical weight; 0.01 is one point.
         family: Number of all pairs of which these are some; fewer than these: these are all.
     """
-    differences = [difference(a.metric, a, b) for _, a, b in couples]
+    differences = [_difference(a, b) for _, a, b in couples]
     differences = [replace(one, design=one.design_of_runs) if min(one.seeds) == 1 else one for one in differences]
     adjusted = adjusted_tests(differences, margin, family)
     family = max(family, sum(one is not None for one in adjusted))
@@ -352,9 +357,44 @@ def compare_with_linear(
     return found, apart
 
 
+def compare_mixtures(
+    margin: float, looks: Sequence[StudyLooks], mixtures: Sequence[Mixture]
+) -> tuple[list[Pair], list[Sentence]]:
+    """Return each mixture with the linear model and the trained model that it is of, and sentences about others.
+
+    The two pairs of a mixture are a family of tests of their own.
+
+    Args:
+        margin: As for `compare`.
+        looks: As for `compare`. A plan that does not name the mixture gives no verdict on it.
+        mixtures: The mixtures of the report.
+    """
+    found: list[Pair] = []
+    apart: list[Sentence] = []
+    planned = {one.study.run.run_id: one for one in looks}
+    for mixture in mixtures:
+        couples = [(mixture.numbers.of("minus-linear"), mixture, mixture.linear),
+                   (mixture.numbers.of("minus-trained"), mixture, mixture.trained)]
+        own = planned.get(mixture.study.run.run_id)
+        if own is None:
+            found += [replace(pair, pairs_again=2 * len(couples)) for pair in tested(couples, margin, len(couples))]
+        elif own.plan.is_with_mixture:
+            found += [_followed(*couple, own) for couple in couples]
+        else:
+            apart.append((f"{mixture.label} and its parts are not compared: the plan of interim analyses does not "
+                          "include it.",))
+    return found, apart
+
+
+def _difference(a: Group, b: Group) -> Estimate:
+    """Return the difference of two models; a mixture and the trained model that it is of have the same seeds."""
+    of_same_seeds = isinstance(a, Mixture) and b is a.trained
+    return (paired_difference if of_same_seeds else difference)(a.metric, a, b)
+
+
 def _followed(numbers: Numbers, a: Group, b: Group, looks: StudyLooks) -> Pair:
     pair = looks.of(a.model, b.model) or PairLooks((a.model, b.model))
-    usual = difference(a.metric, a, b)
+    usual = _difference(a, b)
     ids = looks.runs_at(pair.last.place, a, b) if pair.looks else a.ids + b.ids
     return replace(_shown(compared_at(pair, looks.plan, (a.label, b.label), usual), numbers, a, b, ids), followed=pair)
 

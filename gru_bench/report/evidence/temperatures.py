@@ -6,7 +6,7 @@ Shapes: `R` runs (seeds) of a model, `N` validation texts, `C` classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class Temperatures:
     """Of the mean probabilities of all runs."""
     missing: str = ""
     """Why there is none at all; empty where there is one."""
+    is_known: bool = True
+    """Whether validation texts have been read that it could be fitted on, even if all of them are correct."""
 
 
 def temperatures(store: Store, run_ids: Sequence[str]) -> Temperatures:
@@ -48,9 +50,9 @@ def temperatures(store: Store, run_ids: Sequence[str]) -> Temperatures:
     mean_NC = mean_probability(np.stack([one.probability_NC for one in read]))
     together = temperature(label_N, mean_NC) if len(read) > 1 else run_R[0]
     if together is None and not any(run_R):
-        return _none(run_ids, "all validation texts are classified correctly")
+        return replace(_none(run_ids, "all validation texts are classified correctly"), is_known=True)
     return Temperatures(run_R, together)
 
 
 def _none(run_ids: Sequence[str], why: str) -> Temperatures:
-    return Temperatures((None,) * len(run_ids), None, why)
+    return Temperatures((None,) * len(run_ids), None, why, is_known=False)

@@ -22,6 +22,7 @@ from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Ends, Sentence, in_text, joined, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.looks import StudyLooks
+from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.next_steps import fresh_for_all, held_back, next_step_commands, remove_limit_commands
 from gru_bench.report.evidence.pairs import Pair, qualifiers
 from gru_bench.report.evidence.progress import study_name
@@ -36,7 +37,7 @@ UNEQUAL = 5
 
 def comparisons(evidence: Evidence) -> Section | None:
     """Return the section; None where there is nothing to compare."""
-    compared = evidence.pairs
+    compared = evidence.all_pairs
     blocks: list[Block] = []
     if compared:
         values = Values(
@@ -64,7 +65,8 @@ def _table(compared: Sequence[Pair]) -> Table:
         "comparisons",
         "Comparisons of models",
         ("Each pair on the same test texts: the model with the better mean minus the other"
-         f"{', and each model minus the linear one' if any(one.b.is_fitted_once for one in compared) else ''}.",
+         f"{', each model minus the linear one' if any(one.b.is_fitted_once for one in compared) else ''}"
+         f"{', and each mixture minus its parts' if any(isinstance(one.a, Mixture) for one in compared) else ''}.",
          "" if not sure else (
              " Intervals have 95 % confidence. Models are equivalent if the interval shown with the finding lies "
              "within the equivalence margin." if looked else
@@ -102,7 +104,7 @@ def _looks(evidence: Evidence) -> list[Block]:
     blocks: list[Block] = []
     for one in evidence.looks:
         blocks.append(Paragraph(_planned(one)))
-        pairs = [pair for pair in evidence.pairs if pair.followed is not None and pair.a.study is one.study]
+        pairs = [pair for pair in evidence.all_pairs if pair.followed is not None and pair.a.study is one.study]
         rows = [row for pair in pairs for row in _look_rows(one, pair)]
         if not rows:
             continue
@@ -184,8 +186,8 @@ def _next_steps(evidence: Evidence) -> list[Block]:
 
 def _too_narrow(pair: Pair) -> Sentence:
     """Return why the intervals of a pair are known to be too narrow; empty where they are not."""
-    if min(pair.difference.seeds) < 2 or pair.b.is_fitted_once:
-        return ()  # the interval is over test texts alone, or the seeds of one model
+    if min(pair.difference.seeds) < 2 or pair.b.is_fitted_once or isinstance(pair.a, Mixture):
+        return ()  # the interval is over test texts alone, or over seeds that both models have
     calm, noisy = sorted((pair.a, pair.b), key=lambda group: group.score_deviation.value or 0.0)
     small, large = calm.score_deviation.value or 0.0, noisy.score_deviation.value or 0.0
     if len(noisy.runs) < max(pair.difference.seeds) and large > small:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gru_bench.checks import uneven_on_test
-from gru_bench.report.document.blocks import Block, Cell, Column, Details, Paragraph, Table
+from gru_bench.report.document.blocks import Block, Cell, Column, Details, Paragraph, Table, sentences
 from gru_bench.report.document.numbers import KINDS, NBSP, Number, is_zero, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Sentence, Warning, joined, listed
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.settings import setting, setting_name
 from gru_bench.results.baselines import REGULARIZATION
 from gru_bench.results.logged_metrics import PEAK_MEMORY, TOKENS_PER_SECOND, TRAIN_SECONDS, score
@@ -50,8 +51,8 @@ def evaluation(evidence: Evidence) -> Section:
     groups = evidence.groups
     return Section(
         "results", "Results",
-        (_results(groups, evidence.baselines), *_same_settings(groups), *_uneven(evidence), *_further(groups),
-         *_together(evidence)))
+        (_results(groups, evidence.baselines, evidence.mixtures), *sentences(evidence.not_mixed),
+         *_same_settings(groups), *_uneven(evidence), *_further(groups), *_together(evidence)))
 
 
 def _further(groups: Sequence[Group]) -> list[Block]:
@@ -64,7 +65,7 @@ def _further(groups: Sequence[Group]) -> list[Block]:
     return [Details(f"Further scores{', speed and memory' if logged else ''}", tuple(tables))] if tables else []
 
 
-def _results(groups: Sequence[Group], baselines: Sequence[Group]) -> Table:
+def _results(groups: Sequence[Group], baselines: Sequence[Group], mixtures: Sequence[Mixture]) -> Table:
     sure = any(group.score.low is not None for group in groups)
     still = any(is_zero(group.score_deviation.text) for group in groups)
     logged, varied = any(group.is_logged for group in groups), any(len(group.runs) > 1 for group in groups)
@@ -72,6 +73,9 @@ def _results(groups: Sequence[Group], baselines: Sequence[Group]) -> Table:
     compared = "" if scale is None else scale.score[0].upper() + scale.score[1:]
     f1s = [(column, shown) for column, shown in _f1_columns(groups) if column.heading != compared]
     also = f" Baselines are not GRUs{_fits(baselines)}." if baselines else ""
+    also += (" A mixture is the mean of the log-odds of the trained model and the linear model that are best on "
+             "validation, each calibrated there. No part of it was fitted or chosen by test texts."
+             if mixtures else "")
     return Table.of(
         "results",
         "Test results",
@@ -93,9 +97,11 @@ def _results(groups: Sequence[Group], baselines: Sequence[Group]) -> Table:
         # In a tuple a number stands without its lowest and highest.
         *([(Column("Training", unit="s", short="Train"), lambda group: (group.logged(TRAIN_SECONDS),)),
            (Column("Backend", align="left", width=1.3), lambda group: group.backend)] if logged else []),
-        context=tuple(
-            (f"{one.label} (baseline)", "", *([] if scale is None else [one.score]), one.accuracy, "",
-             *(shown(one) for _, shown in f1s), (one.logged(TRAIN_SECONDS),), "") for one in baselines),
+        context=(
+            *((_with_parts(one), _seeds(one), *([] if scale is None else [one.score]), one.accuracy, _deviation(one),
+               *(shown(one) for _, shown in f1s), "", "") for one in mixtures),
+            *((f"{one.label} (baseline)", "", *([] if scale is None else [one.score]), one.accuracy, "",
+               *(shown(one) for _, shown in f1s), (one.logged(TRAIN_SECONDS),), "") for one in baselines)),
     )
 
 
@@ -121,6 +127,11 @@ def _named(group: Group, groups: Sequence[Group]) -> Cell:
     settings = [_written_setting(group, name) for name in _headline(groups)
                 if group.is_logged and not _is_same(name, groups)]
     return (group.label, Aside(joined(settings, " · "), below=True)) if settings else group.label
+
+
+def _with_parts(mixture: Mixture) -> Cell:
+    """Return the label of a mixture, and below it the models that it is of."""
+    return (mixture.label, Aside((f"of {listed([part.label for part in mixture.parts])}",), below=True))
 
 
 def _same_settings(groups: Sequence[Group]) -> list[Block]:
@@ -237,7 +248,8 @@ def _together(evidence: Evidence) -> list[Block]:
     """Return the table of the ensembles of the seeds; nothing where each model has a single seed."""
     groups = evidence.groups
     several = [group for group in groups if len(group.runs) > 1 and group.has_probabilities]
-    shown, left_out = [group for group in several if group.has_together], [one for one in several if not one.whole]
+    left_out = [one for one in several if not one.whole]
+    shown = [group for group in (*several, *evidence.mixtures) if group.has_together]
     scale = groups[0].scale
     score = scale.score[0].upper() + scale.score[1:]
     blocks: list[Block] = []
@@ -245,7 +257,8 @@ def _together(evidence: Evidence) -> list[Block]:
         blocks.append(Table.of(
             "together", "Ensemble of the seeds",
             ("Ensemble of the seeds of a model: the mean of their probabilities, scored as one prediction. Intervals "
-             f"(95{NBSP}%, in brackets) cover fresh test texts, but not fresh seeds. No verdict uses this table.",),
+             f"(95{NBSP}%, in brackets) cover fresh test texts, but not fresh seeds. No verdict uses this table.",
+             " The ensemble of a mixture is all seeds together with the linear model." if evidence.mixtures else ""),
             shown,
             (Column("Model", align="left", width=3.6), lambda group: group.label),
             (Column(score, unit=scale.unit), lambda group: group.on_examples.estimate(

@@ -84,10 +84,12 @@ def _holm(evidence: Evidence) -> Sentence:
     sizes = {pair.family for pair in evidence.compared}
     if max((pair.family for pair in evidence.pairs), default=0) < 2 or all(
             pair.number("p").value is None for pair in evidence.pairs):
-        return ()
+        of_two = " p values of a mixture against its two parts are adjusted by Holm’s procedure among themselves."
+        return (of_two,) if any(pair.tests is not None for pair in evidence.of_mixtures) else ()
     count: Sentence = () if len(sizes) != 1 else (evidence.numbers.on(()).add("methods.family", sizes.pop()), " ")
     linear = (" Comparisons with the linear model are a second family, of as many tests as models: they are adjusted "
               "among themselves." if evidence.against else "")
+    linear += " The two comparisons of a mixture with its parts are such a family too." if evidence.of_mixtures else ""
     return say(
         " p values are adjusted by Holm’s procedure over all {count}pairs of trained models on the same test texts, "
         "separately for each kind of finding, and compared with {level}. Intervals are not adjusted.{linear}",

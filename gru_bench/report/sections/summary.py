@@ -43,7 +43,7 @@ def summary(evidence: Evidence) -> tuple[Block, ...]:
 
 def in_sentences(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return the same for a terminal: the decision, then a sentence on each pair of models."""
-    settled_first = sorted(evidence.pairs, key=lambda pair: pair.verdict.finding not in SETTLING)
+    settled_first = sorted(evidence.all_pairs, key=lambda pair: pair.verdict.finding not in SETTLING)
     return (decision_sentence(evidence), *map(verdict_sentence, settled_first), *about_examples(evidence),
             *_fresh_seeds(evidence))
 
@@ -141,7 +141,7 @@ def _models_of(found: Outcome, labels: Sequence[str]) -> list[str]:
 def _accuracies(evidence: Evidence) -> Figure:
     """Return the figure of the scores of each model and of the baselines."""
     return accuracy_figure(Values(("model", "what", "accuracy"), (
-        *(row for group in evidence.groups for row in (
+        *(row for group in (*evidence.groups, *evidence.mixtures) for row in (
             (group.label, MEAN, group.score),
             *((group.label, f"seed {run.seed}", score)
               for run, score in zip(group.runs, group.scores_by_run(group.metric), strict=True)))),
@@ -151,7 +151,7 @@ def _accuracies(evidence: Evidence) -> Figure:
 
 def _verdicts(evidence: Evidence) -> list[Block]:
     """Return the table of verdicts, whose further rows are folded; nothing where nothing is compared."""
-    pairs, scale = evidence.pairs, evidence.groups[0].scale
+    pairs, scale = evidence.all_pairs, evidence.groups[0].scale
     sure = any(one.number("difference").low is not None for one in pairs)
     looked = any(one.followed is not None for one in pairs)
     interval = f" with its {'repeated ' if looked else ''}95 % interval" if sure else ""
@@ -163,7 +163,8 @@ def _verdicts(evidence: Evidence) -> list[Block]:
         (Column("Difference", unit=scale.differences), lambda one: one.number("difference")),
         (Column("p"), lambda one: one.number("p")),
         (Column("Verdict", align="left", width=3.4), _found))
-    shown, more = (tuple(pair for family in (evidence.compared, evidence.against) for pair in family[part])
+    families = evidence.compared, evidence.against, evidence.of_mixtures
+    shown, more = (tuple(pair for family in families for pair in family[part])
                    for part in (slice(FEW), slice(FEW, None)))
     blocks: list[Block] = [Table.of("verdicts", "Verdicts", (caption,), shown, *columns)] if shown else []
     if more:

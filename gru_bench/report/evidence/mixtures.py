@@ -1,0 +1,127 @@
+"""The mixture of a study: the trained and the linear model that are best on validation, each at its own temperature.
+
+It is no run. It is computed from the probabilities that runs have logged, wherever it is needed.
+
+Shapes: `R` runs (seeds) of the trained model, `N` test examples, `C` classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+
+from gru_bench.report.document.numbers import Numbers
+from gru_bench.report.document.sentences import Sentence, say
+from gru_bench.report.evidence.baselines import linear_model
+from gru_bench.report.evidence.groups import Group, validation_rank
+from gru_bench.report.evidence.progress import look_plan, study_name
+from gru_bench.report.evidence.store import Store
+from gru_bench.report.evidence.temperatures import Temperatures, temperatures
+from gru_bench.results.looks import MIXTURE
+from gru_bench.stats.metrics import mean_probability
+from gru_bench.stats.mixture import mixed
+from gru_bench.tracking import LoggedRun, LoggedStudy
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mixture(Group):
+    """The mixture of a study, with what it predicts with each seed of its trained model."""
+
+    trained: Group
+    linear: Group
+    temperatures: Temperatures
+    """Those of the trained model."""
+    linear_temperature: float | None
+    """None: T is 1."""
+
+    @property
+    def parts(self) -> tuple[Group, ...]:
+        """Return the two models that it is of."""
+        return self.trained, self.linear
+
+    @cached_property
+    def together(self) -> Self:
+        """Return what all seeds of the trained model together predict with the linear model, as one run."""
+        mean_NC = mean_probability(self.trained.probability_RNC.astype(np.float64))  # as a saved model takes it
+        found_NC = mixed(mean_NC, self.linear.probability_RNC[0], self.temperatures.together, self.linear_temperature)
+        return replace(self, probability_RNC=found_NC[None])
+
+    def ids_of(self, run: LoggedRun) -> tuple[str, ...]:
+        """Return the ids of the runs behind its predictions with the seed of a run."""
+        return (run.run_id, *self.linear.ids)
+
+
+def mixtures_of(
+    studies: Sequence[LoggedStudy], groups: Sequence[Group], baselines: Sequence[Group], store: Store, numbers: Numbers
+) -> tuple[list[Mixture], list[Sentence]]:
+    """Return the mixture of each study, and why others have none; nothing is said of studies without a linear model.
+
+    Args:
+        studies: The studies.
+        groups: The confirmation runs of their models.
+        baselines: Their baselines.
+        store: Store of the runs.
+        numbers: Makes the numbers of the report.
+    """
+    found: list[Mixture] = []
+    missing: list[Sentence] = []
+    for study in studies:
+        own = [group for group in groups if group.study is study and group.has_probabilities]
+        if not own or linear_model(baselines, own[0]) is None:
+            continue
+        name = study_name(study)
+        made = mixture_of(study, own, baselines, store, numbers.of(MIXTURE).named(name, same=study.run.run_id),
+                          MIXTURE.capitalize() if len(studies) == 1 else f"{MIXTURE.capitalize()} ({name})")
+        if isinstance(made, Mixture):
+            found.append(made)
+        else:
+            missing.append(say("There is no mixture of the models of {study}: {why}.", study=name, why=made))
+    return found, missing
+
+
+def mixture_of(
+    study: LoggedStudy, groups: Sequence[Group], baselines: Sequence[Group], store: Store, numbers: Numbers,
+    label: str,
+) -> Mixture | str:
+    """Return the mixture of a study, or why there is none.
+
+    With interim analyses, the seeds of the first one choose its trained model, so that it is the same in all of them.
+
+    Args:
+        study: The study.
+        groups: The confirmation runs of its models.
+        baselines: The baselines, among which is a linear model on its data.
+        store: Store of the runs.
+        numbers: Gives its numbers their keys.
+        label: What a report calls it.
+
+    Raises:
+        RunError: The plan of interim analyses cannot be read.
+    """
+    planned = look_plan(study, store)
+    first = set(planned[0].seeds[:planned[0].looks[0]]) if planned else {run.seed for one in groups for run in one.runs}
+    try:
+        trained = min(groups, key=lambda group: validation_rank(
+            study, [run for run in group.runs if run.seed in first] or group.runs))
+    except KeyError:
+        return "its models are chosen on validation texts, and the runs have no validation scores"
+    linear = linear_model(baselines, trained)
+    assert linear is not None
+    if not (np.array_equal(trained.example_N, linear.example_N) and np.array_equal(trained.label_N, linear.label_N)):
+        return f"the test texts of {trained.label} and {linear.label} differ"
+    if not (trained.whole and linear.whole):
+        return "the runs kept only the probabilities of the likeliest of so many classes"
+    of_trained, of_linear = (temperatures(store, group.ids) for group in (trained, linear))
+    if why := next((one.missing for one in (of_trained, of_linear) if not one.is_known), ""):
+        return why
+    probability_RNC = np.stack([
+        mixed(own_NC, linear.probability_RNC[0], temperature, of_linear.together)
+        for own_NC, temperature in zip(trained.probability_RNC, of_trained.run_R, strict=True)])
+    common = {one.name: getattr(trained, one.name) for one in fields(Group)}
+    return Mixture(**{**common, "probability_RNC": probability_RNC, "numbers": numbers, "label": label,
+                      "model": MIXTURE}, trained=trained, linear=linear, temperatures=of_trained,
+                   linear_temperature=of_linear.together)

@@ -1,0 +1,239 @@
+"""The mixture of a study: its parts, its predictions, its two pairs, and why there may be none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from gru_bench.errors import ExitCode
+from gru_bench.report.document.sentences import Aside, in_text
+from gru_bench.report.evidence.collect import Evidence, collect
+from gru_bench.report.evidence.decision import decision_sentence
+from gru_bench.report.evidence.mixtures import Mixture
+from gru_bench.report.findings import findings_of, judged
+from gru_bench.report.sections.evaluation import evaluation
+from gru_bench.results.looks import PLAN, LookPlan
+from gru_bench.stats.calibration import SMALLEST, temperature
+from gru_bench.stats.estimate import Values, estimate
+from gru_bench.stats.intervals import difference
+from gru_bench.stats.metrics import correct
+from gru_bench.stats.verdict import Finding, holm
+from gru_bench.tracking import LoggedRun, LoggedStudy
+from tests.support.commands import mentions
+from tests.support.fake_store import FakeStore, TestSet, add_study, with_looks, with_validation
+from tests.support.renderings import all_said, said, table_of, words_of
+from tests.support.reports import build
+from tests.support.sections import build_only
+from tests.support.values import present
+
+MODELS = {"torch": 0.0, "bidirectional": 0.1}
+
+
+def studied(examples: int = 2000, **options: Any) -> tuple[FakeStore, LoggedStudy]:
+    store = FakeStore()
+    study = add_study(store, "one", MODELS, test_set=TestSet.draw(examples), **options)
+    return store, with_validation(store, study)
+
+
+def mixture_of(evidence: Evidence) -> Mixture:
+    (found,) = evidence.mixtures
+    return found
+
+
+def fitted(store: FakeStore, run: LoggedRun) -> float:
+    found = store.predicted[run.run_id, "validation"]
+    return present(temperature(found.label_N, found.probability_NC))
+
+
+def log_of(store: FakeStore, run: LoggedRun) -> NDArray[np.float64]:
+    """Return the logarithms that a mixture is of."""
+    found: NDArray[np.float64] = np.log(np.maximum(
+        store.predicted[run.run_id, "test"].probability_NC.astype(float), SMALLEST))
+    return found
+
+
+def test_it_is_the_mean_of_the_calibrated_log_odds_of_each_seed_and_the_linear_model() -> None:
+    store, study = studied()
+    found = mixture_of(collect([study], store))
+    runs = [run for run in study.confirms if run.model == "bidirectional"]
+    linear = study.baselines[-1]
+    assert (found.trained.model, found.linear.model) == ("bidirectional", "tfidf")
+    assert found.ids == (*[run.run_id for run in runs], linear.run_id)
+    log_NC = log_of(store, linear) / fitted(store, linear)
+    for run, own_NC in zip(runs, found.probability_RNC, strict=True):
+        own = log_of(store, run) / fitted(store, run)
+        assert own_NC == pytest.approx(softmax((own + log_NC) / 2, axis=1), abs=1e-12)
+    mean_NC = np.mean([store.predicted[run.run_id, "test"].probability_NC.astype(float) for run in runs], axis=0)
+    of_mean = present(temperature(store.predicted[runs[0].run_id, "validation"].label_N, np.mean(
+        [store.predicted[run.run_id, "validation"].probability_NC.astype(float) for run in runs], axis=0)))
+    # The temperature is that of the mean in 32 bits, as runs log probabilities.
+    assert found.together.probability_RNC[0] == pytest.approx(
+        softmax((np.log(mean_NC) / of_mean + log_NC) / 2, axis=1), abs=1e-7)
+
+
+def test_its_two_pairs_are_a_family_and_seeds_that_it_shares_are_paired() -> None:
+    store, study = studied()
+    evidence = collect([study], store)
+    mixture, (first, second) = mixture_of(evidence), evidence.of_mixtures
+    assert [(pair.a, pair.b) for pair in (first, second)] == [(mixture, mixture.linear), (mixture, mixture.trained)]
+    expected = [difference("accuracy", mixture, mixture.linear), estimate(Values(
+        mixture.correct_RN.astype(float) - mixture.trained.correct_RN, (-1.0, 1.0), is_difference=True))]
+    assert [(pair.difference.low, pair.difference.high) for pair in (first, second)] == [
+        (one.low, one.high) for one in expected]
+    assert [present(pair.tests).different for pair in (first, second)] == holm([one.p for one in expected])
+    assert (first.family, second.family, second.difference.seeds) == (2, 2, (5,))
+    assert len(evidence.pairs) == 3, "no other family holds them"
+
+
+def test_it_is_in_table_figure_findings_claims_and_decision() -> None:
+    store, study = studied()
+    evidence, report = collect([study], store), build([study], store)
+    mixture = mixture_of(evidence)
+    table = table_of(build_only([study], store, evaluation), "results")
+    first, *others = table.context
+    assert isinstance(first[0], tuple)
+    mentions(in_text(first[0]), "Mixture", "of Bidirectional GRU and TF-IDF + logistic regression")
+    assert first[1:3] == ((mixture.seeds, Aside(("for a verdict",), below=True)), mixture.accuracy)
+    assert len(others) == 2
+    mentions(in_text(table.caption), "mean of the log-odds")
+    (figure,) = [one for one in report.figures if one.name == "accuracy"]
+    assert [row["model"] for row in figure.values.records()].count("Mixture") == 6
+    found = findings_of(evidence)
+    assert [(one.label, one.score, one.seeds) for one in found.models if one.model == "mixture"] == [
+        ("Mixture", mixture.score.value, 5)]
+    assert [pair.models for pair in found.pairs[-2:]] == [("mixture", "tfidf"), ("mixture", "bidirectional")]
+    code, lines = judged("mixture > tfidf", found)
+    assert (code is ExitCode.DONE) == (found.pairs[-2].better == "Mixture")
+    assert "Mixture" in lines[0]
+    mentions(said(decision_sentence(evidence)), "mixture of Bidirectional GRU and TF-IDF + logistic regression")
+    assert all(key.startswith("mixture.one.") for key in report.numbers.keys() - build(
+        [replace(study, baselines=tuple(without_validation(store, study)))], store).numbers.keys())
+
+
+def without_validation(store: FakeStore, study: LoggedStudy) -> tuple[LoggedRun, ...]:
+    """Return the baselines of a study, whose predictions of validation texts are gone from the store."""
+    for run in study.baselines:
+        store.predicted.pop((run.run_id, "validation"), None)
+    return study.baselines
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_take_the_mixture_needs_both_parts_beaten(share: float) -> None:
+    """With half of the errors of the trained model corrected and none of the linear one, it is not shown."""
+    store, study = studied(4000)
+    linear = study.baselines[-1].run_id
+    for run in study.confirms:  # the linear model is undecided where the trained one errs, and right elsewhere
+        if run.model == "bidirectional":
+            own = store.predicted[run.run_id, "test"]
+            right_N = correct(own.label_N, own.probability_NC)
+            low_N = np.where(np.random.default_rng(0).random(4000) < share, 0.501, 0.9)
+            probability_N = np.where(right_N, 0.8, low_N if share else 0.4)
+            store.predicted[linear, "test"] = replace(own, probability_NC=np.stack(
+                [np.where(own.label_N == place, probability_N, 1 - probability_N) for place in (0, 1)], axis=1))
+            break
+    evidence = collect([study], store)
+    first, second = evidence.of_mixtures
+    sentence = said(decision_sentence(evidence))
+    both = all(pair.verdict.finding in (Finding.BETTER, Finding.BETTER_BY_MARGIN) and pair.favours == 1
+               for pair in (first, second))
+    assert ("take the mixture" in sentence) == both
+    if both:
+        assert mixture_of(evidence).numbers.made["mixture.one.p"].value == max(
+            present(pair.tests).different for pair in (first, second))
+    else:
+        mentions(sentence, "is not shown to be better than both")
+
+
+@pytest.mark.parametrize(("spoil", "words"), [
+    ("validation", "no predictions of validation texts can be read"), ("scores", "no validation scores"),
+    ("texts", "the test texts of Bidirectional GRU and TF-IDF + logistic regression differ"),
+    ("whole", "likeliest of so many classes")])
+def test_without_what_it_takes_there_is_none_and_the_page_says_why(spoil: str, words: str) -> None:
+    store, study = studied(300)
+    linear = study.baselines[-1].run_id
+    if spoil == "validation":
+        without_validation(store, study)
+    elif spoil == "scores":
+        study = replace(study, confirms=tuple(replace(run, metrics={}) for run in study.confirms))
+    elif spoil == "texts":
+        store.predicted[linear, "test"] = store.predicted[linear, "test"].of(np.arange(299))
+    else:
+        store.predicted[linear, "test"] = replace(store.predicted[linear, "test"], whole=False)
+    evidence = collect([study], store)
+    assert not evidence.mixtures
+    mentions(words_of(build([study], store), "results"), "There is no mixture of the models of one", words)
+
+
+def test_a_study_without_a_linear_model_has_no_mixture_and_no_word_of_it() -> None:
+    store, study = studied(300)
+    evidence = collect([replace(study, baselines=study.baselines[:1])], store)
+    assert not evidence.mixtures
+    assert not evidence.not_mixed
+
+
+def test_where_all_validation_texts_are_correct_the_temperature_is_one() -> None:
+    store, study = studied(300)
+    for run in study.baselines[-1:]:
+        own = store.predicted[run.run_id, "validation"]
+        store.predicted[run.run_id, "validation"] = replace(own, probability_NC=np.stack(
+            [np.where(own.label_N == place, 0.9, 0.1) for place in (0, 1)], axis=1))
+    found = mixture_of(collect([study], store))
+    assert (found.linear_temperature, len(found.temperatures.run_R)) == (None, 5)
+
+
+def test_several_studies_have_a_mixture_each() -> None:
+    store = FakeStore()
+    studies = [with_validation(store, add_study(store, name, {"torch": 0.0}, test_set=TestSet.draw(300)))
+               for name in ("one", "two")]
+    evidence = collect(studies, store)
+    assert [one.label for one in evidence.mixtures] == ["Mixture (one)", "Mixture (two)"]
+    assert [pair.family for pair in evidence.of_mixtures] == [2] * 4
+    assert len({pair.numbers.key for pair in evidence.of_mixtures}) == 4
+
+
+def with_plan(is_with_mixture: bool) -> tuple[FakeStore, LoggedStudy]:
+    store = FakeStore()
+    study = with_validation(store, add_study(store, "grown", MODELS, seeds=8, test_set=TestSet.draw(600)))
+    study = with_looks(store, study, (5, 8), 2)
+    key = study.run.run_id, PLAN
+    plan, _ = LookPlan.from_json(store.artifacts[key])
+    store.artifacts[key] = replace(plan, is_with_mixture=is_with_mixture).to_json()
+    return store, study
+
+
+def test_with_interim_analyses_it_is_compared_by_their_levels() -> None:
+    store, study = with_plan(is_with_mixture=True)
+    evidence = collect([study], store)
+    mixture, (first, second) = mixture_of(evidence), evidence.of_mixtures
+    assert [(pair.planned, pair.family, pair.tests) for pair in (first, second)] == [(2, 2, None)] * 2
+    looks = present(second.followed).looks
+    assert [look.usual.seeds for look in looks] == [(5,), (8,)]
+    assert looks[1].usual == estimate(
+        mixture.values("accuracy").minus(mixture.trained.values("accuracy")))
+    assert set(second.ids) == set(mixture.ids)
+    report = build([study], store)
+    mentions(all_said(report.in_short), "interim analysis")
+    assert not [one for one in report.warnings if "GRU013" in in_text(one)]
+
+
+def test_a_plan_without_it_gives_no_verdict() -> None:
+    store, study = with_plan(is_with_mixture=False)
+    evidence = collect([study], store)
+    assert evidence.mixtures
+    assert not evidence.of_mixtures
+    assert "mixture" not in said(decision_sentence(evidence))
+    mentions(words_of(build([study], store), "comparisons"), "the plan of interim analyses does not include it")
+
+
+def test_the_seeds_of_the_first_interim_analysis_choose_its_trained_model() -> None:
+    """So it is the same in all of them, whatever later seeds score on validation."""
+    store, study = with_plan(is_with_mixture=True)
+    later = {run.run_id for run in study.confirms if present(run.seed) >= 1005 and run.model == "torch"}
+    confirms = tuple(replace(run, metrics={**run.metrics, "score/val_accuracy": 1.0}) if run.run_id in later else run
+                     for run in study.confirms)
+    assert mixture_of(collect([replace(study, confirms=confirms)], store)).trained.model == "bidirectional"
