@@ -3,6 +3,7 @@
     python benchmarks/families.py                                     100 repetitions of each size, about a minute
     python benchmarks/families.py --repetitions 1000 --models 3,5,10    the numbers of docs/statistics.md, some minutes
     python benchmarks/families.py --linear --repetitions 1000 --models 1,3,5    with a linear model, half an hour
+    python benchmarks/families.py --mixture --repetitions 4000                  with a mixture, some minutes
 
 The runs are drawn as `interval_coverage.py` draws them: a probit model with a between-seed standard deviation of 0.5
 points, where two runs disagree on 7 % of the examples within a model and on 10 % between models. Each model has 5 seeds
@@ -20,6 +21,12 @@ is as good as the better group, so that no difference from it is true; another o
 reports are on 2,000 examples, on 100 groups of 1 to 30 examples whose difficulties correlate by 0.3, and on three
 interim analyses at 5, 10 and 20 seeds, at any of which the finding counts. Goal: at most 5.5.
 
+With --mixture, the family of a mixture and its two parts has some false finding of each kind: a model with 5 or 10
+seeds, and a linear one. A run of the mixture finds an example as easy as both of its parts do on average. Its accuracy
+is exactly that of both parts, so that no difference is true, or exactly the margin above it. The last two columns are
+the tests for a difference from either part by itself at 5 %, which Holm's procedure makes where the other part is
+beaten. Reports are on the same three designs. Goal: at most 5.5 in the first three columns.
+
 Shapes: `R` runs, `N` examples.
 """
 
@@ -36,9 +43,9 @@ import numpy as np
 from interval_coverage import ACCURACY, BETWEEN, CHUNK, DEVIATION, LARGEST, WITHIN, Truth
 from scipy import special
 
-from gru_bench.results.looks import LookPlan
-from gru_bench.stats.estimate import ALPHA, accuracy_difference
-from gru_bench.stats.intervals import Scored, difference
+from gru_bench.results.looks import MIXTURE, LookPlan
+from gru_bench.stats.estimate import ALPHA, Estimate, accuracy_difference
+from gru_bench.stats.intervals import Scored, difference, paired_difference
 from gru_bench.stats.looks import Kind, follow
 from gru_bench.stats.metrics import of_two
 from gru_bench.stats.verdict import MARGIN, Finding, Verdict, adjusted_tests
@@ -47,6 +54,8 @@ SEEDS, EXAMPLES = 5, 5500
 COLUMNS = ("equivalent, alone", "equivalent, adjusted", "beyond, alone", "beyond, adjusted")
 DESIGNS = ("texts", "groups", "looks")
 LINEAR_EXAMPLES, GROUPS, ALIKE, LOOKS = 2000, 100, 0.3, (5, 10, 20)
+MIXTURE_COLUMNS = (*(kind.name.lower() for kind in Kind), "alone, linear", "alone, trained")
+MIXTURE_SEEDS = (5, 10)
 LINEAR_COLUMNS = tuple(f"{family} {kind.name.lower()}" for family in ("pairs", "linear") for kind in Kind)
 TRUTH = Truth.of(ACCURACY, DEVIATION, WITHIN, BETWEEN)
 LOWER = float(special.ndtri(ACCURACY - MARGIN) * np.sqrt(1 + TRUTH.seed**2) - TRUTH.mean)
@@ -103,9 +112,58 @@ def counted_with_linear(
     return sums
 
 
+def counted_with_mixture(
+    design: str, seeds: int, repetitions: int, rng: np.random.Generator, examples: int = LINEAR_EXAMPLES
+) -> np.ndarray:
+    """Return in how many reports of a design, one of `DESIGNS`, each of `MIXTURE_COLUMNS` has some false finding.
+
+    With interim analyses, `seeds` are those of the last one.
+    """
+    equal = float(special.ndtri(ACCURACY)) - TRUTH.mean
+    # Of the mean of both parts: what their models share, and half of the variance of what each has by itself.
+    spread = float(np.sqrt(TRUTH.between + (1 - TRUTH.between) / 2 + TRUTH.seed**2 / 4))
+    shift = [float(special.ndtri(accuracy)) * spread - TRUTH.mean - equal / 2
+             for accuracy in (ACCURACY, ACCURACY + MARGIN)]
+    sums = np.zeros(len(MIXTURE_COLUMNS), int)
+    for _ in range(repetitions):
+        group_N = np.repeat(np.arange(GROUPS), rng.integers(1, LARGEST + 1, GROUPS)) if design == "groups" else None
+        size = examples if group_N is None else len(group_N)
+        trained_RN, linear_1N = TRUTH.ease(2, seeds, size, rng, (0.0, equal), group_N, ALIKE, once=1)
+        trained, linear, same, better = (
+            Scored(np.zeros(size, np.int8), of_two(np.where(ease_RN > 0, 0.1, 0.9)), group_N,
+                   is_fitted_once=len(ease_RN) == 1)
+            for ease_RN in (trained_RN, linear_1N, *((trained_RN + linear_1N) / 2 + np.float32(one) for one in shift)))
+        find = _mixture_at_looks if design == "looks" else _mixture_at_once
+        found = [set().union(*find(one, linear, trained).values()) for one in (same, better)]
+        alone = (difference("accuracy", same, linear).p, paired_difference("accuracy", same, trained).p)
+        sums += [*(kind in found[kind is not Kind.DIFFERENT] for kind in Kind),
+                 *(p is not None and p < ALPHA for p in alone)]
+    return sums
+
+
+def _mixture_at_once(mixture: Scored, linear: Scored, trained: Scored) -> dict[Pair, set[Kind]]:
+    """Return what is found on a mixture and its two parts."""
+    return _tested([(2, 1), (2, 0)], [difference("accuracy", mixture, linear),
+                                      paired_difference("accuracy", mixture, trained)])
+
+
+def _mixture_at_looks(mixture: Scored, linear: Scored, trained: Scored) -> dict[Pair, set[Kind]]:
+    """Return what any interim analysis finds on a mixture and its two parts."""
+    plan = LookPlan("", ("0",), "accuracy", MARGIN, LOOKS, tuple(range(LOOKS[-1])), "", is_with_linear=True,
+                    is_with_mixture=True)
+    looks = [{name: Scored(one.label_N, one.probability_RNC[:seeds])
+              for name, one in (("0", trained), (MIXTURE, mixture))} for seeds in LOOKS]
+    *_, first, second = follow(plan, looks, ("1", linear), "0")
+    return {(2, 1): first.found, (2, 0): second.found}
+
+
 def _at_once(runs: Sequence[Scored], family: Sequence[Pair]) -> dict[Pair, set[Kind]]:
     """Return what is found on the pairs of a family."""
-    differences = [difference("accuracy", runs[a], runs[b]) for a, b in family]
+    return _tested(family, [difference("accuracy", runs[a], runs[b]) for a, b in family])
+
+
+def _tested(family: Sequence[Pair], differences: Sequence[Estimate]) -> dict[Pair, set[Kind]]:
+    """Return what the adjusted tests of the pairs of a family find."""
     found: dict[Pair, set[Kind]] = {}
     for pair, tests in zip(family, adjusted_tests(differences), strict=True):
         assert tests is not None
@@ -134,18 +192,20 @@ def _chunk(count: Callable[..., np.ndarray], job: tuple[int, int, int]) -> np.nd
 
 
 def table(
-    columns: Sequence[str], rows: Iterable[tuple[str, int, Callable[..., np.ndarray]]], repetitions: int
+    columns: Sequence[str], rows: Iterable[tuple[str, int, Callable[..., np.ndarray]]], repetitions: int,
+    what: str = "models",
 ) -> None:
     """Print a table: in each row the share of reports in which something is found, in per cent."""
-    print(f"{'':>6} {'models':>6} {'pairs':>6}  " + "  ".join(columns))
+    print(f"{'':>6} {what:>6} {'pairs':>6}  " + "  ".join(columns))
     with Pool() as pool:
         for name, models, count in rows:
+            pairs = models * (models - 1) // 2 if what == "models" else 2
             started = time.perf_counter()
             sizes = [min(CHUNK, repetitions - start) for start in range(0, repetitions, CHUNK)]
             jobs = [(models, size, seed) for seed, size in enumerate(sizes)]
             share = 100 * np.sum(pool.map(partial(_chunk, count), jobs, chunksize=1), axis=0) / repetitions
             cells = "  ".join(f"{value:>{len(column)}.1f}" for value, column in zip(share, columns, strict=True))
-            print(f"{name:>6} {models:>6} {models * (models - 1) // 2:>6}  {cells}   "
+            print(f"{name:>6} {models:>6} {pairs:>6}  {cells}   "
                   f"{time.perf_counter() - started:.0f} s", flush=True)
 
 
@@ -155,11 +215,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repetitions", type=int, default=100, help="reports of each size (100)")
     parser.add_argument("--models", default="3,5", help="numbers of models, with commas between (3,5)")
     parser.add_argument("--linear", action="store_true", help="compare each model with a linear one too")
+    parser.add_argument("--mixture", action="store_true", help="compare a mixture with its two parts instead")
     typed = parser.parse_args(arguments)
     sizes = list(map(int, typed.models.split(",")))
     if typed.linear:
         table(LINEAR_COLUMNS, ((design, models, partial(counted_with_linear, design))
                                for design in DESIGNS for models in sizes), typed.repetitions)
+    elif typed.mixture:
+        sizes_of = {"looks": LOOKS[-1:]}
+        table(MIXTURE_COLUMNS, ((design, seeds, partial(counted_with_mixture, design)) for design in DESIGNS
+                                for seeds in sizes_of.get(design, MIXTURE_SEEDS)), typed.repetitions, "seeds")
     else:
         table(COLUMNS, (("", models, counted) for models in sizes), typed.repetitions)
 

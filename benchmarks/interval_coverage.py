@@ -92,7 +92,14 @@ class Truth:
         self, models: int, seeds: int, examples: int, rng: np.random.Generator, shifts: Sequence[float] = (),
         group_N: NDArray[np.int64] | None = None, alike: float = 0.0, once: int = 0,
     ) -> list[np.ndarray]:
-        """Return the correctness of each model's runs, (R, N), on the same examples.
+        """Return the correctness of each model's runs, (R, N), on the same examples, for the arguments of `ease`."""
+        return [one_RN > 0 for one_RN in self.ease(models, seeds, examples, rng, shifts, group_N, alike, once)]
+
+    def ease(
+        self, models: int, seeds: int, examples: int, rng: np.random.Generator, shifts: Sequence[float] = (),
+        group_N: NDArray[np.int64] | None = None, alike: float = 0.0, once: int = 0,
+    ) -> list[np.ndarray]:
+        """Return how easy each model's runs find the same examples, (R, N): above 0, their answer is correct.
 
         `shifts` are added to the means of the models. With infinity, a model answers every example correctly. The
         difficulties of two examples of a group correlate by `alike`. The last `once` models have one run and no seed.
@@ -116,7 +123,7 @@ class Truth:
             rows = 1 if is_once else seeds
             churn_RN = np.float32(np.sqrt(1 - self.within)) * normal((rows, examples), np.float32)
             luck_R1 = (0.0 if is_once else self.seed) * normal((rows, 1), np.float32)
-            drawn.append(churn_RN + luck_R1 + ease_N > 0)
+            drawn.append(churn_RN + luck_R1 + ease_N)
         return drawn
 
 

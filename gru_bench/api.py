@@ -28,6 +28,7 @@ from gru_bench.errors import (
     unknown,
     without_passwords,
 )
+from gru_bench.results.looks import MIXTURE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -194,7 +195,7 @@ def load_model(folder: str | Path, *, run_code: bool = False) -> FittedModel:
     given = locals()
     _check_types(load_model, given)
     from gru_bench.inference.fitted import FittedModel
-    from gru_bench.models.linear import load
+    from gru_bench.models.mixture import load
 
     return FittedModel(load(Path(folder))[0], run_code=run_code)
 
@@ -271,7 +272,7 @@ class Study:
         self._run_code = run_code
         self.name = name
         self._store = store
-        self._fitted: dict[tuple[str, ...], FittedModel] = {}
+        self._fitted: dict[str | None, tuple[tuple[str, ...], FittedModel]] = {}
 
     @property
     def model(self) -> FittedModel:
@@ -280,13 +281,25 @@ class Study:
         Raises:
             GruBenchError: The study has no complete confirmation run, or its model cannot be read.
         """
+        return self._asked(None)
+
+    @property
+    def mixture(self) -> FittedModel:
+        """Return the mixture of the tuned model and the linear model with the best validation scores.
+
+        Raises:
+            GruBenchError: The study has none, or a model cannot be read.
+        """
+        return self._asked(MIXTURE)
+
+    def _asked(self, model: str | None) -> FittedModel:
         from gru_bench.inference import winner
         from gru_bench.inference.fitted import FittedModel
 
-        chosen = winner.asked(self._store, self._logged)
-        if chosen.ids not in self._fitted:
-            self._fitted = {chosen.ids: FittedModel(winner.read(self._store, chosen), run_code=self._run_code)}
-        return self._fitted[chosen.ids]
+        chosen = winner.asked(self._store, self._logged, model)
+        if self._fitted.get(model, ((), None))[0] != chosen.ids:
+            self._fitted[model] = chosen.ids, FittedModel(winner.read(self._store, chosen), run_code=self._run_code)
+        return self._fitted[model][1]
 
     @property
     def best_params(self) -> dict[str, Scalar]:
@@ -398,7 +411,7 @@ class Study:
 
         Args:
             folder: The folder, which must be new.
-            model: Another model of the study.
+            model: Another model of the study, such as `ngrams` or `mixture`.
             single: Whether only the seed with the best validation score is saved.
             force: Whether a saved model in the folder is replaced.
         """

@@ -15,8 +15,9 @@ from typing import Any
 from gru_bench.config import flat
 from gru_bench.data.noun import noun
 from gru_bench.errors import shown, visible
-from gru_bench.inference.winner import LinearWinner, Winner, better_baseline
+from gru_bench.inference.winner import LinearWinner, MixtureWinner, Winner, better_baseline
 from gru_bench.models.linear import TrainedLinear
+from gru_bench.models.mixture import TrainedMixture
 from gru_bench.models.saved import without_folders
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import NBSP, Number
@@ -25,14 +26,16 @@ from gru_bench.report.render.markdown import escaped
 from gru_bench.resources import resource
 from gru_bench.results.baselines import baseline_label
 from gru_bench.results.logged_metrics import SPLIT_NAMES, compared, score
+from gru_bench.stats import metrics
 
 EXAMPLE = "At first I did not like it at all, but after a while it turned out to be the best I have ever had!"
 """A made-up text, which stands for an input wherever one must be shown."""
 
 
-def scores_of(winner: Winner | LinearWinner) -> Mapping[str, Any]:
+def scores_of(winner: Winner | LinearWinner | MixtureWinner) -> Mapping[str, Any]:
     """Return the scores of a model as JSON can hold them: the score of the study with its interval, the means over the
-    seeds, and a sentence where a baseline is better. A linear model has one fit, and no interval."""
+    seeds, and a sentence where a baseline is better. A linear model has one fit, and no interval. The mixture has the
+    means on test texts alone."""
     if isinstance(winner, LinearWinner):
         metric, measured = compared(winner.study.plan().metric, "test"), winner.run.metrics
         value = measured.get(metric.key)
@@ -42,8 +45,12 @@ def scores_of(winner: Winner | LinearWinner) -> Mapping[str, Any]:
             "seeds": [], "test_reviews": None if winner.data is None else winner.data.test, "better_baseline": "",
             "means": {key: measured[key] for key in _shown_scores() if key in measured}}
     group, number = winner.group, winner.group.score
+    measured_R = [run.metrics for run in group.runs]
+    if isinstance(winner, MixtureWinner):
+        measured_R = [{score(key, "test").key: value for key, value in metrics.scores(group.label_N, each).items()}
+                      for each in group.probability_RNC]
     means = {key: sum(values) / len(values) for key in _shown_scores()
-             if (values := [run.metrics[key] for run in group.runs if key in run.metrics])}
+             if (values := [measured[key] for measured in measured_R if key in measured])}
     return {
         "metric": winner.study.plan().metric, "value": number.value, "low": number.low, "high": number.high,
         "text": _text(number), "method": number.method, "seeds": [run.seed for run in group.runs],
@@ -57,7 +64,8 @@ def _shown_scores() -> list[str]:
 
 
 def model_card(
-    winner: Winner | LinearWinner, model: TrainedModel | TrainedLinear, scores: Mapping[str, Any]
+    winner: Winner | LinearWinner | MixtureWinner, model: TrainedModel | TrainedLinear | TrainedMixture,
+    scores: Mapping[str, Any],
 ) -> str:
     """Return the text of a model card."""
     import yaml
@@ -68,7 +76,7 @@ def model_card(
     kind = metric.key.removeprefix("score/test_")
     front = {
         "library_name": "gru-bench", "pipeline_tag": "text-classification",
-        "tags": ["text-classification", "linear" if isinstance(model, TrainedLinear) else "gru", model.name],
+        "tags": ["text-classification", *_kinds(model), model.name],
         "datasets": [name], "metrics": [kind],
         "model-index": [{"name": model.study, "results": [{
             "task": {"type": "text-classification"}, "dataset": {"name": name, "type": name, "split": "test"},
@@ -81,12 +89,22 @@ def model_card(
     if isinstance(model, TrainedLinear):
         return _rendered("linear_card.md.j2", common | {
             "noun": noun(name), "label_of_model": baseline_label(model.name, model.settings)})
+    if isinstance(model, TrainedMixture):
+        return _rendered("mixture_card.md.j2", common | {
+            "noun": noun(name), "trained": model.trained, "linear": model.linear,
+            "label_of_linear": baseline_label(model.linear.name, model.linear.settings)})
     longest = model.config.data.max_length
     settings = {key: value for key, value in flat(without_folders(model.config)).items()
                 if key.startswith(("model.", "training.", "embedding.")) or key == "data.max_length"}
     return _rendered("model_card.md.j2", common | {
         "settings": settings, "longest": longest, "noun": noun(model.config.data.name, model.config.data.text_column),
         "loss": scores["means"].get(score("loss", "test").key)})
+
+
+def _kinds(model: TrainedModel | TrainedLinear | TrainedMixture) -> tuple[str, ...]:
+    """Return what kinds of model it is of."""
+    return ("linear",) if isinstance(model, TrainedLinear) else ("gru", "linear") if isinstance(
+        model, TrainedMixture) else ("gru",)
 
 
 def _rendered(template: str, values: Mapping[str, Any]) -> str:

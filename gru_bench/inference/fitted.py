@@ -1,4 +1,4 @@
-"""A fitted model, linear or not, with the methods of a classifier of scikit-learn.
+"""A fitted model, whatever it is, with the methods of a classifier of scikit-learn.
 
 Shapes: `N` texts, `C` classes.
 """
@@ -19,18 +19,18 @@ from gru_bench.data.groups import plain_name
 from gru_bench.data.labels import as_given, listed
 from gru_bench.errors import UsageError, shown, visible
 from gru_bench.inference.files import column_names, texts_of
-from gru_bench.inference.linear import predictor_of
+from gru_bench.inference.mixture import predictor_of
 from gru_bench.inference.shown import Effects
 from gru_bench.models.linear import TrainedLinear
+from gru_bench.models.mixture import TrainedMixture
 from gru_bench.models.trained import TrainedModel
 from gru_bench.stats.metrics import predicted
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from gru_bench.inference.linear import LinearPredictor
+    from gru_bench.inference.mixture import AnyPredictor
     from gru_bench.inference.prediction import Prediction
-    from gru_bench.inference.predictor import Predictor
 
 
 class FittedModel:
@@ -40,14 +40,14 @@ class FittedModel:
     seeds of the model answer together.
     """
 
-    def __init__(self, model: TrainedModel | TrainedLinear, *, run_code: bool = False) -> None:
+    def __init__(self, model: TrainedModel | TrainedLinear | TrainedMixture, *, run_code: bool = False) -> None:
         """Take a model; `run_code` lets this machine run the code of a class of somebody's own from now on."""
-        if run_code and isinstance(model, TrainedModel):
+        if run_code and not isinstance(model, TrainedLinear):
             model.allow_code()
         self._model = model
 
     @cached_property
-    def _predictor(self) -> Predictor | LinearPredictor:
+    def _predictor(self) -> AnyPredictor:
         return predictor_of(self._model)
 
     @cached_property
@@ -111,7 +111,7 @@ class FittedModel:
     def __repr__(self) -> str:
         """Return what the model is."""
         model = self._model
-        count = len(model.seeds) if isinstance(model, TrainedModel) else 0
+        count = 0 if isinstance(model, TrainedLinear) else len(model.seeds)
         seeds = f", {count} seed{'s' * (count > 1)}" if count else ""
         return visible(f"{model.name} of the study {model.study}{seeds}, classes {', '.join(model.classes)}")
 
@@ -125,7 +125,8 @@ class FittedModel:
         rule = "texts must be a text or a list of texts"
         if not isinstance(X, str) and is_frame(X):
             columns = columns_of(X)
-            own = self._model.config.data.text_column if isinstance(self._model, TrainedModel) else ""
+            trained = self._model.trained if isinstance(self._model, TrainedMixture) else self._model
+            own = trained.config.data.text_column if isinstance(trained, TrainedModel) else ""
             usual = next((name for name in columns if plain_name(name) in USUAL["text"].split()), "NAME")
             raise UsageError(f"{rule}, but got a data frame with the columns {listed(columns)}: give the column of the "
                              f"texts, such as frame[{own if own in columns else usual!r}]")

@@ -17,8 +17,7 @@ from gru_bench.errors import DataError, UsageError, visible
 
 if TYPE_CHECKING:
     from gru_bench.inference.files import TextFile
-    from gru_bench.inference.linear import LinearPredictor
-    from gru_bench.inference.predictor import Predictor
+    from gru_bench.inference.mixture import AnyPredictor
 
 SHOWN_CLASSES = 5
 """Largest number of classes that are counted for a file."""
@@ -45,8 +44,8 @@ def predict(
     study: Annotated[str | None, typer.Option(
         help="Study whose winner is asked.", show_default=False, rich_help_panel="Model")] = None,
     model: Annotated[str | None, typer.Option(
-        help="With --study: the model of the study that is asked instead of the winner, such as ngrams. Without: a "
-        "folder that gru-bench save-model wrote.", show_default=False, rich_help_panel="Model")] = None,
+        help="With --study: the model of the study that is asked instead of the winner, such as ngrams or mixture. "
+        "Without: a folder that gru-bench save-model wrote.", show_default=False, rich_help_panel="Model")] = None,
     single: Annotated[bool, typer.Option(
         "--single", help="Ask one seed alone, the one with the best validation score.",
         rich_help_panel="Model")] = False,
@@ -101,15 +100,16 @@ def predict(
 
 def _predictor(
     study: str | None, model: str | None, *, single: bool, run_code: bool, tracking_uri: str | None,
-) -> Predictor | LinearPredictor:
+) -> AnyPredictor:
     """Return the model that was asked for, and say which it is."""
-    from gru_bench.inference.linear import predictor_of
+    from gru_bench.inference.mixture import predictor_of
     from gru_bench.models.linear import TrainedLinear
+    from gru_bench.models.mixture import TrainedMixture
     from gru_bench.results.baselines import baseline_label
 
     said = cli.out(stderr=True)  # standard output is for the answers
     if study is None:
-        from gru_bench.models.linear import load
+        from gru_bench.models.mixture import load
 
         assert model is not None
         trained, scores = load(Path(model))
@@ -132,6 +132,8 @@ def _predictor(
         what = f"a linear model ({baseline_label(trained.name, trained.settings)}){best}"
     else:
         what = f"the mean of {len(trained.seeds)} seeds" if len(trained.seeds) > 1 else f"seed {trained.seeds[0]}"
+        if isinstance(trained, TrainedMixture):
+            what = f"of {trained.trained.name}, {what}, and {trained.linear.name}"
         if run_code:
             trained.allow_code()
     said.print(f"{where}: {trained.name}, {what}", markup=False)
@@ -140,7 +142,7 @@ def _predictor(
     return predictor_of(trained)
 
 
-def _texts(console: Any, asked: Predictor | LinearPredictor, texts: Sequence[str], *, why: bool) -> None:
+def _texts(console: Any, asked: AnyPredictor, texts: Sequence[str], *, why: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -170,7 +172,7 @@ def _texts(console: Any, asked: Predictor | LinearPredictor, texts: Sequence[str
         console.print(f"the number of a word: {meaning}", markup=False)
 
 
-def _standard_input(asked: Predictor | LinearPredictor) -> None:
+def _standard_input(asked: AnyPredictor) -> None:
     """Print a line of tab-separated values for each line of standard input, part by part."""
     from gru_bench.inference.files import column_names, rows_of
 
@@ -201,7 +203,7 @@ def _lines_of(binary: IO[bytes]) -> Iterator[str]:
         yield text.rstrip("\r\n")
 
 
-def _file(console: Any, asked: Predictor | LinearPredictor, source: TextFile, out: Path) -> None:
+def _file(console: Any, asked: AnyPredictor, source: TextFile, out: Path) -> None:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from gru_bench.inference.files import writing

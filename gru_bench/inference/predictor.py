@@ -9,7 +9,7 @@ Shapes: `N` texts, `S` seeds, `V` rows of the vector table, `E` vector width, `C
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 
 import numpy as np
@@ -63,6 +63,10 @@ class Predictor:
         return Prediction(self.model.classes, *(np.concatenate([getattr(part, name) for part in parts])
                                                 for name in ("probability_NC", "tokens_N", "known_N", "read_N")))
 
+    def probabilities(self, tokens: Sequence[Sequence[str]]) -> NDArray[np.float64]:
+        """Return the probability of each class for texts, given by their tokens, N x C."""
+        return self._probabilities([self.model.rows(words)[:self._longest] for words in tokens])
+
     def _predicted(self, texts: Sequence[str]) -> Prediction:
         tokens = [tokenize(text) for text in texts]
         rows = [self.model.rows(words) for words in tokens]
@@ -76,17 +80,14 @@ class Predictor:
         """Return what each word of a text adds to the log-odds of its predicted class."""
         rows = self.model.rows(tokenize(text))[:self._longest]
         label = int(predicted(self._probabilities([rows]))[0])
-        effect_T = occlusion(self._log_probabilities, rows, label, EXPLAINED)
+        effect_T = effects(self._probabilities, rows, label)
         return Explanation(
-            self.model.classes[label], tuple(self.model.words_V[row] for row in rows[:EXPLAINED]),
-            effect_T.double().numpy(), len(rows) - len(effect_T))
+            self.model.classes[label], tuple(self.model.words_V[row] for row in rows[:EXPLAINED]), effect_T,
+            len(rows) - len(effect_T))
 
     @property
     def _longest(self) -> int | None:
         return self.model.config.data.max_length
-
-    def _log_probabilities(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-        return torch.from_numpy(np.log(np.maximum(self._probabilities(rows), SMALLEST)))
 
     def _probabilities(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """Return the mean of the seeds' probabilities, calibrated, N x C."""
@@ -100,6 +101,21 @@ class Predictor:
             raise DataError(f"the probabilities of {self.model.name} must be finite numbers, but its weights are too "
                             "large for that: train it again, with a lower training.lr")
         return calibrated(mean_probability(seeds), self.model.temperature)
+
+
+def effects(
+    probabilities: Callable[[Sequence[Sequence[int]]], NDArray[np.float64]], rows: Sequence[int], label: int
+) -> NDArray[np.float64]:
+    """Return what the log-odds of a class lose without each of the first `EXPLAINED` tokens of a text, T.
+
+    Args:
+        probabilities: Returns the probabilities of all classes for texts, each as the numbers of its tokens.
+        rows: The number of each token, not 0, which stands for no token.
+        label: Position of the class.
+    """
+    effect_T = occlusion(lambda some: torch.from_numpy(np.log(np.maximum(probabilities(some), SMALLEST))), rows, label,
+                         EXPLAINED)
+    return np.asarray(effect_T.double().numpy())
 
 
 def _encoded(rows: Sequence[Sequence[int]], table_size: int) -> Encoded:

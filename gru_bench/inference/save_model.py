@@ -12,8 +12,9 @@ from gru_bench import cli
 from gru_bench.errors import UsageError, without_passwords
 
 if TYPE_CHECKING:
-    from gru_bench.inference.winner import LinearWinner, Winner
+    from gru_bench.inference.winner import LinearWinner, MixtureWinner, Winner
     from gru_bench.models.linear import TrainedLinear
+    from gru_bench.models.mixture import TrainedMixture
     from gru_bench.models.trained import TrainedModel
 
 app = cli.app()
@@ -37,15 +38,15 @@ def save_model(
     """Save the winner of a study to a folder that predicts without the data.
 
     The folder contains the weights of all confirmation seeds, the words and their vectors, and a model card. Of a
-    linear model it contains n-grams and their weights. It has no pickle and no text of the data. gru-bench predict
-    --model DIR asks it.
+    linear model it contains n-grams and their weights, of the mixture both. It has no pickle and no text of the data.
+    gru-bench predict --model DIR asks it.
     """
     if folder is None and not register:
         raise UsageError("a folder is needed to save a model to: name one, or add --register")
     from gru_bench.inference import winner as winners
     from gru_bench.inference.card import EXAMPLE
     from gru_bench.models import saved
-    from gru_bench.models.trained import TrainedModel
+    from gru_bench.models.linear import TrainedLinear
     from gru_bench.tracking import open_reader
 
     if folder is not None:
@@ -60,7 +61,7 @@ def save_model(
         with console.status("writing the model"):
             size = write_model(winner, trained, place, force=force)
         what = f"{trained.name} of the study {study}"
-        if isinstance(trained, TrainedModel):
+        if not isinstance(trained, TrainedLinear):
             what += f", {len(trained.seeds)} seed{'s' * (len(trained.seeds) > 1)}"
         if winner.beaten and model is None:
             what += f" (the best on validation; beaten: {', '.join(winner.beaten)})"
@@ -87,7 +88,8 @@ def save_model(
 
 
 def write_model(
-    winner: Winner | LinearWinner, trained: TrainedModel | TrainedLinear, folder: Path, *, force: bool = False
+    winner: Winner | LinearWinner | MixtureWinner, trained: TrainedModel | TrainedLinear | TrainedMixture,
+    folder: Path, *, force: bool = False,
 ) -> int:
     """Write a model and its card to a folder, and return its number of bytes.
 
@@ -95,13 +97,16 @@ def write_model(
         UsageError: for a folder that exists and may not be replaced.
     """
     from gru_bench.inference.card import model_card, scores_of
-    from gru_bench.models import linear, saved
+    from gru_bench.models import linear, mixture, saved
     from gru_bench.models.linear import TrainedLinear
+    from gru_bench.models.mixture import TrainedMixture
 
     scores = scores_of(winner)
     card = model_card(winner, trained, scores)
     if isinstance(trained, TrainedLinear):
         return saved.write(linear.contents(trained, scores), folder, card, force=force)
+    if isinstance(trained, TrainedMixture):
+        return saved.write(mixture.contents(trained, scores), folder, card, force=force)
     return saved.save(trained, folder, card, scores, force=force)
 
 

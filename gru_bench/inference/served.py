@@ -21,8 +21,8 @@ try:
 
     from gru_bench.errors import DataError
     from gru_bench.inference.files import column_names, rows_of, texts_of
-    from gru_bench.inference.linear import predictor_of
-    from gru_bench.models.linear import load
+    from gru_bench.inference.mixture import predictor_of
+    from gru_bench.models.mixture import load
 except ImportError as error:
     raise ImportError("this model needs gru-bench, which the environment that MLflow has made does not contain: serve "
                       "it where gru-bench is installed, with --env-manager local") from error

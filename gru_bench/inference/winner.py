@@ -17,14 +17,17 @@ from gru_bench.errors import (
     unknown,
 )
 from gru_bench.models.linear import TrainedLinear
+from gru_bench.models.mixture import TrainedMixture
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.evidence.groups import Group, confirm_groups, validation_rank
+from gru_bench.report.evidence.mixtures import Mixture, study_mixture
 from gru_bench.report.evidence.progress import baseline_runs, study_data
 from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.report.evidence.temperatures import temperatures
 from gru_bench.results.baselines import MAJORITY, baseline_label, compared_baseline
 from gru_bench.results.logged_metrics import compared, score
+from gru_bench.results.looks import MIXTURE
 from gru_bench.results.runs import DataSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy, Reader
 from gru_bench.tracking.export import NO_WEIGHTS
@@ -73,19 +76,46 @@ class LinearWinner:
         return (self.run.run_id,)
 
 
-def asked(store: ReportStore, study: LoggedStudy, model: str | None = None) -> Winner | LinearWinner:
+@dataclass(frozen=True)
+class MixtureWinner:
+    """The mixture of a study."""
+
+    study: LoggedStudy
+    group: Mixture
+    trained: Winner
+    linear: LinearWinner
+    beaten: tuple[str, ...] = ()
+    """It is asked for by its name, and no other model is beaten."""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the model."""
+        return self.group.model
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Return the ids of the runs of both parts."""
+        return self.group.ids
+
+
+def asked(
+    store: ReportStore, study: LoggedStudy, model: str | None = None
+) -> Winner | LinearWinner | MixtureWinner:
     """Return the winner of a study with its linear models, or the model that is named.
 
-    The linear model with the best validation score wins if it is better than the winner of `choose`, or as good.
+    The linear model with the best validation score wins if it is better than the winner of `choose`, or as good. The
+    mixture is asked only where it is named.
 
     Args:
         store: Store of the study.
         study: The study.
-        model: Name of a model of the study, or of a baseline. None: the winner.
+        model: Name of a model of the study, or of a baseline, or `mixture`. None: the winner.
 
     Raises:
         IncompleteError, UsageError: as `choose`.
     """
+    if model == MIXTURE:
+        return _mixture(store, study)
     baselines, ranked_by = baseline_runs(study), {compared(study.plan().metric, "val").key, score("loss", "val").key}
     linear = [run for run in baselines if run.model != MAJORITY]
     chosen = next((run for run in baselines if run.model == model), None)
@@ -100,6 +130,16 @@ def asked(store: ReportStore, study: LoggedStudy, model: str | None = None) -> W
     trained = dict.fromkeys(run.model for run in (*study.confirms, *linear) if run.complete)
     beaten = tuple(name for name in trained if name != chosen.model)
     return LinearWinner(study, chosen, study_data(study, store), beaten)
+
+
+def _mixture(store: ReportStore, study: LoggedStudy) -> MixtureWinner:
+    mixture = study_mixture(study, store)
+    if isinstance(mixture, str):
+        raise UsageError(f"the model must be one that the study {study.run.study!r} has, but it has no mixture: name "
+                         f"another. {mixture}")
+    trained, linear = (part.model for part in mixture.parts)
+    return MixtureWinner(study, mixture, Winner(study, mixture.trained, (linear,)),
+                         LinearWinner(study, mixture.linear.runs[0], mixture.data, (trained,)))
 
 
 def choose(store: ReportStore, study: LoggedStudy, model: str | None = None, others: Sequence[str] = ()) -> Winner:
@@ -150,10 +190,10 @@ def best_seed(winner: Winner) -> int:
     return min(range(len(values)), key=lambda place: math.inf if (value := values[place]) is None else sign * value)
 
 
-def better_baseline(winner: Winner | LinearWinner) -> str:
+def better_baseline(winner: Winner | LinearWinner | MixtureWinner) -> str:
     """Return a sentence on the baseline with the better test score, of those that the study compares models with, where
     this score is above the model's; otherwise an empty text."""
-    if isinstance(winner, LinearWinner):
+    if not isinstance(winner, Winner):
         return ""
     metric = winner.study.plan().metric
     one = compared(metric, "test")
@@ -196,10 +236,19 @@ def load(store: Reader, winner: Winner, *, single: bool = False) -> TrainedModel
         temperature=found.together, temperature_S=found.run_R, text_labels=_has_text_labels(winner.group.data))
 
 
-def read(store: Reader, winner: Winner | LinearWinner, *, single: bool = False) -> TrainedModel | TrainedLinear:
-    """Return a model of a study, linear or not. The arguments and errors are those of `load`."""
+def read(
+    store: Reader, winner: Winner | LinearWinner | MixtureWinner, *, single: bool = False
+) -> TrainedModel | TrainedLinear | TrainedMixture:
+    """Return a model of a study, whatever it is. The arguments and errors are those of `load`."""
     if isinstance(winner, Winner):
         return load(store, winner, single=single)
+    if isinstance(winner, MixtureWinner):
+        return TrainedMixture(load(store, winner.trained, single=single), _linear(store, winner.linear),
+                              winner.group.linear_temperature)
+    return _linear(store, winner)
+
+
+def _linear(store: Reader, winner: LinearWinner) -> TrainedLinear:
     try:
         return replace(store.linear_model(winner.run.run_id), study=winner.study.run.study,
                        text_labels=_has_text_labels(winner.data))

@@ -51,6 +51,8 @@ FORMAT = 3
 ABOUT, VECTORS, CARD, CODE = "model.json", "vectors.safetensors", "README.md", "code.py"
 LINEAR = "linear.npz"
 """File of a linear model (`gru_bench.models.linear`)."""
+MIXED = "trained", "linear"
+"""Folders with the two parts of a mixture (`gru_bench.models.mixture`)."""
 SUFFIX = ".safetensors"
 SHARED = "vectors/"
 """Folder among the artifacts of a run with the vectors that its children share."""
@@ -190,9 +192,10 @@ def write(files: Iterable[tuple[str, bytes]], folder: Path, card: str, *, force:
     begun.mkdir()
     try:
         for name, content in files:
+            (begun / name).parent.mkdir(exist_ok=True)
             (begun / name).write_bytes(content)
         (begun / CARD).write_text(card, encoding="utf-8")
-        size = sum(path.stat().st_size for path in begun.iterdir())
+        size = sum(path.stat().st_size for path in begun.rglob("*") if path.is_file())
         _put(begun, folder)
     finally:
         shutil.rmtree(begun, ignore_errors=True)
@@ -240,10 +243,12 @@ def check_free(folder: Path, *, force: bool = False) -> None:
         raise UsageError(f"a model is saved to a folder, but {str(folder)!r} is something else: name another")
     if not any(folder.iterdir()):
         return
-    others = sorted(path.name for path in folder.iterdir() if not _OURS.fullmatch(path.name))
+    held = [path for path in folder.iterdir() if path.name not in MIXED or not path.is_dir()]
+    held += [path for part in MIXED if (folder / part).is_dir() for path in (folder / part).iterdir()]
+    others = sorted(path.name for path in held if not _OURS.fullmatch(path.name))
     if others or not (folder / ABOUT).is_file():
-        held = f"other files ({shown(others[0], '')})" if others else "other files"
-        raise UsageError(f"a model is saved to a new folder, but {str(folder)!r} contains {held}: name another")
+        what = f"other files ({shown(others[0], '')})" if others else "other files"
+        raise UsageError(f"a model is saved to a new folder, but {str(folder)!r} contains {what}: name another")
     if not force:
         raise UsageError(f"a saved model is replaced only by force, but {str(folder)!r} contains "
                          "one: name another folder, or give force")

@@ -12,6 +12,7 @@ from gru_bench.config import parsed_settings
 from gru_bench.errors import (
     DifferenceError,
     ExitCode,
+    GruBenchError,
     IncompleteError,
     RunError,
     UsageError,
@@ -140,7 +141,7 @@ def sweep(
             spec, console, command=cli.command_line(), storage=storage, tracking_uri=tracking_uri, workers=workers,
             cluster=cluster, gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts,
             allow_slow=allow_slow, with_limit=lambda limit: cli.command_with("--limit", str(limit))) as (done, summary):
-        _show(console, done, summary)
+        _show(console, done, summary, tracking_uri)
         for one in end_warnings(done):
             one.show(console)
     written = report and _write_report(summary, tracking_uri)
@@ -239,14 +240,32 @@ def _unreadable(store: Any, runs: Sequence[LoggedRun]) -> Iterator[str]:
                 yield str(error)
 
 
-def _show(console: Any, sweep: Sweep, summary: StudySummary) -> None:
+def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str | None) -> None:
     found = sweep.confirmed()
+    found |= _mixture(summary, tracking_uri) if found else {}
     if found or summary.best_value:
         console.print(_results(found, summary, sweep.baselines))
     for note in summary.notes:
         if note in sweep.shown_notes:
             continue
         console.print(f"note: {note}", markup=False)
+
+
+def _mixture(summary: StudySummary, tracking_uri: str | None) -> dict[str, Confirmed]:
+    """Return the score of the mixture of a study by its name; empty where it has none, or MLflow has not all of it."""
+    from gru_bench.report.evidence.mixtures import study_mixture
+    from gru_bench.stats.intervals import interval
+    from gru_bench.sweep.summary import Confirmed
+    from gru_bench.tracking import open_reader
+
+    try:
+        store = open_reader(tracking_uri)
+        mixture = study_mixture(store.study(summary.name), store)
+    except GruBenchError:
+        return {}
+    if isinstance(mixture, str):
+        return {}
+    return {mixture.model: Confirmed(interval(summary.metric, mixture), tuple(mixture.scores(summary.metric)))}
 
 
 def _write_report(summary: StudySummary, tracking_uri: str | None) -> bool:
@@ -300,7 +319,8 @@ def _results(
 
     from gru_bench.sweep.console.description import results
 
-    headings, *rows = results(summary.metric, summary.models, summary.best_value, found, baselines)
+    models = dict.fromkeys((*summary.models, *found))
+    headings, *rows = results(summary.metric, models, summary.best_value, found, baselines)
     first = Column(headings[0], min_width=max(map(len, summary.models)))  # a name is never cut
     table = Table(first, *headings[1:], title="confirmed on fresh seeds" if found else "best trials, not confirmed")
     for row in rows:

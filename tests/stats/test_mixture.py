@@ -45,7 +45,7 @@ def test_the_golden_case() -> None:
     a_R, q_N = w_RN.mean(1), w_RN.mean(0)
     assert a_R.var(ddof=1) == pytest.approx(13 / 300)
     assert ((w_RN - a_R[:, None] - q_N + w_RN.mean()) ** 2).sum() / 18 == pytest.approx(37 / 270)
-    assert present(found.design).seed == (pytest.approx(13 / 300 - 37 / 2700),)
+    assert present(found.design).seed[0] == pytest.approx(13 / 300 - 37 / 2700)
     assert present(found.wilson).single == pytest.approx(((w_RN**2).mean() - 1 / 36) / 10)
     assert (found.bounds, found.seeds) == ((-1, 1), (3,))
     assert METHOD_PAIRED in found.method

@@ -15,9 +15,9 @@ from typing import Self
 import numpy as np
 
 from gru_bench.report.document.numbers import Numbers
-from gru_bench.report.document.sentences import Sentence, say
-from gru_bench.report.evidence.baselines import linear_model
-from gru_bench.report.evidence.groups import Group, validation_rank
+from gru_bench.report.document.sentences import Sentence, in_text, joined, say
+from gru_bench.report.evidence.baselines import baselines_of, linear_model
+from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of, validation_rank
 from gru_bench.report.evidence.progress import look_plan, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.report.evidence.temperatures import Temperatures, temperatures
@@ -81,6 +81,17 @@ def mixtures_of(
         else:
             missing.append(say("There is no mixture of the models of {study}: {why}.", study=name, why=made))
     return found, missing
+
+
+def study_mixture(study: LoggedStudy, store: Store) -> Mixture | str:
+    """Return the mixture of one study, or a sentence that says why there is none."""
+    numbers, metric = Numbers(), metric_of([study])
+    groups, _ = confirm_groups([study], store, numbers)
+    baselines, _ = baselines_of([study], store, metric, numbers)
+    found, missing = mixtures_of([study], groups, baselines, store, numbers)
+    if found:
+        return found[0]
+    return in_text(joined(missing)) or "It takes a complete confirmation run and a linear model."
 
 
 def mixture_of(
