@@ -12,7 +12,6 @@ from gru_bench.config import parsed_settings
 from gru_bench.errors import (
     DifferenceError,
     ExitCode,
-    GruBenchError,
     IncompleteError,
     RunError,
     UsageError,
@@ -22,6 +21,7 @@ from gru_bench.errors import (
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from gru_bench.report.evidence.collect import Evidence
     from gru_bench.results.baselines import BaselineResult
     from gru_bench.results.runs import StudySummary
     from gru_bench.sweep.runner import Sweep
@@ -121,7 +121,7 @@ def sweep(
     shows the result again.
     """
     from gru_bench.sweep.spec import load_study, parsed_duration, parsed_looks
-    from gru_bench.sweep.start import completed, end_warnings
+    from gru_bench.sweep.start import completed, end_warnings, logged_so_far
 
     options = cli.given_settings(context)
     assigned = parsed_settings(settings or [])
@@ -141,8 +141,9 @@ def sweep(
             spec, console, command=cli.command_line(), storage=storage, tracking_uri=tracking_uri, workers=workers,
             cluster=cluster, gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts,
             allow_slow=allow_slow, with_limit=lambda limit: cli.command_with("--limit", str(limit))) as (done, summary):
-        _show(console, done, summary, tracking_uri)
-        for one in end_warnings(done):
+        subject = logged_so_far(done)
+        _show(console, done, summary, subject.evidence)
+        for one in end_warnings(done, subject):
             one.show(console)
     written = report and _write_report(summary, tracking_uri)
     _show_next(console, done, summary, tracking_uri, has_report=written)
@@ -240,32 +241,23 @@ def _unreadable(store: Any, runs: Sequence[LoggedRun]) -> Iterator[str]:
                 yield str(error)
 
 
-def _show(console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str | None) -> None:
+def _show(console: Any, sweep: Sweep, summary: StudySummary, evidence: Evidence | None) -> None:
+    from gru_bench.report.document.sentences import in_text
+    from gru_bench.report.evidence.decision import decision_sentence
+    from gru_bench.stats.intervals import interval
+    from gru_bench.sweep.summary import Confirmed
+
+    if evidence is not None and evidence.groups:
+        console.print(in_text(decision_sentence(evidence)), markup=False, soft_wrap=True)
     found = sweep.confirmed()
-    found |= _mixture(summary, tracking_uri) if found else {}
+    for mixture in evidence.mixtures if found and evidence is not None else ():
+        found[mixture.model] = Confirmed(interval(summary.metric, mixture), tuple(mixture.scores(summary.metric)))
     if found or summary.best_value:
         console.print(_results(found, summary, sweep.baselines))
     for note in summary.notes:
         if note in sweep.shown_notes:
             continue
         console.print(f"note: {note}", markup=False)
-
-
-def _mixture(summary: StudySummary, tracking_uri: str | None) -> dict[str, Confirmed]:
-    """Return the score of the mixture of a study by its name; empty where it has none, or MLflow has not all of it."""
-    from gru_bench.report.evidence.mixtures import study_mixture
-    from gru_bench.stats.intervals import interval
-    from gru_bench.sweep.summary import Confirmed
-    from gru_bench.tracking import open_reader
-
-    try:
-        store = open_reader(tracking_uri)
-        mixture = study_mixture(store.study(summary.name), store)
-    except GruBenchError:
-        return {}
-    if isinstance(mixture, str):
-        return {}
-    return {mixture.model: Confirmed(interval(summary.metric, mixture), tuple(mixture.scores(summary.metric)))}
 
 
 def _write_report(summary: StudySummary, tracking_uri: str | None) -> bool:

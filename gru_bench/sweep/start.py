@@ -16,7 +16,7 @@ from gru_bench.sweep.console.interrupt import Interrupt
 
 if TYPE_CHECKING:
 
-    from gru_bench.checks import Outcome
+    from gru_bench.checks import Outcome, Subject
     from gru_bench.data.corpus import Corpus
     from gru_bench.results.runs import DataSummary, StudySummary
     from gru_bench.sweep.runner import Sweep
@@ -152,13 +152,20 @@ def start_warnings(spec: StudySpec, data: DataSummary) -> list[Outcome]:
     return outcomes(Subject([spec], data.train, [LoggedData(data)]))
 
 
-def end_warnings(sweep: Sweep) -> list[Outcome]:
-    """Return what the checks of a study that has ended find, without those that warned at its start."""
-    from gru_bench.checks import of_logged, outcomes
+def logged_so_far(sweep: Sweep) -> Subject:
+    """Return what a study has logged, for its decision and its checks."""
+    from gru_bench.checks import Subject, of_logged
 
     logged = sweep.logged()
+    return of_logged(logged, sweep.store) if logged else Subject()
+
+
+def end_warnings(sweep: Sweep, subject: Subject) -> list[Outcome]:
+    """Return what the checks of a study that has ended find, without those that warned at its start."""
+    from gru_bench.checks import outcomes
+
     warned = [one.check.code for one in start_warnings(sweep.spec, sweep.data) if one.warnings]
-    return outcomes(of_logged(logged, sweep.store), ignored=warned) if logged else []
+    return outcomes(subject, ignored=warned)
 
 
 def need_windows(spec: StudySpec, corpus: Corpus) -> None:
