@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,14 @@ import torch
 
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import UsageError
+from gru_bench.inference.mixture import MixturePredictor
 from gru_bench.inference.predictor import Predictor
-from gru_bench.models.saved import content, save
+from gru_bench.models import mixture
+from gru_bench.models.linear import TrainedLinear
+from gru_bench.models.mixture import TrainedMixture
+from gru_bench.models.saved import content, save, write
 from gru_bench.models.trained import TrainedModel
+from gru_bench.stats.linear import LinearModel
 from gru_bench.tracking import LoggedRun, Store
 from gru_bench.tracking.registry import WEIGHTS, Registered, log_model, register, registered_name
 from gru_bench.train.network import untrained
@@ -137,6 +143,24 @@ def test_mlflow_loads_what_was_registered(
     assert served.parse_csv_input(io.StringIO("text\nNA\n"))["text"].isna().all()  # as of any other model
     assert not [path for path in (tmp_path / "mlartifacts").rglob("*") if path.suffix in (".pkl", ".pickle", ".pt")]
     assert list(answer.columns) == [one["name"] for one in json.loads(model.metadata.signature.to_dict()["outputs"])]
+
+
+@pytest.mark.filterwarnings("ignore:Operation with range:DeprecationWarning")  # how MLflow calls pandas
+def test_mlflow_loads_a_mixture(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+    import pandas as pd
+
+    weights = LinearModel(2, np.array([0, 1]), 1, ("good", "bad"), np.array([[2], [-1]], np.float32), np.zeros(1), None)
+    model = TrainedMixture(replace(trained(), temperature=2.0), TrainedLinear(
+        "mine", "ngrams", ("negative", "positive"), weights), 0.7)
+    folder = tmp_path / "model"
+    write(mixture.contents(model), folder, "card")
+    registered = registering(store, study(store), folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    answer = mlflow.pyfunc.load_model(registered.uri).predict(pd.DataFrame({"text": ["a good film", "bad"]}))
+    expected_NC = MixturePredictor(model).predict(["a good film", "bad"]).probability_NC
+    assert answer[["probability_negative", "probability_positive"]].to_numpy() == pytest.approx(expected_NC, abs=1e-6)
+    assert answer["label"].tolist() == ["positive", "negative"]
 
 
 @pytest.mark.parametrize(("study_name", "name"), [("a/b: c", "a-b- c"), ("bidirectional", "bidirectional")])
