@@ -11,7 +11,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,6 +50,8 @@ class TextFile:
     id_column: str | None = None
     """None: the column of a usual name, if there is one."""
     encoding: str = "utf-8"
+    trained_on: DataConfig = field(default_factory=DataConfig)
+    """The data of the model: columns of their names come before usual ones."""
 
     def __post_init__(self) -> None:
         """Check that the file is there.
@@ -76,16 +78,18 @@ class TextFile:
             DataError: for a file without rows, and for a row that cannot be read. The error has the row or its line.
         """
         encoding = DataConfig(encoding=self.encoding).encoding
-        columns = Columns(text=self.text_column or "text", label=None, id=self.id_column or "")
         ids: list[Any] = []
         texts: list[str] = []
         characters = number = 0
         with open_table(self.path, encoding) as table:
-            found = columns.found_in(table.names, self.path)
+            text, ident = (one if one in table.names else None
+                           for one in (self.trained_on.text_column, self.trained_on.id_column))
+            found = Columns(text=self.text_column or text or "text", label=None,
+                            id=self.id_column or ident or "").found_in(table.names, self.path)
             where = f"column {shown(found.text)} of {self.path}"
             for number, row in enumerate(table.rows(list(found.names.values())), start=1):
-                ident = row[1] if found.id else number
-                ids.append(storable(ident) if isinstance(ident, str) else ident)
+                key = row[1] if found.id else number
+                ids.append(storable(key) if isinstance(key, str) else key)
                 texts += texts_of(row[:1], where, number)
                 characters += len(texts[-1])
                 if len(texts) == count or characters > _CHARACTERS:

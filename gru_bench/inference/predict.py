@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
@@ -84,6 +85,8 @@ def predict(
     if not texts and file is None and sys.stdin.isatty():
         raise UsageError("texts are needed: write them in quotes, name a file by --file, or pipe lines to this command")
     from gru_bench.inference.files import TextFile, check_output
+    from gru_bench.models.mixture import TrainedMixture
+    from gru_bench.models.trained import TrainedModel
 
     source = None if file is None else TextFile(file, text_column, id_column, encoding)
     if to is not None:
@@ -91,6 +94,9 @@ def predict(
     console = cli.out()
     asked = _predictor(study, model, single=single, run_code=run_code, tracking_uri=tracking_uri)
     if source is not None and to is not None:
+        part = asked.model.trained if isinstance(asked.model, TrainedMixture) else asked.model
+        if isinstance(part, TrainedModel):
+            source = replace(source, trained_on=part.config.data)
         _file(console, asked, source, to)
     elif texts:
         _texts(console, asked, texts, why=why)
@@ -208,7 +214,7 @@ def _file(console: Any, asked: AnyPredictor, source: TextFile, out: Path) -> Non
 
     from gru_bench.inference.files import writing
 
-    labels: Counter[str] = Counter()
+    labels: Counter[str] = Counter(dict.fromkeys(asked.model.classes, 0))
     unknown = 0
     started = time.perf_counter()
     bar = Progress(TextColumn("predicting"), BarColumn(bar_width=32), TaskProgressColumn(),
@@ -226,8 +232,10 @@ def _file(console: Any, asked: AnyPredictor, source: TextFile, out: Path) -> Non
     seconds = time.perf_counter() - started
     console.print(f"wrote {out}: {labels.total():,} texts in {seconds:.1f} s, {labels.total() / seconds:,.0f} a second",
                   markup=False)
-    console.print("  " + ", ".join(f"{label} {count:,}" for label, count in labels.most_common(SHOWN_CLASSES)),
-                  markup=False)
+    most, others = labels.most_common(SHOWN_CLASSES), labels.most_common()[SHOWN_CLASSES:]
+    counts = [f"{label} {count:,}" for label, count in most]
+    counts += [f"{len(others):,} other classes {sum(count for _, count in others):,}"] if others else []
+    console.print("  " + ", ".join(counts), markup=False)
     if unknown:
         have, their = ("has", "its") if unknown == 1 else ("have", "their")
         console.print(f"note: {unknown:,} of them {have} no known word: {their} answer is the one for an empty text "

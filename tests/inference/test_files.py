@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gru_bench.config import DataConfig
 from gru_bench.errors import DataError, GruBenchError, UsageError
 from gru_bench.inference.files import TextFile, check_output, column_names, writing
 from gru_bench.inference.prediction import CHUNK, Prediction
@@ -46,6 +47,16 @@ def as_csv(path: Path, rows: Sequence[Sequence[Any]], header: Sequence[str] = ("
 
 def as_lines(path: Path, rows: Sequence[Any]) -> Path:
     return write(path, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
+
+
+def test_the_columns_of_the_data_of_the_model_come_before_usual_ones(tmp_path: Path) -> None:
+    trained_on = DataConfig(text_column="body", id_column="ticket")
+    path = as_csv(tmp_path / "new.csv", [("1", "a title", "T7", "a body")], ("id", "text", "ticket", "body"))
+    assert read(path) == [("1", "a title")]
+    assert read(path, trained_on=trained_on) == [("T7", "a body")]
+    assert read(path, trained_on=trained_on, text_column="text", id_column="id") == [("1", "a title")]
+    others = as_csv(tmp_path / "others.csv", ROWS)
+    assert read(others, trained_on=trained_on) == read(others)
 
 
 def as_parquet(path: Path, **columns: Any) -> Path:
