@@ -203,10 +203,10 @@ def test_damaged_plans_are_named() -> None:
         reported(store, study)
 
 
-def test_a_new_confirm_set_of_a_study_with_looks_is_one_look(undecided: Report) -> None:
+def test_a_new_confirm_set_of_a_study_with_looks_has_no_looks(undecided: Report) -> None:
     commands = " ".join(undecided.findings.next_commands)
-    assert "--looks" in commands
-    assert "--confirm " not in commands
+    assert "--confirm " in commands
+    assert "--looks" not in commands
     step = undecided.findings.pairs[0].next_step
     mentions(step, "new test texts", "0.025")
     for absent in ("plan interim", "old and the new models"):

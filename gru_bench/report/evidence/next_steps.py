@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count
 
 from gru_bench.cli import line
+from gru_bench.config import is_own
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.progress import typed
@@ -69,9 +70,9 @@ def remove_limit_commands(evidence: Evidence) -> tuple[str, ...]:
     for name, (group, seeds) in zip(_names(1), studies, strict=False):
         assert group.study.summary is not None
         enough = seeds <= len(group.study.summary.confirm_seeds)
-        more = [] if enough else [_seeds_option(group), str(seeds)]
+        more = [] if enough else ["--confirm", str(seeds)]
         # What the file of the study says of a limit gives way to what is typed.
-        begun[name] = _command(group, ("--study-name", "--limit", *more[:1]),
+        begun[name] = _command(group, ("--study-name", "--limit", *([] if enough else ["--confirm", "--looks"])),
                                ["--study-name", name, "--set", "data.limit=none", *more])
     return _with_report(begun, [group for group, _ in studies])
 
@@ -114,15 +115,10 @@ def _confirm_command(groups: Sequence[Group], name: str, fresh: int | None, stud
     chosen = [word for model in models for word in ("--model", model)] if len(models) < len(summary.models) else []
     # Each seed of a study has ten thousand confirmation seeds of its own. Earlier sets took the next ones, one for each
     # study that was added.
-    new = ["--study-name", name, "--seed", str(summary.search_seed + studies), _seeds_option(groups[0]), str(fresh),
+    new = ["--study-name", name, "--seed", str(summary.search_seed + studies), "--confirm", str(fresh),
            "--trials", "0"]
     fixed = [word for key, value in tuned.items() for word in ("--set", f"{key}={_written(value)}")]
     return _command(groups[0], REPLACED, [*chosen, *new, *fixed])
-
-
-def _seeds_option(group: Group) -> str:
-    """Return the option that sets the number of confirmation seeds: of a study with looks, a single look."""
-    return "--looks" if group.study.plan().looks else "--confirm"
 
 
 def _written(value: object) -> str:
@@ -131,9 +127,14 @@ def _written(value: object) -> str:
 
 
 def _command(group: Group, replaced: Collection[str], new: Sequence[str]) -> str:
-    """Return the command that started a group's study, with new options in the place of others."""
+    """Return the command that started a group's study, with new options in the place of others.
+
+    A study with a class of the user's own may then take more than the hour that begins without being allowed.
+    """
     program, *words = typed(group.study.run.command)
-    return f"{program} {line([*_apart(words, replaced)[0], *new])}"
+    assert group.study.summary is not None
+    slow = ["--allow-slow"] if any(map(is_own, group.study.summary.models)) and "--allow-slow" not in words else []
+    return f"{program} {line([*_apart(words, replaced)[0], *new, *slow])}"
 
 
 def _with_report(begun: Mapping[str, str], groups: Sequence[Group]) -> tuple[str, ...]:

@@ -347,6 +347,21 @@ def test_the_commands_that_remove_the_limit_are_the_recorded_ones_without_it(
     assert {torch.confirm, scratch.confirm} == set(sizes_in(evidence, "needed-seeds"))
 
 
+def test_the_command_of_a_study_with_a_class_of_ones_own_may_take_more_than_an_hour(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "homework.py").write_text("class MyGRU: pass\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    store, mine = FakeStore(), "homework.py:MyGRU"
+    study = add_study(store, "own", {"torch": 0.05, mine: 0.0}, test_set=TestSet.draw(500), search=False)
+    study = limited(study, 3000, command=f"run.py --study own --model torch --model {mine}")
+    command, last = remove_limit_commands(collect([study], store, 0.012))
+    assert "--allow-slow" in command.split()
+    spec = spec_of(command, monkeypatch)
+    assert (spec.name, spec.models, spec.base.data.limit) == ("NAME-1", ["torch", mine], None)
+    assert last == "gru-bench report --study NAME-1"
+
+
 def test_no_command_that_removes_the_limit_is_recommended_if_a_recorded_command_is_unknown(
     short_of_reviews: Studies
 ) -> None:
