@@ -74,7 +74,8 @@ def data(
     for path, content in files.items():
         check_writable(path, "--out", f"a folder with the {path.stem} texts of the same data",
                        partial(_contains, content))
-    console.print(f"{corpus.name}: {corpus.sizes}", markup=False)
+    for line in corpus.lines:
+        console.print(line, markup=False, soft_wrap=True)
     for split, (path, content) in zip(SPLITS, files.items(), strict=True):
         _write(path, content)
         console.print(f"wrote {path} ({len(corpus.split(split)):,} rows)", markup=False, soft_wrap=True)
