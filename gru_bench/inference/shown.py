@@ -85,9 +85,10 @@ class Verdict:
 
     def _lists(self) -> Iterator[tuple[str, Sequence[str]]]:
         """Yield the heading and the sentences of each list that is not empty."""
-        needed = [f"{pair.a} and {pair.b}: {pair.needed}" for pair in self.findings.pairs if pair.needed]
+        from gru_bench.report.findings import needs_of
+
         yield from ((heading, items) for heading, items in (
-            ("What could settle a pair", needed), ("Warnings", self.warnings)) if items)
+            ("What could settle a pair", needs_of(self.findings)), ("Warnings", self.warnings)) if items)
 
     def _table(self) -> pd.DataFrame:
         import pandas as pd

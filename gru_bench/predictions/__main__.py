@@ -73,7 +73,7 @@ def compare(
     from gru_bench.predictions.compare import compared
     from gru_bench.report.document.numbers import folder_name
     from gru_bench.report.document.sentences import in_text
-    from gru_bench.report.findings import answered
+    from gru_bench.report.findings import answered, needs_of
     from gru_bench.report.render import files as render
 
     asked = {role: name for role, name in (
@@ -96,8 +96,8 @@ def compare(
     folder = out or Path("reports") / folder_name(
         "-".join(model.label for model in report.findings.models), "comparison")
     page, *_ = render.write(report, folder, inputs=map(Path, [*files, *([truth] if truth else [])]))
-    for sentence in report.in_short:
-        say(in_text(sentence))
+    for sentence in (*map(in_text, report.in_short), *needs_of(report.findings)):
+        say(sentence)
     say(f"wrote {page}: {page.resolve().as_uri()}")
     if pdf:
         from gru_bench.report.render import pdf as typeset

@@ -152,9 +152,12 @@ def _attached(store: Reader, choice: Choice, whole: Report, folder: Path) -> str
 def in_short(whole: Report) -> list[str]:
     """Return what a report finds as lines for a terminal."""
     from gru_bench.report.document.sentences import in_text
+    from gru_bench.report.findings import needs_of
 
-    return [*(f"- {in_text(sentence)}" for sentence in whole.in_short), *["warnings:"] * bool(whole.warnings),
-            *(f"- {in_text(sentence)}" for sentence in whole.warnings)]
+    lists = {"what could settle a pair:": needs_of(whole.findings), "warnings:": list(map(in_text, whole.warnings))}
+    return [*(f"- {in_text(sentence)}" for sentence in whole.in_short),
+            *(line for heading, items in lists.items() if items
+              for line in (heading, *(f"- {one}" for one in items)))]
 
 
 def _verify(folder: Path, tracking_uri: str | None) -> None:

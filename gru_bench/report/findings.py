@@ -76,10 +76,15 @@ def _answer(pair: Pair, together: int | None) -> Answer:
 
 
 def _seeds_needed(pair: Pair, together: int | None) -> int | None:
-    """Return the fresh seeds of each model that could settle a pair of ended studies."""
-    if pair.fresh_seeds is None or not (pair.done and pair.a.is_logged and pair.b.is_logged):
+    """Return the fresh seeds of each model that could settle a pair; None while one of its studies goes on."""
+    if pair.fresh_seeds is None or (pair.a.is_logged and pair.b.is_logged and not pair.done):
         return None
     return max(pair.fresh_seeds, together or 0)
+
+
+def needs_of(found: Findings) -> list[str]:
+    """Return what could settle each open pair, a sentence or two each."""
+    return [f"{pair.a} and {pair.b}: {pair.needed}" for pair in found.pairs if pair.needed]
 
 
 def answered(found: Findings, claim: str | None, *, as_json: bool) -> ExitCode:

@@ -112,7 +112,8 @@ class Answer:
     needed: str
     """The test texts and the fresh seeds that could settle it, as a text; empty where it is settled."""
     texts_needed: int | None
-    """Test texts of a new test set that could settle it. None where it is settled, and where no number could."""
+    """Test texts of a new test set that could settle it with these seeds. None where it is settled, and where no number
+    could."""
     seeds_needed: int | None
     """Fresh seeds of each model, on the same test texts, that could settle it. None as for `texts_needed`."""
     next_step: str

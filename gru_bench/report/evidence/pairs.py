@@ -189,23 +189,27 @@ class Pair(Compared):
 
     @cached_property
     def needed(self) -> tuple[int, int] | None:
-        """Return the test examples, and the seeds for each model, that would detect the margin; None if none would.
+        """Return the test examples, rounded up to hundreds, and the seeds for each model, that would detect the margin;
+        None if none would.
 
-        More seeds are chosen where they halve the examples.
+        The seeds are those at hand if any number of examples is enough with them. Of more seeds, still more are chosen
+        where they halve the examples.
         """
         at_hand, best = self.fewest_seeds, None
         for seeds in (at_hand, *(more for more in SEEDS if more > at_hand)):
             if self.design and (examples := self.design.examples_for(self.verdict.margin, seeds)) is not None:
                 if best is not None and 2 * examples > best[0]:
-                    return best
+                    break
                 best = examples, seeds
-        return best
+                if seeds == at_hand:
+                    break
+        return best and (-(-best[0] // 100) * 100, best[1])
 
     @property
     def texts_needed(self) -> int | None:
-        """Return the size of a new test set that could settle it, rounded up to hundreds; None if none is needed or
-        enough."""
-        return None if self.needed is None or not self.is_open else -(-self.needed[0] // 100) * 100
+        """Return the size of a new test set that could settle it with these seeds, rounded up to hundreds; None if none
+        is needed or enough."""
+        return self.needed[0] if self.is_open and self.needed and self.needed[1] == self.fewest_seeds else None
 
 
 def qualifiers(pairs: Sequence[Pair]) -> str:

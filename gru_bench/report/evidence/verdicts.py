@@ -69,10 +69,11 @@ def needed_sentence(pair: Pair, together: int | None = None) -> Sentence:
         pair: Comparison.
         together: Fresh seeds that serve all comparisons of a report, at least those needed here.
     """
-    if not (pair.a.is_logged and pair.b.is_logged):  # no more seeds of a file can be trained
-        return _enough_examples(pair) if pair.is_open else ()
-    if not pair.done or pair.design is None or pair.lacks_seeds:
+    is_going_on = pair.a.is_logged and pair.b.is_logged and not pair.done
+    if is_going_on or pair.design is None or pair.lacks_seeds:
         return ()  # of few seeds it is said once for all pairs
+    if not pair.design.seed:  # single runs, which no seeds are added to
+        return _enough_examples(pair) if pair.is_open else ()
     if pair.fresh_seeds is None:
         return _only_examples(pair, pair.design) if pair.is_open else ()
     assert pair.design_again is not None
@@ -111,17 +112,20 @@ def advice(pair: Pair, limit: Limit | None = None) -> list[Sentence]:
 
 
 def _enough_examples(pair: Pair) -> Sentence:
-    """Return how many new test texts detect the equivalence margin; empty where no number does."""
+    """Return how many new test texts detect the equivalence margin, or that no number does."""
     if pair.needed is None:
-        return ()
-    _, seeds = pair.needed
+        return say("No number of test texts detects a difference of {margin}{unit} with 80 % power.",
+                   margin=pair.number("margin"), unit=pair.scale.after)
+    examples, seeds = pair.needed
+    more = "" if seeds == pair.fewest_seeds else "With these seeds no number of test texts is enough. "
     return say(
-        "A new test set of about {examples} texts{each} detects a difference of {margin}{unit} with 80 % power.",
+        "{more}A new test set of about {examples} texts{each} detects a difference of {margin}{unit} with 80 % power.",
+        more=more,
         each="" if pair.is_of_runs else say(", with {seeds} seeds for each model,", seeds=pair.on_examples.add(
             "needed-seeds", seeds, "count",
             "the seeds at hand, or the fewest of 10, 20 and 50 beyond which more seeds do not halve the examples")),
         examples=pair.on_examples.add(
-            "needed-examples", pair.texts_needed, "count",
+            "needed-examples", examples, "count",
             "fewest test texts that detect the equivalence margin with 80 % power, rounded up to hundreds"),
         margin=pair.number("margin"), unit=pair.scale.after)
 

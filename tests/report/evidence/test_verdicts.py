@@ -82,6 +82,16 @@ def test_an_inconclusive_verdict_names_what_may_settle_it(pair: Pair, parts: tup
     mentions(said(next_step_sentence(pair)), *parts)
 
 
+def test_texts_are_counted_with_these_seeds_where_any_number_is_enough() -> None:
+    ten, five = pair_of(0.01, 0.008), pair_of(0.01, 0.008, seeds=5)
+    texts, design = present(ten.texts_needed), present(ten.design)
+    assert design.detectable((10, 10), texts) <= 0.01 < design.detectable((10, 10), texts - 100)
+    assert five.texts_needed is None
+    assert present(five.needed)[1] == 10
+    mentions(said(next_step_sentence(five)), "With these seeds no number of test texts is enough", "with 10 seeds")
+    assert designed(five, TOO_NOISY).needed is None
+
+
 def test_an_inconclusive_verdict_names_the_detectable_difference_and_another_verdict_no_next_step() -> None:
     mentions(said(verdict_sentence(pair_of(0.01, 0.008))), "minimum detectable difference", "1.6 points", "80 % power")
     assert next_step_sentence(pair_of(0.03, 0.008)) == ()
