@@ -121,6 +121,21 @@ def best_trial(model: str, metric: MetricName = "accuracy") -> Metric:
     return Metric(f"search/best_{model}", f"best trial of {model}", one.unit, one.digits, one.higher_is_better)
 
 
+def over_seeds(model: str, metric: MetricName, part: str) -> Metric:
+    """Return the metric for the test score of a model over its seeds.
+
+    Args:
+        model: The model.
+        metric: The score.
+        part: `mean`, `low` or `high` (of the 95 % interval), or `seeds` for their number.
+    """
+    one = compared(metric, "test")
+    if part == "seeds":
+        return Metric(f"result/{model}/seeds", f"seeds of {model}", "count", 0)
+    return Metric(f"result/{model}/{part}", f"{one.label} of {model}, {part}", one.unit, one.digits,
+                  one.higher_is_better)
+
+
 def importance(model: str, setting: str) -> Metric:
     """Return the metric for the importance of a setting in the search of a model."""
     return Metric(f"search/importance/{model}/{setting}", f"importance of {setting} for {model}", "share", 0)

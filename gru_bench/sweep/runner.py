@@ -65,7 +65,15 @@ from gru_bench.sweep.sharing.looks import take_look, taken_looks
 from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS, StoredTrial, baseline_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.sweep.summary import Confirmed, confirmed, data_summary, study_metrics, study_summary
+from gru_bench.sweep.summary import (
+    Confirmed,
+    confirmed,
+    data_summary,
+    result_metrics,
+    study_metrics,
+    study_summary,
+    verdicts_in_text,
+)
 from gru_bench.sweep.workers.local import (
     Failed,
     Finished,
@@ -682,8 +690,10 @@ class Sweep:
             self.store.catch_up()
             self.log.describe_if_lost()
             study.metrics(study_metrics(summary))
-            self._describe("incomplete" if state.others_left or self.not_sent else "complete",
-                           verdicts=self._verdicts() if state.is_complete else ())
+            results, said = self._findings() if state.is_complete else ({}, [])
+            self._describe("incomplete" if state.others_left or self.not_sent else "complete", said=said)
+            if results:
+                study.metrics(results)
             if state.others_left or self.not_sent:
                 study.kill(still_to_do(state.others_left) if state.others_left else not_sent(self.not_sent))
             else:
@@ -691,21 +701,22 @@ class Sweep:
                 study.complete()
         return summary
 
-    def _verdicts(self) -> list[str]:
-        """Return the sentence that a report of the study has on each pair of its models; empty while MLflow is away."""
+    def _findings(self) -> tuple[dict[str, float], list[str]]:
+        """Return what a report of the study finds: the metrics of its models, and its decision with the sentence on
+        each pair; both empty while MLflow is away."""
         from gru_bench.report.evidence.collect import collect
-        from gru_bench.report.findings import findings_of
 
         with suppress(Exception):  # a study that has ended is completed all the same; a report shows the error
             if self.store.catch_up():
-                return [pair.sentence for pair in findings_of(collect(self.logged(), self.store)).pairs]
-        return []
+                evidence = collect(self.logged(), self.store)
+                return result_metrics(evidence), verdicts_in_text(evidence)
+        return {}, []
 
     def logged(self) -> list[LoggedStudy]:
         """Return the study as MLflow has it; an empty list while MLflow does not have it."""
         return [study for study in self.store.studies(self.log.experiment) if study.run.run_id == self.log.study.run_id]
 
-    def _describe(self, state: str, *, read: bool = True, verdicts: Sequence[str] = ()) -> None:
+    def _describe(self, state: str, *, read: bool = True, said: Sequence[str] = ()) -> None:
         """Write the description of the study; with `read`, unknown scores are read first, if that waits for nothing."""
         if read and self._reads_at_once:
             with suppress(RunError):  # another process may still be writing its runs
@@ -719,7 +730,7 @@ class Sweep:
             self.spec, state, command=self.log.command, uri=self.store.typed_uri, best=self.state.best_values,
             found=found, view=self.view, trials=sum(search.counted for search in self.state.searches.values()),
             confirmed=sum(len(self.state.confirmed(model)) for model in self.state.searches),
-            baselines=self.baselines, verdicts=verdicts, left=self.left if state == "complete" else ()))
+            baselines=self.baselines, said=said, left=self.left if state == "complete" else ()))
 
     def _sign_out(self) -> None:
         self.record.lease.end(self.seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from gru_bench.results.logged_metrics import (
     Metric,
     best_trial,
     importance,
+    over_seeds,
     trials_in,
 )
 from gru_bench.results.runs import DataSummary, Predictions, StudySummary, Timing
@@ -27,6 +29,9 @@ from gru_bench.sweep.identity import objective
 from gru_bench.sweep.plan import ModelPlan, StudyState
 from gru_bench.sweep.search import IMPORTANCE_METHOD, Search
 from gru_bench.sweep.spec import StudySpec
+
+if TYPE_CHECKING:
+    from gru_bench.report.evidence.collect import Evidence
 
 
 def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSummary:
@@ -99,6 +104,30 @@ def study_metrics(summary: StudySummary) -> dict[str, float]:
         STUDY_SECONDS.key: summary.seconds,
         **({} if summary.search_seconds is None else {SEARCH_SECONDS.key: summary.search_seconds}),
     }
+
+
+def result_metrics(evidence: Evidence) -> dict[str, float]:
+    """Return the test scores of a study's models, its mixture and its linear models: key -> value."""
+    found: dict[str, float] = {}
+    for group in (*evidence.groups, *evidence.mixtures, *evidence.baselines):
+        if group.metric == "score" or group.score.value is None:
+            continue
+        for part, value in (("mean", group.score.value), ("low", group.score.low), ("high", group.score.high),
+                            ("seeds", len(group.runs))):
+            if value is not None:
+                found[over_seeds(group.model, group.metric, part).key] = float(value)
+    return found
+
+
+def verdicts_in_text(evidence: Evidence) -> list[str]:
+    """Return the decision, and the sentence on each pair of models; empty where no model is confirmed."""
+    from gru_bench.report.document.sentences import in_text
+    from gru_bench.report.evidence.decision import decision_sentence
+    from gru_bench.report.findings import findings_of
+
+    if not evidence.groups:
+        return []
+    return [in_text(decision_sentence(evidence)), *(pair.sentence for pair in findings_of(evidence).pairs)]
 
 
 @dataclass(frozen=True)

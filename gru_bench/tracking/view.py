@@ -60,21 +60,21 @@ def is_known(version: str) -> bool:
 def view(metric: MetricName, created: int) -> str:
     """Return the view for studies about a score, as the value of its tag.
 
-    Runs are sorted by their test score. In any order but that of their start, MLflow does not fold them under their
-    study, so that its charts draw the curves of runs too.
+    Runs are sorted by their validation score: the best test score of several seeds is luck. In any order but that of
+    their start, MLflow does not fold them under their study, so that its charts draw the curves of runs too.
 
     Args:
         metric: The score.
         created: Milliseconds since 1970.
     """
     val, test = compared(metric, "val"), compared(metric, "test")
-    widths = {"tags.`gru_bench.role`": 120, "tags.`gru_bench.model`": 140, f"metrics.`{test.key}`": 160,
-              f"metrics.`{val.key}`": 160, **{f"params.`{setting}`": 140 for setting in SETTINGS},
+    widths = {"tags.`gru_bench.role`": 120, "tags.`gru_bench.model`": 140, f"metrics.`{val.key}`": 160,
+              f"metrics.`{test.key}`": 160, **{f"params.`{setting}`": 140 for setting in SETTINGS},
               "tags.`gru_bench.study`": 140}
-    state = {"orderByKey": f"metrics.`{test.key}`", "orderByAsc": not test.higher_is_better,
+    state = {"orderByKey": f"metrics.`{val.key}`", "orderByAsc": not val.higher_is_better,
              "selectedColumns": list(widths), "columnOrder": [*FIXED, *widths], "columnWidths": widths,
              "runsHiddenMode": "FIRST_20_RUNS"}
-    return json.dumps({"name": f"gru-bench: runs by {test.label}", "createdAt": created, "updatedAt": created,
+    return json.dumps({"name": f"gru-bench: runs by {val.label}", "createdAt": created, "updatedAt": created,
                        "state": json.dumps(state)})
 
 

@@ -12,6 +12,7 @@ from gru_bench.results.logged_metrics import (
     Metric,
     best_trial,
     importance,
+    over_seeds,
     score,
     trials_in,
 )
@@ -31,12 +32,13 @@ def test_keys_are_unique() -> None:
 
 def test_charts_open_on_accuracy_and_loss() -> None:
     """MLflow shows groups of charts by name, and what has no group before them."""
-    of_a_study = [trials_in("complete"), best_trial("scratch"), importance("scratch", "training.lr")]
+    of_a_study = [trials_in("complete"), best_trial("scratch"), importance("scratch", "training.lr"),
+                  over_seeds("scratch", "accuracy", "mean")]
     keys = sorted([*KEYS, *(metric.key for metric in of_a_study)])
     assert all(key.count("/") >= 1 for key in keys)
     groups = list(dict.fromkeys(key.partition("/")[0] for key in keys))
     assert groups[:2] == ["accuracy", "loss"]
-    assert groups == ["accuracy", "loss", "score", "search", "size", "time"]
+    assert groups == ["accuracy", "loss", "result", "score", "search", "size", "time"]
 
 
 def test_the_table_holds_the_scores_that_are_computed() -> None:

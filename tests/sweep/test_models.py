@@ -18,6 +18,7 @@ from gru_bench.report.evidence.collect import collect
 from gru_bench.report.evidence.groups import confirm_groups
 from gru_bench.report.evidence.progress import unfinished
 from gru_bench.report.findings import findings_of
+from gru_bench.results.logged_metrics import over_seeds
 from gru_bench.results.runs import StudySummary
 from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.followups import FollowUp
@@ -151,6 +152,11 @@ def test_the_report_and_the_description_show_every_confirmed_model(easy_csv: Pat
     (pair,) = findings_of(collect([study], store)).pairs
     assert (pair.better, pair.finding) == (pair.a, "better by more than the margin")
     assert verdicts(study) == [pair.sentence]
+    assert f"**Decision:** {MODELS[1].capitalize()}" in study.run.tags[NOTE]
+    for group in collect([study], store).groups:
+        logged_as = {part: study.run.metrics[over_seeds(group.model, "accuracy", part).key]
+                     for part in ("mean", "low", "high", "seeds")}
+        assert logged_as == {"mean": group.score.value, "low": group.score.low, "high": group.score.high, "seeds": 5}
 
 
 def test_a_verdict_that_cannot_be_computed_does_not_keep_a_study_from_ending(
@@ -197,7 +203,7 @@ class TestLooks:
         assert len(study.confirms) == 10
         assert self.check() == ()
         pairs = findings_of(collect([study], Store())).pairs
-        assert [(pair.look, pair.looks) for pair in pairs] == 3 * [(3, 3)]
+        assert [(pair.look, pair.looks) for pair in pairs] == 5 * [(3, 3)]
         assert verdicts(study) == [pair.sentence for pair in pairs]
 
     @staticmethod

@@ -34,7 +34,7 @@ def test_runs_are_sorted_by_test_score_the_best_first(metric: MetricName, ascend
     found = json.loads(view.view(metric, 1_700_000_000_000))
     assert (found["createdAt"], found["updatedAt"]) == (1_700_000_000_000,) * 2
     state = json.loads(found["state"])
-    assert (state["orderByKey"], state["orderByAsc"]) == (f"metrics.`score/test_{score}`", ascending)
+    assert (state["orderByKey"], state["orderByAsc"]) == (f"metrics.`score/val_{score}`", ascending)
     assert {"tags.`gru_bench.role`", f"metrics.`score/val_{score}`", "params.`training.lr`"} <= set(
         state["selectedColumns"])
 
@@ -48,7 +48,8 @@ def test_a_study_saves_its_view_once_and_a_user_may_change_it(store: Store) -> N
     assert store.view("reviews", "accuracy") == f"#/experiments/{number}/runs?viewStateShareKey=gru-bench-accuracy"
     assert store.view("reviews", "macro_f1") == store.view("elsewhere", "accuracy") == ""
     key = view.view_tag("accuracy")
-    assert json.loads(client_of(store).get_experiment(number).tags[key])["name"] == "gru-bench: runs by test accuracy"
+    saved = json.loads(client_of(store).get_experiment(number).tags[key])
+    assert saved["name"] == "gru-bench: runs by validation accuracy"
     client_of(store).set_experiment_tag(number, key, "mine")
     study.reopen("run.py", "macro_f1")
     study.reopen("run.py")

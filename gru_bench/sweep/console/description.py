@@ -46,7 +46,7 @@ _ROLES: Mapping[Role, str] = {
 def study_description(
     spec: StudySpec, state: str, *, command: str, uri: str, best: Mapping[str, float], found: Mapping[str, Confirmed],
     view: str | None, trials: int = 0, confirmed: int = 0, baselines: Iterable[BaselineResult] = (),
-    verdicts: Sequence[str] = (), left: Sequence[str] = (),
+    said: Sequence[str] = (), left: Sequence[str] = (),
 ) -> str:
     """Return the description of a study.
 
@@ -61,7 +61,7 @@ def study_description(
         trials: Number of trials that are done, of all models, where the study has stopped early.
         confirmed: Number of its confirmation runs that are complete, of all models.
         baselines: The baselines on the same data, as far as known.
-        verdicts: The sentence on each pair of models, once all runs of the study have ended.
+        said: The decision and the sentence on each pair of models, once all runs of the study have ended.
         left: What a complete study has not done, such as runs that failed.
     """
     # MLflow shows only the first lines until a reader asks for more.
@@ -72,14 +72,16 @@ def study_description(
         parts[-1] += f" See all runs [in one table]({view}) or [as charts]({view}&compareRunsMode=CHART)."
     elif view is not None:
         parts[-1] += f" {MISSING}"
+    decision, *verdicts = [_escaped(one) for one in said] or [""]
+    if decision:
+        parts.append(f"**Decision:** {decision}")
     if best or found:
         headings, *rows = results(spec.metric, spec.models, best, found, baselines)
         line = f"|---|{'---:|' * (len(headings) - 1)}"
         parts.append("\n".join([_row(headings), line, *map(_row, rows)]))
     if verdicts:
-        shown = [_escaped(verdict) for verdict in verdicts[:MOST_PAIRS]]
         more = [f"{len(verdicts) - MOST_PAIRS} more pairs are in the report."] * (len(verdicts) > MOST_PAIRS)
-        parts.append("\n".join(f"- {line}" for line in (*shown, *more)))
+        parts.append("\n".join(f"- {line}" for line in (*verdicts[:MOST_PAIRS], *more)))
     parts += ["**Started by:**", _code([_typed(command)])]
     if best or found:
         parts += ["**Next:**", _code(next_commands(spec.name, uri, report=True, predict=bool(found), serve=False))]

@@ -99,11 +99,11 @@ def test_a_study_with_looks_has_at_most_the_confirmation_runs_of_the_last_look(t
 @pytest.mark.parametrize(("pairs", "lines"), [(MOST_PAIRS, MOST_PAIRS), (45, MOST_PAIRS + 1)])
 def test_many_verdicts_leave_room_for_the_rest(tmp_path: Path, pairs: int, lines: int) -> None:
     text = study_description(spec_of(tmp_path), "complete", command="", uri="", best={"torch": 0.5}, found={},
-                             view=None, verdicts=[f"A is better than B{n}: p < 0.001." for n in range(pairs)])
+                             view=None, said=["Take A.", *(f"A is better than B{n}: p < 0.001." for n in range(pairs))])
     shown = [line for line in text.splitlines() if line.startswith("- ")]
     assert len(shown) == lines
     assert shown[0] == "- A is better than B0: p &lt; 0.001."
-    assert text.index("| model") < text.index(shown[0]) < text.index("Next")
+    assert text.index("**Decision:** Take A.") < text.index("| model") < text.index(shown[0]) < text.index("Next")
 
 
 def test_a_study_that_has_found_nothing_shows_no_results_and_no_command_that_would_fail(tmp_path: Path) -> None:
