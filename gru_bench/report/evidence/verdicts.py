@@ -98,7 +98,7 @@ def advice(pair: Pair, limit: Limit | None = None) -> list[Sentence]:
     """
     if not pair.is_open:
         return []
-    source = [said for said in [_source_of_examples(pair, limit)] if said]
+    source = _source_of_examples(pair, limit)
     if pair.fresh_seeds is None:
         return source
     counted: Sentence = () if not pair.pairs_again else say(
@@ -145,21 +145,21 @@ def _only_examples(pair: Pair, design: Design) -> Sentence:
     return joined([_enough_examples(pair), say("With the present test texts, {present}", present=present)])
 
 
-def _source_of_examples(pair: Pair, limit: Limit | None) -> Sentence:
+def _source_of_examples(pair: Pair, limit: Limit | None) -> list[Sentence]:
     """Return how to get more test texts; empty where no number of them is enough, and there was no limit."""
     if limit is None:
-        return () if pair.needed is None else (f"To get new test texts, {MORE_EXAMPLES}",)
+        return [] if pair.needed is None else [(f"To get new test texts, {MORE_EXAMPLES}",)]
     of_study = pair.numbers.on([pair.a.study.run.run_id])
     first = say(
         "data.limit let {taken} of the {whole} texts into the study: remove it first, with --set data.limit=none under "
-        "another --study-name", taken=of_study.add("limited", limit.taken, "count", "over all splits"),
+        "another --study-name.", taken=of_study.add("limited", limit.taken, "count", "over all splits"),
         whole=of_study.add("unlimited", limit.whole, "count", "in the data, each text once"))
     if pair.needed is None:
-        return (*first, "; with all texts the models may vary less.")
+        return [first, ("With all texts the models may vary less.",)]
     then = pair.difference.examples * limit.whole // limit.taken
-    return say(
-        "{first}. About {then} will then be test texts, which is {enough}", first=first,
+    return [first, say(
+        "For {pair}, the about {then} test texts that there are without the limit are {enough}", pair=pair.label,
         then=pair.on_examples.add(
             "unlimited-examples", then, "count", "test texts to be expected without the limit: those at hand, "
             "times all texts over those let in"),
-        enough="enough." if then >= pair.needed[0] else f"not enough: {MORE_EXAMPLES}")
+        enough="enough." if then >= pair.needed[0] else f"not enough: {MORE_EXAMPLES}")]

@@ -293,9 +293,9 @@ def short_of_reviews() -> Studies:
 
 
 @pytest.mark.parametrize(("available", "parts", "collects"), [
-    (10_000, ("let 5,000 of the 10,000 texts", "--set data.limit=none", "--study-name", "About 1,000 will",
+    (10_000, ("let 5,000 of the 10,000 texts", "--set data.limit=none", "--study-name", "about 1,000 test texts",
               "not enough"), True),
-    (900_000, ("About 90,000 will", "is enough"), False),
+    (900_000, ("about 90,000 test texts", "are enough"), False),
 ])
 def test_removing_the_limit_is_proposed_before_collecting_reviews(
     short_of_reviews: Studies, available: int, parts: tuple[str, ...], collects: bool
