@@ -68,7 +68,7 @@ def report(
     claim: Annotated[str | None, typer.Option(
         help="Write nothing. Say whether a claim on two models is proven, such as 'bidirectional > torch' or "
         "'torch > ngrams': exit code 0 if so, 4 if it is refuted or the models are equivalent, 3 if it is not "
-        "settled, with commands to continue.", show_default=False)] = None,
+        "settled, with what could settle it.", show_default=False)] = None,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Write a report on what sweeps have logged.
