@@ -331,8 +331,8 @@ class Study:
         return _frame(runs_table([self._logged])).astype({"seed": "Int64"})  # the study itself has none
 
     def scores(self) -> pd.DataFrame:
-        """Return a pandas data frame with a row for each model and baseline: its mean test score over its seeds, with
-        the ends of a 95 % interval where there are enough seeds for one.
+        """Return a pandas data frame with a row for each model, each baseline and the mixture: its mean test score over
+        its seeds, with the ends of a 95 % interval where there are enough seeds for one.
 
         Raises:
             IncompleteError: No confirmation run is complete yet.
