@@ -35,7 +35,7 @@ MOST_WARNINGS = 5
 
 def summary(evidence: Evidence) -> tuple[Block, ...]:
     """Return the first blocks of a report: accuracies, the decision, and the verdicts that allow it."""
-    notes = joined([*groups_named(evidence, by_columns=True), *others_on_test(evidence), *_unseen_failures(evidence),
+    notes = joined([*groups_named(evidence), *others_on_test(evidence), *_unseen_failures(evidence),
                     *_fresh_seeds(evidence)])
     return (_accuracies(evidence), Paragraph(decision_sentence(evidence), lead="Decision."), *_verdicts(evidence),
             *([Paragraph(notes)] if notes else []))
@@ -60,17 +60,12 @@ def groups_off(evidence: Evidence) -> tuple[Sentence, ...]:
     return ((TURNED_OFF,),) if evidence.are_groups_off else ()
 
 
-def groups_named(evidence: Evidence, *, by_columns: bool = False) -> list[Sentence]:
-    """Return how many groups the test texts have, and the column that tells them.
-
-    Args:
-        evidence: The evidence.
-        by_columns: Whether groups that no column tells are left out: the section on the data has their number.
-    """
+def groups_named(evidence: Evidence) -> list[Sentence]:
+    """Return how many groups the test texts have, and the column that tells them."""
     said = []
     for place, members in enumerate(families(evidence.groups), start=1):
         group_N, columns = members[0].group_N, members[0].grouped_by
-        if group_N is None or (by_columns and not columns):
+        if group_N is None:
             continue
         numbers = evidence.numbers.of(f"groups-of-texts-{place}").on(
             [run_id for group in members for run_id in group.ids], group_N.size)
