@@ -88,11 +88,14 @@ class PredictionColumns:
         return [self.inside.get(role, name) for role, name in self.found.items()]
 
     def values_in(self, role: str, value_N: Sequence[Any], path: Path) -> Sequence[Any]:
-        """Return the values of a role: those of its column, or of a key of the dictionaries in it.
+        """Return the values of a role: those of its column, or of a key of the dictionaries in it. The one answer in a
+        list of lm-eval stands for the list.
 
         Raises:
             UsageError: for a key that the first dictionary lacks.
         """
+        if role == "prediction" and self.is_lm_eval:
+            return [value[0] if isinstance(value, list) and len(value) == 1 else value for value in value_N]
         if role not in self.inside:
             return value_N
         key = self.found[role].removeprefix(f"{self.inside[role]}.")

@@ -266,6 +266,23 @@ def test_an_id_may_be_a_key_inside_doc() -> None:
     mentions(refused(*files, "--id-column", "docs.id"), "unknown column", "'docs.id'")
 
 
+def test_the_answers_in_samples_of_lm_eval_are_predictions_where_they_are_named() -> None:
+    files = []
+    for folder, right_N in (("a", GOOD), ("b", POOR)):
+        path = Path(samples(folder, right_N))
+        rows = list(map(json.loads, path.read_text("utf-8").splitlines()))
+        for row, label, answer in zip(rows, LABEL_N.tolist(), words(right_N), strict=True):
+            row |= {"target": CLASSES[label], "filtered_resps": [f" {answer.upper()}\n"]}
+        rows[0]["filtered_resps"] = ["I am not able to say."]
+        path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+        files.append(str(path))
+    asked = (*files, "--label-column", "target", "--prediction-column", "filtered_resps")
+    mentions(refused(*asked), "'I am not able to say.' for 1 examples", "refusals=wrong")
+    models = found(*asked, "--refusals", "wrong")["models"]
+    assert [(one["score"], one["refusals"]) for one in models] == [
+        (np.r_[False, right_N[1:]].mean(), 1) for right_N in (GOOD, POOR)]
+
+
 def test_predictions_that_are_no_class_count_as_wrong_where_that_is_asked_for() -> None:
     answers = np.array(words(GOOD), dtype=object)
     answers[:3], answers[3], answers[4] = "I cannot say", "", str.upper(answers[4])
