@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gru_bench.data import near as near_module
 from gru_bench.data.corpus import NEAR_EXAMPLES, SPLITS
-from gru_bench.data.near import JACCARD, jaccard, near_duplicates, ngrams
+from gru_bench.data.near import JACCARD, near_duplicates, ngrams
 from gru_bench.errors import DataError
 from tests.support.reviews import load, reviews, write
 
@@ -16,6 +17,28 @@ from tests.support.reviews import load, reviews, write
 def texts(count: int, length: int, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     return [rng.integers(0, 5_000, length, dtype=np.int32) for _ in range(count)]
+
+
+def templated(count: int, fills: int, values: int, words: int = 60, seed: int = 0) -> list[np.ndarray]:
+    """Return texts of one template: each has one of so many values, drawn at random, in each of some places."""
+    rng = np.random.default_rng(seed)
+    template = rng.integers(0, 5_000, words, dtype=np.int32)
+    text_NW = np.tile(template, (count, 1))
+    places = np.linspace(0, words - 1, fills + 2).astype(int)[1:-1]
+    text_NW[:, places] = 5_000 + values * np.arange(fills) + rng.integers(0, values, (count, fills))
+    return list(text_NW)
+
+
+def jaccard(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the Jaccard index of the 5-grams of two texts."""
+    a, b = set(ngrams(one).tolist()), set(ngrams(other).tolist())
+    return len(a & b) / max(1, len(a | b))
+
+
+def near_pairs(scored: list[np.ndarray], train: list[np.ndarray]) -> np.ndarray:
+    """Return whether each scored text and each training text are near-duplicates, by comparing all of them."""
+    scored_sets, train_sets = ([set(ngrams(text).tolist()) for text in each] for each in (scored, train))
+    return np.array([[len(a & b) / (len(a) + len(b) - len(a & b)) >= JACCARD for b in train_sets] for a in scored_sets])
 
 
 def changed(text: np.ndarray, words: int, seed: int) -> np.ndarray:
@@ -45,6 +68,58 @@ def test_all_pairs_above_the_limit_are_found_and_no_others() -> None:
     assert all(of_scored[n] == of_train[n] == n for n in wanted)
 
 
+@pytest.mark.parametrize(("fills", "values", "words"), [
+    (1, 10**6, 60),  # all are near-duplicates
+    (2, 30, 60),  # those with one equal value in two places are
+    (3, 10, 40),  # those with equal values everywhere are
+    (4, 10**6, 60),  # none are
+])
+def test_no_near_duplicate_among_templated_texts_is_missed(fills: int, values: int, words: int) -> None:
+    found = templated(800, fills, values, words)
+    scored, train = found[:200], found[200:]
+    scored += [changed(text, 1, n) for n, text in enumerate(train[:20])]
+    is_near = near_pairs(scored, train)
+    of_scored, of_train = near_duplicates(scored, train)
+    assert sorted(of_scored) == np.flatnonzero(is_near.any(axis=1)).tolist()
+    assert sorted(of_train) == np.flatnonzero(is_near.any(axis=0)).tolist()
+    assert all(of_scored[n] == is_near[n].argmax() for n in of_scored)
+    assert all(is_near[one, n] for n, one in of_train.items())
+
+
+@pytest.mark.parametrize(("fills", "values"), [(1, 10**6), (2, 30), (3, 10)])
+def test_the_comparisons_with_templated_texts_grow_with_their_number(
+    monkeypatch: pytest.MonkeyPatch, fills: int, values: int
+) -> None:
+    # All texts have most of their n-grams in common, so each could be compared with all others.
+    compared = 0
+
+    def counted(index: near_module._Index, text: int, others: np.ndarray) -> np.ndarray:
+        nonlocal compared
+        compared += len(others)
+        return jaccard_of(index, text, others)
+
+    jaccard_of = near_module._Index._jaccard
+    monkeypatch.setattr(near_module._Index, "_jaccard", counted)
+    a_text = []
+    for count in (2_000, 8_000):
+        found, compared = templated(count, fills, values), 0
+        near_duplicates(found[:count // 4], found[count // 4:])
+        a_text.append(compared / count)
+    assert a_text[1] < 1.5 * a_text[0]
+    assert a_text[1] < near_module._CANDIDATES
+
+
+def test_few_near_duplicates_in_a_crowd_are_missed() -> None:
+    # Near-duplicates have most of their values in common, but each value is in an eighth of the texts: more than are
+    # compared with one.
+    found = templated(8_000, 5, 8, 50)
+    scored, train = found[:60], found[60:]
+    near = set(np.flatnonzero(near_pairs(scored, train).any(axis=1)).tolist())
+    of_scored, _ = near_duplicates(scored, train)
+    assert set(of_scored) <= near
+    assert len(of_scored) >= 0.98 * len(near) > 30
+
+
 def test_short_texts_are_near_if_their_words_are_equal() -> None:
     assert near_duplicates([np.array([7, 8], np.int32)], [np.array([8, 7], np.int32), np.array([7, 8], np.int32)]) == (
         {0: 1}, {1: 0})
@@ -53,8 +128,12 @@ def test_short_texts_are_near_if_their_words_are_equal() -> None:
 
 def test_progress_reaches_the_number_of_texts() -> None:
     told: list[tuple[int, int]] = []
-    near_duplicates(texts(1_500, 8), texts(2_500, 8, 1), lambda done, total: told.append((done, total)))
-    assert told == [(0, 4_000), (1_000, 4_000), (1_500, 4_000), (2_500, 4_000), (3_500, 4_000)]
+    near_duplicates(texts(1_500, 30), texts(2_500, 30, 1), lambda done, total: told.append((done, total)))
+    assert told == [(done, 8_000) for done in (0, 1_000, 2_000, 3_000)]
+    told.clear()
+    found = templated(2_000, 1, 10**6)
+    near_duplicates(found[:500], found[500:], lambda done, total: told.append((done, total)))
+    assert told == [(done, 4_000) for done in (0, 1_000, 2_000, 3_000)]
 
 
 def repeated() -> list[tuple[str, int]]:
