@@ -115,8 +115,9 @@ class PredictionColumns:
                   if name not in known and (outer := name.partition(".")[0]) in known}
         asked = self._asked_of([*known, *(self.asked[role] for role in inside)])
         found = replace(self, inside=inside)._usual(known, asked)
-        fits = [] if "group" in found else usual_groups(known, (*found.values(), *inside.values()))
-        if self.has_groups and len(fits) == 1:
+        may_find = self.has_groups and "group" not in found and not set(known) >= LM_EVAL
+        fits = usual_groups(known, (*found.values(), *inside.values())) if may_find else []
+        if len(fits) == 1:
             found["group"] = fits[0]
         for role, name in asked.items():
             if name not in known and role not in inside:
@@ -125,7 +126,7 @@ class PredictionColumns:
             if known.count(name) > 1:
                 raise UsageError(f"{path} must have one column {shown(name)}, but it has {known.count(name)}: rename "
                                  "the others")
-        return replace(self, found=found, has_several_groups=self.has_groups and len(fits) > 1,
+        return replace(self, found=found, has_several_groups=len(fits) > 1,
                        inside={role: outer for role, outer in inside.items() if role in found})
 
     def _asked_of(self, known: Sequence[str]) -> dict[str, str]:

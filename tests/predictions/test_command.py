@@ -260,6 +260,8 @@ def test_an_id_may_be_a_key_inside_doc() -> None:
     one = pair(*files, "--id-column", "doc.id", "--group-column", "doc.film")
     wanted = accuracy_difference(GOOD[None], POOR[None], group_N=np.arange(N) // 10)
     assert (one["low"], one["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
+    plain = accuracy_difference(GOOD[None], POOR[None])  # doc_id, the number of a question in one run, is no group
+    assert pair(*files, "--id-column", "doc.id")["low"] == pytest.approx(plain.low, **TIGHT)
     mentions(refused(*files), "the same question")
     mentions(refused(*files, "--id-column", "doc.idd"), "unknown key in column 'doc'", "'idd'", "Did you mean 'id'",
              "sentence")
