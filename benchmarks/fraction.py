@@ -67,7 +67,8 @@ class Fraction:
         """Queue the trials in a search in `folder`, which a sweep that starts there will continue."""
         import optuna
 
-        from gru_bench.sweep.sharing.storage import JOURNAL, open_storage
+        from gru_bench.sweep.sharing import JOURNAL
+        from gru_bench.sweep.sharing.storage import open_storage
         from gru_bench.sweep.study import FORMAT, FORMAT_KEY
 
         storage = open_storage(str(folder / JOURNAL))

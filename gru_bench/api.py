@@ -126,7 +126,7 @@ def run_study(
     from gru_bench.sweep.console.interrupt import Interrupt
     from gru_bench.sweep.plan import how_far
     from gru_bench.sweep.spec import parsed_duration
-    from gru_bench.sweep.start import completed, is_done
+    from gru_bench.sweep.start import completed
 
     if workers is not None and workers < 1:
         raise UsageError(f"workers must be at least 1, but got {workers}: leave it out for as many as suit this "
@@ -145,9 +145,6 @@ def run_study(
     spec = _spec(study, model, changes, {**fixed, **kept}, settings or {})
     uri, journal = _stores(folder, tracking_uri, storage)
     console = cli.out(quiet=not progress)
-    if is_done(spec, journal, uri):
-        console.print(f"the study {spec.name} is done", markup=False)
-        return open_study(spec.name, folder=folder, tracking_uri=tracking_uri)
     with completed(
             spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
             texts=not no_texts, allow_slow=allow_slow, interrupt=Interrupt(ends_process=False)) as (done, _):
@@ -571,7 +568,7 @@ def _stores(folder: str | Path, tracking_uri: str | None, storage: str | None) -
     """Return the tracking URI and the storage. In the working directory, the usual ones have no name."""
     if Path(folder) == Path():
         return tracking_uri, storage
-    from gru_bench.sweep.sharing.storage import JOURNAL
+    from gru_bench.sweep.sharing import JOURNAL
     from gru_bench.tracking.client import DEFAULT_DATABASE
 
     try:

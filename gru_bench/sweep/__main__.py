@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gru_bench.report.evidence.collect import Evidence
     from gru_bench.results.baselines import BaselineResult
     from gru_bench.results.runs import StudySummary
+    from gru_bench.sweep.done import DoneStudy
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.sweep.summary import Confirmed
@@ -241,7 +242,7 @@ def _unreadable(store: Any, runs: Sequence[LoggedRun]) -> Iterator[str]:
                 yield str(error)
 
 
-def _show(console: Any, sweep: Sweep, summary: StudySummary, evidence: Evidence | None) -> None:
+def _show(console: Any, sweep: Sweep | DoneStudy, summary: StudySummary, evidence: Evidence | None) -> None:
     from gru_bench.report.document.sentences import in_text
     from gru_bench.report.evidence.decision import decision_sentence
     from gru_bench.stats.intervals import interval
@@ -273,7 +274,7 @@ def _write_report(summary: StudySummary, tracking_uri: str | None) -> bool:
 
 
 def _show_next(
-    console: Any, sweep: Sweep, summary: StudySummary, tracking_uri: str | None, *, has_report: bool
+    console: Any, sweep: Sweep | DoneStudy, summary: StudySummary, tracking_uri: str | None, *, has_report: bool
 ) -> None:
     """Print how long the study took, and the commands that are useful next."""
     from gru_bench.sweep.console.description import next_commands

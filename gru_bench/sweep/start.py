@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from gru_bench import cli
 from gru_bench.sweep.console.interrupt import Interrupt
+from gru_bench.sweep.console.progress import ALL_DONE
+from gru_bench.sweep.sharing import JOURNAL
 
 if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
 
     from gru_bench.checks import Outcome, Subject
     from gru_bench.data.corpus import Corpus
     from gru_bench.results.runs import DataSummary, StudySummary
+    from gru_bench.sweep.done import DoneStudy
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.sweep.workers.local import Workers
@@ -30,8 +34,9 @@ def completed(
     workers: int | None = None, cluster: str | None = None, gpus_per_trial: float | None = None,
     timeout: float | None = None, texts: bool = True, allow_slow: bool = False,
     with_limit: Callable[[int], str] = "limit={}".format, interrupt: Interrupt | None = None,
-) -> Iterator[tuple[Sweep, StudySummary]]:
-    """Run what is left of a study, and yield it with its summary while its stores are open.
+) -> Iterator[tuple[Sweep | DoneStudy, StudySummary]]:
+    """Run what is left of a study, and yield it with its summary while its stores are open. Where nothing is left, no
+    worker starts and nothing is written.
 
     Args:
         spec: The study.
@@ -53,11 +58,38 @@ def completed(
         GruBenchError: The data, a store or a run fails.
         KeyboardInterrupt: The user has interrupted the sweep. The next start continues it.
     """
+    def say(*lines: str) -> None:
+        for line in lines:
+            console.print(line, markup=False)
+
+    def read() -> Corpus:
+        from gru_bench.data.corpus import load_corpus
+
+        with cli.reading_texts(console) as progress:
+            return load_corpus(spec.base.data, on_progress=progress)
+
+    say(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}")
+    corpus: Corpus | None = None
+    opened: BaseStorage | None = None
+    is_file = storage is None or storage.endswith(".journal")
+    if not is_file or Path(storage or JOURNAL).is_file():
+        from gru_bench.sweep.console.opening import data_lines, record_lines
+        from gru_bench.sweep.done import done_study
+        from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
+        from gru_bench.sweep.study import attributes_of
+
+        opened = open_storage(storage, say=say)
+        with wrapped_errors(storage):
+            corpus = read() if attributes_of(spec.name, opened) else None
+            found = None if corpus is None else done_study(spec, corpus, opened, tracking_uri)
+        if corpus is not None and found is not None:
+            say(*data_lines(corpus, texts=texts), *record_lines(found.state), ALL_DONE)
+            yield found, found.summary
+            return
     count, threads, start_workers = choose_workers(
         workers, cluster, gpus_per_trial, spec.base.training.device, searching=spec.trials > 0)
     # The workers start first: they import what they need while this process reads the reviews and imports optuna.
     with start_workers() as pool:
-        from gru_bench.data.corpus import load_corpus
         from gru_bench.data.vectors import load_vectors
         from gru_bench.sweep.console.opening import data_lines, record_lines, settings_lines
         from gru_bench.sweep.console.progress import ProgressDisplay
@@ -67,17 +99,11 @@ def completed(
         from gru_bench.sweep.study import StudyRecord, begun_with, read_study, require_same_settings
         from gru_bench.tracking import Store
 
-        def say(*lines: str) -> None:
-            for line in lines:
-                console.print(line, markup=False)
-
-        say(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}")
-        with cli.reading_texts(console) as progress:
-            corpus = load_corpus(spec.base.data, on_progress=progress)
+        corpus = corpus or read()
         say(*data_lines(corpus, texts=texts))
         need_windows(spec.fitted(len(corpus.train)), corpus)  # nothing is stored of a study that cannot run
         with console.status("opening the stores"):
-            opened = open_storage(storage, say=say)
+            opened = opened or open_storage(storage, say=say)
             with wrapped_errors(storage):
                 begun = begun_with(spec, opened, corpus.fingerprint)
                 stored = read_study(spec.fitted(len(corpus.train), begun), opened)
@@ -92,7 +118,7 @@ def completed(
             store = Store(tracking_uri, say=say)
             with wrapped_errors(storage):
                 record = StudyRecord(spec, opened, corpus.fingerprint, corpus.name)
-        say(*record_lines(record))
+        say(*record_lines(record.state()))
         sweep = Sweep(
             record, corpus, vectors, store, pool, experiment=corpus.name, command=command, threads=threads,
             timeout=timeout, texts=texts, display=ProgressDisplay(console, count, spec.metric, own.seconds),
@@ -107,44 +133,6 @@ def completed(
             yield sweep, summary
 
 
-def is_done(spec: StudySpec, storage: str | None, tracking_uri: str | None) -> bool:
-    """Return whether nothing is left to do of a study, and all of it is logged. Nothing is written, and no worker
-    starts.
-
-    Args:
-        spec: The study.
-        storage: Optuna storage, or None for the usual file in the working directory.
-        tracking_uri: MLflow store, or None for the usual file in the working directory.
-
-    Raises:
-        UsageError: The study began with other settings or data.
-        GruBenchError: The data or a store cannot be read.
-    """
-    from gru_bench.data.corpus import load_corpus
-    from gru_bench.sweep.consistency import compare_stores
-    from gru_bench.sweep.plan import left_to_do
-    from gru_bench.sweep.sharing.storage import JOURNAL, open_storage, wrapped_errors
-    from gru_bench.sweep.study import attributes_of, begun_with, read_study, require_same_settings
-    from gru_bench.tracking import open_reader
-
-    if (storage is None or storage.endswith(".journal")) and not Path(storage or JOURNAL).is_file():
-        return False
-    opened = open_storage(storage, create=False)
-    with wrapped_errors(storage):
-        if not attributes_of(spec.name, opened):
-            return False
-        corpus = load_corpus(spec.base.data)
-        begun = begun_with(spec, opened, corpus.fingerprint)
-        state = read_study(spec.fitted(len(corpus.train), begun), opened)
-    require_same_settings(state, corpus.fingerprint, corpus.name)
-    if any(left_to_do(state)) or state.others_left or not state.is_complete:
-        return False
-    store = open_reader(tracking_uri)
-    logged = [study for study in store.studies(corpus.name) if study.run.run_id == state.run_id]
-    return any(study.run.complete and not compare_stores(state, [study.run], study.runs[1:]).faults
-               for study in logged)
-
-
 def start_warnings(spec: StudySpec, data: DataSummary) -> list[Outcome]:
     """Return what the checks of a study's settings and data find."""
     from gru_bench.checks import LoggedData, Subject, outcomes
@@ -152,7 +140,7 @@ def start_warnings(spec: StudySpec, data: DataSummary) -> list[Outcome]:
     return outcomes(Subject([spec], data.train, [LoggedData(data)]))
 
 
-def logged_so_far(sweep: Sweep) -> Subject:
+def logged_so_far(sweep: Sweep | DoneStudy) -> Subject:
     """Return what a study has logged, for its decision and its checks."""
     from gru_bench.checks import Subject, of_logged
 
@@ -160,7 +148,7 @@ def logged_so_far(sweep: Sweep) -> Subject:
     return of_logged(logged, sweep.store) if logged else Subject()
 
 
-def end_warnings(sweep: Sweep, subject: Subject) -> list[Outcome]:
+def end_warnings(sweep: Sweep | DoneStudy, subject: Subject) -> list[Outcome]:
     """Return what the checks of a study that has ended find, without those that warned at its start."""
     from gru_bench.checks import outcomes
 

@@ -87,6 +87,12 @@ class FileSource(Source):
             ID_TAG, run_id)
         return next((Found(mlflow_id, place, stage == "deleted") for mlflow_id, place, stage in rows), None)
 
+    def tagged(self, experiment: str, key: str) -> str | None:
+        """Return the id of the experiment of that name if it has a tag."""
+        found = self._rows("SELECT experiment_id FROM experiments JOIN experiment_tags USING (experiment_id) WHERE "
+                           "name = ? AND key = ?", experiment, key)
+        return str(found[0][0]) if found else None
+
     def artifact(self, run_id: str, path: str) -> bytes:
         """Return the content of an artifact."""
         folder = self.artifacts(run_id)

@@ -129,6 +129,21 @@ class TestComplete:
 
 
 class TestResumes:
+    def test_a_start_with_nothing_to_do_shows_the_results_without_workers_and_writes_nothing(
+        self, copy: Path, few_reviews: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stores = [copy / "mlflow.db", copy / "optuna.journal"]
+        before = [path.read_bytes() for path in stores]
+        for name in ("sweep.start.choose_workers", "tracking.client._mlflow"):
+            monkeypatch.setattr(f"gru_bench.{name}", lambda *_, name=name, **__: pytest.fail(f"{name} is called"))
+        done = sweep(copy, few_reviews, *CATEGORIES)
+        assert done.returncode == 0, done.stderr
+        accuracies = [run.metrics["score/test_accuracy"] for run in only_study(copy).confirms]
+        mentions(done.stdout, "confirmed on fresh seeds", f"{100 * sum(accuracies) / len(accuracies):.1f}",
+                 "majority class (baseline)", "the study quick is done", "the study's page in MLflow",
+                 "all its runs in one table")
+        assert [path.read_bytes() for path in stores] == before
+
     def test_a_complete_study_gets_no_more_runs(self, copy: Path, swept: Path, few_reviews: Path) -> None:
         done = sweep(copy, few_reviews, *CATEGORIES, "--trials", "2")
         assert done.returncode == 0, done.stderr

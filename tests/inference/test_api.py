@@ -173,7 +173,7 @@ class TestStudy:
         thread.start()
         thread.join()
         assert again[0].runs["id"].tolist() == before
-        assert capsys.readouterr().out == "the study mine is done\n"
+        mentions(capsys.readouterr().out, "study mine", "mine: 3", "all runs of the study are done")
         assert [path.read_bytes() for path in paths] == stores
 
     @pytest.mark.usefixtures("study")

@@ -11,8 +11,8 @@ from gru_bench.sweep.defaults import BY_SIZE
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
+    from gru_bench.sweep.plan import StudyState
     from gru_bench.sweep.spec import StudySpec
-    from gru_bench.sweep.study import StudyRecord
 
 
 def data_lines(corpus: Corpus, *, texts: bool) -> Iterator[str]:
@@ -37,9 +37,9 @@ def settings_lines(spec: StudySpec, begun: Mapping[str, Scalar], examples: int) 
         yield f"note: {note}"
 
 
-def record_lines(record: StudyRecord) -> Iterator[str]:
-    """Yield what the record of a study says to this start: models of other starts, and more trials than asked for."""
-    spec, searches = record.spec, record.state().searches
+def record_lines(state: StudyState) -> Iterator[str]:
+    """Yield what a study says to a start: models of other starts, and more trials than asked for."""
+    spec, searches = state.spec, state.searches
     if spec.only != spec.models:
         yield (f"this start works on {' and '.join(spec.active_models)}, of the models {', '.join(spec.models)} of "
                "the study")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Kind = tuple[str, str]
 """Model and role (trial, confirm or ablation) of runs, which take about the same time."""
+ALL_DONE = "all runs of the study are done"
 STOPPED_SECONDS = 30.0
 """Seconds without a sign of the sweep after which it counts as stopped meanwhile."""
 
@@ -104,7 +105,7 @@ class ProgressDisplay:
         parts = [f"{prefix}{several(counts[role], what)}" for prefix, role, what in (
             ("", "trial", "trial"), (most, "confirm", "confirmation run"), (most, "ablation", "ablation run"))
             if counts[role]]
-        nothing = "all runs of the study are done" if done else "other processes train the remaining runs"
+        nothing = ALL_DONE if done else "other processes train the remaining runs"
         self.note(f"{', '.join(parts)} to do" if parts else nothing)
         self.bars.start()
         self.tick(to_begin)

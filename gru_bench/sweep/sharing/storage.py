@@ -27,11 +27,11 @@ from optuna.storages.journal._storage import JournalOperation
 
 from gru_bench.errors import RunError, UsageError, without_passwords
 from gru_bench.platforms import patiently
+from gru_bench.sweep.sharing import JOURNAL
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-JOURNAL = "optuna.journal"
 STORAGE_KINDS = "a PostgreSQL URL such as postgresql://user@host/name, or a file that ends in .journal"
 QUIET_SECONDS = 5.0
 """Seconds to wait for the lock of a journal before the user is told."""

@@ -1,0 +1,108 @@
+"""A study of which nothing is left to do, as its stores have it: a start shows it without a worker, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gru_bench.config import MetricName
+from gru_bench.data.corpus import Corpus
+from gru_bench.errors import GruBenchError
+from gru_bench.results.baselines import BaselineResult
+from gru_bench.results.runs import DataSummary, StudySummary
+from gru_bench.sweep.consistency import compare_stores
+from gru_bench.sweep.plan import StudyState, left_to_do
+from gru_bench.sweep.sharing.trials import StoredTrial
+from gru_bench.sweep.spec import StudySpec
+from gru_bench.sweep.study import begun_with, read_study, require_same_settings
+from gru_bench.sweep.summary import Confirmed, confirmed
+from gru_bench.tracking import LoggedStudy, Reader, open_reader
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+
+class DoneStudy:
+    """A study that is done. It says of itself what a `Sweep` that has ended does."""
+
+    def __init__(self, state: StudyState, logged: LoggedStudy, summary: StudySummary, store: Reader) -> None:
+        """Take the study as both stores have it."""
+        self.state, self.spec, self.summary, self.store = state, state.spec, summary, store
+        self.data: DataSummary = summary.data
+        self.left: list[str] = []
+        self.not_sent: list[StoredTrial] = []
+        self.shown_notes: set[str] = set()
+        self._logged = logged
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since it was read."""
+        return time.monotonic() - self._started
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether a model has a complete confirmation run, so that it can be asked."""
+        return any(map(self.state.confirmed, self.state.searches))
+
+    @property
+    def baselines(self) -> Sequence[BaselineResult]:
+        """The baselines, without their predictions."""
+        return [BaselineResult(run.model, self.data.classes, run.params, 0.0, run.metrics)
+                for run in self._logged.baselines if run.complete]
+
+    def logged(self) -> list[LoggedStudy]:
+        """Return the study as MLflow has it."""
+        return [self._logged]
+
+    def confirmed(self) -> dict[str, Confirmed]:
+        """Return model -> test score of its confirmation runs, for the models that have any."""
+        metric: MetricName = self.spec.metric
+        return {model: confirmed([self.store.predictions(trial.run_id, "test") for trial in own.values()], metric)
+                for model in self.state.searches if (own := self.state.confirmed(model))}
+
+    def page(self, served: str) -> str | None:
+        """Return the URL of the study's page in MLflow, where a store that is a file is shown at the address `served`.
+        """
+        return self.store.run_url(self._logged.run, served)
+
+    def view_url(self, served: str) -> str | None:
+        """Return the URL of the saved view of the runs; empty where there is none. The address is that of `page`."""
+        return self._view and self.store.page_url(self._view, served)
+
+    @cached_property
+    def _view(self) -> str:
+        return self.store.view(self.data.name, self.spec.metric)
+
+
+def done_study(
+    spec: StudySpec, corpus: Corpus, storage: BaseStorage, tracking_uri: str | None
+) -> DoneStudy | None:
+    """Return a study that has begun, if nothing is left to do of it and all of it is logged.
+
+    Args:
+        spec: The study.
+        corpus: Its texts.
+        storage: The storage of its searches.
+        tracking_uri: MLflow store, or None for the usual file in the working directory. While it cannot be read,
+            nothing is known to be done.
+
+    Raises:
+        UsageError: The study began with other settings or data.
+    """
+    begun = begun_with(spec, storage, corpus.fingerprint)
+    state = read_study(spec.fitted(len(corpus.train), begun), storage)
+    require_same_settings(state, corpus.fingerprint, corpus.name)
+    if any(left_to_do(state)) or state.others_left or not state.is_complete:
+        return None
+    with suppress(GruBenchError):
+        store = open_reader(tracking_uri)
+        for study in store.studies(corpus.name):
+            if study.run.run_id == state.run_id and study.run.complete and study.summary is not None and (
+                    not compare_stores(state, [study.run], study.runs[1:]).faults):
+                return DoneStudy(state, study, study.summary, store)
+    return None
