@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from gru_bench.results.runs import Check, EpochRecord, StepReport, WindowLoss
+if TYPE_CHECKING:
+    from gru_bench.results.runs import Check, EpochRecord, StepReport, WindowLoss
 
 
 class Pruned(Exception):
