@@ -22,9 +22,10 @@ from gru_bench.models.saved import without_folders
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import NBSP, Number
 from gru_bench.report.evidence.groups import LISTED_CLASSES
+from gru_bench.report.evidence.progress import baseline_runs
 from gru_bench.report.render.markdown import escaped
 from gru_bench.resources import resource
-from gru_bench.results.baselines import baseline_label
+from gru_bench.results.baselines import MAJORITY, baseline_label
 from gru_bench.results.logged_metrics import SPLIT_NAMES, compared, score
 from gru_bench.stats import metrics
 
@@ -83,7 +84,8 @@ def model_card(
             "metrics": [{"type": kind, "value": scores["value"], "name": metric.label}]}]}]}
     common = {
         "front": yaml.safe_dump(front, sort_keys=False), "model": model, "scores": scores, "name": name, "data": data,
-        "fingerprint": winner.study.run.fingerprint, "label": metric.label, "example": EXAMPLE,
+        "fingerprint": winner.study.run.fingerprint, "label": metric.label, "others": _others(winner),
+        "example": EXAMPLE if noun(name) == "reviews" else "A text of yours.",
         "listed": LISTED_CLASSES, "number": "{:,}".format,
         "command": _code(_without_paths(winner.study.run.command))}
     if isinstance(model, TrainedLinear):
@@ -99,6 +101,18 @@ def model_card(
     return _rendered("model_card.md.j2", common | {
         "settings": settings, "longest": longest, "noun": noun(model.config.data.name, model.config.data.text_column),
         "loss": scores["means"].get(score("loss", "test").key)})
+
+
+def _others(winner: Winner | LinearWinner | MixtureWinner) -> list[tuple[str, str]]:
+    """Return what else was scored on the test texts, with its score: all seeds together, and the linear models."""
+    metric = compared(winner.study.plan().metric, "test")
+    linear = [(baseline_label(run.model, run.params), metric.written(run.metrics[metric.key]))
+              for run in baseline_runs(winner.study)
+              if run.model not in (MAJORITY, winner.name) and metric.key in run.metrics]
+    if isinstance(winner, LinearWinner) or not winner.group.has_together:
+        return linear
+    (together,) = winner.group.together.scores(winner.group.metric)
+    return [("all seeds together", metric.written(together)), *linear]
 
 
 def _kinds(model: TrainedModel | TrainedLinear | TrainedMixture) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 from gru_bench.data.corpus import load_corpus
-from gru_bench.inference.card import EXAMPLE, model_card, scores_of
+from gru_bench.inference.card import model_card, scores_of
 from gru_bench.inference.winner import Winner, choose, load
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import NBSP
@@ -79,7 +79,7 @@ def test_a_card_states_data_classes_score_limits_and_use(loaded: Loaded) -> None
         f"{len(data.train):,} training", f"{len(data.validation):,} validation", f"{len(data.test):,} test",
         f"**{group.score.text.replace(NBSP, ' ')}", "mean of 2 seeds",
         f"{len(loaded.model.words_V) - 1:,} words", "400 known words", "not calibrated", "gru-bench predict --model .",
-        EXAMPLE, "| model.hidden_size | 5 |", "| data.max_length | 400 |",
+        "A text of yours.", "| model.hidden_size | 5 |", "| data.max_length | 400 |",
         "`gru-bench sweep --study quick.toml --data easy.csv`")
     assert [line[3:] for line in card.splitlines() if line.startswith("## ")] == [
         "Data", "Scores", "Limits", "Use", "Settings"]
@@ -157,3 +157,11 @@ def test_names_from_outside_are_shown_and_not_rendered(loaded: Loaded) -> None:
     assert "<b>" not in shown
     assert "\x1b" not in card
     assert shown.count("&lt;img src=x onerror=alert(1)&gt; [a](javascript:alert(1)) \\x1b[2J | `b`") == 5
+
+
+def test_the_card_compares_with_all_seeds_together_and_the_linear_models(loaded: Loaded) -> None:
+    (together,) = loaded.winner.group.together.scores("accuracy")
+    linear = [run for run in loaded.winner.study.baselines if run.model != "majority"]
+    text = " ".join(card_of(loaded).split())
+    mentions(text, f"all seeds together {100 * together:.1f} %",
+             *(f"{100 * run.metrics['score/test_accuracy']:.1f} %" for run in linear))

@@ -115,6 +115,7 @@ def test_it_is_saved_and_asked_without_the_study(
     assert done.returncode == ExitCode.DONE, done.stderr
     mentions(done.stdout, "ngrams of the study quick", "bytes")
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["README.md", "linear.npz", "model.json"]
+    mentions((tmp_path / "model" / "README.md").read_text(encoding="utf-8"), "On the same test", "TF-IDF")
     found, scores = linear.load(tmp_path / "model")
     assert isinstance(found, TrainedLinear)
     assert scores["value"] == asked(store, store.study("quick"), NGRAMS).run.metrics[  # type: ignore[union-attr]
