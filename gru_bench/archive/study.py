@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -112,7 +112,8 @@ def export_study(
                     key=lambda run: (run.started, run.run_id)), parent]
     if any(run.status == "RUNNING" for run in runs):
         remarks.append("the study is still running: what it has logged so far is exported")
-    records = list(tracking_export.records_of(store, runs, place, weights=weights))
+    paths = {run.run_id: tracking_export.paths_of(store, run) for run in runs}
+    records = list(tracking_export.records_of(store, runs, paths, place, weights=weights))
     weight = 0
     if not texts:  # nor must a study that is continued from the archive store reviews
         records[-1] = replace(records[-1], params={**records[-1].params, "texts": "False"})
@@ -133,7 +134,7 @@ def export_study(
                        "metric values": transfer.values}) as add:
         add(JOURNAL, lines)
         for number, (run, record) in enumerate(zip(runs, records, strict=True), 2):  # an import adds the first one
-            files = _artifacts(store, run, texts=texts, weights=weights)
+            files = _artifacts(store, run, paths[run.run_id], texts=texts, weights=weights)
             if path := _missing(record, files):
                 raise RunError(f"an export must be complete, but the run {run.run_id} has no {path}{RESTORE}")
             for path, content in files.items():
@@ -221,8 +222,10 @@ def _parent(
     return run, place, remarks
 
 
-def _artifacts(store: Reader, run: LoggedRun, *, texts: bool, weights: bool) -> dict[str, bytes]:
-    """Return path -> content of the artifacts of a run that go into an archive.
+def _artifacts(
+    store: Reader, run: LoggedRun, paths: Sequence[str], *, texts: bool, weights: bool
+) -> dict[str, bytes]:
+    """Return path -> content of those artifacts of a run that go into an archive.
 
     Raises:
         RunError: One of them cannot be read.
@@ -230,7 +233,7 @@ def _artifacts(store: Reader, run: LoggedRun, *, texts: bool, weights: bool) -> 
     found = {}
     # N-grams of a linear model are fragments of texts, and many.
     left_out = (f"{ATTACHED}/", *(() if texts else (TEXTS,)), *(("model/",) if run.role == "baseline" else ()))
-    for path in tracking_export.paths(store, run):
+    for path in paths:
         if path.startswith(left_out) or (path.endswith(WEIGHTS) and not weights):
             continue
         content = store._artifact(run.run_id, path)

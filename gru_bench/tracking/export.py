@@ -33,12 +33,15 @@ _FORMS = {
 _RECORD = TypeAdapter(RunRecord)
 
 
-def records_of(store: Reader, runs: Sequence[LoggedRun], experiment: str, *, weights: bool) -> Iterator[RunRecord]:
+def records_of(
+    store: Reader, runs: Sequence[LoggedRun], paths: Mapping[str, Sequence[str]], experiment: str, *, weights: bool
+) -> Iterator[RunRecord]:
     """Yield the records of runs of an experiment. A run that has not ended counts as interrupted.
 
     Args:
         store: Tracking store that has the runs.
         runs: The runs.
+        paths: Run id -> paths of its artifacts.
         experiment: Name of their experiment.
         weights: Whether the weights of their models go with them.
     """
@@ -49,7 +52,7 @@ def records_of(store: Reader, runs: Sequence[LoggedRun], experiment: str, *, wei
         points[ids[mlflow_id]].append(Point(key, value, step, time))
     for run in runs:
         tags = {key: value for key, value in run.tags.items() if key not in _GIVEN}
-        has_weights = any(path.endswith(".safetensors") for path in paths(store, run, "model"))
+        has_weights = any(path.startswith("model/") and path.endswith(".safetensors") for path in paths[run.run_id])
         if has_weights and not weights:
             tags[NO_WEIGHTS] = "true"
         record = RunRecord(
@@ -64,13 +67,9 @@ def records_of(store: Reader, runs: Sequence[LoggedRun], experiment: str, *, wei
         yield record.killed(BROKEN_OFF) if run.status == "RUNNING" else record
 
 
-def paths(store: Reader, run: LoggedRun, folder: str = "") -> Iterator[str]:
-    """Yield the paths of the artifacts of a run, below a folder of them."""
-    for entry in store._client.list_artifacts(run.mlflow_id, folder or None):
-        if entry.is_dir:
-            yield from paths(store, run, entry.path)
-        else:
-            yield entry.path
+def paths_of(store: Reader, run: LoggedRun) -> list[str]:
+    """Return the paths of the artifacts of a run."""
+    return store._source.paths(run.mlflow_id)
 
 
 def checked(text: bytes) -> RunRecord:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MOST_IDS = 500
 """Most runs that are named in one query."""
+_UNFINISHED = ".artifact.uploading."
+"""Beginning of the name of a file that MLflow is writing, or was when its process died."""
 
 
 class FileSource(Source):
@@ -102,6 +104,14 @@ class FileSource(Source):
         """Return the folder of a run's artifacts; None if it is not a local path."""
         found = self._rows("SELECT artifact_uri FROM runs WHERE run_uuid = ?", run_id)
         return local_path(found[0][0] or "") if found else None
+
+    def paths(self, run_id: str) -> list[str]:
+        """Return the paths of a run's artifacts."""
+        folder = self.artifacts(run_id)
+        if folder is None:
+            return super().paths(run_id)
+        return [file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*"))
+                if file.is_file() and not file.name.startswith(_UNFINISHED)]
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with reading(self._database) as connection:

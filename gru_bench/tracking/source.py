@@ -130,6 +130,17 @@ class Source:
         del run_id
         return None
 
+    def paths(self, run_id: str) -> list[str]:
+        """Return the paths of a run's artifacts."""
+        return list(self._below(run_id, None))
+
+    def _below(self, run_id: str, folder: str | None) -> Iterator[str]:
+        for entry in self._client.list_artifacts(run_id, folder):
+            if entry.is_dir:
+                yield from self._below(run_id, entry.path)
+            else:
+                yield entry.path
+
     def _slow_points(self, run_ids: Sequence[str], metric: str) -> Iterator[RawPoint]:
         for run_id in run_ids:
             for point in self._client.get_metric_history(run_id, metric):

@@ -25,9 +25,10 @@ from gru_bench.tracking.client import reading
 from gru_bench.tracking.file import FileSource, local_path
 from gru_bench.tracking.outbox import FOLDER, Outbox
 from gru_bench.tracking.reader import RESTORE
+from gru_bench.tracking.source import Source
 from tests.support.commands import mentions
 from tests.support.fake_store import logged
-from tests.support.mlflow_stores import client_of
+from tests.support.mlflow_stores import artifacts_of, client_of
 from tests.support.runs import result, summary
 from tests.support.values import present
 from tests.support.writes import change_format, records
@@ -136,6 +137,19 @@ def test_models_on_a_test_set_are_counted_over_all_experiments_and_copies_once(s
         assert store.studies_on_test(digest, math.inf) == 2
         began = next(run.started for run in store.runs("reviews") if run.run_id == first.run_id)
         assert [store.studies_on_test(digest, until) for until in (began - 0.001, began)] == [0, 1]
+
+
+def test_the_artifacts_of_a_file_are_those_that_mlflow_lists(store: Store) -> None:
+    writer = store.start("reviews", "r", role="single")
+    for path in ("b.txt", "b/c.txt", "b/a/d.txt", "a.txt", "b-c.txt"):
+        writer.text(path, path)
+    writer.fail("no reason")
+    assert store.catch_up()
+    client, mlflow_id = client_of(store), store.mlflow_id(writer.run_id)
+    (artifacts_of(store, mlflow_id) / "b" / ".artifact.uploading.1").write_text("half", encoding="utf-8")
+    found = FileSource(present(store.database), lambda: client).paths(mlflow_id)
+    assert sorted(found) == sorted(Source(store.uri, lambda: client).paths(mlflow_id)) == [
+        "a.txt", "b-c.txt", "b.txt", "b/a/d.txt", "b/c.txt"]
 
 
 def test_a_file_is_opened_and_read_without_mlflow_and_left_as_it_is(store: Store) -> None:
