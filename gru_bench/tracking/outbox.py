@@ -9,8 +9,8 @@ be emptied, and each machine of a cluster may have its own.)
     NUMBER-ID          a record that waits to be uploaded, in the order of the numbers
     NUMBER-ID.held     a record whose trial may not have ended yet: it waits until that is known
     NUMBER-ID.open     the beginning of a run that has not ended
-    NUMBER-ID.sent     a record that was uploaded, kept for this process to read
     NUMBER-ID.new      a record that is being written
+    sent/NUMBER-ID     a record that was uploaded, kept for this process to read
 
 A record that MLflow has refused is moved out of the outbox, to a folder next to it whose name ends in .refused, with
 the reason in refused.txt and owner.json. `bring_back` puts it into an outbox again.
@@ -30,7 +30,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -43,10 +43,12 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 FOLDER = Path(".gru-bench") / "outbox"
-RecordState = Literal["waiting", "held", "open", "sent", "new"]
+RecordState = Literal["waiting", "held", "open", "new", "sent"]
 RUN, FILES = "run.json", "files"
+_SENT = "sent"
+"""Folder of the records that were uploaded: there are many, and what waits is listed often."""
 _OWNER, _LOCK, _REASON = "owner.json", "lock", "refused.txt"
-_NAME = re.compile(rf"(\d+)-([0-9a-f]+)(?:\.({'|'.join(get_args(RecordState)[1:])}))?")
+_NAME = re.compile(rf"(\d+)-([0-9a-f]+)(?:\.({'|'.join(get_args(RecordState)[1:-1])}))?")
 _SET_ASIDE = ".refused"
 """Suffix of the folder of a record that MLflow has refused."""
 QUIET_SECONDS, MOST_LOCKED_SECONDS = 5.0, 60.0
@@ -191,12 +193,10 @@ class Outbox:
 
     def entries(self, *states: RecordState) -> list[Entry]:
         """Return the records in some states, or in any, in their order."""
-        found = []
-        for folder in self.folder.iterdir() if self.folder.is_dir() else ():  # a user may have removed it
-            if match := _NAME.fullmatch(folder.name):
-                entry = Entry(folder, int(match[1]), match[2], match[3] or "waiting")  # type: ignore[arg-type]  # a text to mypy
-                if not states or entry.state in states:
-                    found.append(entry)
+        # Those that were sent come last, so that one which is sent meanwhile is found.
+        found = [entry for entry in _listed(self.folder) if not states or entry.state in states]
+        if not states or "sent" in states:
+            found += [replace(entry, state="sent") for entry in _listed(self.folder / _SENT)]
         return sorted(found, key=lambda entry: entry.number)
 
     def put(self, record: RunRecord, files: Mapping[str, bytes] | None = None, state: RecordState = "waiting") -> Entry:
@@ -309,7 +309,10 @@ class Outbox:
 
     def _renamed(self, entry: Entry, state: RecordState) -> Entry:
         name = entry.folder.name.partition(".")[0]
-        folder = entry.folder.with_name(name if state == "waiting" else f"{name}.{state}")
+        folder = self.folder / (name if state == "waiting" else f"{name}.{state}")
+        if state == "sent":
+            folder = self.folder / _SENT / name
+            folder.parent.mkdir(exist_ok=True)
         platforms.patiently(lambda: entry.folder.rename(folder))
         _flush(self.folder)
         return Entry(folder, entry.number, entry.run_id, state)
@@ -425,6 +428,13 @@ def bring_back(directory: Path) -> None:
         outboxes[one.uri].take(one.entry)
     for outbox in outboxes.values():
         outbox.close()
+
+
+def _listed(folder: Path) -> Iterator[Entry]:
+    """Yield the records in a folder, in any order."""
+    for path in folder.iterdir() if folder.is_dir() else ():  # a user may have removed it
+        if match := _NAME.fullmatch(path.name):
+            yield Entry(path, int(match[1]), match[2], match[3] or "waiting")  # type: ignore[arg-type]  # a text to mypy
 
 
 def _folders(root: Path) -> Iterator[Path]:

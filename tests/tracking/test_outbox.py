@@ -15,6 +15,7 @@ from gru_bench.tracking import outbox, waiting
 from gru_bench.tracking.outbox import Outbox, abandoned
 from gru_bench.tracking.record import DIED, RunRecord
 from tests.support.commands import mentions
+from tests.support.values import present
 from tests.support.writes import NOBODY, STUDY, TRIAL, left, records, release, root
 
 
@@ -114,6 +115,19 @@ class TestOnDisk:
         own = Outbox.begin(root(), "postgresql://me:secret@host/runs")
         assert own.uri == "postgresql://me@host/runs"
         assert not any(b"secret" in path.read_bytes() for path in own.folder.iterdir() if path.is_file())
+
+    def test_what_was_sent_to_a_server_is_kept_apart_from_what_waits(self) -> None:
+        own = Outbox.begin(root(), NOBODY)
+        for _ in range(3):
+            own.mark_sent(own.put(records()[0], {"a.txt": b"one"}))
+        last = own.put(records()[1])
+        assert [entry.state for entry in own.entries()] == ["sent", "sent", "sent", "waiting"]
+        assert own.entries("waiting") == [last]
+        assert sum(path.is_dir() for path in own.folder.iterdir()) == 2
+        assert present(own.file(STUDY, "a.txt")).read_bytes() == b"one"
+        release(own)
+        (found,) = abandoned(root())
+        assert found.put(records()[2]).number == last.number + 1
 
     def test_an_outbox_that_is_not_wanted_is_left_alone(self) -> None:
         left(NOBODY)
