@@ -37,6 +37,8 @@ class _Sent:
     """What this process has written of a run."""
 
     mlflow_id: str
+    experiment: str = ""
+    """MLflow's id of its experiment, once that was asked for."""
     points: int = 0
     """How many of its points, counted from the first one."""
     described: bool = False
@@ -119,8 +121,8 @@ class Sender:
         tags = {**record.first_tags, ID_TAG: record.run_id}
         if record.parent is not None:
             parent = self._parent(record.parent)
-            place = client.get_run(parent).info.experiment_id
-            tags |= {PARENT_TAG: record.parent, "mlflow.parentRunId": parent}
+            place = parent.experiment = parent.experiment or client.get_run(parent.mlflow_id).info.experiment_id
+            tags |= {PARENT_TAG: record.parent, "mlflow.parentRunId": parent.mlflow_id}
         else:
             place = self._experiment(record.experiment)
         if NOTE in tags:  # its links lead to the experiment that it was written in
@@ -146,13 +148,13 @@ class Sender:
             raise MissingError(f"MLflow must have the run {record.run_id} to write to it, but it does not")
         return None if found is None else found.run_id
 
-    def _parent(self, run_id: str) -> str:
+    def _parent(self, run_id: str) -> _Sent:
         if run_id not in self._sent:
             found = self._store.find(run_id)
             if found is None:
                 raise MissingError(f"MLflow must have the run {run_id} to log runs below it, but it does not")
             self._sent[run_id] = _Sent(found.run_id)
-        return self._sent[run_id].mlflow_id
+        return self._sent[run_id]
 
     def _experiment(self, name: str) -> str:
         """Return the id of the experiment called `name`, which is created if it does not exist."""

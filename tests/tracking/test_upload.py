@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,24 @@ class TestUploadedOnce:
         store.close()
         assert waiting(Path.cwd()) == []
         assert abandoned(root()) == []
+
+    def test_the_experiment_of_a_study_is_asked_for_once(self, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[str] = []
+        get_run = MlflowClient.get_run
+
+        def counted(client: MlflowClient, run_id: str) -> Any:
+            asked.append(run_id)
+            return get_run(client, run_id)
+
+        monkeypatch.setattr(MlflowClient, "get_run", counted)
+        with Store(f"sqlite:///{database}") as store:
+            first, *_ = records()
+            store.put(first)
+            for digit in "abc":
+                store.put(replace(records()[1], run_id=digit * 32))
+            assert store.catch_up()
+            assert asked.count(store.mlflow_id(STUDY)) == 1
+            assert len({run.experiment_id for run in store.runs("reviews")}) == 1
 
     def test_the_next_start_uploads_what_a_killed_process_has_left(self, database: Path) -> None:
         code = ("import os\nfrom gru_bench.tracking import Store, upload\n"
