@@ -168,6 +168,7 @@ NOT_RUN: Mapping[str, str] = {
         python benchmarks/compare.py
         python benchmarks/epoch.py
         python benchmarks/families.py --repetitions 1000 --models 3,5,10
+        python benchmarks/families.py --mixture --repetitions 4000
         python benchmarks/grade.py
         python benchmarks/gru_module.py
         python benchmarks/gru_module.py --quick
