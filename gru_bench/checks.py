@@ -24,6 +24,7 @@ from gru_bench.report.document.sentences import Sentence, Warning, joined, liste
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.decision import BETTER
 from gru_bench.report.evidence.groups import Group, families, model_name
+from gru_bench.report.evidence.own import own_models
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.settings import range_text, setting, setting_name
 from gru_bench.report.evidence.store import Store
@@ -585,9 +586,9 @@ def unfinished_fits(subject: Subject) -> Found:
                 baseline=baseline.label)
 
 
-@check("GRU020", "Give all models the same settings, or search them for each.")
-def unlike_settings(subject: Subject) -> Found:
-    """Models whose settings differ, though no search chose them."""
+@check("GRU020", "Make them alike, or search the settings of each model.")
+def unlike_models(subject: Subject) -> Found:
+    """Models that differ in settings that no search chose, or in how their initial weights are drawn."""
     for spec in subject.specs:
         numbers = subject.numbers.named("unlike", spec.name, same="").on(())
         if len(spec.active_models) > 1:
@@ -596,6 +597,10 @@ def unlike_settings(subject: Subject) -> Found:
     groups = [group for group in subject.groups if group.is_logged]
     if len(groups) > 1:
         yield _unlike([(group.label, group.settings, group.tuned.keys(), group.of_runs) for group in groups])
+        for _, model, one in own_models(subject.evidence) if subject.evidence is not None else ():
+            if one is not None:
+                yield say("The initial weights of {model} are drawn otherwise than those of torch's GRU, and a "
+                          "difference may come from that.", model=model_name(model)) if one.initial else None
 
 
 def _unlike(models: Sequence[tuple[str, Mapping[str, Scalar], Collection[str], Numbers]]) -> Sentence | None:

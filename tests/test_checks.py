@@ -30,6 +30,7 @@ from gru_bench.report.sections.search import search
 from gru_bench.results.baselines import CONVERGED, IS_AT_END, REGULARIZATION
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.looks import PLAN, LookPlan
+from gru_bench.results.own import OwnModel, digest_of, own_artifact
 from gru_bench.results.runs import NearDuplicates
 from gru_bench.stats.classes import are_uneven
 from gru_bench.sweep.spec import known_studies, load_study
@@ -398,6 +399,17 @@ def test_compares_the_budgets_of_files_that_read_the_same_data(tmp_path: Path) -
     mentions(one.text, "fixed has no search")
     elsewhere = longer.model_copy(update={"base": load_study("bidirectional").base})
     assert warned(Subject([spec, elsewhere])) == []
+
+
+def test_initial_weights_that_are_drawn_otherwise_are_warned_of() -> None:
+    store, mine, code = FakeStore(), "homework.py:Mine", "class Mine: ...\n"
+    study = add_study(store, "mine", {"torch": 0.4, mine: 0.4}, best=INSIDE, test_set=TestSet.draw(EXAMPLES))
+    for initial, warns in (("They are small.", True), ("", False)):
+        logged = OwnModel(mine, digest_of(code), code, "a cell", "a GRU", (), initial)
+        store.artifacts[study.run.run_id, own_artifact(mine)] = logged.to_json()
+        found = [one.text for one in warned(of_logged([study], store)) if one.code == "GRU020"]
+        assert bool(found) == warns
+        assert all("Mine (homework.py)" in one for one in found)
 
 
 def test_the_studies_that_come_with_the_package_are_sound_but_for_smoke() -> None:

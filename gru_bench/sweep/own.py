@@ -114,12 +114,13 @@ def _described(config: RunConfig, console: Any) -> OwnModel:
         raise UsageError(f"{error}{lines}") from error
     low, high = initial_deviations(config.model, config.embedding.dimension)
     usual = 1 / math.sqrt(3 * config.model.hidden_size)
-    drawn = () if usual / FAR <= low and high <= usual * FAR else (
+    initial = "" if usual / FAR <= low and high <= usual * FAR else (
         f"Its weight matrices begin with standard deviations of {low:.3f} to {high:.3f}, those of torch's GRU with "
-        f"{usual:.3f}.",)
-    findings = (*(finding.said for finding in verdict.findings), *drawn)
-    console.print(f"{model}: {use}. gru-check: {verdict.words}. {' '.join(findings)}", markup=False)
-    return OwnModel(model, source, code, use, verdict.words, findings)
+        f"{usual:.3f}.")
+    findings = tuple(finding.said for finding in verdict.findings)
+    said = " ".join(filter(None, (*findings, initial)))
+    console.print(f"{model}: {use}. gru-check: {verdict.words}. {said}", markup=False)
+    return OwnModel(model, source, code, use, verdict.words, findings, initial)
 
 
 def _runs_left(state: StudyState, model: str) -> int:

@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from gru_bench.config import is_own
 from gru_bench.report.document.blocks import Block, Paragraph
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
+from gru_bench.report.evidence.own import own_models
 from gru_bench.report.evidence.progress import study_name
-from gru_bench.results.own import own_artifact, own_model_of
-from gru_bench.tracking import LoggedStudy
+from gru_bench.results.own import own_artifact
 
 
 def own(evidence: Evidence) -> Section | None:
     """Return the section on classes of the user's own. None without any."""
     blocks: list[Block] = []
-    for study, model, text in _logged(evidence):
-        try:
-            one = own_model_of(text)
-        except ValueError:
+    for study, model, one in own_models(evidence):
+        if one is None:
             lost = f"{own_artifact(model)} of the study {study_name(study)} cannot be read and is left out."
             blocks.append(Paragraph((lost,)))
             continue
         blocks.append(Paragraph(say(
             "is called as {use}. gru-check says: {verdict}. {findings} The run of the study {study} keeps its file in "
             "{file} (SHA-256 {digest}).", use=plain(one.use), verdict=plain(one.verdict),
-            findings=plain(" ".join(one.findings)), study=study_name(study), file=plain(own_artifact(model)),
-            digest=one.source), lead=model_name(one.model)))
+            findings=plain(" ".join(filter(None, (*one.findings, one.initial)))), study=study_name(study),
+            file=plain(own_artifact(model)), digest=one.source), lead=model_name(one.model)))
     if not blocks:
         return None
     return Section("own", "Models of one's own", tuple(blocks), appendix=True)
-
-
-def _logged(evidence: Evidence) -> Iterator[tuple[LoggedStudy, str, str]]:
-    """Yield a study, the name of a class, and what the study has logged of the class."""
-    for study in evidence.studies:
-        for model in sorted({run.model for run in (*study.trials, *study.confirms)}):
-            text = evidence.store.text(study.run.run_id, own_artifact(model)) if is_own(model) else None
-            if text is not None:
-                yield study, model, text
