@@ -19,7 +19,7 @@ from gru_bench.sweep.plan import StudyState, left_to_do
 from gru_bench.sweep.sharing.trials import StoredTrial
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import begun_with, read_study, require_same_settings
-from gru_bench.sweep.summary import Confirmed, confirmed
+from gru_bench.sweep.summary import Confirmed, asked_for, confirmed
 from gru_bench.tracking import LoggedStudy, Reader, open_reader
 
 if TYPE_CHECKING:
@@ -103,6 +103,13 @@ def done_study(
         store = open_reader(tracking_uri)
         for study in store.studies(corpus.name):
             if study.run.run_id == state.run_id and study.run.complete and study.summary is not None and (
-                    not compare_stores(state, [study.run], study.runs[1:]).faults):
+                    _says(study.summary, state) and not compare_stores(state, [study.run], study.runs[1:]).faults):
                 return DoneStudy(state, study, study.summary, store)
     return None
+
+
+def _says(summary: StudySummary, state: StudyState) -> bool:
+    """Return whether the logged summary is of what the study file asks for now: a part that was removed from the file
+    is still in the summary."""
+    return all(getattr(summary, name) == value for name, value in asked_for(state).items()) and (
+        state.spec.timings is not None or not summary.timings)

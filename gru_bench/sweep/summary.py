@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -77,20 +77,28 @@ def study_summary(
         notes: Sentences for the reader on what happened during the study.
     """
     spec = state.spec
-    ablated = ModelPlan() if spec.ablations is None else state.plans[spec.ablations.model]
     return StudySummary(
-        name=spec.name, purpose=spec.purpose, models=tuple(spec.models),
-        space={key: span.described() for key, span in spec.space.items()}, sampler=spec.sampler, pruner=spec.pruner,
-        objective=objective(spec), epochs=spec.base.training.epochs, search_seed=spec.seed,
-        confirm_seeds=tuple(sorted({seed for model in state.searches for seed in state.seeds(model)})),
-        trials=tuple(trial for model in spec.models for trial in searches[model].trials()),
+        **asked_for(state), trials=tuple(trial for model in spec.models for trial in searches[model].trials()),
         best={model: search.best.settings for model, search in state.searches.items() if search.best is not None},
         best_value=state.best_values,
         importance={model: searches[model].importance() for model in spec.models},
         importance_method=IMPORTANCE_METHOD, data=data, seconds=seconds,
-        search_seconds=search_seconds, notes=tuple(notes), protocol=spec.protocol, timings=timings,
-        ablations=() if ablated.tuned is None else ablations_of(spec, ablated.tuned, ablated.chosen),
-        ablation_seeds=spec.ablation_seeds, metric=spec.metric)
+        search_seconds=search_seconds, notes=tuple(notes), timings=timings)
+
+
+def asked_for(state: StudyState) -> dict[str, Any]:
+    """Return the fields of a study's summary that say what the study file asks for."""
+    spec = state.spec
+    ablated = ModelPlan() if spec.ablations is None else state.plans[spec.ablations.model]
+    return {
+        "name": spec.name, "purpose": spec.purpose, "models": tuple(spec.models),
+        "space": {key: span.described() for key, span in spec.space.items()}, "sampler": spec.sampler,
+        "pruner": spec.pruner, "objective": objective(spec), "epochs": spec.base.training.epochs,
+        "search_seed": spec.seed,
+        "confirm_seeds": tuple(sorted({seed for model in state.searches for seed in state.seeds(model)})),
+        "protocol": spec.protocol,
+        "ablations": () if ablated.tuned is None else ablations_of(spec, ablated.tuned, ablated.chosen),
+        "ablation_seeds": spec.ablation_seeds, "metric": spec.metric}
 
 
 def study_metrics(summary: StudySummary) -> dict[str, float]:

@@ -148,9 +148,9 @@ def assert_shown(browser: Chromium, uri: str, study: LoggedStudy) -> None:
     store, best = open_reader(uri), study.confirms[0]
     page = store.page_url(store.view("easy", "accuracy"))
     assert page is not None
-    shown(browser, page, "gru-bench: runs by test accuracy", "gru_bench.role", "gru_bench.model", "score/test_accuracy",
-          "score/val_accuracy", "training.lr", "model.hidden_size", "seed 10000", "trial 0", "confirm",
-          f"{best.metrics['score/test_accuracy']:.6g}", best.params["training.lr"][:8])
+    shown(browser, page, "gru-bench: runs by validation accuracy", "gru_bench.role", "gru_bench.model",
+          "score/test_accuracy", "score/val_accuracy", "training.lr", "model.hidden_size", "seed 10000", "trial 0",
+          "confirm", f"{best.metrics['score/test_accuracy']:.6g}", best.params["training.lr"][:8])
     shown(browser, f"{page}&compareRunsMode=CHART", "seed 10000 (accuracy/val)", "trial 0 (loss/train)")
     run = store.run_url(study.run)
     assert run is not None
