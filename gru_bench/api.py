@@ -145,9 +145,9 @@ def run_study(
     spec = _spec(study, model, changes, {**fixed, **kept}, settings or {})
     uri, journal = _stores(folder, tracking_uri, storage)
     console = cli.out(quiet=not progress)
-    with completed(
+    with Interrupt(ends_process=False) as interrupt, completed(
             spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
-            texts=not no_texts, allow_slow=allow_slow, interrupt=Interrupt(ends_process=False)) as (done, _):
+            texts=not no_texts, allow_slow=allow_slow, interrupt=interrupt) as (done, _):
         if done.left or done.state.others_left:
             state = how_far(done.state, "the same call", "a call without model")
             console.print(f"the study {spec.name} is {state}", markup=False)

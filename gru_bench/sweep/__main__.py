@@ -121,6 +121,7 @@ def sweep(
     only those runs are scored on the test texts. The same command continues where it was left. When all is done, it
     shows the result again.
     """
+    from gru_bench.sweep.console.interrupt import Interrupt
     from gru_bench.sweep.spec import load_study, parsed_duration, parsed_looks
     from gru_bench.sweep.start import completed, end_warnings, logged_so_far
 
@@ -138,9 +139,9 @@ def sweep(
     if gpus_per_trial is not None and cluster is None:
         raise UsageError("--gpus-per-trial shares the GPUs of a cluster, but --cluster is not given: add "
                          "--cluster local to share the GPUs of this machine")
-    with completed(
+    with Interrupt() as interrupt, completed(
             spec, console, command=cli.command_line(), storage=storage, tracking_uri=tracking_uri, workers=workers,
-            cluster=cluster, gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts,
+            cluster=cluster, gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts, interrupt=interrupt,
             allow_slow=allow_slow, with_limit=lambda limit: cli.command_with("--limit", str(limit))) as (done, summary):
         subject = logged_so_far(done)
         _show(console, done, summary, subject.evidence)

@@ -176,7 +176,7 @@ class Sweep:
             RunError: No trial completes, or a store fails.
             KeyboardInterrupt: The user or the system has interrupted the sweep. Its runs are marked as interrupted.
         """
-        with self.interrupt:
+        with self.interrupt.noted():
             try:
                 self._try_settings()
                 self._begin()

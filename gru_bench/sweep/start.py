@@ -33,7 +33,7 @@ def completed(
     spec: StudySpec, console: Any, *, command: str, storage: str | None = None, tracking_uri: str | None = None,
     workers: int | None = None, cluster: str | None = None, gpus_per_trial: float | None = None,
     timeout: float | None = None, texts: bool = True, allow_slow: bool = False,
-    with_limit: Callable[[int], str] = "limit={}".format, interrupt: Interrupt | None = None,
+    interrupt: Interrupt, with_limit: Callable[[int], str] = "limit={}".format,
 ) -> Iterator[tuple[Sweep | DoneStudy, StudySummary]]:
     """Run what is left of a study, and yield it with its summary while its stores are open. Where nothing is left, no
     worker starts and nothing is written.
@@ -50,8 +50,8 @@ def completed(
         timeout: Seconds after which no new trial begins, or None.
         texts: Whether reviews may be stored.
         allow_slow: Whether models of the user's own may train for more than an hour.
+        interrupt: What handles Ctrl-C, already entered.
         with_limit: Returns what to type so that they take fewer texts.
-        interrupt: What handles Ctrl-C, or None for what suits a command.
 
     Raises:
         UsageError: The study began with other settings.

@@ -8,6 +8,9 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -423,6 +426,25 @@ class TestProcesses:
         (done,) = [trial for trial in present(study.summary).trials if trial.state != "failed"]
         assert done.settings == broken.params
         assert [run.seed for run in study.confirms] == [10_000]
+
+    @pytest.mark.skipif(platforms.WINDOWS, reason="Windows sends no signal to one process")
+    def test_ctrl_c_before_the_training_ends_a_sweep_that_a_shell_began_in_the_background(
+        self, tmp_path: Path, few_reviews: Path
+    ) -> None:
+        (tmp_path / "quick.toml").write_text(STUDY, encoding="utf-8")
+        ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as such a shell does
+        try:
+            process = subprocess.Popen(
+                [sys.executable, SCRIPT, "--study", "quick.toml", "--data", str(few_reviews), "--trials", "1",
+                 "--epochs", "400", "--workers", "1"],
+                cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        finally:
+            signal.signal(signal.SIGINT, ignored)
+        while not psutil.Process(process.pid).children():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, complaint = process.communicate(timeout=60)
+        assert process.returncode == ExitCode.INTERRUPTED, complaint
 
     def test_a_killed_worker_is_replaced_and_its_trial_done_again(self, tmp_path: Path, few_reviews: Path) -> None:
         process = started(tmp_path, few_reviews, "--trials", "1", "--epochs", "40", "--confirm", "1", "--workers", "1")

@@ -18,7 +18,7 @@ class TestACommand:
 import signal, sys, time
 from gru_bench.sweep.console import interrupt
 interrupt.GRACE_SECONDS = float(sys.argv[1])
-with interrupt.Interrupt() as asked:
+with interrupt.Interrupt() as asked, asked.noted():
     print("ready", flush=True)
     while not asked.asked:
         time.sleep(0.01)
@@ -26,8 +26,23 @@ print("asked", flush=True)
 time.sleep(60)  # a store that does not close
 """
 
-    def begun(self, grace: float) -> subprocess.Popen[str]:
-        process = subprocess.Popen([sys.executable, "-c", self.CODE, str(grace)], stdout=subprocess.PIPE,
+    DROPPED = """
+import sys, time
+from gru_bench.sweep.console import interrupt
+interrupt.GRACE_SECONDS = float(sys.argv[1])
+
+class Object:
+    def __del__(self):
+        print("ready", flush=True)
+        time.sleep(30)
+
+with interrupt.Interrupt():
+    Object()  # what is raised in a destructor is dropped
+    time.sleep(60)
+"""
+
+    def begun(self, grace: float, code: str = CODE) -> subprocess.Popen[str]:
+        process = subprocess.Popen([sys.executable, "-c", code, str(grace)], stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -51,11 +66,18 @@ time.sleep(60)  # a store that does not close
         process.communicate(timeout=30)
         assert process.returncode == 130
 
+    @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_whose_exception_is_dropped_ends_it_too(self, kind: signal.Signals) -> None:
+        process = self.begun(0.1, self.DROPPED)
+        process.send_signal(kind)
+        process.communicate(timeout=30)
+        assert process.returncode == 130
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill ends a process there")
 def test_a_second_signal_raises_in_a_process_that_is_not_ours_to_end() -> None:
     before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
-    with Interrupt(ends_process=False) as asked:
+    with Interrupt(ends_process=False) as asked, asked.noted():
         assert signal.getsignal(signal.SIGTERM) is before[signal.SIGTERM]
         os.kill(os.getpid(), signal.SIGINT)
         assert asked.asked
