@@ -66,7 +66,6 @@ from gru_bench.data.files import digest as file_digest
 from gru_bench.data.groups import TURNED_OFF, described, too_few
 from gru_bench.data.labels import NEGATIVE_POSITIVE, alike, listed
 from gru_bench.data.near import near_duplicates
-from gru_bench.data.noun import noun
 from gru_bench.data.recall import KIND, is_recall, parsed_task
 from gru_bench.data.tables import Rows, read_files
 from gru_bench.data.tokenizer import tokenize
@@ -155,8 +154,6 @@ class Corpus:
     """The column that tells the groups. Empty where there are none, or no column tells them."""
     notes: tuple[str, ...] = ()
     """What the user should know about how the data were read, a sentence each."""
-    noun: str = "texts"
-    """What the texts are called (`data.noun`)."""
     text_labels: bool = False
     """Whether the labels look like numbers or truth values, but are texts in the data."""
 
@@ -204,7 +201,7 @@ class Corpus:
             (self.near_removed, "near-duplicates removed from training"),
             (self.held_back, "left out by data.limit")) if count]
         return (f"{len(self.train):,} training, {len(self.validation):,} validation and {len(self.test):,} test "
-                f"{self.noun}; {'; '.join(away)}\n{len(self.classes):,} classes: {listed(self.classes, counts)}")
+                f"texts; {'; '.join(away)}\n{len(self.classes):,} classes: {listed(self.classes, counts)}")
 
     @property
     def lines(self) -> list[str]:
@@ -277,7 +274,6 @@ def load_corpus(
     near, examples = about.pop("near"), tuple(map(tuple, about.pop("near_examples")))
     return Corpus(
         name=source.name, folder=folder, classes=tuple(about.pop("classes")), notes=notes, near_examples=examples,
-        noun=noun(config.name, config.text_column),
         near=None if near is None else NearDuplicates(**near), **splits, **about)
 
 

@@ -274,7 +274,7 @@ def _trained(config: EmbeddingConfig, corpus: Corpus, tell: Progress) -> Found:
         raise DataError(f"embedding.min_count must leave some words, but none is seen {config.min_count} times in "
                         "the training split: lower it")
     passes = _passes(corpus)
-    tell(f"training {config.dimension}-d word vectors on {len(corpus.train):,} {corpus.noun} in {passes:,} passes")
+    tell(f"training {config.dimension}-d word vectors on {len(corpus.train):,} texts in {passes:,} passes")
     # With more than one worker the order of the updates, and so the vectors, would differ between runs.
     model = Word2Vec(vector_size=config.dimension, min_count=config.min_count, seed=config.seed, workers=1,
                      epochs=passes, **_TRAINING)

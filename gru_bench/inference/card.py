@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from gru_bench.config import flat
-from gru_bench.data.noun import noun
 from gru_bench.errors import shown, visible
 from gru_bench.inference.winner import LinearWinner, MixtureWinner, Winner, better_baseline
 from gru_bench.models.linear import TrainedLinear
@@ -29,7 +28,7 @@ from gru_bench.results.baselines import MAJORITY, baseline_label
 from gru_bench.results.logged_metrics import SPLIT_NAMES, compared, score
 from gru_bench.stats import metrics
 
-EXAMPLE = "At first I did not like it at all, but after a while it turned out to be the best I have ever had!"
+EXAMPLE = "A text of yours."
 """A made-up text, which stands for an input wherever one must be shown."""
 
 
@@ -85,21 +84,21 @@ def model_card(
     common = {
         "front": yaml.safe_dump(front, sort_keys=False), "model": model, "scores": scores, "name": name, "data": data,
         "fingerprint": winner.study.run.fingerprint, "label": metric.label, "others": _others(winner),
-        "example": EXAMPLE if noun(name) == "reviews" else "A text of yours.",
+        "example": EXAMPLE,
         "listed": LISTED_CLASSES, "number": "{:,}".format,
         "command": _code(_without_paths(winner.study.run.command))}
     if isinstance(model, TrainedLinear):
         return _rendered("linear_card.md.j2", common | {
-            "noun": noun(name), "label_of_model": baseline_label(model.name, model.settings)})
+            "label_of_model": baseline_label(model.name, model.settings)})
     if isinstance(model, TrainedMixture):
         return _rendered("mixture_card.md.j2", common | {
-            "noun": noun(name), "trained": model.trained, "linear": model.linear,
+            "trained": model.trained, "linear": model.linear,
             "label_of_linear": baseline_label(model.linear.name, model.linear.settings)})
     longest = model.config.data.max_length
     settings = {key: value for key, value in flat(without_folders(model.config)).items()
                 if key.startswith(("model.", "training.", "embedding.")) or key == "data.max_length"}
     return _rendered("model_card.md.j2", common | {
-        "settings": settings, "longest": longest, "noun": noun(model.config.data.name, model.config.data.text_column),
+        "settings": settings, "longest": longest,
         "loss": scores["means"].get(score("loss", "test").key)})
 
 

@@ -88,7 +88,7 @@ def checked_models(
                         if whole(spec.fitted(limit * examples // texts), limit * examples // texts) <= MOST_SECONDS),
                        None)
         remedy = ("take shorter texts (data.max_length), fewer epochs or seeds" if fitting is None else
-                  f"take fewer {corpus.noun}, {with_limit(fitting)}")
+                  f"take fewer texts, {with_limit(fitting)}")
         raise UsageError(f"models of your own must train within {duration(MOST_SECONDS)}, but {' and '.join(seconds)} "
                          f"would take about {duration(whole(spec, examples))}: {remedy}, or add allow_slow")
     return OwnModels(found, seconds)

@@ -243,11 +243,11 @@ def _show(console: Any, result: RunResult, corpus: Corpus) -> None:
     if guessing := [split for split, (_, may_be_guessing) in found.items() if may_be_guessing]:
         more = f" (--limit {limit:,} leaves the others out)" if limit is not None else ""
         console.print(f"note: the {' and '.join(guessing)} accuracy means nothing, because guessing may reach it too: "
-                      f"train on more than {len(corpus.train):,} {corpus.noun}{more}, or for more epochs than "
+                      f"train on more than {len(corpus.train):,} texts{more}, or for more epochs than "
                       f"{training.epochs}", markup=False)
     elif limit is not None:
         console.print(f"note: this is a quick look with --limit {limit:,}; models are usually far more accurate with "
-                      f"all {corpus.noun}", markup=False)
+                      "all texts", markup=False)
 
 
 def accuracy_of(predictions: Predictions) -> tuple[str, bool]:

@@ -56,7 +56,7 @@ def test_a_refusal_names_the_most_texts_that_train_in_time(monkeypatch: pytest.M
     def start(limit: int, **more: Any) -> float:
         """Seconds of a run, with eight of ten texts to train on."""
         corpus: Any = SimpleNamespace(train=Texts(limit * 8 // 10), validation=Texts(limit // 10),
-                                      test=Texts(limit // 10), noun="reviews")
+                                      test=Texts(limit // 10))
         spec = load_study("own", models=["torch", "homework.py:MyGRU"]).fitted(len(corpus.train))
         searches = {model: SearchState((), identity={"data": "known"}) for model in spec.models}
         return checked_models(
