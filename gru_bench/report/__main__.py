@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
 app = cli.app()
 
-PARTS = ("report.html", "report.md", "numbers.json")
-"""Files of a report that are attached to its studies in MLflow, with its figures."""
+PARTS = ("report.html", "report.md")
+"""Files of a report that are attached to its studies in MLflow, with its figures and its numbers."""
 MOST_DIFFERENCES = 20
 """Most differences that --verify prints."""
 
@@ -53,8 +52,8 @@ def report(
         help="The largest difference that does not matter in practice, in points of accuracy. The report says whether "
         "it was chosen before the study or afterwards.", show_default="the studies'")] = None,
     verify: Annotated[Path | None, typer.Option(
-        help="Write nothing. Compute the report in this folder again and list what differs from the "
-        "runs: exit code 0 if none does, 4 otherwise.", show_default=False)] = None,
+        help="Write nothing. Compute the numbers of the report in this folder again, and list what differs from the "
+        "runs and which files were changed: exit code 0 if none, 4 otherwise.", show_default=False)] = None,
     tables: Annotated[Path | None, typer.Option(
         help="Folder for runs.csv (every run with its settings and scores), trials.csv (every trial of each search), "
         "predictions.csv (every test text of each confirmation run) and disagreements.csv (every test text that "
@@ -73,7 +72,7 @@ def report(
 ) -> None:
     """Write a report on what sweeps have logged.
 
-    The folder gets report.html, report.tex, report.md, numbers.json, tables and figures.
+    The folder gets report.html, report.tex, report.md, numbers.json, numbers.tex, tables and figures.
     """
     if verify is not None:
         _verify(verify, tracking_uri)
@@ -134,14 +133,17 @@ def report(
 
 def _attached(store: Reader, choice: Choice, whole: Report, folder: Path) -> str:
     """Attach a report to the run of each of its studies in MLflow, and return a line that says so, or why not."""
+    from gru_bench.report.render.record import NAME, recorded
     from gru_bench.tracking import attach
 
+    figures = (f"figures/{figure.name}.{kind}" for figure in whole.figures for kind in ("pdf", "csv"))
+    files = {name: (folder / name).read_bytes() for name in (*PARTS, *figures)}
+    files[NAME] = recorded(whole, files)  # it has the digests of these files alone
     with tempfile.TemporaryDirectory(prefix="gru-bench-report-") as temporary:
-        for name in (*PARTS, *(f"figures/{path.name}" for figure in whole.figures
-                               for path in (folder / "figures").glob(f"{figure.name}.*"))):
-            copy = Path(temporary) / name
-            copy.parent.mkdir(exist_ok=True)
-            shutil.copyfile(folder / name, copy)
+        for name, content in files.items():
+            path = Path(temporary) / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
         for study in choice.studies:
             if reason := attach(store, study.run.run_id, Path(temporary)):
                 return f"note: not attached to the study {study.run.study} in MLflow: {reason}"
@@ -190,10 +192,8 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
             f"a report must say what MLflow has, but {folder} differs in {len(differences)} "
             f"place{'s' * (len(differences) > 1)}: write it again (gru-bench report --out {cli.quoted(str(folder))}), "
             "or look for what has changed")
-    names = sorted(path.name for path in folder.glob("*.*") if path.name in ("report.tex", *PARTS))
-    console.print(f"{folder}: all {len(found.numbers):,} numbers are what {len(found.runs):,} runs in "
-                  f"{store.uri} give; compared: {', '.join(names)}, and the tables and figures in this folder",
-                  markup=False, soft_wrap=True)
+    console.print(f"{folder}: all {len(found.numbers):,} numbers are what {len(found.runs):,} runs in {store.uri} "
+                  f"give, and {len(found.digests):,} files are as they were written", markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -21,10 +21,11 @@ from gru_bench.errors import RunError, UsageError
 from gru_bench.platforms import WINDOWS
 from gru_bench.report import verify
 from gru_bench.report.render import record
+from gru_bench.report.render.files import write
 from gru_bench.results.diagnostics import DIAGNOSTICS
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.tracking import NOTE, LoggedStudy, open_reader
+from gru_bench.tracking import NOTE, LoggedStudy
 from gru_bench.tracking import export as tracking
 from gru_bench.tracking.outbox import FOLDER, Outbox
 from gru_bench.tracking.store import ATTACHED
@@ -44,6 +45,7 @@ from tests.support.archives import (
 )
 from tests.support.commands import mentions
 from tests.support.mlflow_stores import artifacts_of, client_of
+from tests.support.renderings import without_drawing
 from tests.support.reports import build
 from tests.support.values import present
 
@@ -149,16 +151,28 @@ def test_a_study_that_was_imported_before_is_recognized_and_another_needs_anothe
         f"other: torch seed {seed}" for seed in (10_000, 10_001, 10_002)}
     assert studies["other"].run.params["study"] == studies["other"].run.name == "other"
     assert len(searched(near, "other/torch").trials) == 6
-    # A report finds its runs in the import and in the import of an import, and the study itself before its copies.
-    first, second = only_named(far, "quick"), only_named(near, "quick")
-    assert first.run.run_id == second.run.run_id
-    assert studies["other"].run.earlier_ids == (first.run.run_id,)
-    assert studies["other"].run.run_id != first.run.run_id
-    here = stores(near)[0].studies("easy")
-    found = present(verify._reported_study(first.run.run_id, "quick", here))
-    assert recorded(near, ids=found.ids, study=found.study) == recorded(far, study=first)
-    assert present(verify._reported_study(second.run.run_id, "quick", here)).ids == {}
-    assert verify._reported_study("0" * 32, "quick", here) is None
+    assert studies["other"].run.earlier_ids == (studies["quick"].run.run_id,)
+    assert studies["other"].run.run_id != studies["quick"].run.run_id
+
+
+def test_a_report_is_verified_by_the_import_of_an_import_under_another_name(
+    far: Path, arrived: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = stores(far)[0]
+    (study,) = [study for study in store.studies("easy") if study.run.study == "quick"]
+    with without_drawing():
+        write(build([study], store, experiment="easy", tracking_uri="here"), tmp_path / "report")
+    found = record.read(tmp_path / "report")
+    of_no_run = ["the run run is gone"]  # the diagnostics are made up
+    assert verify.differences(tmp_path / "report", found, store) == of_no_run
+    near = copied(arrived, tmp_path / "near")
+    exported(near, near / "again.zip")
+    imported(near / "again.zip", near, "other")
+    there = stores(near)[0]
+    assert verify.differences(tmp_path / "report", found, there) == of_no_run  # the study itself is before its copy
+    (other,) = [study for study in there.studies("easy") if study.run.study == "other"]
+    monkeypatch.setattr(there, "studies", lambda experiment: [other])
+    assert verify.differences(tmp_path / "report", found, there) == of_no_run
 
 
 def test_an_export_without_texts_holds_no_words_of_reviews(far: Path, tmp_path: Path) -> None:
@@ -221,14 +235,6 @@ def test_an_import_that_is_killed_leaves_nothing_or_is_continued(far: Path, near
     assert len(stores(near)[0].runs("easy")) == 8
     assert len(only(near).confirms) == 3
     assert len(searched(near).trials) == 6
-
-
-def recorded(directory: Path, *, ids: dict[str, str] | None = None, study: LoggedStudy | None = None) -> dict[str, Any]:
-    """Return the record of the report of a store's study `quick`, seen under other ids where these are given."""
-    store: Any = open_reader(f"sqlite:///{directory / 'mlflow.db'}")
-    study = study or next(found for found in store.studies("easy") if found.run.study == "quick")
-    view = verify._StoreWithReportIds(store, ids or {}, {})
-    return record.record(build([study], view, experiment="easy", tracking_uri="here"))
 
 
 def only_named(directory: Path, name: str) -> LoggedStudy:

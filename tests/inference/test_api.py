@@ -81,7 +81,7 @@ class TestStudy:
         logged = study.runs.groupby("model")["score/test_accuracy"].mean().dropna().to_dict()
         assert {one.model: one.score for one in models[:-1]} == pytest.approx(logged)
         assert study.scores()["score"].tolist() == [one.score for one in models]
-        texts = {number["text"] for number in found.numbers.values()}
+        texts = {number.text for number in found.numbers.values()}
         for one in models:
             shown = f"{100 * present(one.score):.1f} %"
             assert shown in repr(verdict)

@@ -10,7 +10,7 @@ from gru_bench.platforms import replacing
 from gru_bench.report.document.report import Report
 from gru_bench.report.render.drawing import draw
 from gru_bench.report.render.html import html
-from gru_bench.report.render.latex import tex
+from gru_bench.report.render.latex import MACROS, tex
 from gru_bench.report.render.markdown import markdown
 from gru_bench.report.render.pdf import LEFTOVERS
 from gru_bench.report.render.record import NAME, is_report, recorded
@@ -30,24 +30,19 @@ def write(report: Report, folder: Path, *, option: str = "--out", inputs: Iterab
     """
     known = is_report(folder)
     inputs = list(inputs)
-    names = [*texts(report, drawings=False), NAME, *(f"report.{ending}" for ending in ("pdf", *LEFTOVERS)), *(
-        f"figures/{figure.name}.{kind}" for figure in report.figures for kind in ("pdf", "csv"))]
-    for name in names:
+    drawn = [f"figures/{figure.name}.{kind}" for figure in report.figures for kind in ("pdf", "csv")]
+    tables = [f"tables/{table.key}.tex" for table in report.tables]
+    others = [f"report.{ending}" for ending in ("html", "tex", "md", "pdf", *LEFTOVERS)]
+    for name in (NAME, MACROS, *others, *tables, *drawn):
         check_writable(folder / name, option, "the folder of a report", lambda path: known, inputs=inputs)
     draw(report.figures)
-    files = {name: text.encode() for name, text in texts(report).items()}
-    files[NAME] = recorded(report).encode()
+    texts = {"report.html": html(report), **tex(report), "report.md": markdown(report)}
+    files = {name: text.encode() for name, text in texts.items()}
     for figure in report.figures:
         files[f"figures/{figure.name}.pdf"] = figure.pdf
         files[f"figures/{figure.name}.csv"] = figure.values.csv().encode()
-    for name in sorted(files, key=lambda name: name != NAME):  # the numbers first: they show what folder it is
-        replace_file(folder / name, files[name])
-    return [folder / name for name in files]
-
-
-def texts(report: Report, drawings: bool = True) -> dict[str, str]:
-    """Return page, document, tables and Markdown of a report by name; without `drawings` the page has none."""
-    return {"report.html": html(report, drawings), **tex(report), "report.md": markdown(report)}
+    replace_file(folder / NAME, recorded(report, files))  # the numbers first: they show what folder it is
+    return [*(replace_file(folder / name, content) for name, content in files.items()), folder / NAME]
 
 
 def replace_file(path: Path, content: bytes) -> Path:

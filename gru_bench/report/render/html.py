@@ -27,13 +27,8 @@ MOST_NAMED = 5
 """Most columns of models in a table: no wider than a sheet of paper."""
 
 
-def html(report: Report, drawings: bool = True) -> str:
-    """Return the page.
-
-    Args:
-        report: The report.
-        drawings: Whether figures are drawn; otherwise their places are empty.
-    """
+def html(report: Report) -> str:
+    """Return the page, for which the figures are drawn."""
     sets = report.run_sets
     environment = Environment(
         loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, autoescape=True,
@@ -46,7 +41,6 @@ def html(report: Report, drawings: bool = True) -> str:
         report=report,
         sources=[some for some in sets.values() if not some.anchored],
         most_named=MOST_NAMED,
-        drawings=drawings,
         script=Markup(script),
         # Names come from users, so the page allows this script only.
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -22,6 +22,8 @@ from gru_bench.report.document.report import Report
 from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, in_text
 from gru_bench.resources import resource
 
+MACROS = "numbers.tex"
+"""The file that gives other documents the numbers by their keys."""
 MOST_NAMED = 3
 """Most columns of models in a table."""
 NAMED_WIDTH = 3.3
@@ -39,7 +41,7 @@ class Tex(Markup):
 
 
 def tex(report: Report) -> dict[str, str]:
-    """Return the document and its tables, by file name."""
+    """Return the document, its tables and its numbers, by file name."""
     environment = Environment(
         loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, autoescape=True,
         block_start_string="<%", block_end_string="%>", variable_start_string="<<", variable_end_string=">>",
@@ -52,6 +54,9 @@ def tex(report: Report) -> dict[str, str]:
     blocks: Any = environment.get_template("blocks.tex.j2").module
     files = {f"tables/{table.key}.tex": str(blocks.table([_Layout(part) for part in table.parts(MOST_NAMED)]))
              for table in report.tables}
+    numbers = [part for number in report.numbers.values() if number.value is not None
+               for part in ((number,) if number.low is None else (number, *number.ends))]
+    files[MACROS] = environment.get_template("numbers.tex.j2").render(numbers=numbers)
     files["report.tex"] = environment.get_template("report.tex.j2").render(report=report)
     return files
 

@@ -1,7 +1,7 @@
 """The numbers of a report as data: `numbers.json`.
 
-This record holds every number with its value, n, interval, method and runs, a digest of each drawing, and what is
-needed to compute the report again.
+This record holds every number with its value, n, interval, method and runs, a digest of each other file, and what is
+needed to compute the numbers again.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -24,7 +24,33 @@ from gru_bench.report.document.report import Report, Source
 from gru_bench.results.runs import parsed
 
 NAME = "numbers.json"
-FORMAT = 6
+FORMAT = 7
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A number in the record."""
+
+    value: float | None
+    text: str
+    """As it is shown."""
+    kind: str
+    n: int | None
+    """Number of examples that it was computed from; None where no examples enter."""
+    interval: tuple[float | None, float | None] | None
+    interval_text: tuple[str, str] | None
+    method: str
+    runs: tuple[str, ...]
+    """Ids of the runs that it was computed from."""
+
+    @classmethod
+    def of(cls, number: Number) -> Entry:
+        """Return the entry of a number."""
+        low, high = number.ends
+        ends = _finite(low.value), _finite(high.value)
+        interval, texts = (None, None) if None in ends else (ends, (low.text, high.text))
+        return cls(_finite(number.value), number.text, number.kind, number.examples, interval, texts, number.method,
+                   number.runs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,55 +58,39 @@ class Record(Source):
     """The content of `numbers.json`."""
 
     format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
-    title: str
-    runs: tuple[str, ...]
-    numbers: Mapping[str, Any]
-    """Key -> what `entry` returns."""
-    drawings: Mapping[str, Any]
-    """Figure -> the digests of its drawings."""
-    pages: Mapping[str, str] = field(default_factory=dict)
-    """Run -> its page."""
+    numbers: Mapping[str, Entry]
+    digests: Mapping[Annotated[str, Field(pattern=r"^(\w[\w.-]*/)?\w[\w.-]*$")], str]
+    """File of the report, without this one -> the SHA-256 of its content."""
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Return the ids of all runs that its numbers were computed from."""
+        return tuple(sorted({run for number in self.numbers.values() for run in number.runs}))
 
 
-def recorded(report: Report) -> str:
-    """Return the content of `numbers.json`, for which the figures are drawn."""
-    drawings = {figure.name: {"page": digest(figure.svg), "paper": digest(figure.pdf)} for figure in report.figures}
-    return json.dumps(record(report) | {"drawings": drawings}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def recorded(report: Report, files: Mapping[str, bytes]) -> bytes:
+    """Return the content of `numbers.json`.
 
-
-def record(report: Report) -> dict[str, Any]:
-    """Return every number, and what is needed to compute them again, as JSON values."""
-    numbers = report.numbers
+    Args:
+        report: The report.
+        files: Its other files by their names, with their content.
+    """
     found = {
         "format": FORMAT,
         "gru_bench": __version__,
         "title": report.title,
         **asdict(report.source),
-        "runs": sorted({run for number in numbers.values() for run in number.runs}),
-        "pages": {run.run_id: run.url for run in report.runs if run.url is not None},
-        "numbers": {key: entry(number) for key, number in numbers.items()},
+        "numbers": {key: asdict(Entry.of(number)) for key, number in report.numbers.items()},
+        "digests": {name: digest(content) for name, content in files.items()},
     }
-    return {key: value for key, value in found.items() if value or key not in ("files", "pages")}
+    if not report.source.files:
+        del found["files"]
+    return f"{json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)}\n".encode()
 
 
-def entry(number: Number) -> dict[str, Any]:
-    """Return one number: value, text as rendered, unit, n (examples), interval, method and runs."""
-    ends = [_finite(end.value) for end in number.ends]
-    return {
-        "value": _finite(number.value),
-        "text": number.text,
-        "kind": number.kind,
-        "n": number.examples,
-        "interval": None if None in ends else ends,
-        "interval_text": None if None in ends else [end.text for end in number.ends],
-        "method": number.method,
-        "runs": list(number.runs),
-    }
-
-
-def digest(drawing: str | bytes) -> str:
-    """Return the digest of a drawing as it is in a file: no other machine need draw it in the same way."""
-    return sha256(drawing.strip().encode() if isinstance(drawing, str) else drawing).hexdigest()
+def digest(content: bytes) -> str:
+    """Return the digest of a file."""
+    return sha256(content).hexdigest()
 
 
 def read(folder: Path) -> Record:

@@ -67,7 +67,7 @@ def test_names_of_users_forge_nothing_in_a_report(name: str) -> None:
     studies = [with_data(study, name=name, embedding=name) for study in studies]
     studies = [replace(study, run=replace(study.run, study=name)) for study in studies]
     report = build(studies, store, experiment=name, title=name)
-    page, paper, text = html(report, drawings=False), tex(report), markdown(report)
+    page, paper, text = html(report), tex(report), markdown(report)
     shown_keys = {key for number in report.numbers.values() for key in (number.key, *(end.key for end in number.ends))}
     assert "x.accuracy" not in shown_keys
     assert html_numbers(page).keys() <= shown_keys

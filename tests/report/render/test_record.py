@@ -23,7 +23,10 @@ def test_every_number_is_recorded_with_what_it_rests_on(original: Written) -> No
         "value": accuracy.value, "text": accuracy.text, "kind": "percent", "n": 100,
         "interval": [accuracy.low, accuracy.high], "interval_text": [end.text for end in accuracy.ends],
         "method": accuracy.method, "runs": list(accuracy.runs)}
-    assert set(accuracy.runs) <= set(found["runs"])
+    assert set(accuracy.runs) <= set(record.read(folder).runs)
+    assert found["digests"] == {
+        path.relative_to(folder).as_posix(): record.digest(path.read_bytes())
+        for path in folder.rglob("*.*") if path.name != "numbers.json"}
     assert found["tracking_uri"] == "sqlite:///mlflow.db"
     assert [study["name"] for study in found["studies"]] == ["scratch", "torch"]
 
@@ -41,7 +44,7 @@ def least() -> Studies:
 ])
 def test_no_password_is_recorded(least: Studies, uri: str, shown: str) -> None:
     store, studies = least
-    found = record.record(build(studies, store, tracking_uri=uri))
+    found = json.loads(record.recorded(build(studies, store, tracking_uri=uri), {}))
     assert found["tracking_uri"] == shown
     assert "secret" not in json.dumps(found)
 
@@ -49,7 +52,7 @@ def test_no_password_is_recorded(least: Studies, uri: str, shown: str) -> None:
 def test_a_file_below_the_working_directory_is_named_from_there(least: Studies, tmp_path: Path) -> None:
     store, studies = least
     report = build(studies, store, tracking_uri=f"sqlite:///{tmp_path}/below/runs.db")
-    assert record.record(report)["tracking_uri"] == "sqlite:///below/runs.db"
+    assert json.loads(record.recorded(report, {}))["tracking_uri"] == "sqlite:///below/runs.db"
 
 
 @pytest.mark.parametrize(("text", "named"), [("{", "numbers.json"), ("[]", "numbers.json"), ('{"format": 1}', "exper"),
@@ -63,7 +66,8 @@ def test_a_damaged_record_is_refused(tmp_path: Path, text: str, named: str) -> N
 @pytest.mark.parametrize(("key", "value"), [
     ("format", 0), ("margin", 0), ("on_test", {"0": [1, "a"]}), ("on_test", {"0": [1, -1]}),
     ("on_test", {"0": [10**200, 1]}), ("margin", 0.6), ("on_test", {"0": 1}),
-    ("studies", [{"run": 1}]), ("numbers", []), ("pages", {"a": 1})])
+    ("studies", [{"run": 1}]), ("numbers", []), ("numbers", {"a": {"value": "1"}}), ("digests", {"a": 1}),
+    ("digests", {"../report.html": ""}), ("digests", {"/report.html": ""})])
 def test_a_record_with_an_impossible_value_is_refused(folder: Path, key: str, value: object) -> None:
     found = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
     (folder / "numbers.json").write_text(json.dumps({**found, key: value}), encoding="utf-8")

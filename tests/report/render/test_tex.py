@@ -5,14 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gru_bench.errors import RunError
+from gru_bench.report.document.blocks import Paragraph
+from gru_bench.report.document.numbers import Numbers
+from gru_bench.report.document.report import Section
 from gru_bench.report.render import pdf as typeset
 from gru_bench.report.render.files import write
+from gru_bench.report.render.latex import tex
+from tests.support.commands import ROOT, mentions
 from tests.support.fake_store import (
     HOSTILE_NAMES,
     FakeStore,
@@ -22,9 +28,11 @@ from tests.support.fake_store import (
     hostile_studies,
     many_studies,
     three_models,
+    with_validation,
 )
 from tests.support.homework_study import homework
-from tests.support.renderings import column_of, without_drawing
+from tests.support.pages import blocks, text
+from tests.support.renderings import Built, column_of, without_drawing
 from tests.support.reports import build
 
 pytestmark = [
@@ -44,6 +52,13 @@ def compiled(folder: Path, name: str = "report") -> str:
         log = (folder / f"{name}.log").read_text(encoding="latin1")
         assert done.returncode == 0, re.findall(r"^!.*\n.*\n.*", log, re.MULTILINE)
     return log
+
+
+def printed(folder: Path, name: str) -> str:
+    """Return the text of a PDF, with words one space apart."""
+    done = subprocess.run(["pdftotext", "-layout", f"{name}.pdf", "-"], cwd=folder, capture_output=True, text=True,
+                          check=True)
+    return " ".join(done.stdout.split())
 
 
 def many_models() -> Studies:
@@ -71,9 +86,7 @@ def test_it_compiles_cleanly(studies: Any, tmp_path: Path) -> None:
     write(report, tmp_path)
     log = compiled(tmp_path)
     assert re.findall(r"^(?:Overfull .*|.*[Uu]ndefined.*|.*Warning.*)$", log, re.MULTILINE) == []
-    shown = subprocess.run(
-        ["pdftotext", "-layout", "report.pdf", "-"], cwd=tmp_path, capture_output=True, text=True, check=True
-    ).stdout.replace("\u2212", "-")
+    shown = printed(tmp_path, "report")
     for accuracy in column_of(report, "results", "Accuracy"):
         assert accuracy.text in shown
     if studies is hostile_studies:
@@ -93,6 +106,42 @@ def test_tables_can_be_included_elsewhere(tmp_path: Path) -> None:
         f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
     , encoding="utf-8")
     compiled(tmp_path, "paper")
+
+
+def test_the_document_of_the_docs_shows_numbers_by_their_keys_and_an_unknown_key_in_bold(tmp_path: Path) -> None:
+    store = FakeStore()
+    study = add_study(store, "smoke", {"scratch": 0.0, "bidirectional": 0.3}, seeds=2, test_set=TestSet.draw(100))
+    report = build([with_validation(store, study)], store)
+    with without_drawing():
+        write(report, tmp_path / "out")
+    (thesis,) = blocks(text(ROOT / "reports" / "README.md"), "latex")
+    (tmp_path / "thesis.tex").write_text(thesis, encoding="utf-8")
+    log = compiled(tmp_path, "thesis")
+    assert re.findall(r"^(?:Overfull .*|.*[Uu]ndefined.*|.*Warning.*)$", log, re.MULTILINE) == []
+    accuracy, difference, p = (report.numbers[key] for key in (
+        "smoke-bidirectional.accuracy", "mixture.smoke.minus-linear.difference", "mixture.smoke.minus-linear.p"))
+    low, high = difference.ends
+    relation = f"p {p.text}" if p.text.startswith("<") else f"p = {p.text}"
+    mentions(printed(tmp_path, "thesis"), f"accuracy of {accuracy.text} %", f"{difference.text} points",
+             f"[{low.text}, {high.text}]; {relation})")
+    (tmp_path / "stale.tex").write_text(thesis.replace("{smoke-bidirectional.accuracy}", "{old_key}"), encoding="utf-8")
+    done = subprocess.run(["pdflatex", "-interaction=nonstopmode", "stale.tex"], cwd=tmp_path, capture_output=True,
+                          check=False, timeout=120)
+    assert done.returncode != 0
+    assert b"No number has the key old_key" in done.stdout
+    assert "accuracy of ??old_key?? %" in printed(tmp_path, "stale")
+
+
+@pytest.mark.parametrize(("p", "shown"), [(0.24, "p = 0.24"), (0.0001, "p < 0.001")])
+def test_a_p_value_has_its_relation_also_in_a_heading(p: float, shown: str, built: Built, tmp_path: Path) -> None:
+    number = Numbers().on(()).add("x.p", p, "p")
+    report = replace(built.report, sections=(Section("x", "X", (Paragraph((number,)),)),))
+    (tmp_path / "numbers.tex").write_text(tex(report)["numbers.tex"], encoding="utf-8")
+    (tmp_path / "one.tex").write_text(
+        "\\documentclass{article}\n\\usepackage[T1]{fontenc}\n\\input{numbers}\n\\begin{document}\n"
+        "\\tableofcontents\n\\section{Here \\grubenchp{x.p}}\n\\end{document}\n", encoding="utf-8")
+    compiled(tmp_path, "one")
+    assert printed(tmp_path, "one").count(shown) == 2
 
 
 def test_the_command_compiles_and_tidies_up(tmp_path: Path) -> None:
