@@ -110,12 +110,14 @@ NOT_RUN: Mapping[str, str] = {
         .ci/python 3.13
         mypy
         pytest
+        pytest --cov=gru_bench
         pytest -m service
         pytest -m slow
         pytest tests/test_messages.py --write-messages
         python tests/golden.py --against HEAD~1
         python tests/mutants.py
         ruff check .
+        ruff format
         sphinx-build -W -b html -c docs/site . build/site""",
     "it asks other programs about what is installed": r"""
         mlflow doctor
