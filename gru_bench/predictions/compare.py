@@ -97,7 +97,7 @@ def compared(
         f"{'Files' if own_study is None else 'Confirmation runs of a study, and files'} of predictions: "
         f"{', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}.",
         warnings, Source(
-            experiment="", tracking_uri="", margin=evidence.margin.value, warnings_before=(), known_studies=(),
+            experiment="", tracking_uri="", margin=evidence.margin.value, warnings_before=(),
             on_test={}, studies=(), files=tuple({"name": name, "sha256": digest}
                         for name, digest in zip(names, read.digests.values(), strict=True))))
 

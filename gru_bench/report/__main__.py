@@ -105,7 +105,7 @@ def report(
             say(remark)
     for remark in choice.remarks:
         say(remark)
-    evidence = collect(choice.studies, store, None if margin is None else margin / 100, choice.known)
+    evidence = collect(choice.studies, store, None if margin is None else margin / 100)
     whole = chosen_report(choice, store, evidence)
     if answers:
         raise typer.Exit(answered(whole.findings, claim, as_json=as_json))

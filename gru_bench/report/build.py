@@ -92,7 +92,7 @@ def build(
         _subtitle(studies, plain(experiment)), warnings,
         Source(
             experiment=plain(experiment), tracking_uri=_address(tracking_uri), margin=evidence.margin.value,
-            warnings_before=tuple(map(in_text, warnings)), known_studies=tuple(sorted(evidence.known_studies)),
+            warnings_before=tuple(map(in_text, warnings)),
             on_test={family.digest: (family.size, family.studies) for family in evidence.families},
             studies=tuple(SourceStudy(study_name(study), study.run.run_id) for study in studies)))
 
@@ -146,7 +146,7 @@ def chosen_report(choice: Choice, store: Reader, evidence: Evidence | None = Non
         store: The store they were chosen from.
         evidence: Their evidence; None: it is collected here.
     """
-    evidence = evidence or collect(choice.studies, store, known_studies=choice.known)
+    evidence = evidence or collect(choice.studies, store)
     return build(evidence, experiment=choice.experiment, warnings=(*choice.missing, *odd_runs(store.odd)),
                  tracking_uri=store.uri)
 

@@ -32,8 +32,6 @@ class Choice:
     """What the report says of the choice."""
     remarks: tuple[str, ...]
     """Lines for the terminal only."""
-    known: tuple[str, ...]
-    """Names of all studies of the experiment."""
 
 
 def choose(store: StudyStore, experiment: str | None, names: Sequence[str]) -> Choice:
@@ -95,8 +93,7 @@ def choose(store: StudyStore, experiment: str | None, names: Sequence[str]) -> C
     others = [name for name in known if name != place]
     if others and experiment is None:
         remarks.append(f"experiment {place}; there are others (--experiment): {', '.join(others)}")
-    return Choice(place, tuple(chosen), tuple(missing), tuple(remarks),
-                  tuple(dict.fromkeys(study.name for study in found)))
+    return Choice(place, tuple(chosen), tuple(missing), tuple(remarks))
 
 
 def odd_runs(odd: Mapping[str, str]) -> list[Sentence]:

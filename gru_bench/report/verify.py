@@ -60,7 +60,7 @@ def differences(folder: Path, found: Record, store: StudyStore) -> list[str]:
     gone = {source.run for source in found.studies}
     told += [f"the run {run} is gone" for run in found.runs if run not in ids and run not in gone]
     try:
-        evidence = collect(studies, store, found.margin, found.known_studies, found.on_test)
+        evidence = collect(studies, store, found.margin, found.on_test)
         report = build(evidence, experiment=found.experiment, tracking_uri=found.tracking_uri,
                        warnings=[(text,) for text in found.warnings_before])
     except (RunError, UsageError) as error:

@@ -45,10 +45,14 @@ app = cli.app()
 @cli.continued()
 def sweep(
     context: typer.Context,
-    study: Annotated[str, typer.Option(
+    study: Annotated[str | None, typer.Option(
         help="A study that is installed with gru-bench (bidirectional, torch, scratch, compare, own, amazon, homework "
         "or smoke), or a TOML file. A file may inherit from such a study: base = \"bidirectional\".",
-        rich_help_panel="Study")],
+        show_default=False, rich_help_panel="Study")] = None,
+    again: Annotated[str | None, typer.Option(
+        help="Instead of --study, a study in MLflow: its models are trained again on fresh seeds and on the same data, "
+        "with the settings that were confirmed, under a new --study-name.",
+        show_default=False, rich_help_panel="Study")] = None,
     study_name: Annotated[str | None, typer.Option(help="Name to store the study under.",
                                                    show_default="the study's own", rich_help_panel="Study")] = None,
     model: Annotated[list[str] | None, typer.Option(
@@ -128,9 +132,15 @@ def sweep(
     options = cli.given_settings(context)
     assigned = parsed_settings(settings or [])
     changes = cli.given(context, OPTIONS) | ({} if looks is None else {"looks": parsed_looks(looks)})
-    spec = load_study(study, **changes, models=model or None, settings={**options, **assigned})
-    seconds = parsed_duration(timeout)
-    console = cli.out()
+    console, seconds = cli.out(), parsed_duration(timeout)
+    if (study is None) == (again is None):
+        raise UsageError("one of --study and --again must name a study, but got "
+                         f"{'neither: try --study smoke' if study is None else 'both: leave one out'}")
+    if study is not None:
+        spec = load_study(study, **changes, models=model or None, settings={**options, **assigned})
+    else:
+        spec, has_texts = _again(again or "", changes, model or None, {**options, **assigned}, tracking_uri, console)
+        no_texts |= not has_texts
     if plan_only:
         _write_plan(spec.with_stored(), console)
         return
@@ -151,6 +161,31 @@ def sweep(
     _show_next(console, done, summary, tracking_uri, has_report=written)
     if done.left:
         raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+def _again(
+    name: str, changes: Mapping[str, Any], models: Sequence[str] | None, settings: Mapping[str, Any],
+    tracking_uri: str | None, console: Any,
+) -> tuple[StudySpec, bool]:
+    """Return the study that trains a logged one again, and whether that one stored its texts."""
+    from gru_bench.data.corpus import load_corpus
+    from gru_bench.sweep.again import study_again
+    from gru_bench.tracking import open_reader
+
+    for key in ("trials", "looks", "seeds_per_trial"):
+        if key in changes:
+            raise UsageError(f"--again trains settings that are known on a number of seeds, but got {OPTIONS[key]}: "
+                             "leave it out, or name a study by --study")
+    store = open_reader(tracking_uri)
+    logged = store.study(name)
+    known = [study for experiment in store.experiments() for study in store.studies(experiment)]
+    spec = study_again(logged, known, models=models, settings=settings, **{"name": None, **changes})
+    with cli.reading_texts(console) as progress:
+        data = load_corpus(spec.base.data, on_progress=progress)
+    if data.fingerprint != logged.run.fingerprint and not any(key.startswith("data.") for key in settings):
+        raise UsageError(f"the data of {name} must be those that it was logged with, but {data.name} has changed "
+                         "since: restore it, or name the data that you mean by --data")
+    return spec, logged.run.params.get("texts") != "False"
 
 
 def _write_plan(spec: StudySpec, console: Any) -> None:

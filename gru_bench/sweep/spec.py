@@ -344,10 +344,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     """
     path = _study_file(source)
     settings, models = changes.pop("settings", None) or {}, changes.pop("models", None)
-    for key, given in (("seed", "seed"), ("model.name", "model")):
-        if key in settings:
-            raise UsageError(f"{key} must not be among the settings of a study, which sets it for each run, but got "
-                             f"{shown(settings[key])}: give it as {given}")
+    refuse_settings_of_runs(settings)
     file = _parts(_read(path), path.name)
     name = file.keys.pop("base", None)
     usual = inherit(file, _base(name, path.name), settings, whole=name is not None)
@@ -387,6 +384,18 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         spec = spec.model_copy(update={"only": models, "is_of_these": is_named})
     _check(spec, path.name)
     return spec
+
+
+def refuse_settings_of_runs(settings: Mapping[str, Any]) -> None:
+    """Refuse settings that a study gives to each run.
+
+    Raises:
+        UsageError: One is among them.
+    """
+    for key, given in (("seed", "seed"), ("model.name", "model")):
+        if key in settings:
+            raise UsageError(f"{key} must not be among the settings of a study, which sets it for each run, but got "
+                             f"{shown(settings[key])}: give it as {given}")
 
 
 def _named(models: Sequence[Any], sources: dict[str, str]) -> list[Any]:

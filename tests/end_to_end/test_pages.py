@@ -69,6 +69,7 @@ RUN: Mapping[str, str] = {
     "gru-bench report --study bidirectional --study pooling-max": "wrote reports/bidirectional-pooling-max/report.html",
     "gru-bench sweep --study my.toml": "the study my is done",
     "gru-bench sweep --study bidirectional --study-name mine --data mine.csv": "the study mine is done",
+    "gru-bench sweep --again NAME --study-name more --confirm 10": "the study more is done",
     "gru-bench data --out parts": "parts",
     "gru-bench data --study NAME --out study-parts": "study-parts",
     "gru-bench compare logistic.csv bayes.csv": "wrote reports/logistic-bayes/report.html",
@@ -209,7 +210,8 @@ FILLED = {
 """What stands for something of the reader's -> what it is here. ID and RUN are filled in when runs exist."""
 QUICK = ("--limit", "300", "--epochs", "1", "--set", "embedding.dimension=6", "--set", "training.threads=1")
 FEW = (*QUICK, "--trials", "1", "--confirm", "2")
-SHORT = {"gru-bench sweep --study compare": QUICK[:2], "gru-bench train": QUICK,
+SHORT = {"gru-bench sweep --again": ("--confirm", "2"), "gru-bench sweep --study compare": QUICK[:2],
+         "gru-bench train": QUICK,
          "gru-bench sweep --study torch --study-name reference": QUICK,
          "gru-bench sweep --study my.toml": (*FEW, "--set", "model.hidden_size=8"), "gru-bench sweep": FEW,
          "python benchmarks/interval_coverage.py": ("--repetitions", "20")}

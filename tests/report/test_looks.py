@@ -243,7 +243,7 @@ def test_a_claim_that_is_not_settled_says_how_to_go_on(undecided: Report) -> Non
     code, (sentence, _, command, *_) = judged("torch > scratch", undecided.findings)
     assert code is ExitCode.INCOMPLETE
     assert sentence.startswith("not settled: Inconclusive")
-    assert command.strip().startswith("python sweeps/run.py --study grown ")
+    assert command.strip().startswith("gru-bench sweep --again grown ")
 
 
 def test_a_claim_that_no_seeds_would_settle_asks_for_more_test_examples() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from gru_bench.report import build as report
@@ -13,7 +13,6 @@ from gru_bench.tracking import LoggedStudy
 
 
 def build(
-    studies: Sequence[LoggedStudy], store: Store, *, margin: float | None = None,
-    known_studies: Collection[str] = (), **about: Any,
+    studies: Sequence[LoggedStudy], store: Store, *, margin: float | None = None, **about: Any
 ) -> Report:
-    return report.build(collect(studies, store, margin, known_studies), **about)
+    return report.build(collect(studies, store, margin), **about)

@@ -161,8 +161,6 @@ class Source:
     """The largest difference of no practical weight: 0.01 is one point of accuracy."""
     warnings_before: tuple[str, ...]
     """Warnings that were known before the studies were read."""
-    known_studies: tuple[str, ...]
-    """Names of the experiment's studies: with each, the seed of a new confirmation set is one higher."""
     on_test: Mapping[str, tuple[Count, Count]]
     """Digest of each test set -> the number of models in the store that had been scored on it, and of their studies."""
     studies: tuple[SourceStudy, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gru_bench.config import is_own
@@ -55,8 +55,6 @@ class Evidence:
     against: Sequence[Pair]
     """Each model that was trained with the linear model on its data: a family of tests of its own."""
     searches: Sequence[Search]
-    known_studies: Collection[str]
-    """Names of the experiment's studies: with each, the seed of a new confirmation set is one higher."""
     so_far: Sequence[SearchSoFar] = ()
     """The searches that are shown by their trials, because no summary of them is logged or nothing confirms them."""
     looks: Sequence[StudyLooks] = ()
@@ -89,7 +87,7 @@ class Evidence:
 
 
 def collect(
-    studies: Sequence[LoggedStudy], store: Store, margin: float | None = None, known_studies: Collection[str] = (),
+    studies: Sequence[LoggedStudy], store: Store, margin: float | None = None,
     counted: Mapping[str, tuple[int, int]] | None = None,
 ) -> Evidence:
     """Return the evidence of some studies, or of one study whose search is all there is.
@@ -98,7 +96,6 @@ def collect(
         studies: The studies.
         store: Source of their curves and predictions, and of the number of models on their test sets.
         margin: Largest difference of no practical weight; by default that of the studies.
-        known_studies: Names of the experiment's studies.
         counted: As for `families_of`.
 
     Raises:
@@ -121,14 +118,14 @@ def collect(
     chosen = margin_of(studies, margin, numbers, metric_of(studies))
     return assembled(
         studies, store, numbers, groups, [*gaps, *missing], chosen, looks, baselines, mixtures, not_mixed,
-        known_studies={*known_studies, *map(study_name, studies)}, counted=counted)
+        counted=counted)
 
 
 def assembled(
     studies: Sequence[LoggedStudy], store: Store, numbers: Numbers, groups: Sequence[Group], gaps: Sequence[Sentence],
     margin: Margin, looks: Sequence[StudyLooks] = (), baselines: Sequence[Group] = (),
     mixtures: Sequence[Mixture] = (), not_mixed: Sequence[Sentence] = (), *,
-    known_studies: Collection[str] = (), counted: Mapping[str, tuple[int, int]] | None = None,
+    counted: Mapping[str, tuple[int, int]] | None = None,
     are_groups_off: bool = False,
 ) -> Evidence:
     """Return the evidence of some models: they are compared, and the curves of their runs are read."""
@@ -142,5 +139,5 @@ def assembled(
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
     return Evidence(
         studies, numbers, groups, gaps, store, histories, margin, compared, [*apart, *apart_from_linear, *unplanned],
-        baselines, against, searches_of(groups, histories), known_studies, searches_so_far(studies, store), looks,
+        baselines, against, searches_of(groups, histories), searches_so_far(studies, store), looks,
         families, are_groups_off, mixtures, of_mixtures, not_mixed)

@@ -5,18 +5,18 @@ Where a study is unfinished, its comparisons have no next step but to continue i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import count
+from collections.abc import Sequence
 
 from gru_bench.cli import line
 from gru_bench.config import is_own
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
-from gru_bench.report.evidence.progress import typed
+from gru_bench.report.evidence.progress import study_name, typed
 from gru_bench.report.evidence.verdicts import Limit
+from gru_bench.tracking import LoggedStudy
 
-REPLACED = ("--study-name", "--seed", "--confirm", "--looks", "--trials", "--timeout", "--sampler", "--model")
-"""Options of the first study that are replaced in the command of its new confirmation set."""
+STORES = ("--storage", "--tracking-uri")
+"""Options by which a command names its stores."""
 
 
 def fresh_for_all(evidence: Evidence) -> int | None:
@@ -32,23 +32,20 @@ def fresh_for_all(evidence: Evidence) -> int | None:
 def next_step_commands(evidence: Evidence) -> tuple[str, ...]:
     """Return the commands that make the new confirmation sets for the open comparisons, and a report on them.
 
-    `NAME-1` and so on stand for the names that the user gives to the new studies. A comparison is left out if the
-    command of one of its models is not known.
+    `NAME-1` and so on stand for the names that the user gives to the new studies.
     """
-    wanted = {
-        (group.study.run.run_id, group.model): group
-        for pair in evidence.pairs
-        if pair.done and pair.fresh_seeds is not None and _is_known(pair.a) and _is_known(pair.b)
-        for group in (pair.a, pair.b) if not group.is_fitted_once
-    }
-    # One command can train the models of one study with the same settings.
-    alike: dict[tuple[str, str], list[Group]] = {}
-    for group in wanted.values():
-        alike.setdefault((group.study.run.run_id, repr(sorted(group.tuned.items()))), []).append(group)
-    first = 1 + len(_held_back_studies(evidence))
-    begun = {name: _confirm_command(groups, name, fresh_for_all(evidence), len(evidence.known_studies))
-             for name, groups in zip(_names(first), alike.values(), strict=False)}
-    return _with_report(begun, list(wanted.values()))
+    models: dict[str, tuple[LoggedStudy, list[str]]] = {}
+    for pair in evidence.pairs:
+        if pair.done and pair.fresh_seeds is not None:
+            for group in _trained(pair.a, pair.b):
+                _, found = models.setdefault(group.study.run.run_id, (group.study, []))
+                found += [group.model] if group.model not in found else []
+    options = []
+    for study, found in models.values():
+        every = study.summary is not None and set(study.summary.models) == set(found)
+        options.append((study, [*(word for model in found if not every for word in ("--model", model)),
+                                "--confirm", str(fresh_for_all(evidence))]))
+    return _with_report(options, 1 + len(_held_back_studies(evidence)))
 
 
 def held_back(group: Group) -> Limit | None:
@@ -61,100 +58,54 @@ def held_back(group: Group) -> Limit | None:
 
 
 def remove_limit_commands(evidence: Evidence) -> tuple[str, ...]:
-    """Return the commands that repeat studies without data.limit, where a comparison needs more test texts.
+    """Return the commands that train studies again without data.limit, where a comparison needs more test texts.
 
-    Each is the study's own command with another name, `NAME-1` and so on, and at least as many seeds as are needed.
+    Each has another name, `NAME-1` and so on, and at least as many seeds as are needed.
     """
-    studies = _held_back_studies(evidence)
-    begun: dict[str, str] = {}
-    for name, (group, seeds) in zip(_names(1), studies, strict=False):
-        assert group.study.summary is not None
-        enough = seeds <= len(group.study.summary.confirm_seeds)
-        more = [] if enough else ["--confirm", str(seeds)]
-        # What the file of the study says of a limit gives way to what is typed.
-        begun[name] = _command(group, ("--study-name", "--limit", *([] if enough else ["--confirm", "--looks"])),
-                               ["--study-name", name, "--set", "data.limit=none", *more])
-    return _with_report(begun, [group for group, _ in studies])
+    return _with_report([(study, ["--confirm", str(seeds), "--set", "data.limit=none"])
+                         for study, seeds in _held_back_studies(evidence)], 1)
 
 
-def _held_back_studies(evidence: Evidence) -> list[tuple[Group, int]]:
-    """Return a group of each study that data.limit holds back in an open comparison, and the seeds that it needs."""
-    found: dict[str, tuple[Group, int]] = {}
+def _held_back_studies(evidence: Evidence) -> list[tuple[LoggedStudy, int]]:
+    """Return each study that data.limit holds back in an open comparison, and the seeds that it takes."""
+    found: dict[str, tuple[LoggedStudy, int]] = {}
     for pair in evidence.pairs:
-        both = [group for group in (pair.a, pair.b) if not group.is_fitted_once]
-        if pair.done and pair.is_open and all(held_back(group) and _is_known(group) for group in both):
+        both = _trained(pair.a, pair.b)
+        if pair.done and pair.is_open and all(map(held_back, both)):
             for group in both:
-                study = group.study.run.run_id
-                _, seeds = found.get(study, (group, 0))
-                found[study] = group, max(seeds, pair.needed[1] if pair.needed else 0)
+                known = len(group.study.summary.confirm_seeds) if group.study.summary is not None else 0
+                _, seeds = found.get(group.study.run.run_id, (group.study, known))
+                found[group.study.run.run_id] = group.study, max(seeds, pair.needed[1] if pair.needed else 0)
     return list(found.values())
 
 
-def _names(first: int) -> Iterator[str]:
-    """Yield what stands for the names of new studies in commands: the user chooses them."""
-    return (f"NAME-{number}" for number in count(first))
+def _trained(*groups: Group) -> list[Group]:
+    return [group for group in groups if not group.is_fitted_once]
 
 
-def _is_known(group: Group) -> bool:
-    """Return whether the command that started a group's study can be typed again."""
-    return group.study.summary is not None and bool(typed(group.study.run.command))
-
-
-def _confirm_command(groups: Sequence[Group], name: str, fresh: int | None, studies: int) -> str:
-    """Return the command that makes a new confirmation set of models of one study.
+def _with_report(studies: Sequence[tuple[LoggedStudy, Sequence[str]]], first: int) -> tuple[str, ...]:
+    """Return the commands of new studies, and the command that makes a report on them; nothing for no study.
 
     Args:
-        groups: The models, with the same settings.
-        name: Name of the new study.
-        fresh: Number of its seeds.
-        studies: Number of studies that there are.
+        studies: The studies that are trained again, with options of the new ones.
+        first: Number in the name of the first new one.
     """
-    summary, tuned = groups[0].study.summary, groups[0].tuned
-    assert summary is not None
-    models = [model for model in summary.models if any(group.model == model for group in groups)]
-    chosen = [word for model in models for word in ("--model", model)] if len(models) < len(summary.models) else []
-    # Each seed of a study has ten thousand confirmation seeds of its own. Earlier sets took the next ones, one for each
-    # study that was added.
-    new = ["--study-name", name, "--seed", str(summary.search_seed + studies), "--confirm", str(fresh),
-           "--trials", "0"]
-    fixed = [word for key, value in tuned.items() for word in ("--set", f"{key}={_written(value)}")]
-    return _command(groups[0], REPLACED, [*chosen, *new, *fixed])
+    commands, names = [], []
+    for number, (study, options) in enumerate(studies, start=first):
+        names += ["--study", f"NAME-{number}"]
+        slow = ["--allow-slow"] if study.summary is not None and any(map(is_own, study.summary.models)) else []
+        words = ["--again", study_name(study), "--study-name", f"NAME-{number}", *options, *_given(study, *STORES)]
+        commands.append(f"gru-bench sweep {line([*words, *slow])}")
+    report = [f"gru-bench report {line([*names, *_given(studies[0][0], '--tracking-uri')])}"] if studies else []
+    return (*commands, *report)
 
 
-def _written(value: object) -> str:
-    """Return a value as `--set` reads it."""
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _command(group: Group, replaced: Collection[str], new: Sequence[str]) -> str:
-    """Return the command that started a group's study, with new options in the place of others.
-
-    A study with a class of the user's own may then take more than the hour that begins without being allowed.
-    """
-    program, *words = typed(group.study.run.command)
-    assert group.study.summary is not None
-    slow = ["--allow-slow"] if any(map(is_own, group.study.summary.models)) and "--allow-slow" not in words else []
-    return f"{program} {line([*_apart(words, replaced)[0], *new, *slow])}"
-
-
-def _with_report(begun: Mapping[str, str], groups: Sequence[Group]) -> tuple[str, ...]:
-    """Return the commands of new studies, and the command that makes a report on them; nothing for no study."""
-    if not begun:
-        return ()
-    names = [word for name in begun for word in ("--study", name)]
-    where = _apart(typed(groups[0].study.run.command), ["--tracking-uri"])[1]
-    return (*begun.values(), f"gru-bench report {line([*names, *where])}")
-
-
-def _apart(words: Sequence[str], options: Collection[str]) -> tuple[list[str], list[str]]:
-    """Return the words of a command without some options, and these options with their values."""
-    others: list[str] = []
+def _given(study: LoggedStudy, *options: str) -> list[str]:
+    """Return those of some options that the command of a study has, with their values."""
+    words = typed(study.run.command)
     found: list[str] = []
-    rest = iter(words)
-    for word in rest:
+    for word, after in zip(words, [*words[1:], ""], strict=False):
         option, equals, _ = word.partition("=")
-        if option not in options:
-            others.append(word)
-        else:
-            found += [word] if equals else [word, next(rest, "")]
-    return others, found
+        if option in options:
+            found += [word] if equals else [word, after]
+    return found

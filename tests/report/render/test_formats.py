@@ -106,7 +106,7 @@ def every_kind(tmp_path: Path) -> Report:
     return Report(
         "A title of 5 % & <more>", "Below it.", (Paragraph(("Why?",), lead="one."),), (("First ", ROUND, "."),),
         (("Careful of ", COUNT), (ENDING,)), (some(tmp_path),), (RUN,),
-        Source(experiment="e", tracking_uri="", margin=0.01, warnings_before=(), known_studies=(),
+        Source(experiment="e", tracking_uri="", margin=0.01, warnings_before=(),
                on_test={}, studies=(SourceStudy("one", RUN.run_id),)))
 
 
