@@ -100,11 +100,12 @@ def encode(split: Split, vectors: Vectors, max_length: int | None) -> Encoded:
     tokens_N = known_N if max_length is None else np.minimum(known_N, max_length)
     offsets_N1 = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.maximum(tokens_N, 1))])
 
-    # The place of each known token in its example decides whether it is kept, and where it goes.
-    place = np.arange(start_N1[-1]) - np.repeat(start_N1[:-1], known_N)
-    kept = place < np.repeat(tokens_N, known_N)
+    if max_length is not None:
+        known &= known_before[:-1] - np.repeat(start_N1[:-1], np.diff(split.offsets_N1)) < max_length
+    filled = np.ones(offsets_N1[-1], np.bool_)
+    filled[offsets_N1[:-1][tokens_N == 0]] = False
     rows = np.zeros(offsets_N1[-1], np.int32)
-    rows[(np.repeat(offsets_N1[:-1], known_N) + place)[kept]] = row[known][kept]
+    rows[filled] = row[known]
     return Encoded(
         rows, offsets_N1, split.label_N, tokens_N=tokens_N.astype(np.int32),
         dropped_N=(np.diff(split.offsets_N1) - known_N).astype(np.int32), cut_N=tokens_N < known_N,
