@@ -51,6 +51,8 @@ INVERSE_REGULARIZATION = {TFIDF: (0.25, 1.0, 4.0, 16.0, 64.0), NGRAMS: (0.015625
 one."""
 SMOOTHING = (0.001, 0.01, 0.1, 1.0, 10.0)
 """The same of naive Bayes: alpha."""
+LONGEST = {TFIDF: 2, NGRAMS: 3}
+"""Number of words of the longest n-grams."""
 SMALLEST_COUNT = 2
 """Number of reviews that must contain a word or an n-gram before it becomes a feature."""
 MOST_REGRESSIONS = 50
@@ -136,7 +138,10 @@ def _majority(corpus: Corpus) -> tuple[LinearModel, dict[str, Scalar]]:
 def _linear(corpus: Corpus, name: str) -> tuple[LinearModel, dict[str, Scalar]]:
     """Return a linear model, and its settings."""
     words, few = np.array(corpus.words, dtype=object), len(corpus.classes) <= MOST_REGRESSIONS
-    vectorizer = _vectorizer(name, None if few else MOST_FEATURES)
+    longest = LONGEST[name]
+    vectorizer = _vectorizer(name, ngram_range=(1, longest), **(
+        {"vocabulary": _common(corpus.train, words, longest)} if few else
+        {"min_df": SMALLEST_COUNT, "max_features": MOST_FEATURES}))
     documents, label_N = _documents(corpus.train, words), corpus.train.label_N
     train_NF = vectorizer.fit_transform(documents)
     grid = INVERSE_REGULARIZATION[name] if few else SMOOTHING
@@ -156,21 +161,39 @@ def _linear(corpus: Corpus, name: str) -> tuple[LinearModel, dict[str, Scalar]]:
     else:
         place, best = middle, fitted(grid[middle])
     model = LinearModel(
-        len(corpus.classes), best.known_C, vectorizer.ngram_range[1], tuple(vectorizer.get_feature_names_out()),
+        len(corpus.classes), best.known_C, longest, tuple(vectorizer.get_feature_names_out()),
         best.weight_FK.astype(np.float32), best.bias_K,
         vectorizer.idf_.astype(np.float32) if name == TFIDF else None, softmax=not few)
     return model, {CLASSIFIER: REGRESSION if few else BAYES, REGULARIZATION: grid[place],
                    IS_AT_END: len(corpus.validation) > 0 and place in (0, len(grid) - 1), CONVERGED: best.converged}
 
 
-def _vectorizer(name: str, most: int | None) -> Any:
+def _vectorizer(name: str, **settings: Any) -> Any:
     from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-    usual: dict[str, Any] = {
-        "min_df": SMALLEST_COUNT, "analyzer": "word", "lowercase": False, "token_pattern": r"\S+", "dtype": np.float32,
-        "max_features": most}
-    return (TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, **usual) if name == TFIDF else
-            CountVectorizer(ngram_range=(1, 3), binary=True, **usual))
+    settings |= {"analyzer": "word", "lowercase": False, "token_pattern": r"\S+", "dtype": np.float32}
+    return TfidfVectorizer(sublinear_tf=True, **settings) if name == TFIDF else CountVectorizer(binary=True, **settings)
+
+
+def _common(split: Split, words: NDArray[Any], longest: int) -> list[str]:
+    """Return the n-grams of up to `longest` words that at least `SMALLEST_COUNT` texts contain, sorted.
+
+    A vectorizer finds the same with `min_df`, but holds all n-grams as strings until then: here most are in one text,
+    and would take a third of the memory of a study.
+    """
+    text_of = np.repeat(np.arange(len(split)), np.diff(split.offsets_N1))
+    found: list[str] = []
+    gram = np.zeros(len(split.ids), np.int64)
+    """The number of the n-gram that begins at each place; it may go on in the next text."""
+    for length in range(1, longest + 1):
+        last = split.ids[length - 1:]
+        _, gram = np.unique(gram[:len(last)] * len(words) + last, return_inverse=True)
+        place = np.flatnonzero(text_of[:len(last)] == text_of[length - 1:])
+        pairs, first = np.unique(gram[place] * len(split) + text_of[place], return_index=True)
+        _, start, count = np.unique(pairs // len(split), return_index=True, return_counts=True)
+        found += [" ".join(words[split.ids[begin:begin + length]])
+                  for begin in place[first[start[count >= SMALLEST_COUNT]]].tolist()]
+    return sorted(found)
 
 
 def _regression(features_NF: Any, label_N: NDArray[Any], inverse_regularization: float, *, weighted: bool) -> _Fit:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -17,7 +19,7 @@ from sklearn.naive_bayes import MultinomialNB
 
 import gru_bench.stats.baseline as baseline_module
 from gru_bench.config import DataConfig
-from gru_bench.data.corpus import Corpus, load_corpus
+from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.results.baselines import (
     BASELINES,
     BAYES,
@@ -32,7 +34,7 @@ from gru_bench.results.baselines import (
     baseline_label,
     compared_baseline,
 )
-from gru_bench.stats.baseline import INVERSE_REGULARIZATION, SMOOTHING, _Fit, baselines
+from gru_bench.stats.baseline import INVERSE_REGULARIZATION, SMOOTHING, _common, _Fit, baselines
 from gru_bench.stats.metrics import scores
 from tests.support.runs import baseline
 
@@ -134,6 +136,21 @@ def _regression(
         parts.append(model.predict_proba(sparse.csr_matrix(test_NF.multiply(ratio_F)))[:, 1])
     own_NC = np.stack(parts, axis=1)
     return np.hstack([1 - own_NC, own_NC]) if classes == 2 else own_NC / own_NC.sum(axis=1, keepdims=True)
+
+
+@given(st.lists(st.lists(st.integers(0, 4), max_size=6), min_size=1, max_size=8), st.integers(1, 4))
+def test_the_ngrams_of_several_texts_are_those_that_a_vectorizer_finds(texts: list[list[int]], longest: int) -> None:
+    words, count = np.array(list("edcba"), dtype=object), len(texts)
+    ids = np.array([word for text in texts for word in text], np.int32)
+    name_N = np.arange(count).astype(str)
+    split = Split(ids, np.cumsum([0, *map(len, texts)]), np.zeros(count, np.int64), name_N, name_N, name_N)
+    documents = [" ".join(words[text]) for text in texts]
+    reference = CountVectorizer(ngram_range=(1, longest), min_df=2, token_pattern=r"\S+")
+    try:
+        expected = reference.fit(documents).get_feature_names_out().tolist()
+    except ValueError:  # there are none
+        expected = []
+    assert _common(split, words, longest) == expected
 
 
 def test_a_class_without_training_texts_has_probability_0(corpus: Corpus) -> None:
