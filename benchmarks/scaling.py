@@ -1,110 +1,401 @@
-"""Growth of the time with hidden width, review length and number of reviews: ours against padded nn.GRU.
+"""Cost of conducting a study, by its size, by the trials that run, and by the processes that share it.
 
-    python benchmarks/scaling.py --quick      a minute or two
-    python benchmarks/scaling.py              a quarter of an hour
+    python benchmarks/scaling.py --quick                                     two minutes
+    python benchmarks/scaling.py --storage postgresql://user@host/name       the search in an empty database, too
 
-Width and length: a training step as in `train_step.py`, one direction, B = 64, all sequences equally long, so that
-there is no padding (150 tokens where the width grows, hidden 100 where the length grows). Number of reviews:
-a training epoch as in `epoch.py` on that many reviews of the default corpus, one direction, hidden 100, B = 64, nn.GRU
-in padded buckets of similar length. Contenders have processes of their own, take turns, and must first compute
-the same. `grows` is the exponent by which time grows from the row above: 1 means in proportion, 2 with the square.
-A step takes 6 E H products with input weights per token (E = 300) and 6 H H with hidden weights, so the exponent rises
-with the width, from below 1 to 2.
+Trials are made, not trained: a worker that trains nothing says how each ends. Each row is measured in a process of its
+own. `grows` is the exponent by which the cost grows from the row above: 0 means that it stays, 1 that it grows in
+proportion to the size.
+
+    a trial    processor time of the process that conducts the study, which logs to MLflow too, for each trial at the
+               end of a study that has so many; how often it reads all trials; how long it holds the study's lock
+    begin      processor time until the first trial of another start of that study
+    running    how long the lock is held, and what a trial costs without MLflow, while so many others run
+    shared     trials that so many processes end a second, on one study, which must have exactly as many as were asked
+               for, each of one process
+    texts      processor time of the search for near-duplicates among texts of a few templates
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+import multiprocessing
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from contenders import Process, alternated, cores, ratio
-from epoch import prepared, same_work
-from train_step import OURS, batches_of, compare
+STUDY = """
+base = "none"
+models = ["torch"]
+confirm = 0
+sampler = "{sampler}"
+[embedding]
+name = "random"
+dimension = 4
+[training]
+epochs = 1
+[space]
+training.lr = {{ low = 1e-4, high = 1e-1, log = true }}
+model.dropout = {{ low = 0.0, high = 0.5 }}
+"""
+TRIALS = 30
+"""Trials that are measured at the end of a study."""
+FIRST = 5
+"""Trials before them, which import and prepare things."""
 
-HERE = Path(__file__).resolve().parent
-STEP = {"ours": OURS, "padded": "padded"}
-EPOCH = {"ours": "ours", "padded": "buckets"}
+
+class Workers:
+    """One worker that trains nothing, and says that each run is complete."""
+
+    def __init__(self) -> None:
+        self._said: list[tuple[Any, Any]] = []
+        self.on_train: Callable[[], None] = lambda: None
+
+    @property
+    def idle(self) -> bool:
+        return not self._said
+
+    def submit(self, job: Any) -> None:
+        from gru_bench.results.baselines import BASELINES, BaselineResult
+        from gru_bench.results.runs import EpochRecord
+        from gru_bench.sweep.workers.local import Finished
+        from gru_bench.sweep.workers.tasks import MeasureBaselines, Train
+
+        match job.task:
+            case Train(config):
+                self.on_train()
+                accuracy = 0.5 + config.model.dropout / 10
+                said = [EpochRecord(1, 0.7, 0.6, accuracy, 0.1, 100.0), Finished(_result(config))]
+            case MeasureBaselines():
+                scores = {"score/test_accuracy": 0.5, "score/val_accuracy": 0.5}
+                said = [Finished(tuple(BaselineResult(name, ("no", "yes"), {}, 0.1, scores, _predictions())
+                                       for name in BASELINES))]
+            case _:
+                said = [Finished(())]
+        self._said += ((job, one) for one in said)
+
+    def answer(self, job: Any, *, go_on: bool) -> None:
+        pass
+
+    def messages(self, timeout: float) -> Iterator[tuple[Any, Any]]:
+        del timeout
+        while self._said:
+            yield self._said[0]
+            del self._said[0]
 
 
-def table_of(title: str, first: str, unit: str, rows: Sequence[tuple[int, dict[str, list[float]], float]]) -> Any:
-    """Return a table with a row for each size: the size, seconds of each contender, and units of work to divide by."""
+def _predictions() -> dict[str, Any]:
+    import numpy as np
+
+    from gru_bench.results.runs import Predictions
+
+    label_N = np.arange(4, dtype=np.int8) % 2
+    found = Predictions(np.array(["0", "1", "2", "3"]), label_N, np.full((4, 2), 0.5, np.float32), np.full(4, ""),
+                        np.ones(4, np.int32), np.zeros(4, np.int32))
+    return {"validation": found, "test": found}
+
+
+def _result(config: Any) -> Any:
+    import numpy as np
+
+    from gru_bench.results.runs import EpochRecord, RunResult
+
+    return RunResult(
+        config=config, backend="torch", device="cpu", epochs=(EpochRecord(1, 0.7, 0.6, 0.5, 0.1, 100.0),),
+        window_losses=(), best_epoch=1, parameters=12, parameter_tensors=2, train_seconds=0.1, peak_memory_bytes=1000,
+        predictions={"validation": _predictions()["validation"]}, weights={"w": np.ones(2, np.float32)},
+        classes=("no", "yes"))
+
+
+def _spec(trials: int, sampler: str = "tpe") -> Any:
+    from gru_bench.sweep.spec import load_study
+
+    Path("study.toml").write_text(STUDY.format(sampler=sampler), encoding="utf-8")
+    return load_study("study.toml", trials=trials, settings={"data.name": "made.csv"})
+
+
+def _made_data() -> None:
+    words = ["good", "bad", "warm", "cold", "long", "short", "red", "blue"]
+    rows = [f"{n},{' '.join(words[n >> k & 7] for k in (0, 3, 6))} {n},{n % 2}" for n in range(200)]
+    Path("made.csv").write_text("\n".join(["id,text,label", *rows]), encoding="utf-8")
+
+
+def _count(record: Any) -> dict[str, float]:
+    """Count from now on how often all trials of a storage are read, and the seconds that the study's lock is held."""
+    found = {"reads": 0.0, "held": 0.0}
+    storage, locks = type(record.study._storage), type(record.lock)
+    read, enter, leave = storage.get_all_trials, locks.__enter__, locks.__exit__
+    depth, since = 0, 0.0
+
+    def get_all_trials(*arguments: Any, **options: Any) -> Any:
+        found["reads"] += 1
+        return read(*arguments, **options)
+
+    def entered(lock: Any) -> Any:
+        nonlocal depth, since
+        given = enter(lock)
+        depth += 1
+        if depth == 1:
+            since = time.monotonic()
+        return given
+
+    def left(lock: Any, *error: Any) -> Any:
+        nonlocal depth
+        given = leave(lock, *error)
+        depth -= 1
+        if depth == 0:
+            found["held"] += time.monotonic() - since
+        return given
+
+    storage.get_all_trials, locks.__enter__, locks.__exit__ = get_all_trials, entered, left
+    return found
+
+
+def _sweep(trials: int, url: str | None, workers: Workers, measured: Callable[[Any], None]) -> None:
+    """Conduct the study up to so many trials; `measured` is called with its record first."""
+    from rich.console import Console
+
+    from gru_bench.data.corpus import load_corpus
+    from gru_bench.data.vectors import load_vectors
+    from gru_bench.sweep.console.progress import ProgressDisplay
+    from gru_bench.sweep.runner import Sweep
+    from gru_bench.sweep.sharing.storage import open_storage
+    from gru_bench.sweep.study import StudyRecord
+    from gru_bench.tracking import Store
+
+    spec = _spec(trials)
+    corpus = load_corpus(spec.base.data)
+    with Store(None) as store:
+        record = StudyRecord(spec, open_storage(url), corpus.fingerprint, corpus.name)
+        measured(record)
+        Sweep(record, corpus, load_vectors(spec.base.embedding, corpus), store, workers,
+              experiment=corpus.name, command="scaling.py", threads=1, timeout=None, texts=False,
+              display=ProgressDisplay(Console(quiet=True))).run()
+
+
+def conducted(size: int, url: str | None) -> dict[str, float]:
+    """Return what a trial costs at the end of a study with so many, and how long another start of it takes to begin."""
+    _made_data()
+    _sweep(1, url, Workers(), lambda record: None)
+    _add_trials(size - 1, url)
+    workers, marks, counts = Workers(), list[tuple[float, dict[str, float]]](), dict[str, float]()
+
+    def on_train() -> None:
+        marks.append((time.process_time(), dict(counts)))
+
+    workers.on_train = on_train
+    begun = time.process_time()
+
+    def measured(record: Any) -> None:
+        nonlocal counts
+        counts = _count(record)
+
+    _sweep(size + FIRST + TRIALS, url, workers, measured)
+    (first, before), (last, after) = marks[FIRST], marks[-1]
+    measured_trials = len(marks) - 1 - FIRST
+    return {"trial": (last - first) / measured_trials, "begin": marks[0][0] - begun,
+            **{key: (after[key] - before[key]) / measured_trials for key in after}}
+
+
+def _add_trials(count: int, url: str | None) -> None:
+    """Repeat the one trial of the study in both stores, with other ids and settings."""
+    import optuna
+
+    from gru_bench.sweep.sharing.storage import open_storage
+    from gru_bench.tracking.record import new_id
+
+    study = optuna.load_study(study_name="study/torch", storage=open_storage(url))
+    one, ids = study.trials[0], [new_id() for _ in range(count)]
+    study.add_trials(optuna.trial.create_trial(
+        value=0.5 + 0.05 * math.sin(n), params={"training.lr": 1e-4 * (1 + 0.05 * (n % 9000) + n / 1e4),
+                                                "model.dropout": 0.5 * abs(math.sin(n))},
+        distributions=one.distributions, intermediate_values={1: 0.5},
+        user_attrs={**one.user_attrs, "run_id": run_id}) for n, run_id in enumerate(ids, 1))
+    with closing(sqlite3.connect("mlflow.db")) as database, database:
+        (found,) = database.execute("SELECT run_uuid FROM tags WHERE key = 'gru_bench.trial'").fetchone()
+        changed = {"gru_bench.id": lambda n: ids[n], "gru_bench.trial": lambda n: str(n + 1),
+                   "mlflow.runName": lambda n: f"study trial {n + 1}"}
+        for table in ("runs", "tags", "params", "metrics", "latest_metrics"):
+            rows = database.execute(f"SELECT * FROM {table} WHERE run_uuid = ?", (found,))
+            names = [column[0] for column in rows.description]
+            place, key = names.index("run_uuid"), names.index("key") if table == "tags" else -1
+            for row in rows.fetchall():
+                value = changed.get(row[key]) if table == "tags" else None
+                database.executemany(
+                    f"INSERT INTO {table} VALUES ({','.join('?' * len(row))})",
+                    ([f"{ids[n][::-1]}" if at == place else value(n) if value and names[at] == "value" else cell
+                      for at, cell in enumerate(row)] for n in range(count)))
+
+
+def held(running: int, url: str | None) -> dict[str, float]:
+    """Return what a trial costs without MLflow while so many others run, and how long it holds the study's lock."""
+    import optuna
+
+    from gru_bench.sweep.sharing.leases import this_process
+    from gru_bench.sweep.sharing.storage import open_storage
+    from gru_bench.sweep.study import StudyRecord
+
+    record = StudyRecord(_spec(10 * running + 1000), open_storage(url), "data")
+    search = record.searches["torch"]
+    for n in range(running):
+        search.study.add_trial(optuna.trial.create_trial(
+            state=optuna.trial.TrialState.RUNNING, user_attrs={"owner": this_process(), "run_id": "0" * 32},
+            params={"training.lr": 1e-4 * (1 + n), "model.dropout": 0.25}, distributions=search.space))
+    found, begun = _count(record), 0.0
+    for n in range(FIRST + TRIALS):
+        if n == FIRST:
+            found.update(reads=0, held=0)
+            begun = time.process_time()
+        asked = search.ask(record.state().searches["torch"].trials)
+        assert asked is not None
+        search.note_run(asked[0], "0" * 32)
+        search.report(asked[0], 1, 0.5)
+        search.complete(asked[0], 0.5)
+    return {"trial": (time.process_time() - begun) / TRIALS, **{key: value / TRIALS for key, value in found.items()}}
+
+
+def _ended(folder: str, trials: int, url: str | None, ready: Any, done: Any) -> None:
+    from gru_bench.sweep.plan import may_ask
+    from gru_bench.sweep.sharing.storage import open_storage
+    from gru_bench.sweep.study import StudyRecord
+
+    os.chdir(folder)
+    record = StudyRecord(_spec(trials, "random"), open_storage(url), "data")
+    search, own = record.searches["torch"], list[int]()
+    ready.wait()
+    while may_ask(state := record.state(), "torch"):
+        if (asked := search.ask(state.searches["torch"].trials)) is not None:
+            search.report(asked[0], 1, 0.5)
+            search.complete(asked[0], 0.5)
+            own.append(asked[0])
+    done.put(own)
+
+
+def shared(processes: int, trials: int, url: str | None) -> float:
+    """Return how many trials so many processes end in a second, which must together end as many as were asked for."""
+    import optuna
+
+    from gru_bench.sweep.sharing.storage import open_storage
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["gru_bench.sweep.study"])
+    with tempfile.TemporaryDirectory() as folder:
+        url = url or f"{folder}/optuna.journal"
+        ready, done = context.Barrier(processes + 1), context.Queue()
+        started = [context.Process(target=_ended, args=(folder, trials, url, ready, done)) for _ in range(processes)]
+        for process in started:
+            process.start()
+        ready.wait()
+        begun = time.monotonic()
+        numbers = sorted(number for _ in started for number in done.get())
+        seconds = time.monotonic() - begun
+        for process in started:
+            process.join()
+        ended = [trial.number for trial in optuna.load_study(study_name="study/torch", storage=open_storage(url)).trials
+                 if trial.state.is_finished()]
+        if numbers != ended or len(ended) != trials:
+            raise SystemExit(f"{trials} trials must end once each, but {len(numbers)} ended, {len(ended)} are stored")
+    return trials / seconds
+
+
+def near(texts: int) -> float:
+    """Return the seconds that the search for near-duplicates takes among so many texts of 20 templates."""
+    import numpy as np
+
+    from gru_bench.data.near import near_duplicates
+
+    rng = np.random.default_rng(0)
+    templates = rng.integers(0, 5000, (20, 60), dtype=np.int32)
+    ids = [templates[n % 20].copy() for n in range(texts)]
+    for one in ids:  # a name, a date, a number of each form
+        one[rng.integers(0, 60, 8)] = rng.integers(5000, 50_000, 8)
+    begun = time.process_time()
+    near_duplicates(ids[texts // 10:], ids[:texts // 10])
+    return time.process_time() - begun
+
+
+def _in_folder(measure: Callable[..., Any], *arguments: Any) -> Any:
+    """Measure in a process of its own, in an empty folder."""
+    with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool(1) as pool:
+        pool.apply(os.chdir, (folder,))
+        return pool.apply(measure, arguments)
+
+
+def table_of(title: str, first: str, columns: Sequence[tuple[str, float]], rows: Sequence[Sequence[float]]) -> Any:
+    """Return a table with a row for each size: the size, then each value in its unit, and how it grows."""
     from rich.table import Table
 
     table = Table(title=title)
-    for column in (first, f"ours {unit}", "grows", f"padded {unit}", "grows", "padded / ours"):
-        table.add_column(column, justify="right")
-    above: tuple[int, float, float] | None = None
-    for size, seconds, scale in rows:
-        ours, padded = (median(seconds[name]) * scale for name in ("ours", "padded"))
-        grows = ["", ""]
-        if above is not None and size != above[0]:
-            grows = [f"{math.log(now / before) / math.log(size / above[0]):.2f}"
-                     for now, before in ((ours, above[1]), (padded, above[2]))]
-        table.add_row(f"{size:,}", f"{ours:.2f}", grows[0], f"{padded:.2f}", grows[1],
-                      f"{ratio(seconds['padded'], seconds['ours']):.1f}x")
-        above = size, ours, padded
+    for name in (first, *(part for column, _ in columns for part in (column, "grows"))):
+        table.add_column(name, justify="right")
+    above: Sequence[float] | None = None
+    for row in rows:
+        cells = [f"{row[0]:,}"]
+        for at, (_, unit) in enumerate(columns, 1):
+            cells.append(f"{row[at] * unit:.1f}")
+            cells.append("" if above is None or min(above[at], row[at]) <= 0 else
+                         f"{math.log(row[at] / above[at]) / math.log(row[0] / above[0]):.2f}")
+        table.add_row(*cells)
+        above = row
     return table
 
 
 def main() -> None:
     from rich.console import Console
 
-    from gru_bench.config import parsed_settings
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="three sizes of each, three rounds")
-    parser.add_argument("--hidden", type=int, nargs="*", help="widths (default 32 64 128 256 512; none skips them)")
-    parser.add_argument("--length", type=int, nargs="*", help="tokens of a review (default 25 50 100 200 400 800)")
-    parser.add_argument("--reviews", type=int, nargs="*", help="training reviews (default 1000 2000 4000 8000 16000)")
-    parser.add_argument("--batch", type=int, default=64, help="sequences per batch (default 64)")
-    parser.add_argument("--threads", type=int, default=cores(), help="threads of each contender (default all cores)")
-    parser.add_argument("--rounds", type=int, help="rounds of each size (default 5)")
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE",
-                        help="any other setting of the epochs, such as data.limit=2000; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller sizes")
+    parser.add_argument("--storage", help="URL of an empty PostgreSQL database for the searches (default journals)")
+    parser.add_argument("--trials", type=int, nargs="*", help="trials of a study (default 100 1000 10000)")
+    parser.add_argument("--running", type=int, nargs="*", help="trials that run (default 8 64 512)")
+    parser.add_argument("--processes", type=int, nargs="*", help="processes on one study (default 1 4 8)")
+    parser.add_argument("--made", type=int, default=400, help="trials that they share (default 400)")
+    parser.add_argument("--texts", type=int, nargs="*", help="texts (default 1000 10000 100000)")
     asked = parser.parse_args()
-    rounds = asked.rounds or (3 if asked.quick else 5)
 
     def sizes(given: list[int] | None, quick: list[int], full: list[int]) -> list[int]:
         return sorted(given) if given is not None else quick if asked.quick else full
 
-    console = Console(width=120, highlight=False)
-    where = f"B = {asked.batch}, {asked.threads} threads, median of {rounds} rounds"
-    step = {name: Process(str(HERE / "train_step.py"), theirs, asked.threads) for name, theirs in STEP.items()}
-
-    def steps(hidden: int, length: int) -> dict[str, list[float]]:
-        return compare(step, {"sequences": asked.batch, "hidden": hidden, "threads": asked.threads,
-                              "bidirectional": False, "steps": length}, rounds)
-
-    with console.status("training steps"):
-        per_step = 1e3 / batches_of(asked.batch)
-        rows = [(hidden, steps(hidden, 150), per_step) for hidden in sizes(
-            asked.hidden, [64, 128, 256], [32, 64, 128, 256, 512])]
-        if rows:
-            console.print(table_of(f"a training step by width of the state: 150 tokens, {where}", "hidden", "ms", rows))
-        rows = [(length, steps(100, length), per_step) for length in sizes(
-            asked.length, [50, 100, 200], [25, 50, 100, 200, 400, 800])]
-        if rows:
-            console.print(table_of(f"a training step by length: hidden 100, {where}", "tokens", "ms", rows))
-    for process in step.values():
-        process.end()
-    wanted = sizes(asked.reviews, [500, 1000, 2000], [1000, 2000, 4000, 8000, 16000])
-    if not wanted:
-        return
+    console, url = Console(width=120, highlight=False), asked.storage
+    where = "a database" if url else "a journal"
     rows = []
-    epoch = {name: Process(str(HERE / "epoch.py"), theirs, asked.threads) for name, theirs in EPOCH.items()}
-    with console.status("training epochs"):
-        for reviews in wanted:
-            prepared(epoch, {"reviews": reviews, "model.name": "scratch", "training.batch_size": asked.batch,
-                             **parsed_settings(asked.settings)}, asked.threads)
-            answers = alternated(epoch, rounds)
-            same_work(answers)
-            seconds = {name: [a["seconds"] for a in those] for name, those in answers.items()}
-            rows.append((int(answers["ours"][0]["reviews"]), seconds, 1.0))
-    console.print(table_of(f"a training epoch by number of reviews: hidden 100, {where}", "reviews", "s", rows))
+    for size in sizes(asked.trials, [100, 1000], [100, 1000, 10_000]):
+        found = _in_folder(conducted, size, _database(url))
+        rows.append((size, *(found[key] for key in ("trial", "reads", "held", "begin"))))
+    if rows:
+        console.print(table_of(f"a study of so many trials, in {where}", "trials", [
+            ("ms a trial", 1e3), ("reads", 1), ("ms of the lock", 1e3), ("s to begin", 1)], rows))
+    rows = []
+    for running in sizes(asked.running, [8, 64], [8, 64, 512]):
+        found = _in_folder(held, running, _database(url))
+        rows.append((running, *(found[key] for key in ("trial", "reads", "held"))))
+    if rows:
+        console.print(table_of(f"a trial while others run, in {where}", "running", [
+            ("ms a trial", 1e3), ("reads", 1), ("ms of the lock", 1e3)], rows))
+    rows = [(processes, shared(processes, asked.made, _database(url)))
+            for processes in sizes(asked.processes, [1, 4], [1, 4, 8])]
+    if rows:
+        console.print(table_of(f"{asked.made} trials shared, in {where}", "processes", [("trials a second", 1)], rows))
+    rows = [(texts, _in_folder(near, texts)) for texts in sizes(asked.texts, [1000, 4000], [1000, 10_000, 100_000])]
+    if rows:
+        console.print(table_of("near-duplicates among texts of 20 templates", "texts", [("s", 1)], rows))
+
+
+def _database(url: str | None) -> str | None:
+    """Return a URL of which the database has no study: it is emptied."""
+    if url is not None:
+        import optuna
+
+        storage = optuna.storages.RDBStorage(url)
+        for name in optuna.get_all_study_names(storage):
+            optuna.delete_study(study_name=name, storage=storage)
+    return url
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from gru_bench.results.logged_metrics import compared
 from gru_bench.sweep.plan import SearchState, StudyState, left_to_do
 from gru_bench.sweep.run_log import SCORED, key_of, not_sent, unknown_runs, without_run
 from gru_bench.sweep.sharing.trials import StoredTrial, baseline_key
-from gru_bench.sweep.spec import StudySpec, point
+from gru_bench.sweep.spec import StudySpec
 from gru_bench.tracking import LoggedRun
 
 RUN_ENDS = {"complete": {("complete", "FINISHED")}, "pruned": {("pruned", "FINISHED")},
@@ -109,15 +109,19 @@ def _search_faults(spec: StudySpec, search: SearchState) -> Iterator[str]:
 
 def _duplicate_faults(search: SearchState) -> Iterator[str]:
     for first, second in _duplicates(search):
-        yield f"trials {first} and {second} tried the same settings"
+        yield f"trials {first} and {second} are both retries of one trial, or one of them is that of the other"
 
 
 def _duplicates(search: SearchState) -> list[tuple[int, int]]:
-    first: dict[object, int] = {}
+    """Return pairs of finished trials that did the same: a sampler may propose settings again, but what was interrupted
+    is done again once."""
+    begun: dict[int, int] = {}
+    first: dict[int, int] = {}
     pairs = []
     for trial in search.trials:
+        begun[trial.number] = trial.number if trial.retry_of is None else begun.get(trial.retry_of, trial.retry_of)
         if trial.ended:
-            earlier = first.setdefault(point(trial.settings), trial.number)
+            earlier = first.setdefault(begun[trial.number], trial.number)
             if earlier != trial.number:
                 pairs.append((earlier, trial.number))
     return pairs

@@ -44,17 +44,17 @@ class SearchState:
     worked_on_elsewhere: bool = False
     """Whether another process that lives works on the model."""
 
-    @property
+    @cached_property
     def ended(self) -> int:
         """Number of trials that have ended and are not repeated."""
         return sum(trial.ended for trial in self.trials)
 
-    @property
+    @cached_property
     def running(self) -> int:
         """Number of trials that are running."""
         return sum(trial.state == "running" for trial in self.trials)
 
-    @property
+    @cached_property
     def counted(self) -> int:
         """Number of trials that have ended or are running."""
         return sum(trial.counts for trial in self.trials)

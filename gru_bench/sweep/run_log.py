@@ -19,7 +19,7 @@ from gru_bench.sweep.active_run import REASSIGNED, Assignment
 from gru_bench.sweep.console.description import run_description
 from gru_bench.sweep.plan import StudyState
 from gru_bench.sweep.sharing.leases import this_process
-from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, baseline_key, digest, run_key
+from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, Trials, baseline_key, digest, run_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.tasks import corpus_of
@@ -232,16 +232,18 @@ class RunLog:
             work.reopen(key, run_id)
         return [f"Runs of earlier starts were deleted in MLflow: {len(deleted)} are trained again."] if deleted else []
 
-    def take_over(self, *, first: bool = False, wait: bool = True) -> None:
+    def take_over(self, state: StudyState | None = None, *, first: bool = False, wait: bool = True) -> None:
         """Queue again what processes that have died were working on, and close their runs.
 
         Args:
+            state: The study, where it has just been read.
             first: Whether to look for unclosed runs even when no search knows of a dead process.
             wait: Whether to wait for MLflow. If not, and it has not taken all yet, the runs are closed by a later call.
         """
-        record = self.record
-        orphans = [(trials, number) for trials in (*record.searches.values(), record.work)
-                   for number in trials.orphans()]
+        record, state = self.record, self.record.state() if state is None else state
+        orphans: list[tuple[Trials, int]] = [(record.work, number) for number in record.work.orphans()]
+        for model, search in state.searches.items():
+            orphans += [(record.searches[model], number) for number in record.searches[model].orphans(search.trials)]
         # Those that were interrupted queue their runs again themselves, but may leave records that MLflow lacks.
         self.store.adopt(self.spec.name)
         if orphans:

@@ -128,6 +128,8 @@ class Sweep:
         """Whether `log` is set."""
         self.state: StudyState
         """The study as it was last read."""
+        self._is_read = False
+        """Whether it was read since the workers' last messages, and this process has begun nothing since."""
         self.active: dict[str, ActiveRun] = {}
         """Key -> run that this process trains."""
         self.follow_up: ActiveFollowUp | None = None
@@ -261,7 +263,9 @@ class Sweep:
     def _next_work(self) -> Work | None:
         """Read the study, do what follows from its results without a worker, and return what is to do next."""
         while True:
-            self._read()
+            if not self._is_read:
+                self._read()
+            self._is_read = False
             self.record.note_searching(self.state)
             if self._announce() or self._log_baselines():
                 continue
@@ -275,7 +279,7 @@ class Sweep:
 
     def _read(self) -> None:
         in_time = self.timeout is None or self.seconds < self.timeout
-        self.state = self.record.state(in_time=in_time)
+        self.state, self._is_read = self.record.state(in_time=in_time), True
 
     def _announce(self) -> bool:
         """Tell MLflow and the user what is newly planned; return whether anything is."""
@@ -294,7 +298,7 @@ class Sweep:
 
     def _ask(self, search: Search) -> None:
         """Begin the next trial of a search, if another process has not taken the last one."""
-        if (asked := search.ask()) is not None:
+        if (asked := search.ask(self.state.searches[search.model].trials)) is not None:
             number, settings = asked
             done = search.resumed_seeds(number) if self.spec.seeds_per_trial > 1 else ()
             self._train(self._seed_of(search, number, settings, done))
@@ -333,7 +337,7 @@ class Sweep:
         """Log the result of a follow-up once all its tasks have ended."""
         if follow_up.has_ended:
             follow_up.end(self.record.work, self.log.study)
-            self.follow_up = None
+            self.follow_up, self._is_read = None, False
 
     def _begin_task(self, follow_up: ActiveFollowUp) -> bool:
         """Submit the next task of a follow-up; return False if none may begin now."""
@@ -398,6 +402,7 @@ class Sweep:
 
     def _receive(self) -> None:
         """Take the workers' messages, then do the periodic work: check the store, renew the lease, take over runs."""
+        self._is_read = False
         for job, message in self.pool.messages(POLL_SECONDS):
             receive = self._receivers[job.key]
             if isinstance(message, Finished | WasPruned | Failed):
@@ -417,9 +422,10 @@ class Sweep:
                 self._describe("running")  # MLflow has the experiment only now
         if self.seconds - self.last_take_over >= TAKE_OVER_SECONDS:
             self.last_take_over = self.seconds
-            self.log.take_over(wait=False)
             self._read()
             self.display.tick(to_begin(self.state))
+            self.log.take_over(self.state, wait=False)
+            self._is_read = False
 
     def _renew(self) -> None:
         """Show other starts that this one lives: while it works, and while it waits for the tracking store."""
@@ -597,7 +603,7 @@ class Sweep:
             if outcome.seeds_done:
                 self._train(self._seed_of(run.trials, run.number, run.settings, outcome.seeds_done))
             if outcome.state == "complete" and outcome.value is not None:
-                if sum(trial.state == "complete" for trial in run.trials.trials()) == 1:
+                if sum(trial.state == "complete" for trial in self.state.searches[run.model].trials) == 1:
                     self.first_trials[run.model] = outcome.value
                 self._show_first_trials()
         elif (plan := self.state.plans[run.model]).tuned is not None and self._tags_of(run) != run.tags:

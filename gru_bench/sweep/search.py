@@ -11,6 +11,7 @@ import math
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
+from copy import copy
 from importlib import import_module
 from typing import Any, Literal
 
@@ -25,9 +26,8 @@ from gru_bench.results.logged_metrics import best
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import Check, TrialSummary
 from gru_bench.sweep.identity import TPE, direction
-from gru_bench.sweep.sharing.leases import this_process
 from gru_bench.sweep.sharing.trials import StoredTrial, TrialNotes, Trials, state_of, stored
-from gru_bench.sweep.spec import Point, Range, StudySpec, point
+from gru_bench.sweep.spec import Range, StudySpec, point
 
 STARTUP_SHARE = 0.25
 """Share of the trials that are drawn at random before the sampler begins to model."""
@@ -78,7 +78,8 @@ class Search(Trials):
         startup = notes.get(STARTUP, max(LEAST_STARTUP, round(STARTUP_SHARE * spec.trials)))
         asked = max(spec.trials, notes.get(ASKED, sum(trial.counts for trial in self.stored)))
         self.note(**{IDENTITY: dict(identity), STARTUP: startup, ASKED: asked})
-        study.sampler = _sampler(spec, f"{spec.seed}:{model}:{self.lease.start - 1}:", startup)
+        study.sampler = self._sampler = Redrawn(
+            _sampler(spec, f"{spec.seed}:{model}:{self.lease.start - 1}:", startup), self.space)
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -91,35 +92,40 @@ class Search(Trials):
         if before != (after := {**before, **notes}):
             self.work.study.set_user_attr(f"{SEARCH}{self.model}", after)
 
-    def ask(self) -> tuple[int, dict[str, Scalar]] | None:
+    def ask(self, trials: Sequence[StoredTrial] | None = None) -> tuple[int, dict[str, Scalar]] | None:
         """Begin a trial and return its number and settings.
 
-        A proposal that equals an earlier or running trial does not count, and the sampler is asked once more. If it
-        repeats itself, the repeat is tried.
+        Its settings are drawn once it has begun, without the lock. Those that equal an earlier or running trial's are
+        drawn once more, and then tried: two processes that draw at the same time may try the same.
+
+        Args:
+            trials: The trials, where they have just been read.
 
         Returns:
             Number and settings; None if enough trials have ended or are running, or if no point of the space is left.
         """
+        trials = self.stored if trials is None else trials
+        room = self._room(trials)
         with self.lock:
-            trials = self.stored
-            if sum(trial.counts for trial in trials) >= self.spec.trials or is_exhausted(trials, self.space):
-                return None
-            trial = self._with_owner(self.study.ask(self.space))
-            if (earlier := self._duplicated_trial(trial)) is not None:
-                self._end(trial.number, TrialState.FAIL, notes=TrialNotes(duplicate_of=earlier))
-                trial = self._with_owner(self.study.ask(self.space))
-        self._asked[trial.number] = trial
-        return trial.number, dict(trial.params)
+            if room <= 0 or (room < math.inf and self._exists(len(trials) + int(room) - 1)):
+                trials = self.stored
+                if sum(trial.counts for trial in trials) >= self.spec.trials or is_exhausted(trials, self.space):
+                    return None
+            waiting = (trial.number for trial in trials if trial.state == "waiting" and self._continue(trial.number))
+            number = next(waiting, None)
+            number = self._begin() if number is None else number
+        self._sampler.trials = trials
+        trial = self._asked[number] = Trial(copy(self.study), self._id(number))
+        for key, span in self.space.items():
+            _draw(trial, key, span)
+        trial.study = self.study  # the copy keeps the trials that it has read
+        return number, dict(trial.params)
 
-    def _with_owner(self, trial: Trial) -> Trial:
-        self._note(trial.number, TrialNotes(owner=this_process()))
-        return trial
-
-    def _duplicated_trial(self, trial: Trial) -> int | None:
-        if stored(self._trial(trial.number)).retry_of is not None:  # it keeps its settings
-            return None
-        return next((other for settings, other in tried(self.stored, self.space).items()
-                     if other != trial.number and settings == point(trial.params)), None)
+    def _room(self, trials: Sequence[StoredTrial]) -> float:
+        """Return how many trials may begin after these at least, whatever happens to them. Each trial that begins has
+        the next number, so that one number tells whether there is room left."""
+        most = sum(trial.counts or trial.state == "waiting" for trial in trials)
+        return min(self.spec.trials - most, _size(self.space) - len(trials))
 
     def report(self, number: int, step: int, value: float) -> Verdict:
         """Report a value of a trial and return what happens to the trial.
@@ -213,21 +219,78 @@ def notes_of(model: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
     return dict(attributes.get(f"{SEARCH}{model}", {}))
 
 
-def tried(trials: Sequence[StoredTrial], space: Mapping[str, BaseDistribution]) -> dict[Point, int]:
-    """Return point -> number of the first trial with these settings, of the trials that count."""
-    found: dict[Point, int] = {}
-    for trial in trials:
-        if trial.counts and trial.settings.keys() == space.keys():
-            found.setdefault(point(trial.settings), trial.number)
-    return found
+class Redrawn(optuna.samplers.BaseSampler):
+    """Draws points as another sampler does, and one that was tried already once more."""
+
+    def __init__(self, sampler: optuna.samplers.BaseSampler, space: Mapping[str, BaseDistribution]) -> None:
+        """Draw from a space with a sampler."""
+        self.sampler = sampler
+        self.trials: Sequence[StoredTrial] = ()
+        """The trials so far."""
+        self._space = {key: span for key, span in space.items() if not span.single()}
+        self._fixed = {key: _first(span) for key, span in space.items() if span.single()}
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the settings that are drawn together: all of them."""
+        del study, trial
+        return self._space
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Draw a point."""
+        drawn = self._point(study, trial)
+        found = point({**self._fixed, **drawn})
+        is_tried = any(one.counts and one.point == found for one in self.trials)
+        return self._point(study, trial) if is_tried else drawn
+
+    def _point(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+        together = self.sampler.infer_relative_search_space(study, trial)
+        drawn = self.sampler.sample_relative(study, trial, together)
+        return {key: drawn[key] if key in drawn else self.sample_independent(study, trial, key, span)
+                for key, span in self._space.items()}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Draw one setting."""
+        return self.sampler.sample_independent(study, trial, param_name, param_distribution)
 
 
 def is_exhausted(trials: Sequence[StoredTrial], space: Mapping[str, BaseDistribution]) -> bool:
-    """Return whether every point of a space has been tried or is being tried, and none waits for a retry."""
-    if any(trial.state == "waiting" for trial in trials):
+    """Return whether every point of a space has been tried or is being tried, and none waits for a retry. A trial whose
+    settings are being drawn may be the last point."""
+    points = _size(space)
+    if len(trials) < points or any(trial.state == "waiting" for trial in trials):
         return False
-    points = math.prod(_points(span) for span in space.values())
-    return len(trials) >= points and len(tried(trials, space)) >= points
+    count = [trial for trial in trials if trial.counts]
+    tried = {trial.point for trial in count if trial.settings.keys() == space.keys()}
+    drawing = sum(trial.state == "running" and trial.settings.keys() != space.keys() for trial in count)
+    return len(tried) + drawing >= points
+
+
+def _draw(trial: Trial, key: str, span: BaseDistribution) -> None:
+    match span:
+        case CategoricalDistribution():
+            trial.suggest_categorical(key, span.choices)
+        case IntDistribution():
+            trial.suggest_int(key, span.low, span.high, step=span.step, log=span.log)
+        case FloatDistribution():
+            trial.suggest_float(key, span.low, span.high, step=span.step, log=span.log)
+
+
+def _first(span: BaseDistribution) -> Any:
+    """Return the first value of a setting, which is the only one where there is one alone."""
+    match span:
+        case CategoricalDistribution():
+            return span.choices[0]
+        case IntDistribution() | FloatDistribution():
+            return span.low
+
+
+def _size(space: Mapping[str, BaseDistribution]) -> float:
+    """Return the number of points of a space, which may be infinite."""
+    return math.prod(map(_points, space.values()))
 
 
 def _points(span: BaseDistribution) -> float:

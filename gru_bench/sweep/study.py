@@ -30,7 +30,7 @@ from gru_bench.sweep.search import (
 from gru_bench.sweep.sharing.leases import STARTS, Lease, LeaseWatch, this_process
 from gru_bench.sweep.sharing.looks import taken_looks
 from gru_bench.sweep.sharing.storage import lock_for
-from gru_bench.sweep.sharing.trials import StoredTrial, Trials, latest_trials, stored
+from gru_bench.sweep.sharing.trials import StoredTrial, Trials, latest_trials, trials_of
 from gru_bench.sweep.spec import StudySpec
 
 FORMAT_KEY, FORMAT = "format", 4
@@ -96,7 +96,7 @@ class StudyRecord:
         if known is None:
             return identity
         study = optuna.load_study(study_name=f"{self.spec.name}/{model}", storage=self.storage)
-        ended = sum(trial.counts for trial in map(stored, study.get_trials(deepcopy=False))) >= self.spec.trials
+        ended = sum(trial.counts for trial in trials_of(study)) >= self.spec.trials
         require_same(self.spec.name, model, known, identity, ended=ended)
         return {**{key: value for key, value in identity.items() if key not in PROPOSALS}, **known}
 
@@ -118,7 +118,7 @@ class StudyRecord:
         attributes = self.study.user_attrs
         self._join(_sources(attributes))
         others = list(self.lease.others(attributes).values())
-        return _state(self.spec, self.work.latest(), {model: search.study for model, search in self.searches.items()},
+        return _state(self.spec, self.work.latest(), {model: search.stored for model, search in self.searches.items()},
                       attributes, others, start=self.lease.start, in_time=in_time)
 
     def note_searching(self, state: StudyState) -> None:
@@ -178,15 +178,15 @@ def read_study(spec: StudySpec, storage: BaseStorage) -> StudyState:
     """
     need_format(spec.name, storage)
     attributes = attributes_of(spec.name, storage)
-    work = latest_trials(optuna.load_study(study_name=spec.name, storage=storage)) if attributes else {}
-    searches = {model: optuna.load_study(study_name=f"{spec.name}/{model}", storage=storage)
+    work = trials_of(optuna.load_study(study_name=spec.name, storage=storage)) if attributes else []
+    searches = {model: trials_of(optuna.load_study(study_name=f"{spec.name}/{model}", storage=storage))
                 for model in _models(attributes)}
-    return _state(spec.with_stored(_sources(attributes)), work, searches, attributes, [],
+    return _state(spec.with_stored(_sources(attributes)), latest_trials(work), searches, attributes, [],
                   start=int(attributes.get(STARTS, 0)))
 
 
 def _state(
-    spec: StudySpec, work: Mapping[str, StoredTrial], searches: Mapping[str, optuna.Study],
+    spec: StudySpec, work: Mapping[str, StoredTrial], searches: Mapping[str, Sequence[StoredTrial]],
     attributes: Mapping[str, Any], others: Sequence[Mapping[str, Any]], *, start: int, in_time: bool = True,
 ) -> StudyState:
     """Return a study whose record has these attributes and this planned work, beside other starts with these leases."""
@@ -200,11 +200,11 @@ def _state(
 
 
 def _search_state(
-    spec: StudySpec, model: str, search: optuna.Study, notes: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
+    spec: StudySpec, model: str, trials: Sequence[StoredTrial], notes: Mapping[str, Any],
+    others: Sequence[Mapping[str, Any]],
 ) -> SearchState:
-    trials = tuple(map(stored, search.get_trials(deepcopy=False)))
     return SearchState(
-        trials, is_exhausted(trials, distributions(spec)), best_of(trials, spec.metric),
+        tuple(trials), is_exhausted(trials, distributions(spec)), best_of(trials, spec.metric),
         notes.get(IDENTITY, {}), int(notes.get(ASKED, 0)),
         searched_elsewhere=any(model in lease["searching"] for lease in others),
         worked_on_elsewhere=any(model in lease["models"] for lease in others))

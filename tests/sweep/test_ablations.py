@@ -27,7 +27,7 @@ from gru_bench.sweep.followups import FollowUp
 from gru_bench.sweep.plan import Wait
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.sweep.sharing.trials import latest_trials
+from gru_bench.sweep.sharing.trials import latest_trials, trials_of
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import Failed, Finished, Job, Message
@@ -274,7 +274,7 @@ class TestLogged:
     def test_runs_whose_ends_a_dead_process_logged_but_did_not_note_are_trained_again(self, study: Study) -> None:
         before, storage = study.logged, open_storage("optuna.journal")
         record = optuna.load_study(study_name="study", storage=storage)
-        done, attributes = latest_trials(record), record.user_attrs
+        done, attributes = latest_trials(trials_of(record)), record.user_attrs
         optuna.delete_study(study_name="study", storage=storage)
         again = optuna.create_study(study_name="study", storage=storage, direction="maximize")
         for key, value in attributes.items():

@@ -121,9 +121,22 @@ def test_a_search_whose_space_has_no_more_points_has_no_fault(study: Study) -> N
     faults(study.found())
 
 
-def test_names_trials_of_the_same_settings(study: Study) -> None:
+def test_settings_that_a_sampler_has_proposed_again_are_no_fault(study: Study) -> None:
     study.trials[3] = replace(study.trials[3], settings={"training.lr": 0.02})
-    faults(study.found(), "torch: trials 1 and 3.*same settings")
+    faults(study.found())
+    mentions(study.found().counts[0], "0 duplicates")
+
+
+@pytest.mark.parametrize(("changed", "pair"), [
+    ({2: {"state": "complete"}}, "2 and 3"), ({3: {"retry_of": 0}}, "0 and 3"),
+    ({3: {"state": "interrupted"}, 4: {"state": "complete", "retry_of": 3}}, ""),
+    ({4: {"state": "complete", "retry_of": 3}}, "3 and 4")])
+def test_names_trials_that_were_done_twice(study: Study, changed: dict[int, dict[str, Any]], pair: str) -> None:
+    for number, values in changed.items():
+        study.trials[number] = replace(study.trials[number], **values)
+    found = [fault for fault in study.found().permanent if "retries" in fault]
+    assert [pair in fault for fault in found] == [True] * bool(pair)
+    mentions(study.found().counts[0], f"{len(found)} duplicates")
 
 
 @pytest.mark.parametrize(("place", "changed", "fault"), [

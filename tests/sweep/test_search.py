@@ -15,15 +15,15 @@ import optuna
 import pytest
 from filelock import FileLock, Timeout
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.trial import TrialState, create_trial
+from optuna.trial import Trial, TrialState, create_trial
 
 from gru_bench.errors import RunError, UsageError
 from gru_bench.platforms import machine
 from gru_bench.results.pruners import PRUNERS, PrunerName
 from gru_bench.results.runs import Check
 from gru_bench.sweep import identity as identities
-from gru_bench.sweep import search as searching
-from gru_bench.sweep.search import Search, best_of, is_exhausted
+from gru_bench.sweep.search import Redrawn, Search, best_of, is_exhausted
+from gru_bench.sweep.sharing import trials as shared_trials
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import stored
 from gru_bench.sweep.spec import Range, StudySpec, load_study
@@ -131,13 +131,39 @@ class TestExactlyN:
         search.lock = late()
         assert search.ask() is None
 
+    @pytest.mark.parametrize("begun", range(4))
+    def test_no_more_than_n_begin_after_trials_that_were_read_before_others_began(
+        self, tmp_path: Path, begun: int
+    ) -> None:
+        total = 4
+        search, other = search_in(tmp_path, total), search_in(tmp_path, total)
+        search.give_up(asked(search)[0], "killed")  # it waits, and counts as one that may begin
+        before = search.stored
+        for _ in range(begun):
+            asked(other)
+        numbers = set[int]()
+        while (trial := search.ask(before)) is not None:
+            numbers.add(trial[0])
+        assert len(numbers) == total - begun
+        assert sum(trial.counts for trial in search.stored) == total
+
+    def test_the_last_point_of_a_space_is_left_to_the_process_that_draws_it(self, tmp_path: Path) -> None:
+        search, other = (search_over(tmp_path, "model.layers = { low = 1, high = 2 }", 9) for _ in range(2))
+        asked(search)
+        others = list[object]()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Trial, "suggest_int", lambda *_, **__: others.append(other.ask()))
+            asked(search)
+        assert others == [None]
+        assert len(search.stored) == 2
+
     def test_trials_begin_and_end_while_no_other_process_may(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         search, held = search_in(tmp_path), list[tuple[str, bool]]()
 
-        def noted(name: str) -> None:
-            real = getattr(search.study, name)
+        def noted(of: object, name: str) -> None:
+            real = getattr(of, name)
 
             def call(*arguments: Any, **options: Any) -> Any:
                 try:
@@ -147,12 +173,15 @@ class TestExactlyN:
                     held.append((name, True))
                 return real(*arguments, **options)
 
-            monkeypatch.setattr(search.study, name, call)
+            monkeypatch.setattr(of, name, call)
 
-        for name in ("ask", "tell", "enqueue_trial"):
-            noted(name)
+        for of, name in ((search.study._storage, "create_new_trial"), (search.study.sampler, "sample_relative"),
+                         (search.study, "enqueue_trial"), (search.study, "tell")):
+            noted(of, name)
         search.give_up(asked(search)[0], "killed")
-        assert held == [("ask", True), ("enqueue_trial", True), ("tell", True)]
+        # Settings are drawn while others may begin trials; enqueue_trial creates the trial that is tried again.
+        assert held == [("create_new_trial", True), ("sample_relative", False), ("enqueue_trial", True),
+                        ("create_new_trial", True), ("tell", True)]
 
 
 class TestInterruptedTrials:
@@ -216,14 +245,14 @@ class TestDuplicates:
             def sample_independent(self, *_: object) -> int:
                 return next(proposed)
 
-        search.study.sampler = Same()
+        assert isinstance(search.study.sampler, Redrawn)
+        search.study.sampler.sampler = Same()
         assert [asked(search) for _ in range(4)] == [
-            (number, {"model.hidden_size": size}) for number, size in ((0, 3), (2, 5), (4, 3), (5, 7))]
+            (number, {"model.hidden_size": size}) for number, size in enumerate((3, 5, 3, 7))]
         assert search.ask() is None
-        assert sum(trial.counts for trial in search.stored) == len(search.trials()) == 4
-        assert {trial.number for trial in search.study.trials if "duplicate_of" in trial.user_attrs} == {1, 3}
-        search.give_up(4, "killed")  # its repeated settings are tried again all the same
-        assert asked(search) == (6, {"model.hidden_size": 3})
+        assert sum(trial.counts for trial in search.stored) == len(search.study.trials) == 4  # none is stored as failed
+        search.give_up(2, "killed")  # its repeated settings are tried again all the same
+        assert asked(search) == (4, {"model.hidden_size": 3})
 
     def test_a_search_ends_when_its_space_has_no_more_points(self, tmp_path: Path) -> None:
         search = search_over(tmp_path, "model.pooling = { choices = ['last', 'mean', 'max'] }", 100)
@@ -330,8 +359,9 @@ class TestProposals:
             folder.mkdir()
             for asked_for in (trials, 100):  # a search that is made longer goes on as it began
                 sampler = search_over(folder, self.SPACE, asked_for).study.sampler
-                assert isinstance(sampler, optuna.samplers.TPESampler)
-                assert sampler._n_startup_trials == startup
+                assert isinstance(sampler, Redrawn)
+                assert isinstance(sampler.sampler, optuna.samplers.TPESampler)
+                assert sampler.sampler._n_startup_trials == startup
 
     @pytest.mark.parametrize(("change", "parts"), [
         ("options", 'sampler options was .*"n_ei_candidates": 24} and is now .*"n_ei_candidates": 5}'),
@@ -501,7 +531,7 @@ def test_each_start_proposes_other_configurations(tmp_path: Path) -> None:
 
 def test_a_trial_of_a_dead_process_is_queued_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as dead:
-        dead.setattr(searching, "this_process", lambda: f"{machine()} 999999999 1")
+        dead.setattr(shared_trials, "this_process", lambda: f"{machine()} 999999999 1")
         _, before = asked(search_in(tmp_path))
     search = search_in(tmp_path)
     (orphan,) = search.orphans()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -114,8 +114,12 @@ class Lease:
 
     def is_dead(self, name: str) -> bool:
         """Return whether the process called `name` is dead."""
-        leases = {record["owner"]: record["lease"] for record in self._records().values()}
-        return self._watch.is_dead(name, leases.get(name, 0))
+        return bool(self.dead([name]))
+
+    def dead(self, names: Collection[str]) -> set[str]:
+        """Return which of the processes with these names are dead."""
+        leases = {record["owner"]: record["lease"] for record in self._records().values()} if names else {}
+        return {name for name in names if self._watch.is_dead(name, leases.get(name, 0))}
 
     def others(self, attributes: Mapping[str, Any] | None = None) -> dict[int, Mapping[str, Any]]:
         """Return start number -> lease record, of the other starts that still work on the study.

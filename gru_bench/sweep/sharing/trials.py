@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import Field
 
 from gru_bench.config import Scalar
 from gru_bench.sweep.sharing.leases import Lease, this_process
+from gru_bench.sweep.spec import Point, point
 from gru_bench.tracking.record import Text
 
 MOST_ATTEMPTS = 4
@@ -106,12 +108,17 @@ class StoredTrial(TrialNotes):
     reported: int = field(default=0, kw_only=True)
     """How many values it has reported: of epochs, or of seeds."""
 
-    @property
+    @cached_property
     def ended(self) -> bool:
         """Whether it has ended and is not repeated."""
         return self.state in ENDED
 
-    @property
+    @cached_property
+    def point(self) -> Point:
+        """What its settings have in common with equal ones."""
+        return point(self.settings)
+
+    @cached_property
     def counts(self) -> bool:
         """Whether it counts as one of those that were asked for: it is running or has ended, by itself."""
         return self.ended or self.state == "running"
@@ -133,23 +140,36 @@ class Trials:
             space: Setting -> its distribution. A trial without one of these settings is never queued again.
         """
         self.study, self.lock, self.lease, self.space = study, lock, lease, dict(space or {})
+        self._finished: dict[int, StoredTrial] = {}
+        """Number -> trial, of those that Optuna lets nobody change any more."""
 
     @property
     def stored(self) -> list[StoredTrial]:
         """All trials as records."""
-        return list(map(stored, self.study.get_trials(deepcopy=False)))
+        return [self._finished.get(trial.number) or self._stored(trial)
+                for trial in self.study.get_trials(deepcopy=False)]
+
+    def _stored(self, trial: FrozenTrial) -> StoredTrial:
+        found = stored(trial)
+        if trial.state.is_finished():
+            self._finished[trial.number] = found
+        return found
 
     def is_ours(self, number: int) -> bool:
         """Return whether a trial that this process began is still running, so was not given to another process."""
         return self._trial(number).state == TrialState.RUNNING
 
-    def orphans(self) -> list[int]:
-        """Return the numbers of the running trials whose process has died; reliable while the lock is held."""
-        return [
-            trial.number for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            # A trial without an owner: its process died between beginning the trial and writing the owner.
-            if not (owner := stored(trial).owner) or self.lease.is_dead(owner)
-        ]
+    def orphans(self, trials: Iterable[StoredTrial] | None = None) -> list[int]:
+        """Return the numbers of the running trials whose process has died.
+
+        Args:
+            trials: The trials, where they have just been read. None reads them, which is reliable while the lock is
+                held.
+        """
+        running = [trial for trial in (self.stored if trials is None else trials) if trial.state == "running"]
+        dead = self.lease.dead({trial.owner for trial in running})
+        # A trial without an owner: its process died between beginning the trial and writing the owner.
+        return [trial.number for trial in running if not trial.owner or trial.owner in dead]
 
     def note_run(self, number: int, run_id: str, *, seeds: int = 0) -> None:
         """Note the run of a trial, of which so many seeds have ended; nothing happens if the trial has ended."""
@@ -160,7 +180,7 @@ class Trials:
         """Note how far planned work got, so that it is not blamed when its process dies; return False if another
         process has its trial by now."""
         try:
-            self.study._storage.set_trial_intermediate_value(self._trial(number)._trial_id, epoch, score)
+            self.study._storage.set_trial_intermediate_value(self._id(number), epoch, score)
         except UpdateFinishedTrialError:
             return False
         return True
@@ -207,31 +227,23 @@ class Trials:
             known = self.latest().get(key)
             if not is_free(known, self.lease.start):
                 return None
-            if known is None or known.state != "waiting":
-                self._queue(key, known)
-                known = self.latest()[key]
-            if not self._begin(known.number):
-                return None
-            self._note(known.number, TrialNotes(owner=this_process()))
-            return known.number
+            if known is not None and known.state == "waiting":
+                return known.number if self._continue(known.number) else None
+            return self._begin(TrialNotes(key=key, retry_of=None if known is None else known.number))
 
     def reopen(self, key: str, run_id: str) -> None:
         """Queue planned work again that is done, but whose run was deleted in the tracking store."""
         with self.lock:
             known = self.latest().get(key)
             if known is not None and known.state == "complete" and known.run_id == run_id:
-                self._queue(key, known)
+                self.study.enqueue_trial({}, user_attrs=TrialNotes(key=key, retry_of=known.number).written())
 
     def latest(self) -> dict[str, StoredTrial]:
         """Return key -> its latest trial, for all planned work that has begun."""
-        return latest_trials(self.study)
+        return latest_trials(self.stored)
 
     def _is_retried(self, number: int) -> bool:
         return any(trial.retry_of == number for trial in self.stored)
-
-    def _queue(self, key: str, known: StoredTrial | None) -> None:
-        self.study.enqueue_trial({}, user_attrs=TrialNotes(
-            key=key, retry_of=None if known is None else known.number).written())
 
     def _end(
         self, number: int, state: TrialState, value: float | None = None, notes: TrialNotes | None = None
@@ -244,16 +256,37 @@ class Trials:
             return True
 
     def _trial(self, number: int) -> FrozenTrial:
-        return self.study.get_trials(deepcopy=False)[number]
+        return self.study._storage.get_trial(self._id(number))
 
-    # Optuna has no public way to begin one of several waiting trials, or to write to a trial of another process.
+    # Optuna has no public way to begin a trial with its attributes, or one of several that wait, to read one trial by
+    # its number, or to write to a trial of another process.
 
-    def _begin(self, number: int) -> bool:
-        return self.study._storage.set_trial_state_values(self._trial(number)._trial_id, state=TrialState.RUNNING)
+    def _id(self, number: int) -> int:
+        return self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
+
+    def _exists(self, number: int) -> bool:
+        """Return whether the study has a trial of this number, without reading the others."""
+        with suppress(KeyError):
+            self._id(number)
+            return True
+        return False
+
+    def _begin(self, notes: TrialNotes = TrialNotes()) -> int:
+        """Begin a new trial of this process, in one write; return its number."""
+        begun = create_trial(state=TrialState.RUNNING, user_attrs=replace(notes, owner=this_process()).written())
+        storage = self.study._storage
+        return storage.get_trial(storage.create_new_trial(self.study._study_id, begun)).number
+
+    def _continue(self, number: int) -> bool:
+        """Begin a trial that waits, as one of this process; return False if it does not wait any more."""
+        if not self.study._storage.set_trial_state_values(self._id(number), state=TrialState.RUNNING):
+            return False
+        self._note(number, TrialNotes(owner=this_process()))
+        return True
 
     def _note(self, number: int, notes: TrialNotes) -> None:
         for name, value in notes.written().items():
-            self.study._storage.set_trial_user_attr(self._trial(number)._trial_id, name, value)
+            self.study._storage.set_trial_user_attr(self._id(number), name, value)
 
 
 def is_free(trial: StoredTrial | None, start: int) -> bool:
@@ -267,9 +300,14 @@ def is_free(trial: StoredTrial | None, start: int) -> bool:
         trial.state == "failed" and trial.failed_at < start)
 
 
-def latest_trials(study: optuna.Study) -> dict[str, StoredTrial]:
-    """Return key -> its latest trial, for the planned work in a study."""
-    return {trial.key: trial for trial in map(stored, study.get_trials(deepcopy=False))}
+def latest_trials(trials: Iterable[StoredTrial]) -> dict[str, StoredTrial]:
+    """Return key -> its latest trial, for planned work."""
+    return {trial.key: trial for trial in trials}
+
+
+def trials_of(study: optuna.Study) -> list[StoredTrial]:
+    """Return all trials of a study."""
+    return list(map(stored, study.get_trials(deepcopy=False)))
 
 
 def stored(trial: FrozenTrial) -> StoredTrial:

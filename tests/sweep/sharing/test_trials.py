@@ -7,6 +7,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
@@ -91,7 +92,8 @@ class TestEither:
         search = start()
         trials, number = self.begun(search, planned)
         trials.give_up(number, "interrupted", fault=False)
-        trials._begin(1)  # and then it died, before it wrote its name
+        # It began the retry, and died before it wrote its name.
+        trials.study._storage.set_trial_state_values(trials._id(1), state=TrialState.RUNNING)
         (orphan,) = trials.orphans()
         trials.give_up(orphan, "died")
         assert self.begin(search, planned)[1] == 2
