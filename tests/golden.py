@@ -162,7 +162,7 @@ def numbers() -> Iterator[tuple[str, Any]]:
                 *(word for study in studies for word in ("--study", study)))
         for key, number in json.loads((folder / "written" / "numbers.json").read_text(encoding="utf-8"))[
                 "numbers"].items():
-            for part in ("value", "interval", "n"):
+            for part in ("value", "interval", "range", "n"):
                 if number.get(part) is not None:
                     yield f"numbers/{report}/{key}/{part}", number[part]
 

@@ -56,10 +56,10 @@ class FileStore:
         """Return a text that a run of a study logged."""
         return None if self.others is None or run_id == FILES else self.others.text(run_id, path)
 
-    def confirmed_models(self, test_set: str) -> int:
-        """Return the number of models of the files and of the store that were scored on a test set."""
-        known = 0 if self.others is None else self.others.confirmed_models(test_set)
-        return self.models + known
+    def confirmed_models(self, test_set: str) -> list[tuple[str, str]]:
+        """Return the models of the files, which have no study, and those of the store, scored on a test set."""
+        known = [] if self.others is None else self.others.confirmed_models(test_set)
+        return [*(("", str(place)) for place in range(self.models)), *known]
 
     def studies_on_test(self, test_set: str, until: float) -> int:
         """Return the number of studies of the store that were scored on a test set."""

@@ -14,7 +14,7 @@ from typing import Any
 from gru_bench.checks import Subject, data_of, outcomes
 from gru_bench.errors import UsageError, without_passwords
 from gru_bench.report.choice import Choice, odd_runs
-from gru_bench.report.document.blocks import Block, Bullets, Paragraph, parts_in
+from gru_bench.report.document.blocks import Block, Bullets, parts_in
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.report import Report, Section, Source, SourceStudy
@@ -33,13 +33,22 @@ from gru_bench.report.sections.diagnostics import diagnostics
 from gru_bench.report.sections.disagreements import disagreements
 from gru_bench.report.sections.errors import errors
 from gru_bench.report.sections.evaluation import evaluation
-from gru_bench.report.sections.learning import learning
+from gru_bench.report.sections.learning import curves, learning
 from gru_bench.report.sections.methods import methods
 from gru_bench.report.sections.own import own
 from gru_bench.report.sections.runs import runs
 from gru_bench.report.sections.search import search
-from gru_bench.report.sections.summary import check_results, few_texts, groups_off, in_sentences, refusals, summary
+from gru_bench.report.sections.summary import (
+    check_results,
+    few_texts,
+    groups_off,
+    in_sentences,
+    questions,
+    refusals,
+    summary,
+)
 from gru_bench.report.trials import best_trials, search_alone, trials
+from gru_bench.results.runs import OnTest
 from gru_bench.tracking import LoggedStudy, Reader
 
 CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
@@ -49,7 +58,7 @@ CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
 
 
 PLOTS: Mapping[str, Callable[[Evidence], Any]] = {
-    "accuracy": summary, "curves": learning, "confusion": errors, "search": search, "differences": comparisons}
+    "accuracy": evaluation, "curves": curves, "confusion": errors, "search": search, "differences": summary}
 """What a single figure of a report shows -> what makes it; its name begins like that."""
 
 
@@ -93,7 +102,7 @@ def build(
         Source(
             experiment=plain(experiment), tracking_uri=_address(tracking_uri), margin=evidence.margin.value,
             warnings_before=tuple(map(in_text, warnings)),
-            on_test={family.digest: (family.size, family.studies) for family in evidence.families},
+            on_test={family.digest: OnTest(family.models, family.studies) for family in evidence.families},
             studies=tuple(SourceStudy(study_name(study), study.run.run_id) for study in studies)))
 
 
@@ -117,17 +126,16 @@ def composed(
                   *evidence.gaps, *few_texts(evidence))
         checked = outcomes(Subject(data=data_of(studies, store, evidence.numbers), evidence=evidence))
         first: tuple[Block, ...] = (*summary(evidence), *check_results(
-            others, checked, [group.label for group in evidence.groups]))
+            others, checked, [group.label for group in evidence.groups]), *questions(evidence))
         sections = tuple(made for section in CONTENTS if (made := section(evidence)) is not None)
         others += tuple(one.coded for found in checked for one in found.warnings)
     else:
         said, others, sections = search_alone(evidence), tuple(warnings), ()
-        first = (Bullets(tuple(("", one) for one in said)), best_trials(evidence, 0))
+        first = (Bullets(tuple(("", one) for one in said)), best_trials(evidence, 0), *questions(evidence))
     runs_of_files = [run for group in evidence.groups if not group.is_logged for run in group.runs]
     return Report(
         title=title,
         subtitle=subtitle,
-        purposes=_purposes(studies),
         in_short=said,
         warnings=others,
         sections=(Section("summary", "Summary", first), *sections),
@@ -163,12 +171,6 @@ def _subtitle(studies: Sequence[LoggedStudy], experiment: str) -> str:
                    for study in studies for run in study.runs})
     period = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     return f"Experiment {experiment}. Runs of {period}." if experiment else f"Runs of {period}."
-
-
-def _purposes(studies: Sequence[LoggedStudy]) -> tuple[Paragraph, ...]:
-    return tuple(
-        Paragraph((plain(study.summary.purpose),), lead=f"{study_name(study)}." if len(studies) > 1 else "")
-        for study in studies if study.summary is not None and plain(study.summary.purpose))
 
 
 def _address(uri: str) -> str:

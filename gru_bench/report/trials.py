@@ -64,10 +64,10 @@ def best_trials(evidence: Evidence, place: int) -> Table:
         for run in baseline_runs(study) for name in [baseline_label(run.model, run.params)])
     return Table(
         "search-so-far" if place == 0 else f"search-so-far-{place + 1}", f"Best trials of {study_name(study)} so far",
-        (f"Validation {scale.score} of the best trial of each model so far{', and of baselines' if context else ''}. "
-         "That of a trial is optimistic, because the best trial is chosen by it.",),
+        (f"Validation {scale.score} of the best trial of each model so far, and of baselines. That of a trial is "
+         "optimistic, because the best trial is chosen by it. Trials: ended, of those asked for.",),
         (Column("Model", align="left", width=5),
-         Column("Trials", note="“{}” are those that have ended, of those asked for."), Column("Best trial"),
+         Column("Trials"), Column("Best trial"),
          Column(f"Validation {scale.score}", scale.unit)),
         tuple(rows), context)
 

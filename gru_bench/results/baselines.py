@@ -24,6 +24,10 @@ CLASSIFIER, REGULARIZATION, IS_AT_END, CONVERGED = (
 validation; whether that is at an end of the values that were tried; whether the fit has converged."""
 
 
+NAMES: Mapping[str, str] = {MAJORITY: "majority class", TFIDF: "TF-IDF", NGRAMS: "n-grams"}
+"""What a report calls each baseline; `baseline_label` tells what it is."""
+
+
 class Scored(Protocol):
     """A baseline with its scores: a `BaselineResult`, or its run as it was logged."""
 

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from hashlib import sha256
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from gru_bench.config import MetricName, Protocol, RunConfig, Scalar
 
@@ -203,6 +203,16 @@ class NearDuplicates:
 
 NearExamples = tuple[tuple[str, str], ...]
 """Pairs of a scored review and its near-duplicate in training."""
+
+
+@dataclass(frozen=True)
+class OnTest:
+    """What a store had scored on a test set when a report was made."""
+
+    models: tuple[tuple[str, str], ...]
+    """The study and the name of each model."""
+    studies: Annotated[int, Field(ge=0, le=1_000_000)]
+    """Number of studies, when the newest run of the report began."""
 
 
 @dataclass(frozen=True)

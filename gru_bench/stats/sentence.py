@@ -6,6 +6,7 @@ of each. `in_words` fills them with text; a report fills them with numbers that 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Formatter
 from typing import Literal
@@ -18,40 +19,41 @@ from gru_bench.stats.verdict import (
     Pair,
     can_be_equivalent,
     examples_for_equivalence,
-    unseen_failures,
 )
 
+TESTS: Mapping[str, str] = {
+    "p": "two-sided test", "p_beyond": "two-sided test against the margin", "p_equivalent": "two one-sided tests"}
+"""Slot of a p value -> the name of its test."""
 DETECTED = "minimum detectable difference: the smallest true one found with 80 % power at the 5 % level by such runs"
 
 
 def verdict_template(pair: Pair) -> str:
     """Return the verdict on a pair of models, as a sentence with slots."""
-    found = difference_template(pair)
+    size = _size(pair)
+    found = f"{size}{_test(pair, 'p')}"
     before = "In these runs alone, " if pair.is_of_runs else "With few seeds, " if pair.has_few_seeds else ""
     # Of the first model, whose difference from the second is shown: its sign and the word agree.
     better = f"{before}{{a}} is {'better' if pair.favours >= 0 else 'worse'} than {{b}}"
-    unseen = "" if pair.is_of_runs else (
-        f" With so few seeds, up to {{unseen}}{NBSP}% of runs could score far lower unnoticed.")
     match pair.verdict.finding:
         case Finding.BETTER:
             return f"{better}: {found}."
         case Finding.BETTER_BY_MARGIN:
-            return f"{better} by more than {{margin}}{{unit}}: {found}."
+            return f"{better} by more than {{margin}}{{unit}}: {size}{_test(pair, 'p_beyond')}."
         case Finding.NEGLIGIBLE:
             return (f"{better}, but by a negligible amount: {found}; the {pair.narrow_name}, {{narrow}}, lies within "
-                    f"±{{margin}}{{unit}}{_test(pair, '{p_equivalent}')}.{unseen}")
+                    f"±{{margin}}{{unit}}{_test(pair, 'p_equivalent')}.")
         case Finding.EQUIVALENT:
             return (f"{before}{{a}} and {{b}} are equivalent within {{margin}}{{unit}}: the {pair.narrow_name} of "
-                    f"their difference is {{narrow}}{{unit}}{_test(pair, '{p_equivalent}')}.{unseen}")
+                    f"their difference is {{narrow}}{{unit}}{_test(pair, 'p_equivalent')}.")
         case Finding.TOO_FEW_SEEDS:
             return ("No verdict on {a} and {b} from {seeds} seeds (an interim analysis takes at least 5): {a} minus "
-                    f"{{b}} is {_size(pair)}.")
+                    f"{{b}} is {size}.")
         case Finding.TOO_FEW_GROUPS:
             return ("No verdict on {a} and {b} from groups that count like {groups} of equal size (at least "
-                    f"{LEAST_GROUPS} are needed): {{a}} minus {{b}} is {_size(pair)}.")
+                    f"{LEAST_GROUPS} are needed): {{a}} minus {{b}} is {size}.")
         case Finding.GUESSING:
             return ("No verdict on {a} and {b}: neither is above guessing, which reaches {guessing}. {a} minus {b} is "
-                    f"{_size(pair)}.")
+                    f"{size}.")
         case Finding.INCONCLUSIVE if pair.planned and not pair.look:
             return ("No verdict on {a} and {b}: no interim analysis has been done yet, or its runs are gone.")
         case Finding.INCONCLUSIVE:
@@ -59,9 +61,24 @@ def verdict_template(pair: Pair) -> str:
             return f"Inconclusive{where}: {{a}} minus {{b}} is {found}.{_reasons(pair)}"
 
 
-def difference_template(pair: Pair) -> str:
-    """Return the difference of a pair with its interval and its test, or interim analysis, as a part of a sentence."""
-    return f"{_size(pair)}{_test(pair, '{p}')}"
+def decided_by(pair: Pair) -> str:
+    """Return the slot of the p value that decides the verdict on a pair, a key of `TESTS`; empty where none does.
+
+    "Real but negligible" takes two tests, of which the one with the larger p decides. The p of "better by more than the
+    margin" is never smaller than that of "better".
+    """
+    if pair.tests is None:
+        return ""
+    match pair.verdict.finding:
+        case Finding.BETTER | Finding.INCONCLUSIVE:
+            return "p"
+        case Finding.BETTER_BY_MARGIN:
+            return "p_beyond"
+        case Finding.EQUIVALENT:
+            return "p_equivalent"
+        case Finding.NEGLIGIBLE:
+            return "p" if pair.tests.different > pair.tests.equivalent else "p_equivalent"
+    return ""
 
 
 def slots_in(template: str) -> set[str]:
@@ -87,7 +104,7 @@ class Quantity:
 
 def quantity(pair: Pair, slot: str) -> Quantity:
     """Return the value of a slot of a sentence on a pair of models."""
-    found, margin, tests, fewest = pair.difference, pair.verdict.margin, pair.tests, pair.fewest_seeds
+    found, margin, tests = pair.difference, pair.verdict.margin, pair.tests
     kind, holm = scale_of(pair.metric).kind, f", Holm over {pair.family} pairs" if pair.family > 1 else ""
     match slot:
         case "difference":
@@ -103,14 +120,12 @@ def quantity(pair: Pair, slot: str) -> Quantity:
                             decimals=None if value is None else decimals_for([value], [0.0], kind))
         case "p":
             return Quantity("p", tests.different if tests else None, "p", f"two-sided{holm}")
+        case "p_beyond":
+            return Quantity("p-beyond", tests.beyond if tests else None, "p", f"{TESTS[slot]}{holm}")
         case "p_equivalent":
-            return Quantity("p-equivalent", tests.equivalent if tests else None, "p", f"two one-sided tests{holm}")
-        case "unseen":
-            return Quantity("unseen-failures", unseen_failures(fewest), "percent",
-                            "f with (1 - f)^R = 0.05 for the fewer seeds R of both models", decimals=0,
-                            computed_from="runs")
+            return Quantity("p-equivalent", tests.equivalent if tests else None, "p", f"{TESTS[slot]}{holm}")
         case "seeds":
-            return Quantity("fewest-seeds", fewest, "count", "of the model with fewer", computed_from="runs")
+            return Quantity("fewest-seeds", pair.fewest_seeds, "count", "of the model with fewer", computed_from="runs")
         case "groups":
             return Quantity("groups", found.groups, "tenth", "groups of one size")
         case "family":
@@ -164,14 +179,14 @@ def _size(pair: Pair) -> str:
     return f"{{difference}}{{of}} ({pair.interval_name} {{ends}})"
 
 
-def _test(pair: Pair, p: str) -> str:
-    """Return at which interim analysis a pair was settled, or that it is open after so many; without any the p value.
-    """
+def _test(pair: Pair, slot: str) -> str:
+    """Return at which interim analysis a pair was settled, or that it is open after so many; without any a test with
+    its p value."""
     if pair.planned:
         if not pair.look:
             return ""
         return f", {'settled at' if pair.is_settled else 'open after'} interim analysis {{look}} of {{looks}}"
-    return "" if pair.tests is None else f", {p}{' after Holm' if pair.family > 1 else ''}"
+    return "" if pair.tests is None else f", {TESTS[slot]}: {{{slot}}}{' after Holm' if pair.family > 1 else ''}"
 
 
 def _reasons(pair: Pair) -> str:

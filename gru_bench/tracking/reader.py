@@ -405,15 +405,16 @@ class Reader:
             except ValueError as error:
                 self.odd[run_id] = f"the run {run_id} is left out: {error}"
 
-    def confirmed_models(self, test_set: str) -> int:
-        """Return how many models of all experiments were scored on a test set by a complete confirmation run.
+    def confirmed_models(self, test_set: str) -> list[tuple[str, str]]:
+        """Return the study and the name of each model that a complete confirmation run scored on a test set, in all
+        experiments.
 
         A model counts once for each study that confirmed it, and an imported study is the same as its original.
 
         Args:
             test_set: Digest of the test examples.
         """
-        return len(self._confirmed(test_set, math.inf))
+        return sorted((study, model) for _, study, model in self._confirmed(test_set, math.inf))
 
     def studies_on_test(self, test_set: str, until: float) -> int:
         """Return how many studies of all experiments had scored a test set by a complete confirmation run.
@@ -422,21 +423,23 @@ class Reader:
             test_set: Digest of the test examples.
             until: Runs that began later do not count. In seconds since the epoch.
         """
-        return len({study for study, _ in self._confirmed(test_set, until)})
+        return len({study for study, *_ in self._confirmed(test_set, until)})
 
-    def _confirmed(self, test_set: str, until: float) -> list[tuple[str, str]]:
-        """Return the study and the name of each model that `confirmed_models` counts, of runs that began by a time."""
-        origins: dict[tuple[str, str], set[str]] = {}
+    def _confirmed(self, test_set: str, until: float) -> list[tuple[str, str, str]]:
+        """Return each model of `confirmed_models` whose runs began by a time: study's id, study, model."""
+        origins: dict[tuple[str, str, str], set[str]] = {}
         for run_id, start_ms, tags in self._read(lambda source: source.scored_on(test_set)) or ():
             if tags.get("gru_bench.role") != "confirm" or tags.get("gru_bench.complete") != "true" or (
                     start_ms or 0) / 1000 > until:
                 continue
             first = (tags.get(EARLIER_IDS, "").split() or [tags.get(ID_TAG, run_id)])[0]
-            origins.setdefault((tags.get("mlflow.parentRunId", ""), tags.get("gru_bench.model", "")), set()).add(first)
+            parent, study, model = (
+                tags.get(tag, "") for tag in ("mlflow.parentRunId", "gru_bench.study", "gru_bench.model"))
+            origins.setdefault((parent, study, model), set()).add(first)
         models, seen = [], set[str]()
-        for model, own in origins.items():
+        for key, own in origins.items():
             if not own & seen:
-                models.append(model)
+                models.append(key)
             seen |= own
         return models
 

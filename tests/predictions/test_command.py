@@ -627,8 +627,8 @@ def test_a_report_says_what_it_is_about_and_leaves_out_what_no_file_tells() -> N
     done = completed(app, *files)
     assert done.returncode == ExitCode.DONE, done.stderr
     text = Path("reports/good-poor/report.md").read_text("utf-8")
-    mentions(text, "Comparison: good and poor", "about this very run", "## Where they disagree", "author", "good.csv")
-    for absent in ("## Learning", "## Search", "Backend", "## Confidence", "MLflow"):
+    mentions(text, "Comparison: good and poor", "these runs only", "## Where they disagree", "good.csv")
+    for absent in ("## Learning", "## Search", "Backend", "## Confidence", "MLflow", "## Checklist"):
         assert absent not in text
     record = json.loads(Path("reports/good-poor/numbers.json").read_text("utf-8"))
     assert [one["name"] for one in record["files"]] == ["good.csv", "poor.csv"]
@@ -728,7 +728,7 @@ def test_arrays_that_are_not_of_the_same_examples_are_refused(predictions: Any, 
 def test_a_store_of_files_has_no_runs() -> None:
     from gru_bench.predictions.evidence import FileStore
 
-    assert FileStore(None, 2).confirmed_models("") == 2
+    assert len(FileStore(None, 2).confirmed_models("")) == 2
     assert FileStore(None, 2, FakeStore()).histories([], []) == {}
 
 

@@ -66,14 +66,14 @@ def speed(evidence: Evidence) -> Section | None:
     return Section("speed", "Speed", (
         Paragraph(("The number of tokens on which each model trains in a second.",)),
         speed_figure(Values(("model", "tokens per second"), rows)),
-        Table("speed", "Training speed", ("Means over seeds, lowest and highest in brackets.",),
+        Table("speed", "Training speed", ("Means over seeds.",),
               (Column("Model", align="left", width=4), Column("Tokens/s")), rows),
     ))
 
 
 # ---------------------------------------------------------------- a column: report/sections/evaluation.py, SCORES
 
-MACRO_F1 = {"macro_f1": Column("Macro F1", unit="%", note="{} is the mean of the F1 of both labels.")}
+MACRO_F1 = {"macro_f1": Column("Macro F1", unit="%")}
 
 # ---------------------------------------------------------------- a check: checks.py, below @check("GRU099", "...")
 

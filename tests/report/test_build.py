@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
 from itertools import chain
 
 import pytest
 
 from gru_bench.errors import RunError
-from gru_bench.report.sections.errors import errors
-from gru_bench.report.sections.evaluation import evaluation
-from gru_bench.report.sections.learning import learning
-from gru_bench.report.sections.search import search
-from tests.support.commands import mentions
-from tests.support.fake_store import FakeStore, TestSet, add_study, class_names, three_models
+from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
 from tests.support.homework_study import homework
-from tests.support.renderings import Built, all_said, column_of, said, words_of
+from tests.support.renderings import Built, said
 from tests.support.reports import build
-from tests.support.sections import build_only
 
 
 def test_sections_stand_in_the_order_of_the_contents(built: Built) -> None:
@@ -35,32 +27,16 @@ def test_sections_stand_in_the_order_of_the_contents(built: Built) -> None:
     assert both[-3:] == ["runs", "methods", "checklist"]
 
 
-def test_captions_speak_of_what_is_there_alone() -> None:
-    """A model of two seeds has no interval, but a difference has one; one pair has no correction."""
-    store = FakeStore()
-    study = add_study(store, "two seeds", {"scratch": 0.0, "torch": 0.0}, seeds=2, test_set=TestSet.draw(100))
-    report = build([replace(study, baselines=())], store)
-    assert report.numbers["two-seeds-torch.accuracy"].low is None
-    # Those of the seeds together are over reviews alone, so that two seeds have one.
-    assert all(cell.low is not None for cell in column_of(report, "together", "Accuracy"))
-    tables = [table for table in report.tables if table.key != "together"]
-    captions = [*(said(table.captioned(on_paper)) for table in tables for on_paper in (False, True)),
-                *(figure.caption for figure in report.figures)]
-    assert len(captions) > 10
-    assert [caption for caption in captions if any(word in caption for word in ("Holm", "bootstrap"))] == []
-    assert {caption.split()[0] for caption in captions if "95 %" in caption} == {"Difference", "Each"}
-    assert "bootstrap" not in words_of(report, "methods")
-
-
-def test_a_single_run_is_no_mean_over_seeds() -> None:
-    store = FakeStore()
-    study = add_study(store, "one seed", {"torch": 0.0}, seeds=1, test_set=TestSet.draw(100, classes=class_names(4)))
-    report = build_only([study], store, evaluation, learning, search, errors)
-    texts = [*(said(table.caption) for table in report.tables),
-             *(words_of(report, section.name) for section in report.sections), all_said(report.warnings)]
-    assert [text for text in texts if re.search("means? over seeds|average over seeds|fresh seeds of", text)] == []
-    mentions("\n".join(texts), "one run of each model", "a fresh seed of the same configuration reaches",
-             "of one run", "It comes from epoch 3.0")
+def test_captions_are_the_same_whatever_the_number_of_seeds() -> None:
+    captions = []
+    for seeds in (1, 2, 5):
+        store = FakeStore()
+        study = add_study(store, "one", {"scratch": 0.0, "torch": 0.0}, seeds=seeds, test_set=TestSet.draw(100))
+        report = build([study], store)
+        captions.append({table.key: said(table.caption) for table in report.tables})
+    common = captions[0].keys() & captions[1].keys() & captions[2].keys()
+    assert {"results", "verdicts", "comparisons", "scores", "cost", "search", "settings"} <= common
+    assert all(captions[0][key] == captions[1][key] == captions[2][key] for key in common)
 
 
 def test_refuses_a_study_without_a_complete_run() -> None:

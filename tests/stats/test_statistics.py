@@ -28,7 +28,7 @@ from gru_bench.stats.estimate import (
     estimate,
     wilson_interval,
 )
-from gru_bench.stats.sentence import in_words, verdict_template
+from gru_bench.stats.sentence import TESTS, decided_by, in_words, quantity, verdict_template
 from gru_bench.stats.verdict import (
     Finding,
     PairTests,
@@ -420,6 +420,25 @@ def test_no_verdict_contradicts_its_numbers(
         assert min(abs(difference.low), abs(difference.high)) > margin
     if found.finding is Finding.INCONCLUSIVE:
         assert adjusted.different >= 0.05
+
+
+@given(
+    st.floats(-0.2, 0.2), st.floats(1e-4, 0.1), st.integers(5, 20), st.floats(1, 6), st.floats(0.001, 0.05)
+)
+def test_the_p_that_is_shown_with_a_verdict_is_the_one_that_decides_it(
+    theta: float, deviation: float, seeds: int, factor: float, margin: float
+) -> None:
+    difference = made(theta, deviation, seeds)
+    alone = present(adjusted_tests([difference], margin)[0])
+    tests = PairTests(*(min(1.0, factor * p) for p in (alone.different, alone.beyond, alone.equivalent)))
+    pair = Compared(("a", "b"), difference, tests, 1, Verdict.of(difference, tests, margin))
+    p, finding = present(quantity(pair, decided_by(pair)).value), pair.verdict.finding
+    assert (p < 0.05) == (finding is not Finding.INCONCLUSIVE)
+    assert p == {
+        Finding.BETTER: tests.different, Finding.BETTER_BY_MARGIN: max(tests.different, tests.beyond),
+        Finding.NEGLIGIBLE: max(tests.different, tests.equivalent), Finding.EQUIVALENT: tests.equivalent,
+        Finding.INCONCLUSIVE: tests.different}[finding]
+    assert f"{TESTS[decided_by(pair)]}: p " in in_words(pair, verdict_template(pair))
 
 
 @pytest.mark.parametrize(

@@ -126,10 +126,10 @@ class FakeStore:
         self.attached[run_id] = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
         return self.locked
 
-    def confirmed_models(self, test_set: str) -> int:
-        """Return how many models were scored on a test set."""
-        return len({
-            (study.run.run_id, run.model) for studies in self.by_experiment.values() for study in studies
+    def confirmed_models(self, test_set: str) -> list[tuple[str, str]]:
+        """Return the study and the name of each model that was scored on a test set."""
+        return sorted((study, model) for _, study, model in {
+            (study.run.run_id, study.name, run.model) for studies in self.by_experiment.values() for study in studies
             for run in study.confirms if run.complete and run.role == "confirm"
             and run.test_set == test_set})
 

@@ -76,7 +76,7 @@ def _said(blocks: Sequence[Block], form: Form) -> Iterator[str | Grid]:
             case Commands(lines):
                 yield from filter(None, map(one_line, lines))
             case Table():
-                yield words(block.captioned(form.on_paper), form)
+                yield words(block.caption, form)
                 yield [[one_line(column.shown(form.on_paper)) for column in block.columns], *(
                     [_cell(cell, form, first=place == 0) for place, cell in enumerate(row)]
                     for row in (*block.rows, *block.context))]
@@ -90,7 +90,7 @@ def _said(blocks: Sequence[Block], form: Form) -> Iterator[str | Grid]:
 
 
 def _cell(cell: Cell, form: Form, first: bool) -> str:
-    if isinstance(cell, Number) and cell.low is not None and not first:
+    if isinstance(cell, Number) and cell.has_interval and not first:
         return f"{cell.text} [{cell.ends[0].text}, {cell.ends[1].text}]"
     below = " {}" if form.on_paper and not first else " ({})"
     return words(cell if isinstance(cell, tuple) else (cell,), form, below)

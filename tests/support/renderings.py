@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from bs4 import BeautifulSoup
 
-from gru_bench.report.document.blocks import Bullets, Commands, Details, Heading, Paragraph, Table, parts_in
+from gru_bench.report.document.blocks import Bullets, Commands, Details, Heading, Paragraph, Table, numbers_in, parts_in
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report, Section
@@ -76,6 +76,11 @@ def column_of(report: Report, key: str, heading: str) -> list[Any]:
     table = table_of(report, key)
     place = [column.heading for column in table.columns].index(heading)
     return [row[place] for row in table.rows]
+
+
+def number_in(cell: Any) -> Any:
+    """Return the first number of a cell, whatever stands below it."""
+    return next(numbers_in(cell))
 
 
 def figure_of(report: Report, name: str) -> Any:

@@ -216,9 +216,9 @@ def test_models_are_counted_by_test_set(held: Held, fake: FakeStore) -> None:
     whole, begun = fake.studies(EXPERIMENT)
     digest = digest_of_examples(fake.predicted[whole.confirms[0].run_id, "test"].example_id_N)
     assert whole.confirms[0].test_set == begun.confirms[0].test_set == digest
-    assert held.store.confirmed_models(digest) == 3
+    assert len(held.store.confirmed_models(digest)) == 3
     assert [held.store.studies_on_test(digest, until) for until in (0.0, math.inf)] == [0, 2]
-    assert held.store.confirmed_models("0" * 16) == 0
+    assert held.store.confirmed_models("0" * 16) == []
 
 
 def test_texts_are_those_of_the_studys_own_run(held: Held, fake: FakeStore) -> None:

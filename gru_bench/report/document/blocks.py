@@ -67,18 +67,12 @@ class Column:
     align: Literal["left", "right"] = "right"
     width: float | None = None
     """Centimeters on paper, for text that is broken into lines; None for numbers."""
-    note: str = ""
-    """A sentence for the caption; `{}` in it stands for the heading as the format shows it."""
     named: bool = False
     """Whether the heading is the name of a model. A table with many of these is cut into parts."""
 
-    def name(self, on_paper: bool = False) -> str:
-        """Return the heading without its unit."""
-        return self.short if on_paper and self.short else self.heading
-
     def shown(self, on_paper: bool = False) -> str:
         """Return the heading with its unit."""
-        return self.name(on_paper) + (f", {self.unit}" if self.unit else "")
+        return (self.short if on_paper and self.short else self.heading) + (f", {self.unit}" if self.unit else "")
 
 
 @dataclass(frozen=True)
@@ -106,11 +100,6 @@ class Table:
         """Return a table with a row for each thing, from its columns and what each of them shows of a thing."""
         rows = tuple(tuple(shown(thing) for _, shown in columns) for thing in things)
         return cls(key, title, caption, tuple(column for column, _ in columns), rows, context)
-
-    def captioned(self, on_paper: bool = False) -> Sentence:
-        """Return the caption with the notes of the columns."""
-        notes = (f" {column.note.replace('{}', column.name(on_paper))}" for column in self.columns if column.note)
-        return (*self.caption, *notes)
 
     def parts(self, most: int) -> Iterator[Table]:
         """Yield the table, or parts of it that have at most `most` columns of models each, with the other columns."""
@@ -171,8 +160,9 @@ def parts_in(shown: Any) -> Iterator[Any]:
             yield from parts_in(shown.blocks)
         case Aside() | Anchor():
             yield from parts_in(shown.parts)
-        case Ends():
-            yield from (*shown.number.ends, shown.number)
+        case Ends():  # the ends of a range belong to their number, as those of an interval in a cell do
+            yield from (() if shown.number.is_range else shown.number.ends)
+            yield shown.number
 
 
 def numbers_in(shown: Any) -> Iterator[Number]:
@@ -182,7 +172,12 @@ def numbers_in(shown: Any) -> Iterator[Number]:
 
 def has_interval(cell: Cell) -> bool:
     """Return whether a cell is a number with an interval."""
-    return isinstance(cell, Number) and cell.low is not None
+    return isinstance(cell, Number) and cell.has_interval
+
+
+def with_range(number: Number) -> Cell:
+    """Return a mean over runs as a cell, with the lowest and the highest run below it where they differ."""
+    return (number, Aside((Ends(number),), below=True)) if number.is_range and number.low != number.high else number
 
 
 def sentences(items: Sequence[Sentence]) -> list[Block]:

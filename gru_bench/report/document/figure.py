@@ -147,11 +147,6 @@ def written_as(form: Form, drawing: Drawing) -> bytes:
     return buffer.getvalue()
 
 
-def with_intervals(numbers: Sequence[Number], kind: str = "") -> str:
-    """Return the words of a caption on the intervals that are drawn, if any are."""
-    return f", with {kind}95 % intervals" if any(number.low is not None for number in numbers) else ""
-
-
 def _parts(value: Value) -> tuple[str | float | None, float | None, float | None]:
     """Return a value and the ends of its interval."""
     return (value.value, value.low, value.high) if isinstance(value, Number) else (value, None, None)

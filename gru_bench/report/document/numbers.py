@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -50,11 +50,19 @@ class Number:
     """How many examples it was computed from; None where no examples enter."""
     method: str = ""
     low: float | None = None
+    """Low end of its interval, or of its range."""
     high: float | None = None
     decimals: int | None = None
     """Decimals shown, where one decimal would round an end to a value that a sentence is about."""
     split: str = ""
     """The split of its examples; empty for those of several splits or of none."""
+    is_range: bool = False
+    """Whether `low` and `high` are the lowest and the highest run, and not the ends of an interval."""
+
+    @property
+    def has_interval(self) -> bool:
+        """Return whether `low` and `high` are the ends of an interval."""
+        return self.low is not None and not self.is_range
 
     @property
     def text(self) -> str:
@@ -63,10 +71,10 @@ class Number:
 
     @property
     def ends(self) -> tuple[Number, Number]:
-        """Return the ends of the interval as numbers of their own."""
+        """Return the ends of the interval, or of the range, as numbers of their own."""
         return (
-            replace(self, key=f"{self.key}.low", value=self.low, low=None, high=None),
-            replace(self, key=f"{self.key}.high", value=self.high, low=None, high=None),
+            replace(self, key=f"{self.key}.low", value=self.low, low=None, high=None, is_range=False),
+            replace(self, key=f"{self.key}.high", value=self.high, low=None, high=None, is_range=False),
         )
 
     @property
@@ -105,7 +113,7 @@ class Numbers:
 
     def add(
         self, name: str, value: float | None, kind: Kind = "count", method: str = "",
-        *, low: float | None = None, high: float | None = None, decimals: int | None = None,
+        *, low: float | None = None, high: float | None = None, decimals: int | None = None, is_range: bool = False,
     ) -> Number:
         """Return a number, computed from what `on` said.
 
@@ -114,15 +122,17 @@ class Numbers:
             value: Its value; None where it is unknown.
             kind: How it is shown.
             method: How it was computed.
-            low: Low end of its interval.
-            high: High end.
+            low: Low end of its interval, or its lowest run.
+            high: High end, or its highest run.
             decimals: Decimals to show. None: those of its kind.
+            is_range: Whether these are runs.
 
         Raises:
             AssertionError: If another number has this key, or `on` has not said what it is computed from.
         """
         assert self.runs is not None, f"{self._key(name)} must be computed from something: say what by Numbers.on"
-        number = Number(self._key(name), value, kind, self.runs, self.examples, method, low, high, decimals, self.split)
+        number = Number(self._key(name), value, kind, self.runs, self.examples, method, low, high, decimals, self.split,
+                        is_range)
         known = self.made.setdefault(number.key, number)
         if known.text != number.text or (known.text != MISSING and known.value != number.value):
             raise AssertionError(f"two numbers must have two keys, but got {known} and {number}")
@@ -134,12 +144,15 @@ class Numbers:
             return self.add(name, found.estimate, kind, "mean of two seeds: an estimate only")
         return self.add(name, found.estimate, kind, f"95 % interval: {found.method}", low=found.low, high=found.high)
 
-    def over_runs(self, name: str, values: Sequence[float], kind: Kind) -> Number:
-        """Return the mean of a value over runs, with its lowest and highest."""
+    def over_runs(
+        self, name: str, values: Sequence[float], kind: Kind, of: Literal["mean", "median"] = "mean"
+    ) -> Number:
+        """Return the mean or the median of a value over runs, with its lowest and highest."""
         if len(values) < 2:
             return self.add(name, values[0] if values else None, kind, "one run" if values else "not logged")
-        return self.add(name, float(np.mean(values)), kind, "mean over runs; lowest to highest", low=min(values),
-                        high=max(values))
+        middle = np.mean(values) if of == "mean" else np.median(values)
+        return self.add(name, float(middle), kind, f"{of} over runs; lowest to highest", low=min(values),
+                        high=max(values), is_range=True)
 
     def on(self, runs: Sequence[str], examples: int | None = None, split: str = "test") -> Numbers:
         """Return what makes the numbers that are computed from these runs and so many examples.

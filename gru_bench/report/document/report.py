@@ -10,13 +10,12 @@ from typing import Annotated
 from pydantic import Field
 
 from gru_bench.config import ComparedName
-from gru_bench.report.document.blocks import Block, Paragraph, Table, numbers_in, parts_in
+from gru_bench.report.document.blocks import Block, Table, numbers_in, parts_in
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import Anchor, KnownRun, Sentence, in_text
+from gru_bench.results.runs import OnTest
 
-Count = Annotated[int, Field(ge=0, le=1_000_000)]
-"""A number of models or of their studies."""
 OPEN = ("summary", "results", "comparisons", "trials")
 """Names of the sections that every page shows unfolded. The others are folded under their headings."""
 
@@ -161,8 +160,8 @@ class Source:
     """The largest difference of no practical weight: 0.01 is one point of accuracy."""
     warnings_before: tuple[str, ...]
     """Warnings that were known before the studies were read."""
-    on_test: Mapping[str, tuple[Count, Count]]
-    """Digest of each test set -> the number of models in the store that had been scored on it, and of their studies."""
+    on_test: Mapping[str, OnTest]
+    """Digest of each test set -> the models in the store that had been scored on it."""
     studies: tuple[SourceStudy, ...]
     files: tuple[Mapping[str, str], ...] = ()
     """The name of each file of predictions, and the SHA-256 of its content. Empty for a report on studies alone."""
@@ -186,8 +185,6 @@ class Report:
 
     title: str
     subtitle: str
-    purposes: tuple[Paragraph, ...]
-    """The question of each study."""
     in_short: tuple[Sentence, ...]
     """What a terminal prints of it: the decision, and a sentence on each pair of models."""
     warnings: tuple[Sentence, ...]

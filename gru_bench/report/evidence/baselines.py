@@ -11,7 +11,7 @@ from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.groups import Group, group_of
 from gru_bench.report.evidence.progress import baseline_runs
 from gru_bench.report.evidence.store import Store
-from gru_bench.results.baselines import baseline_label, compared_baseline
+from gru_bench.results.baselines import NAMES, compared_baseline
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 
@@ -29,7 +29,7 @@ def baselines_of(
     for (fingerprint, model), (study, run) in found.items():
         of_data = f" (data {prints.index(fingerprint) + 1})" if len(prints) > 1 else ""
         group, missing = group_of(store, [run], numbers.named("baseline", model, same=fingerprint),
-                                  baseline_label(model, run.params) + of_data, model, study, metric)
+                                  NAMES.get(model, model) + of_data, model, study, metric)
         groups += [] if group is None else [group]
         gaps += missing
     return groups, gaps

@@ -28,6 +28,7 @@ from gru_bench.report.evidence.progress import is_searched, nothing_to_report, s
 from gru_bench.report.evidence.store import Histories, Store
 from gru_bench.report.evidence.trials import Search, SearchSoFar, searches_of, searches_so_far
 from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL
+from gru_bench.results.runs import OnTest
 from gru_bench.tracking import LoggedStudy
 
 
@@ -88,7 +89,7 @@ class Evidence:
 
 def collect(
     studies: Sequence[LoggedStudy], store: Store, margin: float | None = None,
-    counted: Mapping[str, tuple[int, int]] | None = None,
+    counted: Mapping[str, OnTest] | None = None,
 ) -> Evidence:
     """Return the evidence of some studies, or of one study whose search is all there is.
 
@@ -125,7 +126,7 @@ def assembled(
     studies: Sequence[LoggedStudy], store: Store, numbers: Numbers, groups: Sequence[Group], gaps: Sequence[Sentence],
     margin: Margin, looks: Sequence[StudyLooks] = (), baselines: Sequence[Group] = (),
     mixtures: Sequence[Mixture] = (), not_mixed: Sequence[Sentence] = (), *,
-    counted: Mapping[str, tuple[int, int]] | None = None,
+    counted: Mapping[str, OnTest] | None = None,
     are_groups_off: bool = False,
 ) -> Evidence:
     """Return the evidence of some models: they are compared, and the curves of their runs are read."""

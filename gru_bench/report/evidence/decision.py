@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import chain, combinations
 from statistics import fmean
 
-from gru_bench.report.document.sentences import Field, Sentence, joined, listed, p_is, say
+from gru_bench.report.document.sentences import Sentence, joined, listed, p_is, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.pairs import Pair
-from gru_bench.results.logged_metrics import TRAIN_SECONDS, score, score_name
+from gru_bench.results.logged_metrics import score, score_name
 from gru_bench.stats.text import MINUS
 from gru_bench.stats.verdict import ALIKE, Finding
 
@@ -62,15 +62,16 @@ def decide(models: Sequence[str], found: Mapping[Couple, tuple[Finding, int]]) -
 def decision_sentence(evidence: Evidence) -> Sentence:
     """Return what the verdicts have settled, with scores, and then the decision; they say no more than the verdicts."""
     if len(evidence.families) > 1:
-        return joined([("No decision: the models were scored on different test texts.",), *_mixed(evidence)])
+        taken, others = _mixed(evidence)
+        return joined([("No decision: the models were scored on different test texts.",), *taken, *others])
     groups = {group.key: group for group in (*evidence.groups, *(pair.b for pair in evidence.against))}
     if len(groups) == 1:
         return ("No decision: there is one model, and nothing to compare it with.",)
     pairs = {(pair.a.key, pair.b.key): pair for pair in evidence.pairs}
     decision = decide(tuple(groups), {key: (pair.verdict.finding, pair.favours) for key, pair in pairs.items()})
-    return joined([
-        *_beaten(decision, groups), _chosen(evidence, decision, groups, pairs), *_mixed(evidence),
-        _few_seeds(evidence, decision), _winner(evidence, decision, groups)])
+    taken, others = _mixed(evidence, [groups[key].label for key in decision.left])
+    single = (*_beaten(decision, groups), _chosen(evidence, decision, groups, pairs), *others)
+    return joined([*(taken or single), _few_seeds(evidence, decision), _winner(evidence, decision, groups)])
 
 
 def _beaten(decision: Decision, groups: Mapping[str, Group]) -> list[Sentence]:
@@ -91,7 +92,7 @@ def _chosen(
     if len(left) == 1:
         return (f"Take {left[0].label}: no model is found better.",)
     if not decision.open:
-        return _fastest(evidence, left)
+        return _any_of(evidence, left)
     if decision.settled:
         return _within_margin(evidence, decision, groups)
     findings = {frozenset(key): pair.verdict.finding.value for key, pair in pairs.items()}
@@ -119,24 +120,32 @@ def _winner(evidence: Evidence, decision: Decision, groups: Mapping[str, Group])
         "another: it never chooses by test texts.",)
 
 
-def _mixed(evidence: Evidence) -> list[Sentence]:
-    """Return for each mixture that is compared whether to take it in the place of its parts. Both must be beaten, so
-    that the p value of this is the larger one of both."""
-    said = []
+def _mixed(evidence: Evidence, left: Sequence[str] = ()) -> tuple[list[Sentence], list[Sentence]]:
+    """Return which mixtures to take, and which ones are not shown to be better than their parts.
+
+    Both parts must be beaten, so that the p value of this is the larger one of both.
+
+    Args:
+        evidence: The evidence.
+        left: The single models that no other one beats.
+    """
+    taken, others = list[Sentence](), list[Sentence]()
     for mixture in evidence.mixtures:
         pairs = [pair for pair in evidence.of_mixtures if pair.a is mixture]
-        words: dict[str, Field] = {"parts": listed([part.label for part in mixture.parts]), "score": mixture.score,
-                                   "unit": mixture.scale.suffix}
         if pairs and all(pair.verdict.finding in BETTER and pair.favours > 0 for pair in pairs):
             tests = [pair.tests.different for pair in pairs if pair.tests is not None]
             p: Sentence = () if not tests else (", ", *p_is(mixture.on_examples.add(
                 "p", max(tests), "p", "two-sided, Holm over 2 pairs; the larger one of both")))
-            said.append(say("Rather than one of them, take the mixture of {parts} ({score}{unit}): it is better than "
-                            "both{p}.", p=p, **words))
+            single = f"; of single models, none is found better than {' or '.join(left)}" if left else ""
+            taken.append(say("Take the mixture of {parts}: with {score}{unit} it is better than both{p}{single}.", p=p,
+                             parts=_listed([_scored(part) for part in mixture.parts]), score=mixture.score,
+                             unit=mixture.scale.suffix, single=single))
         elif pairs:
-            said.append(say("The mixture of {parts} ({score}{unit}) is not shown to be better than both ({found}).",
-                            found="; ".join(f"{pair.label}: {pair.found}" for pair in pairs), **words))
-    return said
+            others.append(say("The mixture of {parts} ({score}{unit}) is not shown to be better than both ({found}).",
+                              parts=listed([part.label for part in mixture.parts]), score=mixture.score,
+                              unit=mixture.scale.suffix,
+                              found="; ".join(f"{pair.label}: {pair.found}" for pair in pairs)))
+    return taken, others
 
 
 def _few_seeds(evidence: Evidence, decision: Decision) -> Sentence:
@@ -160,13 +169,19 @@ def _within_margin(evidence: Evidence, decision: Decision, groups: Mapping[str, 
         others=listed(others))
 
 
-def _fastest(evidence: Evidence, models: Sequence[Group]) -> Sentence:
-    """Return which of some equivalent models to take: those that train the fastest."""
+def _any_of(evidence: Evidence, models: Sequence[Group]) -> Sentence:
+    """Return which of some equivalent models to take: the linear one, or those that train the fastest.
+
+    Times are compared only where all ran on the same backends and processors.
+    """
     start = say("{names} are equivalent within {margin}{unit}", names=listed([group.label for group in models]),
                 margin=evidence.pairs[0].number("margin"), unit=models[0].scale.after)
+    if linear := [group.label for group in models if group.is_fitted_once]:
+        return (*start, f": take {linear[0]}, which is the simplest.")
     any_of = "either" if len(models) == 2 else "any of them"
-    seconds = {group.key: group.logged(TRAIN_SECONDS).value or 0.0 for group in models}
-    if not all(0 < value < math.inf for value in seconds.values()):
+    seconds = {group.key: group.seconds.value or 0.0 for group in models}
+    if len({(group.backend, group.processor) for group in models}) > 1 or not all(
+            0 < value < math.inf for value in seconds.values()):
         return (*start, f": take {any_of}.")
     first, second, *_ = by_time = sorted(models, key=lambda group: seconds[group.key])
     fastest = [group for group in by_time if seconds[group.key] < FASTER * seconds[first.key]]
@@ -175,11 +190,9 @@ def _fastest(evidence: Evidence, models: Sequence[Group]) -> Sentence:
     if len(fastest) > 1:
         names = listed([group.label for group in fastest])
         return (*start, f", and {names} train the fastest: take one of them.")
-    with_backend = first.backend != second.backend and not first.is_fitted_once
-    one, other = (f"{group.label} ({group.backend})" if with_backend else group.label for group in (first, second))
     ratio = evidence.numbers.on(first.ids + second.ids).add(
-        "decision.faster", seconds[second.key] / seconds[first.key], "tenth", "ratio of the mean training seconds")
-    return (*start, f", and {one} trains ", ratio, f" times as fast as {other}: take {first.label}.")
+        "decision.faster", seconds[second.key] / seconds[first.key], "tenth", "ratio of the median training seconds")
+    return (*start, f", and {first.label} trains ", ratio, f" times as fast as {second.label}: take {first.label}.")
 
 
 def _scored(group: Group) -> Sentence:

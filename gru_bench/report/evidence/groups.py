@@ -32,7 +32,7 @@ from gru_bench.report.document.numbers import (
 from gru_bench.report.document.sentences import Field, Sentence, say
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.store import Store
-from gru_bench.results.logged_metrics import PARAMETERS, SPLIT_NAMES, Metric, compared, score
+from gru_bench.results.logged_metrics import PARAMETERS, SPLIT_NAMES, TRAIN_SECONDS, Metric, compared, score
 from gru_bench.results.runs import DataSummary, Predictions
 from gru_bench.stats import metrics
 from gru_bench.stats.classes import are_uneven
@@ -176,6 +176,19 @@ class Group(Scored):
         return ", ".join(sorted({plain(run.backend) for run in self.runs if run.backend})) or "not logged"
 
     @property
+    def processor(self) -> str:
+        """Return the processors that the runs were trained on."""
+        return ", ".join(sorted({plain(name) for run in self.runs if (name := run.tags.get("gru_bench.machine"))})
+                         ) or "not logged"
+
+    @property
+    def seconds(self) -> Number:
+        """Return the median of the seconds of training, with the lowest and the highest run."""
+        return self.of_runs.over_runs(
+            "median-train-seconds", [run.metrics[TRAIN_SECONDS.key] for run in self.runs
+                                     if TRAIN_SECONDS.key in run.metrics], "amount", "median")
+
+    @property
     def seeds(self) -> Number:
         """Return the number of seeds."""
         return self.of_runs.add("seeds", len(self.runs), "count")
@@ -193,6 +206,12 @@ class Group(Scored):
     def score(self) -> Number:
         """Return the score that the report compares."""
         return self.score_by(self.metric)
+
+    @property
+    def rank(self) -> float:
+        """Return the score, with the sign at which lower is better."""
+        value = self.score.value or 0.0
+        return -value if self.scale.higher_is_better else value
 
     @property
     def scale(self) -> Scale:
@@ -295,6 +314,11 @@ class Group(Scored):
 
 def _named(metric: ComparedName) -> str:
     return "accuracy" if metric == "accuracy" else f"score-{slug(metric)}"
+
+
+def in_order(groups: Sequence[Group]) -> list[Group]:
+    """Return groups in order of their scores, the best first."""
+    return sorted(groups, key=lambda group: group.rank)
 
 
 def families(groups: Sequence[Group]) -> list[list[Group]]:

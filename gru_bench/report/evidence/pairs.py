@@ -6,6 +6,7 @@ Shapes: `R` runs (seeds) of a model, `N` test examples.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,19 +15,19 @@ from itertools import combinations
 import numpy as np
 
 from gru_bench.config import ComparedName
-from gru_bench.report.document.numbers import Number, Numbers, Scale, decimals_for, scale_of
-from gru_bench.report.document.sentences import Sentence, joined, say
+from gru_bench.report.document.numbers import Number, Numbers, Scale, decimals_for, plain, scale_of
+from gru_bench.report.document.sentences import Aside, Sentence, joined, say
 from gru_bench.report.evidence.baselines import linear_model
-from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.groups import Group, model_name
 from gru_bench.report.evidence.looks import StudyLooks
 from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.progress import unfinished
 from gru_bench.report.evidence.store import Store
-from gru_bench.results.runs import digest_of_examples
+from gru_bench.results.runs import OnTest, digest_of_examples
 from gru_bench.stats.estimate import Design, Estimate
 from gru_bench.stats.intervals import difference, paired_difference
 from gru_bench.stats.looks import PairLooks, compared_at
-from gru_bench.stats.sentence import quantity
+from gru_bench.stats.sentence import TESTS, decided_by, quantity
 from gru_bench.stats.text import MINUS
 from gru_bench.stats.verdict import MARGIN, TOO_FEW, Finding, Verdict, adjusted_tests, pairs_of
 from gru_bench.stats.verdict import Pair as Compared
@@ -86,11 +87,23 @@ class Family:
     """Digest of the test examples."""
     groups: tuple[Group, ...]
     """The models that the report shows."""
-    size: int
-    """Number of models in the store, those that the report shows included."""
+    models: tuple[tuple[str, str], ...]
+    """The study and the name of each model of the store, those that the report shows included."""
     numbers: Numbers
     studies: int = 1
     """Number of studies in the store that had scored the test set when the newest run of the report began."""
+
+    @property
+    def size(self) -> int:
+        """Return the number of models."""
+        return max(len(self.models), len(self.groups))
+
+    @property
+    def others(self) -> list[str]:
+        """Return the models that the report does not show, each with its study."""
+        shown = Counter((group.study.name, group.model) for group in self.groups)
+        return [f"{model_name(model)} of {plain(study)}" for study, model in (
+            Counter((study, model) for study, model in self.models if study) - shown).elements()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +171,27 @@ class Pair(Compared):
                            decimals=found.decimals)
 
     @property
+    def p(self) -> Number:
+        """Return the p value that decides its verdict; without a value where no test does."""
+        slot = decided_by(self)
+        return self.number(slot) if slot else self.on_examples.add("p", None, "p", "no test decides")
+
+    @property
+    def test(self) -> str:
+        """Return the name of what decides its verdict; empty where nothing does."""
+        if self.look is not None and self.verdict.finding not in TOO_FEW:
+            return "repeated interval"
+        return TESTS.get(decided_by(self), "")
+
+    @property
+    def verdict_cell(self) -> Sentence:
+        """Return what is found on the first model, with the margin where it is about that, and below it the test."""
+        below = ", ".join(filter(None, (self.test, self.qualifier)))
+        known: Sentence = (self.found,) if "the margin" not in self.found else say(
+            self.found.replace("the margin", "{margin}{unit}"), margin=self.number("margin"), unit=self.scale.after)
+        return (*known, Aside((below,), below=True)) if below else known
+
+    @property
     def lacks_seeds(self) -> bool:
         """Return whether more seeds of both models could be trained, and one has fewer than every verdict takes."""
         return bool(self.qualifier) and self.a.is_logged and self.b.is_logged
@@ -206,19 +240,21 @@ class Pair(Compared):
         return best and (-(-best[0] // 100) * 100, best[1])
 
     @property
+    def more_examples(self) -> tuple[int, int] | None:
+        """Return the same; None where there are so many test examples already."""
+        return self.needed if self.needed and self.needed[0] > self.difference.examples else None
+
+    @property
     def texts_needed(self) -> int | None:
         """Return the size of a new test set that could settle it with these seeds, rounded up to hundreds; None if none
-        is needed or enough."""
-        return self.needed[0] if self.is_open and self.needed and self.needed[1] == self.fewest_seeds else None
+        is needed or enough, or there are so many texts already."""
+        more = self.more_examples if self.is_open else None
+        return more[0] if more and more[1] == self.fewest_seeds else None
 
 
-def qualifiers(pairs: Sequence[Pair]) -> str:
-    """Return what the words mean that stand with verdicts on few seeds or on one run, as the end of a caption."""
-    few = (" Few seeds: with fewer than 5 seeds of a model, a difference may be found, but no equivalence and no claim."
-           if any(one.has_few_seeds for one in pairs) else "")
-    runs = (" These runs only: a verdict on a single run is about this run, not about the way it was trained."
-            if any(one.is_of_runs for one in pairs) else "")
-    return few + runs
+def by_score(pairs: Sequence[Pair]) -> list[Pair]:
+    """Return pairs in order of the scores of their models, the best first."""
+    return sorted(pairs, key=lambda pair: (pair.a.rank, pair.b.rank))
 
 
 def margin_of(
@@ -239,7 +275,7 @@ def margin_of(
 
 
 def families_of(
-    groups: Sequence[Group], store: Store, numbers: Numbers, counted: Mapping[str, tuple[int, int]] | None = None
+    groups: Sequence[Group], store: Store, numbers: Numbers, counted: Mapping[str, OnTest] | None = None
 ) -> tuple[Family, ...]:
     """Return the families of the models that a report shows, one for each test set.
 
@@ -247,8 +283,8 @@ def families_of(
         groups: The models.
         store: The store, whose other models are counted too.
         numbers: Makes the numbers of the report.
-        counted: Digest of a test set -> number of models and of their studies, where they were counted before: a report
-            that is computed again does not count the studies that were run since. None: they are counted now.
+        counted: Digest of a test set -> its models, where they were counted before: a report that is computed again
+            does not count the studies that were run since. None: they are counted now.
     """
     by_digest: dict[str, list[Group]] = {}
     for group in groups:
@@ -256,11 +292,11 @@ def families_of(
     found = []
     for place, (digest, own) in enumerate(by_digest.items(), start=1):
         until = max(run.started for group in own for run in group.runs)
-        models, studies = counted.get(digest, (0, 0)) if counted is not None else (
-            store.confirmed_models(digest), store.studies_on_test(digest, until))
+        on_test = OnTest(tuple(store.confirmed_models(digest)), store.studies_on_test(digest, until)
+                         ) if counted is None else counted.get(digest, OnTest((), 0))
         shown = len({group.study.run.run_id for group in own})
-        found.append(Family(digest, tuple(own), max(models, len(own)), numbers.of(
-            f"test-set-{place}").on([run_id for group in own for run_id in group.ids]), max(studies, shown)))
+        found.append(Family(digest, tuple(own), on_test.models, numbers.of(
+            f"test-set-{place}").on([run_id for group in own for run_id in group.ids]), max(on_test.studies, shown)))
     return tuple(found)
 
 
@@ -305,7 +341,7 @@ def compare(
             apart.append((f"{one.label} and {two.label} are not compared: the error rate of a study with interim "
                           "analyses covers its own pairs only. Compare them in one study.",))
         elif one.fingerprint == two.fingerprint and np.array_equal(one.example_N, two.example_N):
-            a, b = (two, one) if _mean(two) > _mean(one) else (one, two)
+            a, b = (two, one) if two.rank < one.rank else (one, two)
             couples.append((numbers.of(f"pair.{a.key}.{b.key}"), a, b))
         else:
             what = "test texts" if one.fingerprint == two.fingerprint else "data or their splits"
@@ -410,8 +446,3 @@ def _shown(pair: Compared, numbers: Numbers, a: Group, b: Group, ids: tuple[str,
         pair = replace(pair, verdict=replace(found, finding=Finding.GUESSING))
     return Pair(**vars(pair), numbers=numbers, a=a, b=b, ids=ids)
 
-
-def _mean(group: Group) -> float:
-    """Return the mean score, with the sign at which higher is better."""
-    mean = group.score.value or 0.0
-    return mean if group.scale.higher_is_better else -mean

@@ -33,8 +33,8 @@ class Store(Protocol):
         """Return a text that a run holds as an artifact; None where it was not logged."""
         ...
 
-    def confirmed_models(self, test_set: str) -> int:
-        """Return how many models of all experiments were scored on a test set by a complete confirmation run."""
+    def confirmed_models(self, test_set: str) -> Sequence[tuple[str, str]]:
+        """Return the study and the name of each model that a complete confirmation run scored on a test set."""
         ...
 
     def studies_on_test(self, test_set: str, until: float) -> int:

@@ -40,7 +40,7 @@ def verdict_sentence(pair: Pair) -> Sentence:
                 return (Ends(pair.number("difference")),)
             case "narrow":
                 return (Ends(pair.number("narrow")),)
-            case "p" | "p_equivalent":
+            case "p" | "p_beyond" | "p_equivalent":
                 return p_is(pair.number(slot))
             case "guessing":
                 return (pair.a.guessing, pair.scale.suffix)
@@ -116,7 +116,9 @@ def _enough_examples(pair: Pair) -> Sentence:
     if pair.needed is None:
         return say("No number of test texts detects a difference of {margin}{unit} with 80 % power.",
                    margin=pair.number("margin"), unit=pair.scale.after)
-    examples, seeds = pair.needed
+    if pair.more_examples is None:
+        return ()  # the texts at hand are enough, but not with these seeds
+    examples, seeds = pair.more_examples
     more = "" if seeds == pair.fewest_seeds else "With these seeds no number of test texts is enough. "
     return say(
         "{more}A new test set of about {examples} texts{each} detects a difference of {margin}{unit} with 80 % power.",
@@ -148,7 +150,7 @@ def _only_examples(pair: Pair, design: Design) -> Sentence:
 def _source_of_examples(pair: Pair, limit: Limit | None) -> list[Sentence]:
     """Return how to get more test texts; empty where no number of them is enough, and there was no limit."""
     if limit is None:
-        return [] if pair.needed is None else [(f"To get new test texts, {MORE_EXAMPLES}",)]
+        return [] if pair.more_examples is None else [(f"To get new test texts, {MORE_EXAMPLES}",)]
     of_study = pair.numbers.on([pair.a.study.run.run_id])
     first = say(
         "data.limit let {taken} of the {whole} texts into the study: remove it first, with --set data.limit=none under "

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gru_bench.report.document.figure import Figure, Values, with_intervals
+from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Scale
 from gru_bench.report.document.sentences import listed
 from gru_bench.report.figures.style import (
@@ -48,12 +48,11 @@ def accuracy_figure(values: Values, scale: Scale) -> Figure:
     near = [row["model"] for row in rows if row["what"] == BASELINE and (
         row["accuracy"].value > min(seeds) - NEAR if scale.higher_is_better
         else row["accuracy"].value < max(seeds) + NEAR)]
-    dashed = {0: "", 1: "; the dashed line is a baseline"}.get(len(near), "; dashed lines are baselines")
     means = values.groups("what")[MEAN]
     words = [f"{row['model']} {row['accuracy'].text}" for row in means.records()]
     return Figure(
         "accuracy",
-        f"Test {scale.score}{with_intervals(means.column('accuracy'))}; small marks are single seeds{dashed}.",
+        f"Test {scale.score} with 95 % intervals; small marks are single seeds, dashed lines baselines.",
         f"Test {scale.score}: {listed(words)}.", values,
         partial(_accuracy, near=near, scale=scale))
 
@@ -68,8 +67,8 @@ def difference_figure(values: Values, margin: float, scale: Scale) -> Figure:
     """
     return Figure(
         "differences",
-        f"Difference in test {scale.score} for each pair{with_intervals(values.column('difference'), 'unadjusted ')}. "
-        "The shaded band is the equivalence margin.",
+        f"Difference in test {scale.score} for each pair, with unadjusted 95 % intervals. The shaded band is the "
+        "equivalence margin.",
         f"Difference in test {scale.score} of {len(values.rows)} pairs.", values,
         partial(_differences, margin=margin, scale=scale))
 
@@ -79,7 +78,7 @@ def _accuracy(frame: DataFrame, near: Collection[str], scale: Scale) -> Drawing:
     baselines = frame[(frame["what"] == BASELINE) & frame["model"].isin(near)]
     names, lines = means["model"].tolist(), len(means) + len(baselines)
     seeds = frame[frame["model"].isin(names) & ~frame["what"].isin((MEAN, BASELINE))]
-    figure, (axes,) = new_figure(0.5 + (0.36 if lines < 9 else 0.28) * lines, width=NARROW)
+    figure, (axes,) = new_figure(0.5 + (0.36 if lines < 9 else 0.28) * lines)
     intervals(axes, means.assign(place=range(len(names))), "accuracy", "place", names)
     dots(axes, seeds.assign(place=seeds["model"].map(names.index) + 0.24), "accuracy", "place", names,
          marker="|", markeredgewidth=1, alpha=0.8)
@@ -101,10 +100,8 @@ def _accuracy(frame: DataFrame, near: Collection[str], scale: Scale) -> Drawing:
 
 def _differences(frame: DataFrame, margin: float, scale: Scale) -> Drawing:
     pairs = frame[:LINES].assign(place=range(min(len(frame), LINES)), model="")
-    figure, (axes,) = new_figure(0.65 + (0.43 if len(pairs) < 9 else 0.26) * len(pairs))
+    figure, (axes,) = new_figure(0.65 + 0.26 * len(pairs), width=NARROW)
     intervals(axes, pairs, "difference", "place", [""])
-    for place, (x, text) in enumerate(zip(pairs["difference"], pairs["text"], strict=True)):
-        axes.annotate(text, (x, place), (0, 4.5), textcoords="offset points", ha="center", va="bottom")
     axes.axvline(0, **GUIDE)
     axes.axvspan(-scale.factor * margin, scale.factor * margin, color=GRID, alpha=0.45, linewidth=0, zorder=0)
     name_lines(axes, [in_two_lines(pair, 18) for pair in pairs["pair"]])

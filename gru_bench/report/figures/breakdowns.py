@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.report.document.figure import Figure, Values, with_intervals
+from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import written
 from gru_bench.report.document.sentences import listed
 from gru_bench.report.figures.style import (
@@ -51,11 +51,9 @@ SMALLEST = 0.68
 
 def confusion_figure(values: Values) -> Figure:
     """Return the figure of the confusion counts of each model with two classes, with their deviation over seeds."""
-    several = any(spread.value is not None for spread in values.column("standard deviation"))
     return Figure(
         "confusion",
-        "Test texts by label and prediction"
-        f"{': mean count over seeds ± standard deviation over seeds' if several else ''}.",
+        "Test texts by label and prediction: mean count over seeds ± standard deviation over seeds.",
         f"Mean counts of test texts by label and prediction, of {listed(list(values.groups('model')))}.", values,
         _confusion)
 
@@ -72,8 +70,6 @@ def confusion_map(
         mean_CC: Mean count over seeds of each true class (row) and predicted class (column).
         spread_CC: Its standard deviation over seeds. None for a single seed.
     """
-    counts = ("Counts" if spread_CC is None
-              else "Counts are means over seeds; they and the standard deviation over seeds")
     size_C1 = mean_CC.sum(axis=1, keepdims=True)
     share_CC = np.divide(mean_CC, size_C1, out=np.zeros_like(mean_CC), where=size_C1 > 0)
     values = Values(("label", "predicted", "mean count", "standard deviation", "fraction of the label"), tuple(
@@ -83,19 +79,19 @@ def confusion_map(
     return Figure(
         name,
         f"Test texts of {model} by label (rows) and predicted class (columns). The stronger the shade, the larger "
-        f"the fraction of the row. {counts} are written where there is room for them.",
+        "the fraction of the row. Mean counts and standard deviations over seeds are written where there is room.",
         f"Test texts of {model} by label and predicted class, {len(classes)} classes.", values, _confusion_map)
 
 
 def category_figure(name: str, values: Values) -> Figure:
     """Return the figure of accuracy by category."""
-    return Figure(name, f"Test accuracy by category{with_intervals(values.column('accuracy'))}.",
+    return Figure(name, "Test accuracy by category, with 95 % intervals.",
                   f"Test accuracy of {listed(list(values.groups('model')))} by category.", values, _categories)
 
 
 def length_figure(name: str, values: Values) -> Figure:
     """Return the figure of accuracy by length."""
-    return Figure(name, f"Test accuracy by the number of tokens read{with_intervals(values.column('accuracy'))}.",
+    return Figure(name, "Test accuracy by the number of tokens read, with 95 % intervals.",
                   f"Test accuracy of {listed(list(values.groups('model')))} by length.", values, _lengths)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,11 +29,6 @@ CHANCE = "chance"
 """Stands for a model in the rows of the curves that chance would give."""
 
 
-def not_drawn(models: Collection[str]) -> str:
-    """Return the words of a caption on the models that are not drawn, if there are any."""
-    return f" The first {OVERLAID} of {len(models)} models are drawn." if len(models) > OVERLAID else ""
-
-
 def of_drawn(frame: DataFrame) -> tuple[DataFrame, list[str]]:
     """Return the rows of the models that are drawn, and the names of these."""
     models = list(frame["model"].unique())[:OVERLAID]
@@ -56,7 +50,7 @@ def curves_figure(values: Values) -> Figure:
     return Figure(
         "curves",
         f"{quantities.capitalize()} by epoch: mean over seeds, with a band from the lowest to the highest seed. Losses "
-        f"are in nats per text.{not_drawn(models)}",
+        f"are in nats per text. At most {OVERLAID} models are drawn.",
         f"{quantities.capitalize()} of {listed(models[:OVERLAID])} by epoch.", values, _learning)
 
 
@@ -93,18 +87,15 @@ def reliability_figure(values: Values, least: float) -> Figure:
         values: The ranges of confidence of each model, which have all those as trained before the calibrated ones.
         least: Lowest confidence that a prediction can have: one over the number of classes.
     """
-    models = values.groups("model")
     # Of each model the ranges that are drawn: those with enough predictions, or all where none has.
     drawn = [[not few(share) for share in part.column("fraction of predictions")]
              for part in values.groups("model", "probabilities").values()]
-    left_out = any(any(enough) and not all(enough) for enough in drawn)
-    rest = f" Ranges with fewer than {LEAST} predictions of a seed are left out."
     return Figure(
         "reliability",
         "How often predictions of a given confidence are correct: means over seeds, with a band from the lowest to the "
-        "highest seed. On the dotted line confidence equals accuracy; below it a model is overconfident."
-        f"{rest if left_out else ''}{not_drawn(models)}",
-        f"Accuracy of {listed(list(models)[:OVERLAID])} by confidence.", values,
+        "highest seed. On the dotted line confidence equals accuracy; below it a model is overconfident. Ranges with "
+        f"fewer than {LEAST} predictions of a seed are left out.",
+        f"Accuracy of {listed(list(values.groups('model'))[:OVERLAID])} by confidence.", values,
         partial(_reliability, start=100 * least, shown=[enough or not any(own) for own in drawn for enough in own]))
 
 
@@ -136,12 +127,11 @@ def thresholds_figure(name: str, values: Values, positive: str) -> Figure:
         positive: Name of class 1.
     """
     models = [model for model in values.groups("model") if model != CHANCE]
-    of = f" of {models[0]}" if len(models) == 1 else ""
     return Figure(
         name,
-        f"True positive rate by false positive rate (ROC), and precision by recall{of}, over all thresholds on the "
-        f"probability of the class {positive}: means over seeds, with a band from the lowest to the highest seed. The "
-        "areas below the curves are the ROC AUC and the average precision. Dashed lines are what chance would give.",
+        "True positive rate by false positive rate (ROC), and precision by recall, over all thresholds on the "
+        f"probability of the class {positive}: means over seeds, with a band from the lowest to the highest seed. "
+        "Dashed lines are what chance would give.",
         f"ROC curve and precision-recall curve of {listed(models)}.", values, _thresholds)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.sentences import listed
 from gru_bench.report.evidence.trials import ENDED
-from gru_bench.report.figures.curves import OVERLAID, not_drawn, of_drawn
+from gru_bench.report.figures.curves import OVERLAID, of_drawn
 from gru_bench.report.figures.style import (
     FAINT,
     INK,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
     from pandas import DataFrame
 
+DRAWN = f"Trials far below the others are on the lower edge. At most {OVERLAID} models are drawn."
 SCORE = "validation accuracy"
 
 
@@ -39,11 +40,11 @@ def history_figure(values: Values, score: str) -> Figure:
             none) and `best so far`: that of the complete trials up to this one.
         score: Name of the score in these columns.
     """
-    floor, note = _floor(values)
+    floor = _floor(values)
     return Figure(
         "search-history",
-        f"Validation {score} of each trial, in the order of the search; a line shows the best complete trial so far."
-        f"{note}",
+        f"Validation {score} of each trial, in the order of the search; a line shows the best complete trial so far. "
+        f"{DRAWN}",
         f"Validation {score} by trial of {_trials(values)}.", values, partial(_history, floor=floor, score=score))
 
 
@@ -55,12 +56,12 @@ def settings_figure(values: Values, score: str) -> Figure:
             `trial`, `state` and `validation accuracy` (None where there is none).
         score: Name of the score in the last column.
     """
-    floor, note = _floor(values)
+    floor = _floor(values)
     settings = " and its ".join(values.groups("setting"))
     return Figure(
         "search-settings",
         f"Validation {score} of each trial against its {settings}; the largest mark of a model is "
-        f"its best complete trial.{note}",
+        f"its best complete trial. {DRAWN}",
         f"Validation {score} by {settings} of {_trials(values)}.", values,
         partial(_settings, floor=floor, score=score))
 
@@ -75,20 +76,17 @@ def _trials(values: Values) -> str:
     return listed(parts)
 
 
-def _floor(values: Values) -> tuple[int, str]:
-    """Return the whole percentage at which the axes end, and the words of a caption on it and on what is not drawn.
+def _floor(values: Values) -> int:
+    """Return the whole percentage at which the axes end.
 
     It is far below most trials of each model, so that a few bad ones do not squeeze the others together; 0 where no
     trial lies below it.
     """
-    models = values.groups("model")
-    scores = [own for part in list(models.values())[:OVERLAID]
+    scores = [own for part in list(values.groups("model").values())[:OVERLAID]
               if (own := [100 * score for score in part.column(SCORE) if score is not None])]
     quartiles = [np.percentile(own, (25, 75)) for own in scores]
     floor = math.floor(min((low - max(3 * (high - low), 5) for low, high in quartiles), default=0))
-    cut = floor > 0 and any(score < floor for own in scores for score in own)
-    words = f" Trials below {floor} % are on the lower edge." if cut else ""
-    return floor if cut else 0, words + not_drawn(models)
+    return floor if floor > 0 and any(score < floor for own in scores for score in own) else 0
 
 
 def _history(frame: DataFrame, floor: int, score: str) -> Drawing:

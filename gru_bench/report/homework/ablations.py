@@ -15,13 +15,12 @@ from gru_bench.errors import RunError
 from gru_bench.report.document.blocks import Block, Bullets, Column, Paragraph, Table
 from gru_bench.report.document.numbers import Numbers, plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, joined, say
+from gru_bench.report.document.sentences import Aside, Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, group_of, model_name
 from gru_bench.report.evidence.pairs import Pair, tested
 from gru_bench.report.evidence.settings import as_number, setting_name
 from gru_bench.report.evidence.store import Store
-from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.homework.reproduction import NAMES, Reproduction, in_words, reproductions
 from gru_bench.results.logged_metrics import score
 from gru_bench.results.runs import Ablation
@@ -46,9 +45,8 @@ def ablations(evidence: Evidence) -> Section | None:
         pairs, gaps = _compared(one, evidence)
         if pairs:
             blocks.append(_ablation_table(one, pairs))
-        points = [(plain(one.ablations[pair.numbers.key].question), _begun(verdict_sentence(pair))) for pair in pairs]
         judges = {pair.numbers.key: pair.b for pair in pairs}
-        points += [
+        points = [
             (f"How the {' and the '.join(map(setting_name, ablation.other))} was tuned.",
              _tuning(one, evidence, key, ablation, judges.get(key)))
             for key, ablation in one.ablations.items() if ablation.tuned
@@ -109,21 +107,17 @@ def _ablation_table(one: Reproduction, pairs: Sequence[Pair]) -> Table:
     each: Sentence = (least,) if least.value == most.value else (least, " to ", most)
     count = numbers.add("ablation.examples", pairs[0].difference.examples, "count", "validation reviews")
     title = one.titled("Ablations of the protocol")
-    asked = [one.ablations[pair.numbers.key] for pair in pairs]
-    selects = any(ablation.other.get("training.selection") == "best_validation" for ablation in asked)
     return Table(
         f"{one.numbers.key}-ablations", title,
         (f"{title}: accuracy in % on ", count, " validation reviews, with ", *each, " seeds for each side, trained on "
-         f"the {plain(asked[0].backend)} backend, and the difference in points. Intervals are unadjusted."),
+         f"the {plain(one.ablations[pairs[0].numbers.key].backend)} backend, and the difference in points. p is "
+         "adjusted (Holm), intervals are not. A checkpoint that was chosen on validation is favored."),
         (Column("Choice", align="left", width=4.4), Column("Protocol"), Column("Instead"), Column("Difference"),
-         Column("p", note="{} is adjusted by Holm’s procedure."),
-         Column("Finding", align="left", width=2.6, note=(
-             "Where the checkpoint is chosen on validation, the same reviews choose and judge, which favors that side."
-             if selects else ""))),
-        tuple((f"{model_name(pair.a.model)}: {pair.a.label} instead of {pair.b.label}", pair.b.accuracy,
-               pair.a.accuracy, pair.number("difference"), pair.number("p"),
-               ", ".join(filter(None, (pair.found, pair.qualifier)))) for pair in pairs),
-    )
+         Column("Verdict", align="left", width=2.6), Column("p"), Column("MDD")),
+        tuple(((plain(one.ablations[pair.numbers.key].question), Aside(
+            (f"{model_name(pair.a.model)}: {pair.a.label} instead of {pair.b.label}",), below=True)), pair.b.accuracy,
+               pair.a.accuracy, pair.number("difference"), pair.verdict_cell, pair.p, pair.number("detectable"))
+              for pair in pairs))
 
 
 def _tuning(one: Reproduction, evidence: Evidence, key: str, ablation: Ablation, judges: Group | None) -> Sentence:
@@ -184,9 +178,3 @@ def _judged_by_its_own(
         share=numbers.on((*choosing, *judges.ids), judges.example_N.size, judges.split).add(
             "", share, "percent", "fraction of the judging reviews"),
         favors=", which favors it" if share else "")
-
-
-def _begun(sentence: Sentence) -> Sentence:
-    """Return a sentence with a capital letter at its start."""
-    first = sentence[0]
-    return (first[:1].upper() + first[1:], *sentence[1:]) if isinstance(first, str) else sentence

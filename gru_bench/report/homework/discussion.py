@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Paragraph, Table
+from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Paragraph, Table, with_range
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, listed
 from gru_bench.report.evidence.collect import Evidence
@@ -12,9 +12,10 @@ from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.homework import published
 from gru_bench.report.homework.reproduction import Reproduction, departures, reproductions
 from gru_bench.report.homework.run_times import timings
-from gru_bench.results.logged_metrics import TRAIN_SECONDS
 from gru_bench.stats.verdict import Finding
 
+PUBLISHED = ("Published results are of one run each, on other reviews. Accuracy has 95 % intervals. Training: the "
+             "median, and the lowest to the highest run; these runs shared the machine.")
 BECOMES: Mapping[Finding, tuple[str, str]] = {
     Finding.BETTER: ("is confirmed", "is contradicted"),
     Finding.BETTER_BY_MARGIN: ("is confirmed", "is contradicted"),
@@ -46,7 +47,8 @@ def _published_table(one: Reproduction, evidence: Evidence) -> Table:
     rows: list[tuple[Cell, ...]] = []
     context: list[tuple[Cell, ...]] = []
     for model, group in one.groups.items():
-        rows.append((f"{group.label}, these runs", group.backend, group.accuracy, group.logged(TRAIN_SECONDS)))
+        rows.append((f"{group.label}, these runs", group.backend, group.accuracy,
+                     with_range(group.seconds)))
         if model in published.ACCURACY:
             context.append((
                 f"{model_name(model)}, published", "GPU",
@@ -55,14 +57,9 @@ def _published_table(one: Reproduction, evidence: Evidence) -> Table:
             ))
     title = one.titled("These runs and what was published")
     return Table(
-        f"{one.numbers.key}-published", title, (f"{title}. Published results are of one run each, on other reviews.",),
-        (Column("Model", align="left", width=4.6), Column("Ran on", align="left", width=2.6),
-         Column("Accuracy", "%", note="{} on the test reviews has a 95 % interval where there are enough seeds."),
-         Column("Training", "s", note="The seconds of these runs are means with the lowest and the highest. These runs "
-                                      "shared the machine; the timing benchmark compares models that were timed "
-                                      "alone.")),
-        tuple(rows), tuple(context),
-    )
+        f"{one.numbers.key}-published", title, (f"{title}. {PUBLISHED}",),
+        (Column("Model", align="left", width=4.6), Column("Ran on", align="left", width=2.6), Column("Accuracy", "%"),
+         Column("Training", "s")), tuple(rows), tuple(context))
 
 
 def _claim(one: Reproduction, evidence: Evidence) -> Sentence:

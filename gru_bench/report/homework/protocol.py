@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gru_bench.report.document.blocks import Cell, Column, Details, Paragraph, Table
-from gru_bench.report.document.numbers import KINDS, NBSP, Number, file_name, plain, slug
+from gru_bench.report.document.numbers import KINDS, Number, plain, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
@@ -27,25 +27,9 @@ def protocol(evidence: Evidence) -> Section | None:
         *(Paragraph(departures(one) or (
             f"{one.these_runs[0].upper()}{one.these_runs[1:]} follow the homework’s protocol in every setting.",))
           for one in studies),
-        *(Paragraph(joined([_vectors(one), _wordless(one)])) for one in studies),
+        *(Paragraph(said) for one in studies if (said := _wordless(one))),
         Details("Every setting", tuple(map(_training_table, studies))),
     ))
-
-
-def _vectors(one: Reproduction) -> Sentence:
-    data = one.data
-    trained = "were trained on the training reviews alone, as a continuous bag of words"
-    source = trained if data.embedding == "corpus" else f"are “{file_name(data.embedding)}”"
-    scale = next(iter(one.groups.values())).config.embedding.scale
-    scaled: Sentence = () if scale == 1 else (
-        ", all multiplied by ", one.numbers.add("protocol.scale", scale, "setting", "a setting"))
-    return (
-        f"The vectors of {one.these_runs} {source}, ",
-        one.numbers.add("protocol.dimension", data.embedding_dimension, "count", "numbers of a vector"),
-        " numbers each", *scaled, "; ",
-        one.numbers.add("protocol.dropped", data.dropped_share, "percent", "tokens without a vector"),
-        f"{NBSP}% of all tokens have none and are left out.",
-    )
 
 
 def _wordless(one: Reproduction) -> Sentence:

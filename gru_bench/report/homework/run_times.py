@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Table
 from gru_bench.report.document.numbers import plain, slug
-from gru_bench.report.document.sentences import Sentence, joined, say
 from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.homework.reproduction import Reproduction
 
 
 def timings(one: Reproduction) -> list[Block]:
-    """Return the time of each model on each backend, and how the scratch GRU compares with nn.GRU."""
+    """Return the time of each model on each backend."""
     base = next((timing for timing in one.timings if timing.model == timing.backend == "torch"), None)
     rows: list[tuple[Cell, ...]] = []
-    said: list[Sentence] = []
     for timing in one.timings:
         key = f"timing.{slug(timing.model)}-{slug(timing.backend)}"
         each = timing.seconds_each
@@ -29,26 +27,17 @@ def timings(one: Reproduction) -> list[Block]:
             one.numbers.add(f"{key}.whole", each * timing.protocol_iterations, "amount", "extrapolated, not measured"),
             ratio_shown,
         ))
-        if base is None or timing.model != "scratch":
-            continue
-        factor, how = ratio_shown, "took {factor} times as long as"
-        if each < base.seconds_each:
-            how = "was {factor} times as fast as"
-            factor = one.numbers.add(f"{key}.faster", base.seconds_each / each, "tenth",
-                                     "times as fast as the torch GRU")
-        said.append(say(f"The scratch GRU on the {{backend}} backend {how} the torch GRU on nn.GRU’s own backend.",
-                        backend=plain(timing.backend), factor=factor))
     if not rows:
         return [Paragraph((f"{one.titled('No model was timed')}.",))]
     title = one.titled("Timing benchmark")
     table = Table(
         f"{one.numbers.key}-times", title,
-        (f"{title}: each model timed alone.",),
+        (f"{title}: each model timed alone. The seconds of a whole run are extrapolated. Ratio: the time divided by "
+         "that of the torch GRU on its own backend.",),
         (Column("Model", align="left", width=3.3), Column("Backend", align="left", width=1.9), Column("Threads"),
          Column("Iterations timed"), Column("ms each"),
-         Column("Whole run", "s", note="The seconds of a whole run are extrapolated from the timed iterations, not "
-                                       "measured."),
-         Column("Ratio", note="{} is the time divided by that of the torch GRU on its own backend.")),
+         Column("Whole run", "s"),
+         Column("Ratio")),
         tuple(rows),
     )
-    return [table, *([Paragraph(joined(said))] if said else [])]
+    return [table]

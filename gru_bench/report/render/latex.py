@@ -16,7 +16,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Table, has_interval
+from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Table
 from gru_bench.report.document.numbers import Number, plain
 from gru_bench.report.document.report import Report
 from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, in_text
@@ -55,7 +55,7 @@ def tex(report: Report) -> dict[str, str]:
     files = {f"tables/{table.key}.tex": str(blocks.table([_Layout(part) for part in table.parts(MOST_NAMED)]))
              for table in report.tables}
     numbers = [part for number in report.numbers.values() if number.value is not None
-               for part in ((number,) if number.low is None else (number, *number.ends))]
+               for part in ((number, *number.ends) if number.has_interval else (number,))]
     files[MACROS] = environment.get_template("numbers.tex.j2").render(numbers=numbers)
     files["report.tex"] = environment.get_template("report.tex.j2").render(report=report)
     return files
@@ -97,7 +97,7 @@ class _Layout:
         longest = (len(_words(cell)) / column.width for row in rows
                    for column, cell in zip(self.table.columns[1:], row[1:], strict=True) if column.width)
         wraps = self.table.dense or max(longest, default=0) > PER_CENTIMETER or any(
-            _divided(row[0])[1] is not None for row in self.table.rows)
+            _divided(cell)[1] is not None for row in self.table.rows for cell in row)
         lines = 7 + (2 if wraps else 1) * len(rows)
         return lines if lines < PAGE_LINES else 0
 
@@ -111,15 +111,23 @@ class _Layout:
             same = self.table.grouped and _words(first) == _words(before)
             name, below = ("", None) if same else _divided(first)
             before = first
-            if self.table.dense:
-                lines = [_row([name, *others])]
-                if any(map(has_interval, others)):
-                    lines.append(_row(["", *map(_ends, others)]))
-            else:
-                lines = [_row([name, *map(_with_ends, others, self.table.mixed[1:])])]
+            cells = [self._stacked(place, cell) for place, cell in enumerate(others, start=1)]
+            lines = [_row([name, *(above for above, _ in cells)])]
+            if any(under for _, under in cells):
+                lines.append(_row(["", *(under for _, under in cells)]))
             if below is not None:
                 lines.append(Tex(rf"\belowname{{{len(self.table.columns)}}}{{{shown(below.parts)}}}"))
             yield Tex(" \\\\*\n".join(lines) + r" \\" + "\n\\addlinespace[3pt]" * (len(lines) > 1))
+
+
+    def _stacked(self, place: int, cell: Cell) -> tuple[Tex, Tex]:
+        """Return what a cell holds, and what stands in a line below it: a range of runs, and in a dense table an
+        interval."""
+        if isinstance(cell, Number):
+            return (shown(cell), _ends(cell)) if self.table.dense else (
+                _with_ends(cell, self.table.mixed[place]), Tex(""))
+        value, below = _divided(cell) if self.table.columns[place].align == "right" else (cell, None)
+        return shown(value), Tex("") if below is None else Tex(r"{{\color{{faint}}{}}}").format(shown(below.parts))
 
 
 def _specification(column: Column) -> str:
@@ -149,7 +157,7 @@ def _with_ends(cell: Cell, mixed: bool) -> Tex:
 def _ends(cell: Cell) -> Tex:
     """Return the interval of a number; empty where there is none."""
     return Tex(r"\interval{{{}}}{{{}}}").format(*map(shown, cell.ends)) if (
-        isinstance(cell, Number) and cell.low is not None) else Tex("")
+        isinstance(cell, Number) and cell.has_interval) else Tex("")
 
 
 def _words(cell: Cell) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -24,7 +24,7 @@ from gru_bench.report.document.report import Report, Source
 from gru_bench.results.runs import parsed
 
 NAME = "numbers.json"
-FORMAT = 7
+FORMAT = 8
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,29 @@ class Entry:
     kind: str
     n: int | None
     """Number of examples that it was computed from; None where no examples enter."""
-    interval: tuple[float | None, float | None] | None
+    interval: tuple[float, float] | None
     interval_text: tuple[str, str] | None
     method: str
     runs: tuple[str, ...]
     """Ids of the runs that it was computed from."""
+    range: tuple[float, float] | None = None
+    """The lowest and the highest run."""
+    range_text: tuple[str, str] | None = None
 
     @classmethod
     def of(cls, number: Number) -> Entry:
         """Return the entry of a number."""
-        low, high = number.ends
-        ends = _finite(low.value), _finite(high.value)
-        interval, texts = (None, None) if None in ends else (ends, (low.text, high.text))
-        return cls(_finite(number.value), number.text, number.kind, number.examples, interval, texts, number.method,
-                   number.runs)
+        low, high = (_finite(end.value) for end in number.ends)
+        ends = None if low is None or high is None else (low, high)
+        texts = None if ends is None else (number.ends[0].text, number.ends[1].text)
+        interval, of_runs = ((None, None), (ends, texts)) if number.is_range else ((ends, texts), (None, None))
+        return cls(_finite(number.value), number.text, number.kind, number.examples, *interval, number.method,
+                   number.runs, *of_runs)
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """Return it as JSON holds it: without a range where there is none."""
+        return {name: value for name, value in vars(self).items() if value is not None or not name.startswith("range")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +89,7 @@ def recorded(report: Report, files: Mapping[str, bytes]) -> bytes:
         "gru_bench": __version__,
         "title": report.title,
         **asdict(report.source),
-        "numbers": {key: asdict(Entry.of(number)) for key, number in report.numbers.items()},
+        "numbers": {key: Entry.of(number).written for key, number in report.numbers.items()},
         "digests": {name: digest(content) for name, content in files.items()},
     }
     if not report.source.files:

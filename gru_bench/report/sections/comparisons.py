@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from gru_bench.report.document.blocks import (
     Block,
     Bullets,
+    Cell,
     Column,
     Commands,
     Details,
@@ -17,38 +18,44 @@ from gru_bench.report.document.blocks import (
     sentences,
 )
 from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import NBSP, Number, is_zero
+from gru_bench.report.document.numbers import MISSING, NBSP, Number, Scale, is_zero
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside, Ends, Sentence, in_text, joined, say
+from gru_bench.report.document.sentences import Ends, Sentence, in_text, joined, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.looks import StudyLooks
 from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.next_steps import fresh_for_all, held_back, next_step_commands, remove_limit_commands
-from gru_bench.report.evidence.pairs import Pair, qualifiers
+from gru_bench.report.evidence.pairs import Pair, by_score
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import advice, needed_sentence
-from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.figures.looks import looks_figure
 from gru_bench.stats.verdict import ALIKE
 
+COMPARED = (
+    "Each pair on the same test texts. Below a verdict stands the test that decides it. Two models are equivalent if "
+    "two one-sided tests find the difference within the margin; their 90 % interval then lies within it. MDD, the "
+    "minimum detectable difference, is the smallest true difference that such runs find with 80 % power.")
 UNEQUAL = 5
 """Ratio of the between-seed standard deviations of two models from which on intervals of few seeds are too narrow."""
 
 
 def comparisons(evidence: Evidence) -> Section | None:
     """Return the section; None where there is nothing to compare."""
-    compared = evidence.all_pairs
-    blocks: list[Block] = []
-    if compared:
-        values = Values(
-            ("pair", "difference"),
-            tuple((one.label, one.number("difference")) for one in compared), intervals=("difference",))
-        blocks += [difference_figure(values, evidence.margin.value, compared[0].scale), _table(compared)]
+    compared = [pair for pairs in (evidence.compared, evidence.against, evidence.of_mixtures)
+                for pair in by_score(pairs)]
     comments = [(f"{one.label}.", said) for one in compared if (said := comment_on(evidence, one))]
-    if comments:
-        blocks.append(Bullets(tuple(comments)))
-    blocks += [*sentences(evidence.not_compared), *_looks(evidence), *_next_steps(evidence)]
-    return Section("comparisons", "Comparisons", tuple(blocks)) if blocks else None
+    blocks = (*([_table(compared)] if compared else []), *([Bullets(tuple(comments))] if comments else []),
+              *sentences(evidence.not_compared), *_looks(evidence), *_next_steps(evidence))
+    return Section("comparisons", "Comparisons", blocks) if blocks else None
+
+
+def verdict_columns(scale: Scale) -> tuple[tuple[Column, Callable[[Pair], Cell]], ...]:
+    """Return the columns that tables of verdicts have in common."""
+    return (
+        (Column("Pair", align="left", width=4.2), lambda pair: pair.label),
+        (Column("Difference", unit=scale.differences), lambda pair: pair.number("difference")),
+        (Column("Verdict", align="left", width=3.4), lambda pair: pair.verdict_cell),
+        (Column("p"), lambda pair: pair.p))
 
 
 def comment_on(evidence: Evidence, pair: Pair) -> Sentence:
@@ -57,46 +64,16 @@ def comment_on(evidence: Evidence, pair: Pair) -> Sentence:
 
 
 def _table(compared: Sequence[Pair]) -> Table:
-    sure = any(one.number("difference").low is not None for one in compared)
-    looked = any(one.followed is not None for one in compared)
-    tested, scale = any(one.number("p").value is not None for one in compared), compared[0].scale
-    adjusted = tested and any(one.family > 1 for one in compared)
+    scale = compared[0].scale
     return Table.of(
-        "comparisons",
-        "Comparisons of models",
-        ("Each pair on the same test texts: the model with the better mean minus the other"
-         f"{', each model minus the linear one' if any(one.b.is_fitted_once for one in compared) else ''}"
-         f"{', and each mixture minus its parts' if any(isinstance(one.a, Mixture) for one in compared) else ''}.",
-         "" if not sure else (
-             " Intervals have 95 % confidence. Models are equivalent if the interval shown with the finding lies "
-             "within the equivalence margin." if looked else
-             " Intervals have 95 % confidence and are not adjusted for the number of pairs. Models are equivalent if "
-             f"two one-sided tests{', with p adjusted by Holm’s procedure,' if adjusted else ''} find the difference "
-             "within the equivalence margin; the finding then shows its 90 % interval."),
-         " Studies with interim analyses have repeated intervals, which are valid at all analyses together."
-         if looked else "", qualifiers(compared)),
-        compared,
-        (Column("Pair", align="left", width=4.2), lambda one: one.label),
-        (Column("Difference", unit=scale.differences), lambda one: one.number("difference")),
-        *([(Column("p", note="{} is adjusted by Holm’s procedure." if adjusted else ""), lambda one: one.number("p"))]
-          if tested or not looked else []),
-        *([(Column("MDD", unit=scale.differences, note=(
-            "{}, the minimum detectable difference, is the smallest true difference that such runs find with 80 % "
-            f"power, at a level of 5 %{' / number of pairs' if any(one.family > 1 for one in compared) else ''}.")),
-            lambda one: one.number("detectable"))]
-          if any(one.number("detectable").value is not None for one in compared) else []),
-        (Column("Finding", align="left", width=2.8), _finding),
-    )
+        "comparisons", "Comparisons of models", (COMPARED,), compared, *verdict_columns(scale),
+        (Column("90 % interval", unit=scale.differences), _narrow),
+        (Column("MDD", unit=scale.differences), lambda pair: pair.number("detectable")))
 
 
-def _finding(pair: Pair) -> Sentence:
-    """Return the finding, with the 90 % interval where it rests on that."""
-    finding = pair.verdict.finding
-    few: Sentence = (Aside((pair.qualifier,), below=True),) if pair.qualifier else ()
-    if finding not in ALIKE:
-        return (pair.found, *few)
-    name = pair.narrow_name.replace(NBSP, " ")
-    return (finding.value, Aside((f"{name} [", Ends(pair.number("narrow"), ", "), "]"), below=True), *few)
+def _narrow(pair: Pair) -> Cell:
+    """Return the interval that lies within the margin where models are equivalent."""
+    return ("[", Ends(pair.number("narrow"), ", "), "]") if pair.verdict.finding in ALIKE else MISSING
 
 
 def _looks(evidence: Evidence) -> list[Block]:

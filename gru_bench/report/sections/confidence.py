@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.report.document.blocks import Block, Column, Paragraph, Table, sentences
+from gru_bench.report.document.blocks import Block, Column, Table, sentences, with_range
 from gru_bench.report.document.figure import Value, Values
 from gru_bench.report.document.numbers import Kind, Number, Numbers
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, listed
+from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group, families
 from gru_bench.report.evidence.temperatures import Temperatures, temperatures
@@ -35,6 +35,11 @@ from gru_bench.report.figures.curves import (
 from gru_bench.stats import metrics
 from gru_bench.stats.calibration import calibrated
 
+CALIBRATION = (
+    "Log loss and calibration error on the test texts, as trained and calibrated by a temperature T: probabilities q "
+    "become softmax(log q / T), with the T that has the smallest log loss on validation texts. Answers and verdicts do "
+    "not change. Saved models predict with the T of the ensemble. Models that are trained with weights of the classes "
+    "are not meant to be calibrated.")
 BINS = 5
 """Ranges of confidence: enough to see a bend, and few enough that each holds many predictions."""
 RATES_G = np.r_[0:20, 20:101:5] / 100
@@ -95,12 +100,8 @@ def confidence(evidence: Evidence) -> Section | None:
               for row in _ranges(one.group, probability_RNC, key)),
         intervals=("accuracy",))
     least = min(1 / len(group.classes) for group in groups)
-    weighed = listed([group.label for group in groups
-                     if group.is_logged and group.config.training.class_weight != "none"])
-    balanced = [Paragraph((f"{weighed}: trained with weights of the classes, which make rare ones likelier than they "
-                           "are. These probabilities are not meant to be calibrated.",))] if weighed else []
     return Section("confidence", "Confidence", (
-        *balanced, reliability_figure(values, least), *_calibration(singles, found), *_thresholds(groups)))
+        reliability_figure(values, least), *_calibration(singles, found), *_thresholds(groups)))
 
 
 def _ranges(
@@ -125,40 +126,29 @@ def _ranges(
 
 
 def _calibration(singles: Sequence[_Predicted], found: Mapping[str, Temperatures]) -> list[Block]:
-    """Return the table of log loss and calibration error before and after, and which models have no temperature."""
+    """Return the table of log loss and calibration error before and after, and why models have no temperature."""
     rows: list[_Predicted] = []
-    missing: list[Sentence] = []
     for single in singles:
-        group, known = single.group, found[single.group.key]
-        if not known.missing:
-            rows.append(single)
-            if group.has_together:
-                ensemble = replace(
-                    group.together, label=f"{group.label}, ensemble", numbers=group.numbers.of("together"))
-                rows.append(_Predicted(ensemble, (known.together,), is_ensemble=True))
-        elif group.is_logged:  # files of predictions have no validation texts
-            none = group.data is not None and not group.data.validation
-            missing.append((f"{group.label}: not calibrated, because "
-                            f"{'there are no validation texts' if none else known.missing}.",))
-    if not rows:
-        return sentences(missing)
-    return [Table.of(
-        "calibration", "Calibration",
-        ("Probabilities on the test texts before and after calibration by a temperature T: probabilities q become "
-         "softmax(log q / T). For each run, and for the ensemble, T is the one with the smallest log loss on "
-         "validation texts. T above 1 means that the probabilities were too confident. Means over seeds, lowest and "
-         "highest in brackets. Answers, accuracies and verdicts do not change, and logged predictions stay as they "
-         "are. Saved models predict with the T of the ensemble.",),
-        rows,
+        known = found[single.group.key]
+        rows += [] if known.missing else [single]
+        if single.group.has_together and not known.missing:
+            ensemble = replace(single.group.together, label=f"{single.group.label}, ensemble",
+                               numbers=single.group.numbers.of("together"))
+            rows.append(_Predicted(ensemble, (known.together,), is_ensemble=True))
+    missing: list[Sentence] = [
+        (f"{single.group.label}: not calibrated, because {found[single.group.key].missing}.",)
+        for single in singles if found[single.group.key].missing and single.group.is_logged]
+    return [*([Table.of(
+        "calibration", "Calibration", (CALIBRATION,), rows,
         (Column("Model", align="left", width=3.6), lambda one: one.group.label),
-        (Column("Temperature", short="T"), lambda one: one.temperature),
-        (Column("Loss before"), lambda one: one.loss("loss", one.group.probability_RNC)),
-        (Column("Loss after"), lambda one: one.loss("calibrated.loss", one.calibrated_RNC)),
+        (Column("Temperature", short="T"), lambda one: with_range(one.temperature)),
+        (Column("Loss before"), lambda one: with_range(one.loss("loss", one.group.probability_RNC))),
+        (Column("Loss after"), lambda one: with_range(one.loss("calibrated.loss", one.calibrated_RNC))),
         (Column("Calibration error before", unit="%", short="Error before"),
-         lambda one: one.error("calibration", one.group.probability_RNC)),
+         lambda one: with_range(one.error("calibration", one.group.probability_RNC))),
         (Column("Calibration error after", unit="%", short="Error after"),
-         lambda one: one.error("calibrated.calibration", one.calibrated_RNC)),
-    ), *sentences(missing)]
+         lambda one: with_range(one.error("calibrated.calibration", one.calibrated_RNC))),
+    )] if rows else []), *sentences(missing)]
 
 
 def _thresholds(groups: Sequence[Group]) -> list[Block]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gru_bench.report.document.blocks import Block, Heading, sentences
-from gru_bench.report.document.numbers import Kind, Number, Numbers, plain, slug
+from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Table, sentences
+from gru_bench.report.document.numbers import MISSING, Kind, Number, Numbers, plain, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Ends, Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
@@ -23,7 +23,6 @@ from gru_bench.report.figures.diagnostics import (
 )
 from gru_bench.results.diagnostics import (
     DIAGNOSTICS,
-    EVERY_STEP,
     RECALL,
     Attribution,
     Diagnostics,
@@ -32,6 +31,13 @@ from gru_bench.results.diagnostics import (
     RecallCurve,
 )
 
+GRADIENTS = (
+    "Factor: by how much each step back multiplies the norm of the gradient, fitted without the steps nearest to the "
+    "end. Left: the norm at the far end, of that at the end. Poolings that use every state have no factor; with the "
+    "pooling “last” the backward half of a model has read one word, and no gradient reaches its other states.")
+GATES = ("Means of the gates over the words of a {} text, and the word at which the update gate is lowest, so that "
+         "most of the state is replaced. Words without a vector are left out.")
+WORDS = "The class that each model predicts, and the words that speak most for and against it by occlusion."
 Found = TypeVar("Found", Diagnostics, RecallCurve)
 
 
@@ -52,12 +58,6 @@ class _Names:
         """Return a number of a gradient."""
         part = f"flow-{slug(flow.model)}-{flow.direction}-{flow.state}.{name}"
         return self.numbers.on(_ids([flow.run_id]), flow.reviews, split="").add(part, value, kind, method)
-
-    def decay(self, flow: GradientFlow) -> Number:
-        """Return the factor per step of a gradient."""
-        first, last = flow.fitted
-        method = f"least squares on the logarithm of the norms {first} to {last} steps back"
-        return self.of_flow(flow, "decay", flow.decay, "score", method if flow.decay is not None else "not fitted")
 
 
 def diagnostics(evidence: Evidence) -> Section | None:
@@ -105,75 +105,44 @@ def _gradients(names: _Names, flows: Sequence[GradientFlow]) -> list[Block]:
     if not flows:
         return []
     name = names.of("gradients")
+    by_model: dict[str, dict[str, GradientFlow]] = {}
+    for flow in flows:
+        by_model.setdefault(with_direction(flow, flows), {})[flow.state] = flow
+
+    def row(states: Mapping[str, GradientFlow]) -> tuple[Cell, ...]:
+        shown = [states.get(state) for state in ("initial", "trained")]
+        (some, *_) = filter(None, shown[::-1])
+        return (names.of_flow(some, "steps", some.steps_back[-1], "count"), *(_decay(names, flow) for flow in shown),
+                *(_left(names, flow) for flow in shown))
+
     return [
         Heading("Gradients through time", f"{name}-heading"),
         gradient_figure(flows, name),
-        *sentences(_flow_sentences(names, flows)),
+        Table(f"{name}-left", f"Gradients: {name}", (GRADIENTS,), (
+            Column("Model", align="left", width=4.6), Column("Steps back"), Column("Factor before"),
+            Column("Factor trained"), Column("Left before", "%"), Column("Left trained", "%")),
+            tuple((label, *row(states)) for label, states in by_model.items())),
+        *sentences(list(dict.fromkeys(
+            (f"{with_direction(flow, flows)} is not a run of the study: it was trained for this comparison alone "
+             f"({flow.trained_how}).",) for flow in flows if flow.trained_how))),
     ]
 
 
-def _flow_sentences(names: _Names, flows: Sequence[GradientFlow]) -> list[Sentence]:
-    said: list[Sentence] = []
-    fitted = [flow for flow in flows if flow.decay is not None]
-    for state, start in (("initial", "Before training"), ("trained", "In the trained models")):
-        rates: list[Sentence] = [(f"{with_direction(flow, flows)} ", names.decay(flow))
-                                 for flow in fitted if flow.state == state]
-        if rates:
-            said.append(say("{start} each step back multiplies the norm of the gradient by: {rates}.", start=start,
-                            rates=joined(rates, "; ")))
-    said += _lessons(names, fitted)
-    ranges = sorted({flow.fitted for flow in fitted})
-    for place, (first, last) in enumerate(ranges, start=1):
-        numbers = names.numbers.on(_ids(flow.run_id for flow in fitted if flow.fitted == (first, last)))
-        said.append(say(
-            "{these} factors are fitted to the norms {first} to {last} steps back, without the steps nearer to the "
-            "end.", these="Some of these" if len(ranges) > 1 else "These",
-            first=numbers.add(f"fitted-{place}.first", first),
-            last=numbers.add(f"fitted-{place}.last", last)))
-    if any(len(flow.norm) == 1 for flow in flows):
-        said.append(("With the pooling “last” the backward half is read after its first step: it has read one word, "
-                     "and no gradient reaches its other states.",))
-    every = sorted({flow.pooling for flow in flows if flow.pooling in EVERY_STEP})
-    if every:
-        said.append((f"The pooling {' and '.join(every)} uses every state, so each state gets a gradient directly: "
-                     "the curve need not fall, and no factor is fitted.",))
-    said += dict.fromkeys(
-        (f"{with_direction(flow, flows)} is not a run of the study: it was trained for this comparison alone "
-         f"({flow.trained_how}).",)
-        for flow in flows if flow.trained_how
-    )
-    return said
+def _decay(names: _Names, flow: GradientFlow | None) -> Cell:
+    """Return the factor by which each step back multiplies the norm of a gradient."""
+    if flow is None or flow.decay is None:
+        return MISSING
+    first, last = flow.fitted
+    method = f"least squares on the logarithm of the norms {first} to {last} steps back"
+    return names.of_flow(flow, "decay", flow.decay, "score", method)
 
 
-def _lessons(names: _Names, flows: Sequence[GradientFlow]) -> list[Sentence]:
-    """Return for each model how much of the gradient is left at the far end, before and after training."""
-    said: list[Sentence] = []
-    left = {(flow.model, flow.state): flow for flow in flows if flow.direction == "forward" and flow.norm[0] > 0}
-
-    def is_lost(flow: GradientFlow) -> bool:
-        return flow.norm[-1] < 0.001 * flow.norm[0]
-
-    def share(flow: GradientFlow) -> Sentence:
-        value = flow.norm[-1] / flow.norm[0]
-        if is_lost(flow):
-            return ("less than a thousandth",)
-        return say("{left} %", left=names.of_flow(flow, "left", value, "percent", "of the norm at the end"))
-
-    for (model, state), before in left.items():
-        after = left.get((model, "trained"))
-        if state == "trained" or after is None:
-            continue
-        if is_lost(before) and is_lost(after):
-            said.append(say(
-                "{model}: of the gradient, less than a thousandth is left {steps} steps back, before training and in "
-                "the trained model.", model=model_name(model),
-                steps=names.of_flow(after, "steps", after.steps_back[-1], "count")))
-            continue
-        said.append(say(
-            "{model}: of the gradient, {before} is left {steps} steps back before training, and {after} in the trained "
-            "model.", model=model_name(model), before=share(before), after=share(after),
-            steps=names.of_flow(after, "steps", after.steps_back[-1], "count")))
-    return said
+def _left(names: _Names, flow: GradientFlow | None) -> Cell:
+    """Return how much of a gradient is left at the far end."""
+    if flow is None or len(flow.norm) < 2 or not flow.norm[0]:
+        return MISSING
+    value = flow.norm[-1] / flow.norm[0]
+    return "< 0.1" if value < 0.001 else names.of_flow(flow, "left", value, "percent", "of the norm at the end")
 
 
 # ---------------------------------------------------------------- gates and words
@@ -185,34 +154,28 @@ def _gates(names: _Names, found: Diagnostics) -> list[Block]:
     by_model: dict[str, list[GateMap]] = {}
     for one in found.gates:
         by_model.setdefault(one.model, []).append(one)
-    said = [_gate_sentence(names, one, with_direction(one, found.gates)) for one in found.gates]
-    if found.review:
-        said.insert(0, (f"The words are those of a {plain(found.review)} text, in its order; words without a vector "
-                        "are left out.",))
+    key = f"{names.numbers.key}-gates"
     return [
-        Heading("Gates over a sentence", f"{names.numbers.key}-gates"),
+        Heading("Gates over a sentence", key),
         *(gate_figure(maps, names.of(f"gates-{slug(model)}")) for model, maps in by_model.items()),
-        *sentences(said),
+        Table(key, f"Gates: {key}", (GATES.format(plain(found.review) or "made-up"),), (
+            Column("Model", align="left", width=4.6), Column("Update gate"), Column("Reset gate"),
+            Column("Lowest update"), Column("at", align="left", width=3.2), Column("Word")),
+            tuple((with_direction(one, found.gates), *_gate_row(names, one)) for one in found.gates)),
     ]
 
 
-def _gate_sentence(names: _Names, found: GateMap, model: str) -> Sentence:
-    """Return the mean of the gates, and the word at which most of the state is replaced."""
+def _gate_row(names: _Names, found: GateMap) -> tuple[Cell, ...]:
+    """Return the means of the gates, and the word at which most of the state is replaced."""
     update_T, reset_T = ([sum(units) / len(units) for units in gate] for gate in (found.update, found.reset))
     least = min(range(len(update_T)), key=update_T.__getitem__)
-
-    def number(name: str, value: float, kind: Kind = "count", method: str = "") -> Number:
-        part = f"gates-{slug(found.model)}-{found.direction}.{name}"
-        return names.numbers.on(_ids([found.run_id])).add(part, value, kind, method)
-
+    of_map = names.numbers.on(_ids([found.run_id])).of(f"gates-{slug(found.model)}-{found.direction}")
     mean = "mean over units and words of the sentence"
-    return say(
-        "{model}: on average over this sentence the update gate is at {update} and the reset gate at {reset}; the "
-        "update gate is lowest, and so replaces most of the state, at “{word}”, word {place} of {words}: {lowest}.",
-        model=model, update=number("update", sum(update_T) / len(update_T), "score", mean),
-        reset=number("reset", sum(reset_T) / len(reset_T), "score", mean), word=plain(found.tokens[least]),
-        place=number("place", least + 1), words=number("words", len(found.tokens)),
-        lowest=number("lowest", update_T[least], "score", "mean over units at this word"))
+    return (of_map.add("update", sum(update_T) / len(update_T), "score", mean),
+            of_map.add("reset", sum(reset_T) / len(reset_T), "score", mean),
+            of_map.add("lowest", update_T[least], "score", "mean over units at this word"),
+            plain(found.tokens[least]),
+            (of_map.add("place", least + 1), " of ", of_map.add("words", len(found.tokens))))
 
 
 def _words(names: _Names, attributions: Sequence[Attribution]) -> list[Block]:
@@ -226,24 +189,23 @@ def _words(names: _Names, attributions: Sequence[Attribution]) -> list[Block]:
     return [
         Heading("Words that move the decision", f"{name}-heading"),
         figure,
-        *sentences([_word_sentence(names, found, weights[model_name(found.model)])
-                    for found in alike]),
+        Table(f"{name}-extreme", f"Words: {name}", (WORDS,), (
+            Column("Model", align="left", width=4.6), Column("Class", align="left", width=2.4),
+            Column("Probability", "%"), Column("For it", align="left", width=3.2),
+            Column("Against it", align="left", width=3.2)),
+            tuple((model_name(found.model), *_word_row(names, found, weights[model_name(found.model)]))
+                  for found in alike)),
     ]
 
 
-def _word_sentence(names: _Names, found: Attribution, weights: Sequence[Number]) -> Sentence:
-    """Return the prediction of the model, and the word that speaks most for each side."""
+def _word_row(names: _Names, found: Attribution, weights: Sequence[Number]) -> tuple[Cell, ...]:
+    """Return the prediction of a model, and the words that speak most for and against it."""
     places = range(len(found.tokens))
     most, least = max(places, key=found.weight.__getitem__), min(places, key=found.weight.__getitem__)
-    parts: list[Sentence] = [
-        (f"“{plain(found.tokens[place])}” speaks most for {plain(label)} (", weights[place], ")")
-        for place, label, sign in ((most, found.label, 1), (least, found.other, -1)) if sign * found.weight[place] > 0]
-    return say(
-        "{model} gives the class {label} a probability of {probability} %; by occlusion {words}.",
-        model=model_name(found.model), label=plain(found.label),
-        probability=names.numbers.on(_ids([found.run_id])).add(
-            f"words-{slug(found.model)}.probability", found.probability, "percent"),
-        words=joined(parts, ", ") or "no word moves it")
+    return (plain(found.label), names.numbers.on(_ids([found.run_id])).add(
+        f"words-{slug(found.model)}.probability", found.probability, "percent"), *(
+            (f"{plain(found.tokens[place])} (", weights[place], ")") if sign * found.weight[place] > 0 else MISSING
+            for place, sign in ((most, 1), (least, -1))))
 
 
 # ---------------------------------------------------------------- recall task

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, has_interval
+from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table
 from gru_bench.report.document.figure import Value, Values
-from gru_bench.report.document.numbers import Kind, Number, Numbers, plain
+from gru_bench.report.document.numbers import MISSING, Kind, Number, Numbers, plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside, Sentence, say
+from gru_bench.report.document.sentences import Aside, Sentence, listed, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import (
     LISTED_CLASSES,
@@ -24,7 +24,7 @@ from gru_bench.report.evidence.groups import (
 )
 from gru_bench.report.figures.breakdowns import category_figure, confusion_figure, confusion_map, length_figure
 from gru_bench.stats import metrics
-from gru_bench.stats.estimate import EvidenceLevel, estimate
+from gru_bench.stats.estimate import estimate
 from gru_bench.stats.intervals import f1_values
 
 CELLS = ("true-negative", "false-positive", "false-negative", "true-positive")
@@ -36,6 +36,10 @@ OPENED_MODELS = 3
 """Most models with more than two classes whose errors a page does not fold."""
 LEAST = 20
 """Test texts of a class below which its scores carry no interval."""
+BY_CLASS = (
+    f"test scores by class, as means over seeds; recall and F1 have 95 % intervals from {LEAST} test texts on (others "
+    f"are marked “few”). The {LISTED_CLASSES} largest classes are listed. ROC AUC and average precision are those of a "
+    "class against all others; they take the probabilities of all classes.")
 LENGTHS = (25, 50, 100, 200, 400, 800)
 """Ends of the ranges of length, in tokens; one more range holds what is longer."""
 OPENED = 6
@@ -66,17 +70,18 @@ def _confusion(groups: Sequence[Group]) -> list[Block]:
         ("model", "label", "predicted", "mean count", "standard deviation"),
         tuple((group.label, *(group.classes[place] for place in divmod(cell, 2)), *numbers)
               for group in groups for cell, numbers in enumerate(_counts(group)))))
-    positive = dict.fromkeys(group.classes[1] for group in groups)
-    which = "" if list(positive) == ["positive"] else f" Positive is the class {' or '.join(positive)}."
-    single = all(len(group.runs) == 1 for group in groups)
+    positive = listed(list(dict.fromkeys(group.classes[1] for group in groups)))
     table = Table(
-        "confusion", "Confusion counts", (f"{figure.caption}{which}",),
+        "confusion", "Confusion counts", (f"The counts of the figure. Positive is the class {positive}.",),
         (Column("Model", align="left", width=4.6), Column("True negatives"), Column("False positives"),
          Column("False negatives"), Column("True positives")),
-        tuple((group.label, *(mean if single else (mean, " ", Aside(() if spread.value is None else ("± ", spread)))
-                              for mean, spread in _counts(group)))
-              for group in groups))
+        tuple((group.label, *(_with_spread(*count) for count in _counts(group))) for group in groups))
     return [figure, Details("Counts of correct and wrong predictions", (table,))]
+
+
+def _with_spread(mean: Number, spread: Number) -> Cell:
+    """Return a mean count with its standard deviation over seeds."""
+    return mean if spread.value is None else (mean, " ", Aside(("± ", spread)))
 
 
 def _counts(group: Group) -> list[tuple[Number, Number]]:
@@ -98,10 +103,9 @@ def _confusions(groups: Sequence[Group]) -> list[Block]:
     for place, group in enumerate(groups):
         table, own = _most_confused(group), list[Block]()
         if len(group.classes) <= MAPPED:
-            several = len(group.runs) > 1
             own.append(confusion_map(
                 f"confusion-{group.key}", group.label, group.classes, group.counts_RCC.mean(axis=0),
-                group.counts_RCC.std(axis=0, ddof=1) if several else None))
+                group.counts_RCC.std(axis=0, ddof=1) if len(group.runs) > 1 else None))
             own += [Details(table.title, (table,))] if table.rows else []
         elif table.rows:
             own.append(table)
@@ -119,7 +123,6 @@ def _most_confused(group: Group) -> Table:
     mean_CC, count_RCC = group.counts_RCC.mean(axis=0), group.counts_RCC
     wrong_CC = np.where(np.eye(len(mean_CC), dtype=bool), 0, mean_CC)
     order = np.argsort(-wrong_CC, axis=None, kind="stable")[:CONFUSED]
-    several = len(group.runs) > 1
     rows: list[tuple[Cell, ...]] = []
     for rank, flat in enumerate(order.tolist(), start=1):
         label, other = divmod(flat, len(mean_CC))
@@ -129,15 +132,15 @@ def _most_confused(group: Group) -> Table:
         numbers = group.on_examples.of(f"confused.{rank}")
         rows.append((
             f"{group.classes[label]} → {group.classes[other]}",
-            (numbers.add("", float(count_R.mean()), "tenth", "mean over seeds"), " ", Aside((
-                "± ", numbers.add("spread", float(count_R.std(ddof=1)), "tenth", "standard deviation over seeds"))))
-            if several else numbers.add("", int(count_R[0]), "count", "one run"),
+            _with_spread(
+                numbers.add("", float(count_R.mean()), "tenth", "mean over seeds"),
+                numbers.add("spread", float(count_R.std(ddof=1)) if count_R.size > 1 else None, "tenth",
+                            "standard deviation over seeds")),
             numbers.on(group.ids, size).add("share", float(count_R.mean()) / size, "percent",
                                             "mean count over the texts of the label")))
     return Table(
         f"confused-{group.key}", f"Most frequent confusions of {group.label}",
-        (f"Most frequent confusions of {group.label}: {'mean ' if several else ''}count of test texts"
-         f"{' over seeds ± standard deviation over seeds' if several else ''}.",),
+        (f"Most frequent confusions of {group.label}: mean count of test texts ± standard deviation over seeds.",),
         (Column("Label → predicted class", align="left", width=9), Column("Texts"),
          Column("Of the label", unit="%")), tuple(rows))
 
@@ -145,26 +148,12 @@ def _most_confused(group: Group) -> Table:
 def _by_class(group: Group) -> Details:
     size_C = np.bincount(group.label_N, minlength=len(group.classes))
     listed_C = np.sort(np.argsort(-size_C, kind="stable")[:LISTED_CLASSES])
-    sure = EvidenceLevel.of(len(group.runs)).has_interval
-    caption = f"Test scores of {group.label} by class: {'means over seeds' if len(group.runs) > 1 else 'of one run'}"
-    caption += f", those of recall and F1 with 95 % intervals from {LEAST} test texts on." if sure else "."
-    if len(listed_C) < len(size_C):
-        caption += f" The {LISTED_CLASSES} largest classes are listed."
-    if not group.whole:
-        caption += (" ROC AUC and average precision of single classes are left out: they need the probabilities of all "
-                    "classes, and of so many classes only those of the true and the likeliest ones are kept.")
     columns = (
-        Column("Class", align="left", width=4.0),
-        Column("Texts", note=(
-            f"“Few” marks classes with fewer than {LEAST} test texts: too few for an interval."
-            if (size_C[listed_C] < LEAST).any() else "")),
-        Column("Precision", unit="%"), Column("Recall", unit="%"), Column("F1", unit="%"),
-        *((Column("ROC AUC", note="{} and average precision are those of a class against all others."),
-           Column("Average precision", short="AP"))
-          if group.whole and group.has_probabilities else ()))
+        Column("Class", align="left", width=4.0), Column("Texts"), Column("Precision", unit="%"),
+        Column("Recall", unit="%"), Column("F1", unit="%"), Column("ROC AUC"), Column("Average precision", short="AP"))
     scores_CR = list(zip(*map(metrics.class_scores, group.counts_RCC), strict=True))
     table = Table(
-        f"classes-{group.key}", f"Scores by class of {group.label}", (caption,), columns,
+        f"classes-{group.key}", f"Scores by class of {group.label}", (f"{group.label}: {BY_CLASS}",), columns,
         tuple((group.classes[place], *_class_scores(group, place, scores_CR[place]))
               for place in listed_C.tolist()))
     return Details(table.title, (table,), opened=len(listed_C) <= MAPPED)
@@ -194,11 +183,12 @@ def _class_scores(group: Group, place: int, scores_R: Sequence[metrics.ClassScor
         own_N = true_N | named_RN.any(axis=0)
         values = f1_values(true_N[own_N], named_RN[:, own_N])
         f1 = numbers.estimate("f1", estimate(values, group_N=group.groups_of(own_N)))
-    areas: list[Cell] = []
+    areas: list[Cell] = [MISSING, MISSING]
     if group.whole and group.has_probabilities:
-        for name, score in (("roc-area", metrics.roc_auc), ("pr-area", metrics.average_precision)):
-            found = [score(true_N.astype(np.int8), one_N) for one_N in group.probability_RNC[:, :, place]]
-            areas.append(mean(name, found, kind="score"))
+        areas = [
+            mean(name, [score(true_N.astype(np.int8), one_N) for one_N in group.probability_RNC[:, :, place]],
+                 kind="score")
+            for name, score in (("roc-area", metrics.roc_auc), ("pr-area", metrics.average_precision))]
     return [
         (of_class.add("examples", size, "count", "of this class"), " (few)" if few else ""),
         mean("precision", [one.precision for one in scores_R], bool(named_RN.any())), recall, f1, *areas]
@@ -254,7 +244,7 @@ def _by_length(evidence: Evidence) -> list[Block]:
                      for group in members]
         values = Values(("tokens from", "tokens to", "texts", "model", "accuracy"), tuple(rows),
                         intervals=("accuracy",))
-        counted = f"the number of tokens read{f', counted as {first.label} reads them' if len(members) > 1 else ''}"
+        counted = f"the number of tokens that {first.label} reads"
         table = _table(key, f"length{f', test set {test_set}' * (len(shown) > 1)}", counted,
                        Column("Tokens", align="left", width=2.6), members, values)
         warning = _related(first, numbers, place_N, list(values.groups("tokens from", "tokens to")))
@@ -271,13 +261,12 @@ def _table(key: str, what: str, by: str, first: Column, members: Sequence[Group]
     The title says `what` they are divided by, the caption says it by `by`. The columns of the values are the name or
     the ends of a part, its number of texts, the model, and its accuracy.
     """
-    sure = any(map(has_interval, values.column("accuracy")))
     rows: list[tuple[Cell, ...]] = [
         (part[0] if len(part) == 1 else (part[0], " to ", part[1]), texts, *found.column("accuracy"))
         for (*part, texts), found in values.groups(*values.columns[:-2]).items()]
     return Table(
         key, f"Accuracy by {what}",
-        (f"Test accuracy, %, by {by}{'; intervals in brackets have 95 % confidence' if sure else ''}.",),
+        (f"Test accuracy, %, by {by}, with 95 % intervals.",),
         (first, Column("Texts"), *(Column(group.label, named=True) for group in members)), tuple(rows))
 
 

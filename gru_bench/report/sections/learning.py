@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 
 from gru_bench.data.batches import iterations_of_epoch
-from gru_bench.report.document.blocks import Block, Paragraph
-from gru_bench.report.document.figure import Value, Values
+from gru_bench.report.document.blocks import Cell, Column, Table, with_range
+from gru_bench.report.document.figure import Figure, Value, Values
+from gru_bench.report.document.numbers import MISSING, Number
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
 from gru_bench.report.evidence.store import Histories
@@ -22,33 +23,51 @@ Point = tuple[float, float, float, float]
 PANELS: tuple[tuple[str, Metric, float], ...] = (
     ("training loss", LOSS_TRAIN, 1), ("validation loss", LOSS_VAL, 1), ("validation accuracy, %", ACCURACY_VAL, 100))
 """Panel of the figure, its metric, and the factor from the metric to what is shown."""
+FEW_EPOCHS = 2
+"""Epochs up to which a table says as much as curves."""
+BEST = ("The results are those of the best checkpoint of each run; its epoch is a mean over seeds. Of runs of one or "
+        "two epochs, the validation accuracy after each follows.")
 
 
 def learning(evidence: Evidence) -> Section | None:
-    """Return the learning curves, whose values are in the figure's CSV file, and the best epochs; None of files."""
+    """Return the best epochs and the learning curves, whose values are in the figure's CSV file; None of files.
+
+    Runs of few epochs have no curves, but the validation accuracy of each epoch in the table.
+    """
     groups = [group for group in evidence.groups if group.is_logged]
     if not groups:
         return None
+    epochs = max((step for group in groups for step in _by_step(group, evidence.histories, LOSS_TRAIN)), default=0)
+    is_short = epochs <= FEW_EPOCHS
+    table = Table.of(
+        "learning", "Best epochs", (BEST,), groups,
+        (Column("Model", align="left", width=4.6), lambda group: group.label),
+        (Column("Best epoch"), _best_epoch),
+        *((Column(f"Epoch {epoch}", "%"), partial(_after, histories=evidence.histories, epoch=epoch))
+          for epoch in range(1, epochs + 1) if is_short))
+    return Section("learning", "Learning", (table, *(() if is_short else curves(evidence))), is_opened=evidence.has_own)
+
+
+def curves(evidence: Evidence) -> tuple[Figure, ...]:
+    """Return the figure of the learning curves; nothing where none was logged."""
     rows: list[tuple[Value, ...]] = []
     for panel, metric, scale in PANELS:
-        for group in groups:
+        for group in evidence.groups:
             points = _by_window(group, evidence.histories) if metric is LOSS_TRAIN else []
             points = points or _points(_by_step(group, evidence.histories, metric, scale), 1)
             rows += ((panel, group.label, *point) for point in points)
-    figures: list[Block] = []
-    if rows:
-        figures = [curves_figure(Values(("panel", "series", "epoch", "mean", "low", "high"), tuple(rows)))]
-    best: list[Sentence] = []
-    for group in groups:
-        places = [run.metrics[BEST_EPOCH.key] for run in group.runs if BEST_EPOCH.key in run.metrics]
-        mean = float(np.mean(places)) if places else None
-        best.append((group.of_runs.add("best-epoch", mean, "tenth", "mean over seeds"), f" for {group.label}"))
-    come = "On average over seeds it comes" if any(len(group.runs) > 1 for group in groups) else "It comes"
-    return Section("learning", "Learning", (
-        *figures,
-        Paragraph((f"The results are those of each run’s best checkpoint. {come} from epoch ",
-                   *joined(best, ", "), ".")),
-    ), is_opened=evidence.has_own)
+    return (curves_figure(Values(("panel", "series", "epoch", "mean", "low", "high"), tuple(rows))),) if rows else ()
+
+
+def _best_epoch(group: Group) -> Number:
+    epochs = [run.metrics[BEST_EPOCH.key] for run in group.runs if BEST_EPOCH.key in run.metrics]
+    return group.of_runs.add("best-epoch", float(np.mean(epochs)) if epochs else None, "tenth", "mean over seeds")
+
+
+def _after(group: Group, histories: Histories, epoch: int) -> Cell:
+    """Return the validation accuracy after an epoch."""
+    values = _by_step(group, histories, ACCURACY_VAL).get(epoch)
+    return with_range(group.on_validation.over_runs(f"epoch-{epoch}", values, "percent")) if values else MISSING
 
 
 def _by_step(group: Group, histories: Histories, metric: Metric, scale: float = 1) -> dict[int, list[float]]:

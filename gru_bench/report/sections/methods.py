@@ -2,110 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gru_bench.report.document.blocks import Bullets, Paragraph
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, joined, listed, say
+from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group
 from gru_bench.report.sections.errors import LEAST
-from gru_bench.stats.estimate import ALPHA, EvidenceLevel
+from gru_bench.stats.estimate import ALPHA
+from gru_bench.stats.verdict import unseen_failures
+
+INTERVALS = (
+    "have 95 % confidence and include two kinds of chance: which seeds and which test texts, or groups of them, were "
+    "drawn. They use the two-way clustered variance over seeds and texts with Satterthwaite’s degrees of freedom, "
+    "Wilson’s interval if few answers are wrong and, for pairs, Tango’s if few differ. The interval of a single run, "
+    "of a model that is fitted once and of an ensemble is over test texts alone.")
+COVERED = (
+    "are another training set and another search for settings. Texts without groups count as independent: if several "
+    "are about one product or by one author, intervals are too narrow.")
+SEEDS = (
+    "Verdicts of equivalence and claims take at least five seeds of each model; published claims should have ten. "
+    "Verdicts marked “few seeds” have fewer, and those marked “these runs only” rest on a single run and are about "
+    "that run.")
+SCORES = (
+    "F1 of two classes is that of the second one{positive}. Of more classes, macro F1 is the mean over all classes "
+    "and confidence is the probability of the predicted class. Scores of classes with fewer than "
+    f"{LEAST} test texts have no interval.")
+MODELS = (
+    "Linear models and trials of a search learn from training texts and are chosen on validation texts. A mixture is "
+    "the mean of the log-odds of the trained and the linear model that are best on validation, each calibrated there. "
+    "A scratch GRU computes the same function as torch’s, up to its initial weights, rounding, the ReLU before the "
+    "linear layer and a reset gate that is set to act before the product.")
 
 
 def methods(evidence: Evidence) -> Section:
     """Return the section: how intervals and verdicts are computed, and what they cover."""
-    lines = [*_intervals(evidence), *_verdicts(evidence), _covered(evidence), *_scores(evidence.groups),
-             *_scratch_and_torch(evidence.groups)]
+    lines: list[tuple[str, Sentence]] = [
+        ("Intervals", (INTERVALS,)), ("Verdicts", _verdicts(evidence)), ("Seeds.", _seeds(evidence)),
+        ("Not covered", (COVERED,)), ("Scores.", _scores(evidence)),
+        *([("Models.", (MODELS,))] if evidence.studies else [])]
     return Section("methods", "How computed", (Bullets(tuple(lines)), Paragraph((
         "docs/statistics.md explains each step with its sources; docs/checks.md explains the codes of warnings.",))))
 
 
-def _intervals(evidence: Evidence) -> list[tuple[str, Sentence]]:
-    groups = evidence.groups
-    single = [group for group in groups if len(group.runs) == 1]
-    of_runs: list[tuple[str, Sentence]] = [("One run", (
-        f"of a model ({listed([group.label for group in single])}): its intervals and verdicts have 95 % confidence "
-        "over test texts alone. They are about this very run, not about the way it was trained: another run may "
-        "differ.",
-    ))] if single else []
-    over_seeds = any(min(pair.difference.seeds) > 1 for pair in evidence.pairs)
-    if not over_seeds and not any(
-            EvidenceLevel.of(len(group.runs)).has_interval for group in groups if group not in single):
-        return of_runs
-    grouped = [group.group_N is not None for group in groups]
-    drawn, units = ("groups of test texts", "groups") if all(grouped) else (
-        "test texts, or groups of them,", "texts or groups") if any(grouped) else ("test texts", "texts")
-    return [*of_runs, ("Intervals", (
-        f"have 95 % confidence and include two kinds of chance: which seeds and which {drawn} were drawn. They "
-        f"use the two-way clustered variance over seeds and {units}, with Satterthwaite’s degrees of freedom, and "
-        "Wilson’s interval if few answers are wrong or, for pairs, Tango’s if few differ. The between-seed standard "
-        "deviation does not include the noise of the test set.",))]
-
-
-def _verdicts(evidence: Evidence) -> list[tuple[str, Sentence]]:
-    if not evidence.pairs:
-        return []
-    return [("Verdicts", (
-        "compare two models on the same test texts. The equivalence margin is ", *evidence.margin.said,
-        *_holm(evidence)))]
-
-
-def _covered(evidence: Evidence) -> tuple[str, Sentence]:
-    searched = any(study.summary.trials if study.summary else study.plan().trials for study in evidence.studies)
-    trials: Sentence = (
-        "Trials of a search used training and validation texts only, and no confirmation seed.",) if searched else ()
-    independent: Sentence = (
-        "Test texts count as independent: if several are about one product or by one author, intervals are too "
-        "narrow.",) if any(group.group_N is None for group in evidence.groups) else ()
-    return ("Not covered", joined([
-        ("are another training set and another search for settings.",), independent, trials]))
-
-
-def _scores(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
-    """Return what F1, the ensemble and times are, as far as they are shown."""
-    positive = dict.fromkeys(group.classes[1] for group in groups if group.has_classes and group.is_binary)
-    several = any(group.has_classes and not group.is_binary for group in groups)
-    said = [f"F1 is for the class {' or '.join(positive)}."] if positive else []
-    if several:
-        said.append("Macro F1 is the mean of the F1 of all classes. Confidence is the probability of the predicted "
-                    "class. There are no ROC curves of more than two classes, because there is no threshold to vary; "
-                    f"scores of classes with fewer than {LEAST} test texts have no interval.")
-    if any(group.has_together for group in groups):
-        said.append("An ensemble predicts with the mean of the probabilities of the seeds; its interval is over test "
-                    "texts only, and no verdict uses it.")
-    if any(group.is_logged for group in groups):
-        said.append("Times are those of training alone: compare only times of the same backend.")
-    return [("Scores.", (" ".join(said),))] if said else []
-
-
-def _holm(evidence: Evidence) -> Sentence:
-    """Return how the tests of several pairs are corrected, as the rest of a paragraph."""
-    sizes = {pair.family for pair in evidence.compared}
-    if max((pair.family for pair in evidence.pairs), default=0) < 2 or all(
-            pair.number("p").value is None for pair in evidence.pairs):
-        of_two = " p values of a mixture against its two parts are adjusted by Holm’s procedure among themselves."
-        return (of_two,) if any(pair.tests is not None for pair in evidence.of_mixtures) else ()
-    count: Sentence = () if len(sizes) != 1 else (evidence.numbers.on(()).add("methods.family", sizes.pop()), " ")
-    linear = (" Comparisons with the linear model are a second family, of as many tests as models: they are adjusted "
-              "among themselves." if evidence.against else "")
-    linear += " The two comparisons of a mixture with its parts are such a family too." if evidence.of_mixtures else ""
+def _verdicts(evidence: Evidence) -> Sentence:
     return say(
-        " p values are adjusted by Holm’s procedure over all {count}pairs of trained models on the same test texts, "
-        "separately for each kind of finding, and compared with {level}. Intervals are not adjusted.{linear}",
-        count=count, linear=linear,
+        "compare two models on the same test texts. The equivalence margin is {margin} p values are adjusted by Holm’s "
+        "procedure, separately for each kind of finding, and compared with {level}. Pairs of trained models, trained "
+        "models against the linear one, and a mixture against its parts are adjusted among themselves, over all models "
+        "of the store that met these texts. Intervals are not adjusted.", margin=evidence.margin.said,
         level=evidence.numbers.on(()).add(
             "methods.level", ALPHA, "p", "chance of a false finding of a kind among all pairs, at most"))
 
 
-def _scratch_and_torch(groups: Sequence[Group]) -> list[tuple[str, Sentence]]:
-    """Return whether the scratch GRU and the torch GRU, where both read in as many directions, compute the same."""
-    models = {group.model: group.config.model for group in groups if group.is_logged}
-    if not {"scratch", "torch"} <= models.keys() or models["scratch"].directions != models["torch"].directions:
-        return []
-    if models["scratch"].reset == "before":
-        return [("Scratch and torch", ("compute different functions: scratch applies the reset gate before the hidden "
-                                       "product.",))]
-    return [("Scratch and torch", (
-        "compute the same function, except for the ReLU before the linear layer if only one has it. They differ in "
-        "their random initial weights and, on different backends, in rounding and speed.",))]
+def _scores(evidence: Evidence) -> Sentence:
+    positive = dict.fromkeys(group.classes[1] for group in evidence.groups if group.has_classes and group.is_binary)
+    return say(SCORES, positive=f" ({' or '.join(positive)})" if positive else "")
+
+
+def _seeds(evidence: Evidence) -> Sentence:
+    fewest = min(len(group.runs) for group in evidence.groups)
+    return say(
+        "{seeds} With {fewest} {fewest:seed|seeds}, up to {unseen} % of runs could score far lower without one of them "
+        "showing it.", seeds=SEEDS, fewest=evidence.numbers.on(()).add("methods.fewest-seeds", fewest),
+        unseen=evidence.numbers.on(()).add(
+            "methods.unseen", unseen_failures(fewest), "percent", "f with (1 - f)^R = 0.05 for R seeds", decimals=0))

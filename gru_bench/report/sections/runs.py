@@ -15,6 +15,7 @@ from gru_bench.report.evidence.store import Store, known_run
 from gru_bench.report.evidence.trials import ENDED, run_state
 from gru_bench.report.sections.data import data
 
+STATE = "The state of every run. Test scores are those of complete runs. Others were interrupted or have not ended."
 STATES = (*ENDED, "other")
 """What has become of a run; killed, interrupted and running ones are the others."""
 
@@ -24,7 +25,7 @@ def runs(evidence: Evidence) -> Section:
     return Section("runs", "Data and runs", (
         *data(evidence),
         *_states(evidence),
-        Heading(_title(evidence.groups), "confirm-runs"), _confirm_runs(evidence.groups, evidence.store),
+        Heading("Confirmation runs", "confirm-runs"), _confirm_runs(evidence.groups, evidence.store),
         *(block for study in evidence.studies for block in (
             Paragraph((f"Study {study_name(study)}: ", known_run(study.run, evidence.store))),
             *sentences([(plain(note),) for note in (study.summary.notes if study.summary is not None else ())]))),
@@ -53,20 +54,15 @@ def _states(evidence: Evidence) -> list[Block]:
             if reasons:
                 incomplete.append(Details(f"Runs of {name}, {stage}, that did not complete", tuple(sentences(reasons))))
     return [] if not rows else [Table(
-        "runs", "Runs by state", ("The state of every run. Test scores are those of complete runs.",),
+        "runs", "Runs by state", (STATE,),
         (Column("Study", align="left", width=5), Column("Stage", align="left"), Column("Complete"), Column("Pruned"),
-         Column("Failed"), Column("Other", note="“{}” are runs that were interrupted or have not ended.")),
+         Column("Failed"), Column("Other")),
         tuple(rows), grouped=True), *incomplete]
-
-
-def _title(groups: Sequence[Group]) -> str:
-    return "Confirmation runs" if all(group.is_logged for group in groups) else "Runs and files"
 
 
 def _confirm_runs(groups: Sequence[Group], store: Store) -> Table:
     """Return the confirmation runs of each model, to which the numbers computed from all of them or from one link."""
     rows: list[tuple[Cell, ...]] = []
-    title = _title(groups)
     for group in groups:
         model: Cell = (Anchor(f"runs-of-{group.key}", group.ids, (group.label,)),)
         scored = group.scores_by_run("accuracy" if group.has_accuracy else group.metric)
@@ -76,7 +72,7 @@ def _confirm_runs(groups: Sequence[Group], store: Store) -> Table:
             rows.append((model, (own,), MISSING if run.seed is None else str(run.seed), accuracy))
             model = group.label
     return Table(
-        "confirm", title, (f"The {title[0].lower()}{title[1:]} behind the results.",),
+        "confirm", "Confirmation runs", ("The confirmation runs, or files, behind the results.",),
         (Column("Model", align="left", width=4.6), Column("Run", align="left", width=6.6), Column("Seed", width=1.4),
          Column("Accuracy", "%") if groups[0].has_accuracy else Column("Score")),
         tuple(rows), grouped=True)

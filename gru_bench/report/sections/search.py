@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gru_bench.checks import end_of_range
-from gru_bench.report.document.blocks import Block, Cell, Column, Paragraph, Table, has_interval
+from gru_bench.report.document.blocks import Block, Cell, Column, Table, with_range
 from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import Scale, plain, scale_of, slug
+from gru_bench.report.document.numbers import MISSING, Scale, plain, scale_of, slug
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside, Sentence, joined, say
+from gru_bench.report.document.sentences import Aside
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.settings import as_number, range_text, setting, setting_name
 from gru_bench.report.evidence.trials import ENDED, Search
 from gru_bench.report.figures.search import history_figure, settings_figure
 from gru_bench.results.runs import TrialSummary
 
-STABLE_TRIALS = 20
-"""Completed trials below which the best tenth has one or two trials, and importance is unstable."""
-BEST_SHARE = 0.1
-"""Fraction of the completed trials that PED-ANOVA counts as good, in Optuna's default."""
+TRIALS = ("Validation {} of the best trial of each search, and of the confirmation runs, which train its settings "
+          "again on fresh seeds: mean, and the lowest to the highest seed. By chance, the best of so many trials may "
+          "be so much better than its fresh seeds.")
+SETTINGS = ("Importance ({}): how far the best tenth of the completed trials differ from all of them in this setting, "
+            "as a percentage of the sum over all settings. Below about twenty completed trials it is unstable.")
 DRAWN = ("training.lr", "model.hidden_size")
 """Settings that the accuracy of the trials is drawn against, where they were searched."""
 
@@ -32,71 +32,26 @@ def search(evidence: Evidence) -> Section | None:
     if not searches:
         return None
     return Section("search", "Search", (
-        *(Paragraph(text) for one in searches if (text := _in_words(one))),
         _table(searches),
         _settings_table(searches),
         *_figures(searches),
     ))
 
 
-def _in_words(one: Search) -> Sentence:
-    """Return what fresh seeds of the best trial reach, and whether its importance is unstable."""
-    group, best, confirmed, scale = one.group, one.best, one.confirmed, one.scale
-    gap: Sentence = ()
-    if best.value is not None and confirmed.value is not None:
-        test = " and {score}{unit} on test" if one.summary.metric == group.metric else ""
-        gap = say(
-            "{model}: the best trial reached {best}{unit} on validation; {seeds:a fresh seed|fresh seeds} of the same "
-            f"configuration {{seeds:reaches|reach}} {{confirmed}}{{unit}} ({{fall}}{{after}}){test}.{{expected}}",
-            model=group.label, best=best, seeds=group.seeds, confirmed=confirmed,
-            fall=one.fall, score=group.score, unit=scale.suffix, after=scale.after, expected=_expected(one))
-    teachers = group.config.training.teachers
-    taught: Sentence = say(
-        "The confirmation runs were also trained on the answers of {teachers} teacher {teachers:model|models} each; "
-        "trials have none.",
-        teachers=group.of_runs.add("search.teachers", teachers, "setting", "a setting")) if gap and teachers else ()
-    complete = one.complete
-    unstable: Sentence = ()
-    if complete < STABLE_TRIALS and one.importance:
-        unstable = say(
-            "Importance is unstable below about 20 completed trials: it compares the best {tenth} of {complete} with "
-            "all of them.", complete=group.of_study.add("search.complete", complete),
-            tenth=group.of_study.add("search.best-tenth", math.ceil(BEST_SHARE * complete), "count",
-                                     "a tenth of the completed trials, rounded up"))
-    return joined((gap, taught, unstable))
-
-
-def _expected(one: Search) -> Sentence:
-    """Return that the best trial is above its fresh seeds, as the best of so many is; empty where it is a surprise."""
-    if one.expected is None or one.is_surprising:
-        return ()
-    return say(" By chance, the best of {trials} {trials:trial is|trials is} expected to be up to {expected}{after} "
-               "better.", trials=one.group.of_study.add("search.complete", one.complete), expected=one.expected,
-               after=one.scale.after)
-
-
 def _table(searches: Sequence[Search]) -> Table:
     scale = _common_scale(searches)
     what, unit = ("score", "") if scale is None else (scale.score, scale.unit)
-    seeds = "fresh seeds" if any(len(one.group.runs) > 1 for one in searches) else "a fresh seed"
     return Table.of(
-        "search", "Best trial, confirmed, and test",
-        (f"The best trial of each search and {seeds} of its configuration: validation {what} of both, and test "
-         f"{what} of the {seeds.removeprefix('a ')}.",),
-        searches,
+        "search", "Best trial and confirmation runs", (TRIALS.format(what),), searches,
         (Column("Model", align="left", width=3), lambda one: one.group.label),
         (Column("Search", align="left", width=3.6),
          lambda one: (one.how, Aside((f"by {plain(one.summary.objective)}",), below=True))),
         (Column("Trials"), lambda one: one.group.of_study.add("search.trials", len(one.trials), "count")),
+        (Column("Complete"), lambda one: one.group.of_study.add("search.complete", one.complete)),
         (Column("Epochs"), lambda one: one.group.of_study.add("search.epochs", one.summary.epochs, "count")),
         (Column("Best trial", unit), lambda one: one.best),
-        (Column("Confirmed", unit, note=(
-            "{} shows the lowest and the highest seed in brackets."
-            if any(has_interval(one.confirmed) for one in searches) else "")), lambda one: one.confirmed),
-        (Column("Test", unit, note=(
-            "{} shows the 95 % interval in brackets."
-            if any(has_interval(one.group.score) for one in searches) else "")), lambda one: one.group.score),
-    )
+        (Column("Confirmed", unit), lambda one: with_range(one.confirmed)),
+        (Column("By chance"), lambda one: MISSING if one.expected is None else one.expected))
 
 
 def _settings_table(searches: Sequence[Search]) -> Table:
@@ -106,22 +61,17 @@ def _settings_table(searches: Sequence[Search]) -> Table:
             group.label, setting_name(name), range_text(range_), setting(group.of_study, f"{part}.best", best),
             group.on_trials.add(f"{part}.importance", one.importance.get(name), "percent",
                                 plain(one.summary.importance_method), decimals=0),
-            end_of_range(name, range_, best),
-        )
+            end_of_range(name, range_, best) or MISSING)
 
     methods = dict.fromkeys(plain(one.summary.importance_method) for one in searches if one.importance)
-    named = ", ".join(filter(None, methods))
-    measured = (f"{{}} ({named}): how far the best tenth of the completed trials differ from all of them in this "
-                "setting, as a percentage of the sum over all settings.") if named else ""
     return Table(
-        "settings", "Settings searched", ("The settings searched.",),
+        "settings", "Settings searched", (SETTINGS.format(", ".join(methods) or "not computed"),),
         (Column("Model", align="left", width=3.4), Column("Setting", align="left", width=2.4),
-         Column("Range", align="left", width=4.2), Column("Best", width=1.8), Column("Importance", "%", note=measured),
+         Column("Range", align="left", width=4.2), Column("Best", width=1.8), Column("Importance", "%"),
          Column("At an end", align="left")),
         tuple(row(one, name, range_) for one in searches for name, range_ in one.summary.space.items()
               if name in one.group.tuned),
-        grouped=True,
-    )
+        grouped=True)
 
 
 def _common_scale(searches: Sequence[Search]) -> Scale | None:

@@ -1,4 +1,4 @@
-"""What a report says first: the accuracies, the verdicts, the decision, and what its checks have found."""
+"""What a report says first: the decision, the verdicts, the differences, and what its checks have found."""
 
 from __future__ import annotations
 
@@ -8,25 +8,30 @@ import numpy as np
 
 from gru_bench.checks import Outcome, State
 from gru_bench.data.groups import TURNED_OFF
-from gru_bench.report.document.blocks import Block, Bullets, Column, Details, Paragraph, Table
-from gru_bench.report.document.figure import Figure, Values
+from gru_bench.report.document.blocks import Block, Bullets, Details, Paragraph, Table
+from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import plain
-from gru_bench.report.document.sentences import Aside, Sentence, joined, listed, say
+from gru_bench.report.document.sentences import Sentence, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.decision import decision_sentence
 from gru_bench.report.evidence.groups import families
 from gru_bench.report.evidence.next_steps import fresh_for_all
-from gru_bench.report.evidence.pairs import Pair, qualifiers
+from gru_bench.report.evidence.pairs import by_score
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import verdict_sentence
-from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure
+from gru_bench.report.figures.accuracy import difference_figure
+from gru_bench.report.sections.comparisons import verdict_columns
 from gru_bench.stats.looks import SETTLING
-from gru_bench.stats.verdict import ALIKE, pairs_of
+from gru_bench.stats.verdict import pairs_of
 
 FEW_TEXTS = 200
 """Number of test texts below which a warning is shown."""
 FEW = 6
-"""Most pairs whose verdicts are not folded."""
+"""Most kinds of predictions, and most other models, that are named."""
+MOST_PAIRS = (6, 3, 2)
+"""Most pairs that the summary shows: of trained models, with the linear model, of mixtures with their parts."""
+VERDICTS = ("Differences in test {} with 95 % intervals. p is adjusted for the number of pairs (Holm), intervals are "
+            "not. Comparisons has all pairs.")
 NAMED = 60
 """Most characters of a prediction that is no class."""
 MOST_WARNINGS = 5
@@ -34,11 +39,23 @@ MOST_WARNINGS = 5
 
 
 def summary(evidence: Evidence) -> tuple[Block, ...]:
-    """Return the first blocks of a report: accuracies, the decision, and the verdicts that allow it."""
-    notes = joined([*groups_named(evidence), *others_on_test(evidence), *_unseen_failures(evidence),
-                    *_fresh_seeds(evidence)])
-    return (_accuracies(evidence), Paragraph(decision_sentence(evidence), lead="Decision."), *_verdicts(evidence),
+    """Return the first blocks of a report: the decision, and the verdicts and differences that allow it."""
+    notes = joined([*groups_named(evidence), *others_on_test(evidence), *_fresh_seeds(evidence)])
+    return (Paragraph(decision_sentence(evidence), lead="Decision."), *_verdicts(evidence),
             *([Paragraph(notes)] if notes else []))
+
+
+def _verdicts(evidence: Evidence) -> list[Block]:
+    """Return the table of verdicts and the figure of the differences; nothing where nothing is compared."""
+    kinds = [by_score(pairs) for pairs in (evidence.compared, evidence.against, evidence.of_mixtures)]
+    shown = [pair for pairs, most in zip(kinds, MOST_PAIRS, strict=True) for pair in pairs[:most]]
+    if not shown:
+        return []
+    scale = evidence.groups[0].scale
+    values = Values(("pair", "difference"), tuple(
+        (pair.label, pair.number("difference")) for pair in shown), intervals=("difference",))
+    return [Table.of("verdicts", "Verdicts", (VERDICTS.format(scale.score),), shown, *verdict_columns(scale)),
+            difference_figure(values, evidence.margin.value, scale)]
 
 
 def in_sentences(evidence: Evidence) -> tuple[Sentence, ...]:
@@ -133,60 +150,11 @@ def _models_of(found: Outcome, labels: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(filter(None, named)))
 
 
-def _accuracies(evidence: Evidence) -> Figure:
-    """Return the figure of the scores of each model and of the baselines."""
-    return accuracy_figure(Values(("model", "what", "accuracy"), (
-        *(row for group in (*evidence.groups, *evidence.mixtures) for row in (
-            (group.label, MEAN, group.score),
-            *((group.label, f"seed {run.seed}", score)
-              for run, score in zip(group.runs, group.scores_by_run(group.metric), strict=True)))),
-        *((baseline.label, BASELINE, baseline.score) for baseline in evidence.baselines),
-    ), intervals=("accuracy",), heads=(("accuracy", evidence.groups[0].scale.score),)), evidence.groups[0].scale)
-
-
-def _verdicts(evidence: Evidence) -> list[Block]:
-    """Return the table of verdicts, whose further rows are folded; nothing where nothing is compared."""
-    pairs, scale = evidence.all_pairs, evidence.groups[0].scale
-    sure = any(one.number("difference").low is not None for one in pairs)
-    looked = any(one.followed is not None for one in pairs)
-    interval = f" with its {'repeated ' if looked else ''}95 % interval" if sure else ""
-    adjusted = any(one.tests is not None and one.family > 1 for one in pairs)
-    caption = (f"Difference in test {scale.score}{interval}."
-               f"{' p is adjusted (Holm), intervals are not.' if adjusted else ''}{qualifiers(pairs)}")
-    columns = (
-        (Column("Pair", align="left", width=5.4), lambda one: one.label),
-        (Column("Difference", unit=scale.differences), lambda one: one.number("difference")),
-        (Column("p"), lambda one: one.number("p")),
-        (Column("Verdict", align="left", width=3.4), _found))
-    families = evidence.compared, evidence.against, evidence.of_mixtures
-    shown, more = (tuple(pair for family in families for pair in family[part])
-                   for part in (slice(FEW), slice(FEW, None)))
-    blocks: list[Block] = [Table.of("verdicts", "Verdicts", (caption,), shown, *columns)] if shown else []
-    if more:
-        blocks.append(Details("The other verdicts", (
-            Table.of("verdicts-more", "The other verdicts", (caption,), more, *columns),)))
-    return blocks
-
-
-def _found(pair: Pair) -> Sentence:
-    """Return the finding on a pair, of the first model, with the equivalence margin where it is about that."""
-    few: Sentence = (Aside((pair.qualifier,), below=True),) if pair.qualifier else ()
-    if "the margin" not in pair.found:
-        return (pair.found, *few)
-    return (*say(pair.found.replace("the margin", "{margin}{unit}"), margin=pair.number("margin"),
-                 unit=pair.scale.after), *few)
-
-
-def _unseen_failures(evidence: Evidence) -> tuple[Sentence, ...]:
-    """Return how many seeds may fail unseen, where models are found equivalent."""
-    alike = [one for one in evidence.pairs if one.verdict.finding in ALIKE and not one.is_of_runs]
-    if not alike:
-        return ()
-    fewest = min(alike, key=lambda one: one.fewest_seeds)
-    models = dict.fromkeys(group.label for one in alike for group in (one.a, one.b))
-    return (say("{models} are equivalent on average. Single runs may still score far lower: if none of so few "
-                "seeds does, up to {unseen} % of all runs could (95 % upper bound).", models=listed(list(models)),
-                unseen=fewest.number("unseen")),)
+def questions(evidence: Evidence) -> tuple[Block, ...]:
+    """Return the questions that the studies ask, each once."""
+    asked = dict.fromkeys(plain(study.summary.purpose) for study in evidence.studies if study.summary is not None)
+    words = " ".join(filter(None, asked))
+    return (Paragraph((words,), lead="Question."),) if words else ()
 
 
 def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
@@ -194,7 +162,8 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
     said: list[Sentence] = []
     for family in evidence.families:
         numbers, outside = family.numbers, family.size - len(family.groups)
-        keys = {group.key for group in family.groups}
+        keys, named = {group.key for group in family.groups}, family.others
+        more = len(named) - FEW
         own, with_linear = ([pair for pair in pairs if pair.a.key in keys]
                             for pairs in (evidence.compared, evidence.against))
         if not outside or not (own or with_linear):
@@ -204,14 +173,14 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
         adjusted = ["for their {pairs} pairs"] if any(pair.followed is None for pair in own) else []
         adjusted += (["for {models} comparisons with the linear model, one for each of them"]
                      if any(pair.followed is None for pair in with_linear) else [])
-        words = "In this store {models} models were scored on {whose}, {outside} of them in other studies"
+        words = "In this store {models} models were scored on {whose}, {outside} of them not shown here ({names})"
         if adjusted:
             words += f". p is adjusted for all of them: {', and '.join(adjusted)}"
         planned = {study_name(pair.a.study): pair for pair in (*with_linear, *own) if pair.followed is not None}
         if planned:
             words += ". Interim analyses cover the pairs of their own plan only ({planned})"
         said.append(say(
-            f"{words}.", whose=whose,
+            f"{words}.", whose=whose, names=listed([*named[:FEW], *([f"{more} more"] if more > 0 else [])]),
             models=numbers.add("models", family.size, "count", "models with a complete confirmation run on these test "
                                "texts, in all studies of the store"),
             outside=numbers.add("outside", outside, "count", "models not shown in this report"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gru_bench.report.document.blocks import (
     Bullets,
     Column,
@@ -50,12 +48,9 @@ def test_a_table_of_many_models_is_split_into_parts_that_keep_its_other_columns(
     assert {part.caption for part in parts} == {table(7).caption}
 
 
-def test_the_caption_has_the_notes_of_the_columns_with_the_heading_of_the_format() -> None:
-    whole = replace(table(0), columns=(
-        Column("Part"), Column("Accuracy", "%", "Acc.", note="{} is a mean."), Column("p", note="Of tests.")))
-    assert in_text(whole.captioned()) == "Of models. Accuracy is a mean. Of tests."
-    assert in_text(whole.captioned(on_paper=True)) == "Of models. Acc. is a mean. Of tests."
-    assert [whole.columns[1].shown(on_paper) for on_paper in (False, True)] == ["Accuracy, %", "Acc., %"]
+def test_a_heading_has_its_unit_and_may_be_short_on_paper() -> None:
+    column = Column("Accuracy", "%", "Acc.")
+    assert [column.shown(on_paper) for on_paper in (False, True)] == ["Accuracy, %", "Acc., %"]
 
 
 def test_a_table_of_more_than_four_columns_of_intervals_is_dense() -> None:

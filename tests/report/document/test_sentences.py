@@ -75,4 +75,5 @@ def test_names_of_users_forge_nothing_in_a_report(name: str) -> None:
     soup = soup_of(page)
     assert not soup.find_all(["b", "math"])
     assert name in soup.h1.get_text()
+    text = re.sub("^    .*", "", text, flags=re.MULTILINE)  # commands are code
     assert not re.search(r"(?<!\\)\[99|(?<![*\\])\*\*x|(?<!\\)\$x", text)

@@ -107,7 +107,7 @@ def evidence_of(
             key=name, label=name.upper(), ids=own.runs, runs=(None,) * count, is_fitted_once=name == linear,
             score=own.add("score", (scores or {}).get(name, 0.9), scale.kind), scale=scale, metric=metric,
             has_classes=True,
-            backend=(backends or {}).get(name, "torch"), logged=lambda _, time=time: time)
+            backend=(backends or {}).get(name, "torch"), processor="one", seconds=time)
     pairs = [SimpleNamespace(
         a=groups[one], b=groups[two], verdict=SimpleNamespace(finding=finding), favours=side, scale=scale,
         has_few_seeds=1 < min(len(groups[one].runs), len(groups[two].runs)) < 5,
@@ -133,8 +133,10 @@ SOME = {AB: SAME, AC: SAME, BC: SAME}
     ({AB: WINS, AC: OPEN, BC: WINS}, {}, ("A (90.0 %) is better than B", "B (90.0 %) is better than C", "Take A")),
     (SOME, {"seconds": {"a": 22.0, "b": 2.0, "c": 44.0}},
      ("A, B and C", "1.0 points", "B trains 11.0 times", "as A", "take B.")),
+    # Times of different backends are not compared.
     ({AB: NEGLIGIBLE}, {"seconds": {"a": 12.0, "b": 10.0}, "backends": {"b": "fused"}},
-     ("A and B", "1.0 points", "B (fused) trains 1.2 times", "as A (torch)", "take B.")),
+     ("A and B", "1.0 points: take either.")),
+    ({AB: NEGLIGIBLE}, {"seconds": {"a": 12.0, "b": 10.0}}, ("A and B", "B trains 1.2 times as fast as A: take B.")),
     ({AB: SAME}, {"seconds": {"a": 11.9, "b": 10.0}}, ("equally fast", "take either.")),
     (SOME, {"seconds": {"a": 10.0, "b": 11.0, "c": 30.0}}, ("A and B train the fastest", "take one of them.")),
     (SOME, {"seconds": {"b": None}}, ("A, B and C", "1.0 points: take any of them.")),
@@ -168,9 +170,7 @@ def test_the_decision_names_its_models_and_numbers(
      ("is better than B", "No decision yet between A and C", "C is the simplest of them")),
     ({AC: WINS}, {}, ("A (90.0 %) is better than C (90.0 %).", "Take A")),
     ({AC: OPEN}, {}, ("No decision yet between A and C", "simplest")),
-    ({AC: SAME}, {"seconds": {"a": 50.0, "c": 5.0}, "backends": {"c": ""}},
-     ("A and C are equivalent", "C trains 10.0 times as fast as A", "take C")),
-    ({AC: (Finding.NEGLIGIBLE, -1)}, {}, ("A and C are equivalent", "take either")),
+    ({AC: SAME}, {"seconds": {"a": 5.0, "c": 50.0}}, ("A and C are equivalent", "take C, which is the simplest")),
 ])
 def test_the_linear_model_is_a_model_like_the_others(
     found: Found, values: dict[str, Any], parts: tuple[str, ...]

@@ -11,7 +11,7 @@ from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.render import files, record
 from gru_bench.report.sections.summary import others_on_test, summary
-from gru_bench.results.runs import digest_of_examples
+from gru_bench.results.runs import OnTest, digest_of_examples
 from gru_bench.stats.verdict import adjusted_tests
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, with_looks
@@ -51,7 +51,8 @@ def test_p_values_and_detectable_differences_allow_for_models_of_other_studies(s
     assert single.family == 1
     assert single.number("detectable").value < pair.number("detectable").value  # type: ignore[operator]
     assert others_on_test(collect([study], alone)) == ()
-    mentions(said(others_on_test(evidence)[0]), "4 models", "these test texts", "6 pairs")
+    mentions(said(others_on_test(evidence)[0]), "4 models", "these test texts", "6 pairs",
+             "2 of them not shown here (Vanilla RNN of larger and Torch GRU of other)")
     *_, notes = (block for block in summary(evidence) if isinstance(block, Paragraph))
     assert said(others_on_test(evidence)[0]) in said(notes.text)
 
@@ -76,5 +77,6 @@ def test_studies_that_are_run_later_leave_a_report_true(store: FakeStore, tmp_pa
     files.write(report, tmp_path)
     add_study(store, "later", {"torch": 0.0}, test_set=REVIEWS, search=False, experiment="later")
     written = record.read(tmp_path)
-    assert written.on_test == {digest_of_examples(REVIEWS.id_N): (4, 3)}
+    assert written.on_test == {digest_of_examples(REVIEWS.id_N): OnTest(
+        (("larger", "rnn"), ("other", "torch"), ("pair", "scratch"), ("pair", "torch")), 3)}
     assert verify.differences(tmp_path, written, store) == []

@@ -76,7 +76,8 @@ TOO_NOISY = design_of(0.04, 0.07, 0.07)
      ("new test texts", "more than 50 seeds for each model", "--test-data FILE")),
     (designed(pair_of(0.01, 0.03, margin=0.012), TOO_NOISY),
      ("1.2 points", "more than 50 seeds for each model", "whatever the number of test texts")),
-    (pair_of(0.01, 0.03, margin=0.02), ("new test texts", "second test", "20 fresh seeds", "80 % power")),
+    # 2,000 texts are enough, but not with these seeds.
+    (pair_of(0.01, 0.03, margin=0.02), ("second test", "20 fresh seeds", "detect a difference")),
 ])
 def test_an_inconclusive_verdict_names_what_may_settle_it(pair: Pair, parts: tuple[str, ...]) -> None:
     mentions(said(next_step_sentence(pair)), *parts)
@@ -134,14 +135,13 @@ def test_no_sentence_contradicts_its_numbers(
     if " than Beta" in text:
         assert text.startswith(f"Alpha is {'better' if theta > 0 else 'worse'} than Beta")
         assert (shown("difference") > 0) == (theta > 0)
-        assert shown("p") < 0.05
+        assert shown("p-beyond" if "by more than" in text else "p") < 0.05
         assert shown("difference.low") * shown("difference.high") > 0
     if "by more than" in text:
         assert min(abs(shown("difference.low")), abs(shown("difference.high"))) > shown("margin")
     if "equivalent" in text or "negligible" in text:
         assert -shown("margin") < shown("difference-90.low") <= shown("difference-90.high") < shown("margin")
         assert shown("p-equivalent") < 0.05
-        assert shown("unseen-failures") == round(100 * (1 - 0.05 ** (1 / seeds)))
     if text.startswith("Inconclusive"):
         assert shown("p") >= 0.05
         inside = shown("difference.low") <= 0 <= shown("difference.high")

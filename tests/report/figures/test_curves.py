@@ -33,7 +33,6 @@ def test_the_first_six_of_many_models_are_drawn() -> None:
         assert [text.get_text() for text in drawn.legends[0].get_texts()] == [
             f"Torch GRU (study {i})" for i in range(6)]
         assert all(len(axes.collections) == 6 for axes in drawn.axes)
-        assert "first 6 of 8 models" in figure.caption
         assert "Torch GRU (study 7)" in figure.values.csv()
 
 

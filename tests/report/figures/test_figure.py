@@ -23,6 +23,7 @@ from gru_bench.report.document.numbers import Number
 from gru_bench.report.render import drawing as two_processes
 from gru_bench.report.render.drawing import draw
 from gru_bench.report.render.html import html
+from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.search import search
 from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study, summarized, with_params
 from tests.support.renderings import Built, column_of, figure_of, soup_of, without_drawing
@@ -54,17 +55,17 @@ def test_each_figure_of_a_page_links_to_its_values_as_csv() -> None:
         # No cell that a spreadsheet would compute.
         assert [c for row in rows for c in row if c[:1] in ("=", "+", "@") or re.match(r"-(?![\d.])", c)] == []
     accuracies = csv.DictReader(figure_of(report, "accuracy").values.csv().splitlines())
-    means = [float(row["accuracy"]) for row in accuracies if row["what"] == "mean over seeds"]
-    assert means == [number.value for number in column_of(report, "results", "Accuracy")]
+    means = [float(row["accuracy"]) for row in accuracies if row["what"] in ("mean over seeds", "baseline")]
+    assert sorted(means) == sorted(number.value for number in column_of(report, "results", "Accuracy"))
 
 
 def test_a_file_of_values_names_the_score_that_the_study_is_about() -> None:
     store = FakeStore()
     study = with_params(add_study(store, "f1", {"torch": 0.0}, test_set=TestSet.draw(60)), metric="macro_f1")
-    report = build_only([summarized(study, metric="macro_f1")], store, search)
+    report = build_only([summarized(study, metric="macro_f1")], store, evaluation, search)
     heads = {figure.name: figure.values.csv().splitlines()[0] for figure in report.figures}
     assert {name: [head for head in line.split(",") if "accuracy" in head] for name, line in heads.items()} == {
-        "accuracy": [], "search-history": [], "search-settings": []}
+        "differences": [], "accuracy": [], "search-history": [], "search-settings": []}
     assert "macro F1,low,high" in heads["accuracy"]
     assert all("validation macro F1" in heads[name] for name in ("search-history", "search-settings"))
 

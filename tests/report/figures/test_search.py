@@ -117,8 +117,6 @@ def test_a_few_bad_trials_do_not_squeeze_the_others() -> None:
     history, settings = figure_of(report, "search-history"), figure_of(report, "search-settings")
     (floor,) = {axes.get_ylim()[0] for axes in (*drawing_of(history).axes, *drawing_of(settings).axes)}
     assert 52 < floor <= 85
-    for figure in (history, settings):
-        assert f"below {floor:.0f} %" in figure.caption
     (axes,) = drawing_of(history).axes
     complete, pruned = marks_in(axes)
     assert complete.get_xydata()[0].tolist() == [0, floor]
@@ -127,7 +125,6 @@ def test_a_few_bad_trials_do_not_squeeze_the_others() -> None:
     (line,) = curves_in(axes)
     assert line[0] == pytest.approx((1, 85.2))
     assert "Torch GRU,0,complete,0.5,0.5" in history.values.csv().splitlines()
-    assert "below" not in figure_of(report_of(good), "search-history").caption
 
 
 def test_a_trial_that_is_still_running_is_left_out() -> None:
@@ -151,5 +148,4 @@ def test_the_first_six_of_many_models_are_drawn(name: str) -> None:
     figure = figure_of(build_only(studies, store, search), name)
     names = drawing_of(figure).legends[-1].get_texts()
     assert [name.get_text() for name in names] == list(figure.values.groups("model"))[:6]
-    assert "first 6 of 7 models" in figure.caption
     assert len(figure.values.groups("model")) == 7

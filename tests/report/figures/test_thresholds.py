@@ -32,7 +32,7 @@ def test_the_line_of_chance_is_drawn_within_the_axes(share: float, lowest: float
         (ROC, CHANCE, 0, 0, None, None), (ROC, CHANCE, 1, 1, None, None),
         (PRECISION_RECALL, CHANCE, 0, share, None, None), (PRECISION_RECALL, CHANCE, 1, share, None, None),
     )), "spam")
-    mentions(figure.caption, "precision by recall of A", "class spam")
+    mentions(figure.caption, "precision by recall", "class spam")
     roc, precision = drawing_of(figure).axes
     for axes, ends in ((roc, [0, 100]), (precision, [100 * share] * 2)):
         _, chance = curves_in(axes)

@@ -18,6 +18,7 @@ from gru_bench.report.document.blocks import (
     Heading,
     Paragraph,
     Table,
+    with_range,
 )
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Number
@@ -48,6 +49,7 @@ COUNT = Number("k.count", 1234, "count")
 SMALL = Number("k.small", 0.0001, "p")
 MINUS = Number("k.minus", -0.0123, "points", low=-0.02, high=0.001, method="a method", decimals=2)
 MISSING = Number("k.missing", None, "percent")
+RANGE = Number("k.range", 0.874, "percent", (RUN.run_id,), 200, "mean", 0.872, 0.876, is_range=True)
 ENDING = "\\ {} ## 5. --- | `x` $y$ <b> & ~ ^ “q” [z](http://u) *_ @me %"
 
 
@@ -82,12 +84,13 @@ def some(folder: Path) -> Section:
         Details("More of it", (Paragraph(("Folded ", MINUS),), dense())),
         Details("A table alone", (replace(wide(2), key="two", title="Two"),), opened=True),
         Table("mixed", "Mixed", ("Caption with ", COUNT, "."), (
-            Column("Model", align="left", note="{} names the row."),
+            Column("Model", align="left"),
             Column("Accuracy", "%", short="Acc."), Column("Loss"), Column("Text & more", align="left", width=4.0)), (
                 (("Torch GRU", Aside(("lr ", COUNT), below=True)), ROUND, SMALL, ENDING),
                 (("Torch GRU",), MISSING, COUNT, ("a b", Aside(("below",), below=True))),
                 ("Other", replace(ROUND, key="k.wider", low=0.1), MINUS,
-                 (RUN, Aside(("90 % interval [", Ends(replace(ROUND, key="k.ends"), ", "), "]"), below=True)))),
+                 (RUN, Aside(("90 % interval [", Ends(replace(ROUND, key="k.ends"), ", "), "]"), below=True))),
+                ("Ranges", with_range(RANGE), replace(RANGE, key="k.alone"), with_range(COUNT))),
               context=(("base | line", COUNT, "", ""),), grouped=True),
         wide(7),
         Figure("bars", "Bars <of> 5 %.", "Bars: 5.", Values(("name", "value"), (("a", COUNT),)), draw),
@@ -104,7 +107,7 @@ def draw(frame: DataFrame) -> Drawing:
 def every_kind(tmp_path: Path) -> Report:
     """A report with every kind of block."""
     return Report(
-        "A title of 5 % & <more>", "Below it.", (Paragraph(("Why?",), lead="one."),), (("First ", ROUND, "."),),
+        "A title of 5 % & <more>", "Below it.", (("First ", ROUND, "."),),
         (("Careful of ", COUNT), (ENDING,)), (some(tmp_path),), (RUN,),
         Source(experiment="e", tracking_uri="", margin=0.01, warnings_before=(),
                on_test={}, studies=(SourceStudy("one", RUN.run_id),)))

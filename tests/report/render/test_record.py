@@ -23,6 +23,12 @@ def test_every_number_is_recorded_with_what_it_rests_on(original: Written) -> No
         "value": accuracy.value, "text": accuracy.text, "kind": "percent", "n": 100,
         "interval": [accuracy.low, accuracy.high], "interval_text": [end.text for end in accuracy.ends],
         "method": accuracy.method, "runs": list(accuracy.runs)}
+    loss = found["numbers"]["scratch-scratch.loss"]
+    by_run = [run.metrics["score/test_loss"] for study in original.store.by_experiment["movie-reviews"]
+              for run in study.confirms if run.run_id in loss["runs"]]
+    assert loss["interval"] is loss["interval_text"] is None
+    assert loss["range"] == pytest.approx([min(by_run), max(by_run)], abs=1e-6)
+    assert loss["range_text"] == [f"{value:.3f}" for value in loss["range"]]
     assert set(accuracy.runs) <= set(record.read(folder).runs)
     assert found["digests"] == {
         path.relative_to(folder).as_posix(): record.digest(path.read_bytes())
@@ -64,8 +70,9 @@ def test_a_damaged_record_is_refused(tmp_path: Path, text: str, named: str) -> N
 
 
 @pytest.mark.parametrize(("key", "value"), [
-    ("format", 0), ("margin", 0), ("on_test", {"0": [1, "a"]}), ("on_test", {"0": [1, -1]}),
-    ("on_test", {"0": [10**200, 1]}), ("margin", 0.6), ("on_test", {"0": 1}),
+    ("format", 0), ("margin", 0), ("on_test", {"0": {"models": [["a"]], "studies": 1}}),
+    ("on_test", {"0": {"models": [], "studies": -1}}), ("on_test", {"0": {"models": [], "studies": 10**200}}),
+    ("margin", 0.6), ("on_test", {"0": 1}),
     ("studies", [{"run": 1}]), ("numbers", []), ("numbers", {"a": {"value": "1"}}), ("digests", {"a": 1}),
     ("digests", {"../report.html": ""}), ("digests", {"/report.html": ""})])
 def test_a_record_with_an_impossible_value_is_refused(folder: Path, key: str, value: object) -> None:

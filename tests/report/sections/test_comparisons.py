@@ -43,13 +43,16 @@ def test_pairs_are_compared_by_the_headline_method(built: Built) -> None:
         difference = numbers[f"{pair}.difference"]
         assert (difference.value, difference.low, difference.high) == (expected.estimate, expected.low, expected.high)
         p.append(expected.p)
-    assert [one.value for one in column_of(report, "comparisons", "p")[:3]] == holm(p)
-    linear = "TF-IDF + logistic regression"
+    tests = [present(pair.tests) for pair in collect(studies, store).compared]
+    assert [one.different for one in tests] == holm(p)
+    # The best models come first.
     assert column_of(report, "comparisons", "Pair") == [
-        "Torch GRU − Scratch GRU", "Bidirectional GRU − Scratch GRU", "Bidirectional GRU − Torch GRU",
-        f"Scratch GRU − {linear}", f"Torch GRU − {linear}", f"Bidirectional GRU − {linear}"]
-    assert [said(finding) for finding in column_of(report, "comparisons", "Finding")[:3]] == [
-        "inconclusive", "better by more than the margin", "better by more than the margin"]
+        "Bidirectional GRU − Torch GRU", "Bidirectional GRU − Scratch GRU", "Torch GRU − Scratch GRU",
+        "Bidirectional GRU − TF-IDF", "Torch GRU − TF-IDF", "Scratch GRU − TF-IDF"]
+    assert [said(finding) for finding in column_of(report, "comparisons", "Verdict")[:3]] == [
+        "better by more than 1.0 pointstwo-sided test against the margin"] * 2 + ["inconclusivetwo-sided test"]
+    assert [one.value for one in column_of(report, "comparisons", "p")[:3]] == [
+        tests[2].beyond, tests[1].beyond, tests[0].different]
 
 
 def test_the_run_with_the_lower_log_loss_wins() -> None:
@@ -69,30 +72,22 @@ def test_equivalence_is_shown_with_its_90_percent_interval(built: Built) -> None
     scratch, torch = (correct(store, study.confirms) for study in studies[:2])
     estimate = accuracy_difference(torch, scratch).at(0.9)
     assert narrow.value == estimate.low
-    finding = said(column_of(wide, "comparisons", "Finding")[0])
-    mentions(finding, "equivalent within the margin", f"90 % interval [{narrow.text}, ")
+    pairs = column_of(wide, "comparisons", "Pair")
+    place = pairs.index("Torch GRU − Scratch GRU")
+    mentions(said(column_of(wide, "comparisons", "Verdict")[place]), "equivalent within 10.0", "two one-sided tests")
+    assert said(column_of(wide, "comparisons", "90 % interval")[place]).startswith(f"[{narrow.text}, ")
     assert narrow.method.startswith("90 % interval")
+    p = column_of(wide, "comparisons", "p")[place]
+    assert p.value == present(collect(studies, store, 0.1).compared[0].tests).equivalent
 
 
-def test_the_caption_explains_only_the_columns_that_the_table_has() -> None:
-    def caption(seeds: int) -> str:
-        store, studies = three_models(seeds=seeds, test_set=TestSet.draw(50))
-        table: Table = table_of(build_only(studies, store, comparisons), "comparisons")
-        return said(table.captioned())
-
-    captions = {seeds: caption(seeds) for seeds in (1, 2, 3, 5)}
-    for seeds, said_of in captions.items():
-        mentions(said_of, "95 %", "MDD", "Holm")
-        assert ("Few seeds" in said_of, "These runs only" in said_of) == (seeds in (2, 3), seeds == 1)
-
-
-def test_the_p_of_a_single_pair_is_not_called_adjusted() -> None:
-    store = FakeStore()
-    study = add_study(store, "two", {"torch": 0.5, "scratch": 0.0}, test_set=TestSet.draw(50))
-    report = build_only([replace(study, baselines=())], store, comparisons)
-    (p,) = column_of(report, "comparisons", "p")
-    assert p.value is not None
-    assert "Holm" not in said(table_of(report, "comparisons").captioned())
+@pytest.mark.parametrize("seeds", [1, 2, 3, 5])
+def test_the_table_has_the_same_columns_whatever_the_seeds(seeds: int) -> None:
+    store, studies = three_models(seeds=seeds, test_set=TestSet.draw(50))
+    table: Table = table_of(build_only(studies, store, comparisons), "comparisons")
+    assert [column.heading for column in table.columns] == [
+        "Pair", "Difference", "Verdict", "p", "90 % interval", "MDD"]
+    assert "Holm" not in said(table.caption)
 
 
 def spread_out(store: FakeStore, study: LoggedStudy, shares: tuple[float, ...]) -> None:

@@ -18,7 +18,7 @@ from gru_bench.stats.metrics import of_two
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, many_studies, three_models
-from tests.support.renderings import Built, column_of, drawing_of, figure_of, section_of, words_of
+from tests.support.renderings import Built, column_of, drawing_of, figure_of, number_in, section_of, words_of
 from tests.support.sections import build_only
 from tests.support.values import present
 
@@ -88,7 +88,7 @@ def test_probabilities_are_shown_before_and_after_calibration() -> None:
     label_N = read[1][0].label_N
     for row, values, probabilities in (
         (0, fitted, [one.probability_NC for one in read[1]]), (1, [fitted_together], [scored_NC])):
-        shown = [column_of(report, "calibration", heading)[row].value for heading in (
+        shown = [number_in(column_of(report, "calibration", heading)[row]).value for heading in (
             "Temperature", "Loss before", "Loss after", "Calibration error before", "Calibration error after")]
         after = [calibrated(each, value) for each, value in zip(probabilities, values, strict=True)]
         expected = [np.mean(values)]  # type: ignore[arg-type]
@@ -113,15 +113,6 @@ def test_a_model_without_validation_reviews_is_not_calibrated_and_it_is_said() -
     report = build_only([study], store, confidence)
     assert column_of(report, "calibration", "Model") == ["Torch GRU", "Torch GRU, ensemble"]
     assert "Torch GRU: not calibrated" not in words_of(report, "confidence")
-
-
-def test_the_section_names_models_trained_with_class_weights() -> None:
-    store = FakeStore()
-    study = add_study(store, "torch", {"torch": 1.0}, seeds=2, test_set=TestSet.draw(50))
-    assert "weights of the classes" not in words_of(build_only([study], store, confidence), "confidence")
-    weighed = replace(study, confirms=tuple(
-        replace(run, params={**run.params, "training.class_weight": "balanced"}) for run in study.confirms))
-    mentions(words_of(build_only([weighed], store, confidence), "confidence"), "Torch GRU", "weights of the classes")
 
 
 @pytest.mark.parametrize(("curve", "area", "start"), [
@@ -164,7 +155,7 @@ def test_each_test_set_has_a_figure() -> None:
     report = build_only(store.by_experiment["movie-reviews"], store, confidence)
     _, *figures = section_of(report, "confidence").figures
     assert [figure.name for figure in figures] == ["thresholds-1", "thresholds-2"]
-    assert ["precision by recall of Torch GRU (one)" in figure.caption for figure in figures] == [True, False]
+    assert ["Torch GRU (one)" in figure.alternative for figure in figures] == [True, False]
 
 
 def test_more_models_than_can_be_told_apart_are_spread_over_figures() -> None:

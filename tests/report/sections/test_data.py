@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gru_bench.report.document.blocks import Details, Heading
 from gru_bench.report.sections.runs import runs
-from gru_bench.results.runs import NEAR, NearDuplicates, digest_of_examples
+from gru_bench.results.runs import NEAR, NearDuplicates, OnTest, digest_of_examples
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, with_data
 from tests.support.renderings import Built, section_of, table_of, words_of
@@ -73,7 +73,8 @@ def test_the_studies_that_scored_the_test_reviews_until_the_newest_run_are_count
         replace(run, started=run.started + 1e6) for run in later.confirms))
     report = build_only([one], store, runs)
     mentions(words_of(report, "runs"), "2 studies of this store have scored", "if one was planned")
-    assert report.source.on_test == {digest_of_examples(here.id_N): (3, 2)}
+    assert report.source.on_test == {digest_of_examples(here.id_N): OnTest(
+        (("elsewhere", "torch"), ("later", "torch"), ("one", "torch")), 2)}
     both = words_of(build_only([one, other], store, runs), "runs")
     assert both.count("of this store have scored") == 1
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gru_bench.report.document.blocks import Heading
+from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report
 from gru_bench.report.figures.accuracy import MEAN
 from gru_bench.report.render.html import html
@@ -23,10 +24,13 @@ from tests.support.diagnostics import TOKENS, attribution, flow, some_diagnostic
 from tests.support.fake_store import HOSTILE_NAMES
 from tests.support.renderings import (
     Rendered,
+    column_of,
     drawing_of,
     figure_of,
+    said,
     section_of,
     soup_of,
+    table_of,
     visible_text,
     words_of,
 )
@@ -37,6 +41,11 @@ def report_of(*names: str, **logged: Any) -> Report:
     """Return a report that has the diagnostics of studies with these artifacts."""
     store, studies = studies_with(*names, **logged)
     return build_only(studies, store, diagnostics_section)
+
+
+def shown(cell: Any) -> str:
+    """Return a cell as text."""
+    return said(cell if isinstance(cell, tuple) else (cell,))
 
 
 def words(report: Report) -> str:
@@ -62,40 +71,44 @@ def test_the_numbers_are_those_of_the_artifacts_with_their_runs(diagnosed: Rende
 
 def test_every_number_on_the_page_is_a_number_of_the_report(diagnosed: Rendered) -> None:
     text = visible_text(str(soup_of(diagnosed[1]).find("section", {"aria-labelledby": "diagnostics"})))
-    for known in ("of 0", "of 1", "from 0 (closed) to 1 (open)", "95 %", "hidden_size 32"):
+    for known in ("of 0", "of 1", "from 0 (closed) to 1 (open)", "95 %", "< 0.1", "hidden_size 32"):
         text = text.replace(known, "")
     assert re.findall(r"[^\s]*\d[^\s]*", text) == []
 
 
-def test_the_words_repeat_the_numbers_of_the_artifacts(diagnosed: Rendered) -> None:
-    best = some_diagnostics().attributions[0]
-    most = best.tokens[int(np.argmax(best.weight))]
-    update = np.array(some_diagnostics().gates[0].update).mean(axis=1)
-    mentions(
-        words(diagnosed[0]),
-        "Before training", "Vanilla RNN 0.570; Scratch GRU 0.640; ", "forward 0.630; ", "backward 0.600.",
-        "5 to 50 steps back", "Vanilla RNN is not a run of the study", "one epoch",
-        "after 40 steps: Vanilla RNN 55.0 %",
-        "class positive a probability of 80.0 %", f"by occlusion “{most}”",
-        f"“{TOKENS[int(update.argmin())]}”, word {update.argmin() + 1} of 8: {update.min():.3f}")
+def test_the_tables_repeat_the_numbers_of_the_artifacts(diagnosed: Rendered) -> None:
+    report, logged = diagnosed.report, some_diagnostics()
+    assert dict(zip(column_of(report, "gradients-left", "Model"), map(
+        shown, column_of(report, "gradients-left", "Factor before")), strict=True)) == {
+        "Vanilla RNN": "0.570", "Scratch GRU": "0.640", "Bidirectional GRU, forward": "0.630",
+        "Bidirectional GRU, backward": "0.600"}
+    best = logged.attributions[0]
+    assert [shown(row[place]) for row in table_of(report, "words-extreme").rows[:1] for place in (1, 2)] == [
+        "positive", "80.0"]
+    assert shown(column_of(report, "words-extreme", "For it")[0]).startswith(
+        f"{best.tokens[int(np.argmax(best.weight))]} (")
+    update = np.array(logged.gates[0].update).mean(axis=1)
+    row = table_of(report, "diagnostics-homework-gates").rows[0]
+    assert [shown(cell) for cell in row[3:]] == [
+        f"{update.min():.3f}", TOKENS[int(update.argmin())], f"{update.argmin() + 1} of 8"]
+    mentions(words(report), "Vanilla RNN is not a run of the study", "one epoch", "after 40 steps: Vanilla RNN 55.0 %")
 
 
-def test_poolings_of_every_state_or_of_one_state_are_explained() -> None:
+def test_poolings_of_every_state_have_no_factor() -> None:
     every = Diagnostics((flow("scratch", 0.9, pooling="meanmax", decay=None),), (), ())
-    shown = words(report_of(diagnostics=every))
-    assert "The pooling meanmax uses every state" in shown
-    assert "multiplies the norm" not in shown
+    report = report_of(diagnostics=every)
+    assert column_of(report, "gradients-left", "Factor trained") == [MISSING]
     once = flow("bidirectional", 0.9, direction="backward", pooling="last", steps_back=(0,), norm=(0.3,), low=(0.2,),
                 high=(0.4,), decay=None, fitted=(0, 0))
     report = report_of(diagnostics=Diagnostics((flow("rnn", 0.5), once), (), ()))
-    assert "backward half is read after its first step" in words(report)
     assert len(drawing_of(figure_of(report, "gradients")).axes) == 1
 
 
 def test_the_directions_of_a_bidirectional_model_are_told_apart() -> None:
     two = (flow("scratch", 0.9), flow("scratch", 0.8, direction="backward"), flow("torch", 0.7))
     report = report_of(diagnostics=Diagnostics(two, (), ()))
-    mentions(words(report), "Scratch GRU, forward 0.900; Scratch GRU, backward 0.800; Torch GRU 0.700")
+    assert [(row[0], shown(row[3])) for row in table_of(report, "gradients-left").rows] == [
+        ("Scratch GRU, forward", "0.900"), ("Scratch GRU, backward", "0.800"), ("Torch GRU", "0.700")]
 
 
 @pytest.mark.parametrize("raw", ["{", "[]", "{}", json.dumps({"flows": [{"model": "x"}]})])
@@ -140,19 +153,17 @@ def test_hostile_words_of_a_review_are_escaped_in_every_format() -> None:
 
 
 def test_words_of_a_validation_review_are_said_to_be_so(diagnosed: Rendered) -> None:
-    assert "validation text" in words(report_of(diagnostics=replace(some_diagnostics(), review="validation")))
-    assert "validation text" not in words(diagnosed[0])
+    of_review = report_of(diagnostics=replace(some_diagnostics(), review="validation"))
+    captions = [said(table_of(report, "diagnostics-homework-gates").caption) for report in (
+        of_review, diagnosed.report)]
+    assert ["validation text" in caption for caption in captions] == [True, False]
 
 
-def test_what_remains_of_a_gradient_is_said_before_and_after_training(diagnosed: Rendered) -> None:
+def test_what_remains_of_a_gradient_is_shown_before_and_after_training(diagnosed: Rendered) -> None:
     """0.92 ** 50 is 1.5 %, 0.64 ** 50 and 0.76 ** 50 are less than a thousandth."""
-    mentions(words(diagnosed[0]), "Scratch GRU: of the gradient, less than a thousandth is left 50 steps back",
-             "1.5 % in the trained model",
-             "Vanilla RNN: of the gradient, less than a thousandth is left 50 steps back, before training and "
-             "in the trained model.")
+    left = {row[0]: [shown(cell) for cell in (row[1], *row[4:])]
+            for row in table_of(diagnosed.report, "gradients-left").rows}
+    assert left["Scratch GRU"] == ["50", "< 0.1", "1.5"]
+    assert left["Vanilla RNN"] == ["50", "< 0.1", "< 0.1"]
     same = Diagnostics((flow("scratch", 0.92, "initial"), flow("scratch", 0.921)), (), ())
-    assert "1.6 % in the trained model" in words(report_of(diagnostics=same))
-    # A ratio of gradients says neither that weights have grown nor what gates keep.
-    more = Diagnostics((flow("rnn", 0.9, "initial"), flow("rnn", 0.99)), (), ())
-    for said in (words(diagnosed[0]), words(report_of(diagnostics=more))):
-        assert not re.search("weights have grown|gates keep|gates forget", said)
+    assert shown(column_of(report_of(diagnostics=same), "gradients-left", "Left trained")[0]) == "1.6"

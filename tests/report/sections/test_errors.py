@@ -101,7 +101,7 @@ def test_lengths_hold_every_review_once_and_agree_with_the_predictions(built: Bu
     assert all(low == before + 1 for (_, before), (low, _) in pairwise(ends))
     assert sum(size.value for size in column_of(report, "lengths-1", "Texts")) == 2000
     assert [column.heading for column in table.columns[2:]] == ["Scratch GRU", "Torch GRU", "Bidirectional GRU"]
-    mentions(said(table.caption), "as Scratch GRU reads them", "95 %")
+    mentions(said(table.caption), "that Scratch GRU reads", "95 %")
     for place, study in enumerate(studies):
         runs = predictions(store, study)
         for (low, high), (_, size, *accuracies) in zip(ends, table.rows, strict=True):

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,10 @@ from scipy import stats
 
 from gru_bench.config import MetricName
 from gru_bench.report.document.numbers import MISSING
-from gru_bench.report.sections.evaluation import _f1_columns, evaluation
-from gru_bench.report.sections.methods import methods
+from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.results.runs import Predictions
 from gru_bench.stats import metrics
-from gru_bench.stats.estimate import Values, accuracy_interval
-from gru_bench.stats.estimate import deviation as without_noise
+from gru_bench.stats.estimate import accuracy_interval
 from tests.support.commands import mentions
 from tests.support.fake_store import (
     BEST,
@@ -32,7 +29,7 @@ from tests.support.fake_store import (
     three_models,
     with_params,
 )
-from tests.support.renderings import Built, all_said, column_of, said, table_of, words_of
+from tests.support.renderings import Built, all_said, column_of, number_in, said, table_of, words_of
 from tests.support.reports import build
 from tests.support.sections import build_only
 
@@ -42,8 +39,10 @@ LINEAR = "TF-IDF + logistic regression"
 def test_the_tables_contain_the_scores_of_the_predictions(built: Built) -> None:
     store, studies, report = built
     assert column_of(report, "scores", "Model") == ["Scratch GRU", "Torch GRU", "Bidirectional GRU"]
-    for place, study in enumerate(studies):
-        def cell(table: str, heading: str, place: int = place) -> Any:
+    for study, label in zip(studies, column_of(report, "scores", "Model"), strict=True):
+        def cell(table: str, heading: str, label: str = label) -> Any:
+            names = [said(name if isinstance(name, tuple) else (name,)) for name in column_of(report, table, "Model")]
+            (place,) = (place for place, name in enumerate(names) if name.startswith(label))
             return column_of(report, table, heading)[place]
 
         right_RN = correct(store, study.confirms)
@@ -54,44 +53,70 @@ def test_the_tables_contain_the_scores_of_the_predictions(built: Built) -> None:
         assert (accuracy.low, accuracy.high) == (expected.low, expected.high)
         assert accuracy.runs == tuple(run.run_id for run in runs)
         assert accuracy.examples == 2000
-        seeds, tier = cell("results", "Seeds")
-        assert (seeds.value, said(tier.parts)) == (5, "for a verdict")
-        # Below the deviation stand the lowest and the highest seed.
-        deviation, below = cell("results", "Between-seed SD")
-        assert deviation.value == without_noise(Values.of_correct(right_RN))
+        # Below the number of seeds stand the lowest and the highest.
+        seeds, below = cell("results", "Seeds")
         lowest, _, highest = below.parts
-        assert (lowest.value, highest.value) == (right_RN.mean(1).min(), right_RN.mean(1).max())
+        assert (seeds.value, lowest.value, highest.value) == (5, right_RN.mean(1).min(), right_RN.mean(1).max())
         assert lowest.method == "lowest of 5 seeds"
         for table, heading, key, scale in (
             ("results", "F1", "score/test_f1", 1), ("scores", "Precision", "score/test_precision", 1),
             ("scores", "ROC AUC", "score/test_roc_auc", 1),
             ("scores", "Average precision", "score/test_average_precision", 1),
-            ("scores", "Loss", "score/test_loss", 1), ("scores", "Calibration", "score/test_calibration_error", 1),
-            ("results", "Training", "time/train_seconds", 1), ("cost", "Tokens/s", "time/tokens_per_second", 1),
+            ("scores", "Loss", "score/test_loss", 1),
+            ("scores", "Calibration error", "score/test_calibration_error", 1),
+            ("cost", "Training", "time/train_seconds", 1), ("cost", "Tokens/s", "time/tokens_per_second", 1),
             ("cost", "Memory", "size/peak_memory_bytes", 1e6),
         ):
             values = [run.metrics[key] / scale for run in runs]
-            shown = cell(table, heading)
-            if isinstance(shown, tuple):  # a cost, without its lowest and highest
-                (shown,) = shown
-            assert shown.value == pytest.approx(np.mean(values), abs=1e-6), heading
-            if heading != "F1":
+            shown = number_in(cell(table, heading))
+            middle = np.median if heading == "Training" else np.mean
+            assert shown.value == pytest.approx(middle(values), abs=1e-6), heading
+            assert shown.is_range == (heading != "F1")
+            if shown.is_range:
                 assert (shown.low, shown.high) == pytest.approx((min(values), max(values)), abs=1e-6)
-        assert cell("results", "Backend") == runs[0].backend
+                if shown.low != shown.high:
+                    assert said(cell(table, heading)[1:]) == " to ".join(end.text for end in shown.ends)
+        assert cell("cost", "Backend") == runs[0].backend
+
+
+def test_the_processor_of_the_runs_stands_with_their_times() -> None:
+    store = FakeStore()
+    study = add_study(store, "one", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50))
+    assert column_of(build_only([study], store, evaluation), "cost", "Processor")[0] == "not logged"
+    tagged = replace(study, confirms=tuple(
+        replace(run, tags={**run.tags, "gru_bench.machine": name})
+        for run, name in zip(study.confirms, ("Old", "New"), strict=True)))
+    assert column_of(build_only([tagged], store, evaluation), "cost", "Processor")[0] == "New, Old"
 
 
 def test_one_seed_has_no_lowest_and_highest() -> None:
     store = FakeStore()
     study = add_study(store, "one", {"torch": 0.0}, seeds=1, test_set=TestSet.draw(50))
-    (deviation,) = column_of(build_only([study], store, evaluation), "results", "Between-seed SD")
-    assert deviation.text == MISSING
+    report = build_only([replace(study, baselines=())], store, evaluation)
+    (seeds,) = column_of(report, "results", "Seeds")
+    assert seeds.value == 1
+    (training,) = column_of(report, "cost", "Training")
+    assert not training.is_range
 
 
-def test_baselines_stand_below_the_models(built: Built) -> None:
-    context = table_of(built.report, "results").context
-    assert [row[0] for row in context] == ["majority class (baseline)", "TF-IDF + logistic regression (baseline)"]
-    assert [row[2].text for row in context] == ["51.1", "87.5"]
-    assert all(row[2].low < row[2].value < row[2].high for row in context)
+def test_all_models_stand_in_order_of_their_scores_and_the_baselines_say_what_they_are(built: Built) -> None:
+    table = table_of(built.report, "results")
+    scores = [row[2].value for row in table.rows]
+    assert scores == sorted(scores, reverse=True)
+    below = {row[0][0]: said(row[0][1:]) for row in table.rows}
+    assert [below[name] for name in ("majority class", "TF-IDF")] == ["baseline", f"baseline: {LINEAR}"]
+    texts = {row[0][0]: row[2].text for row in table.rows}
+    assert (texts["majority class"], texts["TF-IDF"]) == ("51.1", "87.5")
+    assert all(row[2].low < row[2].value < row[2].high for row in table.rows)
+
+
+def test_the_model_with_the_lowest_log_loss_stands_first() -> None:
+    store = FakeStore()
+    study = add_study(store, "two", {"torch": 0.3, "scratch": 0.0}, seeds=5, test_set=TestSet.draw(200))
+    table = table_of(build_only([with_params(study, metric="log_loss")], store, evaluation), "results")
+    losses = [row[2].value for row in table.rows]
+    assert [column.heading for column in table.columns[:4]] == ["Model", "Seeds", "Log loss", "Accuracy"]
+    assert losses == sorted(losses)
 
 
 def test_missing_metrics_are_dashes_and_never_zero() -> None:
@@ -99,36 +124,26 @@ def test_missing_metrics_are_dashes_and_never_zero() -> None:
     study = add_study(store, "one", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50))
     bare = tuple(replace(run, metrics={}) for run in study.confirms)
     report = build_only([replace(study, confirms=bare)], store, evaluation)
-    ((training,),) = column_of(report, "results", "Training")
-    assert training.text == MISSING
-    assert [column_of(report, "cost", heading)[0].text for heading in ("Tokens/s", "Memory")] == [MISSING] * 2
+    assert column_of(report, "cost", "Training")[0].text == MISSING
+    assert [column_of(report, "cost", heading)[0] for heading in ("Parameters", "Tokens/s", "Memory")] == [MISSING] * 3
     assert column_of(report, "results", "Accuracy")[0].value is not None
 
 
-def test_tuned_settings_that_all_models_have_are_shown_once_as_they_ran(built: Built) -> None:
-    mentions(words_of(built.report, "results"), "Settings of all models: ", "learning rate 0.00137", "hidden size 250",
-             "pooling meanmax", "dropout 0.31")
-    assert column_of(built.report, "results", "Model") == ["Scratch GRU", "Torch GRU", "Bidirectional GRU"]
+def test_the_settings_of_each_model_stand_below_its_name_as_they_ran(built: Built) -> None:
+    below = {row[0][0]: said(row[0][1:]) for row in table_of(built.report, "results").rows}
+    for label in ("Scratch GRU", "Torch GRU", "Bidirectional GRU"):
+        mentions(below[label].replace("\N{NO-BREAK SPACE}", " "), "learning rate 0.00137", "hidden size 250",
+                 "pooling meanmax", "dropout 0.31")
     assert built.report.numbers["scratch-scratch.setting.training-lr"].value == BEST["training.lr"]
-
-
-def test_settings_that_differ_between_models_are_shown_below_their_names() -> None:
-    store = FakeStore()
-    studies = [add_study(store, name, {name: 0.0}, seeds=2, test_set=TestSet.draw(50), best={**BEST, **own})
-               for name, own in (("scratch", {}), ("torch", {"model.dropout": 0.2}))]
-    report = build_only(studies, store, evaluation)
-    assert [(label, said((below,))) for label, below in column_of(report, "results", "Model")] == [
-        ("Scratch GRU", "dropout 0.31"), ("Torch GRU", "dropout 0.2")]
-    words = words_of(report, "results")
-    mentions(words, "hidden size 250")
-    assert "dropout" not in words
 
 
 def test_the_main_settings_are_shown_of_a_model_that_was_not_tuned() -> None:
     store = FakeStore()
     study = add_study(store, "homework", {"scratch": 0.0}, seeds=2, search=False, test_set=TestSet.draw(50))
-    mentions(words_of(build_only([study], store, evaluation), "results"), "Settings: ", "learning rate 0.001",
-             "hidden size 100", "layers 1", "pooling")
+    report = build_only([replace(study, baselines=())], store, evaluation)
+    ((_, below),) = column_of(report, "results", "Model")
+    mentions(said((below,)).replace("\N{NO-BREAK SPACE}", " "), "learning rate 0.001", "hidden size 100", "layers 1",
+             "pooling")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -179,10 +194,10 @@ def scored_slowly(predictions: Sequence[Predictions]) -> dict[str, float]:
 def test_the_ensemble_of_the_seeds_is_scored_by_their_mean_probability(classes: int) -> None:
     store, studies = (three_models(test_set=TestSet.draw(300)) if classes == 2 else
                       of_classes(classes, size=900, seeds=3))
-    report = build_only(studies, store, evaluation, methods)
+    report = build_only(studies, store, evaluation)
     table = table_of(report, "together")
     assert [row[0] for row in table.rows] == column_of(report, "scores", "Model")
-    mentions(said(table.captioned()), "but not fresh seeds", "No verdict")
+    mentions(said(table.caption), "but not fresh seeds", "No verdict")
     for place, study in enumerate(studies):
         runs = [run for run in study.confirms if run.complete]
         expected = scored_slowly([store.predicted[run.run_id, "test"] for run in runs])
@@ -193,9 +208,8 @@ def test_the_ensemble_of_the_seeds_is_scored_by_their_mean_probability(classes: 
         assert score.runs == loss.runs == tuple(run.run_id for run in runs)
         assert score.examples == store.predicted[runs[0].run_id, "test"].label_N.size
         mentions(score.method, "95 %", "test examples only", f"{len(runs)} seeds")
-        assert single == column_of(report, "results", "Accuracy")[place]
-        assert loss.value < column_of(report, "scores", "Loss")[place].value
-    assert "An ensemble predicts" in words_of(report, "methods")
+        assert single.key.endswith(f"{study.name}.accuracy")
+        assert loss.value < number_in(column_of(report, "scores", "Loss")[place]).value
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "macro_f1", "f1", "roc_auc"])
@@ -206,7 +220,6 @@ def test_the_ensemble_is_scored_by_the_metric_of_the_study(metric: MetricName) -
     table = table_of(report, "together")
     headings = [column.heading for column in table.columns]
     assert headings[1] == {"log_loss": "Log loss", "macro_f1": "Macro F1", "f1": "F1", "roc_auc": "ROC AUC"}[metric]
-    assert ("Loss" in headings) == (metric != "log_loss")
     for row, model in zip(table.rows, ("torch", "scratch"), strict=True):
         read = [store.predicted[run.run_id, "test"] for run in study.confirms if run.model == model]
         mean_NC = np.mean([one.probability_NC.astype(float) for one in read], axis=0).astype(np.float32)
@@ -223,27 +236,23 @@ def test_the_table_of_ensembles_has_no_row_of_one_seed() -> None:
     store = FakeStore()
     several = add_study(store, "several", {"torch": 0.0}, test_set=TestSet.draw(100), seeds=2)
     one = add_study(store, "one", {"scratch": 0.0}, test_set=TestSet.draw(100), seeds=1)
-    report = build_only([one], store, evaluation, methods)
+    report = build_only([one], store, evaluation)
     assert "together" not in [table.key for table in report.tables]
-    assert "nsemble" not in words_of(report, "results") + words_of(report, "methods")
     report = build_only([several, one], store, evaluation)
     assert column_of(report, "together", "Model") == ["Torch GRU"]
     # Of two seeds there is no interval over seeds; that of these two together is over reviews alone.
-    assert column_of(report, "results", "Accuracy")[0].low is None
+    assert report.numbers["several-torch.accuracy"].low is None
     assert column_of(report, "together", "Accuracy")[0].low is not None
 
 
-def test_models_of_many_classes_have_no_ensemble_and_the_report_says_why() -> None:
+def test_models_of_many_classes_have_no_ensemble() -> None:
     store, (study,) = of_classes(60, seeds=2, size=300)
     few = add_study(store, "few", {"scratch": 0.0}, test_set=TestSet.draw(100, seed=3), seeds=2)
-    report = build_only([study], store, evaluation, methods)
-    assert "together" not in [table.key for table in report.tables]
-    why = ("Torch GRU: there is no ensemble of the seeds", "more than 50 classes")
-    mentions(words_of(report, "results"), *why)
-    assert "nsemble" not in words_of(report, "methods")
-    report = build_only([study, few], store, evaluation)
-    assert column_of(report, "together", "Model") == ["Scratch GRU"]
-    mentions(words_of(report, "results"), *why)
+    table = table_of(build_only([study, few], store, evaluation), "together")
+    many, two = table.rows
+    assert [many[0], many[1], *many[3:]] == ["Torch GRU", MISSING, MISSING, MISSING]
+    assert two[1].value is not None
+    mentions(said(table.caption), "more than 50 classes")
 
 
 def test_no_verdict_depends_on_the_ensembles(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,13 +269,3 @@ def test_no_verdict_depends_on_the_ensembles(monkeypatch: pytest.MonkeyPatch) ->
         assert words_of(before, name) == words_of(after, name)
     assert all_said(before.in_short) == all_said(after.in_short)
     assert all_said(before.warnings) == all_said(after.warnings)
-
-
-@pytest.mark.parametrize(("unused", "told"), [((), True), ((2,), False)])
-def test_a_note_says_that_classes_without_test_texts_count_as_0_in_macro_f1(
-    unused: tuple[int, ...], told: bool
-) -> None:
-    group: Any = SimpleNamespace(
-        has_classes=True, is_binary=False, classes=("a", "b", "c"), label_N=np.array([0, 1, 1]), unused=unused)
-    ((column, _),) = _f1_columns([group])
-    assert ("0 for those" in column.note) == told

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from gru_bench.report.sections.learning import learning
-from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study
-from tests.support.renderings import Built, figure_of, section_of, words_of
+from tests.support.renderings import Built, column_of, figure_of, number_in, section_of
 from tests.support.sections import build_only
 
 
@@ -52,8 +51,18 @@ def test_an_epoch_that_only_some_seeds_reached_is_the_mean_of_these() -> None:
 
 
 def test_the_mean_best_epoch_of_each_model_is_shown(built: Built) -> None:
-    report = built.report
-    mentions(words_of(report, "learning"), "epoch 3.0 for Scratch GRU, 3.0 for Torch GRU, 3.0 for Bidirectional GRU")
+    assert [one.text for one in column_of(built.report, "learning", "Best epoch")] == ["3.0"] * 3
+
+
+def test_runs_of_two_epochs_have_a_table_in_place_of_curves() -> None:
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 0.0}, seeds=3, epochs=2, test_set=TestSet.draw(50))
+    report = build_only([study], store, learning)
+    assert not section_of(report, "learning").figures
+    for epoch in (1, 2):
+        values = [dict(store.metrics[run.run_id]["accuracy/val"])[epoch] for run in study.confirms]
+        shown = number_in(column_of(report, "learning", f"Epoch {epoch}")[0])
+        assert (shown.value, shown.low, shown.high) == (pytest.approx(np.mean(values)), min(values), max(values))
 
 
 def test_runs_without_a_curve_have_no_figure() -> None:

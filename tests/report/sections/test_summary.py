@@ -13,8 +13,10 @@ from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report
 from gru_bench.report.evidence.collect import collect
+from gru_bench.report.evidence.pairs import by_score
 from gru_bench.report.sections.comparisons import comparisons
 from gru_bench.report.sections.evaluation import evaluation
+from gru_bench.report.sections.methods import methods
 from gru_bench.report.sections.summary import MOST_WARNINGS, check_results
 from tests.support.commands import mentions
 from tests.support.fake_store import (
@@ -28,9 +30,10 @@ from tests.support.fake_store import (
     with_answers,
     with_params,
 )
-from tests.support.renderings import Built, all_said, column_of, said, section_of, table_of
+from tests.support.renderings import Built, all_said, column_of, said, section_of, table_of, words_of
 from tests.support.reports import build
 from tests.support.sections import build_only
+from tests.support.values import present
 
 
 def decision_of(report: Report) -> str:
@@ -44,7 +47,7 @@ Items = tuple[tuple[str, str], ...]
 
 def checks_of(report: Report) -> tuple[str, Items, Items]:
     """Return the line of the checks, the warnings, and what is folded below."""
-    line, warnings, details = section_of(report, "summary").blocks[-3:]
+    line, warnings, details = section_of(report, "summary").blocks[-4:-1]
     assert isinstance(line, Paragraph)
     assert isinstance(warnings, Bullets)
     assert isinstance(details, Details)
@@ -55,13 +58,17 @@ def checks_of(report: Report) -> tuple[str, Items, Items]:
 
 
 def test_the_summary_has_the_figure_the_decision_the_verdicts_and_the_checks(built: Built) -> None:
-    first, *others = section_of(built.report, "summary").blocks
+    blocks = section_of(built.report, "summary").blocks
     assert built.report.sections[0].name == "summary"
-    assert isinstance(first, Figure)
-    assert first.name == "accuracy"
-    kinds = [type(block) for block in others]
-    assert kinds[:2] == [Paragraph, Table]
-    assert kinds[-3:] == [Paragraph, Bullets, Details]
+    kinds = [type(block) for block in blocks]
+    assert kinds[:3] == [Paragraph, Table, Figure]
+    assert kinds[-4:] == [Paragraph, Bullets, Details, Paragraph]
+    assert isinstance(blocks[2], Figure)
+    assert blocks[2].name == "differences"
+    assert isinstance(blocks[-1], Paragraph)
+    assert blocks[-1].lead == "Question."
+    # Three studies with the same question ask it once.
+    assert said(blocks[-1].text) == "Which pooling and size suit the GRU best?"
     assert decision_of(built.report) == said(built.report.in_short[0])
 
 
@@ -69,11 +76,15 @@ def test_each_pair_of_models_and_each_model_with_the_linear_one_is_a_row_of_the_
     store, studies, report = built
     evidence = collect(studies, store)
     table = table_of(report, "verdicts")
-    for row, pair in zip(table.rows, evidence.pairs, strict=True):
+    for row, pair in zip(table.rows, [*by_score(evidence.compared), *by_score(evidence.against)], strict=True):
         assert row[0] == pair.label
-        assert row[1:3] == (pair.number("difference"), pair.number("p"))
-    assert said(table.rows[1][3]).startswith("better by more than 1.0")
-    assert [row[0].partition(" − ")[0] for row in table.rows[3:]] == [group.label for group in evidence.groups]
+        assert (row[1], row[3]) == (pair.number("difference"), pair.p)
+    assert said(table.rows[1][2]).startswith("better by more than 1.0")
+    beyond = present(evidence.pairs[1].tests).beyond
+    assert (table.rows[1][3].value, table.rows[1][3].method) == (
+        beyond, "two-sided test against the margin, Holm over 3 pairs")
+    assert [row[0].partition(" − ")[0] for row in table.rows[3:]] == [
+        "Bidirectional GRU", "Torch GRU", "Scratch GRU"]
 
 
 @pytest.mark.parametrize(("skill", "verdict"), [
@@ -82,8 +93,8 @@ def test_each_model_has_a_sentence_on_the_linear_one_and_settled_ones_come_first
     store, test_set = FakeStore(), TestSet.draw(1000)
     study = add_study(store, "two", {"torch": skill, "scratch": 0.0}, test_set=test_set)
     right_N = correct(store, [run for run in study.confirms if run.model == "scratch"])[0]
-    report, linear = build_only([with_answers(store, study, right_N)], store), "TF-IDF + logistic regression"
-    rows = {row[0]: said(row[3]) for row in table_of(report, "verdicts").rows}
+    report, linear = build_only([with_answers(store, study, right_N)], store), "TF-IDF"
+    rows = {row[0]: said(row[2]) for row in table_of(report, "verdicts").rows}
     assert len(rows) == 3
     assert rows[f"Torch GRU − {linear}"].startswith(verdict)
     sentences = [said(one) for one in report.in_short[1:]]
@@ -96,24 +107,22 @@ def test_each_model_has_a_sentence_on_the_linear_one_and_settled_ones_come_first
 def test_a_model_that_is_found_worse_is_called_so() -> None:
     store, studies = one_each({"torch": 0.5, "scratch": 0.0}, test_set=TestSet.draw(1000))
     report = build_only([with_params(study, metric="macro_f1") for study in studies], store)
-    ((_, theta, p, found), *_) = table_of(report, "verdicts").rows
+    ((_, theta, found, p), *_) = table_of(report, "verdicts").rows
     assert theta.value > 0
     assert p.value < 0.05
     assert said(found).startswith("better")
     assert "Take Torch GRU" in decision_of(report)
 
 
-def test_of_many_pairs_the_first_six_are_shown_and_the_others_folded() -> None:
+def test_of_many_pairs_the_six_of_the_best_models_are_shown() -> None:
     store, studies = many_studies(5, TestSet.draw(100), skill=0.05)
-    report = build_only(studies, store)
+    report = build_only(studies, store, comparisons)
     evidence = collect(studies, store)
-    (folded,) = (block for block in section_of(report, "summary").blocks
-                 if isinstance(block, Details) and isinstance(block.blocks[0], Table))
-    shown, more = table_of(report, "verdicts"), folded.blocks[0]
-    assert isinstance(more, Table)
-    names = [pair.label for pair in evidence.compared]
-    assert [row[0] for row in shown.rows[:6]] == names[:6]
-    assert [row[0] for row in more.rows] == names[6:]
+    names = [pair.label for pair in by_score(evidence.compared)]
+    shown = column_of(report, "verdicts", "Pair")
+    assert shown[:6] == names[:6]
+    assert len(shown) == 9  # and three with the linear model
+    assert column_of(report, "comparisons", "Pair")[:10] == names
     assert sum(": " in sentence for sentence in map(said, report.in_short)) >= 10
 
 
@@ -132,11 +141,10 @@ def test_verdicts_of_fewer_than_five_seeds_are_labelled(
     assert len(verdicts) == 6
     assert MISSING not in {p.text for p in column_of(report, "comparisons", "p")}
     assert all(said(found).endswith(qualifier) for found in column_of(report, "verdicts", "Verdict")[:3])
-    assert all(said(found).endswith(qualifier) for found in column_of(report, "comparisons", "Finding"))
+    assert all(said(found).endswith(qualifier) for found in column_of(report, "comparisons", "Verdict"))
     assert all(number.low is not None for number in column_of(report, "comparisons", "Difference"))
     numbers = report.numbers
     assert (numbers["scratch-scratch.accuracy"].low is None) == (seeds == 2)
-    assert (numbers["scratch-scratch.deviation"].text == MISSING) == (seeds == 1)
 
 
 @pytest.mark.parametrize("size", [199, 200])
@@ -193,12 +201,11 @@ def test_of_many_warnings_five_are_shown_and_the_others_folded() -> None:
     assert [said(text) for _, text in folded.items[:2]] == ["Warning 5.", "Warning 6."]
 
 
-def test_equivalent_models_have_a_note_on_seeds_that_fail() -> None:
+def test_how_many_seeds_may_fail_unseen_stands_with_the_methods_alone() -> None:
     store = FakeStore()
     study = add_study(store, "two", {"torch": 0.0, "scratch": 0.0}, test_set=TestSet.draw(600), seed=1)
-    report = build_only([study], store, margin=0.2)
-    words = " ".join(said(block.text) for block in section_of(report, "summary").blocks if isinstance(block, Paragraph))
-    assert said(table_of(report, "verdicts").rows[0][3]).startswith("equivalent within 20")
-    assert "45" in words
-    assert "none did" not in words  # nothing looks for it
+    report = build_only([study], store, methods, margin=0.2)
+    assert said(table_of(report, "verdicts").rows[0][2]).startswith("equivalent within 20")
+    assert "45" not in words_of(report, "summary") + all_said(report.in_short)
+    assert report.numbers["methods.unseen"].text == "45"
     assert np.isclose(1 - 0.05 ** (1 / 5), 0.45, atol=0.005)
