@@ -695,11 +695,9 @@ class Sweep:
         if state.is_complete or not lease.has_others():
             self.store.catch_up()
             self.log.describe_if_lost()
-            study.metrics(study_metrics(summary))
             results, said = self._findings() if state.is_complete else ({}, [])
             self._describe("incomplete" if state.others_left or self.not_sent else "complete", said=said)
-            if results:
-                study.metrics(results)
+            study.metrics({**results, **study_metrics(summary)})  # MLflow shows them in this order
             if state.others_left or self.not_sent:
                 study.kill(still_to_do(state.others_left) if state.others_left else not_sent(self.not_sent))
             else:

@@ -115,7 +115,7 @@ def study_metrics(summary: StudySummary) -> dict[str, float]:
 
 
 def result_metrics(evidence: Evidence) -> dict[str, float]:
-    """Return the test scores of a study's models, its mixture and its linear models: key -> value."""
+    """Return the test scores of a study's models, its mixture and its linear models, to four digits: key -> value."""
     found: dict[str, float] = {}
     for group in (*evidence.groups, *evidence.mixtures, *evidence.baselines):
         if group.metric == "score" or group.score.value is None:
@@ -123,7 +123,7 @@ def result_metrics(evidence: Evidence) -> dict[str, float]:
         for part, value in (("mean", group.score.value), ("low", group.score.low), ("high", group.score.high),
                             ("seeds", len(group.runs))):
             if value is not None:
-                found[over_seeds(group.model, group.metric, part).key] = float(value)
+                found[over_seeds(group.model, group.metric, part).key] = round(float(value), 4)
     return found
 
 

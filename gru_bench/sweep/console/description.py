@@ -64,17 +64,16 @@ def study_description(
         said: The decision and the sentence on each pair of models, once all runs of the study have ended.
         left: What a complete study has not done, such as runs that failed.
     """
+    decision, *verdicts = [_escaped(one) for one in said] or [""]
     # MLflow shows only the first lines until a reader asks for more.
-    parts = [f"**Question:** {_escaped(spec.purpose)}"] if spec.purpose.strip() else []
+    parts = [f"**Decision:** {decision}"] if decision else []
+    parts += [f"**Question:** {_escaped(spec.purpose)}"] if spec.purpose.strip() else []
     status = STATUS["left" if state == "complete" and left else state]
     parts.append("**Status:** " + status.format(done=_done(spec, trials, confirmed), left=_escaped("; ".join(left))))
     if view:
         parts[-1] += f" See all runs [in one table]({view}) or [as charts]({view}&compareRunsMode=CHART)."
     elif view is not None:
         parts[-1] += f" {MISSING}"
-    decision, *verdicts = [_escaped(one) for one in said] or [""]
-    if decision:
-        parts.append(f"**Decision:** {decision}")
     if best or found:
         headings, *rows = results(spec.metric, spec.models, best, found, baselines)
         line = f"|---|{'---:|' * (len(headings) - 1)}"
