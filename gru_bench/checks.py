@@ -352,19 +352,14 @@ def uneven_classes(subject: Subject) -> Found:
                 yield None if not are_uneven(one.summary.class_counts) else _uneven(
                     one.summary.class_counts, one.summary.classes, "texts",
                     replace(one.numbers, examples=sum(one.summary.class_counts)))
-    if subject.groups and subject.groups[0].metric == "accuracy":
-        yield from uneven_on_test(subject.groups, subject.numbers)
-
-
-def uneven_on_test(groups: Sequence[Group], numbers: Numbers) -> Found:
-    """Yield for each test set what its uneven classes mean for the accuracy."""
-    for place, members in enumerate(families([group for group in groups if group.has_classes]), start=1):
+    groups = [group for group in subject.groups if group.metric == "accuracy" and group.has_classes]
+    for place, members in enumerate(families(groups), start=1):
         first = members[0]
         yield None if not first.are_uneven else _uneven(
             np.bincount(first.label_N, minlength=len(first.classes)).tolist(), first.classes, "test texts",
-            numbers.of(f"uneven-{place}").on(
+            subject.numbers.of(f"uneven-{place}").on(
                 [run_id for group in members for run_id in group.ids], first.example_N.size),
-            of="" if len(members) == len(groups) else f" of {listed([group.label for group in members])}")
+            of="" if len(members) == len(subject.groups) else f" of {listed([group.label for group in members])}")
 
 
 def _uneven(
@@ -404,12 +399,10 @@ def lucky_best_trial(subject: Subject) -> Found:
     for one in () if subject.evidence is None else subject.evidence.searches:
         if one.expected is not None and one.fall.value is not None:
             yield say(
-                "{model}: the best trial reached {best}{unit} on validation, but fresh seeds of the same settings "
-                "reach only {confirmed}{unit} ({fall}{after}). By chance, the best of {trials} trials is expected to "
-                "be up to {expected}{after} better.",
-                model=one.group.label, trials=one.group.of_study.add("search.complete", one.complete), best=one.best,
-                confirmed=one.confirmed, fall=one.fall, unit=one.scale.suffix, after=one.scale.after,
-                expected=one.expected) if one.is_surprising else None
+                "{model}: on validation, fresh seeds differ from their best trial by {fall}{after}. By chance, the "
+                "best of {trials} trials is expected to be up to {expected}{after} better.",
+                model=one.group.label, trials=one.group.of_study.add("search.complete", one.complete), fall=one.fall,
+                after=one.scale.after, expected=one.expected) if one.is_surprising else None
 
 
 @check("GRU009", "Set the same margin in all study files before the first run.")

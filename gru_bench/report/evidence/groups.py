@@ -23,11 +23,9 @@ from gru_bench.report.document.numbers import (
     Number,
     Numbers,
     Scale,
-    is_zero,
     plain,
     scale_of,
     slug,
-    written,
 )
 from gru_bench.report.document.sentences import Field, Sentence, say
 from gru_bench.report.evidence.progress import study_data, study_name
@@ -244,10 +242,7 @@ class Group(Scored):
         """Return the deviation of this score from seed to seed; without a value for a single seed."""
         name = "deviation" if self.metric == "accuracy" else f"{_named(self.metric)}-deviation"
         value, decimals = deviation(self.metric, self), 2 if self.scale.kind == "percent" else 4
-        method = ("part of the standard deviation over seeds that the noise of the test set does not explain"
-                  f"{', in points' if self.scale.kind == 'percent' else ''}")
-        if is_zero(written(value, self.scale.kind, decimals)):
-            method += "; 0 means that seeds differ no more than this noise explains, not that they agree"
+        method = "part of the standard deviation over seeds that the noise of the test set does not explain"
         return self.on_examples.add(name, value, self.scale.kind, method, decimals=decimals)
 
     @property
