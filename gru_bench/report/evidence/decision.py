@@ -95,17 +95,22 @@ def _chosen(
         return _any_of(evidence, left)
     if decision.settled:
         return _within_margin(evidence, decision, groups)
-    findings = {frozenset(key): pair.verdict.finding.value for key, pair in pairs.items()}
-    reasons: Sentence = ("; ".join(
-        f"{groups[a].label} {MINUS} {groups[b].label}: {findings.get(frozenset((a, b)), 'not compared')}"
-        for a, b in decision.open),)
-    if len(decision.open) > NAMED:
+    findings = {frozenset(key): pair.verdict.finding for key, pair in pairs.items()}
+    found = {(a, b): findings.get(frozenset((a, b))) for a, b in combinations(decision.left, 2)}
+    if set(found.values()) == {Finding.INCONCLUSIVE}:
+        reasons: Sentence = (": neither a difference nor equivalence is shown"
+                             f"{' for any two of them' if len(left) > 2 else ''}.",)
+    elif len(decision.open) > NAMED:
         runs = [run_id for group in left for run_id in group.ids]
-        reasons = (evidence.numbers.on(runs).add("decision.open", len(decision.open)), " pairs")
+        reasons = (" (", evidence.numbers.on(runs).add("decision.open", len(decision.open)), " pairs).")
+    else:
+        open_pairs = "; ".join(f"{groups[a].label} {MINUS} {groups[b].label}: "
+                               f"{'not compared' if (one := found[a, b]) is None else one.value}"
+                               for a, b in decision.open)
+        reasons = (f" ({open_pairs}).",)
     linear = [group.label for group in left if group.is_fitted_once]
-    return say("No decision yet between {left} ({reasons}).{simpler}",
-               left=listed([group.label for group in left]), reasons=reasons,
-               simpler=f" {linear[0]} is the simplest of them." if linear else "")
+    return say("No decision yet between {left}{reasons}{simpler}", left=_listed(list(map(_scored, left))),
+               reasons=reasons, simpler=f" {linear[0]} is the simplest of them." if linear else "")
 
 
 def _winner(evidence: Evidence, decision: Decision, groups: Mapping[str, Group]) -> Sentence:
@@ -141,10 +146,9 @@ def _mixed(evidence: Evidence, left: Sequence[str] = ()) -> tuple[list[Sentence]
                              parts=_listed([_scored(part) for part in mixture.parts]), score=mixture.score,
                              unit=mixture.scale.suffix, single=single))
         elif pairs:
-            others.append(say("The mixture of {parts} ({score}{unit}) is not shown to be better than both ({found}).",
+            others.append(say("The mixture of {parts} ({score}{unit}) is not shown to be better than both.",
                               parts=listed([part.label for part in mixture.parts]), score=mixture.score,
-                              unit=mixture.scale.suffix,
-                              found="; ".join(f"{pair.label}: {pair.found}" for pair in pairs)))
+                              unit=mixture.scale.suffix))
     return taken, others
 
 

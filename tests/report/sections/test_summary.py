@@ -101,7 +101,7 @@ def test_each_model_has_a_sentence_on_the_linear_one_and_settled_ones_come_first
     assert sum(linear in sentence for sentence in sentences) == 2
     is_open = [sentence.startswith("Inconclusive") for sentence in sentences]
     assert is_open == sorted(is_open)
-    assert (f"{linear} ({100 * right_N.mean():.1f}" in decision_of(report)) == (skill != 0)
+    assert f"{linear} ({100 * right_N.mean():.1f}" in decision_of(report)
 
 
 def test_a_model_that_is_found_worse_is_called_so() -> None:
