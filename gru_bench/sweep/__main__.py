@@ -158,7 +158,7 @@ def sweep(
         for one in end_warnings(done, subject):
             one.show(console)
     written = report and _write_report(summary, tracking_uri)
-    _show_next(console, done, summary, tracking_uri, has_report=written)
+    _show_next(console, done, summary, tracking_uri, subject.evidence, has_report=written)
     if done.left:
         raise typer.Exit(ExitCode.INCOMPLETE)
 
@@ -310,9 +310,11 @@ def _write_report(summary: StudySummary, tracking_uri: str | None) -> bool:
 
 
 def _show_next(
-    console: Any, sweep: Sweep | DoneStudy, summary: StudySummary, tracking_uri: str | None, *, has_report: bool
+    console: Any, sweep: Sweep | DoneStudy, summary: StudySummary, tracking_uri: str | None,
+    evidence: Evidence | None, *, has_report: bool
 ) -> None:
     """Print how long the study took, and the commands that are useful next."""
+    from gru_bench.report.evidence.decision import recommended
     from gru_bench.sweep.console.description import next_commands
     from gru_bench.sweep.console.progress import duration
     from gru_bench.sweep.plan import how_far
@@ -329,7 +331,8 @@ def _show_next(
              how_far(sweep.state, "the same command", cli.command_without("--model")))
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
     for command in next_commands(summary.name, where, report=not has_report, predict=sweep.is_confirmed,
-                                 serve=not where.startswith("http")):
+                                 serve=not where.startswith("http"),
+                                 model=None if evidence is None else recommended(evidence)):
         console.print(f"  {command}", markup=False)
     if page := sweep.page(MLFLOW_UI):
         console.print(f"the study's page in MLflow: {page}", markup=False)

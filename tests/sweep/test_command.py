@@ -135,7 +135,7 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
             return f"{served}/#/view" if self.is_confirmed else ""
 
     sweep: Any = Done()
-    _show_next(cli.out(), sweep, replace(summary(), name="x; touch y #"), "sqlite:///a b.db", has_report=False)
+    _show_next(cli.out(), sweep, replace(summary(), name="x; touch y #"), "sqlite:///a b.db", None, has_report=False)
     printed = capsys.readouterr().out
     assert '  gru-bench report --study "x; touch y #" --tracking-uri "sqlite:///a b.db"\n' in printed
     uri = '--tracking-uri "sqlite:///a b.db"'
@@ -144,7 +144,7 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
     assert "http://127.0.0.1:5000/#/view\n" in printed
     assert '  mlflow ui --backend-store-uri "sqlite:///a b.db"\n' in printed
     sweep.is_confirmed = False
-    _show_next(cli.out(), sweep, summary(), None, has_report=True)
+    _show_next(cli.out(), sweep, summary(), None, None, has_report=True)
     mentions(capsys.readouterr().out, "no saved view", "3.15")
     with pytest.raises(UsageError, match=r'write one first \(gru-bench report --out ".*a; touch b"\)'):
         record.read(tmp_path / "a; touch b")

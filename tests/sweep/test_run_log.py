@@ -94,7 +94,7 @@ def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_
         summary = end(sweep)
         if not gate.cut:
             scored.append(sweep.confirmed())  # as the command shows them
-            _show_next(Console(file=shown, width=500), sweep, summary, None, has_report=False)
+            _show_next(Console(file=shown, width=500), sweep, summary, None, None, has_report=False)
         return summary
 
     monkeypatch.setattr(Sweep, "_end", ending)

@@ -12,8 +12,10 @@ from statistics import fmean
 from gru_bench.report.document.sentences import Sentence, joined, listed, p_is, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.results.logged_metrics import score, score_name
+from gru_bench.results.looks import MIXTURE
 from gru_bench.stats.text import MINUS
 from gru_bench.stats.verdict import ALIKE, Finding
 
@@ -64,14 +66,34 @@ def decision_sentence(evidence: Evidence) -> Sentence:
     if len(evidence.families) > 1:
         taken, others = _mixed(evidence)
         return joined([("No decision: the models were scored on different test texts.",), *taken, *others])
-    groups = {group.key: group for group in (*evidence.groups, *(pair.b for pair in evidence.against))}
+    groups, pairs, decision = _decided(evidence)
     if len(groups) == 1:
         return ("No decision: there is one model, and nothing to compare it with.",)
-    pairs = {(pair.a.key, pair.b.key): pair for pair in evidence.pairs}
-    decision = decide(tuple(groups), {key: (pair.verdict.finding, pair.favours) for key, pair in pairs.items()})
     taken, others = _mixed(evidence, [groups[key].label for key in decision.left])
     single = (*_beaten(decision, groups), _chosen(evidence, decision, groups, pairs), *others)
     return joined([*(taken or single), _few_seeds(evidence, decision), _winner(evidence, decision, groups)])
+
+
+def recommended(evidence: Evidence) -> str | None:
+    """Return the model of a study that the decision takes, as `--model` names it; None where it is none or several."""
+    groups, _, decision = _decided(evidence)
+    if any(_is_better(evidence, mixture) for mixture in evidence.mixtures):
+        return MIXTURE
+    return groups[decision.left[0]].model if len(groups) > 1 and len(decision.left) == 1 else None
+
+
+def _decided(evidence: Evidence) -> tuple[Mapping[str, Group], Mapping[Couple, Pair], Decision]:
+    """Return the single models, their pairs, and the decision between them."""
+    groups = {group.key: group for group in (*evidence.groups, *(pair.b for pair in evidence.against))}
+    pairs = {(pair.a.key, pair.b.key): pair for pair in evidence.pairs}
+    return groups, pairs, decide(
+        tuple(groups), {key: (pair.verdict.finding, pair.favours) for key, pair in pairs.items()})
+
+
+def _is_better(evidence: Evidence, mixture: Mixture) -> bool:
+    """Return whether a mixture is better than both of its parts."""
+    pairs = [pair for pair in evidence.of_mixtures if pair.a is mixture]
+    return bool(pairs) and all(pair.verdict.finding in BETTER and pair.favours > 0 for pair in pairs)
 
 
 def _beaten(decision: Decision, groups: Mapping[str, Group]) -> list[Sentence]:
@@ -137,7 +159,7 @@ def _mixed(evidence: Evidence, left: Sequence[str] = ()) -> tuple[list[Sentence]
     taken, others = list[Sentence](), list[Sentence]()
     for mixture in evidence.mixtures:
         pairs = [pair for pair in evidence.of_mixtures if pair.a is mixture]
-        if pairs and all(pair.verdict.finding in BETTER and pair.favours > 0 for pair in pairs):
+        if _is_better(evidence, mixture):
             tests = [pair.tests.different for pair in pairs if pair.tests is not None]
             p: Sentence = () if not tests else (", ", *p_is(mixture.on_examples.add(
                 "p", max(tests), "p", "two-sided, Holm over 2 pairs; the larger one of both")))

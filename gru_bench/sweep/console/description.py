@@ -118,7 +118,9 @@ def run_description(role: Role, settings: Mapping[str, Scalar]) -> str:
     return f"{_ROLES[role]}{f': `{shown}`' if shown else ''}"
 
 
-def next_commands(study: str, uri: str, *, report: bool, predict: bool, serve: bool) -> Iterator[str]:
+def next_commands(
+    study: str, uri: str, *, report: bool, predict: bool, serve: bool, model: str | None = None
+) -> Iterator[str]:
     """Yield the commands that are useful after a sweep.
 
     Args:
@@ -127,12 +129,14 @@ def next_commands(study: str, uri: str, *, report: bool, predict: bool, serve: b
         report: Whether to yield the one that writes a report.
         predict: Whether to yield the one that predicts.
         serve: Whether to yield the one that shows MLflow's pages.
+        model: The model that predicts; None: the one that is best on validation texts.
     """
     option = ["--tracking-uri", uri] if uri else []
     if report:
         yield cli.line(["gru-bench", "report", "--study", study, *option])
     if predict:
-        yield cli.line(["gru-bench", "predict", "--study", study, *option, "A text of yours."])
+        chosen = ["--model", model] if model else []
+        yield cli.line(["gru-bench", "predict", "--study", study, *chosen, *option, "A text of yours."])
     if serve:
         yield cli.line(["mlflow", "ui", *(["--backend-store-uri", uri] if uri else [])])
 

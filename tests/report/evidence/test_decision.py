@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gru_bench.report.document.numbers import Numbers, scale_of
 from gru_bench.report.evidence.collect import Evidence, collect
-from gru_bench.report.evidence.decision import BETTER, Couple, decide, decision_sentence
+from gru_bench.report.evidence.decision import BETTER, Couple, decide, decision_sentence, recommended
 from gru_bench.stats.verdict import ALIKE, Finding
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, measured_as
@@ -104,7 +104,7 @@ def evidence_of(
         count = (seeds or {}).get(name, 5)
         time = own.add("seconds", (seconds or {}).get(name, 10.0), "amount")
         groups[name] = SimpleNamespace(
-            key=name, label=name.upper(), ids=own.runs, runs=(None,) * count, is_fitted_once=name == linear,
+            key=name, model=name, label=name.upper(), ids=own.runs, runs=(None,) * count, is_fitted_once=name == linear,
             score=own.add("score", (scores or {}).get(name, 0.9), scale.kind), scale=scale, metric=metric,
             has_classes=True,
             backend=(backends or {}).get(name, "torch"), processor="one", seconds=time)
@@ -161,6 +161,12 @@ def test_the_decision_names_its_models_and_numbers(
     found: Found, values: dict[str, Any], parts: tuple[str, ...]
 ) -> None:
     mentions(decided(found, **values), *parts)
+
+
+@pytest.mark.parametrize(("found", "models", "model"), [
+    ({AB: WINS, AC: WINS, BC: OPEN}, "abc", "a"), ({AB: OPEN}, "ab", None), ({AB: SAME}, "ab", None), ({}, "a", None)])
+def test_one_model_is_recommended_where_the_decision_takes_one(found: Found, models: str, model: str | None) -> None:
+    assert recommended(evidence_of(found, models=models)) == model
 
 
 @pytest.mark.parametrize(("found", "values", "parts"), [

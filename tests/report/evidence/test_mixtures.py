@@ -13,7 +13,7 @@ from scipy.special import softmax
 from gru_bench.errors import ExitCode
 from gru_bench.report.document.sentences import in_text
 from gru_bench.report.evidence.collect import Evidence, collect
-from gru_bench.report.evidence.decision import decision_sentence
+from gru_bench.report.evidence.decision import decision_sentence, recommended
 from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.findings import findings_of, judged
 from gru_bench.report.sections.evaluation import evaluation
@@ -138,7 +138,7 @@ def test_take_the_mixture_needs_both_parts_beaten(share: float) -> None:
     sentence = said(decision_sentence(evidence))
     both = all(pair.verdict.finding in (Finding.BETTER, Finding.BETTER_BY_MARGIN) and pair.favours == 1
                for pair in (first, second))
-    assert ("Take the mixture" in sentence) == both
+    assert ("Take the mixture" in sentence) == (recommended(evidence) == "mixture") == both
     if both:
         assert mixture_of(evidence).numbers.made["mixture.one.p"].value == max(
             present(pair.tests).different for pair in (first, second))
