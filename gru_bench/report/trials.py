@@ -58,7 +58,7 @@ def best_trials(evidence: Evidence, place: int) -> Table:
             MISSING if best is None else own.add("number", best.summary.number, "setting"),
             MISSING if best is None else own.on([run.run_id for run in best.runs], size, "validation").add(
                 "best", best.summary.value, scale.kind, "best epoch, on validation")))
-    context = tuple(
+    rows += (
         (name, MISSING, MISSING, numbers.on([run.run_id], size, "validation").named("baseline", name).add(
             "", run.metrics.get(score), scale.kind, "one deterministic fit, on validation"))
         for run in baseline_runs(study) for name in [baseline_label(run.model, run.params)])
@@ -69,7 +69,7 @@ def best_trials(evidence: Evidence, place: int) -> Table:
         (Column("Model", align="left", width=5),
          Column("Trials"), Column("Best trial"),
          Column(f"Validation {scale.score}", scale.unit)),
-        tuple(rows), context)
+        tuple(rows))
 
 
 def _numbers(evidence: Evidence, search: SearchSoFar) -> Numbers:

@@ -79,7 +79,7 @@ def _said(blocks: Sequence[Block], form: Form) -> Iterator[str | Grid]:
                 yield words(block.caption, form)
                 yield [[one_line(column.shown(form.on_paper)) for column in block.columns], *(
                     [_cell(cell, form, first=place == 0) for place, cell in enumerate(row)]
-                    for row in (*block.rows, *block.context))]
+                    for row in block.rows)]
             case Figure():
                 if form.figures:
                     yield one_line(block.caption)

@@ -72,7 +72,7 @@ def table_of(report: Report, key: str) -> Any:
 
 
 def column_of(report: Report, key: str, heading: str) -> list[Any]:
-    """Return the cells of a column of a table, without those of its context."""
+    """Return the cells of a column of a table."""
     table = table_of(report, key)
     place = [column.heading for column in table.columns].index(heading)
     return [row[place] for row in table.rows]

@@ -87,19 +87,16 @@ class Table:
     caption: Sentence
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    context: tuple[tuple[Cell, ...], ...] = ()
-    """Rows that are set apart because they do not come from these runs."""
     grouped: bool = False
     """Whether rows with the same first cell follow one another, so that paper shows it once."""
 
     @classmethod
     def of(
         cls, key: str, title: str, caption: Sentence, things: Sequence[T], *columns: tuple[Column, Callable[[T], Cell]],
-        context: tuple[tuple[Cell, ...], ...] = (),
     ) -> Table:
         """Return a table with a row for each thing, from its columns and what each of them shows of a thing."""
         rows = tuple(tuple(shown(thing) for _, shown in columns) for thing in things)
-        return cls(key, title, caption, tuple(column for column, _ in columns), rows, context)
+        return cls(key, title, caption, tuple(column for column, _ in columns), rows)
 
     def parts(self, most: int) -> Iterator[Table]:
         """Yield the table, or parts of it that have at most `most` columns of models each, with the other columns."""
@@ -110,15 +107,15 @@ class Table:
         for start in range(0, len(named), most):
             shown = [not column.named or place in named[start:start + most]
                      for place, column in enumerate(self.columns)]
-            rows, context = (tuple(tuple(compress(row, shown)) for row in rows) for rows in (self.rows, self.context))
             yield replace(
                 self, title=f"{self.title}, continued ({start // most + 1})" if start else self.title,
-                columns=tuple(compress(self.columns, shown)), rows=rows, context=context)
+                columns=tuple(compress(self.columns, shown)),
+                rows=tuple(tuple(compress(row, shown)) for row in self.rows))
 
     @property
     def mixed(self) -> tuple[bool, ...]:
         """Return for each column whether some of its cells are numbers with an interval."""
-        return tuple(any(has_interval(row[place]) for row in (*self.rows, *self.context))
+        return tuple(any(has_interval(row[place]) for row in self.rows)
                      for place in range(len(self.columns)))
 
     @property
@@ -153,7 +150,7 @@ def parts_in(shown: Any) -> Iterator[Any]:
         case Bullets():
             yield from parts_in(shown.items)
         case Table():
-            yield from parts_in((shown.caption, shown.rows, shown.context))
+            yield from parts_in((shown.caption, shown.rows))
         case Figure():
             yield from parts_in(shown.values.rows)
         case Details():

@@ -45,12 +45,10 @@ def discussion(evidence: Evidence) -> Section | None:
 
 def _published_table(one: Reproduction, evidence: Evidence) -> Table:
     rows: list[tuple[Cell, ...]] = []
-    context: list[tuple[Cell, ...]] = []
     for model, group in one.groups.items():
-        rows.append((f"{group.label}, these runs", group.backend, group.accuracy,
-                     with_range(group.seconds)))
+        rows.append((f"{group.label}, these runs", group.backend, group.accuracy, with_range(group.seconds)))
         if model in published.ACCURACY:
-            context.append((
+            rows.append((
                 f"{model_name(model)}, published", "GPU",
                 published.number(evidence.numbers, f"{model}.accuracy", published.ACCURACY[model], "percent"),
                 published.number(evidence.numbers, f"{model}.seconds", published.SECONDS[model], "count"),
@@ -59,7 +57,7 @@ def _published_table(one: Reproduction, evidence: Evidence) -> Table:
     return Table(
         f"{one.numbers.key}-published", title, (f"{title}. {PUBLISHED}",),
         (Column("Model", align="left", width=4.6), Column("Ran on", align="left", width=2.6), Column("Accuracy", "%"),
-         Column("Training", "s")), tuple(rows), tuple(context))
+         Column("Training", "s")), tuple(rows))
 
 
 def _claim(one: Reproduction, evidence: Evidence) -> Sentence:

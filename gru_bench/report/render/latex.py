@@ -93,21 +93,20 @@ class _Layout:
     @property
     def lines(self) -> int:
         """Return about how many lines the table takes: 0 where these are too many for one page."""
-        rows = (*self.table.rows, *self.table.context)
-        longest = (len(_words(cell)) / column.width for row in rows
+        longest = (len(_words(cell)) / column.width for row in self.table.rows
                    for column, cell in zip(self.table.columns[1:], row[1:], strict=True) if column.width)
         wraps = self.table.dense or max(longest, default=0) > PER_CENTIMETER or any(
             _divided(cell)[1] is not None for row in self.table.rows for cell in row)
-        lines = 7 + (2 if wraps else 1) * len(rows)
+        lines = 7 + (2 if wraps else 1) * len(self.table.rows)
         return lines if lines < PAGE_LINES else 0
 
-    def rows(self, context: bool) -> Iterator[Tex]:
+    def rows(self) -> Iterator[Tex]:
         """Yield the rows, in a grouped table with a first cell only where it changes.
 
         What stands below the name of a row, and intervals for which it has no room, follow in lines of their own.
         """
         before: Cell = ""
-        for first, *others in self.table.context if context else self.table.rows:
+        for first, *others in self.table.rows:
             same = self.table.grouped and _words(first) == _words(before)
             name, below = ("", None) if same else _divided(first)
             before = first
@@ -118,7 +117,6 @@ class _Layout:
             if below is not None:
                 lines.append(Tex(rf"\belowname{{{len(self.table.columns)}}}{{{shown(below.parts)}}}"))
             yield Tex(" \\\\*\n".join(lines) + r" \\" + "\n\\addlinespace[3pt]" * (len(lines) > 1))
-
 
     def _stacked(self, place: int, cell: Cell) -> tuple[Tex, Tex]:
         """Return what a cell holds, and what stands in a line below it: a range of runs, and in a dense table an

@@ -25,7 +25,7 @@ def table(models: int) -> Table:
     return Table(
         "t", "T", ("Of models.",),
         (Column("Part"), *(Column(f"m{n}", named=True) for n in range(models)), Column("All")),
-        (("a", *(str(n) for n in range(models)), "z"),), context=(("b", *("" for _ in range(models)), "y"),))
+        (("a", *(str(n) for n in range(models)), "z"),))
 
 
 def test_empty_sentences_are_skipped_and_numbers_are_shown_as_text() -> None:
@@ -43,7 +43,6 @@ def test_a_table_of_many_models_is_split_into_parts_that_keep_its_other_columns(
         ["Part", "m0", "m1", "m2", "All"], ["Part", "m3", "m4", "m5", "All"], ["Part", "m6", "All"]]
     assert [part.rows for part in parts] == [
         (("a", "0", "1", "2", "z"),), (("a", "3", "4", "5", "z"),), (("a", "6", "z"),)]
-    assert parts[2].context == (("b", "", "y"),)
     assert [part.title for part in parts] == ["T", "T, continued (2)", "T, continued (3)"]
     assert {part.caption for part in parts} == {table(7).caption}
 

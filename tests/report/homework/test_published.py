@@ -22,6 +22,7 @@ def test_what_was_published_is_marked_and_never_mixed_with_ours(made: Built) -> 
 
 def test_published_rows_are_separate_from_ours(made: Built) -> None:
     table = table_of(made.report, "of-homework-published")
-    assert {number.method for number in numbers_in(table.context)} == {published.LABEL}
-    assert published.LABEL not in {number.method for number in numbers_in(table.rows)}
-    assert all("published" in row[0] for row in table.context)
+    for row in table.rows:
+        methods = {number.method for number in numbers_in(row)}
+        assert methods == {published.LABEL} if "published" in row[0] else published.LABEL not in methods
+    assert len(table.rows) == 6

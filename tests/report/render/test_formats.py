@@ -59,8 +59,7 @@ def wide(models: int) -> Table:
         "wide", "A wide table", ("Cells of models.",),
         (Column("Part", align="left"), *(Column(f"Model {n}", "%", named=True) for n in range(models)), Column("All")),
         tuple((f"row {row}", *(Number(f"wide.{row}-{n}", n / 10, "percent") for n in range(models)), COUNT)
-              for row in range(3)),
-        context=(("base", *[""] * models, COUNT),))
+              for row in range(3)))
 
 
 def dense() -> Table:
@@ -90,8 +89,9 @@ def some(folder: Path) -> Section:
                 (("Torch GRU",), MISSING, COUNT, ("a b", Aside(("below",), below=True))),
                 ("Other", replace(ROUND, key="k.wider", low=0.1), MINUS,
                  (RUN, Aside(("90 % interval [", Ends(replace(ROUND, key="k.ends"), ", "), "]"), below=True))),
+                ("base | line", COUNT, "", ""),
                 ("Ranges", with_range(RANGE), replace(RANGE, key="k.alone"), with_range(COUNT))),
-              context=(("base | line", COUNT, "", ""),), grouped=True),
+              grouped=True),
         wide(7),
         Figure("bars", "Bars <of> 5 %.", "Bars: 5.", Values(("name", "value"), (("a", COUNT),)), draw),
     ), appendix=True)

@@ -13,7 +13,6 @@ from markupsafe import Markup
 from gru_bench.checks import CHECKS
 from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.document.numbers import Number, written
-from gru_bench.report.document.sentences import in_text
 from gru_bench.report.render.html import html, shown
 from gru_bench.report.render.latex import tex
 from tests.support.fake_store import FakeStore, TestSet, add_study
@@ -73,7 +72,7 @@ def test_runs_are_linked_where_there_is_a_server() -> None:
 
 @pytest.mark.parametrize("case", ["three", "hostile", "homework"])
 def test_structure_that_a_reader_without_eyes_relies_on(case: str, request: pytest.FixtureRequest) -> None:
-    report, page, _ = request.getfixturevalue(case)
+    _, page, _ = request.getfixturevalue(case)
     soup = soup_of(page)
     assert soup.html["lang"] == "en"
     levels = [int(h.name[1]) for h in soup.find_all(re.compile("^h[1-6]$"))]
@@ -91,8 +90,6 @@ def test_structure_that_a_reader_without_eyes_relies_on(case: str, request: pyte
     sections = [soup.find(id=part["aria-labelledby"]).get_text() for part in soup.find_all("section")]
     landmarks = [*sections, *(part["aria-label"] for part in soup.find_all(role="region"))]
     assert len(set(landmarks)) == len(landmarks)
-    assert [row.th.get_text() for row in soup.select("tbody.context tr")] == [
-        in_text(row[:1]) for table in report.tables for row in table.context]
     for figure in soup.find_all("figure"):
         assert figure.find(role="img")["aria-label"].endswith(".")
         assert figure.figcaption.get_text(strip=True)
