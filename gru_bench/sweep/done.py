@@ -101,10 +101,10 @@ def done_study(
         return None
     with suppress(GruBenchError):
         store = open_reader(tracking_uri)
-        for study in store.studies(corpus.name):
-            if study.run.run_id == state.run_id and study.run.complete and study.summary is not None and (
-                    _says(study.summary, state) and not compare_stores(state, [study.run], study.runs[1:]).faults):
-                return DoneStudy(state, study, study.summary, store)
+        study = store.logged_study(state.run_id)
+        if study is not None and study.run.complete and study.summary is not None and (
+                _says(study.summary, state) and not compare_stores(state, [study.run], study.runs[1:]).faults):
+            return DoneStudy(state, study, study.summary, store)
     return None
 
 

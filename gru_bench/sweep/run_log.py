@@ -23,7 +23,7 @@ from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, Trials, baseline_
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.tasks import corpus_of
-from gru_bench.tracking import DIED, NOTE, LoggedRun, RunWriter, Store, new_id
+from gru_bench.tracking import DIED, NOTE, PARENT_TAG, LoggedRun, RunWriter, Store, new_id
 
 SCORED: Mapping[str, Split] = {"confirm": "test", "ablation": "val", "baseline": "test"}
 """Role -> split whose score is the objective value of such a run."""
@@ -31,6 +31,8 @@ OTHERS_SECONDS = 60.0
 """Seconds to wait for runs that other processes still upload."""
 POLL_SECONDS = 0.5
 """Seconds between two looks at what other processes do."""
+MOST_ASKED = 10
+"""Most runs that MLflow is asked for one by one, instead of for all runs of the study."""
 SUPERSEDED = {"gru_bench.role": "superseded"}
 """Tag of a run that is no longer part of its study; reports leave it out."""
 
@@ -117,9 +119,8 @@ class RunLog:
 
     def _logged_studies(self) -> Iterator[LoggedRun]:
         if self.experiment in self.store.experiments():
-            yield from (run for run in self.store.runs(self.experiment)
-                        if run.role == "study" and run.study == self.spec.name
-                        and run.fingerprint == self.corpus.fingerprint)
+            yield from (run for run in self.store.runs(self.experiment, ("gru_bench.role", "study"))
+                        if run.study == self.spec.name and run.fingerprint == self.corpus.fingerprint)
 
     def describe_if_lost(self) -> None:
         """Describe the study if the start that began it died before it did so, while this one worked already."""
@@ -133,7 +134,7 @@ class RunLog:
 
     def own_run(self) -> LoggedRun | None:
         """Return the study's own run; None while MLflow does not have it."""
-        return next((run for run in self.store.runs(self.experiment) if run.run_id == self.record.run_id), None)
+        return self.store.run(self.record.run_id)
 
     def _describe(self) -> None:
         spec, corpus = self.spec, self.corpus
@@ -182,9 +183,9 @@ class RunLog:
             tags={"gru_bench.settings": digest(run.settings), "gru_bench.owner": this_process(),
                   NOTE: run_description(run.role, run.settings), **run.tags})
 
-    def _runs(self) -> list[LoggedRun]:
-        return [run for run in self.store.runs(self.experiment)
-                if run.parent_id == self.study.run_id]
+    def runs(self) -> list[LoggedRun]:
+        """Return the runs of the study, as MLflow has them."""
+        return self.store.runs(self.experiment, (PARENT_TAG, self.study.run_id))
 
     def resume(self) -> list[str]:
         """Clean up what earlier starts have left, then mark the study as running again.
@@ -197,8 +198,9 @@ class RunLog:
         """
         notes = list[str]()
         if not self.is_new:
-            self._require_known()
-            notes = self._retrain_deleted()
+            runs = self.runs()
+            self._require_known(runs)
+            notes = self._retrain_deleted(runs)
         self.take_over(first=not self.is_new)
         self.study.reopen(self.command, self.spec.metric)
         self.study.text(DATA, json.dumps(asdict(self.data), indent=1))
@@ -208,22 +210,23 @@ class RunLog:
             self.study.text(SEARCH, json.dumps(asdict(plan), indent=1))
         return notes
 
-    def _require_known(self) -> None:
-        """Check that the search's storage knows the runs that have ended, before new ones get the same numbers.
+    def _require_known(self, runs: Sequence[LoggedRun]) -> None:
+        """Check that the search's storage knows those of the runs that have ended, before new ones get the same
+        numbers.
 
         Raises:
             RunError: It does not: the two stores do not belong together.
         """
-        ended = [run for run in self._runs()
+        ended = [run for run in runs
                  if run.status != "RUNNING" or self.record.lease.is_dead(run.tags.get("gru_bench.owner", ""))]
         # The searches are read after the runs, because a trial begins before its run.
         if unknown := unknown_runs(self.record.state(), ended):
             raise of_other_stores(self.spec.name, self.store.uri,
                                   f"{len(unknown)} of them, such as {unknown[-1].name!r}")
 
-    def _retrain_deleted(self) -> list[str]:
+    def _retrain_deleted(self, runs: Sequence[LoggedRun]) -> list[str]:
         """Queue the runs again that a user has deleted in MLflow, for example because they were damaged."""
-        there = {run.run_id for run in self._runs()}
+        there = {run.run_id for run in runs}
         work = self.record.work
         deleted = [(key, trial.run_id) for key, trial in work.latest().items()
                    if trial.state == "complete" and trial.run_id and trial.run_id not in there
@@ -263,16 +266,18 @@ class RunLog:
         Returns:
             The trials whose runs MLflow does not have after `seconds`.
         """
-        deadline, wanted = time.monotonic() + seconds, None
-        while True:
-            self.take_over()
-            there = {run.run_id: run for run in self.store.runs(self.experiment)}
-            if wanted is None:  # a user may have deleted some in MLflow
-                wanted = [one for one in trials if one.run_id in there or not self.store.is_deleted(one.run_id)]
-            missing = without_run(wanted, there)
-            if not missing or time.monotonic() > deadline:
-                return missing
+        deadline = time.monotonic() + seconds
+        self.take_over()
+        self.store.catch_up()  # with what dead processes have left
+        there = {run.run_id: run for run in self.runs()} if trials else {}
+        missing = [one for one in without_run(trials, there)  # a user may have deleted some in MLflow
+                   if one.run_id in there or not self.store.is_deleted(one.run_id)]
+        while missing and time.monotonic() <= deadline:
             self.store.pause(POLL_SECONDS)
+            self.take_over()
+            found = self.runs() if len(missing) > MOST_ASKED else [self.store.run(one.run_id) for one in missing]
+            missing = without_run(missing, {run.run_id: run for run in found if run is not None})
+        return missing
 
     def _trials(self) -> list[StoredTrial]:
         """Return the trials of all searches and of the planned work."""
@@ -290,7 +295,7 @@ class RunLog:
     def _close_runs(self) -> None:
         """Close the runs of dead processes in MLflow: those that are open, and those whose trials are done again."""
         states = {trial.run_id: trial.state for trial in self._trials()}
-        for run in self._runs():
+        for run in self.runs():
             state = states.get(run.run_id)
             if run.status == "RUNNING":  # if its trial has ended, its record waits on the machine where it was trained
                 wrong = not self._has_ended(run.run_id)
@@ -301,11 +306,13 @@ class RunLog:
                 self.store.writer(run.run_id).kill(DIED)
 
     def supersede(
-        self, model: str, tuned: Mapping[str, Scalar], planned: Mapping[str, PlannedRun], waiting: Set[str]
+        self, runs: Sequence[LoggedRun], model: str, tuned: Mapping[str, Scalar], planned: Mapping[str, PlannedRun],
+        waiting: Set[str],
     ) -> list[str]:
         """Supersede the runs of earlier starts that are no longer planned; keep the others.
 
         Args:
+            runs: The runs of the study, as MLflow has them.
             model: Model whose search has ended.
             tuned: Best settings of that search.
             planned: Key -> run that is planned for these settings.
@@ -315,7 +322,7 @@ class RunLog:
             Notes for the readers of the study.
         """
         notes = []
-        for run in self._runs():
+        for run in runs:
             if run.model != model or run.status == "RUNNING":
                 continue
             key, tags = key_of(run), SUPERSEDED

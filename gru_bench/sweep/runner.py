@@ -528,10 +528,11 @@ class Sweep:
 
     def _supersede(self) -> None:
         """Supersede the runs that are no longer planned."""
+        runs = self.log.runs() if self._to_supersede else []
         while self._to_supersede:
             model, plan = self._to_supersede.popitem()
             assert plan.tuned is not None
-            notes = self.log.supersede(model, plan.tuned, {run.key: run for run in plan.runs}, plan.undecided)
+            notes = self.log.supersede(runs, model, plan.tuned, {run.key: run for run in plan.runs}, plan.undecided)
             self.notes += (note for note in notes if note not in self.notes)
 
     def _train(self, run: Assignment) -> None:
@@ -718,7 +719,8 @@ class Sweep:
 
     def logged(self) -> list[LoggedStudy]:
         """Return the study as MLflow has it; an empty list while MLflow does not have it."""
-        return [study for study in self.store.studies(self.log.experiment) if study.run.run_id == self.log.study.run_id]
+        study = self.store.logged_study(self.log.study.run_id)
+        return [] if study is None else [study]
 
     def _describe(self, state: str, *, read: bool = True, said: Sequence[str] = ()) -> None:
         """Write the description of the study; with `read`, unknown scores are read first, if that waits for nothing."""

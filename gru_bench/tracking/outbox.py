@@ -136,6 +136,8 @@ class Outbox:
         self.folder, self.uri, self._lock = folder, uri, lock
         self.inherited = False
         """Whether another process has left it."""
+        self.received = False
+        """Whether its records were made elsewhere, such as those of an archive."""
         self._next = 1 + max((entry.number for entry in self.entries()), default=0)
 
     @classmethod
@@ -147,7 +149,8 @@ class Outbox:
         Args:
             root: Folder of the outboxes.
             uri: MLflow's tracking URI.
-            secret: Whether no other process knows the outbox before `reveal`.
+            secret: Whether no other process knows the outbox before `reveal`. It is for records that were made
+                elsewhere.
             say: Called with a sentence for the user when another process keeps the lock of the outboxes.
 
         Raises:
@@ -164,6 +167,7 @@ class Outbox:
                 lock = _folder_lock(folder)
                 lock.acquire()
                 outbox = cls(folder, without_passwords(uri), lock)
+                outbox.received = secret
                 if not secret:
                     outbox.reveal()
         except OSError as error:

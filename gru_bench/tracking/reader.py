@@ -344,24 +344,29 @@ class Reader:
         children: dict[str, list[LoggedRun]] = {}
         for run in runs:
             children.setdefault(run.parent_id or "", []).append(run)
-        studies = []
-        for run in runs:
-            if run.role == "study":
-                own = sorted(children.get(run.run_id, []), key=lambda child: child.started)
-                summary, damaged = None, ""
-                try:
-                    if run.complete:
-                        summary = self._parsed(run.run_id, "study.json", StudySummary.from_json)
-                except RunError as error:
-                    if is_away(error):
-                        raise
-                    damaged = str(error)  # the other studies can still be read
-                studies.append(LoggedStudy(
-                    run=run, summary=summary, damaged=damaged, trials=tuple(r for r in own if r.role == "trial"),
-                    confirms=tuple(r for r in own if r.role == "confirm"),
-                    ablations=tuple(r for r in own if r.role == "ablation"),
-                    baselines=tuple(r for r in own if r.role == "baseline")))
-        return studies
+        return [self._study(run, children.get(run.run_id, [])) for run in runs if run.role == "study"]
+
+    def logged_study(self, run_id: str) -> LoggedStudy | None:
+        """Return the study whose own run has an id; None where the store does not have it."""
+        found, run = self.find(run_id), self.run(run_id)
+        return None if found is None or run is None else self._study(
+            run, self.runs(found.experiment, (PARENT_TAG, run_id)))
+
+    def _study(self, run: LoggedRun, children: Sequence[LoggedRun]) -> LoggedStudy:
+        own = sorted(children, key=lambda child: child.started)
+        summary, damaged = None, ""
+        try:
+            if run.complete:
+                summary = self._parsed(run.run_id, "study.json", StudySummary.from_json)
+        except RunError as error:
+            if is_away(error):
+                raise
+            damaged = str(error)  # the other studies can still be read
+        return LoggedStudy(
+            run=run, summary=summary, damaged=damaged, trials=tuple(r for r in own if r.role == "trial"),
+            confirms=tuple(r for r in own if r.role == "confirm"),
+            ablations=tuple(r for r in own if r.role == "ablation"),
+            baselines=tuple(r for r in own if r.role == "baseline"))
 
     def study(self, name: str) -> LoggedStudy:
         """Return the newest study of this name.
@@ -380,20 +385,32 @@ class Reader:
             raise unknown("study", name, known, f"These are the studies in {where}.")
         return max(found, key=lambda study: study.run.started)
 
-    def runs(self, experiment: str) -> list[LoggedRun]:
-        """Return all runs of gru-bench in an experiment, newest first.
+    def runs(self, experiment: str, tag: tuple[str, str] | None = None) -> list[LoggedRun]:
+        """Return the runs of gru-bench in an experiment, newest first.
+
+        Args:
+            experiment: Name of the experiment.
+            tag: Key and value of a tag that they have; None for all runs.
 
         Raises:
             UsageError: The experiment does not exist; the message lists those that do.
         """
         def read(source: Source) -> Iterable[RawRun]:
-            found = source.runs(experiment)
+            found = source.runs(experiment, tag)
             if found is None:
                 raise unknown("experiment", experiment, source.experiments())
             return found
 
-        found = self._read_list(read, experiment) or ()
+        found = self._read_list(read, " ".join((experiment, *(tag or ())))) or ()
         return list(self._sound(run for run in found if "gru_bench.role" in run[6]))
+
+    def run(self, run_id: str) -> LoggedRun | None:
+        """Return a run; None where the store does not have it, or where it was deleted."""
+        def read(source: Source) -> Iterable[RawRun]:
+            found = source.find(run_id)
+            return () if found is None or found.is_deleted else (source.run(found.run_id),)
+
+        return next(self._sound(self._read_list(read, run_id) or ()), None)
 
     def _sound(self, runs: Iterable[tuple[Any, ...]]) -> Iterator[LoggedRun]:
         """Yield the valid runs, and store the reason for each other run in `odd`."""

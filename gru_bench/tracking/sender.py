@@ -1,7 +1,8 @@
 """How a record is written to MLflow, so that writing it again is harmless.
 
-A run is found by the tag with its id; a point is one row for its key, step, time and value; tags, params,
-artifacts and the status are overwritten by the same values; a logged model is looked up by its run.
+A run is found by the tag with its id, except at the first attempt of the process that has made its record; a point is
+one row for its key, step, time and value; tags, params, artifacts and the status are overwritten by the same values; a
+logged model is looked up by its run.
 """
 
 from __future__ import annotations
@@ -56,8 +57,12 @@ class Sender:
         """Return whether this process creates the run with an id; several starts of a study may ask for its own run,
         and it is one of them until it dies. Each call renews that, so it is asked before each call to MLflow."""
         self._sent: dict[str, _Sent] = {}
+        self._tried = set[str]()
+        """Ids of the runs that this process has tried to create."""
 
-    def send(self, record: RunRecord, files: Mapping[str, Path], *, late: bool = False) -> None:
+    def send(
+        self, record: RunRecord, files: Mapping[str, Path], *, late: bool = False, ours: bool = False
+    ) -> None:
         """Write what MLflow does not have yet of a record and its artifacts.
 
         Args:
@@ -65,6 +70,7 @@ class Sender:
             files: Path of an artifact in the run -> its file.
             late: Whether a dead process has left the record. If another one has ended the run since, the record says no
                 longer whether it runs.
+            ours: Whether this process has made the record, so that no other can have created its run.
 
         Raises:
             MissingError: The run or its experiment was deleted, or MLflow does not have what the record adds to.
@@ -76,7 +82,7 @@ class Sender:
         whole = bool(record.first_tags)  # otherwise it is added to a run, and all of its points are new
         sent = self._sent.get(record.run_id)
         if sent is None:
-            sent = self._sent[record.run_id] = _Sent(self._created(record))
+            sent = self._sent[record.run_id] = _Sent(self._created(record, ours=ours))
         run_id = sent.mlflow_id
         if late and not whole and record.status and (client.get_run(run_id).info.end_time or 0) > record.time:
             record = replace(record, status="", tags={}, view=None)
@@ -109,14 +115,17 @@ class Sender:
         if whole and record.ended is not None:
             del self._sent[record.run_id]
 
-    def _created(self, record: RunRecord) -> str:
+    def _created(self, record: RunRecord, *, ours: bool) -> str:
         """Return MLflow's id of the run of a record; the run is created if it does not exist.
 
         Raises:
             ConnectionError: Another start creates the run of the study.
         """
         client = self._store._client
-        if (found := self._found(record)) is not None:
+        # Several starts begin the run of a study, which has no parent.
+        is_first = ours and bool(record.first_tags) and record.parent is not None and record.run_id not in self._tried
+        self._tried.add(record.run_id)
+        if not is_first and (found := self._found(record)) is not None:
             return found
         tags = {**record.first_tags, ID_TAG: record.run_id}
         if record.parent is not None:

@@ -66,14 +66,22 @@ class Source:
                 latest[experiment.name] = runs[0].info.start_time
         return sorted(latest, key=lambda name: latest[name], reverse=True)
 
-    def runs(self, experiment: str) -> list[RawRun] | None:
-        """Return the runs of an experiment, newest first; None if it does not exist."""
+    def runs(self, experiment: str, tag: tuple[str, str] | None = None) -> list[RawRun] | None:
+        """Return the runs of an experiment, newest first; None if it does not exist.
+
+        Args:
+            experiment: Name of the experiment.
+            tag: Key and value of a tag that they have; None for all runs.
+        """
         found = self._client.get_experiment_by_name(experiment)
         if found is None:
             return None
-        return [(run.info.run_id, run.info.experiment_id, run.info.run_name, run.info.status, run.info.start_time,
-                 run.info.end_time, run.data.tags, run.data.params, run.data.metrics)
-                for run in self._search([found.experiment_id], "")]
+        query = "" if tag is None else f"tags.`{tag[0]}` = '{tag[1]}'"
+        return list(map(_raw, self._search([found.experiment_id], query)))
+
+    def run(self, run_id: str) -> RawRun:
+        """Return a run."""
+        return _raw(self._client.get_run(run_id))
 
     def scored_on(self, test_set: str) -> Iterable[tuple[str, int | None, Mapping[str, str]]]:
         """Yield id, begin and tags of the runs of all experiments with this digest of the test examples."""
@@ -156,6 +164,11 @@ class Source:
             token = page.token
             if not token:
                 return
+
+
+def _raw(run: Run) -> RawRun:
+    return (run.info.run_id, run.info.experiment_id, run.info.run_name, run.info.status, run.info.start_time,
+            run.info.end_time, run.data.tags, run.data.params, run.data.metrics)
 
 
 def bulk_history(uri: str, run_ids: Sequence[str], metric: str) -> list[dict[str, Any]] | None:

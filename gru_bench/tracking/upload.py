@@ -193,7 +193,8 @@ class Uploader:
                 outbox, entry = work
                 if not entry.is_sound:
                     raise MissingError("a record must be complete to be uploaded, but this one is damaged")
-                self.sender.send(entry.record(), entry.files(), late=outbox.inherited)
+                self.sender.send(entry.record(), entry.files(), late=outbox.inherited,
+                                 ours=not (outbox.inherited or outbox.received))
                 outbox.mark_sent(entry)
         except Exception as error:
             what = meaning(error)
@@ -245,7 +246,7 @@ class Uploader:
         record = self._live.get(run_id)
         if record is None:  # it has ended meanwhile
             return
-        self.sender.send(record, {})
+        self.sender.send(record, {}, ours=True)
         with self._changed:
             if self._live.get(run_id) is record:
                 del self._live[run_id]

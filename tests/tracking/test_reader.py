@@ -100,6 +100,12 @@ def test_a_file_is_read_as_mlflow_reads_it(store: Store) -> None:
             for part in fields(one):
                 assert repr(getattr(one, part.name)) == repr(getattr(two, part.name)), part.name
         assert repr(reader.studies(experiment)) == repr(slow.studies(experiment))
+    for read in (reader, slow):
+        (study,) = read.studies("reviews")
+        assert repr(read.logged_study(parent.run_id)) == repr(study)
+        assert [run.seed for run in read.runs("reviews", ("gru_bench.seed", "2"))] == [2]
+        assert repr(read.run(broken.run_id)) == repr(study.trials[0])
+        assert (read.run(gone.run_id), read.run("0" * 32), read.logged_study("0" * 32)) == (None, None, None)
     run_id = reader.studies("reviews")[0].confirms[0].run_id
     assert repr(reader.predictions(run_id, "test")) == repr(slow.predictions(run_id, "test"))
     assert reader.texts(run_id, "test") == slow.texts(run_id, "test") == {

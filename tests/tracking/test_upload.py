@@ -26,6 +26,7 @@ from gru_bench.errors import ExitCode, RunError
 from gru_bench.report.__main__ import app as report_app
 from gru_bench.tracking import DIED, LoggedRun, Reader, Store, open_reader, refused, upload, waiting
 from gru_bench.tracking.__main__ import app as sync_app
+from gru_bench.tracking.file import FileSource
 from gru_bench.tracking.outbox import FOLDER, RUN, Outbox, RecordState, abandoned
 from gru_bench.tracking.record import Point, RunRecord, now
 from gru_bench.tracking.upload import Uploader, upload_all
@@ -104,6 +105,36 @@ class TestUploadedOnce:
         store.close()
         assert waiting(Path.cwd()) == []
         assert abandoned(root()) == []
+
+    @pytest.mark.parametrize(("lost", "asked"), [(0, 0), (1, 1), (2, 2)])
+    def test_a_new_run_is_looked_for_only_after_a_first_attempt(
+        self, database: Path, monkeypatch: pytest.MonkeyPatch, lost: int, asked: int
+    ) -> None:
+        """The answers to some requests are lost, which then have created the run or not."""
+        find, create_run, left, found = FileSource.find, MlflowClient.create_run, lost, list[str]()
+
+        def counted(source: FileSource, run_id: str) -> Any:
+            found.append(run_id)
+            return find(source, run_id)
+
+        def created(client: MlflowClient, *arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            if "gru_bench.parent" in options["tags"] and left:
+                left -= 1
+                if left == 0:  # its answer alone is lost
+                    create_run(client, *arguments, **options)
+                raise ConnectionResetError("reset by peer")
+            return create_run(client, *arguments, **options)
+
+        monkeypatch.setattr(FileSource, "find", counted)
+        monkeypatch.setattr(MlflowClient, "create_run", created)
+        with Store(f"sqlite:///{database}") as store:
+            parent = store.start("reviews", "s", role="study", study="s", run_id=STUDY)
+            store.start("reviews", "t", role="trial", study="s", parent=parent.run_id, run_id=TRIAL).prune("slow")
+            while not store.catch_up():
+                time.sleep(0.01)
+            assert found.count(TRIAL) == asked
+            assert [run.run_id for run in store.runs("reviews")] == [TRIAL, STUDY]
 
     def test_the_experiment_of_a_study_is_asked_for_once(self, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         asked: list[str] = []
