@@ -38,6 +38,8 @@ class Assignment:
     """Validation accuracy of each seed of the trial trained so far; empty in a study of one seed per trial."""
     planned: str = ""
     """Key of the planned run."""
+    repeats: int | None = None
+    """Number of the interrupted trial that it repeats."""
 
     @property
     def key(self) -> str:

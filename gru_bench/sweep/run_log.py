@@ -23,7 +23,7 @@ from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, Trials, baseline_
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.tasks import corpus_of
-from gru_bench.tracking import DIED, NOTE, PARENT_TAG, LoggedRun, RunWriter, Store, new_id
+from gru_bench.tracking import DIED, INTERRUPTED, NOTE, PARENT_TAG, LoggedRun, RunWriter, Store, new_id
 
 SCORED: Mapping[str, Split] = {"confirm": "test", "ablation": "val", "baseline": "test"}
 """Role -> split whose score is the objective value of such a run."""
@@ -181,7 +181,7 @@ class RunLog:
             command=self.command, config=run.config,
             fingerprint=fingerprint_of(run.config.data, self.spec, self.corpus), parent=self.study.run_id,
             tags={"gru_bench.settings": digest(run.settings), "gru_bench.owner": this_process(),
-                  NOTE: run_description(run.role, run.settings), **run.tags})
+                  NOTE: run_description(run.role, run.settings, run.repeats), **run.tags})
 
     def runs(self) -> list[LoggedRun]:
         """Return the runs of the study, as MLflow has them."""
@@ -303,7 +303,9 @@ class RunLog:
                 wrong = state == "interrupted" and run.state in ("complete", "pruned") and not (
                     self.spec.seeds_per_trial > 1 and run.role == "trial")
             if wrong and self.record.lease.is_dead(run.tags.get("gru_bench.owner", "")):
-                self.store.writer(run.run_id).kill(DIED)
+                writer = self.store.writer(run.run_id)
+                writer.describe(INTERRUPTED)
+                writer.kill(DIED)
 
     def supersede(
         self, runs: Sequence[LoggedRun], model: str, tuned: Mapping[str, Scalar], planned: Mapping[str, PlannedRun],

@@ -312,7 +312,8 @@ class Sweep:
         label = f"{search.model} trial {number}"
         if self.spec.seeds_per_trial > 1:
             label += f" seed {config.seed}"
-        return Assignment(search, number, "trial", config, settings, label, {"gru_bench.trial": str(number)}, done)
+        return Assignment(search, number, "trial", config, settings, label, {"gru_bench.trial": str(number)}, done,
+                          repeats=search.repeats(number))
 
     def _take(self, run: PlannedRun) -> None:
         if (number := self.record.work.take(run.key)) is not None:

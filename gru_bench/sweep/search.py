@@ -121,6 +121,12 @@ class Search(Trials):
         trial.study = self.study  # the copy keeps the trials that it has read
         return number, dict(trial.params)
 
+    def repeats(self, number: int) -> int | None:
+        """Return the number of the interrupted trial that one which this process has begun repeats; None for a new one.
+        """
+        found: int | None = self._asked[number].user_attrs.get("retry_of")
+        return found
+
     def _room(self, trials: Sequence[StoredTrial]) -> float:
         """Return how many trials may begin after these at least, whatever happens to them. Each trial that begins has
         the next number, so that one number tells whether there is room left."""

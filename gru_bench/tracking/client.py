@@ -28,6 +28,8 @@ URI_KINDS = "a file such as sqlite:///mlflow.db, or a server such as http://127.
 DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
 ID_TAG, PARENT_TAG = "gru_bench.id", "gru_bench.parent"
 """Tags with our id of a run, and that of its parent run."""
+NOTE = "mlflow.note.content"
+"""Tag that MLflow shows as the description of a run, as Markdown."""
 TEST_SET = "gru_bench.test_set"
 """Tag with the digest of the test examples that a run was scored on (`results.runs.digest_of_examples`)."""
 

@@ -21,8 +21,12 @@ from typing import Annotated, ClassVar, NamedTuple
 from pydantic import AfterValidator, ConfigDict, Field
 
 from gru_bench.config import MOST_NAME, MetricName, checked_name
+from gru_bench.tracking.client import NOTE
 
 DIED = "its process ended without a word"
+INTERRUPTED = ("Interrupted, so that it is no result: the study trains the same again in another run, unless it was "
+               "interrupted too often.")
+"""Description of a run of a study that was interrupted."""
 OPEN = ("RUNNING", "")
 """Statuses of a record whose run has not ended."""
 LATEST = 253_402_300_799_999
@@ -119,8 +123,10 @@ class RunRecord:
 
     def killed(self, reason: str) -> RunRecord:
         """Return the record of the same run as one that was interrupted, even if it was complete."""
+        note = {} if self.parent is None else {NOTE: INTERRUPTED}
         return replace(self, status="KILLED", ended=self.ended or now(), tags={
-            **self.tags, "gru_bench.state": "killed", "gru_bench.complete": "false", "gru_bench.reason": reason[:4000]})
+            **self.tags, **note, "gru_bench.state": "killed", "gru_bench.complete": "false",
+            "gru_bench.reason": reason[:4000]})
 
 
 def new_id() -> str:

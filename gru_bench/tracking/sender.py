@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gru_bench.models.saved import SHARED
-from gru_bench.tracking.client import ID_TAG, PARENT_TAG
+from gru_bench.tracking.client import ID_TAG, NOTE, PARENT_TAG
 from gru_bench.tracking.failures import MissingError
 from gru_bench.tracking.outbox import FOLDER
 from gru_bench.tracking.reader import Reader
 from gru_bench.tracking.record import RunRecord
 from gru_bench.tracking.registry import log_model
-from gru_bench.tracking.view import NOTE, moved, save_view
+from gru_bench.tracking.view import moved, save_view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

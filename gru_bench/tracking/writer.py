@@ -38,10 +38,9 @@ from gru_bench.results.logged_metrics import (
 from gru_bench.results.runs import Check, EpochRecord, Predictions, RunResult, digest_of_examples
 from gru_bench.stats.metrics import scores
 from gru_bench.tracking.artifacts import class_table, prediction_table
-from gru_bench.tracking.client import TEST_SET
+from gru_bench.tracking.client import NOTE, TEST_SET
 from gru_bench.tracking.outbox import Entry, Outbox, RecordState
-from gru_bench.tracking.record import OPEN, Point, RunRecord, now
-from gru_bench.tracking.view import NOTE
+from gru_bench.tracking.record import INTERRUPTED, OPEN, Point, RunRecord, now
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -222,8 +221,9 @@ class RunWriter:
         self._write({path: text.encode()})
 
     def _end(self, state: str, status: str, reason: str, *, held: bool = False) -> None:
-        self._write(tags={"gru_bench.state": state, "gru_bench.complete": "false", "gru_bench.reason": reason[:4000]},
-                    status=status, held=held)
+        note = {NOTE: INTERRUPTED} if state == "killed" and self._record.parent is not None else {}
+        self._write(tags={"gru_bench.state": state, "gru_bench.complete": "false", "gru_bench.reason": reason[:4000],
+                          **note}, status=status, held=held)
 
     def _write(
         self, files: Mapping[str, bytes] | None = None, *, metrics: Sequence[tuple[str, float, int]] = (),

@@ -537,4 +537,5 @@ def test_a_trial_of_a_dead_process_is_queued_again(tmp_path: Path, monkeypatch: 
     (orphan,) = search.orphans()
     search.give_up(orphan, "its process ended without a word")
     assert asked(search) == (1, before)
+    assert search.repeats(1) == 0
     assert (search.trials()[0].state, search.trials()[0].reason) == ("failed", "its process ended without a word")

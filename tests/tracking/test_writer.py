@@ -11,7 +11,8 @@ import pytest
 
 from gru_bench.config import RunConfig, flat
 from gru_bench.errors import RunError
-from gru_bench.tracking import Store
+from gru_bench.tracking import NOTE, Store
+from gru_bench.tracking.record import INTERRUPTED
 from tests.support.runs import modeled, predictions, result, summary
 from tests.support.values import present
 
@@ -52,6 +53,22 @@ def test_a_run_that_ended_early_is_not_complete(store: Store, end: str, state: s
     getattr(writer, end)("the reason")
     (run,) = store.runs("reviews")
     assert (run.complete, run.status, run.reason, run.tags["gru_bench.state"]) == (False, status, "the reason", state)
+
+
+def test_an_interrupted_run_of_a_study_says_that_it_is_no_result(store: Store) -> None:
+    study = store.start("reviews", "s", role="study", study="s")
+    study.describe("all that is known")
+    trials = [store.start("reviews", f"trial {n}", role="trial", study="s", parent=study.run_id, tags={NOTE: "a trial"})
+              for n in range(3)]
+    trials[0].kill("interrupted")
+    trials[1].finish(result(), held=True)
+    trials[1].kill("given to another process")
+    trials[2].finish(result(), held=True)
+    trials[2].release()
+    study.kill("interrupted")
+    assert store.catch_up()
+    assert {run.name: run.tags[NOTE] for run in store.runs("reviews")} == {
+        "s": "all that is known", "trial 0": INTERRUPTED, "trial 1": INTERRUPTED, "trial 2": "a trial"}
 
 
 def test_artifacts_are_written_beside_the_database(

@@ -112,10 +112,12 @@ def results(
             for row in (headings, *of_models, *of_baselines)]
 
 
-def run_description(role: Role, settings: Mapping[str, Scalar]) -> str:
-    """Return the description of a run of a study: what it is, and the settings that it does not share."""
+def run_description(role: Role, settings: Mapping[str, Scalar], repeats: int | None = None) -> str:
+    """Return the description of a run of a study: what it is, the settings that it does not share, and the number of
+    the interrupted trial that it repeats."""
     shown = described(settings).replace("`", "")
-    return f"{_ROLES[role]}{f': `{shown}`' if shown else ''}"
+    again = "" if repeats is None else f". It repeats trial {repeats}, which was interrupted"
+    return f"{_ROLES[role]}{f': `{shown}`' if shown else ''}{again}"
 
 
 def next_commands(
