@@ -48,7 +48,7 @@ def records_of(
     ids = {run.mlflow_id: run.run_id for run in runs}
     points: dict[str, list[Point]] = {run.run_id: [] for run in runs}
     metrics = sorted({key for run in runs for key in run.metrics})
-    for mlflow_id, key, step, value, time in store._source.points(list(ids), metrics):
+    for mlflow_id, key, step, value, time in store.source.points(list(ids), metrics):
         points[ids[mlflow_id]].append(Point(key, value, step, time))
     for run in runs:
         tags = {key: value for key, value in run.tags.items() if key not in _GIVEN}
@@ -69,7 +69,7 @@ def records_of(
 
 def paths_of(store: Reader, run: LoggedRun) -> list[str]:
     """Return the paths of the artifacts of a run."""
-    return store._source.paths(run.mlflow_id)
+    return store.source.paths(run.mlflow_id)
 
 
 def checked(text: bytes) -> RunRecord:

@@ -307,23 +307,25 @@ class Reader:
         return f"sqlite:///{place.as_posix()}"
 
     @cached_property
-    def _client(self) -> MlflowClient:
+    def client(self) -> MlflowClient:
+        """MLflow's client of the store, which is opened when it is first needed."""
         return open_client(self.uri, self.database)
 
     @property
     def is_open(self) -> bool:
         """Whether MLflow's client was opened."""
-        return "_client" in vars(self)
+        return "client" in vars(self)
 
     @property
-    def _source(self) -> Source:
+    def source(self) -> Source:
+        """What the store is asked."""
         if self.database is None:
-            return Source(self.uri, lambda: self._client)
-        return FileSource(self.database, lambda: self._client)
+            return Source(self.uri, lambda: self.client)
+        return FileSource(self.database, lambda: self.client)
 
     def _read(self, read: Callable[[Source], T]) -> T | None:
         """Ask the store something; return None if it does not exist yet, because nothing was written to it."""
-        return read(self._source)
+        return read(self.source)
 
     def _read_list(self, read: Callable[[Source], T], name: str) -> T | None:
         """Ask the store for a list with a name. While it is away, its last answer or None may be returned."""
@@ -625,7 +627,7 @@ def open_reader(uri: str | None = None) -> Reader:
     """
     reader = Reader(uri)
     if reader.database is None:
-        assert reader._client is not None  # opened now, so that errors of the store are raised now
+        assert reader.client is not None  # opened now, so that errors of the store are raised now
     elif reader.database.exists():
         require_tables(reader.database)
     elif left := waiting(reader.home, reader.uri):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gru_bench.errors import RunError, UsageError, first_line
+from gru_bench.models.saved import CARD
 from gru_bench.tracking.reader import LoggedRun, Reader
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ CONTENT = "gru_bench.content"
 """Tag of a version with the digest of its saved model."""
 WEIGHTS = "gru_bench.weights"
 """Tag of a logged model that says where its weights are."""
+MOST_DESCRIPTION = 5_000
+"""Most characters that MLflow keeps of the description of a version."""
 _NOT_IN_NAMES = re.compile(r"[/:.%\"']")
 """Characters that MLflow refuses in the name of a logged model."""
 
@@ -81,7 +84,7 @@ def register(
     Raises:
         RunError: The registry does not answer or refuses the model.
     """
-    client, name = store._client, registered_name(study.study)
+    client, name = store.client, registered_name(study.study)
     quoted = name.replace("'", "''")
     known = next((found for found in client.search_registered_models(f"name = '{quoted}'") if found.name == name), None)
     if known is not None and ALIAS in known.aliases:
@@ -101,9 +104,17 @@ def register(
     # MLflow's client of a database looks an address models:/ID up in another store, and a server takes nothing else.
     source = f"models:/{made.model_id}" if store.uri.startswith(("http://", "https://")) else made.artifact_location
     version = client.create_model_version(
-        name, source, study.mlflow_id, tags={CONTENT: content}, model_id=made.model_id)
+        name, source, study.mlflow_id, tags={CONTENT: content}, model_id=made.model_id,
+        description=described((folder / CARD).read_text(encoding="utf-8")))
     client.set_registered_model_alias(name, ALIAS, version.version)
     return Registered(name, str(version.version), new=True)
+
+
+def described(card: str) -> str:
+    """Return the text of a model card as the description of a version: without its front matter, and only its first
+    paragraphs if there are more than MLflow keeps."""
+    text = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL).strip()
+    return text if len(text) <= MOST_DESCRIPTION else text[:MOST_DESCRIPTION].rpartition("\n\n")[0]
 
 
 def registered_name(study: str) -> str:

@@ -78,7 +78,7 @@ class Sender:
         """
         from mlflow.entities import Metric, Param, RunTag
 
-        client = self._store._client
+        client = self._store.client
         whole = bool(record.first_tags)  # otherwise it is added to a run, and all of its points are new
         sent = self._sent.get(record.run_id)
         if sent is None:
@@ -121,7 +121,7 @@ class Sender:
         Raises:
             ConnectionError: Another start creates the run of the study.
         """
-        client = self._store._client
+        client = self._store.client
         # Several starts begin the run of a study, which has no parent.
         is_first = ours and bool(record.first_tags) and record.parent is not None and record.run_id not in self._tried
         self._tried.add(record.run_id)
@@ -169,7 +169,7 @@ class Sender:
         """Return the id of the experiment called `name`, which is created if it does not exist."""
         from filelock import FileLock
 
-        client, database = self._store._client, self._store.database
+        client, database = self._store.client, self._store.database
         with nullcontext() if database is None else FileLock(f"{database}.lock"):
             found = client.get_experiment_by_name(name)
             if found is None:

@@ -361,7 +361,7 @@ class Store(Reader):
         # The upload's thread imports MLflow, which takes as long as importing torch, unless an error may show now.
         if not (self._is_new() or self._has_tables()):
             try:
-                assert sending._client is not None  # opened now, so that errors of the store are raised now
+                assert sending.client is not None  # opened now, so that errors of the store are raised now
             except RunError as error:
                 if self.database is not None or meaning(error) not in ("away", "busy"):
                     raise
@@ -412,11 +412,11 @@ def attach(store: Reader, run_id: str, folder: Path) -> str:
     """
     try:
         mlflow_id = store.mlflow_id(run_id)
-        if (artifacts := store._source.artifacts(mlflow_id)) is not None:  # it takes MLflow two seconds to load
+        if (artifacts := store.source.artifacts(mlflow_id)) is not None:  # it takes MLflow two seconds to load
             shutil.rmtree(artifacts / ATTACHED, ignore_errors=True)
             shutil.copytree(folder, artifacts / ATTACHED, dirs_exist_ok=True)
         else:
-            replace_artifacts(store.uri, store._client.get_run(mlflow_id).info.artifact_uri, folder, ATTACHED)
+            replace_artifacts(store.uri, store.client.get_run(mlflow_id).info.artifact_uri, folder, ATTACHED)
     except Exception as error:  # of MLflow, of its database, of the file system, of a cloud
         return first_line(error)
     return ""

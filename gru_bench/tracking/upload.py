@@ -231,7 +231,7 @@ class Uploader:
     def _answers(self) -> bool:
         """Return whether the store answers a simple request."""
         try:
-            self._store._client.search_experiments(max_results=1)
+            self._store.client.search_experiments(max_results=1)
         except Exception:
             return False
         return True

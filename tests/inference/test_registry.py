@@ -34,7 +34,15 @@ from gru_bench.models.saved import content, save, write
 from gru_bench.models.trained import TrainedModel
 from gru_bench.stats.linear import LinearModel
 from gru_bench.tracking import LoggedRun, Store
-from gru_bench.tracking.registry import WEIGHTS, Registered, log_model, register, registered_name
+from gru_bench.tracking.registry import (
+    MOST_DESCRIPTION,
+    WEIGHTS,
+    Registered,
+    described,
+    log_model,
+    register,
+    registered_name,
+)
 from gru_bench.train.network import untrained
 from tests.support.commands import ROOT, mentions
 from tests.support.mlflow_stores import client_of
@@ -111,7 +119,13 @@ def test_the_same_model_gets_no_second_version(store: Store, tmp_path: Path) -> 
     assert (found.version, found.new, found.uri) == ("2", True, "models:/mine@best")
     model = client_of(store).get_registered_model("mine")
     assert {alias: str(version) for alias, version in model.aliases.items()} == {"best": "2"}
-    assert client_of(store).get_model_version("mine", "2").run_id == run.mlflow_id
+    version = client_of(store).get_model_version("mine", "2")
+    assert (version.run_id, version.description) == (run.mlflow_id, "card")
+
+
+def test_the_description_of_a_version_is_the_card_without_its_front_matter() -> None:
+    assert described("---\nlicense: mit\n---\n# A model\n\nWhat it scores.\n") == "# A model\n\nWhat it scores."
+    assert described("first\n\n" + "x" * MOST_DESCRIPTION) == "first"
 
 
 @pytest.mark.filterwarnings("ignore:Operation with range:DeprecationWarning")  # how MLflow calls pandas

@@ -195,7 +195,7 @@ class TestHistoriesFromAServer:
             return [SimpleNamespace(step=step, value=value, timestamp=time) for step, value, time in self.POINTS[run]]
 
         reader = Reader("http://127.0.0.1:9")
-        vars(reader)["_client"] = SimpleNamespace(get_metric_history=alone)
+        vars(reader)["client"] = SimpleNamespace(get_metric_history=alone)
         reader._mlflow_ids = {run: run for run in self.POINTS}
         return reader
 
