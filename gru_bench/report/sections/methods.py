@@ -28,9 +28,9 @@ SCORES = (
     f"{LEAST} test texts have no interval.")
 MODELS = (
     "Linear models and trials of a search learn from training texts and are chosen on validation texts. A mixture is "
-    "the mean of the log-odds of the trained and the linear model that are best on validation, each calibrated there. "
-    "A scratch GRU computes the same function as torch’s, up to its initial weights, rounding, the ReLU before the "
-    "linear layer and a reset gate that is set to act before the product.")
+    "the mean of the log-odds of the trained and the linear model that are best on validation. A scratch GRU computes "
+    "the same function as torch’s, up to initial weights, rounding, the ReLU before the linear layer and a reset gate "
+    "that acts before the product.")
 
 
 def methods(evidence: Evidence) -> Section:
@@ -46,9 +46,10 @@ def methods(evidence: Evidence) -> Section:
 def _verdicts(evidence: Evidence) -> Sentence:
     return say(
         "compare two models on the same test texts. The equivalence margin is {margin} p values are adjusted by Holm’s "
-        "procedure, separately for each kind of finding, and compared with {level}. Pairs of trained models, trained "
-        "models against the linear one, and a mixture against its parts are adjusted among themselves, over all models "
-        "of the store that met these texts. Intervals are not adjusted.", margin=evidence.margin.said,
+        "procedure over all models of the store that met these texts, separately for each kind of finding and for "
+        "pairs of trained models, of these and the linear one, and of a mixture and its parts. They are compared with "
+        "{level}.",
+        margin=evidence.margin.said,
         level=evidence.numbers.on(()).add(
             "methods.level", ALPHA, "p", "chance of a false finding of a kind among all pairs, at most"))
 
