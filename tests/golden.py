@@ -42,7 +42,9 @@ ONE_SIDED = re.compile(
     r"\.epoch-\d+|\.precision-at-recall-|\.(effect|chance)/|\.loss\.|\.setting\.|\.near-|/of-homework\.seconds/"
     r"|\.flow-[a-z-]+\.(start|end|steps|reviews|decay)/|checklist\.|\.only-(first|second)/"
     r"|\.one-seed\.|\.wordless|\.discussion\.|\.recall-steps-|methods\.looks-|\.together\.(parameters|inference)/"
-    r"|-gradient-times-input\.|published\.(reviews|others-|slower)")
+    r"|-gradient-times-input\.|published\.(reviews|others-|slower)|train-seconds/|\.deviation/|\.p(-beyond|-equivalent)?/"
+    r"|\.search\.(fall|best-tenth|teachers)/|methods\.(family|fewest-seeds|unseen)/|\.(needed-|unseen-)|\.fitted-"
+    r"|\.ablation\.[a-z]+\.(difference\.(low|high)|family|detectable)/|\.protocol\.|\.faster/|\.margin/")
 """Names of numbers that were removed from reports or added to them: one tree may have them alone."""
 EXAMPLES = {"tuned": ("bidirectional", "torch", "scratch"), "amazon": ("amazon",), "homework": ("homework",)}
 """Report in reports/example -> its studies."""
@@ -162,7 +164,8 @@ def numbers() -> Iterator[tuple[str, Any]]:
                 *(word for study in studies for word in ("--study", study)))
         for key, number in json.loads((folder / "written" / "numbers.json").read_text(encoding="utf-8"))[
                 "numbers"].items():
-            for part in ("value", "interval", "range", "n"):
+            number["interval"] = number.get("range") or number["interval"]  # once they were one
+            for part in ("value", "interval", "n"):
                 if number.get(part) is not None:
                     yield f"numbers/{report}/{key}/{part}", number[part]
 
