@@ -23,7 +23,7 @@ from gru_bench.report.document.numbers import Number, Numbers, file_name, plain,
 from gru_bench.report.document.sentences import Sentence, Warning, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.decision import BETTER
-from gru_bench.report.evidence.groups import Group, families, model_name
+from gru_bench.report.evidence.groups import ModelRuns, by_test_set, model_name
 from gru_bench.report.evidence.own import own_models
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.settings import range_text, setting, setting_name
@@ -82,7 +82,7 @@ class Subject:
         return Numbers() if self.evidence is None else self.evidence.numbers
 
     @property
-    def groups(self) -> Sequence[Group]:
+    def groups(self) -> Sequence[ModelRuns]:
         """Return the models whose confirmation runs have ended."""
         return () if self.evidence is None else self.evidence.groups
 
@@ -353,7 +353,7 @@ def uneven_classes(subject: Subject) -> Found:
                     one.summary.class_counts, one.summary.classes, "texts",
                     replace(one.numbers, examples=sum(one.summary.class_counts)))
     groups = [group for group in subject.groups if group.metric == "accuracy" and group.has_classes]
-    for place, members in enumerate(families(groups), start=1):
+    for place, members in enumerate(by_test_set(groups), start=1):
         first = members[0]
         yield None if not first.are_uneven else _uneven(
             np.bincount(first.label_N, minlength=len(first.classes)).tolist(), first.classes, "test texts",

@@ -20,7 +20,7 @@ from gru_bench.models.linear import TrainedLinear
 from gru_bench.models.mixture import TrainedMixture
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import Numbers
-from gru_bench.report.evidence.groups import Group, confirm_groups, validation_rank
+from gru_bench.report.evidence.groups import ModelRuns, confirm_groups, validation_rank
 from gru_bench.report.evidence.mixtures import Mixture, study_mixture
 from gru_bench.report.evidence.progress import baseline_runs, study_data
 from gru_bench.report.evidence.store import Store as ReportStore
@@ -38,7 +38,7 @@ class Winner:
     """A model of a study, with its complete confirmation runs."""
 
     study: LoggedStudy
-    group: Group
+    group: ModelRuns
     """The confirmation runs that belong together, as a report shows them."""
     beaten: tuple[str, ...]
     """Names of the study's other models."""
@@ -171,7 +171,7 @@ def choose(store: ReportStore, study: LoggedStudy, model: str | None = None, oth
     return Winner(study, by_model[model], tuple(other for other in by_model if other != model))
 
 
-def _best(study: LoggedStudy, groups: Sequence[Group]) -> str:
+def _best(study: LoggedStudy, groups: Sequence[ModelRuns]) -> str:
     if len(groups) == 1:
         return groups[0].model
     try:

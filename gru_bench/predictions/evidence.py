@@ -17,7 +17,7 @@ from gru_bench.report.document.numbers import Numbers, plain
 from gru_bench.report.document.sentences import Sentence, listed
 from gru_bench.report.evidence.baselines import baselines_of
 from gru_bench.report.evidence.collect import Evidence, assembled
-from gru_bench.report.evidence.groups import Group, confirm_groups
+from gru_bench.report.evidence.groups import ModelRuns, confirm_groups
 from gru_bench.report.evidence.looks import study_looks
 from gru_bench.report.evidence.pairs import margin_of
 from gru_bench.report.evidence.store import Histories, Store
@@ -119,7 +119,7 @@ class StudyRuns:
     studies: Sequence[LoggedStudy]
     store: Store
     numbers: Numbers
-    groups: Sequence[Group]
+    groups: Sequence[ModelRuns]
     gaps: Sequence[Sentence]
 
     @classmethod
@@ -159,7 +159,7 @@ class StudyRuns:
         return replace(examples, about=about, group_N=first.groups_of(kept_N), group_columns=first.grouped_by,
                        fingerprint=first.fingerprint)
 
-    def cut(self, group: Group, examples: Examples, metric: ComparedName) -> Group:
+    def cut(self, group: ModelRuns, examples: Examples, metric: ComparedName) -> ModelRuns:
         """Return a group with the examples that are compared alone."""
         kept_N = np.isin(group.example_N, examples.id_N)
         return replace(
@@ -172,14 +172,14 @@ class StudyRuns:
 def _group(
     model: FileModel, examples: Examples, study: LoggedStudy, digests: Mapping[Path, str], numbers: Numbers,
     metric: ComparedName,
-) -> Group:
+) -> ModelRuns:
     name, size = plain(model.name), len(examples.id_N)
     runs = tuple(_logged(_id(run, digests), run.name, run.model, run.seed, examples.fingerprint)
                  for run in model.runs)
     about, scored = examples.about, model.scored
     tokens = about.get("tokens", ())
     known = bool(tokens) and all(one.isdigit() for one in tokens)
-    return Group(
+    return ModelRuns(
         scored.label_N, scored.probability_RNC, examples.group_N, scored.named_RN, scored.score_RN, scored.unused,
         numbers=numbers.named(name), label=name, model=model.name,
         study=study, data=None, runs=runs, example_N=examples.id_N, metric=metric,

@@ -102,7 +102,7 @@ def build(
         Source(
             experiment=plain(experiment), tracking_uri=_address(tracking_uri), margin=evidence.margin.value,
             warnings_before=tuple(map(in_text, warnings)),
-            on_test={family.digest: OnTest(family.models, family.studies) for family in evidence.families},
+            on_test={test_set.digest: OnTest(test_set.models, test_set.studies) for test_set in evidence.test_sets},
             studies=tuple(SourceStudy(study_name(study), study.run.run_id) for study in studies)))
 
 

@@ -15,7 +15,7 @@ from gru_bench.report.document.numbers import scale_of
 from gru_bench.report.document.report import Answer, Findings, ModelScore
 from gru_bench.report.document.sentences import in_text
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group, metric_of
+from gru_bench.report.evidence.groups import ModelRuns, metric_of
 from gru_bench.report.evidence.next_steps import (
     fresh_for_all,
     held_back,
@@ -44,7 +44,7 @@ def findings_of(evidence: Evidence) -> Findings:
         groups_are_off=evidence.are_groups_off)
 
 
-def _score(group: Group) -> ModelScore:
+def _score(group: ModelRuns) -> ModelScore:
     score = group.score
     return ModelScore(label=group.label, model=group.model, study=study_name(group.study), score=score.value,
                       low=score.low, high=score.high, seeds=_seeds(group),
@@ -52,7 +52,7 @@ def _score(group: Group) -> ModelScore:
                       group_columns=group.grouped_by, refusals=sum(group.refusals.values()))
 
 
-def _seeds(group: Group) -> int | None:
+def _seeds(group: ModelRuns) -> int | None:
     return None if group.is_fitted_once else len(group.runs)
 
 

@@ -7,12 +7,10 @@ of each. `in_words` fills them with text; a report fills them with numbers that 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from string import Formatter
-from typing import Literal
 
 from gru_bench.stats.estimate import Estimate
-from gru_bench.stats.text import MINUS, NBSP, Kind, decimals_for, scale_of, written
+from gru_bench.stats.text import MINUS, NBSP, Number, decimals_for, scale_of
 from gru_bench.stats.verdict import (
     LEAST_GROUPS,
     Finding,
@@ -86,23 +84,7 @@ def slots_in(template: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(template) if name}
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """A value of a sentence on a pair of models."""
-
-    name: str
-    """Last part of its key in a report."""
-    value: float | None
-    kind: Kind
-    method: str = ""
-    low: float | None = None
-    high: float | None = None
-    decimals: int | None = None
-    computed_from: Literal["examples", "runs", ""] = "examples"
-    """What it is computed from: what runs predict for examples, the runs alone, or neither."""
-
-
-def quantity(pair: Pair, slot: str) -> Quantity:
+def quantity(pair: Pair, slot: str) -> Number:
     """Return the value of a slot of a sentence on a pair of models."""
     found, margin, tests = pair.difference, pair.verdict.margin, pair.tests
     kind, holm = scale_of(pair.metric).kind, f", Holm over {pair.family} pairs" if pair.family > 1 else ""
@@ -112,33 +94,33 @@ def quantity(pair: Pair, slot: str) -> Quantity:
         case "narrow":
             return _difference(pair, "difference-90", pair.verdict.equivalence, pair.narrow_name)
         case "margin":
-            return Quantity("margin", margin, kind, "equivalence margin: the largest difference of no practical weight",
-                            decimals=decimals_for([margin], [0.0], kind), computed_from="")
+            return Number("margin", margin, kind, "equivalence margin: the largest difference of no practical weight",
+                          decimals=decimals_for([margin], [0.0], kind))
         case "detectable":
             value = found.detectable(max(1, pair.family))
-            return Quantity("detectable", value, kind, "takes two seeds" if value is None else detected(pair),
-                            decimals=None if value is None else decimals_for([value], [0.0], kind))
+            return Number("detectable", value, kind, "takes two seeds" if value is None else detected(pair),
+                          decimals=None if value is None else decimals_for([value], [0.0], kind))
         case "p":
-            return Quantity("p", tests.different if tests else None, "p", f"two-sided{holm}")
+            return Number("p", tests.different if tests else None, "p", f"two-sided{holm}")
         case "p_beyond":
-            return Quantity("p-beyond", tests.beyond if tests else None, "p", f"{TESTS[slot]}{holm}")
+            return Number("p-beyond", tests.beyond if tests else None, "p", f"{TESTS[slot]}{holm}")
         case "p_equivalent":
-            return Quantity("p-equivalent", tests.equivalent if tests else None, "p", f"{TESTS[slot]}{holm}")
+            return Number("p-equivalent", tests.equivalent if tests else None, "p", f"{TESTS[slot]}{holm}")
         case "seeds":
-            return Quantity("fewest-seeds", pair.fewest_seeds, "count", "of the model with fewer", computed_from="runs")
+            return Number("fewest-seeds", pair.fewest_seeds, "count", "of the model with fewer")
         case "groups":
-            return Quantity("groups", found.groups, "tenth", "groups of one size")
+            return Number("groups", found.groups, "tenth", "groups of one size")
         case "family":
-            return Quantity("family", pair.family, "count", "pairs tested together", computed_from="")
+            return Number("family", pair.family, "count", "pairs tested together")
         case "look":
-            return Quantity("look", pair.look, "count", "from 1, of the interim analyses planned", computed_from="runs")
+            return Number("look", pair.look, "count", "from 1, of the interim analyses planned")
         case "looks":
-            return Quantity("looks", pair.planned, "count", "interim analyses planned", computed_from="")
+            return Number("looks", pair.planned, "count", "interim analyses planned")
         case "least":
-            return Quantity("equivalence-examples", examples_for_equivalence(margin), "count",
-                            "fewest test texts that show equivalence where no answer differs", computed_from="")
+            return Number("equivalence-examples", examples_for_equivalence(margin), "count",
+                          "fewest test texts that show equivalence where no answer differs")
         case "effective":
-            return Quantity("examples", found.effective, "count")
+            return Number("examples", found.effective, "count")
         case _:
             raise KeyError(slot)
 
@@ -148,12 +130,12 @@ def detected(pair: Pair) -> str:
     return DETECTED if pair.family == 1 else f"{DETECTED}; the level is divided by the {pair.family} pairs compared"
 
 
-def _difference(pair: Pair, name: str, found: Estimate, interval: str) -> Quantity:
+def _difference(pair: Pair, name: str, found: Estimate, interval: str) -> Number:
     """Return the difference, with enough decimals that it does not look equal to 0, nor an end to 0 or the margin."""
     kind, margin = scale_of(pair.metric).difference, pair.verdict.margin
     decimals = decimals_for([found.estimate], [0.0], kind)
-    return Quantity(name, found.estimate, kind, f"{interval}, {found.method}".replace(NBSP, " "), found.low, found.high,
-                    max(decimals, decimals_for((found.low, found.high), (0.0, margin, -margin), kind)))
+    return Number(name, found.estimate, kind, f"{interval}, {found.method}".replace(NBSP, " "), found.low, found.high,
+                  max(decimals, decimals_for((found.low, found.high), (0.0, margin, -margin), kind)))
 
 
 def words(pair: Pair) -> dict[str, str]:
@@ -167,8 +149,7 @@ def in_words(pair: Pair, template: str) -> str:
 
     def shown(slot: str) -> str:
         found = quantity(pair, "difference" if slot == "ends" else slot)
-        values = (found.low, found.high) if slot in ("ends", "narrow") else (found.value,)
-        text = " to ".join(written(value, found.kind, found.decimals) for value in values)
+        text = " to ".join(part.text for part in (found.ends if slot in ("ends", "narrow") else (found,)))
         return text if found.kind != "p" else f"p {text}" if text.startswith("<") else f"p = {text}"
 
     slots = {slot: shown(slot) for slot in slots_in(template) - words(pair).keys()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from gru_bench.config import ComparedName
@@ -112,6 +112,65 @@ def written(value: float | None, kind: Kind, decimals: int | None = None) -> str
     if not text.strip("+-0."):
         text = text.lstrip("+-")  # zero has no sign
     return text.replace("-", MINUS)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number as it is shown, with its source."""
+
+    key: str
+    """Lower-case words and digits, joined by - and dots: unique in a report; in a sentence, its last part."""
+    value: float | None
+    """None where it is unknown: shown as a dash, never as 0."""
+    kind: Kind
+    method: str = ""
+    """How it was computed."""
+    low: float | None = None
+    """Low end of its interval, or of its range."""
+    high: float | None = None
+    decimals: int | None = None
+    """Decimals shown, where one decimal would round an end to a value that a sentence is about."""
+    runs: tuple[str, ...] = ()
+    """The ids of the runs it was computed from."""
+    examples: int | None = None
+    """How many examples it was computed from; None where no examples enter."""
+    split: str = ""
+    """The split of its examples; empty for those of several splits or of none."""
+    is_range: bool = False
+    """Whether `low` and `high` are the lowest and the highest run, and not the ends of an interval."""
+
+    @property
+    def has_interval(self) -> bool:
+        """Return whether `low` and `high` are the ends of an interval."""
+        return self.low is not None and not self.is_range
+
+    @property
+    def text(self) -> str:
+        """Return the number as every format shows it."""
+        return written(self.value, self.kind, self.decimals)
+
+    @property
+    def ends(self) -> tuple[Number, Number]:
+        """Return the ends of the interval, or of the range, as numbers of their own."""
+        return (
+            replace(self, key=f"{self.key}.low", value=self.low, low=None, high=None, is_range=False),
+            replace(self, key=f"{self.key}.high", value=self.high, low=None, high=None, is_range=False),
+        )
+
+    @property
+    def source(self) -> str:
+        """Return the source of the number on one line: runs, examples, interval and method."""
+        parts = []
+        if self.runs:
+            parts.append(f"{len(self.runs)} run{'s' if len(self.runs) > 1 else ''}")
+        if self.examples:
+            parts.append(" ".join(filter(None, (f"{self.examples:,}", self.split, "examples"))))
+        if self.low is not None:
+            ends = f"{self.ends[0].text} to {self.ends[1].text}"
+            parts.append(f"{ends} ({self.method})" if self.method else ends)
+        elif self.method:
+            parts.append(self.method)
+        return "; ".join(parts)
 
 
 def decimals_for(values: Sequence[float], landmarks: Sequence[float], kind: Kind = "points") -> int:

@@ -1,7 +1,4 @@
-"""A number as a report shows it: its value, its source, and the one way it is written.
-
-In all three formats every number goes through `Number.text` and carries a key, by which it can be found again.
-"""
+"""Makes the numbers of a report: each has a key, by which all formats find it, and says where it comes from."""
 
 from __future__ import annotations
 
@@ -21,6 +18,7 @@ from gru_bench.stats.text import FORMATS as FORMATS
 from gru_bench.stats.text import MISSING as MISSING
 from gru_bench.stats.text import NBSP as NBSP
 from gru_bench.stats.text import Kind as Kind
+from gru_bench.stats.text import Number as Number
 from gru_bench.stats.text import Scale as Scale
 from gru_bench.stats.text import decimals_for as decimals_for
 from gru_bench.stats.text import scale_of as scale_of
@@ -33,64 +31,6 @@ KINDS: Mapping[Unit, Kind] = {
     "share": "percent", "nats per text": "score", "": "score", "count": "count", "bytes": "amount",
     "seconds": "amount", "tokens per second": "amount", "epoch": "tenth"}
 """How the values of a logged metric are shown, by its unit."""
-
-
-@dataclass(frozen=True)
-class Number:
-    """One number of a report."""
-
-    key: str
-    """Unique in a report: lower-case words and digits, joined by - and dots."""
-    value: float | None
-    """None where it is unknown: shown as a dash, never as 0."""
-    kind: Kind
-    runs: tuple[str, ...] = ()
-    """The ids of the runs it was computed from."""
-    examples: int | None = None
-    """How many examples it was computed from; None where no examples enter."""
-    method: str = ""
-    low: float | None = None
-    """Low end of its interval, or of its range."""
-    high: float | None = None
-    decimals: int | None = None
-    """Decimals shown, where one decimal would round an end to a value that a sentence is about."""
-    split: str = ""
-    """The split of its examples; empty for those of several splits or of none."""
-    is_range: bool = False
-    """Whether `low` and `high` are the lowest and the highest run, and not the ends of an interval."""
-
-    @property
-    def has_interval(self) -> bool:
-        """Return whether `low` and `high` are the ends of an interval."""
-        return self.low is not None and not self.is_range
-
-    @property
-    def text(self) -> str:
-        """Return the number as every format shows it."""
-        return written(self.value, self.kind, self.decimals)
-
-    @property
-    def ends(self) -> tuple[Number, Number]:
-        """Return the ends of the interval, or of the range, as numbers of their own."""
-        return (
-            replace(self, key=f"{self.key}.low", value=self.low, low=None, high=None, is_range=False),
-            replace(self, key=f"{self.key}.high", value=self.high, low=None, high=None, is_range=False),
-        )
-
-    @property
-    def source(self) -> str:
-        """Return the source of the number on one line: runs, examples, interval and method."""
-        parts = []
-        if self.runs:
-            parts.append(f"{len(self.runs)} run{'s' if len(self.runs) > 1 else ''}")
-        if self.examples:
-            parts.append(" ".join(filter(None, (f"{self.examples:,}", self.split, "examples"))))
-        if self.low is not None:
-            ends = f"{self.ends[0].text} to {self.ends[1].text}"
-            parts.append(f"{ends} ({self.method})" if self.method else ends)
-        elif self.method:
-            parts.append(self.method)
-        return "; ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -131,7 +71,7 @@ class Numbers:
             AssertionError: If another number has this key, or `on` has not said what it is computed from.
         """
         assert self.runs is not None, f"{self._key(name)} must be computed from something: say what by Numbers.on"
-        number = Number(self._key(name), value, kind, self.runs, self.examples, method, low, high, decimals, self.split,
+        number = Number(self._key(name), value, kind, method, low, high, decimals, self.runs, self.examples, self.split,
                         is_range)
         known = self.made.setdefault(number.key, number)
         if known.text != number.text or (known.text != MISSING and known.value != number.value):

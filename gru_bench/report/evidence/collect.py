@@ -11,18 +11,18 @@ from gru_bench.errors import UsageError
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.baselines import baselines_of
-from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of
+from gru_bench.report.evidence.groups import ModelRuns, confirm_groups, metric_of
 from gru_bench.report.evidence.looks import StudyLooks, study_looks
 from gru_bench.report.evidence.mixtures import Mixture, mixtures_of
 from gru_bench.report.evidence.pairs import (
-    Family,
     Margin,
     Pair,
+    ScoredTestSet,
     compare,
     compare_mixtures,
     compare_with_linear,
-    families_of,
     margin_of,
+    scored_test_sets,
 )
 from gru_bench.report.evidence.progress import is_searched, nothing_to_report, study_name
 from gru_bench.report.evidence.store import Histories, Store
@@ -39,7 +39,7 @@ class Evidence:
     studies: Sequence[LoggedStudy]
     numbers: Numbers
     """Makes all numbers of the report."""
-    groups: Sequence[Group]
+    groups: Sequence[ModelRuns]
     """The confirmation runs of each model of each study, with their predictions of the test texts. Empty if there
     is nothing but the search of one study."""
     gaps: Sequence[Sentence]
@@ -51,7 +51,7 @@ class Evidence:
     compared: Sequence[Pair]
     """The pairs of models that were trained."""
     not_compared: Sequence[Sentence]
-    baselines: Sequence[Group]
+    baselines: Sequence[ModelRuns]
     """The linear models, and the majority class; they are fitted once."""
     against: Sequence[Pair]
     """Each model that was trained with the linear model on its data: a family of tests of its own."""
@@ -60,7 +60,7 @@ class Evidence:
     """The searches that are shown by their trials, because no summary of them is logged or nothing confirms them."""
     looks: Sequence[StudyLooks] = ()
     """The interim analyses of the studies that have some."""
-    families: Sequence[Family] = ()
+    test_sets: Sequence[ScoredTestSet] = ()
     """For each test set the models that were scored on it, in the whole store."""
     are_groups_off: bool = False
     """Whether somebody has turned off the groups of the examples."""
@@ -97,7 +97,7 @@ def collect(
         studies: The studies.
         store: Source of their curves and predictions, and of the number of models on their test sets.
         margin: Largest difference of no practical weight; by default that of the studies.
-        counted: As for `families_of`.
+        counted: As for `scored_test_sets`.
 
     Raises:
         IncompleteError: If no study has a complete confirmation run, unless there is one study and it has a complete
@@ -123,17 +123,17 @@ def collect(
 
 
 def assembled(
-    studies: Sequence[LoggedStudy], store: Store, numbers: Numbers, groups: Sequence[Group], gaps: Sequence[Sentence],
-    margin: Margin, looks: Sequence[StudyLooks] = (), baselines: Sequence[Group] = (),
+    studies: Sequence[LoggedStudy], store: Store, numbers: Numbers, groups: Sequence[ModelRuns],
+    gaps: Sequence[Sentence], margin: Margin, looks: Sequence[StudyLooks] = (), baselines: Sequence[ModelRuns] = (),
     mixtures: Sequence[Mixture] = (), not_mixed: Sequence[Sentence] = (), *,
     counted: Mapping[str, OnTest] | None = None,
     are_groups_off: bool = False,
 ) -> Evidence:
     """Return the evidence of some models: they are compared, and the curves of their runs are read."""
     are_groups_off |= any(group.is_logged and group.config.data.group_column is None for group in groups)
-    families = families_of(groups, store, numbers, counted)
-    compared, apart = compare(groups, margin.value, looks, families, numbers)
-    against, apart_from_linear = compare_with_linear(margin.value, looks, families, baselines, numbers)
+    test_sets = scored_test_sets(groups, store, numbers, counted)
+    compared, apart = compare(groups, margin.value, looks, test_sets, numbers)
+    against, apart_from_linear = compare_with_linear(margin.value, looks, test_sets, baselines, numbers)
     of_mixtures, unplanned = compare_mixtures(margin.value, looks, mixtures)
     histories = store.histories(
         [run.run_id for group in groups if group.is_logged for run in group.runs],
@@ -141,4 +141,4 @@ def assembled(
     return Evidence(
         studies, numbers, groups, gaps, store, histories, margin, compared, [*apart, *apart_from_linear, *unplanned],
         baselines, against, searches_of(groups, histories), searches_so_far(studies, store), looks,
-        families, are_groups_off, mixtures, of_mixtures, not_mixed)
+        test_sets, are_groups_off, mixtures, of_mixtures, not_mixed)

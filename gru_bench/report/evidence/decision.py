@@ -11,7 +11,7 @@ from statistics import fmean
 
 from gru_bench.report.document.sentences import Sentence, joined, listed, p_is, say
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.groups import ModelRuns
 from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.results.logged_metrics import score, score_name
@@ -63,7 +63,7 @@ def decide(models: Sequence[str], found: Mapping[Couple, tuple[Finding, int]]) -
 
 def decision_sentence(evidence: Evidence) -> Sentence:
     """Return what the verdicts have settled, with scores, and then the decision; they say no more than the verdicts."""
-    if len(evidence.families) > 1:
+    if len(evidence.test_sets) > 1:
         taken, others = _mixed(evidence)
         return joined([("No decision: the models were scored on different test texts.",), *taken, *others])
     groups, pairs, decision = _decided(evidence)
@@ -82,7 +82,7 @@ def recommended(evidence: Evidence) -> str | None:
     return groups[decision.left[0]].model if len(groups) > 1 and len(decision.left) == 1 else None
 
 
-def _decided(evidence: Evidence) -> tuple[Mapping[str, Group], Mapping[Couple, Pair], Decision]:
+def _decided(evidence: Evidence) -> tuple[Mapping[str, ModelRuns], Mapping[Couple, Pair], Decision]:
     """Return the single models, their pairs, and the decision between them."""
     groups = {group.key: group for group in (*evidence.groups, *(pair.b for pair in evidence.against))}
     pairs = {(pair.a.key, pair.b.key): pair for pair in evidence.pairs}
@@ -96,7 +96,7 @@ def _is_better(evidence: Evidence, mixture: Mixture) -> bool:
     return bool(pairs) and all(pair.verdict.finding in BETTER and pair.favours > 0 for pair in pairs)
 
 
-def _beaten(decision: Decision, groups: Mapping[str, Group]) -> list[Sentence]:
+def _beaten(decision: Decision, groups: Mapping[str, ModelRuns]) -> list[Sentence]:
     """Return a sentence for each model that others are worse than."""
     return [
         say("{best} is better than {worse}.", best=_scored(groups[best]),
@@ -105,7 +105,7 @@ def _beaten(decision: Decision, groups: Mapping[str, Group]) -> list[Sentence]:
 
 
 def _chosen(
-    evidence: Evidence, decision: Decision, groups: Mapping[str, Group], pairs: Mapping[Couple, Pair]
+    evidence: Evidence, decision: Decision, groups: Mapping[str, ModelRuns], pairs: Mapping[Couple, Pair]
 ) -> Sentence:
     """Return which model to take, or between which none is to be taken yet."""
     left = [groups[key] for key in decision.left]
@@ -135,7 +135,7 @@ def _chosen(
                reasons=reasons, simpler=f" {linear[0]} is the simplest of them." if linear else "")
 
 
-def _winner(evidence: Evidence, decision: Decision, groups: Mapping[str, Group]) -> Sentence:
+def _winner(evidence: Evidence, decision: Decision, groups: Mapping[str, ModelRuns]) -> Sentence:
     """Return which model of a study gru-bench predict takes, where test texts show another one to be better."""
     key = score(score_name(evidence.groups[0].metric), "val").key if evidence.groups[0].has_classes else ""
     if len(evidence.studies) != 1 or not all(key in run.metrics for one in groups.values() for run in one.runs):
@@ -183,7 +183,7 @@ def _few_seeds(evidence: Evidence, decision: Decision) -> Sentence:
     return ()
 
 
-def _within_margin(evidence: Evidence, decision: Decision, groups: Mapping[str, Group]) -> Sentence:
+def _within_margin(evidence: Evidence, decision: Decision, groups: Mapping[str, ModelRuns]) -> Sentence:
     """Return which model to take, or which of several, where it is equivalent to models that are not settled."""
     models, others = ([groups[key].label for key in keys] for keys in (
         decision.settled, dict.fromkeys(chain.from_iterable(decision.open))))
@@ -195,7 +195,7 @@ def _within_margin(evidence: Evidence, decision: Decision, groups: Mapping[str, 
         others=listed(others))
 
 
-def _any_of(evidence: Evidence, models: Sequence[Group]) -> Sentence:
+def _any_of(evidence: Evidence, models: Sequence[ModelRuns]) -> Sentence:
     """Return which of some equivalent models to take: the linear one, or those that train the fastest.
 
     Times are compared only where all ran on the same backends and processors.
@@ -221,7 +221,7 @@ def _any_of(evidence: Evidence, models: Sequence[Group]) -> Sentence:
     return (*start, f", and {first.label} trains ", ratio, f" times as fast as {second.label}: take {first.label}.")
 
 
-def _scored(group: Group) -> Sentence:
+def _scored(group: ModelRuns) -> Sentence:
     return say("{model} ({score}{unit})", model=group.label, score=group.score, unit=group.scale.suffix)
 
 

@@ -51,7 +51,7 @@ def model_name(model: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Group(Scored):
+class ModelRuns(Scored):
     """The confirmation runs of one model of one study that belong together, and what they predict."""
 
     numbers: Numbers
@@ -84,7 +84,7 @@ class Group(Scored):
         return self.numbers.key
 
     @property
-    def parts(self) -> tuple[Group, ...]:
+    def parts(self) -> tuple[ModelRuns, ...]:
         """Return the groups whose runs it is of: itself, or the two models of a mixture."""
         return (self,)
 
@@ -311,14 +311,14 @@ def _named(metric: ComparedName) -> str:
     return "accuracy" if metric == "accuracy" else f"score-{slug(metric)}"
 
 
-def in_order(groups: Sequence[Group]) -> list[Group]:
+def in_order(groups: Sequence[ModelRuns]) -> list[ModelRuns]:
     """Return groups in order of their scores, the best first."""
     return sorted(groups, key=lambda group: group.rank)
 
 
-def families(groups: Sequence[Group]) -> list[list[Group]]:
+def by_test_set(groups: Sequence[ModelRuns]) -> list[list[ModelRuns]]:
     """Return lists of the groups that share a test set."""
-    found: dict[tuple[str, ...], list[Group]] = {}
+    found: dict[tuple[str, ...], list[ModelRuns]] = {}
     for group in groups:
         found.setdefault((group.fingerprint, *group.example_N.tolist()), []).append(group)
     return list(found.values())
@@ -326,9 +326,9 @@ def families(groups: Sequence[Group]) -> list[list[Group]]:
 
 def confirm_groups(
     studies: Sequence[LoggedStudy], store: Store, numbers: Numbers
-) -> tuple[list[Group], list[Sentence]]:
+) -> tuple[list[ModelRuns], list[Sentence]]:
     """Return the groups of confirmation runs that can be shown, and warnings of what cannot."""
-    groups: list[Group] = []
+    groups: list[ModelRuns] = []
     metric = metric_of(studies)
     gaps = _several_metrics(studies)
     several = Counter(model for study in studies for model in {run.model for run in study.confirms})
@@ -437,7 +437,7 @@ def _chosen(
 def group_of(
     store: Store, runs: Sequence[LoggedRun], numbers: Numbers, label: str, model: str, study: LoggedStudy,
     metric: ComparedName = "accuracy", split: str = "test",
-) -> tuple[Group | None, list[Sentence]]:
+) -> tuple[ModelRuns | None, list[Sentence]]:
     """Return the runs' predictions of a split as one group, and warnings of runs left out; None for no run."""
     said: list[Sentence] = []
     usable: list[LoggedRun] = []
@@ -464,7 +464,7 @@ def group_of(
     if not read:
         return None, said
     first = read[0]
-    return Group(
+    return ModelRuns(
         first.label_N, np.stack([predictions.probability_NC for predictions in read]), first.group_N,
         numbers=numbers, label=label, model=model,
         study=study, data=study_data(study, store), runs=tuple(usable), example_N=first.example_id_N,

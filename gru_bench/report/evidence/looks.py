@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.evidence.baselines import linear_model
-from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.groups import ModelRuns
 from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.progress import artifact, look_plan, study_name
 from gru_bench.report.evidence.store import Store
@@ -30,7 +30,7 @@ class StudyLooks:
     """As they were logged."""
     pairs: tuple[PairLooks, ...]
     """Computed again from the predictions of the runs that the looks rest on."""
-    groups: Mapping[str, Group]
+    groups: Mapping[str, ModelRuns]
     """Model -> its confirmation runs; the linear model is not among them."""
     lost: tuple[str, ...]
     """Seeds that a look rests on and that have no run any more: `torch 10003`."""
@@ -47,7 +47,7 @@ class StudyLooks:
                 return pair if pair.pair == (a, b) else pair.flipped()
         return None
 
-    def runs_at(self, place: int, *groups: Group) -> tuple[str, ...]:
+    def runs_at(self, place: int, *groups: ModelRuns) -> tuple[str, ...]:
         """Return the ids of the runs of some models that the look at a place rests on."""
         seeds = self.looks[place].seeds
         return tuple(run.run_id for group in groups for part in group.parts for run in part.runs
@@ -55,8 +55,8 @@ class StudyLooks:
 
 
 def study_looks(
-    studies: Sequence[LoggedStudy], groups: Sequence[Group], baselines: Sequence[Group], store: Store, numbers: Numbers,
-    mixtures: Sequence[Mixture] = (),
+    studies: Sequence[LoggedStudy], groups: Sequence[ModelRuns], baselines: Sequence[ModelRuns], store: Store,
+    numbers: Numbers, mixtures: Sequence[Mixture] = (),
 ) -> tuple[StudyLooks, ...]:
     """Return the looks of the studies that have a plan of looks.
 

@@ -17,7 +17,7 @@ import numpy as np
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.document.sentences import Sentence, in_text, joined, say
 from gru_bench.report.evidence.baselines import baselines_of, linear_model
-from gru_bench.report.evidence.groups import Group, confirm_groups, metric_of, validation_rank
+from gru_bench.report.evidence.groups import ModelRuns, confirm_groups, metric_of, validation_rank
 from gru_bench.report.evidence.progress import look_plan, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.report.evidence.temperatures import Temperatures, temperatures
@@ -28,18 +28,18 @@ from gru_bench.tracking import LoggedRun, LoggedStudy
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Mixture(Group):
+class Mixture(ModelRuns):
     """The mixture of a study, with what it predicts with each seed of its trained model."""
 
-    trained: Group
-    linear: Group
+    trained: ModelRuns
+    linear: ModelRuns
     temperatures: Temperatures
     """Those of the trained model."""
     linear_temperature: float | None
     """None: T is 1."""
 
     @property
-    def parts(self) -> tuple[Group, ...]:
+    def parts(self) -> tuple[ModelRuns, ...]:
         """Return the two models that it is of."""
         return self.trained, self.linear
 
@@ -56,7 +56,8 @@ class Mixture(Group):
 
 
 def mixtures_of(
-    studies: Sequence[LoggedStudy], groups: Sequence[Group], baselines: Sequence[Group], store: Store, numbers: Numbers
+    studies: Sequence[LoggedStudy], groups: Sequence[ModelRuns], baselines: Sequence[ModelRuns], store: Store,
+    numbers: Numbers,
 ) -> tuple[list[Mixture], list[Sentence]]:
     """Return the mixture of each study, and why others have none; nothing is said of studies without a linear model.
 
@@ -95,7 +96,7 @@ def study_mixture(study: LoggedStudy, store: Store) -> Mixture | str:
 
 
 def mixture_of(
-    study: LoggedStudy, groups: Sequence[Group], baselines: Sequence[Group], store: Store, numbers: Numbers,
+    study: LoggedStudy, groups: Sequence[ModelRuns], baselines: Sequence[ModelRuns], store: Store, numbers: Numbers,
     label: str,
 ) -> Mixture | str:
     """Return the mixture of a study, or why there is none.
@@ -132,7 +133,7 @@ def mixture_of(
     probability_RNC = np.stack([
         mixed(own_NC, linear.probability_RNC[0], temperature, of_linear.together)
         for own_NC, temperature in zip(trained.probability_RNC, of_trained.run_R, strict=True)])
-    common = {one.name: getattr(trained, one.name) for one in fields(Group)}
+    common = {one.name: getattr(trained, one.name) for one in fields(ModelRuns)}
     return Mixture(**{**common, "probability_RNC": probability_RNC, "numbers": numbers, "label": label,
                       "model": MIXTURE}, trained=trained, linear=linear, temperatures=of_trained,
                    linear_temperature=of_linear.together)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from gru_bench.cli import line
 from gru_bench.config import is_own
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.groups import ModelRuns
 from gru_bench.report.evidence.progress import study_name, typed
 from gru_bench.report.evidence.verdicts import Limit
 from gru_bench.tracking import LoggedStudy
@@ -48,7 +48,7 @@ def next_step_commands(evidence: Evidence) -> tuple[str, ...]:
     return _with_report(options, 1 + len(_held_back_studies(evidence)))
 
 
-def held_back(group: Group) -> Limit | None:
+def held_back(group: ModelRuns) -> Limit | None:
     """Return how many texts data.limit let into a group's study; None where it holds nothing back."""
     limit, data = group.config.data.limit, group.data
     if limit is None or data is None:
@@ -79,7 +79,7 @@ def _held_back_studies(evidence: Evidence) -> list[tuple[LoggedStudy, int]]:
     return list(found.values())
 
 
-def _trained(*groups: Group) -> list[Group]:
+def _trained(*groups: ModelRuns) -> list[ModelRuns]:
     return [group for group in groups if not group.is_fitted_once]
 
 

@@ -1,4 +1,4 @@
-"""Pairs of models on the same test texts: the difference, its test, and the verdict; their margin and their families.
+"""Pairs of models on the same test texts: the difference, its test, and the verdict; their margin and their test sets.
 
 Shapes: `R` runs (seeds) of a model, `N` test examples.
 """
@@ -18,7 +18,7 @@ from gru_bench.config import ComparedName
 from gru_bench.report.document.numbers import Number, Numbers, Scale, decimals_for, plain, scale_of
 from gru_bench.report.document.sentences import Aside, Sentence, joined, say
 from gru_bench.report.evidence.baselines import linear_model
-from gru_bench.report.evidence.groups import Group, model_name
+from gru_bench.report.evidence.groups import ModelRuns, model_name
 from gru_bench.report.evidence.looks import StudyLooks
 from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.progress import unfinished
@@ -37,7 +37,11 @@ SEEDS = (10, 20, 50)
 """Numbers of confirmation seeds that are considered where more test examples are needed."""
 
 
-Couple = tuple[Numbers, Group, Group]
+GIVEN = ("margin", "family", "looks", "least")
+"""Slots of the sentences on a pair whose values neither runs nor examples give."""
+OF_RUNS = ("seeds", "look")
+"""Slots whose values come from the runs alone, and not from what they predict."""
+Couple = tuple[Numbers, ModelRuns, ModelRuns]
 """What makes the numbers of a pair, and the groups that it calls A and B."""
 
 
@@ -80,12 +84,12 @@ class Margin:
 
 
 @dataclass(frozen=True)
-class Family:
-    """The models that were scored on one test set."""
+class ScoredTestSet:
+    """A test set, with the models that were scored on it."""
 
     digest: str
     """Digest of the test examples."""
-    groups: tuple[Group, ...]
+    groups: tuple[ModelRuns, ...]
     """The models that the report shows."""
     models: tuple[tuple[str, str], ...]
     """The study and the name of each model of the store, those that the report shows included."""
@@ -112,8 +116,8 @@ class Pair(Compared):
 
     numbers: Numbers
     """Gives its numbers their keys. `on_examples` and `of_runs` say what they are computed from."""
-    a: Group
-    b: Group
+    a: ModelRuns
+    b: ModelRuns
     ids: tuple[str, ...]
     """The ids of the runs that its difference is computed from."""
     followed: PairLooks | None = None
@@ -166,8 +170,8 @@ class Pair(Compared):
     def number(self, slot: str) -> Number:
         """Return the value of a slot of the sentences on the pair."""
         found = quantity(self, slot)
-        numbers = {"examples": self.on_examples, "runs": self.of_runs, "": self.numbers.on(())}[found.computed_from]
-        return numbers.add(found.name, found.value, found.kind, found.method, low=found.low, high=found.high,
+        numbers = self.numbers.on(()) if slot in GIVEN else self.of_runs if slot in OF_RUNS else self.on_examples
+        return numbers.add(found.key, found.value, found.kind, found.method, low=found.low, high=found.high,
                            decimals=found.decimals)
 
     @property
@@ -274,10 +278,10 @@ def margin_of(
     return Margin(value, logged, numbers, scale_of(metric))
 
 
-def families_of(
-    groups: Sequence[Group], store: Store, numbers: Numbers, counted: Mapping[str, OnTest] | None = None
-) -> tuple[Family, ...]:
-    """Return the families of the models that a report shows, one for each test set.
+def scored_test_sets(
+    groups: Sequence[ModelRuns], store: Store, numbers: Numbers, counted: Mapping[str, OnTest] | None = None
+) -> tuple[ScoredTestSet, ...]:
+    """Return the test sets on which the models that a report shows were scored.
 
     Args:
         groups: The models.
@@ -286,7 +290,7 @@ def families_of(
         counted: Digest of a test set -> its models, where they were counted before: a report that is computed again
             does not count the studies that were run since. None: they are counted now.
     """
-    by_digest: dict[str, list[Group]] = {}
+    by_digest: dict[str, list[ModelRuns]] = {}
     for group in groups:
         by_digest.setdefault(digest_of_examples(group.example_N), []).append(group)
     found = []
@@ -295,7 +299,7 @@ def families_of(
         on_test = OnTest(tuple(store.confirmed_models(digest)), store.studies_on_test(digest, until)
                          ) if counted is None else counted.get(digest, OnTest((), 0))
         shown = len({group.study.run.run_id for group in own})
-        found.append(Family(digest, tuple(own), on_test.models, numbers.of(
+        found.append(ScoredTestSet(digest, tuple(own), on_test.models, numbers.of(
             f"test-set-{place}").on([run_id for group in own for run_id in group.ids]), max(on_test.studies, shown)))
     return tuple(found)
 
@@ -320,7 +324,7 @@ def tested(couples: Sequence[Couple], margin: float, family: int) -> list[Pair]:
 
 
 def compare(
-    groups: Sequence[Group], margin: float, looks: Sequence[StudyLooks], families: Sequence[Family],
+    groups: Sequence[ModelRuns], margin: float, looks: Sequence[StudyLooks], test_sets: Sequence[ScoredTestSet],
     numbers: Numbers,
 ) -> tuple[list[Pair], list[Sentence]]:
     """Return each pair of models that met the same test examples, and sentences about the others.
@@ -329,11 +333,11 @@ def compare(
         groups: The groups of confirmation runs. In a pair the one with the better mean comes first.
         margin: Largest difference of no practical weight; 0.01 is one point.
         looks: The looks of the studies that have planned some. Their pairs have the margin and the verdict of the plan.
-        families: For each test set the models that were scored on it. All their pairs are tested together.
+        test_sets: For each test set the models that were scored on it. All their pairs are tested together.
         numbers: Makes the numbers of the report.
     """
     apart: list[Sentence] = []
-    couples: list[tuple[Numbers, Group, Group]] = []
+    couples: list[tuple[Numbers, ModelRuns, ModelRuns]] = []
     planned = {one.study.run.run_id: one for one in looks}
     for one, two in combinations(groups, 2):
         ids = {group.study.run.run_id for group in (one, two) if group.is_logged}
@@ -347,19 +351,19 @@ def compare(
             what = "test texts" if one.fingerprint == two.fingerprint else "data or their splits"
             apart.append((f"{one.label} and {two.label} are not compared: their {what} differ.",))
     found: dict[str, Pair] = {}
-    for family in families:
-        own = {group.key for group in family.groups}
-        again = pairs_of(family.size + len(own))
+    for test_set in test_sets:
+        own = {group.key for group in test_set.groups}
+        again = pairs_of(test_set.size + len(own))
         found |= {pair.numbers.key: replace(pair, pairs_again=again) for pair in tested(
             [(part, a, b) for part, a, b in couples
              if a.key in own and not (a.study is b.study and a.study.run.run_id in planned)],
-            margin, pairs_of(family.size))}
+            margin, pairs_of(test_set.size))}
     return [found[one.key] if one.key in found else _followed(one, a, b, planned[a.study.run.run_id])
             for one, a, b in couples], apart
 
 
 def compare_with_linear(
-    margin: float, looks: Sequence[StudyLooks], families: Sequence[Family], baselines: Sequence[Group],
+    margin: float, looks: Sequence[StudyLooks], test_sets: Sequence[ScoredTestSet], baselines: Sequence[ModelRuns],
     numbers: Numbers,
 ) -> tuple[list[Pair], list[Sentence]]:
     """Return each model and the linear model on its data, and sentences about those that are not compared.
@@ -369,16 +373,16 @@ def compare_with_linear(
     Args:
         margin: As for `compare`.
         looks: As for `compare`. A plan that does not name the linear model gives no verdict against it.
-        families: As for `compare`. There are as many pairs as models.
+        test_sets: As for `compare`. There are as many pairs as models.
         baselines: The baselines of the report.
         numbers: Makes the numbers of the report.
     """
     found: list[Pair] = []
     apart: list[Sentence] = []
     planned = {one.study.run.run_id: one for one in looks}
-    for family in families:
-        couples: list[tuple[Numbers, Group, Group]] = []
-        for group in family.groups:
+    for test_set in test_sets:
+        couples: list[tuple[Numbers, ModelRuns, ModelRuns]] = []
+        for group in test_set.groups:
             if (linear := linear_model(baselines, group)) is None:
                 continue
             part, own = numbers.of(f"pair.{group.key}.{linear.key}"), planned.get(group.study.run.run_id)
@@ -392,8 +396,8 @@ def compare_with_linear(
                 found.append(_followed(part, group, linear, own))
             else:
                 apart.append((f"{names}: the plan of interim analyses does not include the linear model.",))
-        found += [replace(pair, pairs_again=family.size + len(couples))
-                  for pair in tested(couples, margin, family.size)]
+        found += [replace(pair, pairs_again=test_set.size + len(couples))
+                  for pair in tested(couples, margin, test_set.size)]
     return found, apart
 
 
@@ -426,20 +430,20 @@ def compare_mixtures(
     return found, apart
 
 
-def _difference(a: Group, b: Group) -> Estimate:
+def _difference(a: ModelRuns, b: ModelRuns) -> Estimate:
     """Return the difference of two models; a mixture and the trained model that it is of have the same seeds."""
     of_same_seeds = isinstance(a, Mixture) and b is a.trained
     return (paired_difference if of_same_seeds else difference)(a.metric, a, b)
 
 
-def _followed(numbers: Numbers, a: Group, b: Group, looks: StudyLooks) -> Pair:
+def _followed(numbers: Numbers, a: ModelRuns, b: ModelRuns, looks: StudyLooks) -> Pair:
     pair = looks.of(a.model, b.model) or PairLooks((a.model, b.model))
     usual = _difference(a, b)
     ids = looks.runs_at(pair.last.place, a, b) if pair.looks else a.ids + b.ids
     return replace(_shown(compared_at(pair, looks.plan, (a.label, b.label), usual), numbers, a, b, ids), followed=pair)
 
 
-def _shown(pair: Compared, numbers: Numbers, a: Group, b: Group, ids: tuple[str, ...]) -> Pair:
+def _shown(pair: Compared, numbers: Numbers, a: ModelRuns, b: ModelRuns, ids: tuple[str, ...]) -> Pair:
     """Return a pair with its groups, and without a verdict where neither model is above guessing."""
     found = pair.verdict
     if found.finding not in TOO_FEW and a.may_be_guessing and b.may_be_guessing:

@@ -11,7 +11,7 @@ import numpy as np
 from gru_bench.config import MetricName, flat
 from gru_bench.errors import RunError
 from gru_bench.report.document.numbers import Number, Scale, plain, scale_of
-from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.groups import ModelRuns
 from gru_bench.report.evidence.progress import is_searched, study_search
 from gru_bench.report.evidence.store import Histories, Store
 from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, CHECK, LOSS_VAL, best, compared, curve
@@ -119,7 +119,7 @@ def searches_so_far(studies: Sequence[LoggedStudy], store: Store) -> list[Search
 class Search:
     """The search for the settings of one model."""
 
-    group: Group
+    group: ModelRuns
     summary: StudySummary
     """Of its study."""
     trials: Sequence[TrialSummary]
@@ -177,7 +177,7 @@ class Search:
         return (-fall if self.scale.higher_is_better else fall) > self.expected.value
 
 
-def searches_of(groups: Sequence[Group], histories: Histories) -> list[Search]:
+def searches_of(groups: Sequence[ModelRuns], histories: Histories) -> list[Search]:
     """Return the searches for the settings of models, and what fresh seeds of these settings reach.
 
     Args:

@@ -17,7 +17,7 @@ from gru_bench.report.document.numbers import Numbers, plain
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group, group_of, model_name
+from gru_bench.report.evidence.groups import ModelRuns, group_of, model_name
 from gru_bench.report.evidence.pairs import Pair, tested
 from gru_bench.report.evidence.settings import as_number, setting_name
 from gru_bench.report.evidence.store import Store
@@ -61,13 +61,13 @@ def ablations(evidence: Evidence) -> Section | None:
 
 def _compared(one: Reproduction, evidence: Evidence) -> tuple[list[Pair], list[Sentence]]:
     """Return the other side against the usual one of each ablation that can be compared, and sentences on the rest."""
-    couples: list[tuple[Numbers, Group, Group]] = []
+    couples: list[tuple[Numbers, ModelRuns, ModelRuns]] = []
     gaps: list[Sentence] = []
     for key, ablation in one.ablations.items():
         if ablation.other == ablation.usual:
             continue  # tuning found nothing better: there is only one side
         question = plain(ablation.question)
-        sides: list[Group] = []
+        sides: list[ModelRuns] = []
         for side, settings in (("usual", ablation.usual), ("other", ablation.other)):
             runs = one.study.side(ablation.name, side)
             whole = [run for run in runs if run.complete]
@@ -120,7 +120,7 @@ def _ablation_table(one: Reproduction, pairs: Sequence[Pair]) -> Table:
               for pair in pairs))
 
 
-def _tuning(one: Reproduction, evidence: Evidence, key: str, ablation: Ablation, judges: Group | None) -> Sentence:
+def _tuning(one: Reproduction, evidence: Evidence, key: str, ablation: Ablation, judges: ModelRuns | None) -> Sentence:
     """Return the score of each candidate, the choice, and the overlap of its reviews with those that judge it."""
     numbers = evidence.numbers.of(key)
     tried: dict[tuple[Scalar, ...], LoggedRun] = {}
@@ -162,7 +162,7 @@ def _reviews(store: Store, choosing: Sequence[str]) -> NDArray[np.str_] | None:
 
 
 def _judged_by_its_own(
-    numbers: Numbers, choosing: Sequence[str], chosen_N: NDArray[np.str_] | None, judges: Group | None
+    numbers: Numbers, choosing: Sequence[str], chosen_N: NDArray[np.str_] | None, judges: ModelRuns | None
 ) -> Sentence:
     """Return the fraction of the judging reviews by which the choice had been made.
 

@@ -7,7 +7,7 @@ from gru_bench.report.document.numbers import KINDS, Number, plain, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group, model_name
+from gru_bench.report.evidence.groups import ModelRuns, model_name
 from gru_bench.report.homework.reproduction import (
     Reproduction,
     departures,
@@ -65,7 +65,7 @@ def _training_table(one: Reproduction) -> Table:
     )
 
 
-def _logged(group: Group, metric: Metric, name: str) -> Number:
+def _logged(group: ModelRuns, metric: Metric, name: str) -> Number:
     """Return a metric that is the same in all runs."""
     values = {run.metrics[metric.key] for run in group.runs if metric.key in run.metrics}
     value = values.pop() if len(values) == 1 else None

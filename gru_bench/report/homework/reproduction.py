@@ -9,7 +9,7 @@ from gru_bench.config import Scalar
 from gru_bench.report.document.numbers import Number, Numbers, file_name, plain, slug, written
 from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group, model_name
+from gru_bench.report.evidence.groups import ModelRuns, model_name
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.settings import as_number, setting
 from gru_bench.report.homework import published
@@ -52,7 +52,7 @@ class Reproduction:
     name: str
     """Its name; empty where there is one such study only."""
     study: LoggedStudy
-    groups: Mapping[str, Group]
+    groups: Mapping[str, ModelRuns]
     data: DataSummary
 
     @property
@@ -91,13 +91,13 @@ def reproductions(evidence: Evidence) -> tuple[Reproduction, ...]:
         for name, study, groups, data in found)
 
 
-def names_shown(groups: Iterable[Group]) -> dict[str, str]:
+def names_shown(groups: Iterable[ModelRuns]) -> dict[str, str]:
     """Return setting -> words for the settings that the table of the training shows for these groups."""
     used = {name for group in groups for name, off in published.OFF.items() if group.settings[name] != off}
     return {name: words for name, words in _ALL_NAMES.items() if name in NAMES or name in used}
 
 
-def shown_setting(group: Group, name: str) -> Number | str:
+def shown_setting(group: ModelRuns, name: str) -> Number | str:
     """Return a setting of a group as it is shown: a number where it is one, else words."""
     value = group.settings[name]
     if as_number(value) is None:

@@ -20,7 +20,7 @@ from gru_bench.report.document.numbers import Kind, Number, Numbers
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group, families
+from gru_bench.report.evidence.groups import ModelRuns, by_test_set
 from gru_bench.report.evidence.temperatures import Temperatures, temperatures
 from gru_bench.report.figures.curves import (
     AS_TRAINED,
@@ -51,7 +51,7 @@ RECALLS_G = np.r_[5:80:5, 80:101] / 100
 class _Predicted:
     """What the runs of a model predict for the test texts, or all of them together as if they were one run."""
 
-    group: Group
+    group: ModelRuns
     temperature_R: Sequence[float | None]
     is_ensemble: bool = False
 
@@ -105,7 +105,7 @@ def confidence(evidence: Evidence) -> Section | None:
 
 
 def _ranges(
-    group: Group, probability_RNC: NDArray[np.floating[Any]], key: str
+    group: ModelRuns, probability_RNC: NDArray[np.floating[Any]], key: str
 ) -> Iterator[tuple[Number, Number, Number, Number, Number]]:
     """Yield the ends, fraction of predictions, confidence and accuracy of each range that some seed has predictions in.
 
@@ -151,22 +151,22 @@ def _calibration(singles: Sequence[_Predicted], found: Mapping[str, Temperatures
     )] if rows else []), *sentences(missing)]
 
 
-def _thresholds(groups: Sequence[Group]) -> list[Block]:
+def _thresholds(groups: Sequence[ModelRuns]) -> list[Block]:
     """Return the ROC and precision-recall curves of the models with two classes in their test texts."""
     binary = [group for group in groups if group.is_binary and 0 < group.label_N.mean() < 1]
-    parts = [part for members in families(binary) for part in _parts(members)]
+    parts = [part for members in by_test_set(binary) for part in _parts(members)]
     return [thresholds_figure(f"thresholds-{place}" if len(parts) > 1 else "thresholds", _values(part),
                               part[0].classes[1]) for place, part in enumerate(parts, start=1)]
 
 
-def _parts(members: Sequence[Group]) -> list[Sequence[Group]]:
+def _parts(members: Sequence[ModelRuns]) -> list[Sequence[ModelRuns]]:
     """Return models of one test set in as few parts as possible, of about equal sizes."""
     parts = -(-len(members) // OVERLAID)
     size = -(-len(members) // parts)
     return [members[start:start + size] for start in range(0, len(members), size)]
 
 
-def _values(members: Sequence[Group]) -> Values:
+def _values(members: Sequence[ModelRuns]) -> Values:
     """Return the curves of some models of one test set, and those that chance would give."""
     share = float(members[0].label_N.mean())
     return Values(("curve", "model", "x", "mean", "low", "high"), (
@@ -176,7 +176,7 @@ def _values(members: Sequence[Group]) -> Values:
     ))
 
 
-def _curves(group: Group) -> Iterator[tuple[Value, ...]]:
+def _curves(group: ModelRuns) -> Iterator[tuple[Value, ...]]:
     """Yield the points of both curves of a model: the mean, the lowest and the highest seed at each place.
 
     Curves are averaged vertically, at fixed false positive rates and recalls (Fawcett 2006). So the area below the mean

@@ -9,7 +9,7 @@ from gru_bench.report.document.numbers import Number, Numbers, file_name, plain
 from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import LISTED_CLASSES, UNCATEGORIZED
-from gru_bench.report.evidence.pairs import Family
+from gru_bench.report.evidence.pairs import ScoredTestSet
 from gru_bench.report.evidence.progress import data_sets, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.runs import NEAR, DataSummary, NearExamples, parsed
@@ -26,8 +26,8 @@ def data(evidence: Evidence) -> list[Block]:
         blocks.append(Heading(name, key))
         title = f"{name} (studies: {', '.join(map(study_name, studies))})" if len(found) > 1 else name
         blocks.append(_facts(summary, numbers, title))
-        blocks += [Paragraph(_scored_before(family)) for family in evidence.families if family.studies > 1
-                   and any(group.fingerprint == summary.fingerprint for group in family.groups)]
+        blocks += [Paragraph(_scored_before(test_set)) for test_set in evidence.test_sets if test_set.studies > 1
+                   and any(group.fingerprint == summary.fingerprint for group in test_set.groups)]
         if examples := _near_examples(studies, evidence.store):
             blocks.append(Details("Some near-duplicates", (_pairs(examples, key, title),)))
         if len(summary.classes) > 2:
@@ -37,14 +37,14 @@ def data(evidence: Evidence) -> list[Block]:
     return blocks
 
 
-def _scored_before(family: Family) -> Sentence:
+def _scored_before(test_set: ScoredTestSet) -> Sentence:
     """Return how many studies have scored a test set, and what that means."""
     return say(
         "Up to the newest run of this report, {studies} studies of this store have scored these test texts: if one was "
         "planned after its author saw the test scores of another, its results may look too good, and the intervals "
         "do not show it.",
-        studies=family.numbers.add("studies", family.studies, "count", "studies of the store with a complete "
-                                   "confirmation run on these test texts"))
+        studies=test_set.numbers.add("studies", test_set.studies, "count", "studies of the store with a complete "
+                                     "confirmation run on these test texts"))
 
 
 def _facts(found: DataSummary, numbers: Numbers, title: str) -> Table:

@@ -20,7 +20,7 @@ from gru_bench.report.document.numbers import NBSP, Numbers, plain
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group, families
+from gru_bench.report.evidence.groups import ModelRuns, by_test_set
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.stats import metrics
 from gru_bench.stats.disagreement import Ngram, one_sided, typical_ngrams
@@ -52,13 +52,13 @@ def disagreements(evidence: Evidence) -> Section | None:
     for pair in evidence.compared[:MOST_PAIRS]:
         if (texts := texts_of(evidence, [pair.a, pair.b])) is not None:
             blocks += _of_pair(pair, texts)
-    for place, members in enumerate(families(evidence.groups), start=1):
+    for place, members in enumerate(by_test_set(evidence.groups), start=1):
         if (texts := texts_of(evidence, members)) is not None:
             blocks += _never_right(members, texts, evidence.numbers.of(f"never-right-{place}"))
     return Section("disagreements", "Where they disagree", tuple(blocks)) if blocks else None
 
 
-def texts_of(evidence: Evidence, members: Sequence[Group]) -> Texts | None:
+def texts_of(evidence: Evidence, members: Sequence[ModelRuns]) -> Texts | None:
     """Return the test texts that some models share; None if no study of theirs logged them."""
     runs = dict.fromkeys(group.study.run.run_id for group in members)
     return next((texts for run in runs if (texts := evidence.store.texts(run, "test")) is not None), None)
@@ -121,7 +121,7 @@ def _ngrams(pair: Pair, of_first: Sequence[Ngram], of_second: Sequence[Ngram]) -
         tuple(Column(f"Only {name} right", align="left", width=6) for name in names), rows)
 
 
-def _never_right(members: Sequence[Group], texts: Texts, numbers: Numbers) -> list[Block]:
+def _never_right(members: Sequence[ModelRuns], texts: Texts, numbers: Numbers) -> list[Block]:
     """Return how many test texts no run classifies correctly, and some of these mistakes: the most confident ones."""
     right_MN = np.stack([group.correct_RN.mean(0) for group in members])
     wrong_N = np.flatnonzero(right_MN.max(0) == 0)
@@ -163,7 +163,7 @@ def beginning(text: str) -> str:
     return textwrap.shorten(plain(re.sub(r"<br ?/?>", " ", text)), WIDTH, placeholder=" …") or "(no words)"
 
 
-def _remark(members: Sequence[Group], place: int, numbers: Numbers) -> Sentence:
+def _remark(members: Sequence[ModelRuns], place: int, numbers: Numbers) -> Sentence:
     """Return the label of a text, and the wrong class that most runs predict where there are more than two classes."""
     first = members[0]
     parts: list[Sentence] = []

@@ -19,8 +19,8 @@ from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import (
     LISTED_CLASSES,
     UNCATEGORIZED,
-    Group,
-    families,
+    ModelRuns,
+    by_test_set,
 )
 from gru_bench.report.figures.breakdowns import category_figure, confusion_figure, confusion_map, length_figure
 from gru_bench.stats import metrics
@@ -63,7 +63,7 @@ def errors(evidence: Evidence) -> Section | None:
     return Section("errors", "Errors", blocks, is_opened=evidence.has_own) if blocks else None
 
 
-def _confusion(groups: Sequence[Group]) -> list[Block]:
+def _confusion(groups: Sequence[ModelRuns]) -> list[Block]:
     if not groups:
         return []
     figure = confusion_figure(Values(
@@ -84,7 +84,7 @@ def _with_spread(mean: Number, spread: Number) -> Cell:
     return mean if spread.value is None else (mean, " ", Aside(("± ", spread)))
 
 
-def _counts(group: Group) -> list[tuple[Number, Number]]:
+def _counts(group: ModelRuns) -> list[tuple[Number, Number]]:
     """Return the mean and the standard deviation over seeds of each cell of the confusion matrix."""
     numbers = group.on_examples.of("confusion")
     counts_R4 = group.counts_RCC.reshape(-1, len(CELLS)).astype(float)
@@ -96,7 +96,7 @@ def _counts(group: Group) -> list[tuple[Number, Number]]:
     ]
 
 
-def _confusions(groups: Sequence[Group]) -> list[Block]:
+def _confusions(groups: Sequence[ModelRuns]) -> list[Block]:
     """Return the confusion matrix of each model with more than two classes, as far as it can be read, and the scores
     of its classes."""
     blocks: list[Block] = []
@@ -119,7 +119,7 @@ def _confusions(groups: Sequence[Group]) -> list[Block]:
     return blocks
 
 
-def _most_confused(group: Group) -> Table:
+def _most_confused(group: ModelRuns) -> Table:
     mean_CC, count_RCC = group.counts_RCC.mean(axis=0), group.counts_RCC
     wrong_CC = np.where(np.eye(len(mean_CC), dtype=bool), 0, mean_CC)
     order = np.argsort(-wrong_CC, axis=None, kind="stable")[:CONFUSED]
@@ -145,7 +145,7 @@ def _most_confused(group: Group) -> Table:
          Column("Of the label", unit="%")), tuple(rows))
 
 
-def _by_class(group: Group) -> Details:
+def _by_class(group: ModelRuns) -> Details:
     size_C = np.bincount(group.label_N, minlength=len(group.classes))
     listed_C = np.sort(np.argsort(-size_C, kind="stable")[:LISTED_CLASSES])
     columns = (
@@ -159,7 +159,7 @@ def _by_class(group: Group) -> Details:
     return Details(table.title, (table,), opened=len(listed_C) <= MAPPED)
 
 
-def _class_scores(group: Group, place: int, scores_R: Sequence[metrics.ClassScores]) -> list[Cell]:
+def _class_scores(group: ModelRuns, place: int, scores_R: Sequence[metrics.ClassScores]) -> list[Cell]:
     """Return the number of test texts of a class, and its scores, without a value where they are undefined."""
     true_N, named_RN = group.label_N == place, group.predicted_RN == place
     size, group_K = int(true_N.sum()), group.groups_of(true_N)
@@ -197,7 +197,7 @@ def _class_scores(group: Group, place: int, scores_R: Sequence[metrics.ClassScor
 def _by_category(evidence: Evidence) -> list[Block]:
     """Return accuracy by category for each test set that has at least two."""
     blocks: list[Block] = []
-    shown = [members for members in families([group for group in evidence.groups if group.has_accuracy])
+    shown = [members for members in by_test_set([group for group in evidence.groups if group.has_accuracy])
              if np.unique(members[0].category_N).size > 1]
     for test_set, members in enumerate(shown, start=1):
         key, first = f"categories-{test_set}", members[0]
@@ -222,7 +222,7 @@ def _by_category(evidence: Evidence) -> list[Block]:
 def _by_length(evidence: Evidence) -> list[Block]:
     """Return accuracy by length for each test set whose texts fall into at least two ranges."""
     blocks: list[Block] = []
-    shown = [members for members in families([group for group in evidence.groups if group.has_accuracy])
+    shown = [members for members in by_test_set([group for group in evidence.groups if group.has_accuracy])
              if np.unique(np.searchsorted(LENGTHS, members[0].tokens_N)).size > 1]
     for test_set, members in enumerate(shown, start=1):
         key, first = f"lengths-{test_set}", members[0]
@@ -255,7 +255,7 @@ def _by_length(evidence: Evidence) -> list[Block]:
     return blocks
 
 
-def _table(key: str, what: str, by: str, first: Column, members: Sequence[Group], values: Values) -> Table:
+def _table(key: str, what: str, by: str, first: Column, members: Sequence[ModelRuns], values: Values) -> Table:
     """Return the accuracy of each model on each part of the texts.
 
     The title says `what` they are divided by, the caption says it by `by`. The columns of the values are the name or
@@ -271,7 +271,7 @@ def _table(key: str, what: str, by: str, first: Column, members: Sequence[Group]
 
 
 def _related(
-    first: Group, numbers: Numbers, place_N: NDArray[np.intp], ends: Sequence[tuple[Number, Number]]
+    first: ModelRuns, numbers: Numbers, place_N: NDArray[np.intp], ends: Sequence[tuple[Number, Number]]
 ) -> Sentence:
     """Return a warning if length and category are related, with the category whose fraction differs most; else empty.
 

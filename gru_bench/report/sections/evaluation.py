@@ -13,7 +13,7 @@ from gru_bench.report.document.numbers import KINDS, MISSING, NBSP, Number, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Sentence, joined, listed
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group, in_order
+from gru_bench.report.evidence.groups import ModelRuns, in_order
 from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.settings import setting, setting_name
 from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure
@@ -70,7 +70,7 @@ def _accuracies(evidence: Evidence) -> Figure:
 
 def _results(evidence: Evidence) -> Table:
     scale, metric = evidence.groups[0].scale, evidence.groups[0].metric
-    shown: list[tuple[Column, Callable[[Group], Cell]]] = [
+    shown: list[tuple[Column, Callable[[ModelRuns], Cell]]] = [
         (Column(scale.score[0].upper() + scale.score[1:], unit=scale.unit), lambda group: group.score)]
     if metric != "accuracy":
         shown.append((Column("Accuracy", unit="%"), lambda group: group.accuracy if group.has_accuracy else MISSING))
@@ -84,7 +84,7 @@ def _results(evidence: Evidence) -> Table:
         *shown)
 
 
-def _named(group: Group) -> Cell:
+def _named(group: ModelRuns) -> Cell:
     """Return the label of a model, and below it what it is: its settings, or its parts."""
     below: Sentence = ()
     if isinstance(group, Mixture):
@@ -100,7 +100,7 @@ def _named(group: Group) -> Cell:
     return (group.label, Aside(below, below=True)) if below else group.label
 
 
-def _seeds(group: Group) -> Cell:
+def _seeds(group: ModelRuns) -> Cell:
     """Return the number of seeds, and below it the lowest and the highest."""
     if group.is_fitted_once:
         return MISSING
@@ -112,7 +112,7 @@ def _seeds(group: Group) -> Cell:
     return (group.seeds, Aside((low, " to ", high), below=True))
 
 
-def _f1(group: Group) -> Cell:
+def _f1(group: ModelRuns) -> Cell:
     if not group.has_classes:
         return MISSING
     if group.is_binary:
@@ -120,14 +120,14 @@ def _f1(group: Group) -> Cell:
     return group.on_examples.estimate("macro-f1", interval("macro_f1", group))
 
 
-def _further(groups: Sequence[Group]) -> Table:
+def _further(groups: Sequence[ModelRuns]) -> Table:
     return Table(
         "scores", "Further scores", (FURTHER,), (Column("Model", align="left", width=3.6), *SCORES.values()),
         tuple((group.label, *(_further_score(group, name, scores_R) for name in SCORES))
               for group in groups for scores_R in [_scores_by_run(group)]))
 
 
-def _scores_by_run(group: Group) -> list[dict[str, float]]:
+def _scores_by_run(group: ModelRuns) -> list[dict[str, float]]:
     """Return the further scores of each run, as far as they are known."""
     if group.has_probabilities:
         found = [metrics.scores(group.label_N, one_NC, whole=group.whole) for one_NC in group.probability_RNC]
@@ -141,13 +141,13 @@ def _scores_by_run(group: Group) -> list[dict[str, float]]:
             for scores, run in zip(found, group.runs, strict=True)]
 
 
-def _further_score(group: Group, name: str, scores_R: Sequence[dict[str, float]]) -> Cell:
+def _further_score(group: ModelRuns, name: str, scores_R: Sequence[dict[str, float]]) -> Cell:
     values = [scores[name] for scores in scores_R if name in scores]
     return MISSING if not values else with_range(group.on_examples.over_runs(
         slug(name).removesuffix("-error"), values, KINDS[score(name, "test").unit]))
 
 
-def _cost(groups: Sequence[Group]) -> Table:
+def _cost(groups: Sequence[ModelRuns]) -> Table:
     return Table.of(
         "cost", "Training time, speed and memory", (COST,), groups,
         (Column("Model", align="left", width=3.2), lambda group: group.label),
@@ -163,7 +163,7 @@ def _known(number: Number) -> Cell:
     return MISSING if number.value is None else with_range(number)
 
 
-def _together(groups: Sequence[Group], first: Group) -> Table:
+def _together(groups: Sequence[ModelRuns], first: ModelRuns) -> Table:
     scale = first.scale
     return Table.of(
         "together", "Ensemble of the seeds", (TOGETHER,), groups,
@@ -178,7 +178,7 @@ def _together(groups: Sequence[Group], first: Group) -> Table:
          lambda group: _of_together(group, "calibration", metrics.expected_calibration_error)))
 
 
-def _of_together(group: Group, name: str, measure: Callable[..., float]) -> Cell:
+def _of_together(group: ModelRuns, name: str, measure: Callable[..., float]) -> Cell:
     if not group.has_together:
         return MISSING
     return group.on_examples.add(

@@ -13,7 +13,7 @@ from gru_bench.report.document.figure import Figure, Value, Values
 from gru_bench.report.document.numbers import MISSING, Number
 from gru_bench.report.document.report import Section
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.groups import ModelRuns
 from gru_bench.report.evidence.store import Histories
 from gru_bench.report.figures.curves import curves_figure
 from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL, Metric
@@ -59,18 +59,18 @@ def curves(evidence: Evidence) -> tuple[Figure, ...]:
     return (curves_figure(Values(("panel", "series", "epoch", "mean", "low", "high"), tuple(rows))),) if rows else ()
 
 
-def _best_epoch(group: Group) -> Number:
+def _best_epoch(group: ModelRuns) -> Number:
     epochs = [run.metrics[BEST_EPOCH.key] for run in group.runs if BEST_EPOCH.key in run.metrics]
     return group.of_runs.add("best-epoch", float(np.mean(epochs)) if epochs else None, "tenth", "mean over seeds")
 
 
-def _after(group: Group, histories: Histories, epoch: int) -> Cell:
+def _after(group: ModelRuns, histories: Histories, epoch: int) -> Cell:
     """Return the validation accuracy after an epoch."""
     values = _by_step(group, histories, ACCURACY_VAL).get(epoch)
     return with_range(group.on_validation.over_runs(f"epoch-{epoch}", values, "percent")) if values else MISSING
 
 
-def _by_step(group: Group, histories: Histories, metric: Metric, scale: float = 1) -> dict[int, list[float]]:
+def _by_step(group: ModelRuns, histories: Histories, metric: Metric, scale: float = 1) -> dict[int, list[float]]:
     """Return step -> the values of a metric, of the runs that reached the step."""
     values: dict[int, list[float]] = {}
     for run_id in group.ids:
@@ -79,7 +79,7 @@ def _by_step(group: Group, histories: Histories, metric: Metric, scale: float = 
     return values
 
 
-def _by_window(group: Group, histories: Histories) -> list[Point]:
+def _by_window(group: ModelRuns, histories: Histories) -> list[Point]:
     """Return the training loss by iteration, counted in epochs; empty where it was not logged so, or is not known."""
     if group.data is None:
         return []

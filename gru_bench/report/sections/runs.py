@@ -9,7 +9,7 @@ from gru_bench.report.document.numbers import MISSING, plain, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Anchor, Sentence
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.groups import ModelRuns
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.store import Store, known_run
 from gru_bench.report.evidence.trials import ENDED, run_state
@@ -60,7 +60,7 @@ def _states(evidence: Evidence) -> list[Block]:
         tuple(rows), grouped=True), *incomplete]
 
 
-def _confirm_runs(groups: Sequence[Group], store: Store) -> Table:
+def _confirm_runs(groups: Sequence[ModelRuns], store: Store) -> Table:
     """Return the confirmation runs of each model, to which the numbers computed from all of them or from one link."""
     rows: list[tuple[Cell, ...]] = []
     for group in groups:

@@ -14,7 +14,7 @@ from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.sentences import Sentence, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.decision import decision_sentence
-from gru_bench.report.evidence.groups import families
+from gru_bench.report.evidence.groups import by_test_set
 from gru_bench.report.evidence.next_steps import fresh_for_all
 from gru_bench.report.evidence.pairs import by_score
 from gru_bench.report.evidence.progress import study_name
@@ -80,7 +80,7 @@ def groups_off(evidence: Evidence) -> tuple[Sentence, ...]:
 def groups_named(evidence: Evidence) -> list[Sentence]:
     """Return how many groups the test texts have, and the column that tells them."""
     said = []
-    for place, members in enumerate(families(evidence.groups), start=1):
+    for place, members in enumerate(by_test_set(evidence.groups), start=1):
         group_N, columns = members[0].group_N, members[0].grouped_by
         if group_N is None:
             continue
@@ -160,16 +160,16 @@ def questions(evidence: Evidence) -> tuple[Block, ...]:
 def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return how many models outside a report were scored on its test sets, and what its p values are adjusted for."""
     said: list[Sentence] = []
-    for family in evidence.families:
-        numbers, outside = family.numbers, family.size - len(family.groups)
-        keys, named = {group.key for group in family.groups}, family.others
+    for test_set in evidence.test_sets:
+        numbers, outside = test_set.numbers, test_set.size - len(test_set.groups)
+        keys, named = {group.key for group in test_set.groups}, test_set.others
         more = len(named) - FEW
         own, with_linear = ([pair for pair in pairs if pair.a.key in keys]
                             for pairs in (evidence.compared, evidence.against))
         if not outside or not (own or with_linear):
             continue
-        whose = "these test texts" if len(evidence.families) == 1 else (
-            f"the test texts of {listed([group.label for group in family.groups])}")
+        whose = "these test texts" if len(evidence.test_sets) == 1 else (
+            f"the test texts of {listed([group.label for group in test_set.groups])}")
         adjusted = ["for their {pairs} pairs"] if any(pair.followed is None for pair in own) else []
         adjusted += (["for {models} comparisons with the linear model, one for each of them"]
                      if any(pair.followed is None for pair in with_linear) else [])
@@ -181,10 +181,10 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
             words += ". Interim analyses cover the pairs of their own plan only ({planned})"
         said.append(say(
             f"{words}.", whose=whose, names=listed([*named[:FEW], *([f"{more} more"] if more > 0 else [])]),
-            models=numbers.add("models", family.size, "count", "models with a complete confirmation run on these test "
-                               "texts, in all studies of the store"),
+            models=numbers.add("models", test_set.size, "count", "models with a complete confirmation run on these "
+                               "test texts, in all studies of the store"),
             outside=numbers.add("outside", outside, "count", "models not shown in this report"),
-            pairs=numbers.add("pairs", pairs_of(family.size), "count", "pairs of these models"),
+            pairs=numbers.add("pairs", pairs_of(test_set.size), "count", "pairs of these models"),
             planned=joined([
                 (pair.numbers.on(()).add("plan-pairs", pair.family, "count", "pairs of the plan"), f" of {name}")
                 for name, pair in planned.items()], ", ")))
@@ -205,7 +205,7 @@ def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
 def few_texts(evidence: Evidence) -> list[Sentence]:
     """Return a sentence for each test set with few texts."""
     said = []
-    for place, members in enumerate(families(evidence.groups), start=1):
+    for place, members in enumerate(by_test_set(evidence.groups), start=1):
         size, runs = members[0].example_N.size, [run_id for group in members for run_id in group.ids]
         numbers = evidence.numbers.of(f"few-reviews-{place}").on(runs, size)
         if size < FEW_TEXTS:

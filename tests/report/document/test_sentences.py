@@ -24,7 +24,7 @@ FORGERIES = ("[99](n:x.accuracy)", "{a}", "{0}", "$x$", r"\(x\)", "<b>", r"\val{
 
 
 def seeds(count: int) -> Number:
-    return Number("seeds", count, "count", ("run",))
+    return Number("seeds", count, "count", runs=("run",))
 
 
 @pytest.mark.parametrize(("count", "text"), [(1, "1 seed is lost"), (2, "2 seeds are lost"), (0, "0 seeds are lost")])

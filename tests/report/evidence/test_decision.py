@@ -93,7 +93,7 @@ def test_a_model_that_is_found_worse_is_never_left(data: st.DataObject) -> None:
 def evidence_of(
     found: Found, *, models: str = "", seconds: Mapping[str, float | None] | None = None,
     backends: Mapping[str, str] | None = None, seeds: Mapping[str, int] | None = None, metric: Any = "accuracy",
-    families: int = 1, scores: Mapping[str, float] | None = None, linear: str = "",
+    test_sets: int = 1, scores: Mapping[str, float] | None = None, linear: str = "",
 ) -> Evidence:
     """Return as much of the evidence on models as a decision is told from. One of them may be linear."""
     numbers, scale = Numbers().on(()), scale_of(metric)
@@ -117,7 +117,7 @@ def evidence_of(
     return cast(Evidence, SimpleNamespace(
         studies=(), pairs=pairs, against=against,
         groups=tuple(group for group in groups.values() if not group.is_fitted_once),
-        numbers=numbers, families=(None,) * families, mixtures=()))
+        numbers=numbers, test_sets=(None,) * test_sets, mixtures=()))
 
 
 def decided(found: Found, **values: Any) -> str:
@@ -153,7 +153,7 @@ SOME = {AB: SAME, AC: SAME, BC: SAME}
     ({AB: GUESSING}, {}, ("No decision yet", "neither is above guessing")),
     ({AB: SAME}, {"models": "abc"}, ("No decision yet", "A − C: not compared; B − C: not compared")),
     ({AB: SAME, BC: SAME}, {}, ("Take B if", "A and C")),
-    ({AB: WINS}, {"families": 2}, ("No decision", "different test texts")),
+    ({AB: WINS}, {"test_sets": 2}, ("No decision", "different test texts")),
     ({AB: WINS, BC: WINS, ("c", "a"): WINS}, {}, ("No decision", "contradict")),
     ({}, {"models": "a"}, ("No decision", "nothing to compare it with")),
 ])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.document.numbers import Numbers, scale_of
-from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.groups import ModelRuns
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.verdicts import Limit, next_step_sentence, verdict_sentence
 from gru_bench.stats.estimate import METHOD_BOTH, Design, Estimate
@@ -35,7 +35,7 @@ def pair_of(
         adjusted = PairTests(*(min(1.0, factor * p) for p in alone))
     estimate = replace(estimate, design=design_of(0.005, 0.07, 0.10))
     found = Verdict.of(estimate, adjusted, margin)
-    alpha, beta = (cast(Group, SimpleNamespace(
+    alpha, beta = (cast(ModelRuns, SimpleNamespace(
         label=label, ids=(label,), metric="accuracy", split="test", scale=scale_of("accuracy"), is_logged=True,
         study=SimpleNamespace(run=SimpleNamespace(run_id="study"), summary=SimpleNamespace(models=()))))
         for label in ("Alpha", "Beta"))

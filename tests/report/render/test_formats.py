@@ -44,12 +44,12 @@ from tests.support.renderings import html_numbers, soup_of, tex_numbers
 from tests.support.reports import build
 
 RUN = KnownRun("0" * 32, "torch seed 1", "torch", None)
-ROUND = Number("k.round", 0.861, "percent", (RUN.run_id,), 200, "a method", 0.846, 0.876)
+ROUND = Number("k.round", 0.861, "percent", "a method", 0.846, 0.876, runs=(RUN.run_id,), examples=200)
 COUNT = Number("k.count", 1234, "count")
 SMALL = Number("k.small", 0.0001, "p")
 MINUS = Number("k.minus", -0.0123, "points", low=-0.02, high=0.001, method="a method", decimals=2)
 MISSING = Number("k.missing", None, "percent")
-RANGE = Number("k.range", 0.874, "percent", (RUN.run_id,), 200, "mean", 0.872, 0.876, is_range=True)
+RANGE = Number("k.range", 0.874, "percent", "mean", 0.872, 0.876, runs=(RUN.run_id,), examples=200, is_range=True)
 ENDING = "\\ {} ## 5. --- | `x` $y$ <b> & ~ ^ “q” [z](http://u) *_ @me %"
 
 
@@ -167,7 +167,7 @@ def test_a_digit_or_a_word_that_one_format_says_otherwise_is_found(
 
 def lamps() -> Section:
     """Return a section that a test adds: one function, and no template."""
-    lit = Number("lamps.lit", 4, "count", (), None, "counted")
+    lit = Number("lamps.lit", 4, "count", "counted")
     return Section("lamps", "Lamps", (
         Paragraph((lit, " lamps are lit.")),
         Table("lamps", "Lamps by room", ("Lamps in each room.",), (Column("Room", align="left"), Column("Lamps")),

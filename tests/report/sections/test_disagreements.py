@@ -10,7 +10,7 @@ import pytest
 from gru_bench.report.document.blocks import Bullets, Details, parts_in
 from gru_bench.report.document.report import Report
 from gru_bench.report.document.sentences import Sentence
-from gru_bench.report.evidence.groups import Group
+from gru_bench.report.evidence.groups import ModelRuns
 from gru_bench.report.sections.disagreements import disagreements
 from gru_bench.results.runs import Predictions
 from tests.support.commands import mentions
@@ -175,7 +175,7 @@ def test_texts_that_no_run_classifies_correctly_are_counted(models: int, seeds: 
 
 
 def test_mistakes_without_probabilities_are_not_called_the_most_confident(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Group, "has_probabilities", property(lambda _: False))
+    monkeypatch.setattr(ModelRuns, "has_probabilities", property(lambda _: False))
     report = misclassified(1, 2, 2)
     assert not reviews(report, MISTAKES)
     assert len(reviews(report, "Some of these mistakes")) == 2
