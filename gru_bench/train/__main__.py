@@ -84,7 +84,7 @@ def train(
 ) -> None:
     """Train one recurrent classifier and log it to MLflow.
 
-    Without options, it trains the bidirectional GRU on the 33,530 movie reviews that are installed with gru-bench.
+    Without options, it trains the bidirectional GRU on the 33,434 movie reviews that are installed with gru-bench.
     After an interruption, the same command continues from its last checkpoint, at most a minute back.
     """
     named = cli.given_settings(context, OPTIONS)
