@@ -52,9 +52,9 @@ def comparisons(evidence: Evidence) -> Section | None:
 def verdict_columns(scale: Scale) -> tuple[tuple[Column, Callable[[Pair], Cell]], ...]:
     """Return the columns that tables of verdicts have in common."""
     return (
-        (Column("Pair", align="left", width=4.2), lambda pair: pair.label),
+        (Column("Pair", align="left", width=4.0), lambda pair: pair.label),
         (Column("Difference", unit=scale.differences), lambda pair: pair.number("difference")),
-        (Column("Verdict", align="left", width=3.4), lambda pair: pair.verdict_cell),
+        (Column("Verdict", align="left", width=3.2), lambda pair: pair.verdict_cell),
         (Column("p"), lambda pair: pair.p))
 
 
