@@ -241,5 +241,5 @@ def test_many_models_and_categories() -> None:
     report = build(studies, store)
     page, files, text = html(report), tex(report), markdown(report)
     check(report, page, files, text)
-    assert {"tables/verdicts.tex", "tables/verdicts-more.tex"} <= files.keys()
+    assert {"tables/verdicts.tex", "tables/comparisons.tex"} <= files.keys()
     assert files["tables/categories-1.tex"].count(r"\begin{longtable}") == 5
