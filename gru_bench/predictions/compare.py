@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from gru_bench.report.build import composed
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.report import Report, Source
 from gru_bench.report.document.sentences import Sentence, in_text, listed
-from gru_bench.report.evidence.groups import metric_of
+from gru_bench.report.evidence.groups import ModelRuns, metric_of
 
 METRICS: tuple[ComparedName, ...] = ("accuracy", "macro_f1", "log_loss", "roc_auc", "score")
 """Scores that can be compared."""
@@ -63,29 +65,42 @@ def compared(
     if not has_groups:
         columns = {role: name for role, name in columns.items() if role != "group"}
     read = Read()
-    runs, labeled = read_all(files, truth, columns, read, by_order=by_order, has_study=own_study is not None,
-                             has_groups=has_groups)
+    runs, truths = read_all(files, truth, columns, read, by_order=by_order, has_study=own_study is not None,
+                            has_groups=has_groups)
     if own_study is not None:
-        labeled = own_study.examples.run(read, runs[0])
+        truths = [own_study.examples.run(read, runs[0])]
     for note in read.notes:
         say(note)
     already = len(read.notes)
-    examples, models = aligned(read, runs, labeled, chosen, common=common, refusals_are_wrong=refusals == "wrong",
-                               classes=() if own_study is None else own_study.classes)
+    parts: list[tuple[Examples, Sequence[FileModel]]] = []
+    for name in dict.fromkeys(run.data_set for run in runs):
+        own, labeled = ([run for run in some if run.data_set == name] for some in (runs, truths))
+        if truths and not labeled:
+            raise UsageError(f"the true labels must be of all data sets, but {truths[0].path} has none of "
+                             f"{shown(name)}: add them")
+        examples, models = aligned(
+            read, own, labeled[0] if labeled else None, chosen, common=common, refusals_are_wrong=refusals == "wrong",
+            classes=() if own_study is None else own_study.classes)
+        parts.append((replace(examples, data_set=plain(name)), models))
     for note in read.notes[already:]:
         say(note)
     if own_study is not None:
-        examples = own_study.described(examples)
-    if examples.group_N is not None and len(groups := np.unique(examples.group_N)) < 2:
-        raise UsageError(f"there must be at least 2 groups of examples, but all examples are in {shown(str(groups[0]))}"
-                         ": compare examples of more groups, or leave out the group column if each is "
-                         "independent")
+        parts = [(own_study.described(examples), models) for examples, models in parts]
+    for examples, _ in parts:
+        if examples.group_N is not None and len(groups := np.unique(examples.group_N)) < 2:
+            raise UsageError("there must be at least 2 groups of examples, but all examples are in "
+                             f"{shown(str(groups[0]))}: compare examples of more groups, or leave out the group column "
+                             "if each is independent")
+    every = Counter(model.name for _, models in parts for model in models)
+    if len(parts) > 1 and max(every.values()) == 1:
+        raise UsageError(f"a model must have predictions on at least 2 data sets, but {listed(list(every)[:10])} have "
+                         "some on one alone: name the models in a column 'model'")
     factor = 1 if chosen == "score" else 100
     evidence = evidence_of(
-        examples, models, read.digests, chosen, None if margin is None else margin / factor, own_study,
+        parts, read.digests, chosen, None if margin is None else margin / factor, own_study,
         are_groups_off=not has_groups)
-    warnings: list[Sentence] = [
-        *_equal_runs(models), *(_of_second(one, examples) for one in models if one.is_of_second)]
+    warnings: list[Sentence] = [warning for examples, models in parts for warning in (
+        *_equal_runs(models), *(_of_second(one, examples) for one in models if one.is_of_second))]
     if by_order:
         warnings.append(("The rows of files without ids are aligned by their order: nothing shows that they are the "
                          "same examples.",))
@@ -93,13 +108,20 @@ def compared(
         say(in_text(warning))
     names = [plain(path.name) for path in read.digests]
     return composed(
-        evidence, f"Comparison: {listed([group.label for group in evidence.groups])}",
+        evidence, f"Comparison: {_title(evidence.groups)}",
         f"{'Files' if own_study is None else 'Confirmation runs of a study, and files'} of predictions: "
         f"{', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}.",
         warnings, Source(
             experiment="", tracking_uri="", margin=evidence.margin.value, warnings_before=(),
             on_test={}, studies=(), files=tuple({"name": name, "sha256": digest}
                         for name, digest in zip(names, read.digests.values(), strict=True))))
+
+
+def _title(groups: Sequence[ModelRuns]) -> str:
+    """Return the models, and the data sets if there are several."""
+    names, data_sets = (list(dict.fromkeys(some)) for some in (
+        [one.name if one.given_data_set else one.label for one in groups], [one.given_data_set for one in groups]))
+    return f"{listed(names)}{f' on {listed(data_sets)}' if len(data_sets) > 1 else ''}"
 
 
 def _equal_runs(models: Sequence[FileModel]) -> Iterator[Sentence]:

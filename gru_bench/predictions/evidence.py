@@ -34,7 +34,7 @@ class FileStore:
     texts_of_files: dict[str, str] | None
     """Example id -> text; None where no file has texts."""
     models: int
-    """Number of models that come from files."""
+    """Number of models of the files that are compared with those of the study."""
     others: Store | None = None
     """The store of the study that the files are compared with."""
 
@@ -58,8 +58,9 @@ class FileStore:
 
     def confirmed_models(self, test_set: str) -> list[tuple[str, str]]:
         """Return the models of the files, which have no study, and those of the store, scored on a test set."""
-        known = [] if self.others is None else self.others.confirmed_models(test_set)
-        return [*(("", str(place)) for place in range(self.models)), *known]
+        if self.others is None:
+            return []
+        return [*(("", str(place)) for place in range(self.models)), *self.others.confirmed_models(test_set)]
 
     def studies_on_test(self, test_set: str, until: float) -> int:
         """Return the number of studies of the store that were scored on a test set."""
@@ -71,19 +72,18 @@ class FileStore:
 
 
 def evidence_of(
-    examples: Examples, models: Sequence[FileModel], digests: Mapping[Path, str], metric: ComparedName,
+    parts: Sequence[tuple[Examples, Sequence[FileModel]]], digests: Mapping[Path, str], metric: ComparedName,
     margin: float | None, own_study: StudyRuns | None = None, *, are_groups_off: bool = False,
 ) -> Evidence:
     """Return the evidence of models from files.
 
     Args:
-        examples: The examples that all of them answer.
-        models: The models.
+        parts: The examples of each data set, and the models that answer them.
         digests: A file -> the SHA-256 of its content.
         metric: The score that they are compared by.
         margin: The equivalence margin, the largest difference of no practical weight, in the unit of the score. None:
             that of the study, or one point.
-        own_study: The runs of a study that they are compared with.
+        own_study: The runs of a study that they are compared with, on the one data set.
         are_groups_off: Whether columns of groups were not looked for.
 
     Raises:
@@ -93,12 +93,13 @@ def evidence_of(
         raise UsageError("the equivalence margin must be given with metric=score, because only you "
                          "know which difference of such scores does not matter: give a margin")
     numbers = Numbers() if own_study is None else own_study.numbers
-    texts = examples.about.get("text")
-    known = None if texts is None else dict(zip(examples.id_N.tolist(), texts, strict=True))
+    known = {id: text for examples, _ in parts
+             for id, text in zip(examples.id_N.tolist(), examples.about.get("text", ()), strict=False)} or None
+    examples, models = parts[0]
     store = FileStore(known, len(models), None if own_study is None else own_study.store)
     study = LoggedStudy(_logged(FILES, "", "", None, examples.fingerprint), None, (), ())
-    groups = [_group(one, examples, study, digests, numbers, metric) for one in models]
-    gaps = _gaps(examples, numbers)
+    groups = [_group(one, own, study, digests, numbers, metric) for own, some in parts for one in some]
+    gaps = [gap for own, _ in parts for gap in _gaps(own, numbers)]
     if own_study is None:
         return assembled((), store, numbers, groups, gaps, margin_of((), margin, numbers, metric),
                          are_groups_off=are_groups_off)
@@ -173,7 +174,7 @@ def _group(
     model: FileModel, examples: Examples, study: LoggedStudy, digests: Mapping[Path, str], numbers: Numbers,
     metric: ComparedName,
 ) -> ModelRuns:
-    name, size = plain(model.name), len(examples.id_N)
+    name, data_set, size = plain(model.name), examples.data_set, len(examples.id_N)
     runs = tuple(_logged(_id(run, digests), run.name, run.model, run.seed, examples.fingerprint)
                  for run in model.runs)
     about, scored = examples.about, model.scored
@@ -181,8 +182,9 @@ def _group(
     known = bool(tokens) and all(one.isdigit() for one in tokens)
     return ModelRuns(
         scored.label_N, scored.probability_RNC, examples.group_N, scored.named_RN, scored.score_RN, scored.unused,
-        numbers=numbers.named(name), label=name, model=model.name,
-        study=study, data=None, runs=runs, example_N=examples.id_N, metric=metric,
+        numbers=numbers.named(*filter(None, (data_set, name))), label=f"{name} ({data_set})" if data_set else name,
+        model=model.name, given_data_set=data_set, study=study, data=None, runs=runs, example_N=examples.id_N,
+        metric=metric,
         category_N=np.array(about.get("category", [""] * size), dtype=np.str_),
         tokens_N=np.array([int(one) for one in tokens] if known else np.zeros(size), dtype=np.int32),
         given_classes=tuple(map(plain, model.classes)), group_columns=tuple(map(plain, examples.group_columns)),
@@ -198,16 +200,18 @@ def _logged(run_id: str, name: str, model: str, seed: int | None, fingerprint: s
 
 def _id(run: FileRun, digests: Mapping[Path, str]) -> str:
     """Return the id of a run: it changes with the content of its file."""
-    own = [digests[run.path], run.study, run.model, str(run.seed)]
+    own = [digests[run.path], run.study, run.model, str(run.seed), *filter(None, (run.data_set,))]
     return sha256("\0".join(own).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _gaps(examples: Examples, numbers: Numbers) -> list[Sentence]:
     gaps: list[Sentence] = []
+    of = f" of {examples.data_set}" if examples.data_set else ""
     if examples.left_out:
+        numbers = numbers.named(examples.data_set) if of else numbers
         gaps.append((numbers.on(()).add("left-out", examples.left_out),
-                     " examples are left out, because not all files have them."))
+                     f" examples{of} are left out, because not all files have them."))
     if examples.unused:
         names = listed([plain(examples.classes[place]) for place in examples.unused])
-        gaps.append((f"Means over classes leave out classes without examples: {names}.",))
+        gaps.append((f"Means over classes{of} leave out classes without examples: {names}.",))
     return gaps

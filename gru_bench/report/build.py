@@ -29,6 +29,7 @@ from gru_bench.report.homework.protocol import protocol
 from gru_bench.report.sections.checklist import checklist
 from gru_bench.report.sections.comparisons import comparisons
 from gru_bench.report.sections.confidence import confidence
+from gru_bench.report.sections.data_sets import data_sets
 from gru_bench.report.sections.diagnostics import diagnostics
 from gru_bench.report.sections.disagreements import disagreements
 from gru_bench.report.sections.errors import errors
@@ -36,6 +37,7 @@ from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.learning import curves, learning
 from gru_bench.report.sections.methods import methods
 from gru_bench.report.sections.own import own
+from gru_bench.report.sections.paper import paper
 from gru_bench.report.sections.runs import runs
 from gru_bench.report.sections.search import search
 from gru_bench.report.sections.summary import (
@@ -52,8 +54,8 @@ from gru_bench.results.runs import OnTest
 from gru_bench.tracking import LoggedStudy, Reader
 
 CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
-    evaluation, comparisons, protocol, ablations, discussion, learning, errors, disagreements, confidence, search,
-    trials, diagnostics, runs, own, methods, checklist)
+    data_sets, evaluation, comparisons, protocol, ablations, discussion, paper, learning, errors, disagreements,
+    confidence, search, trials, diagnostics, runs, own, methods, checklist)
 """The sections in their order. A section that has nothing to show is None, as those of the homework are without it."""
 
 

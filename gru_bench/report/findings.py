@@ -15,6 +15,7 @@ from gru_bench.report.document.numbers import scale_of
 from gru_bench.report.document.report import Answer, Findings, ModelScore
 from gru_bench.report.document.sentences import in_text
 from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.data_sets import PairOverDataSets
 from gru_bench.report.evidence.groups import ModelRuns, metric_of
 from gru_bench.report.evidence.next_steps import (
     fresh_for_all,
@@ -49,7 +50,7 @@ def _score(group: ModelRuns) -> ModelScore:
     return ModelScore(label=group.label, model=group.model, study=study_name(group.study), score=score.value,
                       low=score.low, high=score.high, seeds=_seeds(group),
                       groups=None if group.group_N is None else len(np.unique(group.group_N)),
-                      group_columns=group.grouped_by, refusals=sum(group.refusals.values()))
+                      group_columns=group.grouped_by, refusals=sum(group.refusals.values()), data_set=group.data_set)
 
 
 def _seeds(group: ModelRuns) -> int | None:
@@ -61,9 +62,9 @@ def _answer(pair: Pair, together: int | None) -> Answer:
     p, p_beyond, p_equivalent = (tests.different, tests.beyond, tests.equivalent) if tests else (None, None, None)
     better = None
     if finding in DIFFERENT:
-        better = pair.a.label if pair.favours >= 0 else pair.b.label
+        better = pair.names[0] if pair.favours >= 0 else pair.names[1]
     return Answer(
-        a=pair.a.label, b=pair.b.label, models=(pair.a.model, pair.b.model),
+        a=pair.names[0], b=pair.names[1], models=(pair.a.model, pair.b.model),
         studies=(study_name(pair.a.study), study_name(pair.b.study)), finding=finding.value, better=better,
         difference=pair.difference.estimate, low=theta.low, high=theta.high, interval=in_text((pair.interval_name,)),
         margin=pair.verdict.margin, p=p, p_beyond=p_beyond, p_equivalent=p_equivalent, family=pair.family,
@@ -72,7 +73,13 @@ def _answer(pair: Pair, together: int | None) -> Answer:
         settled=pair.can_be_claimed and (better is not None or finding is Finding.EQUIVALENT),
         sentence=in_text(verdict_sentence(pair)), needed=in_text(needed_sentence(pair, together)),
         texts_needed=pair.texts_needed, seeds_needed=_seeds_needed(pair, together),
-        next_step=in_text(next_step_sentence(pair, together, held_back(pair.a))))
+        next_step=in_text(next_step_sentence(pair, together, held_back(pair.a))), data_sets=_data_sets(pair))
+
+
+def _data_sets(pair: Pair) -> tuple[str, ...]:
+    if isinstance(pair, PairOverDataSets):
+        return pair.data_sets
+    return (pair.a.data_set,) if pair.a.data_set else ()
 
 
 def _seeds_needed(pair: Pair, together: int | None) -> int | None:
@@ -121,6 +128,7 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
                          "that out")
     first, second = (parts[1], parts[3]) if parts[2] == ">" else (parts[3], parts[1])
     matching = [pair for pair in found.pairs if _names(pair, first, second) or _names(pair, second, first)]
+    matching = [pair for pair in matching if len(pair.data_sets) > 1] or matching
     if len(matching) != 1:
         known = "; ".join(f"{pair.models[0]} and {pair.models[1]}" for pair in found.pairs) or "none"
         what = "no pair is" if not matching else f"{len(matching)} pairs are"

@@ -54,6 +54,7 @@ class Finding(Enum):
     INCONCLUSIVE = "inconclusive"
     TOO_FEW_SEEDS = "too few seeds for an interim analysis"
     TOO_FEW_GROUPS = "too few groups of examples for a verdict"
+    TOO_FEW_DATA_SETS = "too few data sets for a verdict"
     GUESSING = "neither is above guessing"
     """The caller finds this one (`metrics.guessing`): it takes the labels."""
 
@@ -63,7 +64,7 @@ DIFFERENT = (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE)
 ALIKE = (Finding.EQUIVALENT, Finding.NEGLIGIBLE)
 """Findings that say that any difference is within the equivalence margin."""
 
-TOO_FEW = (Finding.TOO_FEW_SEEDS, Finding.TOO_FEW_GROUPS)
+TOO_FEW = (Finding.TOO_FEW_SEEDS, Finding.TOO_FEW_GROUPS, Finding.TOO_FEW_DATA_SETS)
 """Findings that say that nothing was tested."""
 
 

@@ -169,12 +169,14 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench report --study compare-two --claim "bidirectional > torch"
         gru-bench gru-check submissions --csv checked.csv --feedback feedback
         python benchmarks/compare.py
+        python benchmarks/data_sets.py page
         python benchmarks/epoch.py
         python benchmarks/families.py --repetitions 1000 --models 3,5,10
         python benchmarks/families.py --mixture --repetitions 4000
         python benchmarks/grade.py
         python benchmarks/gru_module.py
         python benchmarks/gru_module.py --quick
+        python benchmarks/interval_coverage.py --data-sets --repetitions 4000
         python benchmarks/interval_coverage.py --few --repetitions 4000
         python benchmarks/interval_coverage.py --few-seeds --repetitions 4000
         python benchmarks/interval_coverage.py --groups --repetitions 1000

@@ -728,7 +728,7 @@ def test_arrays_that_are_not_of_the_same_examples_are_refused(predictions: Any, 
 def test_a_store_of_files_has_no_runs() -> None:
     from gru_bench.predictions.evidence import FileStore
 
-    assert len(FileStore(None, 2).confirmed_models("")) == 2
+    assert len(FileStore(None, 2, FakeStore()).confirmed_models("")) == 2
     assert FileStore(None, 2, FakeStore()).histories([], []) == {}
 
 

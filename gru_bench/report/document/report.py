@@ -68,6 +68,8 @@ class ModelScore:
     """The columns that tell them; empty where no column does."""
     refusals: int = 0
     """Number of its predictions that are no class and count as wrong."""
+    data_set: str = ""
+    """Name of the data set; empty where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,8 @@ class Answer:
     """Of equivalence within the margin: two one-sided tests, after Holm."""
     family: int
     """Number of pairs that the p values allow for: all pairs of models in the store that were scored on the same test
-    examples, or of each of them and the linear model. Of a study with looks: the same pairs of its plan. Of a mixture:
-    2."""
+    examples, or of each of them and the linear model; of several data sets, those of all. Of a study with looks: the
+    same pairs of its plan. Of a mixture: 2. Over data sets: all such pairs."""
     seeds: tuple[int | None, int | None]
     """None: fitted once."""
     examples: int
@@ -117,6 +119,8 @@ class Answer:
     """Fresh seeds of each model, on the same test texts, that could settle it. None as for `texts_needed`."""
     next_step: str
     """What could settle it, and how to get that; empty where it is settled."""
+    data_sets: tuple[str, ...] = ()
+    """The data set, or the several ones of which it is the mean difference; empty where none is known."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ class Findings:
     """Those that were trained, then the baselines and the mixtures. Empty where the report is on trials alone."""
     pairs: tuple[Answer, ...] = ()
     """Those of models that were trained, then each of these with the linear model on its data, then each mixture with
-    its parts."""
+    its parts, then those over data sets."""
     next_commands: tuple[str, ...] = ()
     """What to type where a pair is open."""
     notes: tuple[str, ...] = ()

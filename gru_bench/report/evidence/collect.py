@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gru_bench.config import is_own
 from gru_bench.errors import UsageError
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.baselines import baselines_of
+from gru_bench.report.evidence.data_sets import PairOverDataSets, data_sets_of, pairs_over
 from gru_bench.report.evidence.groups import ModelRuns, confirm_groups, metric_of
 from gru_bench.report.evidence.looks import StudyLooks, study_looks
 from gru_bench.report.evidence.mixtures import Mixture, mixtures_of
@@ -70,6 +71,10 @@ class Evidence:
     """Each mixture with its linear and with its trained model: a family of tests of its own."""
     not_mixed: Sequence[Sentence] = ()
     """Why studies have no mixture."""
+    data_sets: Mapping[str, Sequence[ModelRuns]] = field(default_factory=dict)
+    """Name of each data set -> the models on it. Empty unless there are several independent ones."""
+    over_data_sets: Sequence[PairOverDataSets] = ()
+    """Pairs of models over data sets, then those with the linear model: a family of tests each."""
 
     @property
     def has_own(self) -> bool:
@@ -83,8 +88,9 @@ class Evidence:
 
     @property
     def all_pairs(self) -> tuple[Pair, ...]:
-        """Return the same, then those of mixtures, which have no part in what is advised on seeds."""
-        return (*self.pairs, *self.of_mixtures)
+        """Return the same, then those of mixtures and those over data sets, which have no part in what is advised on
+        seeds."""
+        return (*self.pairs, *self.of_mixtures, *self.over_data_sets)
 
 
 def collect(
@@ -131,14 +137,17 @@ def assembled(
 ) -> Evidence:
     """Return the evidence of some models: they are compared, and the curves of their runs are read."""
     are_groups_off |= any(group.is_logged and group.config.data.group_column is None for group in groups)
-    test_sets = scored_test_sets(groups, store, numbers, counted)
-    compared, apart = compare(groups, margin.value, looks, test_sets, numbers)
-    against, apart_from_linear = compare_with_linear(margin.value, looks, test_sets, baselines, numbers)
+    test_sets, data_sets = scored_test_sets(groups, store, numbers, counted), data_sets_of(groups)
+    tested = [test_sets] if data_sets else [(test_set,) for test_set in test_sets]
+    compared, apart = compare(groups, margin.value, looks, tested, numbers)
+    against, apart_from_linear = compare_with_linear(margin.value, looks, tested, baselines, numbers)
+    over, ambiguous = pairs_over(data_sets, compared, against, margin.value, numbers)
     of_mixtures, unplanned = compare_mixtures(margin.value, looks, mixtures)
     histories = store.histories(
         [run.run_id for group in groups if group.is_logged for run in group.runs],
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
     return Evidence(
-        studies, numbers, groups, gaps, store, histories, margin, compared, [*apart, *apart_from_linear, *unplanned],
+        studies, numbers, groups, gaps, store, histories, margin, compared,
+        [*apart, *apart_from_linear, *ambiguous, *unplanned],
         baselines, against, searches_of(groups, histories), searches_so_far(studies, store), looks,
-        test_sets, are_groups_off, mixtures, of_mixtures, not_mixed)
+        test_sets, are_groups_off, mixtures, of_mixtures, not_mixed, data_sets, over)

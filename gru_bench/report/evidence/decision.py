@@ -65,7 +65,8 @@ def decision_sentence(evidence: Evidence) -> Sentence:
     """Return what the verdicts have settled, with scores, and then the decision; they say no more than the verdicts."""
     if len(evidence.test_sets) > 1:
         taken, others = _mixed(evidence)
-        return joined([("No decision: the models were scored on different test texts.",), *taken, *others])
+        apart: Sentence = ("No decision: the models were scored on different test texts.",)
+        return joined([_over_data_sets(evidence) if evidence.over_data_sets else apart, *taken, *others])
     groups, pairs, decision = _decided(evidence)
     if len(groups) == 1:
         return ("No decision: there is one model, and nothing to compare it with.",)
@@ -94,6 +95,17 @@ def _is_better(evidence: Evidence, mixture: Mixture) -> bool:
     """Return whether a mixture is better than both of its parts."""
     pairs = [pair for pair in evidence.of_mixtures if pair.a is mixture]
     return bool(pairs) and all(pair.verdict.finding in BETTER and pair.favours > 0 for pair in pairs)
+
+
+def _over_data_sets(evidence: Evidence) -> Sentence:
+    """Return which model to take by the verdicts over data sets."""
+    found = {pair.names: (pair.verdict.finding, pair.favours) for pair in evidence.over_data_sets}
+    decision = decide(tuple(dict.fromkeys(chain.from_iterable(found))), found)
+    if len(decision.left) == 1:
+        return (f"Over the data sets, take {decision.left[0]}: no model is found better.",)
+    names = listed(decision.left)
+    return (f"No decision over the data sets between {names}." if decision.open else
+            f"Over the data sets, {names} are equivalent: take any of them.",)
 
 
 def _beaten(decision: Decision, groups: Mapping[str, ModelRuns]) -> list[Sentence]:

@@ -73,6 +73,8 @@ class ModelRuns(Scored):
     """Names of the classes of files of predictions. Empty where the data of a study tell them."""
     group_columns: tuple[str, ...] = ()
     """The columns of groups of files of predictions."""
+    given_data_set: str = ""
+    """Name of the data set of files of predictions, if they have several. The data of a study tell theirs."""
     refusals: Mapping[str, int] = field(default_factory=dict)
     """Prediction that is no class and counts as wrong -> how often it is predicted, the most frequent first."""
     split: str = "test"
@@ -137,6 +139,16 @@ class ModelRuns(Scored):
         """Return the columns that tell the groups of its examples; empty where no column does, or it was not logged."""
         logged = "" if self.data is None else self.data.group_column
         return self.group_columns or ((plain(logged),) if logged else ())
+
+    @property
+    def name(self) -> str:
+        """Return the name of the model, without its study or data set."""
+        return model_name(self.model) if self.is_logged else plain(self.model)
+
+    @property
+    def data_set(self) -> str:
+        """Return the name of its data set; empty where it is not known."""
+        return self.given_data_set or ("" if self.data is None else plain(self.data.name))
 
     @property
     def has_classes(self) -> bool:

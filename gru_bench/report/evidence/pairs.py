@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
+from statistics import fmean
 
 import numpy as np
 
@@ -39,7 +40,7 @@ SEEDS = (10, 20, 50)
 
 GIVEN = ("margin", "family", "looks", "least")
 """Slots of the sentences on a pair whose values neither runs nor examples give."""
-OF_RUNS = ("seeds", "look")
+OF_RUNS = ("seeds", "data_sets", "look")
 """Slots whose values come from the runs alone, and not from what they predict."""
 Couple = tuple[Numbers, ModelRuns, ModelRuns]
 """What makes the numbers of a pair, and the groups that it calls A and B."""
@@ -324,47 +325,51 @@ def tested(couples: Sequence[Couple], margin: float, family: int) -> list[Pair]:
 
 
 def compare(
-    groups: Sequence[ModelRuns], margin: float, looks: Sequence[StudyLooks], test_sets: Sequence[ScoredTestSet],
-    numbers: Numbers,
+    groups: Sequence[ModelRuns], margin: float, looks: Sequence[StudyLooks],
+    test_sets: Sequence[Sequence[ScoredTestSet]], numbers: Numbers,
 ) -> tuple[list[Pair], list[Sentence]]:
     """Return each pair of models that met the same test examples, and sentences about the others.
 
     Args:
-        groups: The groups of confirmation runs. In a pair the one with the better mean comes first.
+        groups: The groups of confirmation runs. In a pair the one with the better mean comes first, over all data sets.
         margin: Largest difference of no practical weight; 0.01 is one point.
         looks: The looks of the studies that have planned some. Their pairs have the margin and the verdict of the plan.
-        test_sets: For each test set the models that were scored on it. All their pairs are tested together.
+        test_sets: For each test set the models that were scored on it: one list of them if they are independent data
+            sets, else a list each. All pairs of a list are tested together.
         numbers: Makes the numbers of the report.
     """
     apart: list[Sentence] = []
     couples: list[tuple[Numbers, ModelRuns, ModelRuns]] = []
     planned = {one.study.run.run_id: one for one in looks}
+    are_data_sets = any(len(some) > 1 for some in test_sets)
+    ranks = {one.key: fmean(own.rank for own in groups if own is one or (are_data_sets and own.model == one.model))
+             for one in groups}
     for one, two in combinations(groups, 2):
         ids = {group.study.run.run_id for group in (one, two) if group.is_logged}
         if len(ids) > 1 and planned.keys() & ids:
             apart.append((f"{one.label} and {two.label} are not compared: the error rate of a study with interim "
                           "analyses covers its own pairs only. Compare them in one study.",))
         elif one.fingerprint == two.fingerprint and np.array_equal(one.example_N, two.example_N):
-            a, b = (two, one) if two.rank < one.rank else (one, two)
+            a, b = (two, one) if ranks[two.key] < ranks[one.key] else (one, two)
             couples.append((numbers.of(f"pair.{a.key}.{b.key}"), a, b))
-        else:
+        elif not are_data_sets:
             what = "test texts" if one.fingerprint == two.fingerprint else "data or their splits"
             apart.append((f"{one.label} and {two.label} are not compared: their {what} differ.",))
     found: dict[str, Pair] = {}
-    for test_set in test_sets:
-        own = {group.key for group in test_set.groups}
-        again = pairs_of(test_set.size + len(own))
+    for some in test_sets:
+        own = {group.key for test_set in some for group in test_set.groups}
+        again = sum(pairs_of(test_set.size + len(test_set.groups)) for test_set in some)
         found |= {pair.numbers.key: replace(pair, pairs_again=again) for pair in tested(
             [(part, a, b) for part, a, b in couples
              if a.key in own and not (a.study is b.study and a.study.run.run_id in planned)],
-            margin, pairs_of(test_set.size))}
+            margin, sum(pairs_of(test_set.size) for test_set in some))}
     return [found[one.key] if one.key in found else _followed(one, a, b, planned[a.study.run.run_id])
             for one, a, b in couples], apart
 
 
 def compare_with_linear(
-    margin: float, looks: Sequence[StudyLooks], test_sets: Sequence[ScoredTestSet], baselines: Sequence[ModelRuns],
-    numbers: Numbers,
+    margin: float, looks: Sequence[StudyLooks], test_sets: Sequence[Sequence[ScoredTestSet]],
+    baselines: Sequence[ModelRuns], numbers: Numbers,
 ) -> tuple[list[Pair], list[Sentence]]:
     """Return each model and the linear model on its data, and sentences about those that are not compared.
 
@@ -380,9 +385,9 @@ def compare_with_linear(
     found: list[Pair] = []
     apart: list[Sentence] = []
     planned = {one.study.run.run_id: one for one in looks}
-    for test_set in test_sets:
+    for some in test_sets:
         couples: list[tuple[Numbers, ModelRuns, ModelRuns]] = []
-        for group in test_set.groups:
+        for group in (group for test_set in some for group in test_set.groups):
             if (linear := linear_model(baselines, group)) is None:
                 continue
             part, own = numbers.of(f"pair.{group.key}.{linear.key}"), planned.get(group.study.run.run_id)
@@ -396,8 +401,8 @@ def compare_with_linear(
                 found.append(_followed(part, group, linear, own))
             else:
                 apart.append((f"{names}: the plan of interim analyses does not include the linear model.",))
-        found += [replace(pair, pairs_again=test_set.size + len(couples))
-                  for pair in tested(couples, margin, test_set.size)]
+        size = sum(test_set.size for test_set in some)
+        found += [replace(pair, pairs_again=size + len(couples)) for pair in tested(couples, margin, size)]
     return found, apart
 
 

@@ -10,7 +10,7 @@ from gru_bench.platforms import replacing
 from gru_bench.report.document.report import Report
 from gru_bench.report.render.drawing import draw
 from gru_bench.report.render.html import html
-from gru_bench.report.render.latex import MACROS, tex
+from gru_bench.report.render.latex import MACROS, METHODS, PAPER, tex
 from gru_bench.report.render.markdown import markdown
 from gru_bench.report.render.pdf import LEFTOVERS
 from gru_bench.report.render.record import NAME, is_report, recorded
@@ -33,7 +33,7 @@ def write(report: Report, folder: Path, *, option: str = "--out", inputs: Iterab
     drawn = [f"figures/{figure.name}.{kind}" for figure in report.figures for kind in ("pdf", "csv")]
     tables = [f"tables/{table.key}.tex" for table in report.tables]
     others = [f"report.{ending}" for ending in ("html", "tex", "md", "pdf", *LEFTOVERS)]
-    for name in (NAME, MACROS, *others, *tables, *drawn):
+    for name in (NAME, MACROS, PAPER, METHODS, *others, *tables, *drawn):
         check_writable(folder / name, option, "the folder of a report", lambda path: known, inputs=inputs)
     draw(report.figures)
     texts = {"report.html": html(report), **tex(report), "report.md": markdown(report)}

@@ -8,11 +8,12 @@ import numpy as np
 
 from gru_bench.checks import Outcome, State
 from gru_bench.data.groups import TURNED_OFF
-from gru_bench.report.document.blocks import Block, Bullets, Details, Paragraph, Table
+from gru_bench.report.document.blocks import Block, Bullets, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.sentences import Sentence, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.data_sets import PairOverDataSets
 from gru_bench.report.evidence.decision import decision_sentence
 from gru_bench.report.evidence.groups import by_test_set
 from gru_bench.report.evidence.next_steps import fresh_for_all
@@ -32,6 +33,9 @@ MOST_PAIRS = (6, 3, 2)
 """Most pairs that the summary shows: of trained models, with the linear model, of mixtures with their parts."""
 VERDICTS = ("Differences in test {} with 95 % intervals. p is adjusted for the number of pairs (Holm), intervals are "
             "not. Comparisons has all pairs.")
+VERDICTS_OVER = (
+    "Mean differences in test {} over data sets, which count the same, with 95 % intervals, and on how many data sets "
+    "the first model scores better and worse. p is adjusted (Holm), intervals are not. Comparisons has each data set.")
 NAMED = 60
 """Most characters of a prediction that is no class."""
 MOST_WARNINGS = 5
@@ -47,6 +51,8 @@ def summary(evidence: Evidence) -> tuple[Block, ...]:
 
 def _verdicts(evidence: Evidence) -> list[Block]:
     """Return the table of verdicts and the figure of the differences; nothing where nothing is compared."""
+    if over := evidence.over_data_sets[:MOST_PAIRS[0]]:
+        return _verdicts_over(evidence, over)
     kinds = [by_score(pairs) for pairs in (evidence.compared, evidence.against, evidence.of_mixtures)]
     shown = [pair for pairs, most in zip(kinds, MOST_PAIRS, strict=True) for pair in pairs[:most]]
     if not shown:
@@ -58,11 +64,24 @@ def _verdicts(evidence: Evidence) -> list[Block]:
             difference_figure(values, evidence.margin.value, scale)]
 
 
+def _verdicts_over(evidence: Evidence, over: Sequence[PairOverDataSets]) -> list[Block]:
+    """Return the same of pairs over data sets, each below its differences on the data sets."""
+    scale = over[0].scale
+    values = Values(("pair", "difference"), tuple(
+        (pair.label, pair.number("difference")) for one in over for pair in (*one.parts, one)),
+        intervals=("difference",))
+    return [Table.of(
+        "verdicts", "Verdicts", (VERDICTS_OVER.format(scale.score),), over, *verdict_columns(scale),
+        (Column("Wins"), lambda pair: pair.number("wins")), (Column("Losses"), lambda pair: pair.number("losses"))),
+        difference_figure(values, evidence.margin.value, scale)]
+
+
 def in_sentences(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return the same for a terminal: the decision, then a sentence on each pair of models."""
-    settled_first = sorted(evidence.all_pairs, key=lambda pair: pair.verdict.finding not in SETTLING)
-    return (decision_sentence(evidence), *map(verdict_sentence, settled_first), *about_examples(evidence),
-            *_fresh_seeds(evidence))
+    settled_first = sorted((*evidence.pairs, *evidence.of_mixtures),
+                           key=lambda pair: pair.verdict.finding not in SETTLING)
+    return (decision_sentence(evidence), *map(verdict_sentence, (*evidence.over_data_sets, *settled_first)),
+            *about_examples(evidence), *_fresh_seeds(evidence))
 
 
 def about_examples(evidence: Evidence) -> tuple[Sentence, ...]:
@@ -173,6 +192,8 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
         adjusted = ["for their {pairs} pairs"] if any(pair.followed is None for pair in own) else []
         adjusted += (["for {models} comparisons with the linear model, one for each of them"]
                      if any(pair.followed is None for pair in with_linear) else [])
+        if evidence.data_sets:
+            adjusted = ["for the pairs on all data sets"]
         words = "In this store {models} models were scored on {whose}, {outside} of them not shown here ({names})"
         if adjusted:
             words += f". p is adjusted for all of them: {', and '.join(adjusted)}"

@@ -17,7 +17,7 @@ from tests.support.reports import build
 SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[a-z]+-[a-z]+)").replace(
     "PAIR", "pair\\.(?P<a>[a-z]+-[a-z]+)\\.(?P<b>[a-z]+-[a-z]+)"), examples, runs) for pattern, examples, runs in (
     # scores of confirmation runs on the test texts
-    (r"MODEL\.(accuracy|f1|macro-f1|guessing|deviation|lowest-seed|highest-seed)", "test", "confirm"),
+    (r"MODEL\.(texts|accuracy|f1|macro-f1|guessing|deviation|lowest-seed|highest-seed)", "test", "confirm"),
     (r"MODEL\.(precision|recall|roc-auc|average-precision|loss|calibration)", "test", "confirm"),
     (r"MODEL\.together\.(accuracy|loss|calibration)", "test", "confirm"),
     (r"MODEL\.confusion\.(true|false)-(positive|negative)(\.spread)?", "test", "confirm"),
@@ -40,7 +40,8 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"PAIR\.(needed-examples|needed-seeds|fresh-seeds|only-first|only-second)", "test", "confirm"),
     (r"PAIR\.(only|ngram)-(first|second)[.-]\d+\.(here|there)", "test", "confirm"),
     (r"PAIR\.only-(first|second)\.\d+\.tokens", "", "some"),
-    (r"PAIR\.margin", "", "none"),
+    (r"PAIR\.(examples|groups)", "test", "confirm"),
+    (r"PAIR\.(margin|family|equivalence-examples)", "", "none"),
     # what the runs logged, without any text
     (r"MODEL\.(seeds|median-train-seconds|tokens-per-second|peak-memory|parameters|best-epoch)", "", "confirm"),
     (r"MODEL\.(setting|protocol)\.[a-z0-9-]+", "", "confirm"),
@@ -62,7 +63,7 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"data-1\.class\.[a-z0-9-]+(\.share)?", "", "studies"),
     (r"test-set-1\.studies", "", "all confirm"),
     # what is given
-    (r"methods\.(margin|level|fewest-seeds|unseen)", "", "none"),
+    (r"(methods|paper)\.(margin|level|family|fewest-seeds|unseen)", "", "none"),
     (r"MODEL\.reliability\.bin-\d+\.(from|to)", "", "none"),
     (r"published\.[a-z]+\.(accuracy|seconds)", "", "none"),
     # the homework
