@@ -238,7 +238,7 @@ def test_mistakes_of_every_run_name_the_class_and_the_predicted_one(made: Made) 
     predicted_RN = np.stack([metrics.predicted(one.probability_NC) for one in runs])
     wrong_N = np.flatnonzero((predicted_RN != runs[0].label_N).all(0))
     items = [item for block in parts_in(section_of(made.report, "disagreements").blocks)
-             if isinstance(block, Details) and block.summary == "The most confident of these mistakes"
+             if isinstance(block, Details) and block.summary == "Some of these mistakes"
              for inner in block.blocks if isinstance(inner, Bullets) for item in inner.items]
     assert len(items) == min(20, sum(min(2, int((runs[0].label_N[wrong_N] == place).sum()))
                                      for place in range(made.classes)))

@@ -115,10 +115,9 @@ def _classes(found: DataSummary, numbers: Numbers, title: str) -> Table:
     rows: tuple[tuple[Cell, ...], ...] = tuple((
         names[place], numbers_C[place].add("", found.class_counts[place]),
         numbers_C[place].add("share", found.class_counts[place] / total, "percent")) for place in listed)
-    which = "" if len(listed) == len(names) else f" The {LISTED_CLASSES} largest ones are listed."
     return Table(
         f"{numbers.key}-classes", f"Texts by class: {title}",
-        (f"Texts by class, over all splits: {title}.{which}",),
+        (f"Texts by class, over all splits: {title}. The {LISTED_CLASSES} largest ones are listed.",),
         (Column("Class", align="left", width=7), Column("Texts"), Column("Of all", unit="%")), rows)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gru_bench.report.document.blocks import Block, Bullets, Column, Details, Paragraph, Table
 from gru_bench.report.document.numbers import NBSP, Numbers, plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, joined
+from gru_bench.report.document.sentences import Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import ModelRuns, by_test_set
 from gru_bench.report.evidence.pairs import Pair
@@ -134,16 +134,14 @@ def _never_right(members: Sequence[ModelRuns], texts: Texts, numbers: Numbers) -
     ordered_F = wrong_N[np.argsort(-confidence_N[wrong_N], kind="stable")]
     shown = ordered_F[:QUOTED] if members[0].is_binary else _of_each_class(ordered_F, members[0].label_N)
     ids, size = tuple(run_id for group in members for run_id in group.ids), members[0].example_N.size
-    runs = "the one run" if len(ids) == 1 else "every run of every model" if len(members) > 1 else "every run"
     numbers = numbers.on(ids, size)
     items = tuple((beginning(texts.get(str(members[0].example_N[place]), "")),
                    _remark(members, int(place), numbers.of(str(rank)))) for rank, place in enumerate(shown, start=1))
-    which = "The most confident of these mistakes" if confident else "Some of these mistakes"
     return [
-        Paragraph((numbers.add("count", wrong_N.size, "count", f"wrong in {runs}"), " of the ",
-                   numbers.add("all", size, "count", "test texts"),
-                   f" test texts {'is' if wrong_N.size == 1 else 'are'} misclassified by {runs}.")),
-        Details(which, (Bullets(items, quoted=True),))]
+        Paragraph(say("Of the {all} test texts, every run misclassifies {count}.",
+                      count=numbers.add("count", wrong_N.size, "count", "wrong in every run of every model"),
+                      all=numbers.add("all", size, "count", "test texts"))),
+        Details("Some of these mistakes", (Bullets(items, quoted=True),))]
 
 
 def _of_each_class(place_F: NDArray[np.intp], label_N: NDArray[Any]) -> NDArray[np.intp]:
