@@ -46,8 +46,9 @@ def report(
         help="A study to report on. May be repeated.", show_default="every complete one")] = None,
     out: Annotated[Path | None, typer.Option(
         help="Folder to write to.", show_default="reports/ and the name of the experiment or study")] = None,
-    experiment: Annotated[str | None, typer.Option(
-        help="MLflow experiment of the studies. Each data set has one.", show_default="the one written last")] = None,
+    experiment: Annotated[list[str] | None, typer.Option(
+        help="MLflow experiment of the studies. Each data set has one. Repeat it to compare models over several data "
+        "sets.", show_default="the one written last")] = None,
     margin: Annotated[float | None, typer.Option(
         help="The largest difference that does not matter in practice, in points of accuracy. The report says whether "
         "it was chosen before the study or afterwards.", show_default="the studies'")] = None,
@@ -82,7 +83,7 @@ def report(
     cli.check_folder("--out", out)
     cli.check_folder("--tables", tables)
     from gru_bench.report.build import chosen_report
-    from gru_bench.report.choice import choose
+    from gru_bench.report.choice import choose_from
     from gru_bench.report.document.numbers import folder_name
     from gru_bench.report.evidence.collect import collect
     from gru_bench.report.findings import answered
@@ -99,7 +100,7 @@ def report(
         console.print(line, markup=False, soft_wrap=True)
 
     try:
-        choice = choose(store, experiment, study or [])
+        choice = choose_from(store, experiment or [], study or [])
     finally:
         for remark in store.odd.values():
             say(remark)

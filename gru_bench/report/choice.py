@@ -34,6 +34,24 @@ class Choice:
     """Lines for the terminal only."""
 
 
+def choose_from(store: StudyStore, experiments: Sequence[str], names: Sequence[str]) -> Choice:
+    """Return the studies to report on of several experiments, which have different data; of one or none as `choose`.
+
+    Raises:
+        IncompleteError, RunError, UsageError: As `choose`.
+    """
+    if len(experiments) < 2:
+        return choose(store, experiments[0] if experiments else None, names)
+    here = {place: {study.name for study in store.studies(place)} for place in experiments} if names else {}
+    if lost := [name for name in names if not any(name in own for own in here.values())]:
+        raise unknown("study", lost[0], set().union(*here.values()))
+    own = {place: [name for name in names if name in here[place]] for place in experiments}
+    found = [choose(store, place, some) for place, some in own.items() if some or not names]
+    return Choice(
+        ", ".join(one.experiment for one in found), tuple(study for one in found for study in one.studies),
+        tuple(said for one in found for said in one.missing), tuple(line for one in found for line in one.remarks))
+
+
 def choose(store: StudyStore, experiment: str | None, names: Sequence[str]) -> Choice:
     """Return the studies to report on.
 
@@ -118,6 +136,6 @@ def _experiment_of(store: StudyStore, places: Sequence[str], names: Sequence[str
     if lost:
         raise unknown("study", lost[0], seen) if seen else nothing_to_report("no study has been logged yet")
     raise UsageError(
-        f"study must name studies of one experiment, but {', '.join(names)} lie in several: report on "
-        "them one by one"
+        f"study must name studies of one experiment, but {', '.join(names)} lie in several: name the experiments, too, "
+        "or report on them one by one"
     )

@@ -44,8 +44,10 @@ def differences(folder: Path, found: Record, store: StudyStore) -> list[str]:
         store: Store that holds its runs.
     """
     told = list(_changed_files(folder, found.digests))
+    known = store.experiments()
+    places = [one for one in known if one == found.experiment] or [one for one in known if one in found.experiment]
     try:
-        here = store.studies(found.experiment)
+        here = [study for place in places or [found.experiment] for study in store.studies(place)]
     except UsageError as error:
         return [*told, f"the experiment is gone: {error}"]
     studies = []

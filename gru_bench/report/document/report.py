@@ -158,6 +158,7 @@ class Source:
     """What a report was made from, as its record holds it; it is needed to compute the report again."""
 
     experiment: str
+    """Several are joined by commas."""
     tracking_uri: str
     """Without a user's name and password; a file below the working directory is named from there."""
     margin: Annotated[float, Field(gt=0, le=0.5)]

@@ -344,14 +344,17 @@ def confirm_groups(
     metric = metric_of(studies)
     gaps = _several_metrics(studies)
     several = Counter(model for study in studies for model in {run.model for run in study.confirms})
+    named = Counter(map(study_name, studies))
     for study in studies:
         name, own_run = study_name(study), study.run.run_id
+        data = study_data(study, store) if named[name] > 1 else None
         gaps += _extended(study, name, numbers.named("extended", name, same=own_run).on([own_run]))
         expected = _expected(study)
         if not expected:
             gaps.append(say("The study {study} has no complete confirmation run yet.", study=name))
         for model in expected:
-            label = f"{model_name(model)} ({name})" if several[model] > 1 else model_name(model)
+            which = name if data is None else f"{name}, {plain(data.name)}"
+            label = f"{model_name(model)} ({which})" if several[model] > 1 else model_name(model)
             own = numbers.named(name, model, same=own_run)
             runs, said = _chosen(study, model, own, label)
             if runs and (read := runs[0].config().model).is_bidirectional and not read.preset.bidirectional:
