@@ -11,7 +11,7 @@ from statistics import fmean
 
 from gru_bench.report.document.sentences import Sentence, joined, listed, p_is, say
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import ModelRuns
+from gru_bench.report.evidence.groups import ModelRuns, in_order, validation_rank
 from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.results.logged_metrics import score, score_name
@@ -70,7 +70,8 @@ def decision_sentence(evidence: Evidence) -> Sentence:
     groups, pairs, decision = _decided(evidence)
     if len(groups) == 1:
         return ("No decision: there is one model, and nothing to compare it with.",)
-    taken, others = _mixed(evidence, [groups[key].label for key in decision.left])
+    left = in_order([groups[key] for key in decision.left])
+    taken, others = _mixed(evidence, [group.label for group in left])
     single = (*_beaten(decision, groups), _chosen(evidence, decision, groups, pairs), *others)
     return joined([*(taken or single), _few_seeds(evidence, decision), _winner(evidence, decision, groups)])
 
@@ -78,7 +79,7 @@ def decision_sentence(evidence: Evidence) -> Sentence:
 def recommended(evidence: Evidence) -> str | None:
     """Return the model of a study that the decision takes, as `--model` names it; None where it is none or several."""
     groups, _, decision = _decided(evidence)
-    if any(_is_better(evidence, mixture) for mixture in evidence.mixtures):
+    if any(_is_better(evidence, mixture) for mixture in _candidates(evidence)):
         return MIXTURE
     return groups[decision.left[0]].model if len(groups) > 1 and len(decision.left) == 1 else None
 
@@ -89,6 +90,18 @@ def _decided(evidence: Evidence) -> tuple[Mapping[str, ModelRuns], Mapping[Coupl
     pairs = {(pair.a.key, pair.b.key): pair for pair in evidence.pairs}
     return groups, pairs, decide(
         tuple(groups), {key: (pair.verdict.finding, pair.favours) for key, pair in pairs.items()})
+
+
+def _candidates(evidence: Evidence) -> list[Mixture]:
+    """Return the mixture on each test set whose trained model is best on validation.
+
+    The p of a mixture is adjusted for its two pairs alone. So of several studies none may be chosen by its test score.
+    """
+    found = []
+    for test_set in evidence.test_sets:
+        own = [mixture for mixture in evidence.mixtures if mixture.trained in test_set.groups]
+        found += sorted(own, key=lambda one: validation_rank(one.study, one.trained.runs))[:1]
+    return found
 
 
 def _is_better(evidence: Evidence, mixture: Mixture) -> bool:
@@ -120,7 +133,7 @@ def _chosen(
     evidence: Evidence, decision: Decision, groups: Mapping[str, ModelRuns], pairs: Mapping[Couple, Pair]
 ) -> Sentence:
     """Return which model to take, or between which none is to be taken yet."""
-    left = [groups[key] for key in decision.left]
+    left = in_order([groups[key] for key in decision.left])
     if not left:
         return ("No decision: the verdicts contradict one another.",)
     if len(left) == 1:
@@ -169,13 +182,14 @@ def _mixed(evidence: Evidence, left: Sequence[str] = ()) -> tuple[list[Sentence]
         left: The single models that no other one beats.
     """
     taken, others = list[Sentence](), list[Sentence]()
-    for mixture in evidence.mixtures:
+    for mixture in _candidates(evidence):
         pairs = [pair for pair in evidence.of_mixtures if pair.a is mixture]
         if _is_better(evidence, mixture):
             tests = [pair.tests.different for pair in pairs if pair.tests is not None]
             p: Sentence = () if not tests else (", ", *p_is(mixture.on_examples.add(
                 "p", max(tests), "p", "two-sided, Holm over 2 pairs; the larger one of both")))
-            single = f"; of single models, none is found better than {' or '.join(left)}" if left else ""
+            single = ("" if not left else f"; of the single models, take {left[0]}" if len(left) == 1 else
+                      f"; the single models to choose from are {listed(left)}")
             taken.append(say("Take the mixture of {parts}: with {score}{unit} it is better than both{p}{single}.", p=p,
                              parts=_listed([_scored(part) for part in mixture.parts]), score=mixture.score,
                              unit=mixture.scale.suffix, single=single))

@@ -72,7 +72,8 @@ def _confusion(groups: Sequence[ModelRuns]) -> list[Block]:
               for group in groups for cell, numbers in enumerate(_counts(group)))))
     positive = listed(list(dict.fromkeys(group.classes[1] for group in groups)))
     table = Table(
-        "confusion", "Confusion counts", (f"The counts of the figure. Positive is the class {positive}.",),
+        "confusion", "Confusion counts",
+        (f"Test texts: means over seeds ± standard deviation. The positive class is {positive}.",),
         (Column("Model", align="left", width=4.6), Column("True negatives"), Column("False positives"),
          Column("False negatives"), Column("True positives")),
         tuple((group.label, *(_with_spread(*count) for count in _counts(group))) for group in groups))

@@ -29,7 +29,8 @@ SCORES = (
     f"{LEAST} test texts have no interval.")
 MODELS = (
     "Linear models and trials of a search learn from training texts and are chosen on validation texts. A mixture is "
-    "the mean of the log-odds of the trained and the linear model that are best on validation. A scratch GRU computes "
+    "the mean of the log-odds of the trained and the linear model of a study that are best on validation. Of several, "
+    "only the one whose trained model is best on validation can be the decision. A scratch GRU computes "
     "the same function as torch’s, up to initial weights, rounding, the ReLU before the linear layer and a reset gate "
     "that acts before the product.")
 
@@ -54,9 +55,9 @@ def methods(evidence: Evidence) -> Section:
 def _verdicts(evidence: Evidence) -> Sentence:
     return say(
         "compare two models on the same test texts. The equivalence margin is {margin} p values are adjusted by Holm’s "
-        "procedure over all models of the store that met these texts, separately for each kind of finding and for "
-        "pairs of trained models, of these and the linear one, and of a mixture and its parts. They are compared with "
-        "{level}.",
+        "procedure over all pairs of trained models of the store that met these texts, over all of these with the "
+        "linear one, and over both pairs of a mixture; each time separately for differences, for differences beyond "
+        "the margin, and for equivalence. They are compared with {level}.",
         margin=evidence.margin.said,
         level=evidence.numbers.on(()).add(
             "methods.level", ALPHA, "p", "chance of a false finding of a kind among all pairs, at most"))

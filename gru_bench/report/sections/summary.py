@@ -31,8 +31,9 @@ FEW = 6
 """Most kinds of predictions, and most other models, that are named."""
 MOST_PAIRS = (6, 3, 2)
 """Most pairs that the summary shows: of trained models, with the linear model, of mixtures with their parts."""
-VERDICTS = ("Differences in test {} with 95 % intervals. p is adjusted for the number of pairs (Holm), intervals are "
-            "not. Comparisons has all pairs.")
+VERDICTS = ("Differences in test {} with 95 % intervals. p is adjusted by Holm’s procedure over all pairs of trained "
+            "models, over all with a linear model, and over both of a mixture; intervals are not adjusted. More pairs "
+            "are in the section Comparisons.")
 VERDICTS_OVER = (
     "Mean differences in test {} over data sets, which count the same, with 95 % intervals, and on how many data sets "
     "the first model scores better and worse. p is adjusted (Holm), intervals are not. Comparisons has each data set.")

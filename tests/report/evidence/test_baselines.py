@@ -80,7 +80,7 @@ def test_a_linear_model_that_is_better_by_a_negligible_amount_is_equivalent() ->
     evidence = shifted(FakeStore(), 60_000, 8)
     (pair,) = evidence.against
     assert (pair.verdict.finding, pair.favours) == (Finding.NEGLIGIBLE, -1)
-    mentions(said(decision_sentence(evidence)), f"Torch GRU and {LINEAR} are equivalent within 1.0 points")
+    mentions(said(decision_sentence(evidence)), f"{LINEAR} and Torch GRU are equivalent within 1.0 points")
     code, _ = judged("tfidf > torch", findings_of(evidence))
     assert code is ExitCode.DONE
     assert not warnings_of(of_logged(evidence.studies, evidence.store), "GRU010")

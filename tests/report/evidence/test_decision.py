@@ -104,7 +104,8 @@ def evidence_of(
         count = (seeds or {}).get(name, 5)
         time = own.add("seconds", (seconds or {}).get(name, 10.0), "amount")
         groups[name] = SimpleNamespace(
-            key=name, model=name, label=name.upper(), ids=own.runs, runs=(None,) * count, is_fitted_once=name == linear,
+            key=name, model=name, rank=-(scores or {}).get(name, 0.9),
+            label=name.upper(), ids=own.runs, runs=(None,) * count, is_fitted_once=name == linear,
             score=own.add("score", (scores or {}).get(name, 0.9), scale.kind), scale=scale, metric=metric,
             has_classes=True,
             backend=(backends or {}).get(name, "torch"), processor="one", seconds=time)
@@ -117,7 +118,7 @@ def evidence_of(
     return cast(Evidence, SimpleNamespace(
         studies=(), pairs=pairs, against=against,
         groups=tuple(group for group in groups.values() if not group.is_fitted_once),
-        numbers=numbers, test_sets=(None,) * test_sets, mixtures=(), over_data_sets=()))
+        numbers=numbers, test_sets=(SimpleNamespace(groups=()),) * test_sets, mixtures=(), over_data_sets=()))
 
 
 def decided(found: Found, **values: Any) -> str:
