@@ -111,15 +111,17 @@ class Search(Trials):
                 trials = self.stored
                 if sum(trial.counts for trial in trials) >= self.spec.trials or is_exhausted(trials, self.space):
                     return None
-            waiting = (trial.number for trial in trials if trial.state == "waiting" and self._continue(trial.number))
-            number = next(waiting, None)
-            number = self._begin() if number is None else number
+            waiting = (self._id(trial.number) for trial in trials
+                       if trial.state == "waiting" and self._continue(trial.number))
+            begun = next(waiting, None)
+            begun = self._begin() if begun is None else begun
         self._sampler.trials = trials
-        trial = self._asked[number] = Trial(copy(self.study), self._id(number))
+        trial = Trial(copy(self.study), begun)
+        self._asked[trial.number] = trial
         for key, span in self.space.items():
             _draw(trial, key, span)
         trial.study = self.study  # the copy keeps the trials that it has read
-        return number, dict(trial.params)
+        return trial.number, dict(trial.params)
 
     def repeats(self, number: int) -> int | None:
         """Return the number of the interrupted trial that one which this process has begun repeats; None for a new one.

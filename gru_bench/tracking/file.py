@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -42,27 +42,34 @@ class FileSource(Source):
         found = self._rows("SELECT experiment_id FROM experiments WHERE name = ?", experiment)
         if not found:
             return None
-        tagged = "" if tag is None else " AND run_uuid IN (SELECT run_uuid FROM tags WHERE key = ? AND value = ?)"
-        return self._runs(f"experiment_id = ? AND lifecycle_stage = 'active'{tagged}", *found[0], *(tag or ()))
+        condition = "experiment_id = ? AND lifecycle_stage = 'active'"
+        if tag is None:
+            return self._runs(condition, *found[0])
+        tagged = [run_id for run_id, in self._rows("SELECT run_uuid FROM tags WHERE key = ? AND value = ?", *tag)]
+        if len(tagged) > MOST_IDS:  # reading all is faster than looking up so many
+            return self._runs(condition, *found[0], among=frozenset(tagged))
+        return self._runs(f"{condition} AND run_uuid IN ({','.join('?' * len(tagged))})", *found[0], *tagged)
 
     def run(self, run_id: str) -> RawRun:
         """Return a run."""
         return self._runs("run_uuid = ?", run_id)[0]
 
-    def _runs(self, condition: str, *values: object) -> list[RawRun]:
-        """Return the runs that meet a condition, by four queries."""
+    def _runs(self, condition: str, *values: object, among: Container[str] | None = None) -> list[RawRun]:
+        """Return the runs that meet a condition, and are among some, by four queries."""
         with reading(self._database) as connection:
             connection.execute("BEGIN")  # all queries see the store as it is at the first
             rows = connection.execute(
                 f"SELECT run_uuid, experiment_id, name, status, start_time, end_time FROM runs WHERE {condition} "
                 "ORDER BY start_time DESC, run_uuid", values).fetchall()
+            rows = [row for row in rows if among is None or row[0] in among]
             kinds: list[dict[str, dict[str, Any]]] = []
             for columns in ("tags.key, tags.value FROM tags", "params.key, params.value FROM params",
                             "m.key, CASE WHEN m.is_nan THEN NULL ELSE m.value END FROM latest_metrics m"):
                 by_run: dict[str, dict[str, Any]] = {run_id: {} for run_id, *_ in rows}
                 for run_id, key, value in connection.execute(
                         f"SELECT run_uuid, {columns} JOIN runs USING (run_uuid) WHERE {condition}", values):
-                    by_run[run_id][key] = value
+                    if run_id in by_run:
+                        by_run[run_id][key] = value
                 kinds.append(by_run)
         tags, params, metrics = kinds
         return [(run_id, str(experiment), name, status, begin, end, tags[run_id], params[run_id], {

@@ -187,6 +187,7 @@ NOT_RUN: Mapping[str, str] = {
         python benchmarks/predict.py --reviews 500
         python benchmarks/predict.py --rows 100000 --seeds 1
         python benchmarks/report.py
+        python benchmarks/scaling.py
         python benchmarks/scaling.py --quick
         python benchmarks/score_coverage.py --repetitions 1000
         python benchmarks/startup.py

@@ -22,7 +22,7 @@ from gru_bench.errors import FormatError, RunError, UsageError
 from gru_bench.results.runs import digest_of_examples
 from gru_bench.tracking import LoggedStudy, Reader, RunWriter, Store, StudyPlan, open_reader
 from gru_bench.tracking.client import reading
-from gru_bench.tracking.file import FileSource, local_path
+from gru_bench.tracking.file import MOST_IDS, FileSource, local_path
 from gru_bench.tracking.outbox import FOLDER, Outbox
 from gru_bench.tracking.reader import RESTORE
 from gru_bench.tracking.source import Source
@@ -70,7 +70,9 @@ def test_a_run_that_begins_while_runs_are_read_is_not_among_them(
     assert begun
 
 
-def test_a_file_is_read_as_mlflow_reads_it(store: Store) -> None:
+@pytest.mark.parametrize("most", [1, MOST_IDS])
+def test_a_file_is_read_as_mlflow_reads_it(store: Store, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr("gru_bench.tracking.file.MOST_IDS", most)
     parent = store.start("reviews", "s", role="study", study="s")
     for seed in range(3):
         writer = store.start("reviews", f"s: torch {seed}", role="confirm", study="s", model="torch",

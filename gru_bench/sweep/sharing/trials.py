@@ -229,7 +229,8 @@ class Trials:
                 return None
             if known is not None and known.state == "waiting":
                 return known.number if self._continue(known.number) else None
-            return self._begin(TrialNotes(key=key, retry_of=None if known is None else known.number))
+            begun = self._begin(TrialNotes(key=key, retry_of=None if known is None else known.number))
+            return self.study._storage.get_trial(begun).number
 
     def reopen(self, key: str, run_id: str) -> None:
         """Queue planned work again that is done, but whose run was deleted in the tracking store."""
@@ -272,10 +273,9 @@ class Trials:
         return False
 
     def _begin(self, notes: TrialNotes = TrialNotes()) -> int:
-        """Begin a new trial of this process, in one write; return its number."""
+        """Begin a new trial of this process, in one write; return Optuna's id of it."""
         begun = create_trial(state=TrialState.RUNNING, user_attrs=replace(notes, owner=this_process()).written())
-        storage = self.study._storage
-        return storage.get_trial(storage.create_new_trial(self.study._study_id, begun)).number
+        return self.study._storage.create_new_trial(self.study._study_id, begun)
 
     def _continue(self, number: int) -> bool:
         """Begin a trial that waits, as one of this process; return False if it does not wait any more."""
