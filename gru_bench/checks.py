@@ -416,7 +416,7 @@ def late_margin(subject: Subject) -> Found:
             "The equivalence margin was not fixed before the runs: it is {margin}", margin=margin.said)
 
 
-@check("GRU010", "Take the linear model, or tune the other one on validation texts.")
+@check("GRU010", "Take another model, or tune this one on validation texts.")
 def worse_than_linear(subject: Subject) -> Found:
     """A model worse than a linear one."""
     if subject.evidence is not None:

@@ -73,7 +73,7 @@ def test_the_report_allows_for_the_groups_and_its_predictions_join_to_the_file(s
     wanted = accuracy_interval(right.to_numpy(), group_N=group.to_numpy())
     assert found["interval"] == pytest.approx((wanted.low, wanted.high), abs=1e-12)
     assert wanted.low != accuracy_interval(right.to_numpy()).low
-    mentions((swept / "page" / "report.md").read_text(encoding="utf-8"), "account for 24 groups of column ‘film’")
+    mentions((swept / "page" / "report.md").read_text(encoding="utf-8"), "account for the 24 groups", "(column ‘film’)")
     done = completed(app, "report", "--study", "quick", "--json", cwd=swept)
     one, *_ = json.loads(done.stdout)["models"]
     assert (one["groups"], one["group_columns"]) == (24, ["film"])

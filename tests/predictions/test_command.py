@@ -418,7 +418,7 @@ def test_groups_are_named_on_console_page_and_in_json() -> None:
     files = [write(f"{name}.csv", of(one, customer=group_N)) for name, one in (("a", GOOD), ("b", POOR))]
     done = completed(app, *files, "--out", "out")
     assert done.returncode == ExitCode.DONE, done.stderr
-    named = "Intervals account for 40 groups of column ‘customer’."
+    named = "Intervals account for the 40 groups that the test texts belong to (column ‘customer’)."
     for text in (done.stdout, Path("out/report.md").read_text("utf-8"), " ".join(found(*files)["notes"]),
                  completed(app, *files, "--claim", "a > b").stdout):
         mentions(text, named)

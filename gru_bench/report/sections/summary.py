@@ -32,8 +32,8 @@ FEW = 6
 MOST_PAIRS = (6, 3, 2)
 """Most pairs that the summary shows: of trained models, with the linear model, of mixtures with their parts."""
 VERDICTS = ("Differences in test {} with 95 % intervals. p is adjusted by Holm’s procedure over all pairs of trained "
-            "models, over all with a linear model, and over both of a mixture; intervals are not adjusted. More pairs "
-            "are in the section Comparisons.")
+            "models, over all with the linear model that is best on validation, and over both of a mixture; intervals "
+            "are not adjusted. More pairs are in the section Comparisons.")
 VERDICTS_OVER = (
     "Mean differences in test {} over data sets, which count the same, with 95 % intervals, and on how many data sets "
     "the first model scores better and worse. p is adjusted (Holm), intervals are not. Comparisons has each data set.")
@@ -107,10 +107,10 @@ def groups_named(evidence: Evidence) -> list[Sentence]:
         numbers = evidence.numbers.of(f"groups-of-texts-{place}").on(
             [run_id for group in members for run_id in group.ids], group_N.size)
         said.append(say(
-            "Intervals{whose} account for {groups} groups{columns}.",
+            "Intervals{whose} account for the {groups} groups that the test texts belong to{columns}.",
             whose="" if len(members) == len(evidence.groups) else f" of {listed([one.label for one in members])}",
             groups=numbers.add("", len(np.unique(group_N)), "count", "groups of test texts"),
-            columns=f" of column {listed([f'‘{name}’' for name in columns])}" if columns else ""))
+            columns=f" (column {listed([f'‘{name}’' for name in columns])})" if columns else ""))
     return said
 
 
