@@ -20,7 +20,8 @@ def test_sections_stand_in_the_order_of_the_contents(built: Built) -> None:
     add_study(store, "tuned", {"torch": 0.0}, test_set=TestSet.draw(60))
     # One study of the homework's protocol is enough, wherever it stands.
     both = [section.name for section in build(store.by_experiment["movie-reviews"][::-1], store).sections]
-    assert [name for name in both if name in usual] == usual
+    # Its test texts are others of the same data, so that one paragraph cannot speak of both.
+    assert [name for name in both if name in usual] == [name for name in usual if name != "paper"]
     assert [name for name in both if name not in usual] == [
         "protocol", "ablations", "discussion"]
     assert both[:6] == ["summary", "results", "comparisons", "protocol", "ablations", "discussion"]

@@ -28,8 +28,8 @@ CITED = {
 
 
 def paper(evidence: Evidence) -> Section | None:
-    """Return the section; None where no models are compared."""
-    if not evidence.pairs:
+    """Return the section; None where no models are compared, or some on test texts of the same data that differ."""
+    if not evidence.pairs or (len(evidence.test_sets) > 1 and not evidence.data_sets):
         return None
     return Section("paper", "For a paper", (Paragraph(joined([
         _compared(evidence), *groups_named(evidence), _scores(evidence), *_found(evidence), *_methods(evidence)])),))
@@ -39,15 +39,15 @@ def _compared(evidence: Evidence) -> Sentence:
     """Return which models were compared, on how many texts and with how many seeds."""
     groups = evidence.groups
     names = [one.name for one in groups] if evidence.data_sets else [one.label for one in groups]
-    names += ["a linear model"] if evidence.against else []
     texts: Sentence = (test_texts(groups[0]), " test texts")
     if evidence.data_sets:
         texts = (f"{len(evidence.data_sets)} data sets (", *joined(
             [(f"{name}: ", test_texts(own[0])) for name, own in evidence.data_sets.items()], ", "), " test texts)")
     seeds = sorted(groups, key=lambda one: len(one.runs))
-    trained = "in one run each" if len(seeds[-1].runs) == 1 else "with {few} seeds each" if len(
-        seeds[0].runs) == len(seeds[-1].runs) else "with {few} to {many} seeds each"
-    return say(f"We compared {{models}} on {{texts}}, {trained}.", models=listed(list(dict.fromkeys(names))),
+    runs = "one run" if len(seeds[-1].runs) == 1 else "{few} seeds" if len(
+        seeds[0].runs) == len(seeds[-1].runs) else "{few} to {many} seeds"
+    trained = f"{runs}{' each' if len(groups) > 1 else ''}{', and a linear model,' if evidence.against else ''}"
+    return say(f"We compared {{models}} with {trained} on {{texts}}.", models=listed(list(dict.fromkeys(names))),
                texts=texts, few=seeds[0].seeds, many=seeds[-1].seeds)
 
 
@@ -97,12 +97,15 @@ def _methods(evidence: Evidence) -> list[Sentence]:
     if any(one.difference.method == OVER_DATA_SETS for one in evidence.over_data_sets):
         said.append(("Intervals over data sets are Student’s t of the differences on them (Ibragimov and Müller "
                      "2010).",))
-    tested: Sequence[Pair] = (*(one for one in evidence.over_data_sets if one.tests is not None),
-                              *(one for one in pairs if one.tests is not None))
-    if tested:
-        family = evidence.numbers.on(()).add("paper.family", tested[0].family, "count", "pairs tested together")
-        adjusted: Sentence = (", with p adjusted over ", family, " pairs (Holm 1979)")
-        said.append(("Tests are two-sided", *(adjusted if tested[0].family > 1 else ()), "."))
+    given = evidence.numbers.on(())
+    sizes = {one.b.is_fitted_once: one.family for one in (*pairs, *evidence.over_data_sets) if one.tests is not None}
+    adjusted = [say(words, size=given.add(f"paper.{name}", sizes[linear], "count", "pairs tested together"))
+                for linear, name, words in ((False, "family", "{size} pairs of trained models"),
+                                            (True, "family-linear", "{size} pairs with a linear model"))
+                if sizes.get(linear, 1) > 1]
+    if sizes:
+        said.append(say(f"Tests are two-sided{', with p adjusted over {pairs} (Holm 1979)' if adjusted else ''}.",
+                        pairs=joined(adjusted, " and over ")))
     if evidence.looks:
         said.append(("Interim analyses were planned, with error spending (Lan and DeMets 1983).",))
     said.append(say("Equivalence within {margin}{unit} has two one-sided tests (Schuirmann 1987).",

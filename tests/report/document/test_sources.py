@@ -63,7 +63,7 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"data-1\.class\.[a-z0-9-]+(\.share)?", "", "studies"),
     (r"test-set-1\.studies", "", "all confirm"),
     # what is given
-    (r"(methods|paper)\.(margin|level|family|fewest-seeds|unseen)", "", "none"),
+    (r"(methods|paper)\.(margin|level|family|family-linear|fewest-seeds|unseen)", "", "none"),
     (r"MODEL\.reliability\.bin-\d+\.(from|to)", "", "none"),
     (r"published\.[a-z]+\.(accuracy|seconds)", "", "none"),
     # the homework

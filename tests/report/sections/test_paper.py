@@ -21,8 +21,9 @@ def test_the_paragraph_says_what_was_compared_on_what_and_what_was_found() -> No
     paragraph, = section_of(report, "paper").blocks
     assert isinstance(paragraph, Paragraph)
     text = said(paragraph.text)
-    mentions(text, "Scratch GRU, Torch GRU, Bidirectional GRU and a linear model", "on 600 test texts",
-             "with 3 seeds each", *(pair.sentence for pair in report.findings.pairs[:3]), "over 3 pairs (Holm 1979)")
+    mentions(text, "Scratch GRU, Torch GRU and Bidirectional GRU with 3 seeds each, and a linear model, on 600 test",
+             *(pair.sentence for pair in report.findings.pairs[:3]), "over 3 pairs of trained models",
+             "over 3 pairs with a linear model (Holm 1979)")
 
 
 def test_every_number_of_the_file_for_a_paper_has_a_macro_and_every_method_an_entry() -> None:
@@ -43,6 +44,13 @@ def test_every_number_of_the_file_for_a_paper_has_a_macro_and_every_method_an_en
 def test_each_method_has_an_entry_of_its_own() -> None:
     text = Path(str(resource("templates"))).joinpath("paper.bib").read_text("utf-8")
     assert re.findall(r"^@article\{(\w+),", text, re.MULTILINE) == list(CITED.values())
+
+
+def test_models_on_other_texts_of_the_same_data_have_no_paragraph() -> None:
+    store = FakeStore()
+    studies = [add_study(store, name, {"torch": 0.0, "scratch": 0.0}, test_set=TestSet.draw(200, seed=seed),
+                         fingerprint=name) for seed, name in enumerate(("first", "second"))]
+    assert "paper" not in {section.name for section in build(studies, store).sections}
 
 
 def test_one_model_has_no_paragraph() -> None:
