@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 
 from gru_bench.config import MetricName
@@ -28,9 +29,19 @@ def test_the_view_of_the_installed_version_is_known() -> None:
     assert view.is_known(shown_version("sqlite:///mlflow.db"))
 
 
+def test_the_pages_of_the_installed_version_know_what_is_written_without_being_documented() -> None:
+    pages = list(Path(mlflow.__file__).parent.glob("server/js/build/static/js/main.*.js"))
+    if not pages:
+        pytest.skip("MLflow is installed without its pages")
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    state = json.loads(json.loads(view.view("accuracy", 0))["state"])
+    written = (view.KIND, view.TRAINING, view.PREFIX, view.KEY, *state, state["runsHiddenMode"])
+    assert [word for word in written if word not in text] == []
+
+
 @pytest.mark.parametrize(("metric", "ascending", "score"), [
     ("accuracy", False, "accuracy"), ("macro_f1", False, "macro_f1"), ("log_loss", True, "loss")])
-def test_runs_are_sorted_by_test_score_the_best_first(metric: MetricName, ascending: bool, score: str) -> None:
+def test_runs_are_sorted_by_validation_score_the_best_first(metric: MetricName, ascending: bool, score: str) -> None:
     found = json.loads(view.view(metric, 1_700_000_000_000))
     assert (found["createdAt"], found["updatedAt"]) == (1_700_000_000_000,) * 2
     state = json.loads(found["state"])
