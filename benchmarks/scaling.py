@@ -114,10 +114,11 @@ def _result(config: Any) -> Any:
         classes=("no", "yes"))
 
 
-def _spec(trials: int, sampler: str = "tpe") -> Any:
+def _spec(trials: int) -> Any:
     from gru_bench.sweep.spec import load_study
 
-    Path("study.toml").write_text(STUDY.format(sampler=sampler), encoding="utf-8")
+    if not Path("study.toml").exists():  # processes that share it may not write it while others read it
+        Path("study.toml").write_text(STUDY.format(sampler="tpe"), encoding="utf-8")
     return load_study("study.toml", trials=trials, settings={"data.name": "made.csv"})
 
 
@@ -281,7 +282,7 @@ def _ended(folder: str, trials: int, url: str | None, ready: Any, done: Any) -> 
     from gru_bench.sweep.study import StudyRecord
 
     os.chdir(folder)
-    record = StudyRecord(_spec(trials, "random"), open_storage(url), "data")
+    record = StudyRecord(_spec(trials), open_storage(url), "data")
     search, own = record.searches["torch"], list[int]()
     ready.wait()
     while may_ask(state := record.state(), "torch"):
@@ -302,6 +303,7 @@ def shared(processes: int, trials: int, url: str | None) -> float:
     context.set_forkserver_preload(["gru_bench.sweep.study"])
     with tempfile.TemporaryDirectory() as folder:
         url = url or f"{folder}/optuna.journal"
+        Path(folder, "study.toml").write_text(STUDY.format(sampler="random"), encoding="utf-8")
         ready, done = context.Barrier(processes + 1), context.Queue()
         started = [context.Process(target=_ended, args=(folder, trials, url, ready, done)) for _ in range(processes)]
         for process in started:
