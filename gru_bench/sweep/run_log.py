@@ -119,8 +119,10 @@ class RunLog:
 
     def _logged_studies(self) -> Iterator[LoggedRun]:
         if self.experiment in self.store.experiments():
-            yield from (run for run in self.store.runs(self.experiment, ("gru_bench.role", "study"))
-                        if run.study == self.spec.name and run.fingerprint == self.corpus.fingerprint)
+            # All runs are read, because an experiment with runs of another format is refused.
+            yield from (run for run in self.store.runs(self.experiment)
+                        if run.role == "study" and run.study == self.spec.name
+                        and run.fingerprint == self.corpus.fingerprint)
 
     def describe_if_lost(self) -> None:
         """Describe the study if the start that began it died before it did so, while this one worked already."""
