@@ -399,8 +399,8 @@ def lucky_best_trial(subject: Subject) -> Found:
     for one in () if subject.evidence is None else subject.evidence.searches:
         if one.expected is not None and one.fall.value is not None:
             yield say(
-                "{model}: on validation, fresh seeds differ from their best trial by {fall}{after}. By chance, the "
-                "best of {trials} trials is expected to be up to {expected}{after} better.",
+                "{model}: on validation, the confirmation runs differ from the best trial by {fall}{after}. Luck "
+                "explains up to {expected}{after} for the best of {trials} trials.",
                 model=one.group.label, trials=one.group.of_study.add("search.complete", one.complete), fall=one.fall,
                 after=one.scale.after, expected=one.expected) if one.is_surprising else None
 

@@ -19,7 +19,7 @@ LOOKS = "confirm = { looks = [5, 10, 20] }, or --looks 5,10,20"
 """What is advised to new studies: interim analyses that are planned."""
 MORE_EXAMPLES = (
     "collect more labeled texts and start a study with them under another --study-name, either in a file of "
-    "their own (--test-data FILE) or in a larger file (--data FILE), of which a tenth is used for the test."
+    "their own (--test-data FILE) or in a larger file (--data FILE), a tenth of which becomes the test texts."
 )
 
 
@@ -143,7 +143,7 @@ def _only_examples(pair: Pair, design: Design) -> Sentence:
         "floor", design.detectable_floor(pair.difference.examples), f"{detected(pair)}; of very many seeds")
     present: Sentence = ("it takes more than 50 seeds for each model.",)
     if floor.value is None or floor.value >= pair.verdict.margin:
-        present = ("even very many seeds detect no less than ", floor, f"{pair.scale.after}.")
+        present = ("no number of seeds detects a difference below ", floor, f"{pair.scale.after}.")
     return joined([_enough_examples(pair), say("With the present test texts, {present}", present=present)])
 
 
@@ -160,7 +160,7 @@ def _source_of_examples(pair: Pair, limit: Limit | None) -> list[Sentence]:
         return [first, ("With all texts the models may vary less.",)]
     then = pair.difference.examples * limit.whole // limit.taken
     return [first, say(
-        "For {pair}, the about {then} test texts that there are without the limit are {enough}", pair=pair.label,
+        "For {pair}, all data have about {then} test texts, which is {enough}", pair=pair.label,
         then=pair.on_examples.add(
             "unlimited-examples", then, "count", "test texts to be expected without the limit: those at hand, "
             "times all texts over those let in"),

@@ -14,8 +14,8 @@ from gru_bench.report.evidence.settings import range_text, setting_name
 from gru_bench.tracking import LoggedRun
 
 HOUR = 3600
-CAPTION = ("What was logged of what reviewers ask. Only the author knows the claims and limits of the work, whether "
-           "its data may be used, and where readers get them.")
+CAPTION = ("What reviewers ask and the runs have logged. Only the author knows the claims and limits of the work, "
+           "whether its data may be used, and where readers get them.")
 
 
 def checklist(evidence: Evidence) -> Section | None:
@@ -43,7 +43,7 @@ def _splits(evidence: Evidence) -> Sentence:
             test, of = f"{100 * config.test_share:g}{NBSP}% of all texts", "all texts"
         validation = f"{100 * config.validation_share:g}{NBSP}% of {of}" if config.validation_share else "none"
         how = "whole groups" if group.data is not None and group.data.groups else "texts"
-        parts.append(f"test: {test}; validation: {validation}; what is drawn, by the hash of {how} with the seed "
+        parts.append(f"test: {test}; validation: {validation}; chosen by a hash of {how} with the seed "
                      f"{config.split_seed}")
     return joined([(part,) for part in dict.fromkeys(parts)], "; ")
 

@@ -32,9 +32,9 @@ from gru_bench.report.figures.looks import looks_figure
 from gru_bench.stats.verdict import ALIKE
 
 COMPARED = (
-    "Each pair on the same test texts. Below a verdict stands the test that decides it. Two models are equivalent if "
-    "two one-sided tests find the difference within the margin; their 90 % interval then lies within it. MDD, the "
-    "minimum detectable difference, is the smallest true difference that such runs find with 80 % power.")
+    "Pairs of models on the same test texts. Each verdict names the test that decides it. The 90 % interval is given "
+    "where models are equivalent: it lies within the margin then. MDD, the minimum detectable difference, is the "
+    "smallest true difference that the two-sided test finds with 80 % power, with as many runs and texts.")
 UNEQUAL = 5
 """Ratio of the between-seed standard deviations of two models from which on intervals of few seeds are too narrow."""
 

@@ -87,7 +87,7 @@ def _near(found: DataSummary, count: Callable[[str, int], Number]) -> Iterator[t
     if (near := found.near) is not None:
         yield "test texts with a near-duplicate in training", count("near-test", near.test)
         yield "validation texts with a near-duplicate in training", count("near-validation", near.validation)
-        yield (f"their near-duplicates in training{', removed' if near.removed else ''}",
+        yield (f"training texts that nearly repeat them{', removed' if near.removed else ''}",
                count("near-train", near.train))
 
 

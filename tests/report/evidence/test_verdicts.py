@@ -71,7 +71,7 @@ TOO_NOISY = design_of(0.04, 0.07, 0.07)
 
 
 @pytest.mark.parametrize(("pair", "parts"), [
-    (pair_of(0.01, 0.008), ("new test texts", "even very many seeds")),
+    (pair_of(0.01, 0.008), ("new test texts", "no number of seeds")),
     (designed(pair_of(0.01, 0.03, margin=0.012), design_of(0.016, 0.3, 0.31)),
      ("new test texts", "more than 50 seeds for each model", "--test-data FILE")),
     (designed(pair_of(0.01, 0.03, margin=0.012), TOO_NOISY),

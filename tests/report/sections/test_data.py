@@ -90,7 +90,7 @@ def test_groups_and_near_duplicates_are_counted_and_some_are_shown() -> None:
     assert [facts[f"groups of {split} texts"].value for split in ("training", "validation", "test")] == [90, 12, 34]
     assert facts["test texts with a near-duplicate in training"].value == 6
     assert facts["validation texts with a near-duplicate in training"].value == 5
-    assert facts["their near-duplicates in training, removed"].value == 30
+    assert facts["training texts that nearly repeat them, removed"].value == 30
     assert "texts left out by data.limit" not in facts
     store.artifacts[study.run.run_id, NEAR] = json.dumps([["a scored text", "a text of training"]])
     assert table_of(build_only([study], store, runs), "data-1-near").rows == (
