@@ -63,7 +63,7 @@ def tex(report: Report) -> dict[str, str]:
     for section in report.sections:
         if section.name == "paper":
             files[PAPER] = environment.get_template("paper.tex.j2").render(paragraph=Tex(_for_paper(section)))
-            files[METHODS] = resource("templates").joinpath(METHODS).read_text("utf-8")
+            files[METHODS] = resource("templates").joinpath(METHODS).read_text(encoding="utf-8")
     files["report.tex"] = environment.get_template("report.tex.j2").render(report=report)
     return files
 

@@ -218,7 +218,7 @@ def short_of_reviews() -> Studies:
 @pytest.mark.parametrize(("available", "parts", "collects"), [
     (10_000, ("let 5,000 of the 10,000 texts", "--set data.limit=none", "--study-name", "about 1,000 test texts",
               "not enough"), True),
-    (900_000, ("about 90,000 test texts", "are enough"), False),
+    (900_000, ("about 90,000 test texts", "which is enough"), False),
 ])
 def test_removing_the_limit_is_proposed_before_collecting_reviews(
     short_of_reviews: Studies, available: int, parts: tuple[str, ...], collects: bool
