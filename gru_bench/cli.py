@@ -255,7 +255,7 @@ def ended(application: typer.Typer, name: str | None = None) -> int:
     command = command_of(application)
     try:
         with _sigterm_as_ctrl_c():
-            # On Windows, click would put files in the place of a word such as *, even of a review.
+            # On Windows, click would put files in the place of a word such as *, even of a text.
             code = command(standalone_mode=False, prog_name=name or line(program()), windows_expand_args=False)
             sys.stdout.flush()
     except GruBenchError as error:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 JOURNAL = "optuna.journal"
 TEXTS = "texts/"
-"""Prefix of the artifacts with reviews."""
+"""Prefix of the artifacts with texts."""
 WEIGHTS = ".safetensors"
 """Suffix of the artifacts with weights and word vectors."""
 SUMMARY = "study.json"
@@ -100,7 +100,7 @@ def export_study(
         study: Name of the study.
         file: The archive.
         experiment: MLflow experiment of the study; None searches all experiments.
-        texts: Whether to include logged reviews, and results that show words of them.
+        texts: Whether to include logged texts, and results that show words of them.
         weights: Whether to include the weights of the models, which reports do not need.
 
     Raises:
@@ -115,7 +115,7 @@ def export_study(
     paths = {run.run_id: tracking_export.paths_of(store, run) for run in runs}
     records = list(tracking_export.records_of(store, runs, paths, place, weights=weights))
     weight = 0
-    if not texts:  # nor must a study that is continued from the archive store reviews
+    if not texts:  # nor must a study that is continued from the archive store texts
         records[-1] = replace(records[-1], params={**records[-1].params, "texts": "False"})
         remarks.append("texts, and the diagnostics of a single text, are left out")
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,1 +1,1 @@
-"""Reviews and word vectors, from files to batches of token ids."""
+"""Texts and word vectors, from files to batches of token ids."""

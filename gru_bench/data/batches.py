@@ -44,7 +44,7 @@ class Encoded:
     tokens_N: NDArray[np.int32]
     """Number of tokens that the model reads. 0 where no word is known."""
     dropped_N: NDArray[np.int32]
-    """Number of tokens of the whole review that have no vector."""
+    """Number of tokens of the whole text that have no vector."""
     cut_N: NDArray[np.bool_]
     """Whether known words beyond `max_length` are left out."""
     table_size: int

@@ -1,15 +1,15 @@
-"""The corpus: labeled reviews as token ids, split into train, validation and test.
+"""The corpus: labeled texts as token ids, split into train, validation and test.
 
 **Tokens** come from `tokenizer.py`. Data that comes as tokens keeps its tokens unchanged.
 
-**Repeats.** Two reviews are repeats if their texts are equal, without white space at the ends. The first one is kept
-with its label. The removed ones are counted, and so are those with another label than the first. If a review stands
+**Repeats.** Two rows are repeats if their texts are equal, without white space at the ends. The first one is kept
+with its label. The removed ones are counted, and so are those with another label than the first. If a text stands
 both in the test split and in another split, the test split keeps it.
 
-**Splits.** The text of a review and the split seed give a fixed number in [0, 1). Below `test_share` the review goes to
-test, from `1 - validation_share` on to validation, and otherwise to train. So adding data moves no review, and another
-`test_share` moves no review between train and validation. Data with its own test or validation split keeps that split.
-A missing validation split is cut from train by the same number. Before all this, `limit` keeps the reviews whose second
+**Splits.** The words of a text and the split seed give a fixed number in [0, 1). Below `test_share` the text goes to
+test, from `1 - validation_share` on to validation, and otherwise to train. So adding data moves no text, and another
+`test_share` moves no text between train and validation. Data with its own test or validation split keeps that split.
+A missing validation split is cut from train by the same number. Before all this, `limit` keeps the texts whose second
 such number is lowest, from each given split in proportion.
 
 **Groups.** Where rows belong to groups, each split that is made here keeps whole groups. A group belongs to the class
@@ -19,10 +19,10 @@ little of, because a group is taken as a whole, the next one of the class makes 
 the classes, but adding data may move a group.
 
 **Classes.** Their names and order stand in `Corpus.classes`. They belong to the fingerprint, but for data that hold 0
-and 1 themselves, and for pickles. Each class must have training reviews, unless `unseen` lets the others count as
+and 1 themselves, and for pickles. Each class must have training texts, unless `unseen` lets the others count as
 wrong.
 
-**Near-duplicates.** After all this, the training reviews that nearly repeat a validation or test review are counted,
+**Near-duplicates.** After all this, the training texts that nearly repeat a validation or test text are counted,
 and removed if the settings say so (`near.py`). They are not counted in made-up data.
 
 Shapes: `N` examples of a split, `N1` is N + 1, `V` words of the vocabulary, `K` classes.
@@ -137,17 +137,17 @@ class Corpus:
     validation: Split
     test: Split
     repeats_removed: int
-    """Number of reviews that are removed because an earlier one has the same text."""
+    """Number of rows that are removed because an earlier one has the same text."""
     test_repeats_removed: int
-    """Number of training and validation reviews that are removed because the given test split has the same text."""
+    """Number of training and validation rows that are removed because the given test split has the same text."""
     contradictions: int
-    """Number of removed reviews whose label differs from the label of the review that is kept."""
+    """Number of removed rows whose label differs from the label of the row that is kept."""
     available: int
-    """Number of distinct reviews before any limit."""
+    """Number of distinct texts before any limit."""
     near: NearDuplicates | None
     """Near-duplicates across splits. None for made-up data."""
     near_examples: tuple[tuple[str, str], ...]
-    """Some of them: a validation or test review and the training review, cut after some words."""
+    """Some of them: a validation or test text and the training text, cut after some words."""
     folder: Path
     """The cache folder of this corpus."""
     group_column: str = ""
@@ -163,7 +163,7 @@ class Corpus:
 
     @property
     def held_back(self) -> int:
-        """Return the number of distinct reviews that are in no split, because of `limit`."""
+        """Return the number of distinct texts that are in no split, because of `limit`."""
         return self.available - sum(len(self.split(name)) for name in SPLITS) - self.near_removed
 
     @property
@@ -178,7 +178,7 @@ class Corpus:
 
     @property
     def seen_groups(self) -> tuple[int, int]:
-        """Return how many groups of test also have reviews in train or validation, and the number of test reviews in
+        """Return how many groups of test also have texts in train or validation, and the number of test texts in
         them. Only a given test split has any."""
         if self.test.group_N is None or self.train.group_N is None or self.validation.group_N is None:
             return 0, 0
@@ -212,7 +212,7 @@ class Corpus:
     def texts(self, split: str) -> list[str]:
         """Return the N texts of a split, in the order of its examples, read from the cache.
 
-        The text of a review that came as tokens is its tokens joined by spaces.
+        The text of one that came as tokens is its tokens joined by spaces.
         """
         with _arrays(self.folder) as arrays:
             content = arrays[f"{split}.texts"].tobytes()
@@ -227,7 +227,7 @@ def load_corpus(
 ) -> Corpus:
     """Return the corpus of some settings. It is built once and then read from the cache.
 
-    `config.max_length` does not change the corpus, which holds whole reviews. (But the sequences of the recall task are
+    `config.max_length` does not change the corpus, which holds whole texts. (But the sequences of the recall task are
     refused if `max_length` would cut them.)
 
     Args:
@@ -238,7 +238,7 @@ def load_corpus(
     Raises:
         UsageError: for an unknown data set, file, column or class, and for settings that contradict each other.
         DataError: for a file that is damaged or empty, for an empty split, for one class only, and for a class without
-            training reviews.
+            training texts.
         RunError: where the cache cannot be written.
     """
     if config.test_share + config.validation_share >= 1:
@@ -469,7 +469,7 @@ def _in_order(rows: Rows, config: DataConfig, where: str) -> Rows:
 
 
 def _name_notes(rows: Rows, positions: Mapping[str, Sequence[int]]) -> Iterator[str]:
-    """Yield a sentence where several reviews of a split have the same name, which only a column of ids gives them."""
+    """Yield a sentence where several texts of a split have the same name, which only a column of ids gives them."""
     counts = [Counter(rows.name_N[row] for row in kept) for kept in positions.values()]
     if count := sum(number for names in counts for number in names.values() if number > 1):
         yield (f"{count:,} texts have the same id as another one of their split, so that their predictions cannot be "

@@ -2,12 +2,12 @@
 
 A data set is a file, a pattern of files, or a folder. A folder is read by what is in it:
 
-- texts: a folder for each class, with one .txt file for each review;
+- texts: a folder for each class, with one .txt file for each text;
 - tables: CSV, TSV, JSON Lines or Parquet files of the same columns, together one data set;
 - splits: folders named train, validation and test, which hold texts or tables.
 
 Tables whose names begin with train, validation or test, such as train-00000-of-00002.parquet, belong to that split.
-Reviews without a class, in a folder or file called `unsup` or `unsupervised`, are left out.
+Texts without a class, in a folder or file called `unsup` or `unsupervised`, are left out.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _REMEDIES = {
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _WILD = re.compile(r"[*?\[]")
 _UNLABELED = ("unsup", "unsupervised")
-"""First words of the names of what holds reviews without a class."""
+"""First words of the names of what holds texts without a class."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class DataFile:
     split: str | None = None
     """train, validation or test, for all rows of the file. None: a column says it, or nothing does."""
     label: str | None = None
-    """The class of a text file, which is one review. None for files of any other kind."""
+    """The class of a text file, which is one text. None for files of any other kind."""
     names: tuple[str, ...] = ()
     """Names of the classes 0, 1 and so on, where the file has none and we know them."""
 

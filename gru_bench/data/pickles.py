@@ -1,4 +1,4 @@
-"""The homework's pickles -> reviews as tokens. Reading one runs no code.
+"""The homework's pickles -> texts as tokens. Reading one runs no code.
 
 Unpickling can call any function that a pickle names. `Unpickler` refuses every name but `set` and `frozenset` without
 looking it up, so a pickle can only build containers, strings and numbers. A hostile one may still take all memory or
@@ -42,9 +42,9 @@ class Unpickler(pickle.Unpickler):
 
 
 def reviews(path: Path) -> Iterator[tuple[list[str], str, str]]:
-    """Yield the tokens, the label and the category of each review of a pickle: `[positive, negative, vocabulary]`.
+    """Yield the tokens, the label and the category of each text of a pickle: `[positive, negative, vocabulary]`.
 
-    The first two map a category to its reviews, as tokens.
+    The first two map a category to its texts, as tokens.
 
     Raises:
         DataError: for anything but containers, strings and numbers, for a damaged pickle, and for another structure.

@@ -254,7 +254,7 @@ class Rows:
     """The rows of a data set, in the order of its files."""
 
     text_N: list[str]
-    """Texts as in the file. The text of a pickled review is its tokens joined by spaces."""
+    """Texts as in the file. A pickled text is its tokens joined by spaces."""
     label_N: NDArray[np.int16]
     """Position of each row's class in `classes`."""
     classes: tuple[str, ...]
@@ -267,7 +267,7 @@ class Rows:
     split_N: list[str] | None = None
     """train, validation or test for each row. None where the data have no splits."""
     tokens_N: list[list[str]] | None = None
-    """Tokens of each review. None where the data hold texts."""
+    """Tokens of each text. None where the data hold texts."""
     group_N: list[str] | None = None
     """Name of each row's group; empty for a row that stands alone. None where the data have no groups."""
     group_column: str = ""

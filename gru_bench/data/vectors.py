@@ -73,7 +73,7 @@ class Vectors:
     words_V: list[str]
     """The word of each row. Row 0 has the empty word."""
     passes: int | None = None
-    """How often word2vec read the training reviews. None for vectors that were not trained on the corpus."""
+    """How often word2vec read the training texts. None for vectors that were not trained on the corpus."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -231,19 +231,19 @@ _TRAINING: Mapping[str, int | float] = {"sg": 0, "window": 8, "sample": 3e-5, "a
 """Settings of gensim's continuous bag of words. Frequent words are dropped more often than by default, and the learning
 rate is higher.
 
-On the default reviews, four passes of this take half the time of gensim's defaults and give better vectors: a
+On the default texts, four passes of this take half the time of gensim's defaults and give better vectors: a
 bidirectional GRU on the frozen vectors (mean and max pooling, 200 tokens, 2 epochs, one seed) reached an accuracy of
-84.6 % on the 3,256 validation reviews, against 82.9 % with gensim's defaults. One pass of skip-gram takes as long as
-four passes of this, and a linear model on the mean vector of a review was no better with one or two passes of
+84.6 % on the 3,256 validation texts, against 82.9 % with gensim's defaults. One pass of skip-gram takes as long as
+four passes of this, and a linear model on the mean vector of a text was no better with one or two passes of
 skip-gram.
 """
 LARGE = 5_000_000
-"""Number of words in the training reviews from which on `LEAST_PASSES` suffice."""
+"""Number of words in the training texts from which on `LEAST_PASSES` suffice."""
 LEAST_PASSES, MOST_PASSES = 4, 500
 
 
 def _passes(corpus: Corpus) -> int:
-    """Return how often word2vec reads the training reviews: more often where they have fewer words.
+    """Return how often word2vec reads the training texts: more often where they have fewer words.
 
     After fewer passes, the vectors of all words are still nearly parallel (docs/your-data.md has the measurement). The
     exponent is below 1 because a smaller corpus also has fewer distinct words to train.
@@ -253,7 +253,7 @@ def _passes(corpus: Corpus) -> int:
 
 
 class _Reviews:
-    """The training reviews as lists of words. It can be iterated several times, as gensim needs."""
+    """The training texts as lists of words. It can be iterated several times, as gensim needs."""
 
     def __init__(self, split: Split, words: list[str]) -> None:
         self._split = split

@@ -3,7 +3,7 @@
 Except for `recall_curve`, the weights of a model run in float64 on the plain loop of gru.py, where each state can be
 observed. The float32 kernels differ from it only by rounding.
 
-Shapes: `B` reviews, `T` steps, `S` steps back, `E` vector width, `H` hidden width, `D` = H times directions,
+Shapes: `B` texts, `T` steps, `S` steps back, `E` vector width, `H` hidden width, `D` = H times directions,
 `C` classes.
 """
 
@@ -51,16 +51,16 @@ from gru_bench.train.network import restored, untrained
 STEPS = 50
 """Number of steps back in time over which a gradient is followed."""
 REVIEWS = 96
-"""Largest number of reviews over which a gradient flow is averaged."""
+"""Largest number of texts over which a gradient flow is averaged."""
 LONGEST = 4
-"""Longest review, as a multiple of the number of steps. Longer ones would take too much time."""
+"""Longest text, as a multiple of the number of steps. Longer ones would take too much time."""
 FIRST_FITTED = 5
 """First step of the fitted line. Nearer to the end the gradient is shaped by the head."""
 SENTENCE = "At first I did not like it at all, but after a while it turned out to be the best I have ever had!"
 LEGIBLE = (12, 30)
-"""Smallest and largest number of known words in a review that is shown, so that its picture can be read."""
+"""Smallest and largest number of known words in a text that is shown, so that its picture can be read."""
 TURN = "but"
-"""Reviews with this word are preferred, because a turn in the text shows the gates at work."""
+"""Texts with this word are preferred, because a turn in the text shows the gates at work."""
 COMPARISON: Mapping[str, Scalar] = {
     "training.batch_size": 32, "training.lr": 1e-3, "training.clip_norm": 1.0,
     "training.selection": "lowest_train_window", "training.drop_last": False, "training.threads": 1,
@@ -85,12 +85,12 @@ def study_diagnostics(
 
     Args:
         models: Model -> what one of its runs has trained. All runs have the same data and word vectors.
-        corpus: Reviews. Only those of the validation split are read, or of the training split if there is no other.
+        corpus: Texts. Only those of the validation split are read, or of the training split if there is no other.
         vectors: Word vectors of the corpus.
-        texts: Whether words of a review may be shown. Otherwise a fixed sentence is used.
+        texts: Whether words of a text may be shown. Otherwise a fixed sentence is used.
 
     Raises:
-        DataError: where no review is long enough to follow a gradient back.
+        DataError: where no text is long enough to follow a gradient back.
     """
     flows: list[GradientFlow] = []
     if "rnn" not in models and models:
@@ -190,13 +190,13 @@ def gradient_flows(
 
     Args:
         subject: The model.
-        corpus: Corpus whose validation reviews are read, or training reviews if there are no others.
+        corpus: Corpus whose validation texts are read, or training texts if there are no others.
         vectors: Word vectors of the corpus.
-        steps: Number of steps back. It is reduced where few reviews are that long.
-        reviews: Largest number of reviews, drawn with a fixed seed, for the average.
+        steps: Number of steps back. It is reduced where few texts are that long.
+        reviews: Largest number of texts, drawn with a fixed seed, for the average.
 
     Raises:
-        DataError: where no review is long enough to follow a gradient back.
+        DataError: where no text is long enough to follow a gradient back.
     """
     if not isinstance(subject.model.recurrence, Stack):
         return []
@@ -235,13 +235,13 @@ def _one_thread() -> Iterator[None]:
 
 
 def long_reviews(encoded: Encoded, steps: int, reviews: int) -> tuple[NDArray[np.int64], int]:
-    """Return the positions of the reviews in which a gradient is followed, and the number of steps back.
+    """Return the positions of the texts in which a gradient is followed, and the number of steps back.
 
     Raises:
-        DataError: where all reviews are shorter than four tokens.
+        DataError: where all texts are shorter than four tokens.
     """
     length_N = np.diff(encoded.offsets_N1)
-    # A tenth of the reviews, or `reviews` of them, must be this long.
+    # A tenth of the texts, or `reviews` of them, must be this long.
     enough = min(len(length_N), max(1, min(reviews, len(length_N) // 10)))
     steps = min(steps, int(np.sort(length_N)[-enough]) - 1)
     if steps < 3:
@@ -257,7 +257,7 @@ def long_reviews(encoded: Encoded, steps: int, reviews: int) -> tuple[NDArray[np
 def state_gradients(
     subject: Subject, x_BTE: Tensor, length_B: Tensor, label_B: Tensor
 ) -> dict[Direction, NDArray[np.float64]]:
-    """Return for each direction the Euclidean norm of dLoss/dh for the loss of each review at each token, B x T.
+    """Return for each direction the Euclidean norm of dLoss/dh for the loss of each text at each token, B x T.
 
     It is the total derivative: through all later states, and through the pooling if it reads this state.
     """
@@ -297,7 +297,7 @@ def _back_from_end(
 
 
 def _flow(subject: Subject, direction: Direction, norm_BS: NDArray[np.float64]) -> GradientFlow:
-    norm_BS = norm_BS[(norm_BS > 0).all(axis=1)]  # a ReLU may block all of a review, and 0 has no logarithm
+    norm_BS = norm_BS[(norm_BS > 0).all(axis=1)]  # a ReLU may block all of a text, and 0 has no logarithm
     if not len(norm_BS):
         raise DataError("the gradient at the states must not be 0 to be followed, but it is 0 in every text: train "
                         "fewer epochs, since the model may be certain of every answer")
@@ -339,14 +339,14 @@ def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
 
 
 def _inspected_split(corpus: Corpus) -> tuple[str, Split]:
-    """Return the name and the reviews of the split for the diagnostics. It is never the test split."""
+    """Return the name and the texts of the split for the diagnostics. It is never the test split."""
     return ("validation", corpus.validation) if len(corpus.validation) else ("training", corpus.train)
 
 
 def legible_review(corpus: Corpus, vectors: Vectors) -> list[str] | None:
-    """Return the tokens of the first review that is short enough for a picture. None if there is none.
+    """Return the tokens of the first text that is short enough for a picture. None if there is none.
 
-    Reviews that contain `TURN` are preferred.
+    Texts that contain `TURN` are preferred.
     """
     split = _inspected_split(corpus)[1]
     known_before = np.concatenate([[0], np.cumsum(vectors.row_of_word[split.ids] >= 0)])
@@ -373,7 +373,7 @@ class Sentence:
 
 
 def shown_sentence(model: TrainedModel, review: Sequence[str] | None) -> Sentence:
-    """Return what a model reads of the tokens of a review, or without one of `SENTENCE`."""
+    """Return what a model reads of the tokens of a text, or without one of `SENTENCE`."""
     return Sentence.of(review or tokenize(SENTENCE), model)
 
 

@@ -1,6 +1,6 @@
 """The winner of a study: which of its models it is, and how that is read from the tracking store.
 
-Validation scores decide, never the test reviews: of confirmation seeds, and of linear models.
+Validation scores decide, never the test texts: of confirmation seeds, and of linear models.
 """
 
 from __future__ import annotations

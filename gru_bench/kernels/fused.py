@@ -271,7 +271,7 @@ def _buffers(thread: int, dtype: np.dtype[Any], workers: int, directions: int, i
 ]:
     """Return the working memory whose size does not depend on the batch; the array is for the gradient of the pooling.
 
-    Each thread keeps its own for its next call. To take it from the pool would cost 3 % of a step with one review.
+    Each thread keeps its own for its next call. To take it from the pool would cost 3 % of a step with one text.
     """
     from gru_bench.kernels import backward, forward
     from gru_bench.kernels.products import CHUNK

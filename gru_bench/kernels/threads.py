@@ -45,7 +45,7 @@ def run_together(workers: int, function: Callable[..., None], *arguments: Any) -
     Compiled functions release the interpreter's lock, and threads without work sleep. Starting them takes some 30
     microseconds. OpenMP's threads wait by spinning, which costs a busy machine more than it saves.
     """
-    if workers == 1:  # which is most calls with one review
+    if workers == 1:  # which is most calls with one text
         function(0, 1, *arguments)
         return
     others = [_pool().submit(function, worker, workers, *arguments) for worker in range(1, workers)]

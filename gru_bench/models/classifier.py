@@ -87,11 +87,11 @@ class Classifier(nn.Module):
 
         Args:
             rows_UE: Vectors of the distinct tokens of the batch: rows of `table_VE`, or these after dropout.
-            index_BT: Row of `rows_UE` for each token. Entries beyond the length of a review have no effect.
-            length_B: Number of tokens of each review, 1 to T.
+            index_BT: Row of `rows_UE` for each token. Entries beyond the length of a text have no effect.
+            length_B: Number of tokens of each text, 1 to T.
             backend: Implementation of the recurrence that runs.
             generator: Source of the dropout masks. It is needed in training mode where dropout is above 0.
-            equal_lengths: Whether all reviews are known to have T tokens. A graphics card cannot find out without
+            equal_lengths: Whether all texts are known to have T tokens. A graphics card cannot find out without
                 making the host wait.
         """
         share = self.config.dropout if self.training else 0.0

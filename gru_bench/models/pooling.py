@@ -14,7 +14,7 @@ from gru_bench.config import POOLING_PARTS, Part, Pooling
 
 
 def pool(output_BTD: Tensor, length_B: Tensor, pooling: Pooling, *, bidirectional: bool) -> Tensor:
-    """Return the features of each review: the parts of the pooling side by side, each B x D."""
+    """Return the features of each text: the parts of the pooling side by side, each B x D."""
     parts = [_PARTS[part](output_BTD, length_B, bidirectional) for part in POOLING_PARTS[pooling]]
     return torch.cat(parts, dim=1)
 

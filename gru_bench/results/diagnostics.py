@@ -44,11 +44,11 @@ class GradientFlow:
     """With `mean`, `max` and `meanmax` a gradient enters at every step, with `last` and `final` at the end alone. With
     `last` the backward direction is read after its first step, so that no state stands before it."""
     reviews: int
-    """Number of reviews, each of at least `S` tokens."""
+    """Number of texts, each of at least `S` tokens."""
     steps_back: tuple[int, ...]
     """S steps, counted from 0, which is the state that is read last."""
     norm: tuple[float, ...]
-    """For each step the Euclidean norm of dLoss/dh, in nats: the geometric mean over the reviews."""
+    """For each step the Euclidean norm of dLoss/dh, in nats: the geometric mean over the texts."""
     low: tuple[float, ...]
     high: tuple[float, ...]
     """Lower (`low`) and upper (`high`) quartile over the reviews."""
@@ -106,10 +106,10 @@ class Diagnostics:
     gates: tuple[GateMap, ...]
     attributions: tuple[Attribution, ...]
     review: str = ""
-    """Split of the review whose words are shown. Empty where the sentence is not from a review."""
+    """Split of the text whose words are shown. Empty where the sentence is not from a text."""
 
     def without_review(self) -> Diagnostics:
-        """Return the diagnostics without the parts that show words of a review."""
+        """Return the diagnostics without the parts that show words of a text."""
         return replace(self, gates=(), attributions=(), review="") if self.review else self
 
     def to_json(self) -> str:

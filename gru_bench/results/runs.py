@@ -59,7 +59,7 @@ class EpochRecord:
     epoch: int
     """Number of the epoch, counted from 1."""
     train_loss: float
-    """Mean negative log-likelihood in nats per review, computed on each batch before its step."""
+    """Mean negative log-likelihood in nats per text, computed on each batch before its step."""
     validation_loss: float | None
     validation_accuracy: float | None
     """Loss and accuracy are None where a run has no validation split."""
@@ -94,10 +94,10 @@ class StepReport:
     epoch: int
     epochs: int
     reviews: int
-    """Reviews trained on so far, over all epochs."""
+    """Texts trained on so far, over all epochs."""
     reviews_total: int
     loss: float
-    """Mean training loss of the epoch so far, in nats per review."""
+    """Mean training loss of the epoch so far, in nats per text."""
     seconds: float
     """Training time so far, including the time before a resume."""
 
@@ -129,7 +129,7 @@ class Predictions:
     tokens_N: NDArray[np.int32]
     """Number of tokens that the model read."""
     dropped_N: NDArray[np.int32]
-    """Number of tokens without a word vector. They are left out before the review is cut to `max_length`."""
+    """Number of tokens without a word vector. They are left out before the text is cut to `max_length`."""
     whole: bool = True
     """Whether all probabilities are known. Otherwise those of the true class and of the likeliest ones are, and the
     others are 0."""
@@ -190,19 +190,19 @@ class RunResult:
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """Numbers of reviews that nearly repeat one on the other side of a split."""
+    """Numbers of texts that nearly repeat one on the other side of a split."""
 
     train: int
-    """Training reviews with a near-duplicate among the validation or test reviews."""
+    """Training texts with a near-duplicate among the validation or test texts."""
     validation: int
     test: int
-    """Validation or test reviews with a near-duplicate in training."""
+    """Validation or test texts with a near-duplicate in training."""
     removed: bool
-    """Whether these training reviews were removed."""
+    """Whether these training texts were removed."""
 
 
 NearExamples = tuple[tuple[str, str], ...]
-"""Pairs of a scored review and its near-duplicate in training."""
+"""Pairs of a scored text and its near-duplicate in training."""
 
 
 @dataclass(frozen=True)
@@ -242,30 +242,30 @@ class DataSummary:
     """Share of the tokens that are dropped because they have no vector."""
     max_length: int | None
     cut_share: float
-    """Share of the reviews that are cut to `max_length`."""
+    """Share of the texts that are cut to `max_length`."""
     available: int
-    """Number of distinct reviews in the data, those that `data.limit` leaves out included."""
+    """Number of distinct texts in the data, those that `data.limit` leaves out included."""
     classes: tuple[str, ...]
     """Names of the classes, in the order of their positions."""
     class_counts: tuple[int, ...]
     """Number of examples of each class over all splits."""
     wordless: Mapping[str, int] = field(default_factory=dict)
-    """Split -> number of reviews in which no word has a vector. Each is read as one step of padding."""
+    """Split -> number of texts in which no word has a vector. Each is read as one step of padding."""
     vector_norm: float | None = None
     """Mean norm of the word vectors as the models read them, `embedding.scale` included. None where it was not
     logged."""
     vector_cosine: float | None = None
     """Mean cosine of the word vectors of two distinct words. None where it was not logged."""
     vector_passes: int | None = None
-    """How often word2vec read the training reviews. None for other vectors, and where it was not logged."""
+    """How often word2vec read the training texts. None for other vectors, and where it was not logged."""
     groups: Mapping[str, int] = field(default_factory=dict)
-    """Split -> number of groups of reviews. Empty where the data has no groups."""
+    """Split -> number of groups of texts. Empty where the data has no groups."""
     group_column: str = ""
     """The column of the groups. Empty where no column tells them."""
     seen_groups: int = 0
-    """Number of groups of test that also have training or validation reviews."""
+    """Number of groups of test that also have training or validation texts."""
     seen_group_reviews: int = 0
-    """Number of test reviews of these groups."""
+    """Number of test texts of these groups."""
     near: NearDuplicates | None = None
     """Near-duplicates across splits. None where they were not counted, as in made-up data."""
     text_labels: bool = False
@@ -273,7 +273,7 @@ class DataSummary:
 
     @property
     def taken(self) -> int:
-        """Return the number of reviews in all splits, and of those that were removed as near-duplicates."""
+        """Return the number of texts in all splits, and of those that were removed as near-duplicates."""
         removed = self.near.train if self.near is not None and self.near.removed else 0
         return self.train + self.validation + self.test + removed
 
@@ -314,7 +314,7 @@ class Timing:
     backend: str
     threads: int
     iterations: int
-    """Number of iterations that are timed. All models and backends of a study train on the same reviews."""
+    """Number of iterations that are timed. All models and backends of a study train on the same texts."""
     seconds: float
     """Training time after compilation and warm-up."""
     protocol_iterations: int
@@ -330,7 +330,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Ablation:
-    """A comparison of two ways to train one model, which differ in some settings, on validation reviews alone."""
+    """A comparison of two ways to train one model, which differ in some settings, on validation texts alone."""
 
     name: str
     question: str

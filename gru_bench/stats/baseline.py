@@ -54,7 +54,7 @@ SMOOTHING = (0.001, 0.01, 0.1, 1.0, 10.0)
 LONGEST = {TFIDF: 2, NGRAMS: 3}
 """Number of words of the longest n-grams."""
 SMALLEST_COUNT = 2
-"""Number of reviews that must contain a word or an n-gram before it becomes a feature."""
+"""Number of texts that must contain a word or an n-gram before it becomes a feature."""
 MOST_REGRESSIONS = 50
 """Largest number of classes with a logistic regression. More would take hours: they get naive Bayes on the words and
 n-grams that are most frequent."""

@@ -1,7 +1,7 @@
 """Temperature scaling: probabilities that say how often the answers of a model are right (Guo et al. 2017).
 
 Probabilities p become softmax(log p / T) with one temperature T for a model: above 1 where it is overconfident, below 1
-where it is too careful. T is the one with the least log loss on validation reviews. No answer changes.
+where it is too careful. T is the one with the least log loss on validation texts. No answer changes.
 
 Shapes: `N` examples, `C` classes.
 """

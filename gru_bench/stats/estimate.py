@@ -1,7 +1,7 @@
 """Intervals and tests for the question "is training procedure A better than B?", over seeds and test examples together.
 
 The data of a model is a matrix of correctness: a row for each seed, a column for each test example. All models have the
-same examples in the same order. A new training has another seed, and new reviews are other examples; an interval that
+same examples in the same order. A new training has another seed, and new texts are other examples; an interval that
 ignores one of the two is too narrow for the question.
 
 The main interval is a sum of variances in closed form with degrees of freedom after Satterthwaite (1946).

@@ -53,7 +53,7 @@ LARGEST = 1e308
 
 @dataclass(frozen=True)
 class Scale:
-    """How a score of test reviews and its differences are shown."""
+    """How a score of test texts and its differences are shown."""
 
     score: str
     """Name of the score, as in `test accuracy`."""

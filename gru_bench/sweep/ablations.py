@@ -90,9 +90,9 @@ def ablations_of(spec: StudySpec, tuned: Settings, found: Mapping[str, Settings]
 def tuning_runs(spec: StudySpec, tuned: Settings) -> dict[str, list[PlannedRun]]:
     """Return the tuning runs: ablation -> one run per candidate, the study's own settings first.
 
-    The runs have the seed of the search. If the test reviews are in a file of their own, the runs also split the
-    training file differently, so that few reviews serve both to choose a candidate and to score it. Otherwise another
-    split would train on test reviews.
+    The runs have the seed of the search. If the test texts are in a file of their own, the runs also split the
+    training file differently, so that few texts serve both to choose a candidate and to score it. Otherwise another
+    split would train on test texts.
     """
     asked = spec.ablations
     if asked is None:

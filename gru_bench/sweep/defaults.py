@@ -1,7 +1,7 @@
 """The settings that a study file leaves out: those of a study that comes with gru-bench, or chosen by the data.
 
 A file inherits from the study that it names as `base`. Without a base it inherits the settings of `RECIPE` alone, not
-its models, search and budget. The epochs and the window of the training loss follow the number of training reviews.
+its models, search and budget. The epochs and the window of the training loss follow the number of training texts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RECIPE = "scratch"
 NO_BASE = "none"
 """Base of a study file whose defaults are those of `RunConfig`."""
 BY_SIZE: Mapping[str, int] = {"training.epochs": 2, "training.log_every": 100}
-"""Settings that follow the number of training reviews -> their values on the default data."""
+"""Settings that follow the number of training texts -> their values on the default data."""
 LEAST_EPOCHS, MOST_EPOCHS = 2, 20
 USUAL_ITERATIONS = 837
 """Iterations of an epoch of the default data, which get the fewest epochs."""

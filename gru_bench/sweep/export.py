@@ -91,7 +91,7 @@ def export_searches(storage: BaseStorage, study: str, journal: Path, *, texts: b
         storage: Storage that has the study.
         study: Name of the study.
         journal: The file.
-        texts: Whether the study may continue to store reviews, if it does.
+        texts: Whether the study may continue to store texts, if it does.
 
     Raises:
         RunError: Another version of gru-bench has stored it.

@@ -57,7 +57,7 @@ def follow_ups(spec: StudySpec, confirmed: Mapping[str, str], *, texts: bool) ->
     Args:
         spec: The study.
         confirmed: Model -> run id of one of its confirmation runs.
-        texts: Whether the words of a review may be stored.
+        texts: Whether the words of a text may be stored.
     """
     return [*_timings(spec), *_diagnostics(spec, confirmed, texts), *_recall(spec)]
 

@@ -97,7 +97,7 @@ class StudyState:
     taken: tuple[Look, ...] = ()
     """The interim analyses that were taken."""
     texts: bool = False
-    """Whether the study stores reviews."""
+    """Whether the study stores texts."""
     run_id: str = ""
     """Id of the study's own run; empty before it begins."""
     logged_to: str = ""

@@ -48,17 +48,17 @@ class RunLog:
 
         Args:
             record: The record of the study.
-            corpus: The reviews of the study.
+            corpus: The texts of the study.
             store: The tracking store that the runs are logged to.
             experiment: Name of the MLflow experiment.
             command: The command as the user typed it; it is logged.
-            texts: Whether reviews may be stored: the test split, and the review used in the diagnostics.
+            texts: Whether texts may be stored: the test split, and the text used in the diagnostics.
                 A study that was begun without texts never stores any.
             data: Summary of the data, which is logged.
             own: Artifact of the parent run -> its text, of models of the user's own. It is logged.
 
         Raises:
-            UsageError: `texts` is false, but the study has stored reviews already.
+            UsageError: `texts` is false, but the study has stored texts already.
             RunError: The study's own run was deleted in MLflow, or the two stores do not belong together.
         """
         self.record, self.corpus, self.store = record, corpus, store
@@ -70,7 +70,7 @@ class RunLog:
         known = self._known_study()
         begins = record.begin_run(new_id(), texts=texts)
         self.texts = record.state().texts
-        """Whether reviews are stored."""
+        """Whether texts are stored."""
         if self.texts and not texts:
             raise UsageError("no_texts must be given from the first start of a study on, but "
                              f"{self.spec.name!r} was begun without it and has texts: leave "
@@ -398,7 +398,7 @@ def fingerprint_of(data: DataConfig, spec: StudySpec, corpus: Corpus) -> str:
     Args:
         data: The data.
         spec: The study.
-        corpus: The reviews of the study.
+        corpus: The texts of the study.
     """
     return corpus.fingerprint if data == spec.base.data else corpus_of(data).fingerprint
 

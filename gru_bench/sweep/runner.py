@@ -1,7 +1,7 @@
 """Run a sweep: begin one run after the other on the workers, and log how each ends.
 
 The search of each model comes first. Its best settings are then trained again on the confirmation seeds and scored on
-the test split. The runs of the ablations follow, scored on validation reviews, and after them the follow-ups.
+the test split. The runs of the ablations follow, scored on validation texts, and after them the follow-ups.
 
 This process talks to the search and the tracking store; its workers only train. Any number of such processes may work
 on one study, on one machine or on many. Each run belongs to one of them, and when a process dies, another one takes up
@@ -107,7 +107,7 @@ class Sweep:
 
         Args:
             record: The record of the study.
-            corpus: The reviews of the study.
+            corpus: The texts of the study.
             vectors: The word vectors of the study.
             store: The tracking store that runs are logged to.
             pool: The workers. The caller closes them.
@@ -115,7 +115,7 @@ class Sweep:
             command: The command as the user typed it; it is logged.
             threads: CPU threads of each run whose config does not set them.
             timeout: Seconds after which no new trial begins, or None; the confirmation stage still runs.
-            texts: Whether reviews may be stored.
+            texts: Whether texts may be stored.
             display: Shows the progress.
             interrupt: Handles Ctrl-C; None for what suits a command.
             own: What to log of models of the user's own: artifact of the study's parent run -> its text.
@@ -174,7 +174,7 @@ class Sweep:
         """Run what is left of the study and return the summary of the whole study.
 
         Raises:
-            UsageError: A setting cannot run on this machine, or the study holds reviews but `texts` is false.
+            UsageError: A setting cannot run on this machine, or the study holds texts but `texts` is false.
             RunError: No trial completes, or a store fails.
             KeyboardInterrupt: The user or the system has interrupted the sweep. Its runs are marked as interrupted.
         """
@@ -520,7 +520,7 @@ class Sweep:
                 self.log.study.text(LOOKS, looks_json(taken))
 
     def _scored_by_seed(self, model: str) -> dict[int, Scored]:
-        """Return confirmation seed -> what its run predicts, for the complete runs, with the reviews in one order."""
+        """Return confirmation seed -> what its run predicts, for the complete runs, with the texts in one order."""
         found = {}
         for seed, trial in self.state.confirmed(model).items():
             test = self.store.predictions(trial.run_id, "test").by_id()  # as in reports

@@ -162,7 +162,7 @@ class Search(Trials):
             trial.report(check.score, check.number)
         except UpdateFinishedTrialError:
             return "reassigned"
-        # At its end there is nothing left to save: the score on all reviews decides.
+        # At its end there is nothing left to save: the score on all texts decides.
         ended = check.epochs >= trial.params.get("training.epochs", self.spec.base.training.epochs)
         return "prune" if not ended and trial.should_prune() else "continue"
 

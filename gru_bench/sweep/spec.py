@@ -130,14 +130,14 @@ class Other(Section):
 
 
 class Ablations(Section):
-    """Ablations: the effect of single choices of the study on accuracy, measured on validation reviews."""
+    """Ablations: the effect of single choices of the study on accuracy, measured on validation texts."""
 
     model: ModelName
     """The model whose choices are compared."""
     seeds: Annotated[int, Field(ge=1, le=LARGEST_SEED - MOST_CONFIRM_SEEDS)] = 2
     """Seeds of each side. A verdict needs 5."""
     settings: Mapping[str, Scalar] = {}
-    """Settings of all ablation runs, on both sides, such as the fraction of reviews that validate."""
+    """Settings of all ablation runs, on both sides, such as the fraction of texts that validate."""
     other: Annotated[Mapping[str, Other], Field(min_length=1)]
     """Name of the ablation -> its other side. The usual side has the study's own settings."""
 
@@ -206,7 +206,7 @@ class StudySpec(Section):
     usual: frozenset[str] = frozenset()
     """Names of the settings that nobody gave: those of the recipe, and those that follow the data."""
     ablations: Ablations | None = None
-    """Comparisons of single choices with others, on validation reviews."""
+    """Comparisons of single choices with others, on validation texts."""
     timings: Timings | None = None
     """Timing of each model, one after the other."""
     margin: Annotated[float, Field(gt=0, le=50)] = 1.0

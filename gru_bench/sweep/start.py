@@ -48,7 +48,7 @@ def completed(
         cluster: Address of a Ray cluster, or None for this machine.
         gpus_per_trial: Graphics cards of the cluster for each trial.
         timeout: Seconds after which no new trial begins, or None.
-        texts: Whether reviews may be stored.
+        texts: Whether texts may be stored.
         allow_slow: Whether models of the user's own may train for more than an hour.
         interrupt: What handles Ctrl-C, already entered.
         with_limit: Returns what to type so that they take fewer texts.
@@ -88,7 +88,7 @@ def completed(
             return
     count, threads, start_workers = choose_workers(
         workers, cluster, gpus_per_trial, spec.base.training.device, searching=spec.trials > 0)
-    # The workers start first: they import what they need while this process reads the reviews and imports optuna.
+    # The workers start first: they import what they need while this process reads the texts and imports optuna.
     with start_workers() as pool:
         from gru_bench.data.vectors import load_vectors
         from gru_bench.sweep.console.opening import data_lines, record_lines, settings_lines
@@ -157,7 +157,7 @@ def end_warnings(sweep: Sweep | DoneStudy, subject: Subject) -> list[Outcome]:
 
 
 def need_windows(spec: StudySpec, corpus: Corpus) -> None:
-    """Check before a study begins that all its runs have enough reviews for a window of the training loss.
+    """Check before a study begins that all its runs have enough texts for a window of the training loss.
 
     Raises:
         UsageError: When a run has too few.

@@ -38,7 +38,7 @@ FORMAT_KEY, FORMAT = "format", 4
 IMPORTING = "importing"
 """Set while a study is being imported: the archive that it comes from."""
 RUN, TEXTS = "run_id", "texts"
-"""Set when the study's own run begins: its id, and whether reviews are stored."""
+"""Set when the study's own run begins: its id, and whether texts are stored."""
 LOGGED = "logged to"
 """Set once a tracking store has the study's own run: its URI, without a password."""
 CREATOR = "run created by"
@@ -131,11 +131,11 @@ class StudyRecord:
         return str(self.study.user_attrs.get(RUN, ""))
 
     def begin_run(self, run_id: str, *, texts: bool) -> bool:
-        """Note the id of the study's own run, and whether reviews are stored; return False if both are known already.
+        """Note the id of the study's own run, and whether texts are stored; return False if both are known already.
 
         Args:
             run_id: The id.
-            texts: Whether reviews are stored.
+            texts: Whether texts are stored.
         """
         with self.lock:
             if RUN in self.study.user_attrs:

@@ -143,7 +143,7 @@ class Confirmed:
     """Test score of the confirmation runs of one model."""
 
     estimate: Estimate
-    """Mean score with its interval over seeds and reviews."""
+    """Mean score with its interval over seeds and texts."""
     by_seed: tuple[float, ...]
     """Score of each run."""
 
@@ -157,7 +157,7 @@ class Confirmed:
 
 
 def confirmed(runs: Sequence[Predictions], metric: MetricName = "accuracy") -> Confirmed:
-    """Return the score of one or more confirmation runs on the same reviews."""
+    """Return the score of one or more confirmation runs on the same texts."""
     ordered = [run.by_id() for run in runs]  # as in reports: the order of a sum moves its last digit
     scored = Scored(ordered[0].label_N, np.stack([run.probability_NC for run in ordered]), ordered[0].group_N)
     return Confirmed(interval(metric, scored), tuple(scored.scores(metric)))

@@ -169,7 +169,7 @@ def _form(content: bytes) -> tuple[tuple[str, ...], int, tuple[str, ...]]:
 
 
 def texts_of(content: bytes) -> dict[str, str]:
-    """Return example id -> review, from the bytes of their Parquet file.
+    """Return example id -> text, from the bytes of their Parquet file.
 
     Raises:
         ValueError: The table is damaged, has other columns, or takes too much memory.

@@ -518,7 +518,7 @@ class Reader:
         return found is not None and found.is_deleted
 
     def texts(self, run_id: str, split: str) -> dict[str, str] | None:
-        """Return example id -> review of a split from a study's parent run; None if no texts were logged.
+        """Return example id -> text of a split from a study's parent run; None if no texts were logged.
 
         Raises:
             RunError: The texts cannot be read.

@@ -118,7 +118,7 @@ class RunWriter:
         Args:
             result: The result: scores and predictions of the best checkpoint, times and sizes, and the model if it has
                 files.
-            texts: Split -> reviews to log with the predictions.
+            texts: Split -> texts to log with the predictions.
             held: Whether the end is not uploaded before `release`, because the trial of the run has not ended yet.
         """
         seconds = sum(record.seconds for record in result.epochs)
@@ -170,7 +170,7 @@ class RunWriter:
             uploader.notify()
 
     def texts(self, split: str, example_id_N: Sequence[str] | np.ndarray[Any, Any], texts: Sequence[str]) -> None:
-        """Log the reviews of a split as an artifact."""
+        """Log the texts of a split as an artifact."""
         self._write({f"texts/{split}.parquet": _parquet(_text_table(example_id_N, texts))})
 
     def reopen(self, command: str, metric: MetricName = "accuracy") -> None:

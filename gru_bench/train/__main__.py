@@ -124,7 +124,7 @@ def _run(
 
 
 def _trained_before(config: RunConfig, corpus: Corpus, store: Store) -> LoggedRun | None:
-    """Return the newest run with these settings and reviews, or None. Only a store that is a file is searched."""
+    """Return the newest run with these settings and texts, or None. Only a store that is a file is searched."""
     from gru_bench.tracking import Reader
 
     if store.database is None or not store.database.exists():
@@ -186,7 +186,7 @@ def _logged(
 
 
 class _Progress:
-    """A progress bar with loss, accuracy, reviews per second and time left, and a line for each epoch."""
+    """A progress bar with loss, accuracy, texts per second and time left, and a line for each epoch."""
 
     def __init__(self, console: Any, epochs: int, metric: MetricName) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

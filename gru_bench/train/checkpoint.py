@@ -41,7 +41,7 @@ class PartialEpoch:
     reviews: int
     tokens: int
     losses: float
-    """Sum of the losses of the reviews so far."""
+    """Sum of the losses of the texts so far."""
     seconds_before: float
     """Training time of the epochs before this one."""
     dropout: Tensor

@@ -3,7 +3,7 @@
 This module knows neither optuna nor mlflow. They are called through a `Listener`, which may raise `Pruned` to end the
 run.
 
-Shapes: `V` rows of the vector table, `E` vector width, `U` distinct tokens of a batch, `B` reviews of a batch,
+Shapes: `V` rows of the vector table, `E` vector width, `U` distinct tokens of a batch, `B` texts of a batch,
 `T` steps, `N` examples of a split.
 """
 
@@ -64,12 +64,12 @@ REFRESH_SECONDS = 0.5
 CHECKPOINT_SECONDS = 60.0
 """Smallest time between two checkpoints within an epoch, so shorter epochs have none."""
 EXPLODED = 20.0
-"""Loss in nats per review from which a run is stopped. Guessing costs ln 2 = 0.69; a run does not recover from this."""
+"""Loss in nats per text from which a run is stopped. Guessing costs ln 2 = 0.69; a run does not recover from this."""
 MICRO_BATCH_TOKENS = 16_384
 """Largest number of tokens, padding included, in a micro-batch on a CPU. The memory for the backward pass grows with
 it."""
 CHECKED_REVIEWS = 1_000
-"""Largest number of validation reviews of a check. With 1,000, an accuracy of 85 % has a standard error of 1.1
+"""Largest number of validation texts of a check. With 1,000, an accuracy of 85 % has a standard error of 1.1
 points."""
 
 
@@ -88,7 +88,7 @@ def train(
 
     Args:
         config: All settings of the run.
-        corpus: Reviews with their splits.
+        corpus: Texts with their splits.
         vectors: Word vectors of the corpus.
         listener: What the run reports to.
         placement: Where the run trains. None: it is decided here.
@@ -100,7 +100,7 @@ def train(
 
     Raises:
         UsageError: for settings that do not fit this machine or the data, such as a device that is missing.
-        DataError: for a corpus without training reviews.
+        DataError: for a corpus without training texts.
         RunError: where the loss or a probability is not finite, where the loss is too large, or where the checkpoint
             belongs to another run.
         Pruned: passed on from the listener.
@@ -177,7 +177,7 @@ def _mean(predictions: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 def _part_of(
     step: Callable[[StepReport], None], place: int, parts: int, seconds: float
 ) -> Callable[[StepReport], None]:
-    """Return a step report that counts a teacher's reviews as part of those of the teachers and the model."""
+    """Return a step report that counts a teacher's texts as part of those of the teachers and the model."""
     def shifted(report: StepReport) -> None:
         total = report.reviews_total
         step(replace(report, reviews=place * total + report.reviews, reviews_total=parts * total,
@@ -213,7 +213,7 @@ def check(config: RunConfig, corpus: Corpus) -> None:
 
     Raises:
         UsageError: for settings that do not fit the data.
-        DataError: for a corpus without training reviews.
+        DataError: for a corpus without training texts.
     """
     training, reviews = config.training, len(corpus.train)
     if not reviews:
@@ -294,7 +294,7 @@ class _Sums:
         self.tokens += batch.tokens
 
     def mean(self) -> float:
-        """Return the mean loss of a review."""
+        """Return the mean loss of a text."""
         return float(self.losses) / self.reviews
 
     def close_window(self) -> float:
@@ -338,7 +338,7 @@ class _Run:
             part = np.argsort(corpus.validation.example_id_N, kind="stable")[:CHECKED_REVIEWS]  # ids are digests
             self.checked_split = encode(corpus.validation.select(np.sort(part)), vectors, length)
         self.taught_NC: Tensor | None = None
-        """Mean prediction of the training reviews by teachers, on the CPU."""
+        """Mean prediction of the training texts by teachers, on the CPU."""
         self.progress = Progress()
 
     def finished(self) -> bool:
@@ -396,7 +396,7 @@ class _Run:
             card=card.properties(self.placement.device) if self.placement.device.type == "cuda" else {})
 
     def probabilities_of_training(self) -> NDArray[np.float32]:
-        """Return what the best checkpoint predicts of the training reviews, N x C."""
+        """Return what the best checkpoint predicts of the training texts, N x C."""
         assert self.progress.best is not None
         self.model.load_state_dict(self.progress.best)
         return self._probabilities(self.train_split)

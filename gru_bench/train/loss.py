@@ -1,6 +1,6 @@
 """The training loss: the negative log-likelihood of a batch, weighted by class and taught by other models.
 
-Shapes: `B` reviews of a batch, `N` training reviews, `C` classes.
+Shapes: `B` texts of a batch, `N` training texts, `C` classes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ labels."""
 def training_loss(
     log_BC: Tensor, label_B: Tensor, *, weight_C: Tensor | None = None, taught_BC: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return the mean loss in nats per review twice: as it is logged, and as its gradient trains a model.
+    """Return the mean loss in nats per text twice: as it is logged, and as its gradient trains a model.
 
     Args:
         log_BC: Log-probabilities.
-        label_B: Position of the class of each review.
-        weight_C: Weight of the reviews of each class.
+        label_B: Position of the class of each text.
+        weight_C: Weight of the texts of each class.
         taught_BC: Mean prediction of the teachers.
     """
     loss = nll_loss(log_BC, label_B)
@@ -34,12 +34,12 @@ def training_loss(
     loss_B = nll_loss(log_BC, label_B, reduction="none")
     if taught_BC is not None:
         loss_B = torch.lerp(loss_B, -(taught_BC * log_BC).sum(dim=1), TEACHING)
-    # The sum is divided by the number of reviews, not by their weights, so that micro-batches stay equal.
+    # The sum is divided by the number of texts, not by their weights, so that micro-batches stay equal.
     return loss, (loss_B if weight_C is None else loss_B * weight_C[label_B]).mean()
 
 
 def balanced(corpus: Corpus) -> Tensor:
-    """Return the weight of each class, n / (K n_k); 0 for a class without training reviews."""
+    """Return the weight of each class, n / (K n_k); 0 for a class without training texts."""
     count_C = np.bincount(corpus.train.label_N, minlength=len(corpus.classes))
     weight_C = np.divide(len(corpus.train), len(count_C) * count_C, out=np.zeros(len(count_C)), where=count_C > 0)
     return torch.from_numpy(weight_C.astype(np.float32))

@@ -121,7 +121,7 @@ def _ablation_table(one: Reproduction, pairs: Sequence[Pair]) -> Table:
 
 
 def _tuning(one: Reproduction, evidence: Evidence, key: str, ablation: Ablation, judges: ModelRuns | None) -> Sentence:
-    """Return the score of each candidate, the choice, and the overlap of its reviews with those that judge it."""
+    """Return the score of each candidate, the choice, and the overlap of its texts with those that judge it."""
     numbers = evidence.numbers.of(key)
     tried: dict[tuple[Scalar, ...], LoggedRun] = {}
     lost: list[str] = []
@@ -154,7 +154,7 @@ def _tuning(one: Reproduction, evidence: Evidence, key: str, ablation: Ablation,
 
 
 def _reviews(store: Store, choosing: Sequence[str]) -> NDArray[np.str_] | None:
-    """Return the validation reviews that the runs that chose share; None where their predictions cannot be read."""
+    """Return the validation texts that the runs that chose share; None where their predictions cannot be read."""
     try:
         return store.predictions(choosing[0], "validation").example_id_N if choosing else None
     except RunError:
@@ -164,7 +164,7 @@ def _reviews(store: Store, choosing: Sequence[str]) -> NDArray[np.str_] | None:
 def _judged_by_its_own(
     numbers: Numbers, choosing: Sequence[str], chosen_N: NDArray[np.str_] | None, judges: ModelRuns | None
 ) -> Sentence:
-    """Return the fraction of the judging reviews by which the choice had been made.
+    """Return the fraction of the judging texts by which the choice had been made.
 
     The judges are the usual side of the ablation; None if its sides cannot be compared.
     """

@@ -33,7 +33,7 @@ def protocol(evidence: Evidence) -> Section | None:
 
 
 def _wordless(one: Reproduction) -> Sentence:
-    """Return how many reviews have no known word, and how they are read."""
+    """Return how many texts have no known word, and how they are read."""
     counts = one.data.wordless
     if not counts:
         return ()

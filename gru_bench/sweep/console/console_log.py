@@ -10,7 +10,7 @@ from gru_bench.results.runs import Predictions, RunResult, WindowLoss
 from gru_bench.stats.metrics import confidence, counts, predicted
 
 SHOWN_EVERY = 500
-"""Every how many test reviews a prediction is shown."""
+"""Every how many test texts a prediction is shown."""
 MOST_SHOWN = 10
 """Largest number of classes whose confusion matrix is shown."""
 

@@ -1,6 +1,6 @@
 """What a study says of itself in MLflow, as Markdown: its question, how far it is, its results, and what to type next.
 
-Reviews never stand in it, and neither do error messages, which may quote some.
+Texts never stand in it, and neither do error messages, which may quote some.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def data_lines(corpus: Corpus, *, texts: bool) -> Iterator[str]:
-    """Yield how many reviews there are, the notes on them, and some near-duplicates if texts may be shown."""
+    """Yield how many texts there are, the notes on them, and some near-duplicates if texts may be shown."""
     yield from corpus.lines
     for scored, train in corpus.near_examples if texts else ():
         yield (f"near-duplicate: {shown(scored, most=100)} in test or validation, {shown(train, most=100)} in "
@@ -29,7 +29,7 @@ def settings_lines(spec: StudySpec, begun: Mapping[str, Scalar], examples: int) 
     Args:
         spec: The study.
         begun: The settings that it began with, if it is continued.
-        examples: Number of training reviews.
+        examples: Number of training texts.
     """
     if spec.defaults:
         yield defaults_line(spec, begun, examples)
@@ -54,7 +54,7 @@ def defaults_line(spec: StudySpec, begun: Mapping[str, Scalar], examples: int) -
     Args:
         spec: The study.
         begun: The settings that it began with, if it is continued.
-        examples: Number of training reviews.
+        examples: Number of training texts.
     """
     followed, others = (
         ", ".join(assignment(key, value) for key, value in spec.defaults.items() if (key in BY_SIZE) == follows)

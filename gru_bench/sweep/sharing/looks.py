@@ -29,7 +29,7 @@ def take_look(
     Args:
         plan: The plan.
         study: The record of the study.
-        runs: Model -> confirmation seed -> what the run predicts for the test reviews, for all complete runs.
+        runs: Model -> confirmation seed -> what the run predicts for the test texts, for all complete runs.
         linear: As for `follow`.
     """
     taken = taken_looks(study.user_attrs)

@@ -138,7 +138,7 @@ def cards(device: str) -> list[str]:
 def default_workers(device: str, cards: Sequence[str] = (), *, searching: bool = True) -> int:
     """Return how many runs to train side by side on `device`.
 
-    On a CPU, runs of one thread each side by side train a third more reviews per second than one run on all threads.
+    On a CPU, runs of one thread each side by side train a third more texts per second than one run on all threads.
     A graphics card trains one run at a time.
     """
     if cards or device not in ("auto", "cpu"):

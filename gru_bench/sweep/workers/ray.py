@@ -198,7 +198,7 @@ class ClusterPool:
         self._tasks[task] = (self._tickets, job)
 
     def _send(self, material: Material) -> tuple[Any, Any]:
-        """Put reviews and vectors into the object store, once, and return references to them."""
+        """Put texts and vectors into the object store, once, and return references to them."""
         if material not in self._sent:
             data, embedding = material
             known = next((sent for (its_data, _), (sent, _) in self._sent.items() if its_data == data), None)

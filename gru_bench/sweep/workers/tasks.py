@@ -95,13 +95,13 @@ class MeasureBaselines:
 
 @dataclass(frozen=True)
 class MeasureTiming:
-    """Time the training of a model over some iterations, on the same reviews for all models and backends."""
+    """Time the training of a model over some iterations, on the same texts for all models and backends."""
 
     config: RunConfig
     iterations: int
 
     def __call__(self, _: Listener) -> Timing:
-        """Train two epochs on a sample of reviews of all lengths; the first one warms up, the second one is timed."""
+        """Train two epochs on a sample of texts of all lengths; the first one warms up, the second one is timed."""
         from gru_bench.data.batches import iterations_of_epoch
         from gru_bench.train.loop import train
 
@@ -129,7 +129,7 @@ class Diagnose:
     models: Mapping[str, TrainedModel]
     """Name of a model -> what one of its runs has trained."""
     texts: bool = False
-    """Whether the words of a review may be stored."""
+    """Whether the words of a text may be stored."""
 
     @property
     def config(self) -> RunConfig:
