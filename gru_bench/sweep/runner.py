@@ -713,14 +713,14 @@ class Sweep:
         from gru_bench.report.evidence.collect import collect
 
         with suppress(Exception):  # a study that has ended is completed all the same; a report shows the error
-            if self.store.catch_up():
-                evidence = collect(self.logged(), self.store)
+            if logged := self.logged():
+                evidence = collect(logged, self.store)
                 return result_metrics(evidence), verdicts_in_text(evidence)
         return {}, []
 
     def logged(self) -> list[LoggedStudy]:
         """Return the study as MLflow has it; an empty list while MLflow does not have it."""
-        study = self.store.logged_study(self.log.study.run_id)
+        study = self.store.logged_study(self.log.study.run_id) if self.store.catch_up() else None
         return [] if study is None else [study]
 
     def _describe(self, state: str, *, read: bool = True, said: Sequence[str] = ()) -> None:
