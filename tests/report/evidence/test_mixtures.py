@@ -146,6 +146,21 @@ def test_take_the_mixture_needs_both_parts_beaten(share: float) -> None:
         mentions(sentence, "is not shown to be better than both")
 
 
+@pytest.mark.parametrize(("scores", "model"), [((0.9, 0.8), "Torch GRU"), ((0.8, 0.9), "Bidirectional GRU")])
+def test_validation_chooses_which_mixture_of_several_studies_a_decision_is_about(
+    scores: tuple[float, float], model: str
+) -> None:
+    store, test_set, studies = FakeStore(), TestSet.draw(1000), []
+    for (name, skill), accuracy in zip(MODELS.items(), scores, strict=True):
+        study = with_validation(store, add_study(store, name, {name: skill}, test_set=test_set))
+        studies.append(replace(study, confirms=tuple(
+            replace(run, metrics={**run.metrics, "score/val_accuracy": accuracy}) for run in study.confirms)))
+    evidence = collect(studies, store)
+    assert len(evidence.mixtures) == 2
+    sentence = said(decision_sentence(evidence))
+    assert [one for one in ("Torch GRU", "Bidirectional GRU") if f"he mixture of {one}" in sentence] == [model]
+
+
 @pytest.mark.parametrize(("spoil", "words"), [
     ("validation", "no predictions of validation texts can be read"), ("scores", "no validation scores"),
     ("texts", "the test texts of Bidirectional GRU and TF-IDF differ"),
