@@ -178,8 +178,7 @@ def _size(pair: Pair) -> str:
 
 
 def _test(pair: Pair, slot: str) -> str:
-    """Return at which interim analysis a pair was settled, or that it is open after so many; without any a test with
-    its p value."""
+    """Return the test that decides, with its p value; of a planned pair, at which interim analysis it was settled."""
     if pair.planned:
         if not pair.look:
             return ""

@@ -399,15 +399,23 @@ def test_verdicts(theta: float, deviation: float, seeds: int, finding: Finding, 
     assert (found.finding, found.favours) == (finding, favours)
 
 
-@given(
-    st.floats(-0.2, 0.2), st.floats(1e-4, 0.1), st.integers(5, 20), st.floats(1, 6), st.floats(0.001, 0.05)
-)
+ANY_PAIR = given(
+    st.floats(-0.2, 0.2), st.floats(1e-4, 0.1), st.integers(5, 20), st.floats(1, 6), st.floats(0.001, 0.05))
+"""Draws the difference of a pair, its standard deviation and seeds, a factor of its p values, and a margin."""
+
+
+def times(factor: float, difference: Estimate, margin: float) -> PairTests:
+    """Return the tests of a pair, with p values as many times as large."""
+    alone = present(adjusted_tests([difference], margin)[0])
+    return PairTests(*(min(1.0, factor * p) for p in (alone.different, alone.beyond, alone.equivalent)))
+
+
+@ANY_PAIR
 def test_no_verdict_contradicts_its_numbers(
     theta: float, deviation: float, seeds: int, factor: float, margin: float
 ) -> None:
     difference = made(theta, deviation, seeds)
-    alone = present(adjusted_tests([difference], margin)[0])
-    adjusted = PairTests(*(min(1.0, factor * p) for p in (alone.different, alone.beyond, alone.equivalent)))
+    adjusted = times(factor, difference, margin)
     found = Verdict.of(difference, adjusted, margin)
     inner = difference.at(0.90)
     if found.favours:
@@ -422,15 +430,12 @@ def test_no_verdict_contradicts_its_numbers(
         assert adjusted.different >= 0.05
 
 
-@given(
-    st.floats(-0.2, 0.2), st.floats(1e-4, 0.1), st.integers(5, 20), st.floats(1, 6), st.floats(0.001, 0.05)
-)
+@ANY_PAIR
 def test_the_p_that_is_shown_with_a_verdict_is_the_one_that_decides_it(
     theta: float, deviation: float, seeds: int, factor: float, margin: float
 ) -> None:
     difference = made(theta, deviation, seeds)
-    alone = present(adjusted_tests([difference], margin)[0])
-    tests = PairTests(*(min(1.0, factor * p) for p in (alone.different, alone.beyond, alone.equivalent)))
+    tests = times(factor, difference, margin)
     pair = Compared(("a", "b"), difference, tests, 1, Verdict.of(difference, tests, margin))
     p, finding = present(quantity(pair, decided_by(pair)).value), pair.verdict.finding
     assert (p < 0.05) == (finding is not Finding.INCONCLUSIVE)
