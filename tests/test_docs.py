@@ -23,6 +23,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 SET_UP = ("pip install -e '.[test]' && python sweeps/run.py --study bidirectional",
           "pip install -e '.[test]' && pytest")
+WORDS = 17_500
+"""Most words that docs/*.md may have together."""
 PROGRAMS = {
     "gru_bench.sweep": r"(?:python sweeps/run\.py|python -m gru_bench\.sweep|gru-bench sweep)",
     "gru_bench.train": r"(?:python -m gru_bench\.train|gru-bench train)",
@@ -79,6 +81,11 @@ def test_the_first_screen_holds_the_picture_and_both_commands_in_one_block() -> 
     assert re.search(r"^!\[.+\]\(.+\.png\)$", first, re.MULTILINE)
 
 
+def test_readme_and_docs_are_short() -> None:
+    assert len(README.splitlines()) <= 100
+    assert sum(len(text(page).split()) for page in (ROOT / "docs").glob("*.md")) <= WORDS
+
+
 def test_readme_shows_the_folders() -> None:
     (block,) = (block for block in blocks(README) if "gru_bench/ " in block)
     shown = {line.split()[0].rstrip("/"): line for line in block.splitlines()}
@@ -95,7 +102,7 @@ def test_the_citation_is_of_this_version() -> None:
     assert f"version: {__version__}\n" in citation
     assert f"\n## {__version__}\n" in text(ROOT / "CHANGELOG.md")
     assert f"license: {project['license']}\n" in citation
-    (entry,) = blocks(README, "bibtex")
+    (entry,) = blocks(text(ROOT / "docs" / "faq.md"), "bibtex")
     assert f"version = {{{__version__}}}" in entry
     assert f"license = {{{project['license']}}}" in entry
 

@@ -143,8 +143,6 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench archive import mine.study
         type reviews.txt | gru-bench predict --study NAME
         python benchmarks/gpu.py""",  # noqa: E501
-    "tests/train/test_gpu_benchmark.py runs it": r"""
-        python benchmarks/gpu.py --device cpu --limit 100""",
     "tests/predictions/test_command.py compares such files": r"""
         gru-bench compare bert.csv tfidf.csv
         gru-bench compare bert.csv --study bidirectional""",
