@@ -162,9 +162,14 @@ class Corpus:
         return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 
     @property
+    def rows(self) -> dict[str, int]:
+        """Return the number of texts in each split."""
+        return {name: len(self.split(name)) for name in SPLITS}
+
+    @property
     def held_back(self) -> int:
         """Return the number of distinct texts that are in no split, because of `limit`."""
-        return self.available - sum(len(self.split(name)) for name in SPLITS) - self.near_removed
+        return self.available - sum(self.rows.values()) - self.near_removed
 
     @property
     def near_removed(self) -> int:

@@ -79,7 +79,7 @@ class RunLog:
         """Whether the tracking store does not have the study's own run yet."""
         self.study = store.writer(record.run_id) if known is not None else store.start(
             self.experiment, self.spec.name, role="study", study=self.spec.name, model=",".join(self.spec.models),
-            command=self.command, fingerprint=self.corpus.fingerprint, run_id=record.run_id)
+            command=self.command, fingerprint=self.corpus.fingerprint, rows=self.corpus.rows, run_id=record.run_id)
         if begins or (known is not None and not known.is_described and not record.lease.has_others()):
             self._describe()  # the start that began it died
         for path, text in own.items():
@@ -162,7 +162,8 @@ class RunLog:
             return
         writer = self.store.start(
             self.experiment, f"{self.spec.name} {result.model}", role="baseline", study=self.spec.name,
-            model=result.model, command=self.command, fingerprint=self.corpus.fingerprint, parent=self.study.run_id,
+            model=result.model, command=self.command, fingerprint=self.corpus.fingerprint, rows=self.corpus.rows,
+            parent=self.study.run_id,
             tags={"gru_bench.owner": this_process(), NOTE: baseline_label(result.model, result.settings)})
         work.note_run(number, writer.run_id)
         # As with any run, the record is on the disk before its trial ends. N-grams are fragments of texts.
@@ -177,11 +178,12 @@ class RunLog:
 
         Its name in MLflow has its study, its model where the study has several, and its trial or seed.
         """
+        corpus = corpus_for(run.config.data, self.spec, self.corpus)
         label = run.label.removeprefix(f"{run.model} ") if len(self.spec.models) == 1 else run.label
         return self.store.start(
             self.experiment, f"{self.spec.name} {label}", role=run.role, study=self.spec.name, model=run.model,
-            command=self.command, config=run.config,
-            fingerprint=fingerprint_of(run.config.data, self.spec, self.corpus), parent=self.study.run_id,
+            command=self.command, config=run.config, fingerprint=corpus.fingerprint, rows=corpus.rows,
+            parent=self.study.run_id,
             tags={"gru_bench.settings": digest(run.settings), "gru_bench.owner": this_process(),
                   NOTE: run_description(run.role, run.settings, run.repeats), **run.tags})
 
@@ -392,15 +394,15 @@ def deleted(study: str, run_id: str) -> str:
             "a new study under another name")
 
 
-def fingerprint_of(data: DataConfig, spec: StudySpec, corpus: Corpus) -> str:
-    """Return the fingerprint of data that a study reads; its ablations may split the data differently.
+def corpus_for(data: DataConfig, spec: StudySpec, corpus: Corpus) -> Corpus:
+    """Return the texts of some data that a study reads; its ablations may split the data differently.
 
     Args:
         data: The data.
         spec: The study.
         corpus: The texts of the study.
     """
-    return corpus.fingerprint if data == spec.base.data else corpus_of(data).fingerprint
+    return corpus if data == spec.base.data else corpus_of(data)
 
 
 def _contents(spec: StudySpec) -> list[str]:

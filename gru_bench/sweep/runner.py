@@ -58,7 +58,7 @@ from gru_bench.sweep.plan import (
     still_to_do,
     to_begin,
 )
-from gru_bench.sweep.run_log import OTHERS_SECONDS, POLL_SECONDS, RunLog, fingerprint_of, not_sent
+from gru_bench.sweep.run_log import OTHERS_SECONDS, POLL_SECONDS, RunLog, corpus_for, not_sent
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS, this_process
 from gru_bench.sweep.sharing.looks import take_look, taken_looks
@@ -399,7 +399,7 @@ class Sweep:
         data = dict.fromkeys(data for data, _ in materials(task))
         code = tuple(kept(model, source) for model in self.spec.active_models
                      if isinstance(source := self.spec.own.get(model, {}).get(SOURCE), str))
-        return Job(key, task, tuple((one, fingerprint_of(one, self.spec, self.corpus)) for one in data), code)
+        return Job(key, task, tuple((one, corpus_for(one, self.spec, self.corpus).fingerprint) for one in data), code)
 
     def _receive(self) -> None:
         """Take the workers' messages, then do the periodic work: check the store, renew the lease, take over runs."""

@@ -32,6 +32,9 @@ NOTE = "mlflow.note.content"
 """Tag that MLflow shows as the description of a run, as Markdown."""
 TEST_SET = "gru_bench.test_set"
 """Tag with the digest of the test examples that a run was scored on (`results.runs.digest_of_examples`)."""
+ROWS_TAG = "gru_bench.data_rows"
+"""Tag with the numbers of texts of a run's data as JSON: `num_rows` in all, and each split's. MLflow shows it as the
+profile of the data set."""
 
 
 def open_client(uri: str, database: Path | None) -> MlflowClient:

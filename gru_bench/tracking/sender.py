@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gru_bench.models.saved import SHARED
-from gru_bench.tracking.client import ID_TAG, NOTE, PARENT_TAG
+from gru_bench.tracking.client import ID_TAG, NOTE, PARENT_TAG, ROWS_TAG
 from gru_bench.tracking.failures import MissingError
 from gru_bench.tracking.outbox import FOLDER
 from gru_bench.tracking.reader import Reader
@@ -97,7 +97,7 @@ class Sender:
         # Tags come last, because `gru_bench.complete` is one of them.
         tags = [RunTag(key, value) for key, value in record.tags.items() if sent.tags.get(key) != value]
         if record.dataset is not None and not sent.described:
-            _log_dataset(client, run_id, *record.dataset)
+            _log_dataset(client, run_id, *record.dataset, record.first_tags.get(ROWS_TAG))
         while len(metrics) + len(params) + len(tags) > BATCH:
             client.log_batch(run_id, metrics=metrics[:BATCH])
             metrics = metrics[BATCH:]
@@ -190,10 +190,11 @@ def _begin_lock(home: Path) -> AbstractContextManager[object]:
     return FileLock(home / FOLDER / ".begin", timeout=BEGIN_SECONDS)
 
 
-def _log_dataset(client: MlflowClient, run_id: str, name: str, fingerprint: str) -> None:
+def _log_dataset(client: MlflowClient, run_id: str, name: str, fingerprint: str, profile: str | None) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    entry = Dataset(name=name, digest=fingerprint[:36], source_type="local", source=json.dumps({"name": name}))
+    entry = Dataset(name=name, digest=fingerprint[:36], source_type="local", source=json.dumps({"name": name}),
+                    profile=profile)
     client.log_inputs(run_id, [DatasetInput(entry, [InputTag("mlflow.data.context", "training")])])
 
 

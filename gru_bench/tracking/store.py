@@ -6,6 +6,7 @@ An experiment is a data set. A study is a parent run whose children are its tria
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import shutil
 import time
@@ -17,7 +18,7 @@ from typing import Any, Self, TypeVar, cast
 from gru_bench.config import RunConfig, flat
 from gru_bench.errors import GruBenchError, RunError, first_line, without_passwords
 from gru_bench.platforms import user
-from gru_bench.tracking.client import replace_artifacts, require_folder, require_tables
+from gru_bench.tracking.client import ROWS_TAG, replace_artifacts, require_folder, require_tables
 from gru_bench.tracking.failures import brief, is_away, meaning
 from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, RecordState, abandoned
 from gru_bench.tracking.provenance import provenance
@@ -199,8 +200,8 @@ class Store(Reader):
 
     def start(
         self, experiment: str, name: str, *, role: str, study: str = "", model: str = "", command: str = "",
-        config: RunConfig | None = None, fingerprint: str = "", parent: str | None = None,
-        tags: Mapping[str, str] | None = None, run_id: str | None = None,
+        config: RunConfig | None = None, fingerprint: str = "", rows: Mapping[str, int] | None = None,
+        parent: str | None = None, tags: Mapping[str, str] | None = None, run_id: str | None = None,
     ) -> RunWriter:
         """Begin a run, log its config and provenance, and return its writer.
 
@@ -213,6 +214,7 @@ class Store(Reader):
             command: The command as the user typed it.
             config: Config of the run; its settings are logged as params.
             fingerprint: Fingerprint of the data, which MLflow shows as a data set with the experiment's name.
+            rows: Split -> number of texts, which MLflow shows with the data set; None: not known.
             parent: Id of the parent run.
             tags: Further tags.
             run_id: Id of the run of a study, which another process may begin too. None: a new id.
@@ -232,6 +234,7 @@ class Store(Reader):
             "gru_bench.state": "running",
             "gru_bench.complete": "false",
             "gru_bench.data_fingerprint": fingerprint,
+            **({ROWS_TAG: json.dumps({"num_rows": sum(rows.values()), **rows})} if rows is not None else {}),
             **provenance(),
             **(tags or {}),
         }

@@ -151,7 +151,7 @@ def _logged(
 
     writer = store.start(
         corpus.name, f"{config.model.name} seed {config.seed}", role="single", model=config.model.name,
-        command=cli.command_line(), config=config, fingerprint=corpus.fingerprint,
+        command=cli.command_line(), config=config, fingerprint=corpus.fingerprint, rows=corpus.rows,
         tags={} if vectors.passes is None else {"gru_bench.vector_passes": str(vectors.passes)})
     try:
         with _Progress(console, config.training.epochs, config.training.metric) as progress:

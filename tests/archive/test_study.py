@@ -33,6 +33,7 @@ from gru_bench.tracking.upload import upload_all
 from tests.support.archives import (
     DIAGNOSED,
     IDENTITY,
+    ROWS,
     START,
     copied,
     exported,
@@ -126,6 +127,7 @@ def test_runs_are_imported_unchanged(far: Path, arrived: Path) -> None:
     assert parents == {None, only(arrived).run.mlflow_id}
     (entry,) = present(clients[1].get_run(only(arrived).run.mlflow_id).inputs).dataset_inputs
     assert (entry.dataset.name, entry.dataset.digest, entry.tags[0].value) == ("easy", "abc", "training")
+    assert json.loads(present(entry.dataset.profile)) == {"num_rows": sum(ROWS.values()), **ROWS}
     attributes = searched(arrived, "quick").user_attrs
     for run in only(far).confirms:
         assert attributes[f"seen {run.seed}"] == {"run_id": ids[run.run_id], "others": [ids[run.run_id], "none"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import html
+import json
 import os
 import shutil
 import signal
@@ -31,6 +32,7 @@ from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.tracking import Store, open_reader
+from gru_bench.tracking.client import ROWS_TAG
 from gru_bench.tracking.upload import upload_all
 from tests.support.commands import ROOT, command, completed, mentions
 from tests.support.mlflow_stores import client_of
@@ -71,6 +73,10 @@ class TestComplete:
         assert all(run.complete for run in study.confirms)
         assert all(run.status == "FINISHED" for run in (study.run, *study.trials, *study.confirms))
         assert study.run.tags["gru_bench.data_fingerprint"] == study.summary.data.fingerprint
+        data = study.summary.data
+        for run in study.runs:
+            rows = json.loads(run.tags[ROWS_TAG])
+            assert (rows["train"], rows["validation"], rows["test"]) == (data.train, data.validation, data.test)
 
     def test_the_search_never_sees_the_test_split(self, swept: Path) -> None:
         study = only_study(swept)

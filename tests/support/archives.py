@@ -40,6 +40,9 @@ RANGE = {"training.lr": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=T
          "model.pooling": optuna.distributions.CategoricalDistribution(["mean", None])}
 
 
+ROWS = {"train": 700, "validation": 100, "test": 200}
+
+
 DIAGNOSED = Diagnostics(
     (), (GateMap("torch", "forward", "run", ("review", "seven"), ((0.5,), (0.2,)), ((0.1,), (1.0,))),),
     (Attribution("torch", "run", ("review", "seven"), (0.3, -0.1), 0.6,
@@ -59,13 +62,13 @@ def fill(directory: Path) -> None:
     for ended, value in ((optuna.trial.TrialState.COMPLETE, 0.75), (optuna.trial.TrialState.RUNNING, None)):
         study.add_trial(optuna.trial.create_trial(state=ended, value=value, user_attrs={
             "key": f"confirm {ended.name}", "owner": "a machine 7 99"}))
-    parent = store.start("easy", "quick", role="study", study="quick", model="torch", fingerprint="abc",
+    parent = store.start("easy", "quick", role="study", study="quick", model="torch", fingerprint="abc", rows=ROWS,
                          command="run.py --study quick")
     parent.params({"study": "quick", "confirm": 3})
 
     def begin(role: str, label: str, seed: int) -> Any:
         return store.start("easy", f"quick: torch {label}", role=role, study="quick", model="torch", fingerprint="abc",
-                           config=RunConfig(seed=seed), parent=parent.run_id)
+                           rows=ROWS, config=RunConfig(seed=seed), parent=parent.run_id)
 
     search.enqueue_trial({"training.lr": 1e-3, "model.pooling": None}, user_attrs={"attempt": 2})
     for number, state in enumerate(("COMPLETE", "PRUNED", "FAIL", "RUNNING")):
