@@ -245,7 +245,7 @@ LEAST_PASSES, MOST_PASSES = 4, 500
 def _passes(corpus: Corpus) -> int:
     """Return how often word2vec reads the training texts: more often where they have fewer words.
 
-    After fewer passes, the vectors of all words are still nearly parallel (docs/your-data.md has the measurement). The
+    After fewer passes, the vectors of all words are still nearly parallel (measured in benchmarks/NOTES.md). The
     exponent is below 1 because a smaller corpus also has fewer distinct words to train.
     """
     passes = round(LEAST_PASSES * math.pow(LARGE / max(1, len(corpus.train.ids)), 0.75))

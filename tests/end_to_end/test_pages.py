@@ -172,7 +172,6 @@ NOT_RUN: Mapping[str, str] = {
         python benchmarks/families.py --repetitions 1000 --models 3,5,10
         python benchmarks/families.py --mixture --repetitions 4000
         python benchmarks/grade.py
-        python benchmarks/gru_module.py
         python benchmarks/gru_module.py --quick
         python benchmarks/interval_coverage.py --data-sets --repetitions 4000
         python benchmarks/interval_coverage.py --few --repetitions 4000
@@ -182,14 +181,11 @@ NOT_RUN: Mapping[str, str] = {
         python benchmarks/overhead.py
         python benchmarks/overhead.py --limit 0 --rounds 1
         python benchmarks/predict.py
-        python benchmarks/predict.py --reviews 500
-        python benchmarks/predict.py --rows 100000 --seeds 1
         python benchmarks/report.py
         python benchmarks/scaling.py
         python benchmarks/scaling.py --quick
         python benchmarks/score_coverage.py --repetitions 1000
         python benchmarks/startup.py
-        python benchmarks/startup.py --limit 3000
         python benchmarks/sweep.py
         python benchmarks/train_step.py --quick
         python benchmarks/train_step.py --quick --rounds 5""",
