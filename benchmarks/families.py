@@ -43,17 +43,17 @@ import numpy as np
 from interval_coverage import ACCURACY, BETWEEN, CHUNK, DEVIATION, LARGEST, WITHIN, Truth
 from scipy import special
 
-from gru_bench.results.looks import MIXTURE, LookPlan
+from gru_bench.results.interim import MIXTURE, InterimPlan
 from gru_bench.stats.estimate import ALPHA, Estimate, accuracy_difference
+from gru_bench.stats.interim import Kind, follow
 from gru_bench.stats.intervals import Scored, difference, paired_difference
-from gru_bench.stats.looks import Kind, follow
 from gru_bench.stats.metrics import of_two
 from gru_bench.stats.verdict import MARGIN, Finding, Verdict, adjusted_tests
 
 SEEDS, EXAMPLES = 5, 5500
 COLUMNS = ("equivalent, alone", "equivalent, adjusted", "beyond, alone", "beyond, adjusted")
-DESIGNS = ("texts", "groups", "looks")
-LINEAR_EXAMPLES, GROUPS, ALIKE, LOOKS = 2000, 100, 0.3, (5, 10, 20)
+DESIGNS = ("texts", "groups", "interim")
+LINEAR_EXAMPLES, GROUPS, ALIKE, INTERIM = 2000, 100, 0.3, (5, 10, 20)
 MIXTURE_COLUMNS = (*(kind.name.lower() for kind in Kind), "alone, linear", "alone, trained")
 MIXTURE_SEEDS = (5, 10)
 LINEAR_COLUMNS = tuple(f"{family} {kind.name.lower()}" for family in ("pairs", "linear") for kind in Kind)
@@ -100,12 +100,12 @@ def counted_with_linear(
     for _ in range(repetitions):
         group_N = np.repeat(np.arange(GROUPS), rng.integers(1, LARGEST + 1, GROUPS)) if design == "groups" else None
         size = examples if group_N is None else len(group_N)
-        seeds = LOOKS[-1] if design == "looks" else SEEDS
+        seeds = INTERIM[-1] if design == "interim" else SEEDS
         drawn = TRUTH.draw(models + 2, seeds, size, rng, shifts, group_N, ALIKE, once=2)
         runs = [Scored(np.zeros(size, np.int8), of_two(np.where(right_RN, 0.1, 0.9)), group_N,
                        is_fitted_once=place >= models) for place, right_RN in enumerate(drawn)]
         families = [pairs, *([(place, linear) for place in range(models)] for linear in (same, better))]
-        found = _at_looks(runs, models) if design == "looks" else {
+        found = _at_interim(runs, models) if design == "interim" else {
             pair: kinds for family in families for pair, kinds in _at_once(runs, family).items()}
         sums += [any(kind in found[pair] for pair in some)
                  for kind, some in zip([*Kind, *Kind], false, strict=True)]
@@ -133,7 +133,7 @@ def counted_with_mixture(
             Scored(np.zeros(size, np.int8), of_two(np.where(ease_RN > 0, 0.1, 0.9)), group_N,
                    is_fitted_once=len(ease_RN) == 1)
             for ease_RN in (trained_RN, linear_1N, *((trained_RN + linear_1N) / 2 + np.float32(one) for one in shift)))
-        find = _mixture_at_looks if design == "looks" else _mixture_at_once
+        find = _mixture_at_interim if design == "interim" else _mixture_at_once
         found = [set().union(*find(one, linear, trained).values()) for one in (same, better)]
         alone = (difference("accuracy", same, linear).p, paired_difference("accuracy", same, trained).p)
         sums += [*(kind in found[kind is not Kind.DIFFERENT] for kind in Kind),
@@ -147,13 +147,13 @@ def _mixture_at_once(mixture: Scored, linear: Scored, trained: Scored) -> dict[P
                                       paired_difference("accuracy", mixture, trained)])
 
 
-def _mixture_at_looks(mixture: Scored, linear: Scored, trained: Scored) -> dict[Pair, set[Kind]]:
+def _mixture_at_interim(mixture: Scored, linear: Scored, trained: Scored) -> dict[Pair, set[Kind]]:
     """Return what any interim analysis finds on a mixture and its two parts."""
-    plan = LookPlan("", ("0",), "accuracy", MARGIN, LOOKS, tuple(range(LOOKS[-1])), "", is_with_linear=True,
+    plan = InterimPlan("", ("0",), "accuracy", MARGIN, INTERIM, tuple(range(INTERIM[-1])), "", is_with_linear=True,
                     is_with_mixture=True)
-    looks = [{name: Scored(one.label_N, one.probability_RNC[:seeds])
-              for name, one in (("0", trained), (MIXTURE, mixture))} for seeds in LOOKS]
-    *_, first, second = follow(plan, looks, ("1", linear), "0")
+    analyses = [{name: Scored(one.label_N, one.probability_RNC[:seeds])
+                 for name, one in (("0", trained), (MIXTURE, mixture))} for seeds in INTERIM]
+    *_, first, second = follow(plan, analyses, ("1", linear), "0")
     return {(2, 1): first.found, (2, 0): second.found}
 
 
@@ -172,15 +172,16 @@ def _tested(family: Sequence[Pair], differences: Sequence[Estimate]) -> dict[Pai
     return found
 
 
-def _at_looks(runs: Sequence[Scored], models: int) -> dict[Pair, set[Kind]]:
+def _at_interim(runs: Sequence[Scored], models: int) -> dict[Pair, set[Kind]]:
     """Return what any interim analysis finds on the pairs of all families."""
-    plan = LookPlan("", tuple(map(str, range(models))), "accuracy", MARGIN, LOOKS, tuple(range(LOOKS[-1])), "",
+    plan = InterimPlan("", tuple(map(str, range(models))), "accuracy", MARGIN, INTERIM, tuple(range(INTERIM[-1])), "",
                     is_with_linear=True)
-    looks = [{str(place): Scored(one.label_N, one.probability_RNC[:seeds]) for place, one in enumerate(runs[:models])}
-             for seeds in LOOKS]
+    analyses = [
+        {str(place): Scored(one.label_N, one.probability_RNC[:seeds]) for place, one in enumerate(runs[:models])}
+        for seeds in INTERIM]
     found: dict[Pair, set[Kind]] = {}
     for linear in (models, models + 1):
-        for pair in follow(plan, looks, (str(linear), runs[linear])):
+        for pair in follow(plan, analyses, (str(linear), runs[linear])):
             a, b = map(int, pair.pair)
             found[a, b] = pair.found
     return found
@@ -222,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         table(LINEAR_COLUMNS, ((design, models, partial(counted_with_linear, design))
                                for design in DESIGNS for models in sizes), typed.repetitions)
     elif typed.mixture:
-        sizes_of = {"looks": LOOKS[-1:]}
+        sizes_of = {"interim": INTERIM[-1:]}
         table(MIXTURE_COLUMNS, ((design, seeds, partial(counted_with_mixture, design)) for design in DESIGNS
                                 for seeds in sizes_of.get(design, MIXTURE_SEEDS)), typed.repetitions, "seeds")
     else:

@@ -28,7 +28,7 @@ from gru_bench.errors import (
     unknown,
     without_passwords,
 )
-from gru_bench.results.looks import MIXTURE
+from gru_bench.results.interim import MIXTURE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +63,7 @@ _KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool":
 
 def run_study(
     data: Data, *, text: str | None = None, label: str | None = None, model: str | Sequence[str] | None = None,
-    trials: int | None = None, confirm: int | None = None, looks: Sequence[int] | None = None,
+    trials: int | None = None, confirm: int | None = None, interim: Sequence[int] | None = None,
     study: str | Path | None = None, name: str | None = None,
     settings: Mapping[str, Scalar] | None = None, epochs: int | None = None, limit: int | None = None,
     seed: int | None = None, category: str | None = None, split: str | None = None, group: str | None = "auto",
@@ -86,7 +86,7 @@ def run_study(
             this call works on these models of it, and the study stays one of all of them, unless `name` is given.
         trials: Trials of the search for each model, in total over all calls. By default the study's: 18.
         confirm: Fresh seeds on which each best model is trained again. By default the study's: 5.
-        looks: Fresh seeds at each of several looks, instead of `confirm`: the study ends at the first that settles
+        interim: Fresh seeds at each interim analysis, instead of `confirm`: the study ends at the first that settles
             every pair of its models.
         study: A study that comes with the package, or a TOML file. By default the search of the study `bidirectional`,
             for any model.
@@ -138,7 +138,7 @@ def run_study(
     if group != "auto":
         fixed["data.group_column"] = group
     changes = {"name": name, "trials": trials, "confirm": confirm, "seed": seed,
-               "looks": None if looks is None else list(looks)}
+               "interim": None if interim is None else list(interim)}
     spec = _spec(study, model, changes, fixed, settings or {})
     columns = Columns(text or "text", label or "label", category, split, id, "" if group == "auto" else group)
     kept = _kept(data, columns, data_name or spec.name)

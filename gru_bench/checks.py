@@ -30,12 +30,12 @@ from gru_bench.report.evidence.settings import range_text, setting, setting_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.results.baselines import CONVERGED, IS_AT_END, REGULARIZATION
-from gru_bench.results.looks import MIXTURE
+from gru_bench.results.interim import MIXTURE
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import DataSummary, StudySummary
 from gru_bench.stats.classes import are_uneven
 from gru_bench.stats.estimate import EvidenceLevel
-from gru_bench.stats.looks import settled_as
+from gru_bench.stats.interim import settled_as
 from gru_bench.tracking import LoggedStudy
 
 if TYPE_CHECKING:
@@ -469,32 +469,32 @@ def foreign_vectors(subject: Subject) -> Found:
 @check("GRU013", "Report this with the verdict, or run a new study that follows its plan.")
 def plan_not_followed(subject: Subject) -> Found:
     """A plan of interim analyses not followed."""
-    for one in subject.evidence.looks if subject.evidence is not None else ():
+    for one in subject.evidence.analyses if subject.evidence is not None else ():
         yield None
         study = study_name(one.study)
         if one.digest != one.plan.digest:
             yield say("{study}: the logged plan does not have the logged digest, so it was changed.", study=study)
         if one.plan.data != one.study.run.fingerprint:
             yield say("{study}: the plan is for other data than those of the study.", study=study)
-        for place, look in enumerate(one.looks):
-            number = one.numbers.add(f"look-{place + 1}", place + 1)
-            if place >= len(one.plan.looks) or look.planned != one.plan.looks[place]:
-                yield say("{study}: interim analysis {look} does not follow the plan.", study=study, look=number)
-            for model, seeds in look.seeds.items():
-                if (missing := look.planned - len(seeds)) > 0:
-                    yield say("{study}: interim analysis {look} has {missing} {missing:seed|seeds} of {model} fewer "
-                              "than planned, because {missing:it|they} failed.", study=study, look=number,
+        for place, analysis in enumerate(one.analyses):
+            number = one.numbers.add(f"interim-{place + 1}", place + 1)
+            if place >= len(one.plan.interim) or analysis.planned != one.plan.interim[place]:
+                yield say("{study}: interim analysis {number} does not follow the plan.", study=study, number=number)
+            for model, seeds in analysis.seeds.items():
+                if (missing := analysis.planned - len(seeds)) > 0:
+                    yield say("{study}: interim analysis {number} has {missing} {missing:seed|seeds} of {model} fewer "
+                              "than planned, because {missing:it|they} failed.", study=study, number=number,
                               model=model_name(model), missing=one.numbers.add(
-                                  f"look-{place + 1}.{slug(model, 'model')}.missing", missing))
+                                  f"interim-{place + 1}.{slug(model, 'model')}.missing", missing))
         now = {settled_as(pair) for pair in one.pairs if pair.settled is not None and MIXTURE not in pair.pair}
         if one.lost:
             yield say("{study}: runs used by an interim analysis are gone ({lost}).", study=study,
                       lost=", ".join(one.lost))
-        elif one.looks and now != set(one.looks[-1].settled):
+        elif one.analyses and now != set(one.analyses[-1].settled):
             yield say("{study}: the runs no longer give what the last interim analysis found ({found}).", study=study,
-                      found="; ".join(one.looks[-1].settled) or "nothing settled")
+                      found="; ".join(one.analyses[-1].settled) or "nothing settled")
         for model, group in one.groups.items():
-            known = set(one.looks[-1].seeds.get(model, ())) if one.ended else set(one.plan.seeds)
+            known = set(one.analyses[-1].seeds.get(model, ())) if one.ended else set(one.plan.seeds)
             if extra := sorted({run.seed for run in group.runs if run.seed is not None} - known):
                 yield say("{study}: {model} has {extra} confirmation runs that were not planned (seeds {seeds}).",
                           study=study, model=model_name(model), seeds=", ".join(map(str, extra)),

@@ -28,6 +28,7 @@ _RAW = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2
 """Characters that control a terminal, change the direction of a text, or cannot be written."""
 REMOVED: Mapping[str, str] = {
     "--class": "gru-bench diagnose explains the likeliest class, of two classes the second",
+    "--looks": "interim analyses are planned by --interim",
     "--mcnemar": "gru-bench report --tables writes the answers of each run, which statsmodels' mcnemar compares",
     "--neighbours": "gensim's most_similar lists the words whose vectors are nearest to that of a word",
     "--no-speed": "leave it out, for gru-check measures no times any more",
@@ -35,6 +36,7 @@ REMOVED: Mapping[str, str] = {
     "--review": "gru-bench predict --why shows the words behind the answer to a text",
     "--speed": "gru-check measures no times any more, and the report of a study with the class has those of its runs",
     "--text": "gru-bench predict --why shows the words behind the answer to a text",
+    "confirm.looks": "interim analyses are planned by confirm = { interim = [5, 8, 12, 20] }",
     "doctor": "pip check says what does not fit, mlflow doctor describes MLflow, each command says what it lacks, and "
               "the cache (~/.cache/gru-bench) may be deleted while nothing runs",
     "training.bf16": "leave it out, for products are float32 on every device",

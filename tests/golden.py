@@ -41,7 +41,7 @@ RENAMED: dict[str, str] = {}
 ONE_SIDED = re.compile(
     r"\.epoch-\d+|\.precision-at-recall-|\.(effect|chance)/|\.loss\.|\.setting\.|\.near-|/of-homework\.seconds/"
     r"|\.flow-[a-z-]+\.(start|end|steps|reviews|decay)/|checklist\.|\.only-(first|second)/"
-    r"|\.one-seed\.|\.wordless|\.discussion\.|\.recall-steps-|methods\.looks-|\.together\.(parameters|inference)/"
+    r"|\.one-seed\.|\.wordless|\.discussion\.|\.recall-steps-|\.together\.(parameters|inference)/"
     r"|-gradient-times-input\.|published\.(reviews|others-|slower)|train-seconds/|\.deviation/|\.p(-beyond|-equivalent)?/"
     r"|\.search\.(fall|best-tenth|teachers)/|methods\.(family|fewest-seeds|unseen)/|\.(needed-|unseen-)|\.fitted-"
     r"|\.ablation\.[a-z]+\.(difference\.(low|high)|family|detectable)/|\.protocol\.|\.faster/|\.margin/")

@@ -28,8 +28,8 @@ from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.document.sentences import Warning, say
 from gru_bench.report.sections.search import search
 from gru_bench.results.baselines import CONVERGED, IS_AT_END, REGULARIZATION
+from gru_bench.results.interim import PLAN, InterimPlan
 from gru_bench.results.logged_metrics import compared
-from gru_bench.results.looks import PLAN, LookPlan
 from gru_bench.results.own import OwnModel, digest_of, own_artifact
 from gru_bench.results.runs import NearDuplicates
 from gru_bench.stats.classes import are_uneven
@@ -48,7 +48,7 @@ from tests.support.fake_store import (
     under_way,
     with_answers,
     with_data,
-    with_looks,
+    with_interim,
 )
 from tests.support.renderings import all_said, column_of, words_of
 from tests.support.reports import build
@@ -145,11 +145,11 @@ def guessed() -> Studies:
 
 
 def other_plan() -> Studies:
-    """A study whose looks were to come at other numbers of seeds."""
+    """A study whose interim analyses were to come at other numbers of seeds."""
     store, (study,) = sound(seeds=6)
-    followed = with_looks(store, study, (5, 6), 2)
-    plan, _ = LookPlan.from_json(store.artifacts[study.run.run_id, PLAN])
-    store.artifacts[study.run.run_id, PLAN] = replace(plan, looks=(5, 8)).to_json()
+    followed = with_interim(store, study, (5, 6), 2)
+    plan, _ = InterimPlan.from_json(store.artifacts[study.run.run_id, PLAN])
+    store.artifacts[study.run.run_id, PLAN] = replace(plan, interim=(5, 8)).to_json()
     return store, [followed]
 
 
@@ -199,7 +199,7 @@ def test_a_sound_study_has_no_warnings() -> None:
     store, studies = sound()
     subject = of_logged(studies, store)
     assert warned(subject) == []
-    # The cosine of vectors, the regularization and near-duplicates were not logged; there are no looks and no groups.
+    # The cosine of vectors, the regularization and near-duplicates were not logged; no interim analyses, no groups.
     assert states(subject, State.NOT_APPLICABLE) == {"GRU013", "GRU014", "GRU016", "GRU017", "GRU018", "GRU019"}
     assert warned(of_logged([with_data(studies[0], vector_norm=2.0, vector_cosine=0.1)], store)) == []
 

@@ -18,7 +18,7 @@ from gru_bench.report.document.sentences import Sentence, listed
 from gru_bench.report.evidence.baselines import baselines_of
 from gru_bench.report.evidence.collect import Evidence, assembled
 from gru_bench.report.evidence.groups import ModelRuns, confirm_groups
-from gru_bench.report.evidence.looks import study_looks
+from gru_bench.report.evidence.interim import study_analyses
 from gru_bench.report.evidence.pairs import margin_of
 from gru_bench.report.evidence.store import Histories, Store
 from gru_bench.results.runs import Predictions
@@ -108,7 +108,7 @@ def evidence_of(
     read, missing = baselines_of(own_study.studies, store, metric, numbers)
     baselines = [own_study.cut(one, examples, metric) for one in read]
     planned = () if examples.left_out else tuple(
-        one for one in study_looks(own_study.studies, own, baselines, store, numbers) if one.plan.metric == metric)
+        one for one in study_analyses(own_study.studies, own, baselines, store, numbers) if one.plan.metric == metric)
     return assembled(own_study.studies, store, numbers, [*own, *groups], [*own_study.gaps, *missing, *gaps],
                      margin_of(own_study.studies, margin, numbers, metric), planned, baselines)
 

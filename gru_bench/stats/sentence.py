@@ -63,7 +63,7 @@ def _verdict(pair: Pair) -> str:
         case Finding.GUESSING:
             return ("No verdict on {a} and {b}: neither is above guessing, which reaches {guessing}. {a} minus {b} is "
                     f"{size}.")
-        case Finding.INCONCLUSIVE if pair.planned and not pair.look:
+        case Finding.INCONCLUSIVE if pair.planned and not pair.interim:
             return ("No verdict on {a} and {b}: no interim analysis has been done yet, or its runs are gone.")
         case Finding.INCONCLUSIVE:
             where = " over {data_sets} data sets" if is_over else (
@@ -129,10 +129,10 @@ def quantity(pair: Pair, slot: str) -> Number:
             return Number("groups", found.groups, "tenth", "groups of one size")
         case "family":
             return Number("family", pair.family, "count", "pairs tested together")
-        case "look":
-            return Number("look", pair.look, "count", "from 1, of the interim analyses planned")
-        case "looks":
-            return Number("looks", pair.planned, "count", "interim analyses planned")
+        case "interim":
+            return Number("interim", pair.interim, "count", "from 1, of the interim analyses planned")
+        case "planned":
+            return Number("planned", pair.planned, "count", "interim analyses planned")
         case "least":
             return Number("equivalence-examples", examples_for_equivalence(margin), "count",
                           "fewest test texts that show equivalence where no answer differs")
@@ -180,9 +180,9 @@ def _size(pair: Pair) -> str:
 def _test(pair: Pair, slot: str) -> str:
     """Return the test that decides, with its p value; of a planned pair, at which interim analysis it was settled."""
     if pair.planned:
-        if not pair.look:
+        if not pair.interim:
             return ""
-        return f", {'settled at' if pair.is_settled else 'open after'} interim analysis {{look}} of {{looks}}"
+        return f", {'settled at' if pair.is_settled else 'open after'} interim analysis {{interim}} of {{planned}}"
     return "" if pair.tests is None else f", {TESTS[slot]}: {{{slot}}}{' after Holm' if pair.family > 1 else ''}"
 
 

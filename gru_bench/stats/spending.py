@@ -1,20 +1,20 @@
-"""Levels for looks at growing data: how much error each look may spend so that all of them together keep the promise.
+"""Levels of interim analyses of growing data: how much error each may spend so that all together keep the promise.
 
 Testing again and again at 5 % while seeds are added finds a difference that is not there far more often than 5 times in
-100. Lan and DeMets (1983) let each look spend a part of the error. With the information fraction t_k, the share of the
-information of the last look that look k has, the error spent until then is
+100. Lan and DeMets (1983) let each analysis spend a part of the error. With the information fraction t_k, the fraction
+of the information of the last analysis that analysis k has, the error spent until then is
 
     alpha*(t) = 2 (1 - Phi(z_{1-alpha/2} / sqrt(t)))
 
-which is of the kind of O'Brien and Fleming (1979): little at first, almost all at the end. The estimates of looks j < k
-have correlation sqrt(t_j/t_k), as those of sums of independent parts do, so the level of each look follows from those
+which is of the kind of O'Brien and Fleming (1979): little at first, almost all at the end. The estimates of analyses
+j < k have correlation sqrt(t_j/t_k), as those of sums of independent parts do, so the level of each follows from those
 before it by numerical integration (Armitage, McPherson and Rowe 1969): it is where the chance to cross now, and not
 before, is what may be spent now.
 
 That is so here, although seeds are added and test examples are not: with R_k seeds the variance is floor + s/R_k, so an
 estimate with more seeds is an estimate with fewer plus something that does not correlate with it.
 
-Shapes: `K` looks.
+Shapes: `K` interim analyses.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Spending = Callable[[float, float], float]
 """Information fraction, error to be spent in all -> error spent until then."""
 
 DIGITS = 2
-"""Decimals of information fractions. Looks with equal fractions have the same level: there is nothing new in them."""
+"""Decimals of information fractions. Analyses with equal fractions have the same level: nothing in them is new."""
 MOST_Z = 38.0
 """Largest boundary: the smallest level is that of this normal quantile, about 1e-316."""
 NODES_APART = 0.35
-"""Distance of the nodes of the integration, in standard deviations of what a look adds."""
+"""Distance of the nodes of the integration, in standard deviations of what an interim analysis adds."""
 
 
 def spent(fraction: float, alpha: float) -> float:
@@ -50,10 +50,11 @@ def spent_by_sides(fraction: float, alpha: float) -> float:
 def levels(
     fractions: Sequence[float], alpha: float, *, sides: int = 2, spending: Spending = spent,
 ) -> list[float]:
-    """Return the nominal level of each look: a test at look k rejects where its p is at most this level.
+    """Return the nominal level of each interim analysis: a test at analysis k rejects where its p is at most this
+    level.
 
     Args:
-        fractions: Information fractions of the looks so far, above 0 and at most 1, never falling. They are rounded
+        fractions: Information fractions of the analyses so far, above 0 and at most 1, never falling. They are rounded
             to two decimals.
         alpha: Error to be spent when the fraction is 1.
         sides: 2 for a two-sided test; 1 for a one-sided one, whose p is one-sided too.
@@ -73,10 +74,10 @@ def levels(
 
 @cache
 def _boundaries(fractions: tuple[float, ...], alpha: float, sides: int, spending: Spending) -> tuple[float, ...]:
-    """Return the boundary of each look, a normal quantile."""
+    """Return the boundary of each interim analysis, a normal quantile."""
     z_K: list[float] = []
-    # The process at the nodes is z sqrt(t); `mass_J` is its density there, times the width of the node, while no look
-    # has crossed a boundary.
+    # The process at the nodes is z sqrt(t); `mass_J` is its density there, times the width of the node, while no
+    # analysis has crossed a boundary.
     node_J, mass_J = np.zeros(1), np.ones(1)
     before = 0.0
     for fraction in fractions:

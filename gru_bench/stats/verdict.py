@@ -168,20 +168,20 @@ class Pair:
 
     names: tuple[str, str]
     difference: Estimate
-    """With its 95 % interval; where looks are planned, with the repeated one of the last look."""
+    """With its 95 % interval; where interim analyses are planned, with the repeated one of the last."""
     tests: PairTests | None
-    """The p values, adjusted over the family. None where a test was not possible, and where looks are planned."""
+    """The p values, adjusted over the family. None where a test was not possible, and with interim analyses."""
     family: int
     """Number of pairs that the tests allow for: all pairs of models in the store that were scored on the same test
-    examples, or those of the plan of looks."""
+    examples, or those of the plan of interim analyses."""
     verdict: Verdict
     metric: ComparedName = "accuracy"
     planned: int = 0
-    """Looks that were planned. 0: a confirmation stage of one size."""
-    look: int | None = None
-    """The look that settled the pair, or the last one taken, from 1. None without looks."""
+    """Interim analyses that were planned. 0: a confirmation stage of one size."""
+    interim: int | None = None
+    """The interim analysis that settled the pair, or the last one taken, from 1. None without any."""
     is_settled: bool = False
-    """Whether a look settled it."""
+    """Whether an interim analysis settled it."""
 
     @property
     def favours(self) -> int:
@@ -211,13 +211,15 @@ class Pair:
     @property
     def interval_name(self) -> str:
         """Return the name of the interval of the difference."""
-        repeated = self.look is not None and self.verdict.finding not in TOO_FEW
+        repeated = self.interim is not None and self.verdict.finding not in TOO_FEW
         return f"{'repeated ' if repeated else ''}95{NBSP}% interval"
 
     @property
     def narrow_name(self) -> str:
         """Return the name of the interval that decides on equivalence."""
-        return f"interval for equivalence at look {self.look}" if self.is_settled else f"90{NBSP}% interval"
+        if not self.is_settled:
+            return f"90{NBSP}% interval"
+        return f"interval for equivalence at interim analysis {self.interim}"
 
 
 def can_be_equivalent(difference: Estimate, margin: float) -> bool:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MLFLOW_UI = "http://127.0.0.1:5000"
 """Address at which mlflow ui shows a store that is a file."""
 OPTIONS = {
-    "name": "--study-name", "trials": "--trials", "confirm": "--confirm", "looks": "--looks", "seed": "--seed",
+    "name": "--study-name", "trials": "--trials", "confirm": "--confirm", "interim": "--interim", "seed": "--seed",
     "seeds_per_trial": "--seeds-per-trial",
 }
 """Key of a study file -> the option that sets it."""
@@ -64,7 +64,7 @@ def sweep(
                                                show_default="the study's", rich_help_panel="Study")] = None,
     confirm: Annotated[int | None, typer.Option(help="Number of fresh seeds of the confirmation runs.",
                                                 show_default="the study's", rich_help_panel="Study")] = None,
-    looks: Annotated[str | None, typer.Option(
+    interim: Annotated[str | None, typer.Option(
         help="Fresh seeds of the confirmation runs at each interim analysis, such as 5,8,12,20: they end at the first "
         "that settles every pair of models. Fixed before the first run; instead of --confirm.",
         show_default="the study's", rich_help_panel="Study")] = None,
@@ -126,12 +126,12 @@ def sweep(
     shows the result again.
     """
     from gru_bench.sweep.console.interrupt import Interrupt
-    from gru_bench.sweep.spec import load_study, parsed_duration, parsed_looks
+    from gru_bench.sweep.spec import load_study, parsed_duration, parsed_interim
     from gru_bench.sweep.start import completed, end_warnings, logged_so_far
 
     options = cli.given_settings(context)
     assigned = parsed_settings(settings or [])
-    changes = cli.given(context, OPTIONS) | ({} if looks is None else {"looks": parsed_looks(looks)})
+    changes = cli.given(context, OPTIONS) | ({} if interim is None else {"interim": parsed_interim(interim)})
     console, seconds = cli.out(), parsed_duration(timeout)
     if (study is None) == (again is None):
         raise UsageError("one of --study and --again must name a study, but got "
@@ -172,7 +172,7 @@ def _again(
     from gru_bench.sweep.again import study_again
     from gru_bench.tracking import open_reader
 
-    for key in ("trials", "looks", "seeds_per_trial"):
+    for key in ("trials", "interim", "seeds_per_trial"):
         if key in changes:
             raise UsageError(f"--again trains settings that are known on a number of seeds, but got {OPTIONS[key]}: "
                              "leave it out, or name a study by --study")
@@ -193,9 +193,9 @@ def _write_plan(spec: StudySpec, console: Any) -> None:
 
     from gru_bench.data.corpus import load_corpus
 
-    if not spec.looks:
+    if not spec.interim:
         raise UsageError(f"--plan-only writes a plan of interim analyses, but the study {spec.name!r} has none: add "
-                         "--looks 5,8,12,20, or confirm = { looks = [5, 8, 12, 20] } to its file")
+                         "--interim 5,8,12,20, or confirm = { interim = [5, 8, 12, 20] } to its file")
     plan = spec.plan(load_corpus(spec.base.data).fingerprint)
     assert plan is not None
     path, text = Path(f"{spec.name}.plan.json"), f"{plan.to_json()}\n"

@@ -54,8 +54,8 @@ def compare_stores(
     spec, roles = state.spec, Counter(run.role for run in runs)
     running = [run.name for run in (*studies, *runs) if run.status == "RUNNING"]
     counts = [_counts(state, model) for model in spec.models]
-    if state.looks is not None:
-        counts.append(f"{len(state.taken)} of at most {len(spec.looks)} interim analyses done")
+    if state.interim is not None:
+        counts.append(f"{len(state.taken)} of at most {len(spec.interim)} interim analyses done")
     counts.append(f"MLflow: {len(studies)} run of the study, {roles['trial']} of trials, "
                   f"{roles['confirm']} of confirmation seeds, {roles['baseline']} of baselines; {len(running)} running")
     faults = list(left_to_do(state))

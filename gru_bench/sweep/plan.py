@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 from gru_bench.config import Scalar
 from gru_bench.results.baselines import BASELINES
-from gru_bench.results.looks import Look, LookPlan
+from gru_bench.results.interim import InterimAnalysis, InterimPlan
 from gru_bench.sweep.ablations import PlannedRun, ablation_runs, tuning_runs
 from gru_bench.sweep.followups import FollowUp, follow_ups
-from gru_bench.sweep.sharing.looks import open_seeds
+from gru_bench.sweep.sharing.interim import open_seeds
 from gru_bench.sweep.sharing.trials import StoredTrial, baseline_key, is_free
 from gru_bench.sweep.spec import StudySpec
 
@@ -92,9 +92,9 @@ class StudyState:
     """Number of the start."""
     in_time: bool = True
     """Whether this start may begin new trials."""
-    looks: LookPlan | None = None
+    interim: InterimPlan | None = None
     """The planned interim analyses; None for a confirmation stage of one size."""
-    taken: tuple[Look, ...] = ()
+    taken: tuple[InterimAnalysis, ...] = ()
     """The interim analyses that were taken."""
     texts: bool = False
     """Whether the study stores texts."""
@@ -125,13 +125,13 @@ class StudyState:
         return [model for model in self.searches if model not in self.spec.active_models]
 
     @property
-    def looks_ended(self) -> bool:
+    def interim_ended(self) -> bool:
         """Whether no interim analysis follows."""
-        return self.looks is None or bool(self.taken and self.taken[-1].stops)
+        return self.interim is None or bool(self.taken and self.taken[-1].stops)
 
     def seeds(self, model: str) -> tuple[int, ...]:
         """Return the confirmation seeds of a model that are to be trained by now."""
-        return self.spec.confirm_seeds if self.looks is None else open_seeds(self.looks, self.taken, model)
+        return self.spec.confirm_seeds if self.interim is None else open_seeds(self.interim, self.taken, model)
 
     def confirmed(self, model: str) -> dict[int, StoredTrial]:
         """Return confirmation seed -> the trial of its complete run, from all processes."""
@@ -188,7 +188,7 @@ class StudyState:
     @property
     def is_complete(self) -> bool:
         """Whether all trials, planned runs and baselines of the study have ended, also of models of other starts."""
-        return self.looks_ended and self.has_baselines and not any(map(self.is_open, self.searches))
+        return self.interim_ended and self.has_baselines and not any(map(self.is_open, self.searches))
 
     @property
     def has_baselines(self) -> bool:
@@ -211,7 +211,7 @@ class TrainPlanned:
 
 
 @dataclass(frozen=True)
-class InterimAnalysis:
+class Analyze:
     """Take the next interim analysis."""
 
     index: int
@@ -237,7 +237,7 @@ class Wait:
     """Begin nothing at present: runs are being trained, here or by other processes."""
 
 
-Work = AskTrial | TrainPlanned | InterimAnalysis | Follow | NothingToConfirm | Wait
+Work = AskTrial | TrainPlanned | Analyze | Follow | NothingToConfirm | Wait
 
 
 def next_work(state: StudyState) -> Work | None:
@@ -249,12 +249,12 @@ def next_work(state: StudyState) -> Work | None:
     for model in state.active:
         if plans[model].tuned is None and _is_over(state, model):
             return NothingToConfirm(model)
-    if _is_look_due(state):
-        return InterimAnalysis(len(state.taken))
+    if _is_analysis_due(state):
+        return Analyze(len(state.taken))
     free = state.free(run for model in state.active for run in plans[model].runs)
     if free:
         return TrainPlanned(min(free, key=lambda run: run.rank))
-    if any(map(state.is_open, state.active)) or _awaits_look(state) or not state.has_baselines:
+    if any(map(state.is_open, state.active)) or _awaits_analysis(state) or not state.has_baselines:
         return Wait()
     for follow_up in state.follow_ups:  # the start that completes the study does them
         if is_free(state.work.get(follow_up.key), state.start):
@@ -284,7 +284,7 @@ def left_to_do(state: StudyState) -> Iterator[str]:
     for name in state.free_baselines:
         yield f"the baseline {name} {'failed' if baseline_key(name) in failed else 'is not done'}"
     match next_work(state):
-        case InterimAnalysis(index):
+        case Analyze(index):
             yield f"the interim analysis {index + 1} is not done"
         case NothingToConfirm(model):
             yield f"{model}: no trial is complete, so that there is nothing to confirm"
@@ -394,14 +394,14 @@ def _expected_ablations(spec: StudySpec, model: str) -> int:
     return sum(len(runs) + spec.ablations.seeds for runs in tuning.values()) + len(ablation_runs(spec, {}, {}))
 
 
-def _is_look_due(state: StudyState) -> bool:
+def _is_analysis_due(state: StudyState) -> bool:
     """Return whether all confirmation runs that the next interim analysis rests on have ended."""
-    return not state.looks_ended and all(
+    return not state.interim_ended and all(
         plan.tuned is not None and all(state.has_ended(run.key) for run in plan.confirmations)
         for plan in state.plans.values())
 
 
-def _awaits_look(state: StudyState) -> bool:
+def _awaits_analysis(state: StudyState) -> bool:
     """Return whether an interim analysis will be due because other processes train all runs that it waits for."""
-    return not state.looks_ended and all(
+    return not state.interim_ended and all(
         state.searches[model].worked_on_elsewhere for model in state.others_left)

@@ -23,8 +23,8 @@ from gru_bench.data.vectors import Vectors
 from gru_bench.errors import RunError, UsageError
 from gru_bench.models.trained import TrainedModel
 from gru_bench.results.baselines import BaselineResult, baseline_label, compared_baseline
+from gru_bench.results.interim import INTERIM, interim_json
 from gru_bench.results.logged_metrics import compared
-from gru_bench.results.looks import LOOKS, looks_json
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import (
     Check,
@@ -39,14 +39,14 @@ from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.active_run import ActiveRun, Assignment
 from gru_bench.sweep.console.console_log import result_lines, window_line
 from gru_bench.sweep.console.description import study_description
+from gru_bench.sweep.console.interim import analysis_lines
 from gru_bench.sweep.console.interrupt import Interrupt
-from gru_bench.sweep.console.looks import look_lines
 from gru_bench.sweep.console.progress import ProgressDisplay, described
 from gru_bench.sweep.followups import TIMINGS, ActiveFollowUp, FollowUp, timings_of
 from gru_bench.sweep.plan import (
+    Analyze,
     AskTrial,
     Follow,
-    InterimAnalysis,
     ModelPlan,
     NothingToConfirm,
     StudyState,
@@ -60,8 +60,8 @@ from gru_bench.sweep.plan import (
 )
 from gru_bench.sweep.run_log import OTHERS_SECONDS, POLL_SECONDS, RunLog, corpus_for, not_sent
 from gru_bench.sweep.search import Search
+from gru_bench.sweep.sharing.interim import take_analysis, taken_analyses
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS, this_process
-from gru_bench.sweep.sharing.looks import take_look, taken_looks
 from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS, StoredTrial, baseline_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
@@ -229,7 +229,7 @@ class Sweep:
             self._note(note)
         self._read()
         self._note_closed_searches()
-        self._log_looks()  # the process that took the last one may have died before it logged it
+        self._log_analyses()  # the process that took the last one may have died before it logged it
         if self.texts and not log.texts:
             self.display.note("note: no texts are stored, because the study was begun with "
                               "no_texts")
@@ -272,8 +272,8 @@ class Sweep:
             match work := next_work(self.state):
                 case NothingToConfirm(model):
                     raise self._nothing_to_confirm(self.record.searches[model])
-                case InterimAnalysis(index) if BASELINES not in self._receivers:
-                    self._take_look(index)
+                case Analyze(index) if BASELINES not in self._receivers:
+                    self._take_analysis(index)
                 case _:
                     return work
 
@@ -482,9 +482,9 @@ class Sweep:
                         f"{'; '.join(reasons) or 'all were pruned'}. Widen its space or ask for more "
                         "trials")
 
-    def _take_look(self, index: int) -> None:
+    def _take_analysis(self, index: int) -> None:
         """Take an interim analysis, unless another process has taken it, and show what it found."""
-        record, plan = self.record, self.state.looks
+        record, plan = self.record, self.state.interim
         assert plan is not None
         self._require_others()
         runs = {model: self._scored_by_seed(model) for model in self.state.searches}
@@ -493,11 +493,11 @@ class Sweep:
                            f"of {empty[0]} failed: run this again to try them again; a study of another name may "
                            "leave the model out")
         with record.lock:
-            if len(taken_looks(record.study.user_attrs)) > index:
+            if len(taken_analyses(record.study.user_attrs)) > index:
                 return
-            look, pairs = take_look(plan, record.study, runs, self._linear())
-            self._log_looks()
-        for line in look_lines(plan, look, index, pairs):
+            analysis, pairs = take_analysis(plan, record.study, runs, self._linear())
+            self._log_analyses()
+        for line in analysis_lines(plan, analysis, index, pairs):
             self.display.note(line)
 
     def _linear(self) -> tuple[str, Scored] | None:
@@ -513,11 +513,11 @@ class Sweep:
                 f"The search of {model} stays at {self.state.searches[model].counted} of {self.spec.trials} trials: "
                 "an interim analysis of its confirmation runs was done already." for model in self.state.cut_short)
 
-    def _log_looks(self) -> None:
-        """Log the looks taken so far, from all processes and starts."""
+    def _log_analyses(self) -> None:
+        """Log the interim analyses taken so far, from all processes and starts."""
         with self.record.lock:
-            if taken := taken_looks(self.record.study.user_attrs):
-                self.log.study.text(LOOKS, looks_json(taken))
+            if taken := taken_analyses(self.record.study.user_attrs):
+                self.log.study.text(INTERIM, interim_json(taken))
 
     def _scored_by_seed(self, model: str) -> dict[int, Scored]:
         """Return confirmation seed -> what its run predicts, for the complete runs, with the texts in one order."""

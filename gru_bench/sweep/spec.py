@@ -34,18 +34,18 @@ from gru_bench.config import (
 )
 from gru_bench.data.code import own_model
 from gru_bench.data.recall import RecallTask
-from gru_bench.errors import DataError, UsageError, shown, unknown
+from gru_bench.errors import DataError, UsageError, removed, shown, unknown
 from gru_bench.resources import resource
+from gru_bench.results.interim import InterimPlan
 from gru_bench.results.logged_metrics import compared
-from gru_bench.results.looks import LookPlan
 from gru_bench.results.pruners import PrunerName
 from gru_bench.sweep.defaults import NO_BASE, RECIPE, Parts, by_size, inherit
 
 LARGEST_SEED = 9_999
 MOST_CONFIRM_SEEDS = 5_000
-MOST_LOOKS = 20
-LEAST_AT_LAST_LOOK = 5
-"""Fewest seeds of the last look: those that are enough for a verdict."""
+MOST_ANALYSES = 20
+LEAST_AT_LAST = 5
+"""Fewest seeds of the last interim analysis: those that are enough for a verdict."""
 LEAST_APART = 1e-9
 """Smallest step of a range, relative to its ends. Points are compared by 12 digits, so steps must not be smaller."""
 MODELS: tuple[str, ...] = tuple(PRESETS)
@@ -185,8 +185,8 @@ class StudySpec(Section):
     """Trials of the search of each model, in total over all starts. 0: no search."""
     confirm: Annotated[int, Field(ge=0, le=MOST_CONFIRM_SEEDS)] = 5
     """Number of confirmation seeds of each model. With interim analyses: the largest number, at the last of them."""
-    looks: list[Annotated[int, Field(ge=1, le=MOST_CONFIRM_SEEDS)]] = Field([], max_length=MOST_LOOKS)
-    """Number of confirmation seeds at each interim analysis ("look"), after which the study may end; empty for none."""
+    interim: list[Annotated[int, Field(ge=1, le=MOST_CONFIRM_SEEDS)]] = Field([], max_length=MOST_ANALYSES)
+    """Number of confirmation seeds at each interim analysis, after which the study may end; empty for none."""
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     """Seed of the search. All other seeds follow from it."""
     sampler: Literal["tpe", "random"] = "tpe"
@@ -250,7 +250,7 @@ class StudySpec(Section):
     def with_stored(self, stored: Mapping[str, str | None] = {}) -> StudySpec:
         """Return the study with all of its models: its own, and those that earlier starts have begun.
 
-        A plan of looks is of the models that it was made of: a study file with other models is another plan.
+        A plan of interim analyses is of the models that it was made of: a study file with other models is another plan.
 
         Args:
             stored: The models that have a search in the storage, and the SHA-256 of the file of each that is a class
@@ -261,7 +261,7 @@ class StudySpec(Section):
                    if source is not None and model not in file.own}
         file = file.model_copy(update={"own": {**file.own, **sources}}) if sources else file
         wanted = {*(self.only if self.is_of_these else file.models),
-                  *(stored if self.is_of_these or not self.looks else ())}
+                  *(stored if self.is_of_these or not self.interim else ())}
         others = {*MODELS, *file.own} - set(file.models)
         models = [*(model for model in file.models if model in wanted), *sorted(wanted & others)]
         ablations = file.ablations if file.ablations and file.ablations.model in models else None
@@ -292,17 +292,17 @@ class StudySpec(Section):
         """Seeds of the confirmation stage. They are above 9,999, so no search trains with them."""
         return tuple(range(self._first_seed, self._first_seed + self.confirm))
 
-    def plan(self, fingerprint: str) -> LookPlan | None:
-        """Return the plan of the looks; None for a confirmation stage of one size.
+    def plan(self, fingerprint: str) -> InterimPlan | None:
+        """Return the plan of the interim analyses; None for a confirmation stage of one size.
 
         Args:
             fingerprint: Fingerprint of the data.
         """
-        if not self.looks:
+        if not self.interim:
             return None
-        return LookPlan(
+        return InterimPlan(
             study=self.name, models=tuple(self.models), metric=self.metric, margin=self.margin_in_hundredths / 100,
-            looks=tuple(self.looks), seeds=self.confirm_seeds, data=fingerprint, is_with_linear=True,
+            interim=tuple(self.interim), seeds=self.confirm_seeds, data=fingerprint, is_with_linear=True,
             is_with_mixture=True)
 
     @property
@@ -316,9 +316,9 @@ class StudySpec(Section):
         return (self.seed + 1) * (LARGEST_SEED + 1)
 
 
-KEYS = (*(key for key in StudySpec.model_fields if key not in ("own", "looks", "only", "usual", "is_of_these")),
+KEYS = (*(key for key in StudySpec.model_fields if key not in ("own", "interim", "only", "usual", "is_of_these")),
         "metric", *SECTIONS)
-"""Top-level keys of a study file. `own` is built from its sections, `metric` is `training.metric`, `looks` is part of
+"""Top-level keys of a study file. `own` is built from its sections, `metric` is `training.metric`, `interim` is part of
 `confirm`, `usual` are the settings that it leaves out, and `only` and `is_of_these` belong to a start. `base` names a
 study in a file; the `base` of a `StudySpec` holds the settings."""
 
@@ -333,7 +333,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
 
     Args:
         source: One of `known_studies`, or the path of a file.
-        changes: Values that replace those of the file, such as `trials`, `confirm`, `looks`, `seed` and `name`; None
+        changes: Values that replace those of the file, such as `trials`, `confirm`, `interim`, `seed` and `name`; None
             changes nothing. `models` lists the models of the study that this start works on; with a `name` that is
             not the file's, the study is of these alone. `all_models` replaces those of the study. `settings` maps
             dotted settings of every run to values.
@@ -368,7 +368,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     values.setdefault("name", path.stem)
     changes = {key: value for key, value in changes.items() if value is not None}
     is_named = changes.get("name", values["name"]) != values["name"]
-    _plan_looks(values, changes, path.name)
+    _plan_interim(values, changes, path.name)
     values |= changes
     # Random trials are a fair sample of the space only if no trial is pruned by a comparison with others.
     is_pruned = values.get("sampler") != "random" and values.get("seeds_per_trial", 1) == 1
@@ -449,27 +449,29 @@ def _base(name: Any, where: str) -> Parts | None:
     return _parts(_read(resource("studies") / f"{name or RECIPE}.toml"), where)
 
 
-def _plan_looks(values: dict[str, Any], changes: dict[str, Any], where: str) -> None:
-    """Take the looks out of `confirm = { looks = [5, 8] }`, or from the changes; `confirm` becomes the last of them."""
-    form = "a number of seeds such as 5, or those at each interim analysis, such as { looks = [5, 8, 12, 20] }"
+def _plan_interim(values: dict[str, Any], changes: dict[str, Any], where: str) -> None:
+    """Take the seeds of `confirm = { interim = [5, 8] }`, or those of the changes; `confirm` becomes the last."""
+    form = "a number of seeds such as 5, or those at each interim analysis, such as { interim = [5, 8, 12, 20] }"
     if isinstance(table := values.get("confirm"), dict):
-        if table.keys() != {"looks"} or not isinstance(table["looks"], list) or not table["looks"]:
+        if "looks" in table:
+            raise UsageError(f"{where}: {removed('confirm.looks')}")
+        if table.keys() != {"interim"} or not isinstance(table["interim"], list) or not table["interim"]:
             raise UsageError(f"{where}: confirm must be {form}, but got {shown(table)}")
         if "confirm" not in changes:  # it replaces the plan of the file
-            values["looks"] = table["looks"]
-    if "looks" in changes:
+            values["interim"] = table["interim"]
+    if "interim" in changes:
         if "confirm" in changes:
             raise UsageError("the confirmation seeds must be given once, but got both "
-                             "confirm and looks: leave one of them out")
-        values["looks"] = changes.pop("looks")
-    if "looks" in values:
-        if not all(type(look) is int for look in values["looks"]):
-            raise UsageError(f"{where}: looks must be whole numbers of seeds, but got {shown(values['looks'])}")
-        values["confirm"] = max(values["looks"], default=0)
+                             "confirm and interim: leave one of them out")
+        values["interim"] = changes.pop("interim")
+    if "interim" in values:
+        if not all(type(seeds) is int for seeds in values["interim"]):
+            raise UsageError(f"{where}: interim must be whole numbers of seeds, but got {shown(values['interim'])}")
+        values["confirm"] = max(values["interim"], default=0)
 
 
-def parsed_looks(text: str | None) -> list[int] | None:
-    """Return the looks of a text such as `5,8,12,20`; None for None.
+def parsed_interim(text: str | None) -> list[int] | None:
+    """Return the seeds at each interim analysis of a text such as `5,8,12,20`; None for None.
 
     Raises:
         UsageError: The text is no list of whole numbers.
@@ -478,7 +480,7 @@ def parsed_looks(text: str | None) -> list[int] | None:
         return None
     parts = [part.strip() for part in text.split(",")]
     if not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
-        raise UsageError("looks must be numbers of seeds with commas between, such as 5,8,12,20, but got "
+        raise UsageError("interim must be numbers of seeds with commas between, such as 5,8,12,20, but got "
                          f"{text!r}")
     return [int(part) for part in parts]
 
@@ -584,13 +586,13 @@ def _check(spec: StudySpec, where: str) -> None:
                          "[space] is empty: add a setting to [space], or set trials to 0")
     if not spec.trials and not spec.confirm:
         raise UsageError(f"{where}: a study must run something, but trials and confirm are both 0")
-    if spec.looks != sorted(set(spec.looks)):
-        raise UsageError(f"{where}: looks must be numbers of seeds that rise, such as 5, 8, 12, 20, but got "
-                         f"{', '.join(map(str, spec.looks))}")
-    if spec.looks and spec.looks[-1] < LEAST_AT_LAST_LOOK:
-        raise UsageError(f"{where}: the last interim analysis must have at least {LEAST_AT_LAST_LOOK} seeds, because "
-                         f"fewer settle nothing, but got {spec.looks[-1]}: add one, or set confirm = {spec.confirm}")
-    if spec.looks and spec.metric not in ("accuracy", "log_loss"):
+    if spec.interim != sorted(set(spec.interim)):
+        raise UsageError(f"{where}: interim must be numbers of seeds that rise, such as 5, 8, 12, 20, but got "
+                         f"{', '.join(map(str, spec.interim))}")
+    if spec.interim and spec.interim[-1] < LEAST_AT_LAST:
+        raise UsageError(f"{where}: the last interim analysis must have at least {LEAST_AT_LAST} seeds, because "
+                         f"fewer settle nothing, but got {spec.interim[-1]}: add one, or set confirm = {spec.confirm}")
+    if spec.interim and spec.metric not in ("accuracy", "log_loss"):
         raise UsageError(f"{where}: interim analyses need a metric whose error over several of them is known, accuracy "
                          f"or log_loss, but got {spec.metric}: use one of them, or confirm = {spec.confirm}")
     for model in spec.models if spec.trials else ():

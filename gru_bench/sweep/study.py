@@ -27,8 +27,8 @@ from gru_bench.sweep.search import (
     is_exhausted,
     notes_of,
 )
+from gru_bench.sweep.sharing.interim import taken_analyses
 from gru_bench.sweep.sharing.leases import STARTS, Lease, LeaseWatch, this_process
-from gru_bench.sweep.sharing.looks import taken_looks
 from gru_bench.sweep.sharing.storage import lock_for
 from gru_bench.sweep.sharing.trials import StoredTrial, Trials, latest_trials, trials_of
 from gru_bench.sweep.spec import StudySpec
@@ -194,8 +194,8 @@ def _state(
              if model in searches else SearchState() for model in spec.models}
     data = next((search.identity.get("data", "") for search in found.values() if search.identity), "")
     return StudyState(
-        spec, found, work, start=start, in_time=in_time, looks=spec.plan(data),
-        taken=tuple(taken_looks(attributes)), texts=bool(attributes.get(TEXTS)), run_id=str(attributes.get(RUN, "")),
+        spec, found, work, start=start, in_time=in_time, interim=spec.plan(data),
+        taken=tuple(taken_analyses(attributes)), texts=bool(attributes.get(TEXTS)), run_id=str(attributes.get(RUN, "")),
         logged_to=str(attributes.get(LOGGED, "")))
 
 

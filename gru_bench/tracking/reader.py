@@ -182,7 +182,7 @@ class StudyPlan:
     """tuning or homework."""
     metric: MetricName = "accuracy"
     """Score that the study is about. Accuracy where none was logged."""
-    looks: bool = False
+    interim: bool = False
     """Whether its confirmation stage has interim analyses."""
 
 
@@ -222,7 +222,7 @@ class LoggedStudy:
             confirm=_count(logged.get("confirm", "")), margin=_margin(logged.get("margin", "")),
             metric=metric_of(logged.get("metric", "")),
             contents=None if contents is None else _listed(contents), protocol=logged.get("protocol", ""),
-            looks="looks" in logged)
+            interim="interim" in logged)
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -163,7 +163,7 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench sweep --study compare
         gru-bench sweep --study homework --data TRAIN.tar.gz --test-data TEST.tar.gz --embedding VECTORS.bin.gz
         gru-bench sweep --study homework --set model.backend=fused --study-name homework-quick --data ...
-        gru-bench sweep --study compare --study-name compare-two --model torch --model bidirectional --looks 5,8,12
+        gru-bench sweep --study compare --study-name compare-two --model torch --model bidirectional --interim 5,8,12
         gru-bench report --study compare-two --claim "bidirectional > torch"
         gru-bench gru-check submissions --csv checked.csv --feedback feedback
         python benchmarks/compare.py
@@ -177,7 +177,7 @@ NOT_RUN: Mapping[str, str] = {
         python benchmarks/interval_coverage.py --few --repetitions 4000
         python benchmarks/interval_coverage.py --few-seeds --repetitions 4000
         python benchmarks/interval_coverage.py --groups --repetitions 1000
-        python benchmarks/looks.py --repetitions 5000
+        python benchmarks/interim.py --repetitions 5000
         python benchmarks/overhead.py
         python benchmarks/overhead.py --limit 0 --rounds 1
         python benchmarks/predict.py
@@ -244,9 +244,9 @@ def directory(tmp_path: Path, few_reviews: Path, database: Path) -> Path:
     """A directory with the files that the commands read."""
     shutil.copy(few_reviews, tmp_path / "mine.csv")
     study = blocks(text(ROOT / "docs" / "studies.md"), "toml")[0]
-    looks = "confirm = { looks = [5, 10, 20] }"
-    assert looks in study
-    (tmp_path / "my.toml").write_text(study.replace(looks, "confirm = 2"), encoding="utf-8")
+    analyses = "confirm = { interim = [5, 10, 20] }"
+    assert analyses in study
+    (tmp_path / "my.toml").write_text(study.replace(analyses, "confirm = 2"), encoding="utf-8")
     (thesis,) = blocks(text(ROOT / "reports" / "README.md"), "latex")
     (tmp_path / "thesis.tex").write_text(thesis, encoding="utf-8")
     (vectors,) = (block for block in blocks(text(ROOT / "docs" / "your-data.md")) if block.startswith("good "))

@@ -28,7 +28,7 @@ from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import of_two
 from gru_bench.stats.verdict import Finding
 from tests.support.commands import completed, mentions
-from tests.support.fake_store import FakeStore, add_study, of_classes, three_models, with_looks
+from tests.support.fake_store import FakeStore, add_study, of_classes, three_models, with_interim
 from tests.support.reports import build
 
 N = 400
@@ -745,7 +745,7 @@ def test_a_class_called_positive_is_one_of_several_or_the_second_of_two() -> Non
 def test_a_study_with_interim_analyses_keeps_the_verdict_of_its_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     store = FakeStore()
     study = add_study(store, "planned", {"scratch": 0.0, "bidirectional": 0.16}, seeds=10)
-    study = with_looks(store, study, (5, 10), 2)
+    study = with_interim(store, study, (5, 10), 2)
     store.by_experiment["movie-reviews"] = [study]
     monkeypatch.setattr(gru_bench.tracking, "open_reader", lambda *_, **__: store)
     wanted = build([study], store).findings.pairs[0]
@@ -756,7 +756,7 @@ def test_a_study_with_interim_analyses_keeps_the_verdict_of_its_plan(monkeypatch
     file = write("mine.csv", {"id": first.example_id_N, "prediction": [names[int(one)] for one in answer_N]})
     pairs = found(file, "--study", "planned")["pairs"]
     planned, *against_linear = (one for one in pairs if "mine" not in (one["a"], one["b"]))
-    assert [one["looks"] for one in against_linear] == [2, 2]
+    assert [one["interim_planned"] for one in against_linear] == [2, 2]
     assert (planned["finding"], planned["seeds"]) == (wanted.finding, list(wanted.seeds))
     assert (planned["low"], planned["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
     usual = accuracy_difference(*(np.stack([

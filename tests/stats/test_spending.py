@@ -1,4 +1,4 @@
-"""Levels of several looks: published values, and a slow reference that integrates on a plain grid."""
+"""Levels of several interim analyses: published values, and a slow reference that integrates on a plain grid."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def test_published_boundaries(spending: Spending, published: tuple[float, ...]) 
     assert [round(z_of(level), 3) for level in found] == list(published)
 
 
-def test_the_last_look_spends_all_of_alpha() -> None:
+def test_the_last_interim_analysis_spends_all_of_alpha() -> None:
     for spending in (spent, spent_by_sides):
         assert spending(1.0, 0.05) == pytest.approx(0.05)
         assert spending(0.25, 0.05) < 1e-4 < spending(0.5, 0.05) < 0.006
 
 
-def test_a_single_look_is_an_ordinary_test() -> None:
+def test_a_single_interim_analysis_is_an_ordinary_test() -> None:
     assert levels([1.0], 0.05) == [pytest.approx(0.05)]
     assert levels([1.0], 0.05, sides=1) == [pytest.approx(0.05)]
 
 
 def crossed(fractions: tuple[float, ...], at: list[float], sides: int) -> float:
-    """The chance that any look crosses, on a plain grid: the density is moved step by step and cut off."""
+    """The chance that any interim analysis crosses, on a plain grid: the density is moved step by step and cut off."""
     grid, step = np.linspace(-9.0, 9.0, 3601, retstep=True)
     left = None
     before, out = 0.0, 0.0
@@ -56,7 +56,7 @@ def crossed(fractions: tuple[float, ...], at: list[float], sides: int) -> float:
 @pytest.mark.parametrize("sides", [1, 2])
 @settings(max_examples=15, deadline=None)
 @given(hundredths=st.sets(st.integers(10, 99), max_size=4), alpha=st.sampled_from([0.05, 0.05 / 3, 0.1]))
-def test_all_looks_together_spend_alpha(hundredths: set[int], alpha: float, sides: int) -> None:
+def test_all_interim_analyses_together_spend_alpha(hundredths: set[int], alpha: float, sides: int) -> None:
     fractions = (*(n / 100 for n in sorted(hundredths)), 1.0)
     at = levels(fractions, alpha, sides=sides)
     # A boundary between two points of the grid is off by up to half a step.
@@ -73,7 +73,7 @@ def test_levels_agree_with_the_multivariate_normal() -> None:
     assert 1 - inside == pytest.approx(0.05, abs=2e-5)
 
 
-def test_a_look_without_new_information_has_the_same_level() -> None:
+def test_an_interim_analysis_without_new_information_has_the_same_level() -> None:
     first, second, third = levels([0.6, 0.6, 1.0], 0.05)
     assert first == second < third
     assert [first, third] == levels([0.6, 1.0], 0.05)

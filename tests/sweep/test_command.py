@@ -15,7 +15,7 @@ from rich.table import Table
 from gru_bench import cli
 from gru_bench.errors import UsageError
 from gru_bench.report.render import record
-from gru_bench.results.looks import LookPlan
+from gru_bench.results.interim import InterimPlan
 from gru_bench.stats.text import percent
 from gru_bench.sweep.__main__ import _results, _show_next, app
 from gru_bench.sweep.console.opening import backend_note
@@ -91,12 +91,12 @@ def test_writes_a_plan_but_never_over_another_one(tmp_path: Path, easy_csv: Path
     def planned(*options: str) -> subprocess.CompletedProcess[str]:
         return completed(app, "--study", "mine.toml", "--data", str(easy_csv), "--plan-only", *options, cwd=tmp_path)
 
-    first = planned("--looks", "5,8")
-    plan, digest = LookPlan.from_json((tmp_path / "mine.plan.json").read_text(encoding="utf-8"))
-    assert (plan.looks, plan.models, digest) == ((5, 8), ("torch", "scratch"), plan.digest)
+    first = planned("--interim", "5,8")
+    plan, digest = InterimPlan.from_json((tmp_path / "mine.plan.json").read_text(encoding="utf-8"))
+    assert (plan.interim, plan.models, digest) == ((5, 8), ("torch", "scratch"), plan.digest)
     assert digest in first.stdout
-    assert planned("--looks", "5,8").returncode == 0
-    other = planned("--looks", "5,9")
+    assert planned("--interim", "5,8").returncode == 0
+    other = planned("--interim", "5,9")
     assert other.returncode == 2
     mentions(other.stderr, "mine.plan.json", "another")
     none = planned()

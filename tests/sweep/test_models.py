@@ -173,8 +173,8 @@ def test_a_verdict_that_cannot_be_computed_does_not_keep_a_study_from_ending(
     assert verdicts(study) == []
 
 
-class TestLooks:
-    """A plan of looks is of all models of the study, whichever of them a start works on."""
+class TestInterim:
+    """A plan of interim analyses is of all models of the study, whichever of them a start works on."""
 
     def trained(self, csv: Path, *models: str) -> tuple[list[tuple[str, int]], str]:
         """Start the study, and return model and number of each seed that is trained, and what is printed."""
@@ -184,11 +184,11 @@ class TestLooks:
             done.append((config.model.name, config.seed - 10_000))
             return well(answers(config.seed, 0.802 if config.model.name == "torch" else 0.8))
 
-        start(csv, *models, says=says, trials=0, confirm=None, looks=[1, 2, 5],
+        start(csv, *models, says=says, trials=0, confirm=None, interim=[1, 2, 5],
               baselines=linear_of(0.5), console=Console(file=text, width=200))
         return done, text.getvalue()
 
-    def test_each_start_trains_its_model_up_to_the_look_that_waits_for_the_others(self, easy_csv: Path) -> None:
+    def test_each_start_trains_its_model_up_to_the_analysis_that_waits_for_the_others(self, easy_csv: Path) -> None:
         assert self.trained(easy_csv, "torch")[0] == [("torch", 0)]
         assert self.trained(easy_csv, "torch")[0] == []
         study = logged()
@@ -204,11 +204,11 @@ class TestLooks:
         assert len(study.confirms) == 10
         assert self.check() == ()
         pairs = findings_of(collect([study], Store())).pairs
-        assert [(pair.look, pair.looks) for pair in pairs] == 5 * [(3, 3)]
+        assert [(pair.interim, pair.interim_planned) for pair in pairs] == 5 * [(3, 3)]
         assert verdicts(study) == [pair.sentence for pair in pairs]
 
     @staticmethod
     def check() -> tuple[str, ...]:
-        spec = load_study("study.toml", all_models=MODELS, trials=0, looks=[1, 2, 5])
+        spec = load_study("study.toml", all_models=MODELS, trials=0, interim=[1, 2, 5])
         study = logged()
         return compare_stores(read_study(spec, open_storage(None)), [study.run], study.runs[1:]).faults

@@ -13,7 +13,7 @@ from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.baselines import baselines_of
 from gru_bench.report.evidence.data_sets import PairOverDataSets, data_sets_of, pairs_over
 from gru_bench.report.evidence.groups import ModelRuns, confirm_groups, metric_of
-from gru_bench.report.evidence.looks import StudyLooks, study_looks
+from gru_bench.report.evidence.interim import StudyAnalyses, study_analyses
 from gru_bench.report.evidence.mixtures import Mixture, mixtures_of
 from gru_bench.report.evidence.pairs import (
     Margin,
@@ -59,7 +59,7 @@ class Evidence:
     searches: Sequence[Search]
     so_far: Sequence[SearchSoFar] = ()
     """The searches that are shown by their trials, because no summary of them is logged or nothing confirms them."""
-    looks: Sequence[StudyLooks] = ()
+    analyses: Sequence[StudyAnalyses] = ()
     """The interim analyses of the studies that have some."""
     test_sets: Sequence[ScoredTestSet] = ()
     """For each test set the models that were scored on it, in the whole store."""
@@ -116,22 +116,22 @@ def collect(
         raise nothing_to_report("there is none")
     baselines, missing = baselines_of(studies, store, metric_of(studies), numbers) if groups else ([], [])
     mixtures, not_mixed = mixtures_of(studies, groups, baselines, store, numbers) if groups else ([], [])
-    looks = study_looks(studies, groups, baselines, store, numbers, mixtures) if groups else ()
-    for one in looks:
+    analyses = study_analyses(studies, groups, baselines, store, numbers, mixtures) if groups else ()
+    for one in analyses:
         if margin is not None and not math.isclose(margin, one.plan.margin):
             raise UsageError("--margin must be that of the plan if a study has interim analyses, but "
                              f"{study_name(one.study)} planned {100 * one.plan.margin:g} and got {100 * margin:g}: "
                              "leave --margin out")
     chosen = margin_of(studies, margin, numbers, metric_of(studies))
     return assembled(
-        studies, store, numbers, groups, [*gaps, *missing], chosen, looks, baselines, mixtures, not_mixed,
+        studies, store, numbers, groups, [*gaps, *missing], chosen, analyses, baselines, mixtures, not_mixed,
         counted=counted)
 
 
 def assembled(
     studies: Sequence[LoggedStudy], store: Store, numbers: Numbers, groups: Sequence[ModelRuns],
-    gaps: Sequence[Sentence], margin: Margin, looks: Sequence[StudyLooks] = (), baselines: Sequence[ModelRuns] = (),
-    mixtures: Sequence[Mixture] = (), not_mixed: Sequence[Sentence] = (), *,
+    gaps: Sequence[Sentence], margin: Margin, analyses: Sequence[StudyAnalyses] = (),
+    baselines: Sequence[ModelRuns] = (), mixtures: Sequence[Mixture] = (), not_mixed: Sequence[Sentence] = (), *,
     counted: Mapping[str, OnTest] | None = None,
     are_groups_off: bool = False,
 ) -> Evidence:
@@ -139,15 +139,15 @@ def assembled(
     are_groups_off |= any(group.is_logged and group.config.data.group_column is None for group in groups)
     test_sets, data_sets = scored_test_sets(groups, store, numbers, counted), data_sets_of(groups)
     tested = [test_sets] if data_sets else [(test_set,) for test_set in test_sets]
-    compared, apart = compare(groups, margin.value, looks, tested, numbers)
-    against, apart_from_linear = compare_with_linear(margin.value, looks, tested, baselines, numbers)
+    compared, apart = compare(groups, margin.value, analyses, tested, numbers)
+    against, apart_from_linear = compare_with_linear(margin.value, analyses, tested, baselines, numbers)
     over, ambiguous = pairs_over(data_sets, compared, against, margin.value, numbers)
-    of_mixtures, unplanned = compare_mixtures(margin.value, looks, mixtures)
+    of_mixtures, unplanned = compare_mixtures(margin.value, analyses, mixtures)
     histories = store.histories(
         [run.run_id for group in groups if group.is_logged for run in group.runs],
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
     return Evidence(
         studies, numbers, groups, gaps, store, histories, margin, compared,
         [*apart, *apart_from_linear, *ambiguous, *unplanned],
-        baselines, against, searches_of(groups, histories), searches_so_far(studies, store), looks,
+        baselines, against, searches_of(groups, histories), searches_so_far(studies, store), analyses,
         test_sets, are_groups_off, mixtures, of_mixtures, not_mixed, data_sets, over)

@@ -18,10 +18,10 @@ from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.document.sentences import Sentence, in_text, joined, say
 from gru_bench.report.evidence.baselines import baselines_of, linear_model
 from gru_bench.report.evidence.groups import ModelRuns, confirm_groups, metric_of, validation_rank
-from gru_bench.report.evidence.progress import look_plan, study_name
+from gru_bench.report.evidence.progress import interim_plan, study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.report.evidence.temperatures import Temperatures, temperatures
-from gru_bench.results.looks import MIXTURE
+from gru_bench.results.interim import MIXTURE
 from gru_bench.stats.metrics import mean_probability
 from gru_bench.stats.mixture import mixed
 from gru_bench.tracking import LoggedRun, LoggedStudy
@@ -114,8 +114,11 @@ def mixture_of(
     Raises:
         RunError: The plan of interim analyses cannot be read.
     """
-    planned = look_plan(study, store)
-    first = set(planned[0].seeds[:planned[0].looks[0]]) if planned else {run.seed for one in groups for run in one.runs}
+    planned = interim_plan(study, store)
+    first = {run.seed for one in groups for run in one.runs}
+    if planned is not None:
+        plan, _ = planned
+        first = set(plan.seeds[:plan.interim[0]])
     try:
         trained = min(groups, key=lambda group: validation_rank(
             study, [run for run in group.runs if run.seed in first] or group.runs))

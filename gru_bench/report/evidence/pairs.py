@@ -20,14 +20,14 @@ from gru_bench.report.document.numbers import Number, Numbers, Scale, decimals_f
 from gru_bench.report.document.sentences import Aside, Sentence, joined, say
 from gru_bench.report.evidence.baselines import linear_model
 from gru_bench.report.evidence.groups import ModelRuns, model_name
-from gru_bench.report.evidence.looks import StudyLooks
+from gru_bench.report.evidence.interim import StudyAnalyses
 from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.progress import unfinished
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.runs import OnTest, digest_of_examples
 from gru_bench.stats.estimate import Design, Estimate
+from gru_bench.stats.interim import PairAnalyses, compared_at
 from gru_bench.stats.intervals import difference, paired_difference
-from gru_bench.stats.looks import PairLooks, compared_at
 from gru_bench.stats.sentence import TESTS, decided_by, quantity
 from gru_bench.stats.text import MINUS
 from gru_bench.stats.verdict import MARGIN, TOO_FEW, Finding, Verdict, adjusted_tests, pairs_of
@@ -38,9 +38,9 @@ SEEDS = (10, 20, 50)
 """Numbers of confirmation seeds that are considered where more test examples are needed."""
 
 
-GIVEN = ("margin", "family", "looks", "least")
+GIVEN = ("margin", "family", "planned", "least")
 """Slots of the sentences on a pair whose values neither runs nor examples give."""
-OF_RUNS = ("seeds", "data_sets", "look")
+OF_RUNS = ("seeds", "data_sets", "interim")
 """Slots whose values come from the runs alone, and not from what they predict."""
 Couple = tuple[Numbers, ModelRuns, ModelRuns]
 """What makes the numbers of a pair, and the groups that it calls A and B."""
@@ -121,8 +121,8 @@ class Pair(Compared):
     b: ModelRuns
     ids: tuple[str, ...]
     """The ids of the runs that its difference is computed from."""
-    followed: PairLooks | None = None
-    """The pair through the looks of its study. None for a confirmation stage of one size."""
+    followed: PairAnalyses | None = None
+    """The pair through the interim analyses of its study. None for a confirmation stage of one size."""
     pairs_again: int = 0
     """Number of pairs that the tests of fresh confirmation seeds on the same test examples must allow for: the old
     and the new models count."""
@@ -184,7 +184,7 @@ class Pair(Compared):
     @property
     def test(self) -> str:
         """Return the name of what decides its verdict; empty where nothing does."""
-        if self.look is not None and self.verdict.finding not in TOO_FEW:
+        if self.interim is not None and self.verdict.finding not in TOO_FEW:
             return "repeated interval"
         return TESTS.get(decided_by(self), "")
 
@@ -325,7 +325,7 @@ def tested(couples: Sequence[Couple], margin: float, family: int) -> list[Pair]:
 
 
 def compare(
-    groups: Sequence[ModelRuns], margin: float, looks: Sequence[StudyLooks],
+    groups: Sequence[ModelRuns], margin: float, analyses: Sequence[StudyAnalyses],
     test_sets: Sequence[Sequence[ScoredTestSet]], numbers: Numbers,
 ) -> tuple[list[Pair], list[Sentence]]:
     """Return each pair of models that met the same test examples, and sentences about the others.
@@ -333,14 +333,15 @@ def compare(
     Args:
         groups: The groups of confirmation runs. In a pair the one with the better mean comes first, over all data sets.
         margin: Largest difference of no practical weight; 0.01 is one point.
-        looks: The looks of the studies that have planned some. Their pairs have the margin and the verdict of the plan.
+        analyses: The interim analyses of the studies that have planned some. Their pairs have the margin and the
+            verdict of the plan.
         test_sets: For each test set the models that were scored on it: one list of them if they are independent data
             sets, else a list each. All pairs of a list are tested together.
         numbers: Makes the numbers of the report.
     """
     apart: list[Sentence] = []
     couples: list[tuple[Numbers, ModelRuns, ModelRuns]] = []
-    planned = {one.study.run.run_id: one for one in looks}
+    planned = {one.study.run.run_id: one for one in analyses}
     are_data_sets = any(len(some) > 1 for some in test_sets)
     ranks = {one.key: fmean(own.rank for own in groups if own is one or (are_data_sets and own.model == one.model))
              for one in groups}
@@ -368,7 +369,7 @@ def compare(
 
 
 def compare_with_linear(
-    margin: float, looks: Sequence[StudyLooks], test_sets: Sequence[Sequence[ScoredTestSet]],
+    margin: float, analyses: Sequence[StudyAnalyses], test_sets: Sequence[Sequence[ScoredTestSet]],
     baselines: Sequence[ModelRuns], numbers: Numbers,
 ) -> tuple[list[Pair], list[Sentence]]:
     """Return each model and the linear model on its data, and sentences about those that are not compared.
@@ -377,14 +378,14 @@ def compare_with_linear(
 
     Args:
         margin: As for `compare`.
-        looks: As for `compare`. A plan that does not name the linear model gives no verdict against it.
+        analyses: As for `compare`. A plan that does not name the linear model gives no verdict against it.
         test_sets: As for `compare`. There are as many pairs as models.
         baselines: The baselines of the report.
         numbers: Makes the numbers of the report.
     """
     found: list[Pair] = []
     apart: list[Sentence] = []
-    planned = {one.study.run.run_id: one for one in looks}
+    planned = {one.study.run.run_id: one for one in analyses}
     for some in test_sets:
         couples: list[tuple[Numbers, ModelRuns, ModelRuns]] = []
         for group in (group for test_set in some for group in test_set.groups):
@@ -407,7 +408,7 @@ def compare_with_linear(
 
 
 def compare_mixtures(
-    margin: float, looks: Sequence[StudyLooks], mixtures: Sequence[Mixture]
+    margin: float, analyses: Sequence[StudyAnalyses], mixtures: Sequence[Mixture]
 ) -> tuple[list[Pair], list[Sentence]]:
     """Return each mixture with the linear model and the trained model that it is of, and sentences about others.
 
@@ -415,12 +416,12 @@ def compare_mixtures(
 
     Args:
         margin: As for `compare`.
-        looks: As for `compare`. A plan that does not name the mixture gives no verdict on it.
+        analyses: As for `compare`. A plan that does not name the mixture gives no verdict on it.
         mixtures: The mixtures of the report.
     """
     found: list[Pair] = []
     apart: list[Sentence] = []
-    planned = {one.study.run.run_id: one for one in looks}
+    planned = {one.study.run.run_id: one for one in analyses}
     for mixture in mixtures:
         couples = [(mixture.numbers.of("minus-linear"), mixture, mixture.linear),
                    (mixture.numbers.of("minus-trained"), mixture, mixture.trained)]
@@ -441,11 +442,12 @@ def _difference(a: ModelRuns, b: ModelRuns) -> Estimate:
     return (paired_difference if of_same_seeds else difference)(a.metric, a, b)
 
 
-def _followed(numbers: Numbers, a: ModelRuns, b: ModelRuns, looks: StudyLooks) -> Pair:
-    pair = looks.of(a.model, b.model) or PairLooks((a.model, b.model))
+def _followed(numbers: Numbers, a: ModelRuns, b: ModelRuns, analyses: StudyAnalyses) -> Pair:
+    pair = analyses.of(a.model, b.model) or PairAnalyses((a.model, b.model))
     usual = _difference(a, b)
-    ids = looks.runs_at(pair.last.place, a, b) if pair.looks else a.ids + b.ids
-    return replace(_shown(compared_at(pair, looks.plan, (a.label, b.label), usual), numbers, a, b, ids), followed=pair)
+    ids = analyses.runs_at(pair.last.place, a, b) if pair.analyses else a.ids + b.ids
+    found = compared_at(pair, analyses.plan, (a.label, b.label), usual)
+    return replace(_shown(found, numbers, a, b, ids), followed=pair)
 
 
 def _shown(pair: Compared, numbers: Numbers, a: ModelRuns, b: ModelRuns, ids: tuple[str, ...]) -> Pair:

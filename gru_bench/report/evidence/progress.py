@@ -14,7 +14,7 @@ from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.baselines import BASELINES
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL
-from gru_bench.results.looks import PLAN, LookPlan
+from gru_bench.results.interim import PLAN, InterimPlan
 from gru_bench.results.runs import DATA, SEARCH, DataSummary, SearchPlan, parsed
 from gru_bench.tracking import LoggedRun, LoggedStudy
 from gru_bench.tracking.reader import damaged
@@ -78,16 +78,16 @@ def artifact(study: LoggedStudy, store: Store, path: str, kind: type[T]) -> T | 
         raise damaged(study.run.run_id, path, error) from error
 
 
-def look_plan(study: LoggedStudy, store: Store) -> tuple[LookPlan, str] | None:
+def interim_plan(study: LoggedStudy, store: Store) -> tuple[InterimPlan, str] | None:
     """Return the plan of interim analyses that a study has logged, with its digest; None for one without any.
 
     Raises:
         RunError: The plan cannot be read. Without it no verdict would hold.
     """
-    if not study.plan().looks:
+    if not study.plan().interim:
         return None
     try:
-        return LookPlan.from_json(store.text(study.run.run_id, PLAN) or "{}")
+        return InterimPlan.from_json(store.text(study.run.run_id, PLAN) or "{}")
     except ValueError as error:
         raise damaged(study.run.run_id, PLAN, error) from error
 

@@ -15,7 +15,7 @@ from gru_bench.stats.sentence import detected, slots_in, verdict_template, words
 
 FRESH = ("fewest that detect the equivalence margin with 80 % power in a second test on the same texts, and at least "
          "twice those at hand; one number for all pairs")
-LOOKS = "confirm = { looks = [5, 10, 20] }, or --looks 5,10,20"
+INTERIM = "confirm = { interim = [5, 10, 20] }, or --interim 5,10,20"
 """What is advised to new studies: interim analyses that are planned."""
 MORE_EXAMPLES = (
     "collect more labeled texts and start a study with them under another --study-name, either in a file of "
@@ -104,7 +104,7 @@ def advice(pair: Pair, limit: Limit | None = None) -> list[Sentence]:
     counted: Sentence = () if not pair.pairs_again else say(
         ", with p adjusted for all {pairs} pairs of old and new models", pairs=pair.numbers.on(()).add(
             "pairs-again", pair.pairs_again, "count", "pairs of the old and the new models"))
-    planned = "" if pair.followed is not None else f" In a new study, plan interim analyses instead: {LOOKS}."
+    planned = "" if pair.followed is not None else f" In a new study, plan interim analyses instead: {INTERIM}."
     return [*source, say(
         "Fresh seeds on the same test texts are a second test{counted}: compare the p of both tests with 0.025, "
         "whatever their verdicts say. The result may still be inconclusive. Do not count the old runs with "

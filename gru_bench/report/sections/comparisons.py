@@ -22,13 +22,13 @@ from gru_bench.report.document.numbers import MISSING, NBSP, Number, Scale, is_z
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Ends, Sentence, in_text, joined, say
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.looks import StudyLooks
+from gru_bench.report.evidence.interim import StudyAnalyses
 from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.next_steps import fresh_for_all, held_back, next_step_commands, remove_limit_commands
 from gru_bench.report.evidence.pairs import Pair, by_score
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import advice, needed_sentence
-from gru_bench.report.figures.looks import looks_figure
+from gru_bench.report.figures.interim import interim_figure
 from gru_bench.stats.verdict import ALIKE
 
 COMPARED = (
@@ -45,7 +45,7 @@ def comparisons(evidence: Evidence) -> Section | None:
                 for pair in by_score(pairs)]
     comments = [(f"{one.label}.", said) for one in compared if (said := comment_on(evidence, one))]
     blocks = (*([_table(compared)] if compared else []), *([Bullets(tuple(comments))] if comments else []),
-              *sentences(evidence.not_compared), *_looks(evidence), *_next_steps(evidence))
+              *sentences(evidence.not_compared), *_analyses(evidence), *_next_steps(evidence))
     return Section("comparisons", "Comparisons", blocks) if blocks else None
 
 
@@ -76,58 +76,58 @@ def _narrow(pair: Pair) -> Cell:
     return ("[", Ends(pair.number("narrow"), ", "), "]") if pair.verdict.finding in ALIKE else MISSING
 
 
-def _looks(evidence: Evidence) -> list[Block]:
-    """Return what was planned and what the interim analyses (looks) found, of each study that has some."""
+def _analyses(evidence: Evidence) -> list[Block]:
+    """Return what was planned and what the interim analyses found, of each study that has some."""
     blocks: list[Block] = []
-    for one in evidence.looks:
+    for one in evidence.analyses:
         blocks.append(Paragraph(_planned(one)))
         pairs = [pair for pair in evidence.all_pairs if pair.followed is not None and pair.a.study is one.study]
-        rows = [row for pair in pairs for row in _look_rows(one, pair)]
+        rows = [row for pair in pairs for row in _analysis_rows(one, pair)]
         if not rows:
             continue
-        values = Values(("pair", "look", "seeds", "difference", "boundary", "finding"), tuple(rows),
+        values = Values(("pair", "interim", "seeds", "difference", "boundary", "finding"), tuple(rows),
                         intervals=("difference",))
-        blocks += [looks_figure(values, one.plan.margin, pairs[0].scale, one.numbers.key.replace(".", "-")),
+        blocks += [interim_figure(values, one.plan.margin, pairs[0].scale, one.numbers.key.replace(".", "-")),
                    Details("Ordinary 95 % intervals, which are too narrow if a study may stop early", (
                        _usual(pairs, one.numbers.key),))]
-    return [Heading("Interim analyses", "looks"), *blocks] if blocks else []
+    return [Heading("Interim analyses", "interim"), *blocks] if blocks else []
 
 
-def _planned(one: StudyLooks) -> Sentence:
+def _planned(one: StudyAnalyses) -> Sentence:
     """Return what was planned, and how it ended."""
     end = " It stopped after analysis {taken}, because every pair was settled."
     if not one.ended:
         end = " {taken} {taken:of them has|of them have} been done so far."
-    elif len(one.looks) == len(one.plan.looks):
+    elif len(one.analyses) == len(one.plan.interim):
         end = " All of them were done."
     error = "" if len(one.plan.models) < 2 and not one.plan.is_with_linear else (
         " Together they have an error rate of {alpha} % for differences, and as much on each side for equivalence.")
     return say(
-        "Interim analyses (looks) of {study} at {planned} seeds of each model were planned before its first "
+        "Interim analyses of {study} at {planned} seeds of each model were planned before its first "
         f"confirmation run (plan {{digest}}).{error}{end}",
-        study=study_name(one.study), digest=one.plan.digest, taken=one.numbers.add("taken", len(one.looks)),
+        study=study_name(one.study), digest=one.plan.digest, taken=one.numbers.add("taken", len(one.analyses)),
         planned=joined([(one.numbers.add(f"planned-{place}", size),)
-                        for place, size in enumerate(one.plan.looks, start=1)], ", "),
+                        for place, size in enumerate(one.plan.interim, start=1)], ", "),
         alpha=one.numbers.add("alpha", one.plan.alpha, "percent", "two-sided, over all pairs and analyses", decimals=0))
 
 
-def _look_rows(one: StudyLooks, pair: Pair) -> Iterator[tuple[str | Number, ...]]:
+def _analysis_rows(one: StudyAnalyses, pair: Pair) -> Iterator[tuple[str | Number, ...]]:
     """Yield a row for each interim analysis of a pair: its difference with the repeated interval, and its boundary."""
     assert pair.followed is not None
-    for look in pair.followed.looks:
-        key, ids = f"look-{look.place + 1}", one.runs_at(look.place, pair.a, pair.b)
-        of_runs, on_test = pair.numbers.on(ids), pair.numbers.on(ids, look.usual.examples)
-        wide = look.repeated
+    for analysis in pair.followed.analyses:
+        key, ids = f"interim-{analysis.place + 1}", one.runs_at(analysis.place, pair.a, pair.b)
+        of_runs, on_test = pair.numbers.on(ids), pair.numbers.on(ids, analysis.usual.examples)
+        wide = analysis.repeated
         method, low, high = "too few seeds or groups: no repeated interval", None, None
         if wide is not None:
             method, low, high = pair.interval_name.replace(NBSP, " "), wide.low, wide.high
-        shown = on_test.add(key, look.usual.estimate, pair.scale.difference, method, low=low, high=high)
-        tested = None if look.tested_at is None else look.at(look.tested_at)
+        shown = on_test.add(key, analysis.usual.estimate, pair.scale.difference, method, low=low, high=high)
+        tested = None if analysis.tested_at is None else analysis.at(analysis.tested_at)
         boundary = None if tested is None else (tested.high - tested.low) / 2
         settled = pair.followed.settled
-        finding = "open" if settled is None or settled.place > look.place else pair.found
-        yield (pair.label, of_runs.add(f"{key}.place", look.place + 1, "count"),
-               of_runs.add(f"{key}.seeds", min(look.usual.seeds), "count", "of the model with fewer"), shown,
+        finding = "open" if settled is None or settled.place > analysis.place else pair.found
+        yield (pair.label, of_runs.add(f"{key}.place", analysis.place + 1, "count"),
+               of_runs.add(f"{key}.seeds", min(analysis.usual.seeds), "count", "of the model with fewer"), shown,
                on_test.add(f"{key}.boundary", boundary, pair.scale.kind,
                            "this analysis finds a larger difference, of either sign"), finding)
 
@@ -141,7 +141,7 @@ def _usual(pairs: Sequence[Pair], key: str) -> Table:
 
     return Table.of(
         f"{key}.usual", "Ordinary 95 % intervals", ("As if the last analysis had been the only one planned.",),
-        [pair for pair in pairs if pair.followed is not None and pair.followed.looks],
+        [pair for pair in pairs if pair.followed is not None and pair.followed.analyses],
         (Column("Pair", align="left", width=4.2), lambda one: one.label),
         (Column("Difference", unit=pairs[0].scale.differences), usual))
 

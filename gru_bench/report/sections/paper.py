@@ -106,7 +106,7 @@ def _methods(evidence: Evidence) -> list[Sentence]:
     if sizes:
         said.append(say(f"Tests are two-sided{', with p adjusted over {pairs} (Holm 1979)' if adjusted else ''}.",
                         pairs=joined(adjusted, " and over ")))
-    if evidence.looks:
+    if evidence.analyses:
         said.append(("Interim analyses were planned, with error spending (Lan and DeMets 1983).",))
     said.append(say("Equivalence within {margin}{unit} has two one-sided tests (Schuirmann 1987).",
                     margin=pairs[0].number("margin"), unit=pairs[0].scale.after))

@@ -22,7 +22,7 @@ from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.sections.comparisons import verdict_columns
-from gru_bench.stats.looks import SETTLING
+from gru_bench.stats.interim import SETTLING
 from gru_bench.stats.verdict import pairs_of
 
 FEW_TEXTS = 200

@@ -145,7 +145,7 @@ def next_commands(
 
 def _done(spec: StudySpec, trials: int, confirmed: int) -> str:
     """Return how many runs of a study are done, of how many: `1 of 6 trials, 0 of 4 confirmation runs`."""
-    models, most = len(spec.models), "up to " if spec.looks else ""  # interim analyses may stop it early
+    models, most = len(spec.models), "up to " if spec.interim else ""  # interim analyses may stop it early
     parts = [(trials, "", models * spec.trials, "trials"),
              (confirmed, most, models * spec.confirm, "confirmation runs")]
     return ", ".join(f"{done} of {up_to}{max(done, asked)} {what}" for done, up_to, asked, what in parts

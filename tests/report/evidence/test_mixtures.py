@@ -17,7 +17,7 @@ from gru_bench.report.evidence.decision import decision_sentence, recommended
 from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.findings import findings_of, judged
 from gru_bench.report.sections.evaluation import evaluation
-from gru_bench.results.looks import PLAN, LookPlan
+from gru_bench.results.interim import PLAN, InterimPlan
 from gru_bench.stats.calibration import SMALLEST, temperature
 from gru_bench.stats.estimate import Values, estimate
 from gru_bench.stats.intervals import difference
@@ -25,7 +25,7 @@ from gru_bench.stats.metrics import correct
 from gru_bench.stats.verdict import Finding, holm
 from gru_bench.tracking import LoggedRun, LoggedStudy
 from tests.support.commands import mentions
-from tests.support.fake_store import FakeStore, TestSet, add_study, with_looks, with_validation
+from tests.support.fake_store import FakeStore, TestSet, add_study, with_interim, with_validation
 from tests.support.renderings import all_said, said, table_of, words_of
 from tests.support.reports import build
 from tests.support.sections import build_only
@@ -211,9 +211,9 @@ def test_several_studies_have_a_mixture_each() -> None:
 def with_plan(is_with_mixture: bool) -> tuple[FakeStore, LoggedStudy]:
     store = FakeStore()
     study = with_validation(store, add_study(store, "grown", MODELS, seeds=8, test_set=TestSet.draw(600)))
-    study = with_looks(store, study, (5, 8), 2)
+    study = with_interim(store, study, (5, 8), 2)
     key = study.run.run_id, PLAN
-    plan, _ = LookPlan.from_json(store.artifacts[key])
+    plan, _ = InterimPlan.from_json(store.artifacts[key])
     store.artifacts[key] = replace(plan, is_with_mixture=is_with_mixture).to_json()
     return store, study
 
@@ -223,9 +223,9 @@ def test_with_interim_analyses_it_is_compared_by_their_levels() -> None:
     evidence = collect([study], store)
     mixture, (first, second) = mixture_of(evidence), evidence.of_mixtures
     assert [(pair.planned, pair.family, pair.tests) for pair in (first, second)] == [(2, 2, None)] * 2
-    looks = present(second.followed).looks
-    assert [look.usual.seeds for look in looks] == [(5,), (8,)]
-    assert looks[1].usual == estimate(
+    analyses = present(second.followed).analyses
+    assert [analysis.usual.seeds for analysis in analyses] == [(5,), (8,)]
+    assert analyses[1].usual == estimate(
         mixture.values("accuracy").minus(mixture.trained.values("accuracy")))
     assert set(second.ids) == set(mixture.ids)
     report = build([study], store)

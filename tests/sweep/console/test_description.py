@@ -90,8 +90,8 @@ def test_a_study_without_a_search_shows_no_trials(tmp_path: Path) -> None:
     assert (bidirectional, linear) == (["bidirectional", "", "", ""], [LINEAR, "78.2 %", "", ""])
 
 
-def test_a_study_with_looks_has_at_most_the_confirmation_runs_of_the_last_look(tmp_path: Path) -> None:
-    spec = spec_of(tmp_path, "trials = 0\nconfirm = { looks = [5, 8] }")
+def test_a_study_with_interim_analyses_has_at_most_the_confirmation_runs_of_the_last(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, "trials = 0\nconfirm = { interim = [5, 8] }")
     text = study_description(spec, "interrupted", command="", uri="", best={}, found={}, view=None, confirmed=3)
     mentions(status(text), "3 of up to 16 confirmation runs")
 

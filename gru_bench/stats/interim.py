@@ -1,21 +1,22 @@
-"""Pairs of models compared at planned looks, while seeds are added: what each look finds, and when a pair is settled.
+"""Pairs of models at planned interim analyses, while seeds are added: what each finds, and when a pair is settled.
 
-Every look tests each pair at a level that spends a part of the error (`spending`), so that all looks together find a
-difference that is not there at most 5 times in 100. With several pairs each look is a step-down after Holm (1979): the
-pair with the smallest level needed is tested with the error divided by the number of pairs that no look has found
-different yet, and so on. Equivalence, by two one-sided tests, and a difference of more than the margin have step-downs
-of their own, with an error of 5 % each over all pairs and looks. Comparisons with the linear model, where they are
-planned, are a family of their own, whose every kind has an error of 5 % too, and so are those of the mixture with its
-two parts. The levels hold whatever ends the stage, so that no look need wait for the mixture.
+Every analysis tests each pair at a level that spends a part of the error (`spending`), so that all analyses together
+find a difference that is not there at most 5 times in 100. With several pairs each analysis is a step-down after Holm
+(1979): the pair with the smallest level needed is tested with the error divided by the number of pairs that no analysis
+has found different yet, and so on. Equivalence, by two one-sided tests, and a difference of more than the margin have
+step-downs of their own, with an error of 5 % each over all pairs and analyses. Comparisons with the linear model, where
+they are planned, are a family of their own, whose every kind has an error of 5 % too, and so are those of the mixture
+with its two parts. The levels hold whatever ends the stage, so that no analysis need wait for the mixture.
 
-The information fraction of a look is estimated from its own runs: the variance that the last look will have, divided by
-the variance now. The last look planned spends all that is left, also where a failed run has left it less information.
+The information fraction of an analysis is estimated from its own runs: the variance that the last analysis will have,
+divided by the variance now. The last analysis planned spends all that is left, also where a failed run has left it less
+information.
 
-A repeated interval (Jennison and Turnbull 1984) is the interval with the confidence of its look. The repeated intervals
-of all looks hold the true difference together with a chance of 95 %, so they may be read at any look and after any
-stop; the usual interval may not.
+A repeated interval (Jennison and Turnbull 1984) is the interval with the confidence of its analysis. The repeated
+intervals of all analyses hold the true difference together with a chance of 95 %, so they may be read at any analysis
+and after any stop; the usual interval may not.
 
-Shapes: `K` looks.
+Shapes: `K` interim analyses.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from enum import Enum
 import numpy as np
 from scipy import special
 
-from gru_bench.results.looks import MIXTURE, Look, LookPlan
+from gru_bench.results.interim import MIXTURE, InterimAnalysis, InterimPlan
 from gru_bench.stats.estimate import Estimate
 from gru_bench.stats.intervals import Scored, difference, paired_difference
 from gru_bench.stats.spending import DIGITS, levels
@@ -41,7 +42,7 @@ LEAST_LEVEL = 1e-12
 
 
 class Kind(Enum):
-    """What a test of a look may find on a pair. Each kind keeps its error over all pairs and looks."""
+    """What an interim analysis may find on a pair. Each kind keeps its error over all pairs and analyses."""
 
     DIFFERENT = "different"
     BEYOND = "different by more than the margin"
@@ -49,16 +50,16 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class PairLook:
-    """What one look found on a pair. Differences are those of the first model minus the second."""
+class PairAnalysis:
+    """What one interim analysis found on a pair. Differences are those of the first model minus the second."""
 
     place: int
-    """Place of the look in the plan, from 0."""
+    """Place of the interim analysis in the plan, from 0."""
     usual: Estimate
-    """The difference with its 95 % interval, as if this look were the only one."""
+    """The difference with its 95 % interval, as if this interim analysis were the only one."""
     fraction: float | None
-    """Information fraction. None where the seeds or the groups of examples are too few to settle anything; such a look
-    spends nothing."""
+    """Information fraction. None where the seeds or the groups of examples are too few to settle anything; such an
+    analysis spends nothing."""
     level: float | None
     """Level of a two-sided test of this pair alone, which is that of the repeated interval."""
     one_sided: float | None
@@ -89,39 +90,39 @@ class PairLook:
         return (float(special.ndtri(0.95)) * floor >= margin
                 and abs(self.usual.estimate) <= float(special.ndtri(0.975)) * floor)
 
-    def flipped(self) -> PairLook:
+    def flipped(self) -> PairAnalysis:
         """Return the same of the second model minus the first."""
         return replace(self, usual=self.usual.flipped())
 
 
 @dataclass
-class PairLooks:
-    """A pair through all looks so far."""
+class PairAnalyses:
+    """A pair through all analyses so far."""
 
     pair: tuple[str, str]
-    looks: list[PairLook] = field(default_factory=list)
-    settled: PairLook | None = None
-    """The first look that settled it."""
+    analyses: list[PairAnalysis] = field(default_factory=list)
+    settled: PairAnalysis | None = None
+    """The first interim analysis that settled it."""
     found: set[Kind] = field(default_factory=set)
-    """What the looks so far have found."""
+    """What the analyses so far have found."""
 
     @property
-    def last(self) -> PairLook:
-        """Return the last look."""
-        return self.looks[-1]
+    def last(self) -> PairAnalysis:
+        """Return the last interim analysis."""
+        return self.analyses[-1]
 
-    def flipped(self) -> PairLooks:
+    def flipped(self) -> PairAnalyses:
         """Return the same pair with its second model first."""
-        looks = [look.flipped() for look in self.looks]
+        analyses = [analysis.flipped() for analysis in self.analyses]
         settled = None if self.settled is None else self.settled.flipped()
-        return PairLooks((self.pair[1], self.pair[0]), looks, settled, set(self.found))
+        return PairAnalyses((self.pair[1], self.pair[0]), analyses, settled, set(self.found))
 
 
 def fraction_of(found: Estimate, most: int) -> float:
-    """Return the information fraction of a look: the variance that the most seeds have, divided by that of a look's.
+    """Return the information fraction of an interim analysis: the variance with the most seeds, divided by the one now.
 
     Raises:
-        ValueError: for a look at a single seed.
+        ValueError: for an analysis of a single seed.
     """
     if found.design is None:
         raise ValueError("the information of an interim analysis takes at least 2 seeds of each model, but got 1")
@@ -130,62 +131,62 @@ def fraction_of(found: Estimate, most: int) -> float:
 
 
 def follow(
-    plan: LookPlan, looks: Sequence[Mapping[str, Scored]], linear: tuple[str, Scored] | None = None,
+    plan: InterimPlan, analyses: Sequence[Mapping[str, Scored]], linear: tuple[str, Scored] | None = None,
     trained: str | None = None,
-) -> list[PairLooks]:
-    """Return each pair of models through the looks so far, then each model with the linear one and the mixture with its
-    parts, where these are planned.
+) -> list[PairAnalyses]:
+    """Return each pair of models through the analyses so far, then each model with the linear one and the mixture with
+    its parts, where these are planned.
 
     Args:
         plan: The plan.
-        looks: For each look so far, model -> what its runs predict, for the same examples in the same order.
+        analyses: For each so far, model -> what its runs predict, for the same examples in the same order.
         linear: Name of the linear model and what it predicts for them. None: it is not known.
-        trained: Name of the model that the mixture is of. Each look has the mixture too, with the seeds of this model.
-            None: there is no mixture.
+        trained: Name of the model that the mixture is of. Each analysis has the mixture too, with the seeds of
+            this model. None: there is no mixture.
     """
-    families = [[PairLooks(pair) for pair in family]
+    families = [[PairAnalyses(pair) for pair in family]
                 for family in plan.families(linear[0] if linear else None, trained)]
-    for place, runs in enumerate(looks):
+    for place, runs in enumerate(analyses):
         for pairs in families:
             for pair in pairs:
-                pair.looks.append(_looked(plan, pair, place, dict([*runs.items(), *([linear] if linear else [])])))
+                pair.analyses.append(_analyzed(plan, pair, place, dict([*runs.items(), *([linear] if linear else [])])))
             found = {kind: _step_down(plan, pairs, kind) for kind in Kind}
             for pair in pairs:
                 if pair.last.fraction is not None:
                     finding = finding_of(*(pair in found[kind] for kind in Kind))
-                    pair.looks[-1] = replace(pair.last, finding=finding)
+                    pair.analyses[-1] = replace(pair.last, finding=finding)
                 if pair.settled is None and pair.last.finding in SETTLING:
                     pair.settled = pair.last
     return [pair for pairs in families for pair in pairs]
 
 
-def is_settled(pairs: Sequence[PairLooks]) -> bool:
+def is_settled(pairs: Sequence[PairAnalyses]) -> bool:
     """Return whether every pair is settled. One model alone, without a linear one, has no pair and is never settled."""
     return bool(pairs) and all(pair.settled is not None for pair in pairs)
 
 
-def _looked(plan: LookPlan, pair: PairLooks, place: int, runs: Mapping[str, Scored]) -> PairLook:
+def _analyzed(plan: InterimPlan, pair: PairAnalyses, place: int, runs: Mapping[str, Scored]) -> PairAnalysis:
     a, b = (runs[model] for model in pair.pair)
     of_same_seeds = pair.pair[0] == MIXTURE and not b.is_fitted_once
     usual = (paired_difference if of_same_seeds else difference)(plan.metric, a, b)
     if not usual.evidence_level.has_verdict or usual.groups < LEAST_GROUPS:
         few = Finding.TOO_FEW_GROUPS if usual.evidence_level.has_verdict else Finding.TOO_FEW_SEEDS
-        return PairLook(place, usual, None, None, None, finding=few)
-    before = [look.fraction for look in pair.looks if look.fraction is not None]
-    now = 1.0 if place == len(plan.looks) - 1 else fraction_of(usual, plan.looks[-1])
+        return PairAnalysis(place, usual, None, None, None, finding=few)
+    before = [analysis.fraction for analysis in pair.analyses if analysis.fraction is not None]
+    now = 1.0 if place == len(plan.interim) - 1 else fraction_of(usual, plan.interim[-1])
     fractions = [*before, round(max(now, *before, 10**-DIGITS), DIGITS)]
-    return PairLook(place, usual, fractions[-1], levels(fractions, plan.alpha)[-1],
-                    levels(fractions, plan.alpha, sides=1)[-1])
+    return PairAnalysis(place, usual, fractions[-1], levels(fractions, plan.alpha)[-1],
+                        levels(fractions, plan.alpha, sides=1)[-1])
 
 
-def _step_down(plan: LookPlan, pairs: Sequence[PairLooks], kind: Kind) -> list[PairLooks]:
-    """Test the pairs for one kind of finding at their last look, and return those of which it is found now.
+def _step_down(plan: InterimPlan, pairs: Sequence[PairAnalyses], kind: Kind) -> list[PairAnalyses]:
+    """Test the pairs for one kind of finding at their last interim analysis, and return those of which it is found now.
 
-    The levels are noted at the looks.
+    The levels are noted at the interim analyses.
     """
     family = sum(kind not in pair.found for pair in pairs)
     waiting = [pair for pair in pairs if kind not in pair.found and pair.last.fraction is not None]
-    found: list[PairLooks] = []
+    found: list[PairAnalyses] = []
     while waiting:
         rejected = [pair for pair in waiting if _is_found(plan, pair, kind, plan.alpha / family)]
         if not rejected:
@@ -198,54 +199,54 @@ def _step_down(plan: LookPlan, pairs: Sequence[PairLooks], kind: Kind) -> list[P
     return found
 
 
-def _is_found(plan: LookPlan, pair: PairLooks, kind: Kind, alpha: float) -> bool:
-    """Return whether the last look of a pair finds something, where `alpha` is spent on it over all looks."""
-    fractions = [look.fraction for look in pair.looks if look.fraction is not None]
+def _is_found(plan: InterimPlan, pair: PairAnalyses, kind: Kind, alpha: float) -> bool:
+    """Return whether the last analysis of a pair finds something, where `alpha` is spent on it over all analyses."""
+    fractions = [analysis.fraction for analysis in pair.analyses if analysis.fraction is not None]
     last = pair.last
     if kind is Kind.EQUIVALENT:
         level = levels(fractions, alpha, sides=1)[-1]
-        pair.looks[-1] = replace(last, one_sided=level)
+        pair.analyses[-1] = replace(last, one_sided=level)
         return can_be_equivalent(last.usual, plan.margin) and last.usual.p_equivalent(plan.margin) <= level
     level = levels(fractions, alpha)[-1]
     if kind is Kind.BEYOND:
         return last.usual.p_beyond(plan.margin) <= level
-    pair.looks[-1] = replace(last, tested_at=level)
+    pair.analyses[-1] = replace(last, tested_at=level)
     return last.usual.p_beyond(0.0) <= level
 
 
-def compared_at(pair: PairLooks, plan: LookPlan, names: tuple[str, str], usual: Estimate | None = None) -> Pair:
-    """Return a pair after its looks so far, with the repeated interval of the last one.
+def compared_at(pair: PairAnalyses, plan: InterimPlan, names: tuple[str, str], usual: Estimate | None = None) -> Pair:
+    """Return a pair after its analyses so far, with the repeated interval of the last one.
 
     Args:
         pair: The pair.
         plan: The plan.
         names: Names of its two models.
-        usual: The difference of the runs so far, which is shown where no look was taken.
+        usual: The difference of the runs so far, which is shown where no interim analysis was taken.
 
     Raises:
-        ValueError: where no look was taken, and no difference is given.
+        ValueError: where no interim analysis was taken, and no difference is given.
     """
-    if not pair.looks:
+    if not pair.analyses:
         if usual is None:
-            raise ValueError("a pair without looks needs a difference to show, but got none")
+            raise ValueError("a pair without interim analyses needs a difference to show, but got none")
         verdict = Verdict(Finding.INCONCLUSIVE, plan.margin, usual.at(0.90))
-        return Pair(names, usual, None, plan.family_of(pair.pair), verdict, plan.metric, len(plan.looks))
+        return Pair(names, usual, None, plan.family_of(pair.pair), verdict, plan.metric, len(plan.interim))
     by = pair.settled or pair.last
     verdict = Verdict(by.finding, plan.margin, by.equivalence or by.usual.at(0.90))
     return Pair(names, pair.last.repeated or pair.last.usual, None, plan.family_of(pair.pair), verdict, plan.metric,
-                len(plan.looks), by.place + 1, pair.settled is not None)
+                len(plan.interim), by.place + 1, pair.settled is not None)
 
 
-def scored_at(look: Look, runs: Mapping[str, Mapping[int, Scored]]) -> dict[str, Scored]:
-    """Return model -> the runs that a look rests on, as one; runs that are gone by now are left out."""
+def scored_at(analysis: InterimAnalysis, runs: Mapping[str, Mapping[int, Scored]]) -> dict[str, Scored]:
+    """Return model -> the runs that an interim analysis rests on, as one; runs that are gone by now are left out."""
     found = {}
-    for model, seeds in look.seeds.items():
+    for model, seeds in analysis.seeds.items():
         own = [runs[model][seed] for seed in seeds if seed in runs[model]]
         found[model] = replace(own[0], probability_RNC=np.concatenate([one.probability_RNC for one in own]))
     return found
 
 
-def settled_as(pair: PairLooks) -> str:
+def settled_as(pair: PairAnalyses) -> str:
     """Return what settled a pair, as it is logged: `bidirectional, torch: better`."""
     assert pair.settled is not None
     return f"{', '.join(pair.pair)}: {pair.settled.finding.value}"

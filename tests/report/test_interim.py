@@ -1,4 +1,4 @@
-"""Studies with looks in a report: the verdict of the plan, what departs from it, the findings as data, and claims."""
+"""Studies with interim analyses in a report: the plan's verdict, what departs from it, findings as data, claims."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gru_bench.checks import of_logged, warnings_of
 from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.report.document.report import Report
 from gru_bench.report.findings import judged
-from gru_bench.results.looks import LOOKS, PLAN, Look, LookPlan, looks_json
+from gru_bench.results.interim import INTERIM, PLAN, InterimAnalysis, InterimPlan, interim_json
 from gru_bench.results.runs import parsed
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
-from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, under_way, with_looks
+from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, under_way, with_interim
 from tests.support.renderings import all_said, figure_of, words_of
 from tests.support.reports import build
 
@@ -30,7 +30,7 @@ def studied(
     store = FakeStore()
     study = add_study(store, "grown", skills, seeds=planned[taken - 1], best=INSIDE,
                       test_set=TestSet.draw(examples), **options)
-    return store, with_looks(store, study, planned, taken)
+    return store, with_interim(store, study, planned, taken)
 
 
 DIFFERENT = {"scratch": 0.2, "torch": 1.4}
@@ -49,26 +49,26 @@ def summary_of(report: Report) -> str:
 
 @pytest.fixture(scope="module")
 def different() -> Report:
-    """The report on a study whose models differ, which its first look showed."""
+    """The report on a study whose models differ, which its first interim analysis showed."""
     return reported(*studied(DIFFERENT))
 
 
 @pytest.fixture(scope="module")
 def equivalent() -> Report:
-    """The report on a study whose models are equivalent, which its first look showed."""
+    """The report on a study whose models are equivalent, which its first interim analysis showed."""
     return reported(*studied({"scratch": 2.0, "torch": 2.0}, (10, 20), 1, examples=2000))
 
 
 @pytest.fixture(scope="module")
 def undecided() -> Report:
-    """The report on a study whose looks settled nothing, though more seeds would do."""
+    """The report on a study whose interim analyses settled nothing, though more seeds would do."""
     return reported(*studied(EQUAL, (5, 6), 2, examples=OPEN))
 
 
 def test_the_numbers_of_an_interim_analysis_come_from_its_own_runs(undecided: Report) -> None:
     def found(other: str) -> dict[str, tuple[int, int | None]]:
-        return {key.partition(".look-")[2]: (len(one.runs), one.examples) for key, one in undecided.numbers.items()
-                if ".look-" in key and key.startswith("pair.grown-") and other in key}
+        return {key.partition(".interim-")[2]: (len(one.runs), one.examples) for key, one in undecided.numbers.items()
+                if ".interim-" in key and key.startswith("pair.grown-") and other in key}
 
     assert found("grown-scratch.grown-torch") == {
         "1": (10, OPEN), "1.place": (10, None), "1.seeds": (10, None), "1.boundary": (10, OPEN),
@@ -90,21 +90,21 @@ def test_the_repeated_interval_is_the_headline_and_the_usual_one_is_folded(diffe
     assert theta.value == usual.value
     assert theta.low < usual.low
     mentions(words_of(report, "comparisons"), "stopped after analysis 1", "5, 8 seeds", "too narrow")
-    assert [figure.name for figure in report.figures if figure.name.startswith("looks")] == ["looks-grown"]
+    assert [figure.name for figure in report.figures if figure.name.startswith("interim")] == ["interim-grown"]
 
 
-def test_the_figure_has_each_look_with_its_boundary() -> None:
+def test_the_figure_has_each_interim_analysis_with_its_boundary() -> None:
     store, study = studied(EQUAL, (5, 6, 7), 3, examples=600)
     report = reported(store, study)
-    figure = figure_of(report, "looks-grown")
+    figure = figure_of(report, "interim-grown")
     rows = figure.values.csv().splitlines()
-    assert rows[0] == "pair,look,seeds,difference,low,high,boundary,finding"
+    assert rows[0] == "pair,interim,seeds,difference,low,high,boundary,finding"
     assert len(rows) == 1 + 3 * 3
     assert figure.svg.count("<svg") == 1
     mentions(summary_of(report), "open after interim analysis 3 of 3")
 
 
-def test_equal_models_are_equivalent_by_the_interval_of_their_look(equivalent: Report) -> None:
+def test_equal_models_are_equivalent_by_the_interval_of_their_interim_analysis(equivalent: Report) -> None:
     mentions(summary_of(equivalent), "are equivalent within 1.0 points", "settled at interim analysis 1 of 2")
 
 
@@ -125,56 +125,56 @@ def test_a_plan_that_was_followed_has_no_warning() -> None:
 def test_each_departure_from_the_plan_is_warned_of(spoil: str, words: str) -> None:
     store, study = studied(DIFFERENT)
     key = study.run.run_id
-    plan, _ = LookPlan.from_json(store.artifacts[key, PLAN])
-    (look,) = parsed(list[Look], store.artifacts[key, LOOKS])
+    plan, _ = InterimPlan.from_json(store.artifacts[key, PLAN])
+    (analysis,) = parsed(list[InterimAnalysis], store.artifacts[key, INTERIM])
     if spoil == "digest":
         values = json.loads(store.artifacts[key, PLAN])
         store.artifacts[key, PLAN] = json.dumps({**values, "margin": 0.02})
     elif spoil == "data":
         store.artifacts[key, PLAN] = replace(plan, data="others").to_json()
     elif spoil == "sizes":
-        store.artifacts[key, PLAN] = replace(plan, looks=(4, 8)).to_json()
+        store.artifacts[key, PLAN] = replace(plan, interim=(4, 8)).to_json()
     else:
-        torch = {"missing": look.seeds["torch"][:4], "lost": (*look.seeds["torch"][:4], 1099),
-                 "extra": look.seeds["torch"][:4]}.get(spoil, look.seeds["torch"])
-        settled = () if spoil == "found" else look.settled
-        store.artifacts[key, LOOKS] = looks_json(
-            [replace(look, seeds={**look.seeds, "torch": torch}, settled=settled)])
+        torch = {"missing": analysis.seeds["torch"][:4], "lost": (*analysis.seeds["torch"][:4], 1099),
+                 "extra": analysis.seeds["torch"][:4]}.get(spoil, analysis.seeds["torch"])
+        settled = () if spoil == "found" else analysis.settled
+        store.artifacts[key, INTERIM] = interim_json(
+            [replace(analysis, seeds={**analysis.seeds, "torch": torch}, settled=settled)])
     found = warnings_of(of_logged([study], store), "GRU013")
     assert any(words in one.text for one in found), found
     assert "(GRU013)" in all_said(reported(store, study).warnings)
 
 
-def test_models_of_other_studies_are_not_compared_with_those_of_a_study_with_looks() -> None:
+def test_models_of_other_studies_are_not_compared_with_those_of_a_study_with_interim_analyses() -> None:
     store, study = studied(DIFFERENT)
     plain = add_study(store, "plain", {"bidirectional": 0.4, "rnn": 0.4}, best=INSIDE, test_set=TestSet.draw(300))
     report = build([study, plain], store)
-    assert [({*pair.models}, pair.look) for pair in report.findings.pairs if "tfidf" not in pair.models] == [
+    assert [({*pair.models}, pair.interim) for pair in report.findings.pairs if "tfidf" not in pair.models] == [
         ({"torch", "scratch"}, 1), ({"bidirectional", "rnn"}, None)]
-    assert {pair.models[0]: pair.look for pair in report.findings.pairs if "tfidf" in pair.models} == {
+    assert {pair.models[0]: pair.interim for pair in report.findings.pairs if "tfidf" in pair.models} == {
         "scratch": 1, "torch": 1, "bidirectional": None, "rnn": None}
     assert words_of(report, "comparisons").count("a study with interim analyses") >= 4  # of one study and the other
 
 
 def test_comparisons_with_the_linear_model_are_part_of_the_plan_or_get_no_verdict() -> None:
-    """Its pairs are a second family at the same looks; a plan without them gives none, rather than a test at 5 %."""
+    """Its pairs are a second family at the same analyses; a plan without them gives none, rather than a test at 5 %."""
     store, study = studied(DIFFERENT)
     key = study.run.run_id
     pairs = reported(store, study).findings.pairs
-    assert [(pair.models, pair.family, pair.look, pair.looks, pair.p) for pair in pairs] == [
+    assert [(pair.models, pair.family, pair.interim, pair.interim_planned, pair.p) for pair in pairs] == [
         (("torch", "scratch"), 1, 1, 2, None), (("scratch", "tfidf"), 2, 1, 2, None),
         (("torch", "tfidf"), 2, 1, 2, None)]
     assert pairs[1].interval == "repeated 95 % interval"
-    plan, _ = LookPlan.from_json(store.artifacts[key, PLAN])
+    plan, _ = InterimPlan.from_json(store.artifacts[key, PLAN])
     store.artifacts[key, PLAN] = replace(plan, is_with_linear=False).to_json()
     report = reported(store, study)
     assert [pair.models for pair in report.findings.pairs] == [("torch", "scratch")]
     mentions(words_of(report, "comparisons"), "the plan of interim analyses does not include the linear model")
 
 
-def test_before_the_first_look_there_is_no_verdict() -> None:
+def test_before_the_first_interim_analysis_there_is_no_verdict() -> None:
     store, study = studied(DIFFERENT)
-    del store.artifacts[study.run.run_id, LOOKS]
+    del store.artifacts[study.run.run_id, INTERIM]
     report = reported(store, under_way(store, study))
     mentions(summary_of(report), "No verdict", "no interim analysis has been done yet")
     assert report.findings.pairs[0].settled is False
@@ -203,10 +203,10 @@ def test_damaged_plans_are_named() -> None:
         reported(store, study)
 
 
-def test_a_new_confirm_set_of_a_study_with_looks_has_no_looks(undecided: Report) -> None:
+def test_a_new_confirm_set_of_a_study_with_interim_analyses_has_no_interim_analyses(undecided: Report) -> None:
     commands = " ".join(undecided.findings.next_commands)
     assert "--confirm " in commands
-    assert "--looks" not in commands
+    assert "--interim" not in commands
     step = undecided.findings.pairs[0].next_step
     mentions(step, "new test texts", "0.025")
     for absent in ("plan interim", "old and the new models"):
@@ -218,12 +218,12 @@ def test_findings_are_the_report_as_data(different: Report) -> None:
     pair = found.pairs[0]
     assert json.loads(json.dumps(asdict(found)))["pairs"][0]["better"] == "Torch GRU"
     assert (pair.a, pair.b, pair.models) == ("Torch GRU", "Scratch GRU", ("torch", "scratch"))
-    assert (pair.look, pair.looks, pair.interval, pair.p) == (1, 2, "repeated 95 % interval", None)
+    assert (pair.interim, pair.interim_planned, pair.interval, pair.p) == (1, 2, "repeated 95 % interval", None)
     assert [one.model for one in found.models] == ["scratch", "torch", "majority", "tfidf"]
     store = FakeStore()
     plain = add_study(store, "plain", DIFFERENT, best=INSIDE, test_set=TestSet.draw(200))
     for usual in build([plain], store).findings.pairs:
-        assert (usual.look, usual.interval) == (None, "95 % interval")
+        assert (usual.interim, usual.interval) == (None, "95 % interval")
         assert usual.p is not None
 
 

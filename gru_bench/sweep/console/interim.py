@@ -1,39 +1,41 @@
-"""What an interim analysis (a look) of the confirmation runs found, line by line, for the console."""
+"""What an interim analysis of the confirmation runs found, line by line, for the console."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gru_bench.results.looks import Look, LookPlan
-from gru_bench.stats.looks import PairLooks, compared_at, is_settled
+from gru_bench.results.interim import InterimAnalysis, InterimPlan
+from gru_bench.stats.interim import PairAnalyses, compared_at, is_settled
 from gru_bench.stats.sentence import in_words, verdict_template
 
 
-def look_lines(plan: LookPlan, look: Look, place: int, pairs: Sequence[PairLooks]) -> Iterator[str]:
+def analysis_lines(
+    plan: InterimPlan, analysis: InterimAnalysis, place: int, pairs: Sequence[PairAnalyses]
+) -> Iterator[str]:
     """Yield what an interim analysis found, line by line, for the console.
 
     Args:
         plan: The plan.
-        look: The interim analysis.
+        analysis: The interim analysis.
         place: Its index in the plan, from 0.
         pairs: The pairs, up to this analysis.
     """
-    yield f"interim analysis {place + 1} of {len(plan.looks)}, {look.planned} seeds for each model:"
-    for model, seeds in look.seeds.items():
-        if len(seeds) < look.planned:
-            yield f"  {model}: {look.planned - len(seeds)} of its seeds failed, so there are fewer than planned"
+    yield f"interim analysis {place + 1} of {len(plan.interim)}, {analysis.planned} seeds for each model:"
+    for model, seeds in analysis.seeds.items():
+        if len(seeds) < analysis.planned:
+            yield f"  {model}: {analysis.planned - len(seeds)} of its seeds failed, so there are fewer than planned"
     if not pairs:
         yield "  there is only one model and thus no pair to settle, so all planned seeds are trained"
     for pair in pairs:
         yield f"  {pair_line(plan, pair)}"
-    if look.stops:
+    if analysis.stops:
         yield ("  every pair is settled: no seeds are added" if is_settled(pairs) else
                "  this was the last interim analysis planned: no seeds are added for the pairs that are not settled")
     else:
-        yield f"  continues to {plan.looks[place + 1]} seeds"
+        yield f"  continues to {plan.interim[place + 1]} seeds"
 
 
-def pair_line(plan: LookPlan, pair: PairLooks) -> str:
+def pair_line(plan: InterimPlan, pair: PairAnalyses) -> str:
     """Return what the last interim analysis found on a pair, and whether it is settled."""
     shown = compared_at(pair, plan, pair.pair)
     said = in_words(shown, verdict_template(shown))

@@ -17,11 +17,11 @@ OPEN = "open"
 """Finding of an interim analysis that settled nothing."""
 
 
-def looks_figure(values: Values, margin: float, scale: Scale, name: str) -> Figure:
+def interim_figure(values: Values, margin: float, scale: Scale, name: str) -> Figure:
     """Return the figure of the interim analyses of one study.
 
     Args:
-        values: `pair`, which is `A − B`, `look`, `seeds`, `difference` with its repeated interval, `boundary`, from
+        values: `pair`, which is `A − B`, `analysis`, `seeds`, `difference` with its repeated interval, `boundary`, from
             which on the analysis finds a difference, and `finding`.
         margin: Equivalence margin; 0.01 is one point.
         scale: The score that is shown.
@@ -33,24 +33,24 @@ def looks_figure(values: Values, margin: float, scale: Scale, name: str) -> Figu
         "difference that lies beyond its boundary (dashes). The shaded band is the equivalence margin. A filled mark "
         "is an analysis at which the pair was open; a ring is one at which it was settled.",
         f"Difference in test {scale.score} at each interim analysis of {len(values.groups('pair'))} pairs.", values,
-        partial(_looks, margin=scale.factor * margin, scale=scale))
+        partial(_analyses, margin=scale.factor * margin, scale=scale))
 
 
-def _looks(frame: DataFrame, margin: float, scale: Scale) -> Drawing:
+def _analyses(frame: DataFrame, margin: float, scale: Scale) -> Drawing:
     pairs = list(frame.assign(model="").groupby("pair", sort=False))[:PANELS]
     figure, panels = new_figure(2.05, len(pairs), 3, sharey=True)
     for axes, (pair, own) in zip(panels, pairs, strict=True):
-        looks = own.assign(place=range(len(own)))
+        analyses = own.assign(place=range(len(own)))
         for is_open, fill in ((True, "full"), (False, "none")):
-            intervals(axes, looks[(looks["finding"] == OPEN) == is_open], "place", "difference", [""], "y",
+            intervals(axes, analyses[(analyses["finding"] == OPEN) == is_open], "place", "difference", [""], "y",
                       fillstyle=fill, markeredgewidth=1.5)
         for sign in (1, -1):
-            axes.hlines(sign * looks["boundary"], looks["place"] - 0.3, looks["place"] + 0.3, FAINT,
+            axes.hlines(sign * analyses["boundary"], analyses["place"] - 0.3, analyses["place"] + 0.3, FAINT,
                         linestyle=(0, (2, 1.4)))
         axes.axhline(0, **GUIDE)
         axes.axhspan(-margin, margin, color=GRID, alpha=0.45, linewidth=0, zorder=0)
-        axes.set_xticks(looks["place"], [f"{seeds:.0f}" for seeds in looks["seeds"]])
-        axes.set(xlim=(-0.6, len(looks) - 0.4), xlabel="seeds of each model")
+        axes.set_xticks(analyses["place"], [f"{seeds:.0f}" for seeds in analyses["seeds"]])
+        axes.set(xlim=(-0.6, len(analyses) - 0.4), xlabel="seeds of each model")
         axes.set_title(in_two_lines(str(pair), 14))
     panels[0].set_ylabel(f"difference{f', {scale.differences}' if scale.differences else ''}")
     return figure

@@ -1,31 +1,32 @@
-"""Error rates of a comparison that looks while seeds are added, on simulated runs with a known truth.
+"""Error rates of a comparison with interim analyses, on simulated runs with a known truth.
 
-    python benchmarks/looks.py                         100 repetitions of each cell, about two minutes
-    python benchmarks/looks.py --repetitions 5000      enough for the goal below, an hour
+    python benchmarks/interim.py                       100 repetitions of each cell, about two minutes
+    python benchmarks/interim.py --repetitions 5000    enough for the goal below, an hour
 
 The runs are drawn as `interval_coverage.py` draws them: a probit model with an accuracy of 86.5 %, where two runs
 disagree on 7 % of the examples within a model and on 10 % between models. Three models are equal, and one is a point
-less accurate. Looks come at 5, 8, 12 and 20 seeds.
+less accurate. Interim analyses come at 5, 8, 12 and 20 seeds.
 
-Rules differ in the information fractions: `variances` estimates them at each look, `seeds` takes the share of the
+Rules differ in the information fractions: `variances` estimates them at each analysis, `seeds` takes the share of the
 seeds, as if test examples did not matter. And in the spending: `together` is 2 (1 - Phi(z_{1-alpha/2}/sqrt(t))),
 `sides` spends the error of each side by itself. All rules see the same draws.
 
 The tables show, in per cent but for seeds:
 
-- family: how often any look finds a difference among the three equal models, with Holm's step-down (goal: at most 5.6);
+- family: how often any analysis finds a difference among the three equal models, with Holm's step-down (goal: at most
+  5.6);
 - power: how often a pair a point apart is found different (goal: at most 3 points less than one test at 20 seeds, which
   is the column `fixed`);
 - seeds: how many seeds each model has when a pair is settled, as different or as equivalent within one point, or after
-  the last look: of a pair a point apart, and of an equal one;
+  the last interim analysis: of a pair a point apart, and of an equal one;
 - equivalent: how often a pair a point apart, at the edge of the margin, is taken for equivalent (goal: at most 5), and
   how often an equal pair is;
-- held: how often the repeated intervals of all looks hold a difference of one point (goal: 95);
-- uncorrected: family, where each look tests at 5 % (Holm alone).
+- held: how often the repeated intervals of all interim analyses hold a difference of one point (goal: 95);
+- uncorrected: family, where each interim analysis tests at 5 % (Holm alone).
 
 The standard error of a share p of n repetitions is sqrt(p (1 - p)/n): 0.3 for 5 % of 5,000.
 
-Shapes: `R` runs, `N` examples, `K` looks.
+Shapes: `R` runs, `N` examples, `K` interim analyses.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ from interval_coverage import ACCURACY, BETWEEN, CHUNK, WITHIN, Truth
 from scipy import special
 
 from gru_bench.stats.estimate import ALPHA, Estimate, accuracy_difference
-from gru_bench.stats.looks import fraction_of
+from gru_bench.stats.interim import fraction_of
 from gru_bench.stats.spending import Spending, levels, spent, spent_by_sides
 
-LOOKS = (5, 8, 12, 20)
+INTERIM = (5, 8, 12, 20)
 EXAMPLES, DEVIATIONS, APART = (500, 2000, 5500), (0.002, 0.005, 0.01), 0.01
 RULES: dict[str, tuple[bool, Spending]] = {
     "variances, together": (True, spent), "variances, sides": (True, spent_by_sides),
@@ -59,7 +60,7 @@ LOWER = (0, 3)
 
 @dataclass(frozen=True)
 class Followed:
-    """A pair at all looks, by one rule."""
+    """A pair at all interim analyses, by one rule."""
 
     found_K: Sequence[Estimate]
     fraction_K: Sequence[float]
@@ -69,19 +70,19 @@ class Followed:
     def of(cls, found_K: Sequence[Estimate], estimated: bool, spending: Spending) -> Followed:
         """Follow a pair with the fractions of a rule."""
         fractions: list[float] = []
-        for seeds, one in zip(LOOKS, found_K, strict=True):
-            fraction = fraction_of(one, LOOKS[-1]) if estimated else seeds / LOOKS[-1]
-            fractions.append(1.0 if seeds == LOOKS[-1] else round(max(fraction, *fractions, 0.01), 2))
+        for seeds, one in zip(INTERIM, found_K, strict=True):
+            fraction = fraction_of(one, INTERIM[-1]) if estimated else seeds / INTERIM[-1]
+            fractions.append(1.0 if seeds == INTERIM[-1] else round(max(fraction, *fractions, 0.01), 2))
         return cls(found_K, fractions, spending)
 
     def different(self, alpha: float) -> int | None:
-        """Return the place of the first look that finds a difference."""
+        """Return the place of the first interim analysis that finds a difference."""
         at = levels(self.fraction_K, alpha, spending=self.spending)
         return next((k for k, (one, level) in enumerate(zip(self.found_K, at, strict=True))
                      if one.p is not None and one.p <= level), None)
 
     def equivalent(self, alpha: float) -> int | None:
-        """Return the place of the first look that finds both equivalent within a point."""
+        """Return the place of the first interim analysis that finds both equivalent within a point."""
         at = levels(self.fraction_K, alpha, sides=1, spending=self.spending)
         return next((k for k, (one, level) in enumerate(zip(self.found_K, at, strict=True))
                      if one.p_equivalent(APART) <= level), None)
@@ -89,10 +90,10 @@ class Followed:
     def seeds(self) -> int:
         """Return the seeds of each model when the pair is settled."""
         settled = [k for k in (self.different(ALPHA), self.equivalent(ALPHA)) if k is not None]
-        return LOOKS[min([len(LOOKS) - 1, *settled])]
+        return INTERIM[min([len(INTERIM) - 1, *settled])]
 
     def holds(self, true: float) -> bool:
-        """Return whether the repeated intervals of all looks hold the true difference."""
+        """Return whether the repeated intervals of all interim analyses hold the true difference."""
         at = levels(self.fraction_K, ALPHA, spending=self.spending)
         repeated_K = [one.at(1 - level) for one, level in zip(self.found_K, at, strict=True)]
         return all(one.low <= true <= one.high for one in repeated_K)
@@ -104,8 +105,8 @@ def simulated(deviation: float, examples: int, repetitions: int, rng: np.random.
     lower = float(special.ndtri(ACCURACY - APART)) * float(np.sqrt(1 + truth.seed**2)) - truth.mean
     sums: Counter[str] = Counter()
     for _ in range(repetitions):
-        runs = truth.draw(4, LOOKS[-1], examples, rng, (0, 0, 0, lower))
-        found = {(a, b): [accuracy_difference(runs[a][:r], runs[b][:r]) for r in LOOKS] for a, b in (*EQUAL, LOWER)}
+        runs = truth.draw(4, INTERIM[-1], examples, rng, (0, 0, 0, lower))
+        found = {(a, b): [accuracy_difference(runs[a][:r], runs[b][:r]) for r in INTERIM] for a, b in (*EQUAL, LOWER)}
         sums["fixed"] += (found[LOWER][-1].p or 0) < ALPHA
         sums["uncorrected"] += any((one.p or 0) < ALPHA / len(EQUAL) for pair in EQUAL for one in found[pair])
         for rule, (estimated, spending) in RULES.items():

@@ -1,4 +1,4 @@
-"""A confirmation stage whose seeds may grow: the plan that is fixed before its first run, and what each look found."""
+"""Interim analyses of a confirmation stage: the plan that is fixed before its first run, and what each found."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from gru_bench.config import MetricName
 from gru_bench.results.runs import parsed
 
-PLAN, LOOKS = "plan.json", "looks.json"
-"""Names of the artifacts of a study that hold its plan of looks and what they found."""
+PLAN, INTERIM = "plan.json", "interim.json"
+"""Names of the artifacts of a study that hold its plan of interim analyses and what they found."""
 MIXTURE = "mixture"
 """Name of the mixture of a study (`stats.mixture`) among its models."""
 SPENDING = "Lan-DeMets, O'Brien-Fleming kind: 2 (1 - Phi(z(1 - alpha/2) / sqrt(t)))"
@@ -21,8 +21,8 @@ FRACTIONS = "variance expected at the last interim analysis / variance at this o
 
 
 @dataclass(frozen=True)
-class LookPlan:
-    """What is fixed before the first run of a study with looks."""
+class InterimPlan:
+    """What is fixed before the first run of a study with interim analyses."""
 
     study: str
     models: tuple[str, ...]
@@ -30,15 +30,14 @@ class LookPlan:
     """accuracy or log_loss."""
     margin: float
     """Largest difference of no practical weight: a share, where 0.01 is one percentage point, or nats."""
-    looks: tuple[int, ...]
-    """Seeds of each model at each look, rising."""
+    interim: tuple[int, ...]
+    """Seeds of each model at each interim analysis, rising."""
     seeds: tuple[int, ...]
     """The confirmation seeds, in the order in which they are added."""
     data: str
     """Fingerprint of the data."""
     alpha: float = 0.05
-    """Two-sided error of all tests of a family for a difference at all looks together. Equivalence has as much on each
-    side."""
+    """Two-sided error of a family's tests for a difference over all analyses. Equivalence has as much on each side."""
     spending: str = SPENDING
     fractions: str = FRACTIONS
     is_with_linear: bool = False
@@ -79,7 +78,7 @@ class LookPlan:
         return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
 
     @classmethod
-    def from_json(cls, text: str) -> tuple[LookPlan, str]:
+    def from_json(cls, text: str) -> tuple[InterimPlan, str]:
         """Return a plan that was logged, and the digest that was logged with it.
 
         Raises:
@@ -92,19 +91,19 @@ class LookPlan:
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look at the confirmation runs: the runs that it rests on, and what it decided."""
+class InterimAnalysis:
+    """One interim analysis: the runs that it rests on, and what it decided."""
 
     planned: int
     """Seeds of each model that were planned for it."""
     seeds: Mapping[str, tuple[int, ...]]
     """Model -> the seeds that had a complete run."""
     settled: tuple[str, ...] = ()
-    """Pairs that it settled, or an earlier look: `A, B: better`."""
+    """Pairs that it settled, or an earlier interim analysis: `A, B: better`."""
     stops: bool = False
     """Whether the confirmation stage ended with it."""
 
 
-def looks_json(looks: Sequence[Look]) -> str:
-    """Return looks as they are logged."""
-    return json.dumps([asdict(look) for look in looks], indent=1)
+def interim_json(analyses: Sequence[InterimAnalysis]) -> str:
+    """Return interim analyses as they are logged."""
+    return json.dumps([asdict(analysis) for analysis in analyses], indent=1)
