@@ -1,4 +1,4 @@
-"""Tables of settings, keys of study files, exit codes, warnings and metrics, and findings on GRUs, from the code."""
+"""Tables of settings, keys of study files, exit codes and metrics, and findings on GRUs, from the code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from gru_bench import config, errors
-from gru_bench.checks import CHECKS
 from gru_bench.config import RunConfig, flat
 from gru_bench.gru_check.codes import KINDS
 from gru_bench.results import logged_metrics
@@ -50,13 +49,6 @@ def exit_codes() -> str:
     """Return a Markdown table of the exit codes of all commands."""
     said = meanings(errors)
     return table(("code", "meaning"), ((str(code.value), said[f"ExitCode.{code.name}"]) for code in errors.ExitCode))
-
-
-def warnings() -> str:
-    """Return a Markdown table of the codes of warnings, each a link to its section of the page on warnings."""
-    return table(("code", "warns of", "remedy"), (
-        (f"[{code}](../checks.html#{code.lower()})", str(check.find.__doc__), check.remedy)
-        for code, check in CHECKS.items()))
 
 
 def metrics() -> str:
