@@ -97,7 +97,6 @@ NOT_RUN: Mapping[str, str] = {
         pip install -e ".[cluster]"
         pip install -e ".[postgresql]"
         pip install mlflow
-        pip install optuna-dashboard
         pip install torch --index-url https://download.pytorch.org/whl/cpu
         python3 -m venv .venv
         py -m venv .venv
@@ -128,7 +127,6 @@ NOT_RUN: Mapping[str, str] = {
         mlflow ui
         mlflow server --host 0.0.0.0 --port 5000 --allowed-hosts "head:*" --backend-store-uri sqlite:////srv/mlflow/mlflow.db --artifacts-destination /srv/mlflow/artifacts
         mlflow models serve -m models:/smoke@best --env-manager local --port 5001
-        optuna-dashboard optuna.journal
         ray start --head
         ray start --address=HEAD:6379
         sbatch sweep.sbatch
