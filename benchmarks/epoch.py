@@ -102,11 +102,12 @@ class Contender:
         return [plan[place] for place in generator.permutation(len(plan))]
 
     def bucketed(self, encoded: Any, seed: int) -> Iterable[Any]:
-        """Iterate over padded ids, lengths and labels: of one length, or of similar ones."""
+        """Iterate over padded ids, lengths, labels and places: of one length, or of similar ones."""
         from gru_bench.data.batches import make_batches
 
-        for batch in make_batches(encoded, self.plan(encoded, seed)):
-            yield batch.distinct_U[batch.index_BT], batch.length_B, batch.label_B, batch.example_B
+        plan = self.plan(encoded, seed)
+        for batch, example_B in zip(make_batches(encoded, plan), plan, strict=True):
+            yield batch.distinct_U[batch.index_BT], batch.length_B, batch.label_B, example_B
 
     def check(self) -> dict[str, Any]:
         """Return probabilities, loss and gradient before training, and the loss of an epoch on a few reviews."""
@@ -119,8 +120,7 @@ class Contender:
 
             for batch in make_batches(self.encoded_few, [np.arange(len(self.encoded_few))]):
                 rows = self.model.table_VE[batch.distinct_U]
-                log[batch.example_B] = self.model(
-                    rows, batch.index_BT, batch.length_B, backend=self.config.model.backend)
+                log = self.model(rows, batch.index_BT, batch.length_B, backend=self.config.model.backend)
         elif self.name == "packed":
             log = torch.cat([self.model(ids, lengths) for ids, lengths, _ in
                              loader(reviews_of(self.encoded_few), CHECKED, None)])

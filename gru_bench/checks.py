@@ -28,6 +28,7 @@ from gru_bench.report.evidence.own import own_models
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.settings import range_text, setting, setting_name
 from gru_bench.report.evidence.store import Store
+from gru_bench.report.evidence.trials import Search
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.results.baselines import CONVERGED, IS_AT_END, REGULARIZATION
 from gru_bench.results.interim import MIXTURE
@@ -221,14 +222,25 @@ def codes_of(typed: Sequence[str]) -> frozenset[str]:
 @check("GRU001", "Search a wider range.")
 def best_value_at_an_end(subject: Subject) -> Found:
     """Best value at an end of its range."""
-    for group in subject.groups:
-        space = group.study.summary.space if group.study.summary is not None else {}
+    for one in () if subject.evidence is None else subject.evidence.searches:
+        group = one.group
         ends: list[Sentence] = [
             (f"the best value of {setting_name(name)}, ", setting(group.of_study, f"search.{slug(name)}.best", best),
              f", is at an end of its range ({range_text(range_)})")
-            for name, range_ in space.items() if end_of_range(name, range_, best := group.tuned.get(name))]
-        if group.tuned:
-            yield say("{model}: {ends}.", model=group.label, ends=joined(ends, "; ")) if ends else None
+            for name, range_ in one.summary.space.items()
+            if (end := end_of_range(name, range_, best := group.tuned.get(name)))
+            and not _is_as_good_elsewhere(one, name, range_, end)]
+        yield say("{model}: {ends}.", model=group.label, ends=joined(ends, "; ")) if ends else None
+
+
+def _is_as_good_elsewhere(one: Search, name: str, range_: Mapping[str, Any], end: str) -> bool:
+    """Return whether a trial with another value of a setting comes as close to the best one as luck explains."""
+    sign = 1 if one.scale.higher_is_better else -1
+    elsewhere = [sign * trial.value for trial in one.trials if trial.state == "complete" and trial.value is not None
+                 and end_of_range(name, range_, trial.settings.get(name)) != end]
+    if not elsewhere or one.expected is None or one.expected.value is None or one.best.value is None:
+        return False
+    return sign * one.best.value - max(elsewhere) <= one.expected.value
 
 
 def end_of_range(name: str, range_: Mapping[str, Any], value: Scalar) -> str:

@@ -278,9 +278,6 @@ class EmbeddingConfig(Section):
     """Factor that multiplies every vector."""
     trainable: bool = False
     """Whether training changes the vectors."""
-    word_dropout: Share = 0.0
-    """Fraction of the distinct words of a batch whose vectors are zero for that batch (Merity et al. 2018). The vectors
-    of the others are scaled up to keep the mean."""
     seed: Seed = 0
     """Seed of vectors that are trained on the corpus or drawn at random."""
 
@@ -363,10 +360,6 @@ class TrainingConfig(Section):
     average: Share = 0.0
     """Decay, per iteration, of the moving average of all weights that is validated and kept (Polyak and Juditsky 1992),
     such as 0.998. 0: the last weights."""
-    teachers: Annotated[int, Field(ge=0, le=100)] = 0
-    """Number of models, with seeds of their own, that are trained first. Their mean prediction of the training texts
-    is a second target in the training loss (Hinton et al. 2015). A run with three of them takes four times as
-    long. Trials of a search have none."""
     patience: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Number of epochs without a better validation score after which training stops. None: never."""
     metric: MetricName = "accuracy"
@@ -401,7 +394,7 @@ class RunConfig(Section):
     """Decides weights, batches and dropout."""
 
 
-NEUTRAL: Mapping[str, Scalar] = {"training.bf16": False}
+NEUTRAL: Mapping[str, Scalar] = {"embedding.word_dropout": 0.0, "training.bf16": False, "training.teachers": 0}
 """Setting that was removed -> its value in the records of runs that it did not affect."""
 
 
@@ -551,7 +544,6 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         "clip clipping grad_clip gradient_clip gradient_clipping max_norm max_grad_norm": "training.clip_norm",
         "scheduler lr_schedule lr_scheduler": "training.schedule",
         "early_stopping early_stop": "training.patience",
-        "distillation distill teacher": "training.teachers",
         "ema averaging swa moving_average": "training.average",
         "accumulation gradient_accumulation accumulate": "training.micro_batches",
         "gpu cuda": "training.device",

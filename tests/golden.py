@@ -43,7 +43,7 @@ ONE_SIDED = re.compile(
     r"|\.flow-[a-z-]+\.(start|end|steps|reviews|decay)/|checklist\.|\.only-(first|second)/"
     r"|\.one-seed\.|\.wordless|\.discussion\.|\.recall-steps-|\.together\.(parameters|inference)/"
     r"|-gradient-times-input\.|published\.(reviews|others-|slower)|train-seconds/|\.deviation/|\.p(-beyond|-equivalent)?/"
-    r"|\.search\.(fall|best-tenth|teachers)/|methods\.(family|fewest-seeds|unseen)/|\.(needed-|unseen-)|\.fitted-"
+    r"|\.search\.(fall|best-tenth)/|methods\.(family|fewest-seeds|unseen)/|\.(needed-|unseen-)|\.fitted-"
     r"|\.ablation\.[a-z]+\.(difference\.(low|high)|family|detectable)/|\.protocol\.|\.faster/|\.margin/")
 """Names of numbers that were removed from reports or added to them: one tree may have them alone."""
 EXAMPLES = {"tuned": ("bidirectional", "torch", "scratch"), "amazon": ("amazon",), "homework": ("homework",)}
@@ -52,7 +52,7 @@ MODELS, BACKENDS = ("scratch", "torch", "bidirectional"), ("reference", "torch",
 LONGEST = 40
 """Words of a review that the runs of each backend read: the loops of the reference take minutes on whole reviews."""
 RECIPE = {
-    "embedding.name": "random", "embedding.dimension": 50, "embedding.trainable": True, "embedding.word_dropout": 0.2,
+    "embedding.name": "random", "embedding.dimension": 50, "embedding.trainable": True,
     "model.pooling": "meanmax", "model.dropout": 0.3, "model.hidden_size": 24, "model.layers": 2,
     "training.average": 0.99, "training.clip_norm": 5.0}
 """Settings of a run that uses what the default settings leave off."""

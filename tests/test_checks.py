@@ -195,6 +195,17 @@ def states(subject: Subject, state: State) -> set[str]:
     return {one.check.code for one in outcomes(subject) if one.state is state}
 
 
+@pytest.mark.parametrize(("difference", "found"), [(0.3, True), (0.001, False)])
+def test_a_best_value_at_an_end_is_warned_of_where_no_other_value_is_as_good_up_to_luck(
+    difference: float, found: bool
+) -> None:
+    store, (study,) = sound(best=BEST)
+    summary = present(study.summary)
+    others = tuple(replace(trial, value=summary.best_value[trial.model] - difference) for trial in summary.trials)
+    studies = [summarized(study, trials=others)]
+    assert ("GRU001" in codes(of_logged(studies, store))) == found
+
+
 def test_a_sound_study_has_no_warnings() -> None:
     store, studies = sound()
     subject = of_logged(studies, store)

@@ -123,17 +123,15 @@ class Batch:
     length_B: Tensor
     """Number of tokens, at least 1: an example without known words is one step of padding."""
     label_B: Tensor
-    example_B: Tensor
-    """Position of each example in the split. It stays on the CPU."""
     tokens: int
     """Number of tokens of all examples."""
     equal_lengths: bool
     """Whether all examples have T tokens. A graphics card could not find out without making the host wait."""
 
     @classmethod
-    def of(cls, distinct_U: Tensor, index_BT: Tensor, length_B: Tensor, label_B: Tensor, example_B: Tensor) -> Batch:
+    def of(cls, distinct_U: Tensor, index_BT: Tensor, length_B: Tensor, label_B: Tensor) -> Batch:
         """Return the batch of these tensors, which are on the CPU."""
-        return cls(distinct_U, index_BT, length_B, label_B, example_B, int(length_B.sum()),
+        return cls(distinct_U, index_BT, length_B, label_B, int(length_B.sum()),
                    int(length_B.min()) == index_BT.shape[1])
 
     def __len__(self) -> int:
@@ -153,11 +151,11 @@ class Batch:
                 some = slice(example_P[0], example_P[-1] + 1)
                 length_P = self.length_B[some]
                 found.append(Batch.of(self.distinct_U, self.index_BT[some, :int(length_P.max())], length_P,
-                                      self.label_B[some], self.example_B[some]))
+                                      self.label_B[some]))
         return found
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch with its tensors, except `example_B`, on a device. The host does not wait for a copy."""
+        """Return the batch with its tensors on a device. The host does not wait for a copy."""
         if device.type == "cpu":
             return self
 
@@ -232,7 +230,7 @@ def make_batches(encoded: Encoded, plan: Sequence[NDArray[np.int64]]) -> Iterato
         row_BT[padded_BT] = 0
         distinct_U, index_BT = distinct(row_BT)
         label_B = encoded.label_N[example_B].astype(np.int64)
-        yield Batch.of(*map(torch.from_numpy, (distinct_U, index_BT, length_B, label_B, example_B)))
+        yield Batch.of(*map(torch.from_numpy, (distinct_U, index_BT, length_B, label_B)))
 
 
 class Distinct:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gru_bench import platforms
-from gru_bench.config import LARGEST_SEED, MetricName, RunConfig, TrainingConfig, with_settings
+from gru_bench.config import MetricName, RunConfig, TrainingConfig
 from gru_bench.data.batches import (
     Batch,
     Encoded,
@@ -40,10 +40,9 @@ from gru_bench.data.labels import listed
 from gru_bench.data.vectors import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.kernels import fused as kernels
-from gru_bench.models.classifier import dropped_out
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import MOST_WHOLE, Check, EpochRecord, Predictions, RunResult, StepReport, WindowLoss
-from gru_bench.stats.metrics import correct, log_loss, of_two, value_of
+from gru_bench.stats.metrics import correct, log_loss, value_of
 from gru_bench.train import card
 from gru_bench.train.checkpoint import (
     PartialEpoch,
@@ -108,36 +107,18 @@ def train(
     placement = placement or place(config)
     check(config, corpus)
     placement.prepare(config.training.threads)
-    teachers = [
-        with_settings(config, {"seed": seed_of(config, "teacher", number) % (LARGEST_SEED + 1), "training.teachers": 0})
-        for number in range(config.training.teachers)]
-    files = [checkpoint, *(checkpoint and checkpoint.with_name(checkpoint_name(teacher, corpus, vectors))
-                           for teacher in teachers)]
-    taught, seconds = [], 0.0
-    for number, teacher in enumerate(teachers):
-        quiet = Listener(step=_part_of(listener.step, number, 1 + len(teachers), seconds))
-        run, _ = _begin(partial(_Run, teacher, corpus, vectors, placement, quiet, files[1 + number]), listener)
-        with _removed_if_failed(files):
-            run.complete()
-            taught.append(run.probabilities_of_training())
-        seconds += run.progress.seconds
-        del run  # its memory is free before the next one is built
-    own = replace(listener, step=_part_of(listener.step, len(teachers), 1 + len(teachers), seconds))
-    run, resumed = _begin(partial(_Run, config, corpus, vectors, placement, own, checkpoint, checks), listener)
-    if taught:
-        run.taught_NC = torch.from_numpy(_mean(taught))
+    run, resumed = _begin(partial(_Run, config, corpus, vectors, placement, listener, checkpoint, checks), listener)
     if resumed:
         listener.resumed(None if run.finished() else len(run.progress.epochs) + 1)
         for seen in run.progress.checks:
             listener.check(seen)
         for record in run.progress.epochs:
             listener.epoch(record)
-    with _removed_if_failed(files):
+    with _removed_if_failed(checkpoint):
         run.complete()
         result = run.result(score_test)
-    for file in files:
-        _remove(file)
-    return replace(result, train_seconds=result.train_seconds + seconds) if teachers else result
+    _remove(checkpoint)
+    return result
 
 
 def _begin(new: Callable[[], _Run], listener: Listener) -> tuple[_Run, bool]:
@@ -156,34 +137,15 @@ def _begin(new: Callable[[], _Run], listener: Listener) -> tuple[_Run, bool]:
 
 
 @contextmanager
-def _removed_if_failed(checkpoints: Sequence[Path | None]) -> Iterator[None]:
-    """Remove checkpoints where a run is pruned or fails by its own fault within a `with` block."""
+def _removed_if_failed(checkpoint: Path | None) -> Iterator[None]:
+    """Remove a checkpoint where a run is pruned or fails by its own fault within a `with` block."""
     try:
         yield
     except MachineError:
         raise
     except (Pruned, RunError):
-        for checkpoint in checkpoints:
-            _remove(checkpoint)
+        _remove(checkpoint)
         raise
-
-
-def _mean(predictions: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return the mean prediction of teachers, N x C. Of two classes, it is the mean of class 1 and its complement."""
-    mean_NC: NDArray[np.float32] = np.mean(predictions, axis=0)
-    return of_two(mean_NC[:, 1]) if mean_NC.shape[1] == 2 else mean_NC
-
-
-def _part_of(
-    step: Callable[[StepReport], None], place: int, parts: int, seconds: float
-) -> Callable[[StepReport], None]:
-    """Return a step report that counts a teacher's texts as part of those of the teachers and the model."""
-    def shifted(report: StepReport) -> None:
-        total = report.reviews_total
-        step(replace(report, reviews=place * total + report.reviews, reviews_total=parts * total,
-                     seconds=seconds + report.seconds))
-
-    return shifted
 
 
 def train_resumably(
@@ -337,8 +299,6 @@ class _Run:
         if self.checked_after:
             part = np.argsort(corpus.validation.example_id_N, kind="stable")[:CHECKED_REVIEWS]  # ids are digests
             self.checked_split = encode(corpus.validation.select(np.sort(part)), vectors, length)
-        self.taught_NC: Tensor | None = None
-        """Mean prediction of the training texts by teachers, on the CPU."""
         self.progress = Progress()
 
     def finished(self) -> bool:
@@ -394,12 +354,6 @@ class _Run:
             stopped_early=len(progress.epochs) < self.config.training.epochs,
             backend_note=self.placement.note, classes=self.corpus.classes,
             card=card.properties(self.placement.device) if self.placement.device.type == "cuda" else {})
-
-    def probabilities_of_training(self) -> NDArray[np.float32]:
-        """Return what the best checkpoint predicts of the training texts, N x C."""
-        assert self.progress.best is not None
-        self.model.load_state_dict(self.progress.best)
-        return self._probabilities(self.train_split)
 
     @kernels.flushed(torch_threads=True)
     def _train_epoch(self, number: int) -> tuple[_Sums, float]:
@@ -463,14 +417,9 @@ class _Run:
         parts = [part.to(self.placement.device) for part in batch.parts(self._micro_batches(batch))]
         distinct_U = parts[0].distinct_U
         rows_UE = self.model.table_VE.index_select(0, distinct_U)
-        kept_U1 = self._kept_words(rows_UE, masks)
-        if kept_U1 is not None:
-            rows_UE *= kept_U1
         rows_UE.requires_grad_(self.config.embedding.trainable)
         loss, *others = [self._backward(part, rows_UE, masks, len(part) / len(batch)) for part in parts]
         loss = sum(others, start=loss)
-        if kept_U1 is not None and rows_UE.grad is not None:
-            rows_UE.grad *= kept_U1
         self._set_rate()
         self.optimizer.step(distinct_U, rows_UE)
         return loss
@@ -493,11 +442,6 @@ class _Run:
         self.listener.step(StepReport(
             number, epochs, (number - 1) * each + sums.reviews, epochs * each, mean, self.progress.seconds))
 
-    def _kept_words(self, rows_UE: Tensor, masks: torch.Generator) -> Tensor | None:
-        """Return what the vectors of a batch are multiplied with by dropout of words; None without it."""
-        share = self.config.embedding.word_dropout
-        return dropped_out(torch.ones_like(rows_UE[:, :1]), share, masks) if share else None
-
     def _micro_batches(self, batch: Batch) -> int:
         """Return the number of micro-batches of a batch. On a graphics card it is the setting, on a CPU it may be
         more."""
@@ -509,8 +453,7 @@ class _Run:
         """Add the gradients of a batch and return its loss; for a micro-batch, both are weighted with its `share`."""
         log_BC = self.model(rows_UE, batch.index_BT, batch.length_B, backend=self.placement.backend, generator=masks,
                             equal_lengths=batch.equal_lengths)
-        taught_BC = None if self.taught_NC is None else self.taught_NC[batch.example_B].to(log_BC.device)
-        loss, weighted = training_loss(log_BC, batch.label_B, weight_C=self.weight_C, taught_BC=taught_BC)
+        loss, weighted = training_loss(log_BC, batch.label_B, self.weight_C)
         if share < 1:
             loss, weighted = loss * share, weighted * share
         weighted.backward()

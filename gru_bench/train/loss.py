@@ -1,6 +1,6 @@
-"""The training loss: the negative log-likelihood of a batch, weighted by class and taught by other models.
+"""The training loss: the negative log-likelihood of a batch, weighted by class.
 
-Shapes: `B` texts of a batch, `N` training texts, `C` classes.
+Shapes: `B` texts of a batch, `C` classes.
 """
 
 from __future__ import annotations
@@ -12,30 +12,20 @@ from torch.nn.functional import nll_loss
 
 from gru_bench.data.corpus import Corpus
 
-TEACHING = 0.8
-"""Fraction of the training loss that is measured against the mean prediction of the teachers. The rest is against the
-labels."""
 
-
-def training_loss(
-    log_BC: Tensor, label_B: Tensor, *, weight_C: Tensor | None = None, taught_BC: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def training_loss(log_BC: Tensor, label_B: Tensor, weight_C: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return the mean loss in nats per text twice: as it is logged, and as its gradient trains a model.
 
     Args:
         log_BC: Log-probabilities.
         label_B: Position of the class of each text.
         weight_C: Weight of the texts of each class.
-        taught_BC: Mean prediction of the teachers.
     """
     loss = nll_loss(log_BC, label_B)
-    if weight_C is None and taught_BC is None:
+    if weight_C is None:
         return loss, loss
-    loss_B = nll_loss(log_BC, label_B, reduction="none")
-    if taught_BC is not None:
-        loss_B = torch.lerp(loss_B, -(taught_BC * log_BC).sum(dim=1), TEACHING)
     # The sum is divided by the number of texts, not by their weights, so that micro-batches stay equal.
-    return loss, (loss_B if weight_C is None else loss_B * weight_C[label_B]).mean()
+    return loss, (nll_loss(log_BC, label_B, reduction="none") * weight_C[label_B]).mean()
 
 
 def balanced(corpus: Corpus) -> Tensor:

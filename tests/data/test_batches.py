@@ -76,8 +76,8 @@ def test_batches_are_padded_as_by_a_loop(
     encoded = encode(split_of(reviews), vectors_of([word % 3 > 0 for word in range(WORDS)]), 9)
     plan = batch_plan(encoded, batch_size, np.random.default_rng(seed), bucket=bucket, drop_last=drop_last)
     seen = []
-    for batch in make_batches(encoded, plan):
-        examples_B = batch.example_B.tolist()
+    for batch, example_B in zip(make_batches(encoded, plan), plan, strict=True):
+        examples_B = example_B.tolist()
         rows = [encoded.rows[encoded.offsets_N1[n]:encoded.offsets_N1[n + 1]].tolist() for n in examples_B]
         longest = max(map(len, rows))
         padded = np.array([row + [0] * (longest - len(row)) for row in rows])
@@ -90,8 +90,8 @@ def test_batches_are_padded_as_by_a_loop(
         assert len(rows) <= batch_size
         assert batch.equal_lengths == (len(set(batch.length_B.tolist())) == 1)
         assert batch.tokens == sum(map(len, rows))
-        assert {tensor.dtype for tensor in (batch.distinct_U, batch.index_BT, batch.length_B, batch.label_B,
-                                            batch.example_B)} == {torch.int64}
+        assert {tensor.dtype for tensor in (batch.distinct_U, batch.index_BT, batch.length_B, batch.label_B)
+                } == {torch.int64}
         seen += examples_B
     assert len(set(seen)) == len(seen)
     dropped = len(encoded) - len(seen)

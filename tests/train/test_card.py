@@ -126,14 +126,14 @@ class TestPrepare:
 
 class TestBatchesOnTheirWay:
     @pytest.mark.parametrize(("lengths", "equal"), [([3, 3], True), ([3, 2], False)])
-    def test_the_host_knows_lengths_and_examples_of_a_batch_on_a_device(self, lengths: list[int], equal: bool) -> None:
+    def test_the_host_knows_the_lengths_of_a_batch_on_a_device(self, lengths: list[int], equal: bool) -> None:
         """Tensors on the device meta have no values, so that looking at one raises."""
         some = torch.arange(2)
-        batch = Batch.of(some, torch.zeros(2, 3, dtype=torch.int64), torch.tensor(lengths), some, some)
+        batch = Batch.of(some, torch.zeros(2, 3, dtype=torch.int64), torch.tensor(lengths), some)
         there = batch.to(torch.device("meta"))
         assert [values.device.type for values in (
             there.distinct_U, there.index_BT, there.length_B, there.label_B)] == ["meta"] * 4
-        assert (there.equal_lengths, there.tokens, there.example_B.tolist()) == (equal, sum(lengths), [0, 1])
+        assert (there.equal_lengths, there.tokens) == (equal, sum(lengths))
         assert batch.to(torch.device("cpu")) is batch
 
 

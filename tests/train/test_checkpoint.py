@@ -36,7 +36,7 @@ def varied(config: RunConfig) -> RunConfig:
     """Settings that use everything a checkpoint has to hold: both moments, rows of vectors, averages and dropout."""
     return with_settings(config, {
         "model.name": "bidirectional", "model.layers": 2, "model.dropout": 0.3, "embedding.trainable": True,
-        "embedding.word_dropout": 0.1, "training.optimizer": "adamw", "training.weight_decay": 0.1,
+        "training.optimizer": "adamw", "training.weight_decay": 0.1,
         "training.schedule": "linear", "training.average": 0.9})
 
 

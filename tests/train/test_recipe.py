@@ -15,7 +15,7 @@ from gru_bench.config import RunConfig, with_settings
 from gru_bench.data.batches import encode, make_batches
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
-from gru_bench.results.runs import Check, EpochRecord, RunResult, StepReport
+from gru_bench.results.runs import Check, EpochRecord, RunResult
 from gru_bench.train import loop
 from gru_bench.train.listener import Listener, Pruned
 from gru_bench.train.loop import train
@@ -23,7 +23,7 @@ from gru_bench.train.optimizer import AVERAGED_EVERY, Optimizer
 from gru_bench.train.placement import Placement
 from tests.support.runs import losses, windows
 
-ALL = {"embedding.trainable": True, "embedding.word_dropout": 0.1, "training.class_weight": "balanced",
+ALL = {"embedding.trainable": True, "training.class_weight": "balanced",
        "training.average": 0.9, "training.schedule": "linear"}
 RunOf = Callable[..., Any]
 
@@ -61,37 +61,6 @@ class TestClassWeights:
         (loss_B * run.weight_C[batch.label_B]).mean().backward()
         torch.testing.assert_close(found, gradients(run))
         torch.testing.assert_close(logged, loss_B.mean().detach())
-
-
-class TestDropoutOfWords:
-    def test_so_many_words_are_dropped_and_the_rest_is_scaled(self, run_of: RunOf) -> None:
-        run = run_of({"embedding.word_dropout": 0.2})
-        kept_U1 = run._kept_words(torch.ones(4000, 12), torch.Generator().manual_seed(1))
-        assert kept_U1.shape == (4000, 1)
-        assert float(kept_U1.ne(0).float().mean()) == pytest.approx(0.8, abs=0.02)
-        assert kept_U1.unique().tolist() == pytest.approx([0.0, 1 / 0.8])
-
-    def test_without_dropout_vectors_are_multiplied_with_nothing(self, run_of: RunOf) -> None:
-        assert run_of({})._kept_words(torch.ones(3, 2), torch.Generator()) is None
-
-    def test_a_dropped_word_gets_no_gradient(self, run_of: RunOf, monkeypatch: pytest.MonkeyPatch) -> None:
-        run = run_of({"embedding.trainable": True, "embedding.word_dropout": 0.5})
-        seen: list[torch.Tensor] = []
-        kept_words = run._kept_words
-
-        def noted(*given: Any) -> torch.Tensor:
-            seen.append(kept_words(*given))
-            return seen[-1]
-
-        monkeypatch.setattr(run, "_kept_words", noted)
-        monkeypatch.setattr(run.optimizer, "step", lambda _, rows_UE: seen.append(rows_UE.grad))
-        run._train_epoch(1)
-        assert len(seen) > 2
-        for kept_U1, gradient_UE in zip(seen[::2], seen[1::2], strict=True):
-            dropped_U = kept_U1.eq(0).squeeze(1)
-            assert dropped_U.any()
-            assert not gradient_UE[dropped_U].any()
-            assert gradient_UE[~dropped_U].any()
 
 
 class TestAverage:
@@ -156,101 +125,6 @@ class TestRates:
         optimizer = Optimizer(model, table_VE, config.training, fused=fused)
         optimizer.step(torch.tensor([2]), rows_UE)
         torch.testing.assert_close(table_VE[2], torch.full((4,), -config.training.lr), rtol=1e-4, atol=0)
-
-
-@pytest.fixture(scope="module")
-def taught(config: RunConfig) -> RunConfig:
-    return with_settings(config, {"training.teachers": 2, "training.epochs": 2, "model.dropout": 0.2})
-
-
-@pytest.fixture(scope="module")
-def whole_taught(taught: RunConfig, corpus: Corpus, vectors: Vectors) -> RunResult:
-    return train(taught, corpus, vectors)
-
-
-class TestTeachers:
-    def test_the_loss_is_measured_against_their_mean_prediction(self, run_of: RunOf) -> None:
-        run = run_of({})
-        batch, rows_UE = first_batch(run)
-        one_N = torch.linspace(0.1, 0.9, len(run.train_split))
-        run.taught_NC = torch.stack([1 - one_N, one_N], dim=1)
-        logged = run._backward(batch, rows_UE, torch.Generator())
-        found = gradients(run)
-        run.model.zero_grad()
-        log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="torch")
-        plain = cross_entropy(log_BC, batch.label_B)
-        (0.2 * plain + 0.8 * cross_entropy(log_BC, run.taught_NC[batch.example_B])).backward()
-        torch.testing.assert_close(found, gradients(run))
-        torch.testing.assert_close(logged, plain.detach())
-
-    def test_each_teacher_is_a_run_with_another_seed(
-        self, taught: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        seen: list[RunConfig] = []
-        means: list[Any] = []
-        complete = loop._Run.complete
-
-        def noted(run: Any) -> None:
-            seen.append(run.config)
-            means.append(run.taught_NC)
-            complete(run)
-
-        monkeypatch.setattr(loop._Run, "complete", noted)
-        steps: list[StepReport] = []
-        monkeypatch.setattr(loop, "REFRESH_SECONDS", 0.0)
-        found = train(taught, corpus, vectors, Listener(step=steps.append))
-        assert [one.training.teachers for one in seen] == [0, 0, 2]
-        assert len({one.seed for one in seen}) == 3
-        assert means[:2] == [None, None]
-        predicted = []
-        for teacher in seen[:2]:
-            run = loop._Run(teacher, corpus, vectors, Placement(torch.device("cpu"), "torch"))
-            complete(run)
-            predicted.append(run.probabilities_of_training())
-        np.testing.assert_array_equal(means[2][:, 1].numpy(), np.mean(predicted, axis=0)[:, 1])
-        np.testing.assert_array_equal(means[2].sum(dim=1).numpy(), 1)
-        assert len(found.epochs) == 2
-        shares = [step.reviews / step.reviews_total for step in steps]
-        assert shares == sorted(shares)
-        assert shares[-1] == 1
-        assert found.train_seconds > sum(record.seconds for record in found.epochs)
-
-    @pytest.mark.parametrize("cut", [2, 6])
-    def test_a_run_resumes_within_or_after_its_teachers(
-        self, taught: RunConfig, whole_taught: RunResult, corpus: Corpus, vectors: Vectors, tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch, cut: int,
-    ) -> None:
-        epochs, epoch = list[int](), loop._Run.epoch
-
-        def counted(run: Any) -> Any:
-            if len(epochs) + 1 == cut:
-                raise KeyboardInterrupt
-            epochs.append(1)
-            return epoch(run)
-
-        monkeypatch.setattr(loop._Run, "epoch", counted)
-        with pytest.raises(KeyboardInterrupt):
-            train(taught, corpus, vectors, checkpoint=tmp_path / "run.pt")
-        cut = 0
-        resumed = train(taught, corpus, vectors, checkpoint=tmp_path / "run.pt")
-        assert len(epochs) == 6
-        assert not list(tmp_path.iterdir())
-        for name, weights in whole_taught.weights.items():
-            np.testing.assert_array_equal(resumed.weights[name], weights)
-
-    def test_teachers_of_several_classes_predict_a_probability_of_each(self, run_of: RunOf) -> None:
-        run = run_of({})
-        run.model.linear = torch.nn.Linear(run.model.linear.in_features, 3)
-        batch, rows_UE = first_batch(run)
-        drawn_NC = torch.randn(len(run.train_split), 3, generator=torch.Generator().manual_seed(0))
-        run.taught_NC = torch.softmax(drawn_NC, 1)
-        run._backward(batch, rows_UE, torch.Generator())
-        found = gradients(run)
-        run.model.zero_grad()
-        log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="torch")
-        target_BC = 0.2 * torch.nn.functional.one_hot(batch.label_B, 3) + 0.8 * run.taught_NC[batch.example_B]
-        cross_entropy(log_BC, target_BC).backward()
-        torch.testing.assert_close(found, gradients(run))
 
 
 def test_micro_batches_with_all_settings_are_the_same_step(

@@ -40,11 +40,9 @@ PROTOCOL: Mapping[str, tuple[str, Scalar]] = {
 """Setting of its protocol -> what a report calls it, and its value; `RELU` holds the ReLU before the last layer."""
 UNUSED: Mapping[str, str] = {
     "embedding.unknown": "words without a vector",
-    "embedding.word_dropout": "dropout of words",
     "model.dropout": "dropout",
     "training.schedule": "learning rate over time",
     "training.average": "decay of the weights’ moving average",
-    "training.teachers": "teachers (distillation)",
     "training.class_weight": "weights of the classes",
     "training.patience": "epochs of patience",
 }

@@ -94,10 +94,9 @@ def _named(group: ModelRuns) -> Cell:
         what = baseline_label(group.model, group.runs[0].params)
         below = (f"baseline: {what}" if what != group.label else "baseline",)
     elif group.is_logged:
-        teachers = ["training.teachers"] if group.config.training.teachers else []
         below = joined([(f"{setting_name(name).replace(' ', NBSP)}{NBSP}", setting(
             group.of_runs, f"setting.{slug(name)}", group.settings.get(name, group.tuned.get(name))))
-            for name in dict.fromkeys([*(group.tuned or HEADLINE_SETTINGS), *teachers])], " · ")
+            for name in (group.tuned or HEADLINE_SETTINGS)], " · ")
     return (group.label, Aside(below, below=True)) if below else group.label
 
 

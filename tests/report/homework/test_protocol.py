@@ -30,12 +30,12 @@ def test_the_training_table_holds_every_setting(made: Built) -> None:
 
 
 def test_a_setting_that_the_protocol_does_not_use_is_shown_only_if_a_run_uses_it() -> None:
-    report = homework_report(protocol, settings={"training.teachers": 2, "embedding.word_dropout": 0.1})
+    report = homework_report(protocol, settings={"training.average": 0.9, "training.patience": 2})
     rows = {row[0]: row[1:] for row in table_of(report, "of-homework-training").rows}
-    assert [cell.text for cell in rows["teachers (distillation)"]] == ["2"] * 3
+    assert [cell.text for cell in rows["epochs of patience"]] == ["2"] * 3
     assert "dropout" not in rows
-    mentions(words_of(report, "protocol"), "Torch GRU, teachers (distillation): 2 (homework: 0)",
-             "Torch GRU, dropout of words: 0.1 (homework: 0)")
+    mentions(words_of(report, "protocol"), "Torch GRU, epochs of patience: 2 (homework: none)",
+             "Torch GRU, decay of the weights’ moving average: 0.9 (homework: 0)")
 
 
 def test_settings_that_differ_from_the_protocol_are_listed_with_the_homeworks(made: Built) -> None:
