@@ -238,7 +238,7 @@ def load_corpus(
     Args:
         config: Settings of the data.
         cache: Root folder of the caches. None: `default_cache()`.
-        on_progress: Is told how far the search for near-duplicates is, which takes longest.
+        on_progress: Is told how far the search for near-duplicates is.
 
     Raises:
         UsageError: for an unknown data set, file, column or class, and for settings that contradict each other.
