@@ -23,7 +23,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 SET_UP = ("pip install -e '.[test]' && python sweeps/run.py --study bidirectional",
           "pip install -e '.[test]' && pytest")
-WORDS = 13_000
+WORDS = 12_000
 """Most words that docs/*.md may have together."""
 PROGRAMS = {
     "gru_bench.sweep": r"(?:python sweeps/run\.py|python -m gru_bench\.sweep|gru-bench sweep)",

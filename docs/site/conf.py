@@ -25,8 +25,8 @@ copyright = f"2026, {author}"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "docs/index"
 include_patterns = [
-    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "reports/README.md", "benchmarks/*.md", "docs/*.md", "docs/*/*.md",
-    "docs/notebook.ipynb"]
+    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "reports/README.md", "benchmarks/*.md", "docs/*.md",
+    "docs/*/*.md", "docs/notebook.ipynb"]
 
 html_theme, html_title = "furo", "gru-bench"
 html_theme_options = {"navigation_with_keys": True}
