@@ -1,7 +1,7 @@
 """How often a report on several models has some false finding, with and without the adjustment over all pairs.
 
     python benchmarks/families.py                                     100 repetitions of each size, about a minute
-    python benchmarks/families.py --repetitions 1000 --models 3,5,10    the numbers of docs/statistics.md, some minutes
+    python benchmarks/families.py --repetitions 1000 --models 3,5,10    the numbers of NOTES.md, some minutes
     python benchmarks/families.py --linear --repetitions 1000 --models 1,3,5    with a linear model, half an hour
     python benchmarks/families.py --mixture --repetitions 4000                  with a mixture, some minutes
 

@@ -352,7 +352,7 @@ def promises() -> ModuleType:
 
 @pytest.mark.slow
 def test_interim_analyses_keep_the_error_that_repeated_testing_exceeds(promises: ModuleType) -> None:
-    """A short run of the benchmark; its full run is in docs/statistics.md."""
+    """A short run of the benchmark; its full run is in benchmarks/NOTES.md."""
     repetitions = 150
     sums = promises.simulated(0.005, 500, repetitions, np.random.default_rng(0))
     ours = {key.partition(": ")[2]: value for key, value in sums.items() if key.startswith("variances, together")}
