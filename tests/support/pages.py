@@ -7,8 +7,9 @@ from pathlib import Path
 
 from tests.support.commands import ROOT
 
-PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "reports" / "README.md",
-         ROOT / "benchmarks" / "README.md", ROOT / "benchmarks" / "NOTES.md", *sorted((ROOT / "docs").rglob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md",
+         ROOT / "reports" / "README.md", ROOT / "benchmarks" / "README.md", ROOT / "benchmarks" / "NOTES.md",
+         *sorted((ROOT / "docs").rglob("*.md")))
 _PROGRAM = re.compile(
     r"(?:gru-bench|python3?|py|pip|pytest|ruff|mypy|mlflow|ray|optuna-dashboard|sphinx-build|latexmk|pdflatex|sbatch"
     r"|sudo|curl|cat|type|source|exec|export|wsl|\w+=\S+;|\.ci/\w+)(?= |$)|\.ci/\w+$")
