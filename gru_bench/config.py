@@ -306,7 +306,8 @@ class ModelConfig(Section):
     """Whether there is a ReLU between the pooling and the linear layer."""
     backend: Backend = "auto"
     """What computes the recurrence: the equations as written (reference), the kernel of `nn.GRU` (torch), our compiled
-    kernel (fused), or the fastest of them that can run (auto)."""
+    kernel (fused), or the fastest of them that can run (auto). All compute the same function, so a search takes the
+    fastest one."""
 
     @property
     def preset(self) -> Preset:

@@ -94,9 +94,10 @@ def _named(group: ModelRuns) -> Cell:
         what = baseline_label(group.model, group.runs[0].params)
         below = (f"baseline: {what}" if what != group.label else "baseline",)
     elif group.is_logged:
-        below = joined([(f"{setting_name(name).replace(' ', NBSP)}{NBSP}", setting(
+        settings: list[Sentence] = [(f"{setting_name(name).replace(' ', NBSP)}{NBSP}", setting(
             group.of_runs, f"setting.{slug(name)}", group.settings.get(name, group.tuned.get(name))))
-            for name in (group.tuned or HEADLINE_SETTINGS)], " · ")
+            for name in (group.tuned or HEADLINE_SETTINGS)]
+        below = joined([*settings, (f"backend{NBSP}{group.backend}",)], " · ")
     return (group.label, Aside(below, below=True)) if below else group.label
 
 
