@@ -131,9 +131,9 @@ def test_missing_metrics_are_dashes_and_never_zero() -> None:
 
 def test_the_settings_of_each_model_stand_below_its_name_as_they_ran(built: Built) -> None:
     below = {row[0][0]: said(row[0][1:]) for row in table_of(built.report, "results").rows}
-    for label in ("Scratch GRU", "Torch GRU", "Bidirectional GRU"):
+    for label, backend in (("Scratch GRU", "fused"), ("Torch GRU", "torch"), ("Bidirectional GRU", "fused")):
         mentions(below[label].replace("\N{NO-BREAK SPACE}", " "), "learning rate 0.00137", "hidden size 250",
-                 "pooling meanmax", "dropout 0.31")
+                 "pooling meanmax", "dropout 0.31", f"backend {backend}")
     assert built.report.numbers["scratch-scratch.setting.training-lr"].value == BEST["training.lr"]
 
 
