@@ -219,21 +219,25 @@ class ProgressDisplay:
         """Return the time that all runs still take, as text; empty before the first has ended.
 
         Runs of a kind take about the same time, and pruned ones count: later ones are pruned about as often. The first
-        of each worker counts until another has ended. A run of a kind of which none has ended is taken for one of its
-        model, or else of any.
+        of each worker counts until another has ended. Of a kind of which none has ended, those that are trained count
+        from a tenth of their training on: confirmation runs may have a slower backend than trials. Before, a run is
+        taken for one of its model, or else of any.
         """
         known = [*chain(*self._ended.values())] or [*chain(*self._first.values())] or [*self._expected.values()]
         if not known:
             return ""
 
+        now = self._now()
+
         def expected(kind: Kind) -> float:
             model, _ = kind
+            trained = [
+                run.seconds(now) / run.done for run in self._runs.values() if run.kind == kind and run.done > 0.1]
             others = [chain(*(times for (of, _), times in ended.items() if of == model))
                       for ended in (self._ended, self._first)]
-            return fmean(self._ended[kind] or self._first[kind] or [*others[0]] or [*others[1]]
+            return fmean(self._ended[kind] or self._first[kind] or trained or [*others[0]] or [*others[1]]
                          or ([self._expected[model]] if model in self._expected else known))
 
-        now = self._now()
         work = sum(count * expected(kind) for kind, count in self._to_begin.items())
         work += sum(max(0.0, expected(run.kind) - run.seconds(now)) for run in self._runs.values() if run.kind)
         return f"about {duration(work / self.workers)} left" if work else ""

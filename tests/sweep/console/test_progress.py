@@ -127,6 +127,18 @@ def test_a_run_that_takes_longer_than_expected_is_about_to_end(now: list[float])
     mentions(display.status(), "about 5 s left")
 
 
+def test_a_slower_kind_is_known_from_its_runs_in_training(now: list[float]) -> None:
+    display, _ = shown(terminal=False)
+    for _ in range(3):
+        trained(display, now, TRIAL, 10)
+    display.job_started("torch seed 1", "torch seed 1", {}, CONFIRM, 2)
+    display.tick({CONFIRM: 3})
+    mentions(display.status(), "about 20 s left")  # four of 10 s, two at a time
+    now[0] += 30
+    display.job_step("torch seed 1", StepReport(1, 2, 20, 100, 0.5, 30.0))
+    mentions(display.status(), "about 4 min 45 s left")  # 120 s and three of 150 s, two at a time
+
+
 def test_the_time_of_a_trial_is_that_of_all_its_seeds(now: list[float]) -> None:
     display, _ = shown(terminal=False)
     display.tick({TRIAL: 4})
