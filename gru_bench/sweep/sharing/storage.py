@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from filelock import FileLock, Timeout
 from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._storage import JournalOperation
 
 from gru_bench.errors import RunError, UsageError, without_passwords
 from gru_bench.platforms import patiently
@@ -35,8 +34,9 @@ if TYPE_CHECKING:
 STORAGE_KINDS = "a PostgreSQL URL such as postgresql://user@host/name, or a file that ends in .journal"
 QUIET_SECONDS = 5.0
 """Seconds to wait for the lock of a journal before the user is told."""
-OPERATIONS = frozenset(map(int, JournalOperation))
-"""The kinds of entries of a journal."""
+OPERATIONS = range(11)
+"""The kinds of entries of a journal. Optuna has no public name for them. It reports an unknown kind only where Python
+checks assertions, and takes that line for read, so that the next write would follow it."""
 MOST_IDLE_SECONDS = 60
 """Seconds after which a database ends an idle session that holds a lock, for example if its machine is gone."""
 

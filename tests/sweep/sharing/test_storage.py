@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 import pytest
 from filelock import FileLock, Timeout
+from optuna.storages.journal._storage import JournalOperation
 from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
@@ -17,7 +18,7 @@ from gru_bench import platforms
 from gru_bench.errors import RunError, UsageError
 from gru_bench.sweep.__main__ import _check
 from gru_bench.sweep.sharing import storage as storage_module
-from gru_bench.sweep.sharing.storage import lock_for, open_storage, wrapped_errors
+from gru_bench.sweep.sharing.storage import OPERATIONS, lock_for, open_storage, wrapped_errors
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.study import StudyRecord, read_study
 from tests.support.commands import mentions
@@ -101,6 +102,10 @@ def test_refuses_a_damaged_line_by_its_number_and_leaves_the_file_as_it_is(
         with pytest.raises(RunError, match=rf"'optuna\.journal'.*line {number}.*Restore a copy.*another name"):
             append(spec)
     assert journal.read_bytes() == damaged
+
+
+def test_the_kinds_of_entries_are_those_of_optuna() -> None:
+    assert set(JournalOperation) <= set(OPERATIONS)
 
 
 def test_a_search_writes_no_more_once_it_has_found_damage(spec: StudySpec, journal: Path) -> None:
