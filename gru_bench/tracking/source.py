@@ -115,9 +115,10 @@ class Source:
         """Return where the run with one of our ids is, even if it was deleted; None if the store does not have it."""
         from mlflow.entities import ViewType
 
-        names = {experiment.experiment_id: experiment.name for experiment in self._client.search_experiments()}
+        experiments = self._client.search_experiments(ViewType.ALL)  # with an experiment, its runs are deleted
+        names = {experiment.experiment_id: experiment.name for experiment in experiments}
         runs = self._client.search_runs(
-            list(names), f"tags.`{ID_TAG}` = '{run_id}'", run_view_type=ViewType.ALL, max_results=2,
+            list(names), f"tags.`{ID_TAG}` = '{run_id}'", run_view_type=ViewType.ALL,
             order_by=["attributes.start_time ASC"]) if names else []
         found = [Found(run.info.run_id, names[run.info.experiment_id], run.info.lifecycle_stage == "deleted")
                  for run in runs]

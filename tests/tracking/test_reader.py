@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gru_bench.config import DataConfig, EmbeddingConfig, ModelConfig, RunConfig, TrainingConfig, flat
+from gru_bench.config import DataConfig, EmbeddingConfig, MetricName, ModelConfig, RunConfig, TrainingConfig, flat
 from gru_bench.errors import FormatError, RunError, UsageError
 from gru_bench.results.runs import digest_of_examples
 from gru_bench.tracking import LoggedStudy, Reader, RunWriter, Store, StudyPlan, open_reader
@@ -26,6 +26,7 @@ from gru_bench.tracking.file import MOST_IDS, FileSource, local_path
 from gru_bench.tracking.outbox import FOLDER, Outbox
 from gru_bench.tracking.reader import RESTORE
 from gru_bench.tracking.source import Source
+from gru_bench.tracking.view import view_tag
 from tests.support.commands import mentions
 from tests.support.fake_store import logged
 from tests.support.mlflow_stores import artifacts_of, client_of
@@ -68,6 +69,62 @@ def test_a_run_that_begins_while_runs_are_read_is_not_among_them(
     monkeypatch.setattr("gru_bench.tracking.file.reading", observed)
     assert [run.run_id for run in open_reader(store.uri).runs("reviews")] == [writer.run_id]
     assert begun
+
+
+def test_each_question_to_a_file_has_the_answer_of_mlflow(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gru_bench.tracking.source.PAGE", 2)
+    study = store.start("reviews", "s", role="study", study="s")
+    study.reopen("sweep")  # saves the view
+    written = [store.start("reviews", f"run {seed}", role="confirm", study="s", config=RunConfig(seed=seed),
+                           parent=study.run_id) for seed in range(3)]
+    for number, writer in enumerate(written):
+        for record in result().epochs:
+            writer.epoch(replace(record, train_loss=record.train_loss + number))
+        writer.metrics({"odd": (float("nan"), float("inf"), -0.0)[number]})
+        writer.metrics({"odd": 1 / 3})  # again, at the same step
+        writer.finish(result(), texts={"test": list("abcd")})
+    writer = store.start("removed", "r", role="confirm", parent=None)
+    writer.finish(result())
+    written.append(writer)
+    assert store.catch_up()
+    client = client_of(store)
+    client.create_experiment("empty")
+    client.delete_run(store.mlflow_id(written[1].run_id))
+    client.delete_experiment(present(client.get_experiment_by_name("removed")).experiment_id)
+
+    file, any_store = FileSource(present(store.database), lambda: client), Source(store.uri, lambda: client)
+    ours = [study.run_id, *(one.run_id for one in written), "0" * 32]
+    theirs = [store.mlflow_id(run_id) for run_id in ours[:-1]]
+    digest = digest_of_examples(result().predictions["test"].example_id_N)
+    paths = any_store.paths(theirs[1])
+    scores: tuple[MetricName, ...] = ("accuracy", "f1")
+    asked: dict[str, list[tuple[Any, ...]]] = {
+        "experiments": [()],
+        "runs": [(name, *tag) for name in ("reviews", "removed", "empty", "none")
+                 for tag in ((), (("gru_bench.seed", "2"),), (("gru_bench.seed", "7"),))],
+        "run": [(run_id,) for run_id in theirs],
+        "scored_on": [(digest,), ("0" * 16,)],
+        "points": [(theirs, ["loss/train", "odd"]), (theirs[:1], ["loss/train"]), ([], ["odd"]), (theirs, [])],
+        "find": [(run_id,) for run_id in ours],
+        "tagged": [(name, view_tag(metric)) for name in ("reviews", "removed", "none") for metric in scores],
+        "artifact": [(theirs[1], path) for path in paths],
+        "paths": [(run_id,) for run_id in theirs],
+    }
+    own = {name for name in vars(FileSource) if not name.startswith("_")}
+    assert own - {"artifacts"} == asked.keys()  # only a file has a folder of artifacts
+    for name, questions in asked.items():
+        for question in questions:
+            one, two = (getattr(source, name)(*question) for source in (file, any_store))
+            assert _plain(one, name) == _plain(two, name), (name, question)
+    assert len(any_store.runs("reviews") or ()) == 3
+    assert paths
+
+
+def _plain(answer: Any, name: str) -> str:
+    """An answer as text, without an order where none is promised."""
+    if name in ("points", "scored_on", "paths"):
+        answer = sorted(answer, key=repr)
+    return repr(answer)
 
 
 @pytest.mark.parametrize("most", [1, MOST_IDS])
