@@ -45,7 +45,7 @@ from gru_bench.tracking.file import FileSource
 from gru_bench.tracking.outbox import waiting
 from gru_bench.tracking.record import LATEST
 from gru_bench.tracking.source import Found, RawRun, Source
-from gru_bench.tracking.view import view_page, view_tag
+from gru_bench.tracking.view import TRAINING, view_page, view_tag
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -582,7 +582,7 @@ class Reader:
             run: The run.
             served: Address of a server that may be started for a store that is none. None: such a store has no URL.
         """
-        return self.page_url(f"#/experiments/{run.experiment_id}/runs/{run.mlflow_id}", served)
+        return self.page_url(f"#/experiments/{run.experiment_id}/runs/{run.mlflow_id}?{TRAINING}", served)
 
     def page_url(self, page: str, served: str | None = None) -> str | None:
         """Return the URL of a page of MLflow, as `run_url` does, from what follows the server's address in it."""

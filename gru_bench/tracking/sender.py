@@ -21,7 +21,7 @@ from gru_bench.tracking.outbox import FOLDER
 from gru_bench.tracking.reader import Reader
 from gru_bench.tracking.record import RunRecord
 from gru_bench.tracking.registry import log_model
-from gru_bench.tracking.view import KIND, TRAINING, moved, save_view
+from gru_bench.tracking.view import moved, save_view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -174,7 +174,7 @@ class Sender:
             found = client.get_experiment_by_name(name)
             if found is None:
                 location = None if database is None else (database.parent / ARTIFACTS).resolve().as_uri()
-                return str(client.create_experiment(name, artifact_location=location, tags={KIND: TRAINING}))
+                return str(client.create_experiment(name, artifact_location=location))
             if found.lifecycle_stage == "deleted":
                 raise MissingError(
                     f"runs can be logged only to an experiment that exists, but {name!r} was deleted: restore it "

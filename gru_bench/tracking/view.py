@@ -24,9 +24,9 @@ FIRST, BELOW = (3, 15), (4, 0)
 MISSING = "There is no saved view of the runs: it needs MLflow 3.15 or later, below 4."
 PREFIX, KEY = "mlflow.sharedViewState.", "viewStateShareKey"
 """What comes before a view's id in the key of its tag, and the parameter of a page that names it."""
-KIND, TRAINING = "mlflow.experimentKind", "custom_model_development"
-"""Tag of an experiment that lets its pages open as those of training runs, and its value. It is not documented either:
-without it, MLflow asks the user."""
+TRAINING = "workflowType=machine_learning"
+"""Parameter of a page that opens it among those for training runs. It is not documented either: without it, MLflow
+opens those for language models, unless a reader has chosen."""
 SETTINGS = ("training.lr", "model.hidden_size", "model.layers")
 FIXED = ("attributes.`Run Name`", "runDateAndNestInfo")
 """Columns that MLflow shows first in every view: the name, and when the run began."""
@@ -44,7 +44,7 @@ def view_tag(metric: MetricName) -> str:
 
 def view_page(experiment_id: str, metric: MetricName) -> str:
     """Return where the view of an experiment is shown, from the address of MLflow's pages on."""
-    return f"#/experiments/{experiment_id}/runs?{KEY}={view_id(metric)}"
+    return f"#/experiments/{experiment_id}/runs?{KEY}={view_id(metric)}&{TRAINING}"
 
 
 def moved(text: str, experiment_id: str) -> str:

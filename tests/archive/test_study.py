@@ -30,6 +30,7 @@ from gru_bench.tracking import export as tracking
 from gru_bench.tracking.outbox import FOLDER, Outbox
 from gru_bench.tracking.store import ATTACHED
 from gru_bench.tracking.upload import upload_all
+from gru_bench.tracking.view import TRAINING
 from tests.support.archives import (
     DIAGNOSED,
     IDENTITY,
@@ -59,7 +60,7 @@ def test_links_of_the_description_lead_to_the_new_store_and_an_attached_report_i
     far: Path, arrived: Path
 ) -> None:
     store, study = stores(arrived)[0], only(arrived)
-    link = f"#/experiments/{study.run.experiment_id}/runs?viewStateShareKey=gru-bench-accuracy"
+    link = f"#/experiments/{study.run.experiment_id}/runs?viewStateShareKey=gru-bench-accuracy&{TRAINING}"
     assert study.run.tags[NOTE] == f"[x]({link})"
     assert store.view("easy", "accuracy") == link
     assert stores(far)[0].text(only(far).run.run_id, "report/report.md") == "attached"

@@ -156,6 +156,7 @@ def assert_shown(browser: Chromium, uri: str, study: LoggedStudy) -> None:
     assert run is not None
     text = shown(browser, run, "Question: Which learning rate?", "Status: complete. See all runs in one table")
     assert "**" not in text
+    assert "Evaluation runs" not in text  # the pages are those for training runs
 
 
 @pytest.mark.timeout(600)

@@ -38,6 +38,7 @@ from gru_bench.stats.metrics import scores
 from gru_bench.tracking import LoggedRun, LoggedStudy, Reader
 from gru_bench.tracking.artifacts import LIKELIEST
 from gru_bench.tracking.reader import RESTORE
+from gru_bench.tracking.view import TRAINING
 from tests.support.values import present
 
 SPACE: dict[str, dict[str, Any]] = {
@@ -142,7 +143,7 @@ class FakeStore:
 
     def run_url(self, run: LoggedRun) -> str | None:
         """Return the page of a run; None where the store is a file."""
-        return f"{self.url}/#/experiments/{run.experiment_id}/runs/{run.run_id}" if self.url else None
+        return f"{self.url}/#/experiments/{run.experiment_id}/runs/{run.run_id}?{TRAINING}" if self.url else None
 
 
 Studies = tuple[FakeStore, list[LoggedStudy]]

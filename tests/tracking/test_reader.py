@@ -298,7 +298,7 @@ def test_runs_that_wait_for_a_database_that_does_not_exist_are_counted(tmp_path:
 
 def test_a_link_to_a_run_holds_no_password() -> None:
     link = Reader("https://ada:secret@example.org/mlflow/").run_url(logged("1" * 32))
-    assert link == f"https://example.org/mlflow/#/experiments/1/runs/{'1' * 32}"
+    assert link == f"https://example.org/mlflow/#/experiments/1/runs/{'1' * 32}?workflowType=machine_learning"
 
 
 WORDS = ("None", "none", "True", "1", "1e-3", "", " ", "a/b", "corpus", "é – 中文 😀")

@@ -255,4 +255,5 @@ def test_a_file_has_no_pages_but_a_uri_and_a_home(held: Held, fake: FakeStore) -
 def test_a_run_on_a_server_has_the_same_page(fake: FakeStore) -> None:
     run = fake.studies(EXPERIMENT)[0].run
     url = "http://127.0.0.1:5000"
-    assert FakeStore(url=url).run_url(run) == Reader(url).run_url(run) == f"{url}/#/experiments/1/runs/{run.run_id}"
+    assert FakeStore(url=url).run_url(run) == Reader(url).run_url(run) == (
+        f"{url}/#/experiments/1/runs/{run.run_id}?workflowType=machine_learning")

@@ -35,7 +35,7 @@ def test_the_pages_of_the_installed_version_know_what_is_written_without_being_d
         pytest.skip("MLflow is installed without its pages")
     text = "".join(page.read_text(encoding="utf-8") for page in pages)
     state = json.loads(json.loads(view.view("accuracy", 0))["state"])
-    written = (view.KIND, view.TRAINING, view.PREFIX, view.KEY, *state, state["runsHiddenMode"])
+    written = (*view.TRAINING.split("="), view.PREFIX, view.KEY, *state, state["runsHiddenMode"])
     assert [word for word in written if word not in text] == []
 
 
@@ -56,7 +56,8 @@ def test_a_study_saves_its_view_once_and_a_user_may_change_it(store: Store) -> N
     assert store.view("reviews", "accuracy") == ""
     study.reopen("run.py")
     number = store.runs("reviews")[0].experiment_id
-    assert store.view("reviews", "accuracy") == f"#/experiments/{number}/runs?viewStateShareKey=gru-bench-accuracy"
+    assert store.view("reviews", "accuracy") == (
+        f"#/experiments/{number}/runs?viewStateShareKey=gru-bench-accuracy&workflowType=machine_learning")
     assert store.view("reviews", "macro_f1") == store.view("elsewhere", "accuracy") == ""
     key = view.view_tag("accuracy")
     saved = json.loads(client_of(store).get_experiment(number).tags[key])

@@ -16,6 +16,7 @@ from gru_bench.report.document.numbers import Number, written
 from gru_bench.report.render.html import html, shown
 from gru_bench.report.render.latex import tex
 from gru_bench.report.sections.paper import CITED
+from gru_bench.tracking.view import TRAINING
 from tests.support.fake_store import FakeStore, TestSet, add_study
 from tests.support.renderings import Built, Rendered, column_of, said, section_of, soup_of, visible_text
 from tests.support.reports import build
@@ -67,8 +68,8 @@ def test_runs_are_linked_where_there_is_a_server() -> None:
     report = build([study], store)
     run_id = study.confirms[0].run_id
     links = [a["href"] for a in soup_of(html(report)).find_all("a")]
-    assert f"http://127.0.0.1:5000/#/experiments/1/runs/{run_id}" in links
-    assert rf"\href{{http://127.0.0.1:5000/\#/experiments/1/runs/{run_id}}}" in "".join(tex(report).values())
+    assert f"http://127.0.0.1:5000/#/experiments/1/runs/{run_id}?{TRAINING}" in links
+    assert rf"\href{{http://127.0.0.1:5000/\#/experiments/1/runs/{run_id}?{TRAINING}}}" in "".join(tex(report).values())
 
 
 @pytest.mark.parametrize("case", ["three", "hostile", "homework"])

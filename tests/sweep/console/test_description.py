@@ -162,7 +162,7 @@ class TestInTheStore:
         assert told[-1] == "complete"
         (study,) = open_reader().studies("easy")
         text = study.run.tags[NOTE]
-        mentions(status(text), "complete", "(#/experiments/1/runs?viewStateShareKey=gru-bench-accuracy)")
+        mentions(status(text), "complete", "(#/experiments/1/runs?viewStateShareKey=gru-bench-accuracy&")
         assert "    python sweeps/run.py\n" in text
         model, test, *_, best = rows(text)[1]
         assert (model, test, best) == ("torch", "50.0 %", "50.0 %")
