@@ -122,7 +122,7 @@ class TestBase:
         text = 'base = "bidirectional"\n[space]\ntraining.lr = { low = 1e-4, high = 1e-3 }\n'
         spec = load_study(study_file(tmp_path, text))
         assert (list(spec.space), spec.space["training.lr"].low, spec.first) == (["training.lr"], 1e-4, {})
-        assert (spec.base.model.hidden_size, spec.base.model.layers) == (40, 1)  # of the base's first trial
+        assert (spec.base.model.hidden_size, spec.base.model.layers) == (48, 1)  # of the base's first trial
 
     def test_settings_of_a_single_model_are_inherited_for_the_models_of_the_file(self, tmp_path: Path) -> None:
         text = 'base = "compare"\nmodels = ["torch", "scratch"]\n[model]\nhidden_size = 7\n[training.torch]\nlr = 0.5\n'
@@ -181,7 +181,7 @@ def test_a_sweep_of_an_own_file_says_and_logs_what_was_chosen(
     assert done.returncode == 0, done.stderr
     logged = only_study(tmp_path)
     (run,) = logged.confirms
-    mentions(done.stdout, "settings by default: training.epochs=20, training.log_every=")
+    mentions(done.stdout, "default settings: training.epochs=20, training.log_every=")
     assert "GRU011" not in done.stdout
     assert (run.params["training.epochs"], run.params["model.pooling"], run.params["model.hidden_size"]) == (
         "20", "meanmax", "2")
