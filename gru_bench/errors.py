@@ -1,6 +1,6 @@
 """The exit codes of all commands, the errors that lead to them, and the words that error messages share.
 
-Every message says what is wrong, the rule, the value found, and what to do about it.
+A message says what is wrong, the value found and, where that helps, the rule and what to do about it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from enum import IntEnum
+from pathlib import Path
 
 LONGEST_SHOWN = 100
 """Most characters of a value that an error shows."""
@@ -27,21 +28,21 @@ _PASSWORDS = (
 _RAW = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that control a terminal, change the direction of a text, or cannot be written."""
 REMOVED: Mapping[str, str] = {
-    "--class": "gru-bench diagnose explains the likeliest class, of two classes the second",
-    "--looks": "interim analyses are planned by --interim",
-    "--mcnemar": "gru-bench report --tables writes the answers of each run, which statsmodels' mcnemar compares",
-    "--neighbours": "gensim's most_similar lists the words whose vectors are nearest to that of a word",
-    "--no-speed": "leave it out, for gru-check measures no times any more",
-    "--recall": "a study with [recall], such as the homework, compares an RNN and a GRU, and its report shows it",
-    "--review": "gru-bench predict --why shows the words behind the answer to a text",
-    "--speed": "gru-check measures no times any more, and the report of a study with the class has those of its runs",
-    "--text": "gru-bench predict --why shows the words behind the answer to a text",
-    "confirm.looks": "interim analyses are planned by confirm = { interim = [5, 8, 12, 20] }",
-    "doctor": "pip check says what does not fit, mlflow doctor describes MLflow, each command says what it lacks, and "
-              "the cache (~/.cache/gru-bench) may be deleted while nothing runs",
-    "embedding.word_dropout": "leave it out, for it gained 0.2 points of accuracy at most (docs/recipe.md)",
-    "training.bf16": "leave it out, for products are float32 on every device",
-    "training.teachers": "leave it out, for two teachers took three times as long for half a point (docs/recipe.md)",
+    "--class": "gru-bench diagnose explains the most likely class, or the second of two",
+    "--looks": "use --interim",
+    "--mcnemar": "use gru-bench report --tables, which writes the predictions of each run, and mcnemar of statsmodels",
+    "--neighbours": "use most_similar of gensim",
+    "--no-speed": "leave it out: gru-check no longer measures times",
+    "--recall": "run a study with [recall], such as homework: its report compares an RNN and a GRU",
+    "--review": "use gru-bench predict --why, which shows the words behind a prediction",
+    "--speed": "gru-check no longer measures times; the report of a study with the class shows them",
+    "--text": "use gru-bench predict --why, which shows the words behind a prediction",
+    "confirm.looks": "use confirm = { interim = [5, 8, 12, 20] }",
+    "doctor": "use pip check for conflicts between packages and mlflow doctor for MLflow; the cache "
+              "(~/.cache/gru-bench) may be deleted while nothing runs",
+    "embedding.word_dropout": "leave it out: it gained at most 0.2 points of accuracy (docs/recipe.md)",
+    "training.bf16": "leave it out: products are float32 on every device",
+    "training.teachers": "leave it out: two teachers took three times as long for half a point (docs/recipe.md)",
 }
 """Option, command or dotted setting that was removed -> what to do now. An error says so where one is given."""
 
@@ -80,11 +81,11 @@ class ExitCode(IntEnum):
 
 
 _MEANINGS = {
-    ExitCode.DONE: "done or yes",
+    ExitCode.DONE: "success, or yes",
     ExitCode.FAILED: "failed",
-    ExitCode.MISTYPED: "wrongly typed",
-    ExitCode.INCOMPLETE: "not complete or not fine",
-    ExitCode.NO: "the answer is no, or there is none",
+    ExitCode.MISTYPED: "usage error",
+    ExitCode.INCOMPLETE: "incomplete or undecided",
+    ExitCode.NO: "no, or no answer",
     ExitCode.INTERRUPTED: "interrupted",
 }
 
@@ -165,6 +166,14 @@ def unknown(
     guess = f". Did you mean {' or '.join(map(repr, near))}? It" if near else ": it"
     tail = f" {remedy}" if remedy else ""
     return UsageError(f"unknown {kind} {shown(name)}{guess} must be one of {', '.join(names)}.{tail}")
+
+
+def no_file(path: Path) -> UsageError:
+    """Return the error for a path that is not a file."""
+    name = shown(str(path), most=300)
+    if path.is_dir():
+        return UsageError(f"{name} is a folder: give a file")
+    return UsageError(f"{name} is a pipe or a device: give a file" if path.exists() else f"No such file: {name}")
 
 
 def removed(name: str) -> str:

@@ -20,10 +20,10 @@ app = cli.app()
 @app.command()
 def lint(
     study: Annotated[list[str] | None, typer.Option(
-        help="A study that is logged, a study that is installed with gru-bench, or a TOML file. May be repeated: "
-        "studies are then compared.", show_default="every logged one")] = None,
+        help="A logged study, a built-in study, or a TOML file; repeatable, to compare "
+        "studies.", show_default="all logged studies")] = None,
     ignore: Annotated[list[str] | None, typer.Option(
-        metavar="CODES", help="Codes that are not checked, such as GRU003,GRU010. May be repeated.",
+        metavar="CODES", help="Codes to skip, such as GRU003,GRU010; repeatable.",
         show_default="none")] = None,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
@@ -43,8 +43,7 @@ def lint(
     logged = {} if store is None else _logged(store)
     known = {one.name for some in logged.values() for one in some}
     if not names and not known:
-        raise IncompleteError("lint looks at logged studies unless --study names another, but nothing has been logged "
-                              "yet: name a study file, such as --study smoke")
+        raise IncompleteError("no study has been logged yet: name a built-in study or a file, such as --study smoke")
     for name in wanted:
         if name not in known and name not in known_studies():
             raise unknown("study", name, {*known, *known_studies()}, "Or give the path of a .toml file.")
@@ -62,8 +61,8 @@ def lint(
     states, count = [one.state for one in found], sum(len(one.warnings) for one in found)
     console.print(
         f"{count or 'no'} warning{'s' * (count != 1)} on {', '.join(names or sorted(known))}; checks passed: "
-        f"{states.count(State.PASSED)}, not applicable: {states.count(State.NOT_APPLICABLE)}; {PAGE} says what each "
-        "code means", markup=False, soft_wrap=True)
+        f"{states.count(State.PASSED)}, not applicable: {states.count(State.NOT_APPLICABLE)}; {PAGE} explains each "
+        "code", markup=False, soft_wrap=True)
     if count:
         raise typer.Exit(ExitCode.NO)
 

@@ -178,7 +178,7 @@ MADE: dict[str, tuple[Callable[[], Studies], Sequence[str]]] = {
     "GRU018": (lambda: changed(lambda study: with_data(study, near=NearDuplicates(300, 5, 17, removed=False))),
                ("movie-reviews", f"17 of {EXAMPLES} test texts", "5 of 2,048 validation texts")),
     "GRU013": (other_plan, ("sound", "interim analysis 2 does not follow the plan")),
-    "GRU019": (lambda: changed(unfinished), ("TF-IDF", "not converged")),
+    "GRU019": (lambda: changed(unfinished), ("TF-IDF", "not converge")),
     "GRU020": (lambda: changed(wider), ("layers (Scratch GRU 2, Torch GRU 1)",)),
 }
 
@@ -259,7 +259,7 @@ def test_vectors_of_another_language_are_warned_of() -> None:
     store, studies = changed(lambda study: with_data(study, dropped_share=0.9))
     found = warned(of_logged(studies, store))
     assert [one.code for one in found] == ["GRU005", "GRU012"]
-    mentions(found[1].text, "another language", "movie-reviews", "10.0 %")
+    mentions(found[1].text, "language or spelling", "movie-reviews", "10.0 %")
 
 
 def test_few_or_removed_near_duplicates_are_not_warned_of() -> None:

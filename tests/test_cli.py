@@ -92,10 +92,10 @@ def test_a_long_complaint_is_shortened_in_its_middle() -> None:
 
 
 @pytest.mark.parametrize(("code", "message"), [
-    (errno.EROFS, "this command must be able to read and write /x/mlflow.db.lock, but may not (Read-only"),
-    (errno.EACCES, "this command must be able to read and write /x/mlflow.db.lock, but may not (Permission"),
-    (errno.ENOSPC, "there must be free space on the disk to write /x/mlflow.db.lock, but none is left: free"),
-    (errno.EDQUOT, "there must be free space on the disk to write /x/mlflow.db.lock, but none is left: free"),
+    (errno.EROFS, "cannot read and write /x/mlflow.db.lock (Read-only"),
+    (errno.EACCES, "cannot read and write /x/mlflow.db.lock (Permission"),
+    (errno.ENOSPC, "no space left on the disk, needed to write /x/mlflow.db.lock: free"),
+    (errno.EDQUOT, "no space left on the disk, needed to write /x/mlflow.db.lock: free"),
 ])
 def test_a_failing_folder_is_told(code: int, message: str) -> None:
     application = cli.app()
@@ -119,7 +119,7 @@ def test_data_that_do_not_fit_into_memory_end_a_command_with_a_message() -> None
 
     done = completed(application)
     assert done.returncode == ExitCode.FAILED
-    mentions(done.stderr, "error:", "memory of this machine", "close other programs")
+    mentions(done.stderr, "error:", "out of memory", "close other programs")
 
 
 def test_another_failure_of_the_system_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,7 +343,7 @@ def test_a_file_as_it_was_downloaded_needs_no_other_option(tmp_path: Path) -> No
     done = completed(train_command.app, "--data", "imdb.csv", "--positive", "negative", *quick)
     assert done.returncode == 0, done.stderr
     said = done.stdout
-    mentions(said, "'review'", "'sentiment'", "name the text column and the label column")
+    mentions(said, "'review'", "'sentiment'", "specify the text column and the label column")
     assert said.count("the text column") == 1
     assert " --data imdb.csv --positive negative  (" in said
     order = 'data.classes=["positive", "negative"]'
@@ -351,7 +351,7 @@ def test_a_file_as_it_was_downloaded_needs_no_other_option(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     said = done.stdout
     assert f" --data imdb.csv --set {cli.quoted(order)}  (" in said
-    assert "has these settings and these data already" not in said
+    assert "already has these settings and data" not in said
 
 
 @pytest.mark.parametrize(("words", "parts"), [

@@ -50,8 +50,8 @@ def test_a_message_cannot_steer_a_screen_and_can_be_written() -> None:
 
 def test_the_table_of_exit_codes() -> None:
     assert {int(code): code.meaning for code in ExitCode} == {
-        0: "done or yes", 1: "failed", 2: "wrongly typed", 3: "not complete or not fine",
-        4: "the answer is no, or there is none", 130: "interrupted"}
+        0: "success, or yes", 1: "failed", 2: "usage error", 3: "incomplete or undecided",
+        4: "no, or no answer", 130: "interrupted"}
 
 
 @pytest.mark.parametrize(("error", "code"), [

@@ -67,7 +67,7 @@ class TestLogged:
 
     @pytest.mark.parametrize(("words", "message"), [
         (("--study", "sund"), "unknown study 'sund'. Did you mean 'sound'? It must be one of amazon, bidirectional,"),
-        (("--study", "gone.toml"), "there is no file 'gone.toml'"),
+        (("--study", "gone.toml"), "No such file: 'gone.toml'"),
         (("--ignore", "GRU099"), "unknown code 'GRU099'"),
     ])
     def test_what_is_unknown_is_refused(
@@ -91,13 +91,13 @@ def test_an_empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
     done = completed(app)
     assert done.returncode == ExitCode.FAILED
-    mentions(done.stderr, "mlflow.db", "run a sweep in this directory first")
+    mentions(done.stderr, "mlflow.db", "Run a sweep in this directory first")
     done = completed(app, "--study", "bidirectional")
     assert done.returncode == ExitCode.DONE
     monkeypatch.setattr(gru_bench.tracking, "open_reader", lambda *_, **__: FakeStore())
     done = completed(app)
     assert done.returncode == ExitCode.INCOMPLETE
-    mentions(done.stderr, "nothing has been logged", "name a study file")
+    mentions(done.stderr, "no study has been logged", "name a built-in study")
 
 
 def test_every_code_has_a_section_of_its_own() -> None:

@@ -11,10 +11,10 @@ import typer
 from gru_bench import cli
 from gru_bench.errors import UsageError, without_passwords
 
-app = cli.app(help="""Carry a study from one machine to another in one file.
+app = cli.app(help="""Move a study to another machine in one file.
 
 The file contains the search (trials with states, settings and values) and all runs (params, metrics with histories,
-tags, artifacts). It is a zip without pickles, and its checksums reveal any change. After the import, the report gives
+tags, artifacts). It contains no pickles, and its checksums detect any change. After the import, the report has
 the same numbers, and the sweep command continues the study.""")
 
 
@@ -22,16 +22,16 @@ the same numbers, and the sweep command continues the study.""")
 def export_study(
     file: Annotated[Path, typer.Argument(help="File to write.", show_default=False)],
     study: Annotated[str, typer.Option(help="Name of the study.", show_default=False)],
-    experiment: Annotated[str | None, typer.Option(help="MLflow experiment of the study. Its name is that of the data.",
+    experiment: Annotated[str | None, typer.Option(help="MLflow experiment of the study, named after the data.",
                                                    show_default="all")] = None,
     storage: cli.Storage = None,
     tracking_uri: cli.TrackingUri = None,
     no_texts: Annotated[bool, typer.Option(
-        "--no-texts", help="Leave out all texts that the study logged.")] = False,
+        "--no-texts", help="Leave out all logged texts.")] = False,
     no_weights: Annotated[bool, typer.Option(
-        "--no-weights", help="Leave out the models' weights, which are most of the file. The report does not need "
-        "them, but gru-bench predict and diagnose do.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an archive if it exists.")] = False,
+        "--no-weights", help="Leave out model weights, which take most of the space. gru-bench predict and diagnose "
+        "need them; the report does not.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing archive.")] = False,
 ) -> None:
     """Write a study to one file."""
     from gru_bench.archive.container import is_archive
@@ -41,10 +41,9 @@ def export_study(
     from gru_bench.tracking import open_reader
 
     if file.is_dir() or not file.parent.is_dir():
-        raise UsageError(f"the archive must be a file in a folder that exists, but got {str(file)!r}: name another")
+        raise UsageError(f"the archive must be a file in an existing folder, but got {str(file)!r}")
     if file.exists() and not force:
-        raise UsageError(f"an export replaces a file only with --force, but {str(file)!r} exists: name another, or "
-                         "add --force")
+        raise UsageError(f"{str(file)!r} already exists: choose another file, or overwrite it with --force")
     check_writable(file, "the file", "an archive", is_archive)
     store = open_reader(tracking_uri)
     console = cli.out()
@@ -57,15 +56,15 @@ def export_study(
                   f"{transfer.runs:,} runs, {transfer.values:,} values of metrics, {file.stat().st_size:,} bytes",
                   markup=False)
     if transfer.weights:
-        console.print(f"  {transfer.weights:,} bytes of these are the models' weights: --no-weights leaves them out",
+        console.print(f"  {transfer.weights:,} bytes of these are model weights, which --no-weights leaves out",
                       markup=False)
 
 
 @app.command(name="import")
 def import_study(
-    file: Annotated[Path, typer.Argument(help="File that `export` wrote.", show_default=False)],
-    study_name: Annotated[str | None, typer.Option(help="Name to store the study under.",
-                                                   show_default="its own")] = None,
+    file: Annotated[Path, typer.Argument(help="File written by `export`.", show_default=False)],
+    study_name: Annotated[str | None, typer.Option(help="Name under which the study is stored.",
+                                                   show_default="its original name")] = None,
     storage: cli.Storage = None,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
@@ -86,7 +85,7 @@ def import_study(
     for remark in transfer.remarks:
         console.print(f"note: {remark}", markup=False)
     if transfer.already:
-        console.print(f"{what} was imported from this archive already: nothing to do", markup=False)
+        console.print(f"{what} was already imported from this archive: nothing to do", markup=False)
         return
     uri = ["--tracking-uri", without_passwords(tracking_uri)] if tracking_uri else []
     console.print(f"{what}: {transfer.trials:,} trials, {transfer.runs:,} runs, {transfer.values:,} values of metrics; "

@@ -22,7 +22,7 @@ from typing import IO, Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from gru_bench.errors import DataError, UsageError, shown
+from gru_bench.errors import DataError, no_file, shown
 from gru_bench.platforms import is_reserved, remove, replace
 from gru_bench.tracking.artifacts import MORE, factor
 
@@ -74,7 +74,7 @@ def packed(path: Path, about: Mapping[str, Any]) -> Iterator[Callable[[str, byte
             add(MANIFEST, json.dumps({"kind": KIND, "version": VERSION, "about": dict(about)}, indent=1).encode())
             yield add
             if wrong := _wrong_names(archive.namelist()):
-                raise DataError(f"an archive must open on every system, but {wrong}: log it under another name")
+                raise DataError(f"an archive must be readable on every system, but {wrong}: log it under another name")
         replace(begun, path)
     finally:
         remove(begun)
@@ -106,9 +106,9 @@ def unpack(path: Path, folder: Path, names: re.Pattern[str]) -> str:
         OSError: A member cannot be written.
     """
     if not path.is_file():
-        raise UsageError(f"an archive must be a file, but there is none at {path}: check the path")
+        raise no_file(path)
     with tempfile.TemporaryFile(dir=folder) as whole:
-        with _wrapped_errors(path, "it cannot be decompressed, perhaps because its end is missing"):
+        with _wrapped_errors(path, "it cannot be decompressed, perhaps because it is truncated"):
             digest = _decompress(path, whole, shutil.disk_usage(folder).free // 2)
         with _wrapped_errors(path, "its list of members cannot be read"), zipfile.ZipFile(whole) as archive:
             entries = _entries(path, archive, whole.seek(0, 2))
@@ -136,7 +136,7 @@ def _decompress(path: Path, whole: IO[bytes], room: int) -> str:
             if whole.tell() + len(part := stream.decompress(block, BLOCK)) > most:
                 raise _damaged(path, f"its content is more than {MOST_GROWTH} times as large; {MORE}")
             if whole.tell() + len(part) > room:
-                raise DataError(f"there must be room to unpack {path}, but {room:,} bytes are not enough: free some")
+                raise DataError(f"not enough disk space to unpack {path} ({room:,} bytes): free some")
             whole.write(part)
         if stream.unused_data or file.read(1):
             raise _damaged(path, "bytes follow its end")
@@ -212,11 +212,9 @@ def _wrong_names(names: Iterable[str]) -> str:
 
 
 def _earlier(path: Path, version: int) -> DataError:
-    return DataError(f"{path} must be of version {VERSION}, but is of version {version}, from an earlier gru-bench "
-                     "that stored studies in another form: import it with the gru-bench that exported it, or train the "
-                     "study again with this one")
+    return DataError(f"{path} has format version {version}, from an earlier gru-bench, but this one reads version "
+                     f"{VERSION}: import it with the gru-bench that exported it, or run the study again with this one")
 
 
 def _damaged(path: Path, what: str) -> DataError:
-    return DataError(f"an archive must be undamaged, but {path} is not: {what}. Copy it again from where it was "
-                     "exported, or export the study again")
+    return DataError(f"{path} is damaged: {what}. Copy it again, or export the study again")

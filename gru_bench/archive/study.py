@@ -136,7 +136,7 @@ def export_study(
         for number, (run, record) in enumerate(zip(runs, records, strict=True), 2):  # an import adds the first one
             files = _artifacts(store, run, paths[run.run_id], texts=texts, weights=weights)
             if path := _missing(record, files):
-                raise RunError(f"an export must be complete, but the run {run.run_id} has no {path}{RESTORE}")
+                raise RunError(f"the export would be incomplete: the run {run.run_id} has no {path}{RESTORE}")
             for path, content in files.items():
                 add(f"{number:06d}-{run.run_id}/{FILES}/{path}", content)
             add(f"{number:06d}-{run.run_id}/{RUN}", record.to_json().encode())
@@ -205,16 +205,16 @@ def _parent(
     named = [(run, place) for run, place in found if run.study == study]
     if not named:
         raise unknown("study", study, {run.study for run, _ in found}) if found else UsageError(
-            f"--study must name a study that was run, but {store.uri} contains none: name the right --tracking-uri")
+            f"there is no study in {store.uri}: give the right --tracking-uri")
     need_format(study, storage)
     data = sweep_export.data_of(storage, study)
     if not data:
-        raise UsageError(f"an export needs the searches of the study, but the storage has none of {study!r}: name the "
+        raise UsageError(f"an export needs the searches of the study, but the storage has none of {study!r}: give the "
                          "right --storage, or run this in the directory of optuna.journal")
     matching = [(run, place) for run, place in named if run.fingerprint in data]
     if not matching:
         raise UsageError(f"runs and searches must be of the same study, but those of {study!r} used different data: "
-                         "name the --storage and the --tracking-uri that the study was run with")
+                         "give the --storage and the --tracking-uri that the study was run with")
     run, place = matching[0]
     others = len(named) - 1
     remarks = [f"{others} other {'studies' if others > 1 else 'study'} of that name left out: of other data, or older"
@@ -279,20 +279,20 @@ def read(outbox: Outbox) -> tuple[list[RunRecord], list[str]]:
             if record.run_id != entry.run_id:
                 raise ValueError("it must be of the run that its folder names")
         except ValueError as error:
-            raise DataError(f"{entry.folder.name}/{RUN} of an archive must have the form that an export gives it, but "
-                            f"does not ({sweep_export.reason(error)}){AGAIN}") from error
+            raise DataError(f"{entry.folder.name}/{RUN} of the archive has the wrong format "
+                            f"({sweep_export.reason(error)}){AGAIN}") from error
         for path, file in entry.files().items():
             try:
                 _parse(path, file.read_bytes())
             except ValueError as error:
-                raise DataError(f"an archive must contain what was logged, but {path} of the run {entry.run_id} cannot "
-                                f"be read ({first_line(error)}){AGAIN}") from error
+                raise DataError(f"{path} of the run {entry.run_id} cannot be read "
+                                f"({first_line(error)}){AGAIN}") from error
         if path := _missing(record, entry.files()):
             remarks.append(f"the archive has no {path} of the run {entry.run_id}: reports cannot use that run")
         records.append(record)
     ids = [record.run_id for record in records]
     if not ids or len(set(ids)) < len(ids):
-        raise DataError(f"an archive must contain each run of a study once, but does not{AGAIN}")
+        raise DataError(f"the archive does not contain each run exactly once{AGAIN}")
     roles = [(record.first_tags["gru_bench.role"] == "study", record.parent) for record in records]
     if roles != [*[(False, ids[-1])] * (len(ids) - 1), (True, None)]:
         raise DataError(f"an archive must contain the runs of one study, its own run last, but has others{AGAIN}")
@@ -311,7 +311,7 @@ def _searches(journal: Path, parent: RunRecord) -> BaseStorage:
         if sweep_export.data_of(found, parent.study) != {parent.first_tags.get("gru_bench.data_fingerprint", "")}:
             raise ValueError("it must be of the same data as the runs")
     except ValueError as error:
-        raise DataError(f"{JOURNAL} of an archive must have the form that an export gives it, but does not "
+        raise DataError(f"{JOURNAL} of the archive has the wrong format "
                         f"({sweep_export.reason(error)}){AGAIN}") from error
     return found
 
@@ -344,5 +344,5 @@ def _require_free(store: Store, parent: RunRecord, known: Mapping[str, Any]) -> 
         parent.experiment in store.experiments()) else []
     if store.is_deleted(parent.run_id) or (not unfinished and (known or named)) or any(
             run.run_id != parent.run_id for run in named):
-        raise UsageError("an imported study needs a name that is free, but there is or was another study "
-                         f"{parent.study!r}: give the imported one another name (--study-name NAME)")
+        raise UsageError(f"another study {parent.study!r} exists or was deleted: import this one under another name "
+                         "(--study-name NAME)")

@@ -76,8 +76,8 @@ def cached_folder(cache: Path, kind: str, key: str, build: Callable[[Path], obje
         # numpy reports a full disk without an error number: then its own message is all there is.
         reason = error.strerror or str(error)
         raise RunError(
-            f"the cache must be writable, but {final.parent} is not: {reason}. Free some space there, or set "
-            "GRU_BENCH_CACHE to a folder on another disk") from error
+            f"the cache {final.parent} cannot be written: {reason}. Free some space there, or set GRU_BENCH_CACHE to a "
+            "folder on another disk") from error
     finally:
         shutil.rmtree(begun, ignore_errors=True)
     return final
@@ -93,8 +93,7 @@ def reading_cache(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile) as error:
-        raise RunError(f"the cache folder {folder} must be complete, but it cannot be read ({error}): delete it, and "
-                       "it is built again") from error
+        raise RunError(f"the cache folder {folder} cannot be read ({error}): delete it, and it is rebuilt") from error
 
 
 def content_digest(path: Path, cache: Path) -> str:

@@ -37,13 +37,12 @@ def own_model(typed: str) -> tuple[str, str] | None:
     found = _TYPED.fullmatch(typed)
     if found is None:
         if typed.endswith(".py"):
-            raise UsageError(f"a model of your own must be FILE.py:CLASS, but got {shown(typed)}: add the name of the "
+            raise UsageError(f"a custom model must be FILE.py:CLASS, but got {shown(typed)}: add the name of the "
                              "class, as in homework.py:MyGRU")
         return None
     path, name = Path(found["file"]).expanduser(), found["name"]
     if not path.is_file():
-        raise UsageError(f"a model of your own must be in a file that exists, but {shown(str(path))} does not: check "
-                         f"the path; other models are {', '.join(PRESETS)}")
+        raise UsageError(f"No such file: {shown(str(path))}. Built-in models are {', '.join(PRESETS)}")
     text = _read(path)
     try:
         body = ast.parse(text).body
@@ -52,7 +51,7 @@ def own_model(typed: str) -> tuple[str, str] | None:
     names = [node.name for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
     if name not in names:
         raise unknown(f"class in {path.name}", name, names) if names else UsageError(
-            f"{path.name} must define the class {name}, but it defines none: check the file")
+            f"{path.name} defines no class, so not {name} either: check the file")
     model = f"{path.name}:{name}"
     if not is_own(model):
         raise UsageError(f"the file of a model must have a name without colons, but got {shown(path.name)}: rename it")
@@ -67,7 +66,7 @@ def _read(path: Path) -> str:
                             "class into a file of its own")
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path.name} must be text in UTF-8 that can be read, but is not: {error}") from None
+        raise DataError(f"{path.name} cannot be read as UTF-8 text: {error}") from None
 
 
 def keep(text: str) -> str:
@@ -91,12 +90,11 @@ def kept(model: str, digest: str | None) -> str:
         UsageError: where this machine does not keep it: it comes from elsewhere.
     """
     if digest is None:
-        raise UsageError("a model of your own must be named as a model, or in a study file's models, but "
-                         f"{model} was set as model.name, which reads no file: name it there")
+        raise UsageError("a custom model must be given as a model, or in models of a study file, but got "
+                         f"model.name={model}")
     path = default_cache() / FOLDER / f"{digest}.py"
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     if digest_of(text) != digest:
-        raise UsageError(f"the model {model} is Python code, which runs only on a machine where a command has named "
-                         f"its file, but this machine does not know it (SHA-256 {digest}): read it "
-                         "(code.py next to the model's weights), then allow it by run_code")
+        raise UsageError(f"the model {model} contains Python code that has not been allowed on this machine (SHA-256 "
+                         f"{digest}): read it (code.py next to the weights), then allow it with run_code")
     return text

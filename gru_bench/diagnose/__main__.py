@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 SHOWN_RUNS = 8
 
 app = cli.app()
-HELP = """Look inside the model of a run: how far a gradient reaches back through its states, what its gates do over a
-text, and which words of the text move its decision. The words of a text of your own: gru-bench predict --why.
+HELP = """Inspect the model of a run: how far its gradients reach back, what the gates do over a text, and which words
+influence the prediction. For a text of your own, use gru-bench predict --why.
 
-Without --run, it takes the newest run that has weights: a confirmation run of a sweep, or a run of gru-bench train.
-The figures are .png and .svg files, and their values are .csv files."""
+The default is the newest run with weights: a confirmation run of a sweep, or a run of gru-bench train. Figures are
+written as .png and .svg files, and their values as .csv files."""
 
 
 @app.command(help=HELP)
 def diagnose(
     run: Annotated[str | None, typer.Option(
-        help="Id of a run, or its first characters.", show_default="the newest that has weights")] = None,
+        help="Run id, or its first characters.", show_default="the newest with weights")] = None,
     out: Annotated[Path | None, typer.Option(
-        help="Folder for the figures.", show_default="diagnostics/ and the run's id")] = None,
+        help="Folder for the figures.", show_default="diagnostics/RUN_ID")] = None,
     run_code: cli.RunCode = False,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
@@ -60,10 +60,10 @@ def diagnose(
         _same_data(found, corpus)
         vectors = load_vectors(trained.config.embedding, corpus)
         if vectors.words_V != trained.words_V:
-            raise DataError("the word vectors must have the words of the training, but "
-                            f"{trained.config.embedding.name} has changed since the run {found.run_id}: put it back")
+            raise DataError(f"the word vectors {trained.config.embedding.name} have changed since the run "
+                            f"{found.run_id}: restore them")
         subject = diagnostics.Subject.trained(trained)
-        sentence = diagnostics.shown_sentence(trained, diagnostics.legible_review(corpus, vectors))
+        sentence = diagnostics.shown_sentence(trained, diagnostics.legible_text(corpus, vectors))
     figures: list[Figure] = []
     if sentence.tokens:
         gates, words = diagnostics.gate_maps(subject, sentence), diagnostics.occluded(subject, sentence)
@@ -94,27 +94,27 @@ def choose(store: Reader, run_id: str | None) -> LoggedRun:
               if run.complete and run.role in ("confirm", "single")]
     listed = "\n".join(f"  {run.run_id}  {run.name}" for run in usable[:SHOWN_RUNS])
     if not usable:
-        raise RunError(f"a run with weights is needed, but none of the {len(runs)} runs in {store.uri} has any: train "
-                       "one (gru-bench train), or let a sweep come to its confirmation stage")
+        raise RunError(f"no run in {store.uri} has weights ({len(runs)} runs): train a model (gru-bench train), or let "
+                       "a sweep reach its confirmation stage")
     if run_id is None:
         return usable[0]
     found = [run for run in runs if run.is_called(run_id)]
     if not found:
-        raise UsageError(f"--run must name a run that is in {store.uri}, but got {run_id!r}; these are the newest with "
-                         f"weights:\n{listed}")
+        raise UsageError(f"--run must be the id of a run in {store.uri}, but got {run_id!r}; the newest with weights "
+                         f"are:\n{listed}")
     if len(found) > 1:
-        raise UsageError(f"--run must name one run, but {run_id!r} begins the ids of {len(found)}: give more of it")
+        raise UsageError(f"--run is ambiguous: {len(found)} run ids start with {run_id!r}; give more characters")
     if found[0] not in usable:
-        raise RunError(f"the run {found[0].run_id} ({found[0].name}) must have weights, but trials, studies "
-                       f"and runs that broke off have none; these have:\n{listed}")
+        raise RunError(f"the run {found[0].run_id} ({found[0].name}) has no weights, like trials, studies and "
+                       f"unfinished runs; these have:\n{listed}")
     return found[0]
 
 
 def _same_data(run: LoggedRun, corpus: Corpus) -> None:
     fingerprint = run.fingerprint
     if fingerprint and fingerprint != corpus.fingerprint:
-        raise DataError(f"the data must be what the run {run.run_id} was trained on, but {run.params.get('data.name')} "
-                        f"has changed since (fingerprint {corpus.fingerprint}, then {fingerprint}): put it back")
+        raise DataError(f"the data {run.params.get('data.name')} have changed since the run {run.run_id} was trained "
+                        f"(fingerprint {corpus.fingerprint}, then {fingerprint}): restore them")
 
 
 # ---------------------------------------------------------------- what is shown
@@ -128,13 +128,13 @@ def _show_words(console: Any, words: Attribution, gates: Sequence[GateMap]) -> N
                   markup=False)
     table = Table("word", "log-odds", *(f"{gate}{f', {found.direction}' if len(gates) > 1 else ''}"
                                           for found in gates for gate in ("update gate", "reset gate")),
-                  title=escape(f"what each word of a text adds to the log-odds of the class {words.label}"))
+                  title=escape(f"what each word adds to the log-odds of the class {words.label}"))
     for place, token in enumerate(words.tokens):
         opened = [sum(gate[place]) / len(gate[place]) for found in gates for gate in (found.update, found.reset)]
         table.add_row(escape(token), f"{words.weight[place]:+.3f}", *(f"{value:.2f}" for value in opened))
     console.print(table)
-    console.print(f"The number of a word is what the log-odds lose without it (occlusion): above 0 it speaks for "
-                  f"{words.label}, below 0 for {words.other}.", markup=False)
+    console.print(f"A word's number is the drop in log-odds without it (occlusion): above 0 it supports {words.label}, "
+                  f"below 0 {words.other}.", markup=False)
     if gates:
         console.print("Gates, mean over units. Update gate: 1 keeps the state, 0 replaces it. Reset gate: 1 lets the "
                       "old state into the new one, 0 leaves it out.", markup=False)
@@ -155,8 +155,8 @@ def _show_flows(console: Any, flows: Sequence[GradientFlow]) -> None:
         table.add_row(with_direction(flow, flows), STATES[flow.state], f"{flow.norm[0]:.3g}",
                       str(flow.steps_back[-1]), f"{flow.norm[-1]:.3g}", *rate)
     console.print(table)
-    console.print("norm: how much the loss depends on a state, at the last word and a number of words before it; if it "
-                  "falls to almost 0, early words hardly teach the model", markup=False)
+    console.print("norm: how much the loss depends on a state, at the last word and some words before it; if it falls "
+                  "to almost 0, the model hardly learns from early words", markup=False)
     if rates:
         first, last = rates[0].fitted
         console.print("factor per step: the norm at a word, divided by the norm at the word after it; fitted over the "
@@ -181,8 +181,7 @@ def _write(console: Any, figures: Sequence[Figure], out: Path) -> Path:
                 replace_file(out / f"{figure.name}.{kind}", content)
             console.print(f"wrote {out / figure.name}.png, .svg and .csv", markup=False)
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise RunError(f"--out must be a folder that can be written to, but {out} is not ({error.strerror}): name "
-                       "another") from error
+        raise RunError(f"--out must be a writable folder, but got {out} ({error.strerror})") from error
     return out
 
 

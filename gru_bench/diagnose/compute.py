@@ -50,7 +50,7 @@ from gru_bench.train.network import restored, untrained
 
 STEPS = 50
 """Number of steps back in time over which a gradient is followed."""
-REVIEWS = 96
+TEXTS = 96
 """Largest number of texts over which a gradient flow is averaged."""
 LONGEST = 4
 """Longest text, as a multiple of the number of steps. Longer ones would take too much time."""
@@ -104,12 +104,12 @@ def study_diagnostics(
             Subject.trained(TrainedModel.of(result, vectors)), corpus, vectors)]
     gates: list[GateMap] = []
     attributions: list[Attribution] = []
-    review = legible_review(corpus, vectors) if texts else None
+    legible = legible_text(corpus, vectors) if texts else None
     ours = {_function(one.config.model) for one in models.values() if not one.config.model.preset.from_torch}
     for one in models.values():
         subject = Subject.trained(one)
         flows += flows_by_training(subject, corpus, vectors)
-        sentence = shown_sentence(one, review)
+        sentence = shown_sentence(one, legible)
         if sentence.tokens:
             # torch.nn computes the same function as our own module: one map for both is enough.
             if not one.config.model.preset.from_torch or _function(one.config.model) not in ours:
@@ -117,7 +117,7 @@ def study_diagnostics(
             attributions.append(occluded(subject, sentence))
     return Diagnostics(
         tuple(flows), tuple(gates), tuple(attributions),
-        "" if review is None else _inspected_split(corpus)[0])
+        "" if legible is None else _inspected_split(corpus)[0])
 
 
 def _function(config: ModelConfig) -> tuple[str, str, int]:
@@ -182,7 +182,7 @@ class Subject:
 
 
 def gradient_flows(
-    subject: Subject, corpus: Corpus, vectors: Vectors, *, steps: int = STEPS, reviews: int = REVIEWS
+    subject: Subject, corpus: Corpus, vectors: Vectors, *, steps: int = STEPS, texts: int = TEXTS
 ) -> list[GradientFlow]:
     """Return the gradient of the loss by the states of the last layer, by steps back in time, for each direction.
 
@@ -193,7 +193,7 @@ def gradient_flows(
         corpus: Corpus whose validation texts are read, or training texts if there are no others.
         vectors: Word vectors of the corpus.
         steps: Number of steps back. It is reduced where few texts are that long.
-        reviews: Largest number of texts, drawn with a fixed seed, for the average.
+        texts: Largest number of texts, drawn with a fixed seed, for the average.
 
     Raises:
         DataError: where no text is long enough to follow a gradient back.
@@ -202,7 +202,7 @@ def gradient_flows(
         return []
     split = _inspected_split(corpus)[1]
     encoded = encode(split, vectors, subject.config.data.max_length)
-    chosen_B, steps = long_reviews(encoded, steps, reviews)
+    chosen_B, steps = long_texts(encoded, steps, texts)
     norms: dict[Direction, list[NDArray[np.float64]]] = {}
     with _one_thread():
         for start in range(0, len(chosen_B), 32):
@@ -234,15 +234,15 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def long_reviews(encoded: Encoded, steps: int, reviews: int) -> tuple[NDArray[np.int64], int]:
+def long_texts(encoded: Encoded, steps: int, texts: int) -> tuple[NDArray[np.int64], int]:
     """Return the positions of the texts in which a gradient is followed, and the number of steps back.
 
     Raises:
         DataError: where all texts are shorter than four tokens.
     """
     length_N = np.diff(encoded.offsets_N1)
-    # A tenth of the texts, or `reviews` of them, must be this long.
-    enough = min(len(length_N), max(1, min(reviews, len(length_N) // 10)))
+    # A tenth of the texts, or `texts` of them, must be this long.
+    enough = min(len(length_N), max(1, min(texts, len(length_N) // 10)))
     steps = min(steps, int(np.sort(length_N)[-enough]) - 1)
     if steps < 3:
         raise DataError("the texts must have at least four known words to follow a gradient over three steps, but "
@@ -250,7 +250,7 @@ def long_reviews(encoded: Encoded, steps: int, reviews: int) -> tuple[NDArray[np
     fit_N = np.flatnonzero((length_N > steps) & (length_N <= max(LONGEST * steps, length_N.min())))
     if not len(fit_N):
         fit_N = np.flatnonzero(length_N > steps)
-    drawn = np.random.default_rng(0).permutation(fit_N)[:reviews]
+    drawn = np.random.default_rng(0).permutation(fit_N)[:texts]
     return drawn[np.argsort(length_N[drawn], kind="stable")], steps
 
 
@@ -343,7 +343,7 @@ def _inspected_split(corpus: Corpus) -> tuple[str, Split]:
     return ("validation", corpus.validation) if len(corpus.validation) else ("training", corpus.train)
 
 
-def legible_review(corpus: Corpus, vectors: Vectors) -> list[str] | None:
+def legible_text(corpus: Corpus, vectors: Vectors) -> list[str] | None:
     """Return the tokens of the first text that is short enough for a picture. None if there is none.
 
     Texts that contain `TURN` are preferred.
@@ -372,9 +372,9 @@ class Sentence:
         return cls(tuple(model.words_V[row] for row in rows), rows)
 
 
-def shown_sentence(model: TrainedModel, review: Sequence[str] | None) -> Sentence:
+def shown_sentence(model: TrainedModel, text: Sequence[str] | None) -> Sentence:
     """Return what a model reads of the tokens of a text, or without one of `SENTENCE`."""
-    return Sentence.of(review or tokenize(SENTENCE), model)
+    return Sentence.of(text or tokenize(SENTENCE), model)
 
 
 def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:

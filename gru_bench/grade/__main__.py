@@ -20,60 +20,59 @@ COLUMNS = ("student", "claimed", "measured", "agrees", "difference", "p", "p_adj
            "note")
 FRACTION_DIGITS = 6
 """Decimals of a fraction in the table."""
-HELP = """Judge the accuracies that students claim, with the noise of seeds and test texts.
+HELP = """Check claimed accuracies against a reference, allowing for the noise of seeds and test texts.
 
   [bold]gru-bench grade claims.csv --study homework --csv graded.csv[/bold]
   [bold]gru-bench grade claims.csv --accuracy 84.2 --seed-deviation 0.4 --texts 2664[/bold]
   [bold]gru-bench grade --study homework --hand-out test.csv[/bold]
 
-CLAIMS.csv has a column student, and a column accuracy, a column predictions, or both: 84.2 or 0.842, and a file with a
-class (prediction or label) for each test text (id), as compare reads it. For each student: whether the claim agrees
-with the predictions, whether it differs from the reference by more than noise, and whose predictions are the same. For
-the class: the pass mark that a right solution misses in fewer than 1 of 100 cases. It ends with 0 if all is fine, 3 if
-a student misses the pass mark, claims another accuracy than the predictions have, or predicts nearly the same as
-another, and 4 if a student could not be judged. The column student is that of the table of gru-check."""
+CLAIMS.csv has a column student and a column accuracy (84.2 or 0.842), a column predictions, or both. predictions names
+a file with a class (prediction or label) for each test text (id), as read by compare. The result says for each student
+whether the claim matches the predictions, whether it differs from the reference by more than noise, and who has nearly
+the same predictions; and for all, the pass mark, which a correct solution misses in fewer than 1 of 100 cases. Exit
+code 0: no problems; 3: a student misses the pass mark, claims an accuracy that the predictions do not have, or has
+nearly the same predictions as another; 4: a student could not be judged. student matches the table of gru-check."""
 
 
 @app.command(help=HELP)
 def grade(
     claims: Annotated[Path | None, typer.Argument(
-        metavar="CLAIMS.csv", help="A row for each student.", show_default=False)] = None,
+        metavar="CLAIMS.csv", help="Table with a row per student.", show_default=False)] = None,
     study: Annotated[str | None, typer.Option(
-        help="Study whose confirmation runs are the reference. Its test texts are those of the predictions.",
+        help="Study whose confirmation runs are the reference. Predictions must be of its test texts.",
         show_default=False, rich_help_panel="Reference")] = None,
     model: Annotated[str | None, typer.Option(
         help="Model of the study.", show_default="the winner", rich_help_panel="Reference")] = None,
     accuracy: Annotated[str | None, typer.Option(
-        help="In place of a study: the accuracy of the reference, such as 84.2.", show_default=False,
+        help="Instead of a study: the accuracy of the reference, such as 84.2.", show_default=False,
         rich_help_panel="Reference")] = None,
     seed_deviation: Annotated[float | None, typer.Option(
-        help="Its between-seed standard deviation, in points of accuracy.", min=0, max=50, show_default=False,
+        help="Between-seed standard deviation, in points of accuracy.", min=0, max=50, show_default=False,
         rich_help_panel="Reference")] = None,
     runs: Annotated[int | None, typer.Option(
-        help="Number of its runs.", min=2, show_default="5", rich_help_panel="Reference")] = None,
+        help="Number of runs.", min=2, show_default="5", rich_help_panel="Reference")] = None,
     texts: Annotated[int | None, typer.Option(
-        help="Number of its test texts.", min=10, show_default="those of --truth", rich_help_panel="Reference")] = None,
+        help="Number of test texts.", min=10, show_default="those of --truth", rich_help_panel="Reference")] = None,
     truth: Annotated[Path | None, typer.Option(
-        help="With --accuracy: file of the true classes (id, label) of the test texts.", show_default=False,
+        help="With --accuracy: file of true classes (id, label) of the test texts.", show_default=False,
         rich_help_panel="Reference")] = None,
     by_order: Annotated[bool, typer.Option(
-        "--by-order", help="Align the rows of files without ids by their order.")] = False,
+        "--by-order", help="Align rows by their order, for files without ids.")] = False,
     refusals: Annotated[str | None, typer.Option(
-        metavar="wrong", help="wrong: count a prediction that is no class as wrong.",
-        show_default="refuse such files")] = None,
-    csv: Annotated[Path | None, typer.Option(help="File for the table.", show_default=False)] = None,
+        metavar="wrong", help="wrong: count predictions that are not a class as wrong.",
+        show_default="raise an error")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Table of results to write.", show_default=False)] = None,
     hand_out: Annotated[Path | None, typer.Option(
-        help="Write the study's test texts with their ids, without classes, to this file.", show_default=False)] = None,
+        help="Write the study's test texts with ids, but without classes, to this file.", show_default=False)] = None,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Judge claims."""
     if (study is None) == (accuracy is None):
-        raise UsageError("the reference must be --study, or --accuracy with --seed-deviation, but "
-                         f"{'neither' if study is None else 'both'} is given: "
-                         f"{'add one' if study is None else 'leave one out'}")
+        raise UsageError("give either --study, or --accuracy with --seed-deviation, but got "
+                         f"{'neither' if study is None else 'both'}")
     if claims is None and hand_out is None:
-        raise UsageError("CLAIMS.csv is needed: name a table with a row for each student, or write the texts for them "
-                         "by --hand-out")
+        raise UsageError("CLAIMS.csv is needed: give a table with a row per student, or use --hand-out to write the "
+                         "texts for them")
     if refusals not in (None, "wrong"):
         raise UsageError(f"--refusals must be wrong, or left out, but got {shown(refusals)}")
     console = cli.out()
@@ -81,12 +80,12 @@ def grade(
     disagreement = None
     if study is not None:
         if any(value is not None for value in (truth, seed_deviation, texts, runs)):
-            raise UsageError("--truth, --seed-deviation, --texts and --runs belong to --accuracy, but --study is "
-                             "given, which knows them: leave them out")
+            raise UsageError("--truth, --seed-deviation, --texts and --runs are for --accuracy, but got --study: leave "
+                             "them out")
         reference, known, disagreement = _of_study(console, study, model, tracking_uri, hand_out)
     else:
         if hand_out is not None:
-            raise UsageError("--hand-out writes the texts of a study, but --accuracy is given: name it by --study")
+            raise UsageError("--hand-out needs --study, but got --accuracy")
         assert accuracy is not None
         reference, known = _of_numbers(console, accuracy, seed_deviation, runs or 5, texts, truth, by_order=by_order)
     if claims is None:
@@ -99,7 +98,7 @@ def grade(
         check_table(csv, COLUMNS)
     texts_of = None if known is None else Truth(known, study is not None, by_order, refusals == "wrong")
     result = judge(read_claims(claims), reference, texts_of, disagreement)
-    _show(console, result, reference, "other students" if disagreement is None else "runs of the reference")
+    _show(console, result, reference, "other students" if disagreement is None else "reference runs")
     if csv is not None:
         _write(csv, result)
         console.print(f"wrote {csv}", markup=False)
@@ -124,12 +123,12 @@ def _of_study(
     ids = tuple(map(str, group.example_N))
     if len(group.runs) < FEWEST_RUNS:
         raise IncompleteError(f"a reference must have at least {FEWEST_RUNS} confirmation runs, but {group.model} of "
-                              f"the study {shown(name)} has {len(group.runs)}: run its sweep with --confirm 5")
+                              f"the study {shown(name)} has {len(group.runs)}: run its sweep again with --confirm 5")
     if hand_out is not None:
         found = store.texts(group.study.run.run_id, "test")
         if found is None or not set(ids) <= found.keys():
-            raise RunError(f"the study {shown(name)} must contain its test texts, but it was run with --no-texts: hand "
-                           "out your own file, with the ids in the column row of gru-bench report --csv")
+            raise RunError(f"the study {shown(name)} has no texts, because it was run with --no-texts: hand out your "
+                           "own file, with the ids in the column row of gru-bench report --csv")
         write_texts(hand_out, found, ids)
         console.print(f"wrote {len(ids):,} texts to {hand_out}", markup=False)
     reference = Reference.of_runs(group.correct_RN)
@@ -155,8 +154,7 @@ def _of_numbers(
                          "leave it out")
     size = texts or (len(truth.id_N) if truth else 0)
     if deviation is None or not size:
-        raise UsageError(f"--accuracy needs {'--seed-deviation' if deviation is None else '--texts or --truth'}, but "
-                         "it is not given: add it")
+        raise UsageError(f"--accuracy needs {'--seed-deviation' if deviation is None else '--texts or --truth'}")
     reference = Reference.of_numbers(parsed_accuracy(accuracy).value, deviation / 100, runs, size)
     console.print(f"reference: {_percent(reference.accuracy)} on {size:,} test texts, {runs} runs, between-seed "
                   f"standard deviation {deviation:.2f} points", markup=False)
@@ -170,8 +168,8 @@ def _show(console: Any, result: Result, reference: Reference, whose: str) -> Non
     from gru_bench.sweep.console.progress import several
 
     same = reference.pass_mark_on_same_texts()
-    console.print(f"pass mark: {_percent(reference.pass_mark())}. A right solution misses it in fewer than 1 of 100 "
-                  "cases." + (f" Of those scored on the very texts of the reference, 1 of 100 misses "
+    console.print(f"pass mark: {_percent(reference.pass_mark())}. A correct solution misses it in fewer than 1 of 100 "
+                  "cases." + (" Of those scored on the reference's own texts, 1 of 100 misses "
                               f"{_percent(same)}." if same is not None else ""), markup=False, style="bold")
     for one in result.judged:
         console.print(f"{one.student}: {_sentence(one, result.family)}", markup=False)
@@ -201,7 +199,7 @@ def _sentence(one: Judged, family: int) -> str:
     if one.difference is None or one.p is None or one.p_adjusted is None:
         parts.append(one.verdict)
     else:
-        adjusted, alone = (f", adjusted for {family} students", f", which is for one student alone ({p_of(one.p)})"
+        adjusted, alone = (f", adjusted for {family} students", f" (not adjusted: {p_of(one.p)})"
                            ) if family > 1 else ("", "")
         parts.append(f"{one.verdict} ({written(one.difference, 'points')} points, {p_of(one.p_adjusted)}{adjusted})")
         parts.append(f"{'reaches' if one.passes else 'does not reach'} the pass mark{alone}")

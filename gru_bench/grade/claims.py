@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gru_bench.data.files import opened_text, reading
 from gru_bench.data.labels import classes_of, listed
-from gru_bench.errors import DataError, UsageError, shown
+from gru_bench.errors import DataError, UsageError, no_file, shown
 from gru_bench.predictions.align import KnownExamples, aligned
 from gru_bench.predictions.columns import PredictionColumns
 from gru_bench.predictions.read import Read, read_files
@@ -77,7 +77,7 @@ def read_claims(path: Path) -> list[Claim]:
         DataError: It lacks these columns, has no rows, or a row that cannot be one of a student.
     """
     if not path.is_file():
-        raise UsageError(f"CLAIMS.csv must be a file, but there is no {shown(str(path))}: check the path")
+        raise no_file(path)
     with reading(path), opened_text(path, "utf-8") as text:
         first = text.readline()
         separator = max(",;\t", key=first.count)
@@ -90,19 +90,19 @@ def read_claims(path: Path) -> list[Claim]:
         claims = []
         for line, row in rows:
             if any(row[len(header):]):
-                raise DataError(f"{path.name} must have {len(header)} values in each row, as in its first line, but "
+                raise DataError(f"{path.name} must have {len(header)} values in each row, like its first line, but "
                                 f"line {line:,} has {len(row)} ({shown(separator.join(row))}): quote values that "
                                 f"contain {shown(separator)}")
             claims.append(_claim(row, places, path.parent))
             if not claims[-1].student:
-                raise DataError(f"{path.name} must name a student in each row, but line {line:,} names none "
-                                f"({shown(separator.join(row))}): add the name")
+                raise DataError(f"{path.name} needs a student in each row, but line {line:,} has none "
+                                f"({shown(separator.join(row))}): add a name")
     if not claims:
-        raise DataError(f"{path.name} must have a row for each student, but it has none: add them")
+        raise DataError(f"{path.name} has no rows: add one for each student")
     student, count = Counter(claim.student for claim in claims).most_common(1)[0]
     if count > 1:
-        raise DataError(f"{path.name} must have each student once, but {shown(student)} is there {count} times: give "
-                        "each row a name of its own")
+        raise DataError(f"{path.name} must have each student once, but {shown(student)} occurs {count} times: use a "
+                        "different name in each row")
     return claims
 
 
@@ -115,7 +115,7 @@ def _rows(path: Path, lines: Iterable[str], separator: str) -> Iterator[tuple[in
         try:
             cells = [cell.strip() for cell in next(csv.reader([line], delimiter=separator, strict=True), [])]
         except csv.Error as error:
-            raise DataError(f"{path.name} must have a complete row on each line, but line {number:,} is not one "
+            raise DataError(f"{path.name} must have a complete row on each line, but line {number:,} is not "
                             f"({shown(str(error), '')}): close each quote, and remove line breaks inside quotes"
                             ) from error
         if any(cells):
@@ -153,7 +153,7 @@ def parsed_accuracy(text: str) -> Accuracy:
             last_digit = 10.0 ** -len(decimals) / full if decimals else 0.01
             return Accuracy(value / full, max(last_digit, _LEAST_DIGIT))
     raise UsageError("an accuracy must be a fraction such as 0.842 or a percentage such as 84.2, but got "
-                     f"{shown(text)}: correct it")
+                     f"{shown(text)}")
 
 
 def read_truth(path: Path, *, by_order: bool = False) -> KnownExamples:
@@ -184,13 +184,13 @@ def read_predictions(path: Path, truth: Truth) -> tuple[NDArray[np.int_], str]:
                       by_order=truth.by_order)
     if len(runs) > 1 or "score" in runs[0].has:
         raise UsageError(f"{path.name} must have one run with the predicted class of each text, but it has "
-                         f"{f'{len(runs)} runs' if len(runs) > 1 else 'scores alone'}: write the classes of one run")
+                         f"{f'{len(runs)} runs' if len(runs) > 1 else 'only scores'}: write the classes of one run")
     read.notes = [] if "id" in runs[0].has else ["aligned by the order of the rows"]
     _, (model,) = aligned(read, runs, known.run(read, runs[0]), "accuracy", common=None,
                           classes=known.classes if truth.is_of_study else (),
                           refusals_are_wrong=truth.refusals_are_wrong)
     if count := sum(model.refusals.values()):
-        read.notes.append(f"{count:,} predictions are no class and count as wrong: {listed(model.refusals)}")
+        read.notes.append(f"{count:,} predictions are not a class and count as wrong: {listed(model.refusals)}")
     class_N = np.empty(len(known.id_N), np.int_)
     class_N[np.argsort(np.array(known.id_N), kind="stable")] = model.scored.predicted_RN[0]
     return class_N, "; ".join(read.notes)
@@ -203,8 +203,7 @@ def write_texts(path: Path, texts: Mapping[str, str], ids: Sequence[str]) -> Non
         UsageError: The file exists, or does not end in .csv.
     """
     if path.suffix.lower() != ".csv" or path.exists() or not path.parent.is_dir():
-        raise UsageError(f"--hand-out must be a new file that ends in .csv, in a folder that exists, but got "
-                         f"{shown(str(path))}: name another")
+        raise UsageError(f"--hand-out must be a new .csv file in an existing folder, but got {shown(str(path))}")
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["id", "text"])

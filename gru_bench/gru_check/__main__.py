@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = cli.app()
 MOST = 1_000_000
 """Most seconds and most gigabytes that may be allowed."""
-HELP = """Say whether a GRU that you wrote is one, and which: a cell, forward(x, h), or a layer, forward(x) or
+HELP = """Check a GRU implementation and name its convention. It can be a cell, forward(x, h), or a layer, forward(x) or
 forward(x, h0).
 
   [bold]gru-bench gru-check homework.py[/bold]
@@ -27,46 +27,46 @@ forward(x, h0).
   [bold]gru-bench gru-check notebook.ipynb --define batch_size=1[/bold]
   [bold]gru-bench gru-check submissions --csv checked.csv --feedback feedback[/bold]
 
-No names and no layout of parameters are needed. The check compares states and gradients with reference cells in
-float64. It ends with 0 if each GRU is one, in whatever convention, 3 if one is none, and 4 if a file could not be
-judged. With --csv, the same command continues where it was stopped.
+Parameters can have any names and layout: the check compares states and gradients with reference cells in float64.
+Exit code 0: all are GRUs, in any convention; 3: some are not; 4: a file could not be checked. With --csv, the same
+command resumes after an interruption.
 
-Each file is executed: a copy in a process of its own with limits of time, memory, processes and output. Check only
+Each file is copied and executed in its own process, with limits on time, memory, processes and output. Check only
 files that you trust."""
 
 
 @app.command(help=HELP)
 def gru_check(
     target: Annotated[str, typer.Argument(
-        metavar="FILE[:NAME]|FOLDER", help="A Python file or a notebook, and the class or function in it; or a folder "
-        "of them.", show_default=False)],
+        metavar="FILE[:NAME]|FOLDER", help="Python file or notebook, with the class or function to check; or a folder "
+        "of files.", show_default=False)],
     name: Annotated[str | None, typer.Option(
-        help="The class or function to check in each file.", show_default="found by trying")] = None,
+        help="Class or function to check in each file.", show_default="found automatically")] = None,
     make: Annotated[str | None, typer.Option(
-        help="Expression that builds it, for other constructors. E is the input width, H the hidden width, C the "
-        "number of classes, V the number of words.", show_default="sizes by the names of its arguments")] = None,
+        help="Expression that constructs it, from E (input size), H (hidden size), C (number of classes) and V "
+        "(vocabulary size).", show_default="guessed from argument names")] = None,
     define: Annotated[list[str] | None, typer.Option(
-        metavar="NAME=VALUE", help="Value of a name at the top level of the file, such as batch_size=1, in place of "
-        "the file's own. May be repeated.", show_default=False)] = None,
-    timeout: Annotated[float, typer.Option(help="Most seconds that the check of a file may take.", min=1)] = 120,
+        metavar="NAME=VALUE", help="Override a top-level name of the file, such as batch_size=1; "
+        "repeatable.", show_default=False)] = None,
+    timeout: Annotated[float, typer.Option(help="Time limit per file, in seconds.", min=1)] = 120,
     memory: Annotated[float, typer.Option(
-        help="Most gigabytes that a file may take in addition to torch.", min=0.1)] = 4,
+        help="Memory limit per file, in GB beyond torch.", min=0.1)] = 4,
     csv: Annotated[Path | None, typer.Option(
-        help="File for the table of a folder. A row of it stays where file, options and version are the same.",
+        help="Table of results to write. Rows are reused if file, options and version are unchanged.",
         show_default=False, rich_help_panel="Folder")] = None,
     feedback: Annotated[Path | None, typer.Option(
-        help="Folder for a text for each student: what it is, where, why, and the equations as they should be.",
+        help="Folder for a feedback text per student: the mistake, its line, the reason and the correct equations.",
         show_default=False, rich_help_panel="Folder")] = None,
     jobs: Annotated[int | None, typer.Option(
-        help="Files that are checked at the same time.", min=1, show_default="one less than the cores",
+        help="Number of files to check in parallel.", min=1, show_default="number of cores minus one",
         rich_help_panel="Folder")] = None,
 ) -> None:
     """Check one GRU, or a folder of them."""
     file, colon, last = target.rpartition(":")
     if colon and file and last.isidentifier():
         if name is not None:
-            raise UsageError(f"the name must be given once, but it is {last} in {shown(target)} and {name} in --name: "
-                             "leave one out")
+            raise UsageError(f"the name is given twice, as {last} in {shown(target)} and {name} in --name: leave one "
+                             "out")
         name = last
     else:
         file = target
@@ -74,7 +74,7 @@ def gru_check(
         if not value <= MOST:
             raise UsageError(f"{option} must be at most {MOST:,}, but got {value:g}")
     if name is not None and not name.isidentifier():
-        raise UsageError(f"--name must be a name of Python, such as GRU, but got {shown(name)}")
+        raise UsageError(f"--name must be a Python name, such as GRU, but got {shown(name)}")
     defines = dict(_assignment(text) for text in define or ())
     from gru_bench.gru_check.sandbox import Options
 
@@ -83,7 +83,7 @@ def gru_check(
     if path.is_dir():
         _check_folder(path, options, csv, feedback, jobs or max(1, platforms.cores() - 1))
     elif csv is not None or feedback is not None or jobs is not None:
-        raise UsageError(f"--csv, --feedback and --jobs are for a folder, but {shown(file)} is none: leave them out")
+        raise UsageError(f"--csv, --feedback and --jobs need a folder, but {shown(file)} is not one: leave them out")
     else:
         _check_file(path, options)
 
@@ -106,11 +106,12 @@ def _check_file(path: Path, options: Options) -> None:
 
     if not path.is_file() or path.suffix.lower() not in ENDINGS:
         near = sorted(p.name for p in path.parent.glob("*") if p.suffix in ENDINGS)[:8] if path.parent.is_dir() else []
-        raise UsageError(f"FILE must be a Python file, a notebook or a folder, but {shown(str(path))} is none: "
-                         + (f"that folder contains {', '.join(near)}" if near else "check the path"))
+        wrong = (f"FILE must be a Python file, a notebook or a folder, but got {shown(str(path))}"
+                 if path.is_file() else f"No such file: {shown(str(path))}")
+        raise UsageError(f"{wrong}. That folder contains {', '.join(near)}" if near else wrong)
     console = cli.out()
-    console.print(f"This executes {path.name} in a process of its own: at most {options.timeout:g} s and "
-                  f"{options.memory:g} GB.", style="dim", markup=False)
+    console.print(f"Executing {path.name} in a separate process: at most {options.timeout:g} s and {options.memory:g} "
+                  "GB.", style="dim", markup=False)
     try:
         with console.status(f"checking {options.name or path.name}"):
             verdict = run(path, options)
@@ -153,11 +154,12 @@ def _check_folder(
     left = [name for name in names if name not in rows]
     console = cli.out()
     known = f" {len(rows)} of {len(names)} are in {table} already." if rows else ""
-    console.print(f"This executes {several(len(left), 'file')}, each in a process of its own: at most "
-                  f"{options.timeout:g} s and {options.memory:g} GB, {jobs} at a time.{known}", style="dim",
+    console.print(f"Executing {several(len(left), 'file')}, each in a separate process: at most {options.timeout:g} s "
+                  f"and {options.memory:g} GB, {jobs} at a time.{known}", style="dim",
                   markup=False)
     if helpers:
-        console.print(f"Checked with the files that import them: {', '.join(helpers)}.", style="dim", markup=False)
+        console.print("Checked as part of the files that import them: "
+                      f"{', '.join(helpers)}.", style="dim", markup=False)
     if table is not None:
         write_rows(table, rows.values())  # what cannot be written is known before the first file
     bar = Progress(TextColumn("checking"), BarColumn(bar_width=32), MofNCompleteColumn(), console=console,

@@ -176,8 +176,8 @@ def find_form(caller: Caller, accepts: Callable[[Form], bool]) -> Form:
     if ran is not None:
         return replace(ran, kind="none")
     if empty:
-        raise RunError(f"{caller.source.path.name}: {caller.source.name} must return its new state, or as a layer its "
-                       "outputs, but returns no tensor of floats: look for a missing return")
+        raise RunError(f"{caller.source.path.name}: {caller.source.name} must return its new state or, for a layer, "
+                       "its outputs, but returns no float tensor: check for a missing return")
     furthest = max((one for one in caller.attempts[first:] if one.error is not None), key=lambda one: one.reached,
                    default=Attempt("", TypeError("it takes no input")))
     assert furthest.error is not None

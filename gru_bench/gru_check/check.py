@@ -83,7 +83,7 @@ def check_file(path: Path, name: str | None, make: str | None, defines: Mapping[
     if best is None:
         raise next((one.error for one in attempts if one.what in names and one.error), load.nothing_in(path))
     others = [own for own in names if own != best.name and own not in submission.uses(text, best.name)]
-    notes = [*best.notes, *([f"Checked {best.name}. The file also has {', '.join(others)}."] if others else []),
+    notes = [*best.notes, *([f"Checked {best.name}. The file also contains {', '.join(others)}."] if others else []),
              *([attempts.words] if best.code == "unknown" else [])]
     return replace(best, notes=tuple(notes))
 
@@ -193,8 +193,8 @@ def examine_source(source: load.Source, attempts: Attempts) -> Verdict:
     except RuntimeError as failed:
         if "inplace operation" not in str(failed):
             raise
-        raise RunError(f"{source.path.name}: {source.name} writes over a tensor that its gradient needs, so that it "
-                       "cannot be trained: write h = z * h in place of h *= z or h.mul_(z)") from failed
+        raise RunError(f"{source.path.name}: {source.name} overwrites a tensor that its gradient needs, so it cannot "
+                       "be trained: write h = z * h in place of h *= z or h.mul_(z)") from failed
     if not caller.is_known and (other := _other_recurrence(caller)) is not None:
         return replace(verdict, findings=(other,))
     if line := [caller.library[name] for name in ("gru", "gru_cell") if name in caller.library]:
@@ -206,9 +206,9 @@ def _other_recurrence(caller: Caller) -> Finding | None:
     """Return the finding for what is an LSTM, or a recurrence of torch that is no GRU."""
     for name, line in caller.library.items():
         if name.startswith("lstm"):
-            return Finding("lstm", f"It computes by torch.{LIBRARY[name]}.", line)
+            return Finding("lstm", f"It uses torch.{LIBRARY[name]}.", line)
         if name.startswith("rnn"):
-            return Finding("rnn", f"It computes by torch.{LIBRARY[name]}.", line)
+            return Finding("rnn", f"It uses torch.{LIBRARY[name]}.", line)
     for width, hidden in itertools.product(*widths(caller.built, caller.source.sizes)):
         generator = torch.Generator().manual_seed(3)
         x, h, c = (torch.rand(3, size, generator=generator) - 0.5 for size in (width, hidden, hidden))
@@ -256,8 +256,8 @@ def _examined(caller: Caller) -> Verdict:
         return _best_result(caller, form)
     verdict = _layer_verdict(*ran[form])
     if form.batch > 2:  # no form has so many by itself
-        return replace(verdict, notes=(*verdict.notes, "Its batch size is fixed: it was checked with "
-                                       f"{form.batch} sequences."))
+        return replace(verdict, notes=(*verdict.notes, f"Its batch size is fixed, so it was checked with {form.batch} "
+                                       "sequences."))
     return verdict
 
 
@@ -285,7 +285,7 @@ def _idle(caller: Caller, form: Form) -> Finding:
                 own[0].shape[0] != STEPS) and torch.equal(own[0], by_first[0]) and not torch.equal(own[0], other[0]):
             return Finding("wrong-candidate", "No step reads the state of the step before.")
         if all(map(torch.equal, own, other)) and not all(map(torch.equal, own, moved)):
-            return Finding("wrong-candidate", "The state stays what it is at first: the candidate does not enter it.")
+            return Finding("wrong-candidate", "The state never changes: the candidate does not enter it.")
         return unknown
 
     return caller.attempts.run("other inputs and states", seen) or unknown
@@ -443,7 +443,7 @@ def _layer_verdict(runs: Runs, found: list[Track]) -> Verdict:
     if len(found) == 2 and any(leaf.dim() == 2 and 2 * hidden in leaf.shape and max(leaf.shape) == 3 * hidden
                                for leaf in leaves):
         verdict = replace(verdict, notes=(*verdict.notes, "Layers above the first, which read both directions, were "
-                                          "not looked into."))
+                                          "not checked."))
     return verdict
 
 
@@ -517,8 +517,8 @@ def _randomness(caller: Caller, form: Form, layer: Layer | None) -> list[Finding
 def _random(caller: Caller, recorder: Recorder) -> RunError:
     name, line = recorder.random[0] if recorder.random else ("a random function", 0)
     return RunError(f"{caller.source.path.name}{f', line {line}' if line else ''}: {caller.source.name} is random in "
-                    f"evaluation, by {name}, and not by dropout: such a layer has no single answer to compare; remove "
-                    "it for the check")
+                    f"evaluation, by {name}, and not by dropout: its output cannot be compared; remove it for the "
+                    "check")
 
 
 def _refuse_without_answer(caller: Caller, form: Form) -> None:
@@ -535,9 +535,8 @@ def _refuse_without_answer(caller: Caller, form: Form) -> None:
     name, subject = caller.source.path.name, caller.source.name
     if any(map(_not_finite, results)):
         line = next((call.line for call in recorder.calls if any(map(_not_finite, call.values))), 0)
-        raise RunError(f"{name}{f', line {line}' if line else ''}: {subject} gives nan or inf, which are no numbers, "
-                       "for inputs of usual size: there is nothing to compare; look for a division by zero, or a "
-                       "square root or logarithm of a negative number")
+        raise RunError(f"{name}{f', line {line}' if line else ''}: {subject} gives nan or inf for inputs of usual "
+                       "size: check for a division by zero, or a square root or logarithm of a negative number")
     if any(weight.shape != old.shape or not torch.equal(weight, old)
            for weight, old in zip(weights, before, strict=True)):
         raise RunError(f"{name}: {subject} {load.CHANGES_WEIGHTS}")
@@ -608,7 +607,7 @@ def _unknown(cell: Cell) -> Finding:
     step = cell.step
     member = _closest(cell)
     if member is None:
-        return Finding("unknown", "Its parameters do not make up the sums of a GRU: step 1, unit 1 cannot be computed.")
+        return Finding("unknown", "Its parameters do not form the sums of a GRU: step 1, unit 1 cannot be computed.")
     x, h = torch.randn(6, step.batch, step.width, generator=torch.Generator().manual_seed(7),
                        dtype=torch.float64), torch.zeros(step.batch, step.hidden)
     own = h
@@ -618,8 +617,8 @@ def _unknown(cell: Cell) -> Finding:
             difference = (own - h).abs()[0]
             if float(difference.max()) > TOLERANCE:
                 unit = int((difference > TOLERANCE).nonzero()[0])
-                return Finding("unknown", f"It differs from the GRU that is nearest first at step {t + 1}, unit "
-                               f"{unit + 1}: {float(own[0, unit]):.6g} where the GRU has {float(h[0, unit]):.6g}.")
+                return Finding("unknown", f"It first differs from the nearest GRU at step {t + 1}, unit {unit + 1}: "
+                               f"{float(own[0, unit]):.6g} where the GRU has {float(h[0, unit]):.6g}.")
     return Finding("unknown", "It differs from a GRU, but not on six random steps from a zero state.")
 
 

@@ -43,8 +43,8 @@ KINDS: Mapping[str, Kind] = {
         "Nothing to fix. Its weights load into nn.GRU: stack those of r, z and n in this order.", _STEP),
     "update-inverted": Kind(
         True, "Its z means 1 - z: h' = (1 - z) * h + z * n. PyTorch has h' = z * h + (1 - z) * n.",
-        "The update gate says how much is new. In PyTorch and in Cho et al. 2014 it says how much is kept. Both are a "
-        "GRU: sigmoid(-a) = 1 - sigmoid(a), so that negated weights of the update gate turn one into the other.",
+        "The update gate says how much is new; in PyTorch and in Cho et al. 2014 it says how much is kept. Both are "
+        "GRUs: since sigmoid(-a) = 1 - sigmoid(a), negating the weights of the update gate turns one into the other.",
         "With a large bias of the update gate the state is replaced. In PyTorch it is kept.",
         "Nothing to fix. To load its weights into nn.GRU, negate those of the update gate.",
         "gru.weight_ih_l0[H:2 * H] = -mine.W_z\ngru.weight_hh_l0[H:2 * H] = -mine.U_z\n"
@@ -52,8 +52,8 @@ KINDS: Mapping[str, Kind] = {
     "reset-before": Kind(
         True, "The reset gate acts on the state before the product, U_n (r * h), as in Cho et al. 2014. PyTorch has "
         "r * (U_n h + b_hn).",
-        "PyTorch and cuDNN take r * (U_n h + b_hn), because one product then serves all gates. Both are a GRU, and "
-        "they are not the same function.",
+        "PyTorch and cuDNN use r * (U_n h + b_hn), because one product then serves all gates. Both are GRUs, but not "
+        "the same function.",
         "Give nn.GRU the same weights: the states differ from the second step on.",
         "Nothing to fix. No weights of nn.GRU give the same function. To compare with it weight for weight, use the "
         "other form.",
@@ -74,11 +74,11 @@ KINDS: Mapping[str, Kind] = {
         "self.U_n = nn.Linear(H, H)   # bias=True is the default\nn = torch.tanh(self.W_n(x) + r * self.U_n(h))"),
     "no-bias": Kind(
         True, "It has no bias: it is nn.GRU(bias=False).",
-        "It is right, with less freedom. A gate of a zero input and a zero state is always 0.5.",
+        "It is correct, but less flexible: with zero input and zero state, a gate is always 0.5.",
         "With zero input and zero state the new state is zero.",
         "Nothing to fix. To have a bias, leave bias=False out.", "self.W_z = nn.Linear(E, H)"),
     "library": Kind(
-        True, "It computes by torch.nn.GRU or torch.nn.GRUCell: it is a GRU, but not written from scratch.",
+        True, "It uses torch.nn.GRU or torch.nn.GRUCell: it is a GRU, but not written from scratch.",
         "The recurrence is right, but none of it is your own.",
         "Look for nn.GRU in the class, or in what it inherits.",
         "Nothing to fix where this is allowed. Otherwise write the equations of one step, and call it for each token.",
@@ -87,12 +87,12 @@ KINDS: Mapping[str, Kind] = {
         True, "Padding reaches the state: the result depends on what is beyond the length of a sequence.",
         "A short sequence in a batch is padded. Each step on padding changes the state, so that the result depends on "
         "the length of the others. padding_idx alone does not keep the state.",
-        "Read a text alone, then in a batch with a longer one: the results differ.",
+        "Read a text by itself, then in a batch with a longer one: the results differ.",
         "Keep the old state beyond the length. With nn.GRU, pack the sequences by pack_padded_sequence.",
         "new = cell(x[:, t], h)\nh = torch.where((t < lengths)[:, None], new, h)", True),
     "candidate-activation": Kind(
         False, "The candidate must go through tanh.",
-        "Without it the state has no bound and may grow at each step. After a sigmoid it is never negative, after a "
+        "Without it, the state is unbounded and may grow at each step. After a sigmoid it is never negative, after a "
         "rectifier both.",
         "Feed inputs of 10: states leave the range from -1 to 1, or are never negative.",
         "Put tanh around the whole sum.", "n = torch.tanh(W_n(x) + r * U_n(h))"),
@@ -110,7 +110,7 @@ KINDS: Mapping[str, Kind] = {
         "After backward() the gradient of W_r is zero or None.",
         "Let it act on the state in the candidate.", "n = torch.tanh(W_n(x) + r * U_n(h))"),
     "reset-on-input": Kind(
-        False, "The reset gate acts on the input. It must act on the state alone.",
+        False, "The reset gate acts on the input. It must act only on the state.",
         "r decides how much of the old state the candidate sees. Here it also, or only, weakens the input. With r near "
         "0 the word itself is lost.",
         "With a large negative bias of r the candidate no longer depends on x.",
@@ -118,7 +118,7 @@ KINDS: Mapping[str, Kind] = {
         "n = torch.tanh(W_n(x) + r * U_n(h))   # not r * (W_n(x) + U_n(h))"),
     "gate-without-state": Kind(
         False, "A gate or the candidate does not see the state.",
-        "It is computed from the input alone, and cannot depend on what was read before.",
+        "It is computed only from the input, and cannot depend on what was read before.",
         "Its gradient with respect to h is zero.",
         "Add its product with the state.", "z = torch.sigmoid(W_z(x) + U_z(h))"),
     "shared-matrices": Kind(
@@ -134,16 +134,16 @@ KINDS: Mapping[str, Kind] = {
         "Set h and n to 1: the new state is not 1.",
         "Weigh both with one gate.", "h = z * h + (1 - z) * n"),
     "wrong-candidate": Kind(
-        False, "The mixing or the candidate takes the wrong one of old state, new state and candidate.",
-        "It takes the candidate instead of the old state, a state that was overwritten, the reset state, or the sum "
+        False, "The mixing or the candidate uses the wrong one of old state, new state and candidate.",
+        "It uses the candidate instead of the old state, a state that was overwritten, the reset state, or the sum "
         "before its tanh.",
         "Set z to 1 by a large bias: the state must stay as it is.",
         "Mix the old state with the candidate, and keep the old state until the new one is complete.",
         "n = torch.tanh(W_n(x) + r * U_n(h))\nh_new = z * h + (1 - z) * n   # the old h in both lines"),
     "detached": Kind(
         False, "No gradient reaches the steps before: the state is cut off from them.",
-        "The states are right, but no gradient passes from a step to the one before. The GRU then learns from the last "
-        "word alone.",
+        "The states are right, but no gradient passes from a step to the one before. The GRU then learns only from the "
+        "last word.",
         "After backward() the gradient of the first input is zero.",
         "Remove .detach(), .data and torch.no_grad() from the recurrence. Detach only between texts, if at all.",
         "h = cell(x[t], h)   # not cell(x[t], h.detach())"),
@@ -155,11 +155,11 @@ KINDS: Mapping[str, Kind] = {
         "Make the state in forward.",
         "def forward(self, x):\n    h = x.new_zeros(x.size(0), self.hidden_size)"),
     "initial-state": Kind(
-        False, "The initial state is not the one that is due: zeros, or h0 where it is given.",
+        False, "The initial state is wrong: it must be zeros, or h0 if given.",
         "It is ones, random, learned from other values than zeros, the state in which another layer ended, or h0 is "
         "ignored.",
         "Read one word and compare with nn.GRUCell(x, zeros).",
-        "Begin with h0 if it is given, and with zeros otherwise.",
+        "Start with h0 if it is given, and with zeros otherwise.",
         "def forward(self, x, h0=None):\n"
         "    h = x.new_zeros(x.size(0), self.hidden_size) if h0 is None else h0"),
     "last-step": Kind(
@@ -172,14 +172,14 @@ KINDS: Mapping[str, Kind] = {
         False, "The sequence is read from its end to its start.",
         "The layer begins with the last word, or its outputs are in that order. That is right for the backward half of "
         "a bidirectional GRU, and wrong for a GRU of one direction.",
-        "Change the first word: the first output must change, not the last one alone.",
-        "Begin with step 0.", "for t in range(x.size(1)):"),
+        "Change the first word: the first output must change, not only the last one.",
+        "Start with step 0.", "for t in range(x.size(1)):"),
     "backward-end": Kind(
         False, "The backward half is read at the wrong end, or in the wrong order.",
         "The backward half begins with the last word. At the last position it has read one word; it has read all of "
         "them at position 0. Outputs must be reversed again, so that both halves of a position belong to one word.",
         "Keep the forward half fixed: the result does not depend on the first word.",
-        "Take its state at position 0, or its final state, and turn its outputs round again.",
+        "Take its state at position 0, or its final state, and reverse its outputs again.",
         "features = torch.cat((forward[:, -1], backward[:, 0]), dim=1)\n"
         "outputs = torch.cat((forward, backward.flip(1)), dim=2)   # if it was collected in reading order"),
     "dropout": Kind(
@@ -206,10 +206,10 @@ KINDS: Mapping[str, Kind] = {
         "There is one matrix for the state. A GRU has three.",
         "Add the two gates, and mix the candidate with the old state.", _STEP),
     "unknown": Kind(
-        False, "It is no GRU that is known here, and no known mistake.",
-        "The check found neither a GRU in a known convention nor a known mistake. It names the first step and the unit "
-        "that differ from the GRU that is nearest.",
-        "Begin with zero input and zero state, then with one of them.",
+        False, "It is not a known GRU, nor a known mistake.",
+        "The check found neither a GRU in a known convention nor a known mistake. It names the first step and unit "
+        "that differ from the nearest GRU.",
+        "Start with zero input and zero state, then with one of them.",
         "Compute one step by hand, and compare each quantity.",
         "cell = nn.GRUCell(E, H)\nprint(mine(x, h) - cell(x, h))   # after you copied the weights"),
 }

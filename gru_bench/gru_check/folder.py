@@ -107,7 +107,7 @@ def files(folder: Path) -> tuple[list[str], list[str]]:
                    and not path.name.startswith("."))
     if not every:
         raise UsageError(f"a folder of submissions must contain files that end in {' or '.join(submission.ENDINGS)}, "
-                         f"but {shown(str(folder))} contains none: name another")
+                         f"but {shown(str(folder))} contains none")
     parts = {name: {part.relative_to(folder).as_posix() for part in submission.parts(folder / name)} for name in every}
     helpers = {part for name in every for part in parts[name] if name not in parts.get(part, ())}
     return [name for name in every if name not in helpers], sorted(helpers)

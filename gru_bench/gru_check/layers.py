@@ -97,7 +97,7 @@ def _reading(layer: Layer) -> list[Finding]:
             if not reads or shapes[number]:  # has an axis of time
                 continue
             if not track.backward and not reads[first]:
-                found.append(Finding("backward-end", "The backward half has read the last input alone.",
+                found.append(Finding("backward-end", "The backward half has read only the last input.",
                                      _return_line(runs)))
             elif track.backward and not reads[last]:
                 found.append(Finding("last-step", "The forward half has not read the last input.", _return_line(runs)))
@@ -287,7 +287,7 @@ def _given_state(layer: Layer) -> list[Finding]:
         levels = [place for places in used for place in places]
         if whole and levels and used[0]:
             return [] if len(set(levels)) == every else [Finding(
-                "initial-state", "A layer does not begin with its own part of the state that is passed, h0.",
+                "initial-state", "A layer does not start with its own part of the state that is passed, h0.",
                 _state_line(runs))]
     if ran and not form.state:
         return [Finding("initial-state", "The state that is passed, h0, is ignored.", _state_line(runs))]
@@ -342,8 +342,8 @@ def _late_start(layer: Layer) -> list[Finding]:
         last = sum(number in moved[0] for number in numbers)
         if len(numbers) >= STEPS and 2 * last * STEPS > 3 * len(numbers) and last >= STEPS - 1 and sum(
                 number in moved[1] for number in numbers) >= last:
-            return [Finding("initial-state", "A layer or direction begins with a state that has read the sequence "
-                            "already.", line)]
+            return [Finding("initial-state", "A layer or direction starts with a state that has already read the "
+                            "sequence.", line)]
     return []
 
 

@@ -33,8 +33,8 @@ _NOTEBOOK = {"get_ipython", "display"}
 """Names that only a notebook has."""
 _WEIGHTS = r"param|weights?$|theta"
 """Names of the weights that a function takes, and of the function that makes them."""
-CHANGES_WEIGHTS = ("changes its weights in forward, so that each call computes another function: leave them to the "
-                   "optimizer")
+CHANGES_WEIGHTS = ("changes its weights in forward, so each call computes a different function: leave weight updates "
+                   "to the optimizer")
 _DEFINED = "__defined__"
 """Name in a module of the values that were given for its names."""
 _NO_CUDA = re.compile(r"cuda|nvidia|cudnn", re.IGNORECASE)
@@ -127,8 +127,7 @@ def check_name(path: Path, name: str, text: str) -> None:
 
 def nothing_in(path: Path) -> UsageError:
     """Return the error for a file in which nothing can be checked."""
-    return UsageError(f"{path.name} must contain a class or a function, but it has none that may be a GRU: name it by "
-                      "FILE:NAME")
+    return UsageError(f"{path.name} has no class or function that may be a GRU: give its name as FILE:NAME")
 
 
 @contextlib.contextmanager
@@ -166,7 +165,7 @@ def failure(error: BaseException, path: Path, doing: str) -> RunError:
     where = f"{path.name}, line {line}" if line else path.name
     said = first_line(error)
     if _NO_CUDA.search(str(error)) and isinstance(error, (RuntimeError, AssertionError)):
-        return RunError(f"{path.name} needs CUDA ({where}), and the check runs on the CPU: take the device from "
+        return RunError(f"{path.name} needs CUDA ({where}), and the check runs on the CPU: choose the device by "
                         "torch.cuda.is_available(), or remove .cuda()")
     if isinstance(error, NameError) and (missing := getattr(error, "name", None)):
         if missing in _NOTEBOOK:
@@ -181,13 +180,13 @@ def failure(error: BaseException, path: Path, doing: str) -> RunError:
         return RunError(f"{where}: {said}: code at the top level of the file reads files; move it under "
                         "if __name__ == \"__main__\":")
     if isinstance(error, OSError) and error.errno == errno.EFBIG:
-        return RunError(f"{where}: a file that it writes, or what it prints, must take at most 100 MB, but takes more: "
-                        "remove what writes in a loop")
+        return RunError(f"{where}: a file that it writes, or what it prints, is larger than 100 MB: remove what writes "
+                        "in a loop")
     if isinstance(error, MemoryError) or "not enough memory" in said or "can't allocate memory" in said:
-        return RunError(f"{where}: the memory is used up: give more with --memory, or build a smaller GRU")
+        return RunError(f"{where}: out of memory: raise --memory, or use a smaller GRU")
     if isinstance(error, SystemExit):
-        return RunError(f"{where}: the file ends the program (exit {error.code}): move what does this under "
-                        "if __name__ == \"__main__\":")
+        return RunError(f"{where}: the file ends the program (exit {error.code}): move that code under if __name__ == "
+                        "\"__main__\":")
     return RunError(f"{where}: {type(error).__name__} {doing}: {said}")
 
 
@@ -219,12 +218,12 @@ def build(
                 used = {key: size for key, size in sizes.items() if key in code.co_names and key not in module.__dict__}
                 built = eval(code, space)
             except SyntaxError as error:
-                raise UsageError(f"--make must be an expression of Python, but got {make!r}: {error.msg}") from error
+                raise UsageError(f"--make must be a Python expression, but got {make!r}: {error.msg}") from error
             except Exception as error:
                 raise failure(error, path, f"to build {make}") from error
             return Source(path, name, module, built, used)
         if target is None:
-            raise UsageError(f"{path.name} must define {name} at its top level when it is run, but it does not")
+            raise UsageError(f"{path.name} does not define {name} at its top level when it is run")
         if isinstance(target, nn.Module) or not callable(target) or (inspect.isfunction(target) and _is_step(target)):
             built, used = target, {}
         elif not isinstance(target, type) and (weights := _weights_of(target, module)) is not None:
@@ -232,11 +231,11 @@ def build(
         else:
             built, used = _call(target, path, name, chosen or {}, sizes)
     if _computes_with_numpy(built):
-        raise RunError(f"{path.name}: {name} must compute with tensors of torch, because the check compares gradients, "
-                       "but its weights are arrays of NumPy: make each a tensor, and write torch.tanh for np.tanh")
+        raise RunError(f"{path.name}: {name} must compute with torch tensors, because the check compares gradients, "
+                       "but its weights are NumPy arrays: make each a tensor, and use torch.tanh instead of np.tanh")
     if not callable(built):
-        raise UsageError(f"{name} must be a class or a function that builds a GRU, but it is a "
-                         f"{type(built).__name__}: name another, or build it with --make")
+        raise UsageError(f"{name} must be a class or a function that builds a GRU, but it is a {type(built).__name__}: "
+                         "give another name, or construct it with --make")
     return Source(path, name, module, built, used)
 
 
@@ -253,9 +252,9 @@ def _weights_of(function: Callable[..., Any], module: ModuleType) -> Callable[..
               if inspect.isfunction(value) and value is not function and re.search(_WEIGHTS, key.lower())]
     if len(makers) != 1:
         last = parameters[-1].name
-        raise UsageError(f"{function.__name__} takes its weights as {last}, so that the file must have one function "
-                         f"that makes them, named such as get_params, but it has {len(makers)}: write a class that "
-                         f"contains {last}, and whose forward(x, h) calls {function.__name__}")
+        raise UsageError(f"{function.__name__} takes its weights as {last}, so the file needs one function that "
+                         f"creates them, such as get_params, but it has {len(makers)}: write a class that contains "
+                         f"{last} and whose forward(x, h) calls {function.__name__}")
     return makers[0]
 
 
@@ -302,8 +301,8 @@ def _call(
     if guessed:
         names = [p.name for p in constructor(target)]
         call = ", ".join(size_of(own) or "..." for own in names)
-        raise UsageError(f"{name}({', '.join(names)}) must be given its arguments, but {', '.join(guessed)} cannot be "
-                         f"guessed: add --make \"{name}({call})\", where E is the input width and H the hidden width")
+        raise UsageError(f"{name}({', '.join(names)}) has arguments that cannot be guessed, {', '.join(guessed)}: add "
+                         f"--make \"{name}({call})\", where E is the input size and H the hidden size")
     try:
         return target(*positional, **arguments), used
     except Exception as error:

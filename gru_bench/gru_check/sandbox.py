@@ -94,7 +94,7 @@ def run(path: Path, options: Options, stopped: threading.Event | None = None) ->
         return Verdict(tuple(Finding(**finding) for finding in verdict["findings"]), str(verdict["form"]),
                        tuple(map(str, verdict["notes"])), str(verdict["name"]), str(verdict["fitting"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path.name} must not write into the check's own files, but did: no verdict") from error
+        raise RunError(f"{path.name} wrote into the check's own files: no verdict") from error
 
 
 def _copy(path: Path, folder: Path) -> None:
@@ -165,18 +165,18 @@ def _answer(path: Path) -> dict[str, Any]:
 def _failure(path: Path, outcome: _Outcome, options: Options) -> str:
     last = outcome.output.strip().splitlines()[-1] if outcome.output.strip() else ""
     if outcome.limit == "time":
-        return (f"{path.name} must be checked within {options.timeout:g} s, but was not: it may train when it is "
-                "imported (move that under if __name__ == \"__main__\":), or be slow (give more with --timeout).")
+        return (f"{path.name} was not checked within {options.timeout:g} s: it may train on import (move that under if "
+                "__name__ == \"__main__\":), or be slow (raise --timeout).")
     if outcome.limit == "processes":
-        return (f"{path.name} must have at most {MOST_PROCESSES} processes at once, but has more: move what starts "
-                "them under if __name__ == \"__main__\":.")
+        return (f"{path.name} started more than {MOST_PROCESSES} processes: move that code under if __name__ == "
+                "\"__main__\":.")
     if outcome.limit == "output":
         return (f"{path.name} must print at most {MOST_WRITTEN // 2 ** 20} MB, but printed more: remove what prints in "
                 "a loop.")
     if outcome.limit == "memory" or outcome.code == OUT_OF_MEMORY or "bad_alloc" in outcome.output or (
             "MemoryError" in outcome.output):
-        return f"{path.name} must do with {options.memory:g} GB of memory, but took more: give more with --memory."
+        return f"{path.name} used more than {options.memory:g} GB of memory: raise --memory."
     if outcome.code is not None and platforms.was_killed(outcome.code):
-        return f"{path.name} ended the process that watches over it: remove what ends other processes."
+        return f"{path.name} killed its monitoring process: remove the code that ends other processes."
     said = f": {shown(last, '', 300)}" if last else ""
     return f"{path.name} ended the process that ran it, with code {outcome.code}{said}."

@@ -42,7 +42,7 @@ def scores_of(winner: Winner | LinearWinner | MixtureWinner) -> Mapping[str, Any
         return {
             "metric": winner.study.plan().metric, "value": value, "low": None, "high": None,
             "text": "unknown" if value is None else metric.written(value), "method": "one deterministic fit",
-            "seeds": [], "test_reviews": None if winner.data is None else winner.data.test, "better_baseline": "",
+            "seeds": [], "test_texts": None if winner.data is None else winner.data.test, "better_baseline": "",
             "means": {key: measured[key] for key in _shown_scores() if key in measured}}
     group, number = winner.group, winner.group.score
     measured_R = [run.metrics for run in group.runs]
@@ -54,7 +54,7 @@ def scores_of(winner: Winner | LinearWinner | MixtureWinner) -> Mapping[str, Any
     return {
         "metric": winner.study.plan().metric, "value": number.value, "low": number.low, "high": number.high,
         "text": _text(number), "method": number.method, "seeds": [run.seed for run in group.runs],
-        "test_reviews": len(group.example_N), "means": means, "better_baseline": better_baseline(winner)}
+        "test_texts": len(group.example_N), "means": means, "better_baseline": better_baseline(winner)}
 
 
 def _shown_scores() -> list[str]:

@@ -19,7 +19,7 @@ from gru_bench.config import DataConfig, validated
 from gru_bench.data.columns import Columns
 from gru_bench.data.files import PICKLE, TABLES, TEXT, check_writable, kind_of
 from gru_bench.data.tables import open_table, storable
-from gru_bench.errors import DataError, UsageError, shown
+from gru_bench.errors import DataError, UsageError, no_file, shown
 from gru_bench.inference.prediction import CHUNK, Prediction
 from gru_bench.platforms import replacing
 from gru_bench.report.document.figure import csv_cell
@@ -62,11 +62,10 @@ class TextFile:
         """
         validated(DataConfig, {"encoding": self.encoding})
         if not self.path.is_file():
-            raise UsageError(f"--file must name a file of texts, but there is none at {str(self.path)!r}: check the "
-                             "path")
+            raise no_file(self.path)
         if kind_of(self.path) == PICKLE:
-            raise UsageError(f"--file must be one of {', '.join((*TABLES, TEXT))}, but got {self.path.name!r}: "
-                             "write the texts to one of these")
+            raise UsageError(f"--file must be one of {', '.join((*TABLES, TEXT))}, but got {self.path.name!r}: convert "
+                             "it")
         if self.path.stat().st_size == 0:
             raise self._empty("it is empty (0 bytes)")
 
@@ -101,7 +100,7 @@ class TextFile:
             raise self._empty("it has no rows")
 
     def _empty(self, why: str) -> DataError:
-        return DataError(f"{self.path} must contain texts, but {why}: write or copy it again")
+        return DataError(f"{self.path} has no texts, because {why}: create or copy it again")
 
 
 def texts_of(values: Iterable[object], where: str, first: int = 1) -> list[str]:
@@ -118,8 +117,8 @@ def texts_of(values: Iterable[object], where: str, first: int = 1) -> list[str]:
     found = []
     for row, value in enumerate(values, start=first):
         if not isinstance(value, str):
-            raise DataError(f"{where} must contain a text in each row, but row {row:,} has {shown(value)}: correct the "
-                            "row, or leave it out")
+            raise DataError(f"{where} needs a text in each row, but row {row:,} has {shown(value)}: correct the row, "
+                            "or leave it out")
         found.append(storable(value))
     return found
 
@@ -172,10 +171,9 @@ def check_output(path: Path, *, force: bool = False, inputs: Sequence[Path] = ()
     if path.suffix.lower() not in OUTPUTS:
         raise UsageError(f"--to must end in {', '.join(OUTPUTS)}, but got {path.name!r}: choose one")
     if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(f"--to must be a file in a folder that exists, but got {str(path)!r}: name another")
+        raise UsageError(f"--to must be a file in an existing folder, but got {str(path)!r}")
     if path.exists() and not force:
-        raise UsageError(f"predictions replace a file only with --force, but {str(path)!r} exists: name another, or "
-                         "add --force")
+        raise UsageError(f"{str(path)!r} already exists: choose another file, or overwrite it with --force")
     check_writable(path, "--to", "predictions", are_predictions, inputs=inputs)
 
 
@@ -226,8 +224,8 @@ def _parquet_writer(
         nonlocal writer
         whole = all(map(_is_whole, ids)) if writer is None else pa.types.is_int64(writer.schema.field("id").type)
         if whole and (wrong := next((one for one in ids if not _is_whole(one)), None)) is not None:
-            raise DataError("the ids must all be whole numbers, as the first ones are, to be written as Parquet, but "
-                            f"one is {shown(wrong)}: write CSV or JSON Lines, or choose another --id-column")
+            raise DataError("for Parquet, all ids must be whole numbers, like the first ones, but one is "
+                            f"{shown(wrong)}: write CSV or JSON Lines, or choose another --id-column")
         values = pa.array(ids, pa.int64()) if whole else pa.array(
             [None if one is None else storable(str(one)) for one in ids], pa.string())
         rows = list(rows_of(ids, prediction))

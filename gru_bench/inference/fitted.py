@@ -94,8 +94,8 @@ class FittedModel:
         """
         label_N, true_N = self._labels(self._found(X)), list(y)
         if len(true_N) != len(label_N) or not true_N:
-            raise UsageError(f"y must have the true class of each of the {len(label_N):,} texts, but has "
-                             f"{len(true_N):,} values: give texts and classes of the same rows")
+            raise UsageError(f"y must have a class for each of the {len(label_N):,} texts, but has {len(true_N):,} "
+                             "values")
         if not set(true_N) & set(self.classes_.tolist()):
             raise UsageError(f"y must have classes of the model ({listed(self._model.classes)}, of type "
                              f"{type(self.classes_.tolist()[0]).__name__}), but has {shown(true_N[0])} of type "
@@ -128,7 +128,7 @@ class FittedModel:
             trained = self._model.trained if isinstance(self._model, TrainedMixture) else self._model
             own = trained.config.data.text_column if isinstance(trained, TrainedModel) else ""
             usual = next((name for name in columns if plain_name(name) in USUAL["text"].split()), "NAME")
-            raise UsageError(f"{rule}, but got a data frame with the columns {listed(columns)}: give the column of the "
+            raise UsageError(f"{rule}, but got a data frame with the columns {listed(columns)}: pass the column of "
                              f"texts, such as frame[{own if own in columns else usual!r}]")
         if not isinstance(X, Iterable):
             raise UsageError(f"{rule}, but got {shown(X)} of type {type(X).__name__}")

@@ -26,64 +26,63 @@ LINES = 256
 """Number of lines of standard input that are predicted at once."""
 
 app = cli.app()
-HELP = """Say which class texts belong to: with the winner of a study, or with a model that was saved.
+HELP = """Classify texts with the winner of a study, or with a saved model.
 
-Three ways to give texts:
+Three ways to pass texts:
 
   [bold]gru-bench predict --study smoke "A wonderful film."[/bold]
   [bold]gru-bench predict --study smoke --file reviews.csv --to predictions.csv[/bold]
   [bold]cat lines.txt | gru-bench predict --study smoke[/bold]
 
-The winner is the model with the best validation score. Its confirmation seeds answer as an ensemble: their
-probabilities are averaged. A file may be CSV, TSV, JSON Lines, Parquet, or a text on each line (.txt). It may be larger
-than the memory."""
+The winner is the model with the best validation score. The probabilities of its confirmation seeds are averaged.
+A file can be CSV, TSV, JSON Lines, Parquet, or .txt with one text per line. It can be larger than the memory."""
 
 
 @app.command(help=HELP)
 def predict(
     texts: Annotated[list[str] | None, typer.Argument(help="Texts to classify.", show_default=False)] = None,
     study: Annotated[str | None, typer.Option(
-        help="Study whose winner is asked.", show_default=False, rich_help_panel="Model")] = None,
+        help="Study whose winner predicts.", show_default=False, rich_help_panel="Model")] = None,
     model: Annotated[str | None, typer.Option(
-        help="With --study: the model of the study that is asked instead of the winner, such as ngrams or mixture. "
-        "Without: a folder that gru-bench save-model wrote.", show_default=False, rich_help_panel="Model")] = None,
+        help="With --study: another model of the study, such as ngrams or mixture. Without --study: a folder written "
+        "by gru-bench save-model.", show_default=False, rich_help_panel="Model")] = None,
     single: Annotated[bool, typer.Option(
-        "--single", help="Ask one seed alone, the one with the best validation score.",
+        "--single", help="Use one seed only: the one with the best validation score.",
         rich_help_panel="Model")] = False,
     file: Annotated[Path | None, typer.Option(
         help="File of texts.", show_default=False, rich_help_panel="Files")] = None,
     to: Annotated[Path | None, typer.Option(
-        help="File for the predictions: .csv, .tsv, .jsonl or .parquet.", show_default=False,
+        help="File to write predictions to: .csv, .tsv, .jsonl or .parquet.", show_default=False,
         rich_help_panel="Files")] = None,
     text_column: Annotated[str | None, typer.Option(
-        help="Column of the texts.", show_default="text, or the one of a usual name",
+        help="Column of the texts.", show_default="text, or another usual name",
         rich_help_panel="Files")] = None,
     id_column: Annotated[str | None, typer.Option(
-        help="Column whose values are kept next to the predictions.", show_default="id; without one, the row's number",
+        help="Column to copy next to the predictions.", show_default="id, or else the row number",
         rich_help_panel="Files")] = None,
     encoding: Annotated[str, typer.Option(
         help="Encoding of a text file, such as cp1252.", rich_help_panel="Files")] = "utf-8",
     force: Annotated[bool, typer.Option(
-        "--force", help="Replace a file of predictions if it exists.", rich_help_panel="Files")] = False,
+        "--force", help="Overwrite an existing file of predictions.", rich_help_panel="Files")] = False,
     why: Annotated[bool, typer.Option(
-        "--why", help="Show the words that moved the answer: each is left out, and the text is predicted again. Of a "
-        "linear model: the weight of each n-gram.",
+        "--why", help="Show influential words: the change of the prediction when each is left out. For a linear model: "
+        "the weight of each n-gram.",
         rich_help_panel="Answer")] = False,
     run_code: cli.RunCode = False,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Ask a trained model."""
     if study is None and model is None:
-        raise UsageError("a model is needed: name a study by --study, or a saved folder by --model")
+        raise UsageError("a model is needed: give --study, or --model with a saved folder")
     if texts and file is not None:
-        raise UsageError("texts must be given once, but both the command and --file give some: leave one out")
+        raise UsageError("give texts either in the command or with --file, but not both")
     if (file is None) != (to is None):
-        raise UsageError("--file and --to belong together, but only "
-                         f"{'--to' if file is None else '--file'} is given: add the other")
+        raise UsageError(f"--file and --to must be given together, but got only {'--to' if file is None else '--file'}")
     if why and not texts:
-        raise UsageError("--why explains texts that are given in the command, but none is: write one in quotes")
+        raise UsageError("--why needs a text in the command: write one in quotes")
     if not texts and file is None and sys.stdin.isatty():
-        raise UsageError("texts are needed: write them in quotes, name a file by --file, or pipe lines to this command")
+        raise UsageError("texts are needed: write them in quotes, give a file with --file, or pipe lines to this "
+                         "command")
     from gru_bench.inference.files import TextFile, check_output
     from gru_bench.models.mixture import TrainedMixture
     from gru_bench.models.trained import TrainedModel
@@ -169,13 +168,13 @@ def _texts(console: Any, asked: AnyPredictor, texts: Sequence[str], *, why: bool
             continue
         meaning = explained.meaning
         words = ", ".join(f"{word} {weight:+.2f}" for word, weight in explained.strongest(SHOWN_WORDS))
-        console.print(f"{short(text)}: what speaks for {explained.label} (above 0) or against it: {words}",
+        console.print(f"{short(text)}: words for {explained.label} (above 0) or against it: {words}",
                       markup=False)
         if explained.left_out:
             console.print(f"  of its first {len(explained.words_T):,} known words; {explained.left_out:,} more were "
                           "read", markup=False)
     if meaning:
-        console.print(f"the number of a word: {meaning}", markup=False)
+        console.print(f"a word's number: {meaning}", markup=False)
 
 
 def _standard_input(asked: AnyPredictor) -> None:
@@ -193,7 +192,7 @@ def _standard_input(asked: AnyPredictor) -> None:
         number += len(part)
         sys.stdout.flush()
     if not number:
-        raise UsageError("standard input must contain a text on each line, but it is empty: pipe some, or write texts "
+        raise UsageError("standard input must have one text per line, but it is empty: pipe some texts, or write them "
                          "in quotes")
 
 
@@ -204,8 +203,7 @@ def _lines_of(binary: IO[bytes]) -> Iterator[str]:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             raise DataError(f"standard input must be UTF-8 text, but line {number:,} is not (byte "
-                            f"{line[error.start]:#04x}): write it to a file, and name its encoding by "
-                            "--file and --encoding") from error
+                            f"{line[error.start]:#04x}): write it to a file, and use --file and --encoding") from error
         yield text.rstrip("\r\n")
 
 
@@ -238,8 +236,8 @@ def _file(console: Any, asked: AnyPredictor, source: TextFile, out: Path) -> Non
     console.print("  " + ", ".join(counts), markup=False)
     if unknown:
         have, their = ("has", "its") if unknown == 1 else ("have", "their")
-        console.print(f"note: {unknown:,} of them {have} no known word: {their} answer is the one for an empty text "
-                      "(column known_words is 0)", markup=False)
+        console.print(f"note: {unknown:,} of them {have} no known word, so {their} prediction is that for an empty "
+                      "text (column known_words is 0)", markup=False)
 
 
 def _flat(value: object) -> str:

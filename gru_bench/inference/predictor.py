@@ -98,8 +98,8 @@ class Predictor:
         seeds = [predict(network, encoded, backend=self.backend, tokens=TOKENS).astype(np.float64)
                  for network in self._networks]
         if not all(np.isfinite(probability_NC).all() for probability_NC in seeds):
-            raise DataError(f"the probabilities of {self.model.name} must be finite numbers, but its weights are too "
-                            "large for that: train it again, with a lower training.lr")
+            raise DataError(f"the probabilities of {self.model.name} are not finite, because its weights are too "
+                            "large: train it again with a lower training.lr")
         return calibrated(mean_probability(seeds), self.model.temperature)
 
 

@@ -22,17 +22,17 @@ app = cli.app()
 
 @app.command()
 def save_model(
-    study: Annotated[str, typer.Option(help="Study whose winner is saved.", show_default=False)],
+    study: Annotated[str, typer.Option(help="Study whose winner to save.", show_default=False)],
     folder: Annotated[Path | None, typer.Argument(
-        metavar="[DIR]", help="Folder to write. It is not needed with --register.", show_default=False)] = None,
+        metavar="[DIR]", help="Folder to write. Optional with --register.", show_default=False)] = None,
     model: Annotated[str | None, typer.Option(
-        help="Model of the study that is saved instead of the winner.", show_default=False)] = None,
+        help="Model of the study to save instead of the winner.", show_default=False)] = None,
     single: Annotated[bool, typer.Option(
-        "--single", help="Save one seed alone, the one with the best validation score.")] = False,
+        "--single", help="Save one seed only: the one with the best validation score.")] = False,
     register: Annotated[bool, typer.Option(
-        "--register", help="Register it in MLflow too, under the study's name with the alias best, so that "
-        "mlflow models serve -m models:/NAME@best --env-manager local answers.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a saved model in the folder.")] = False,
+        "--register", help="Also register it in MLflow, under the study's name and the alias best, for mlflow models "
+        "serve -m models:/NAME@best --env-manager local.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a saved model in the folder.")] = False,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Save the winner of a study to a folder that predicts without the data.
@@ -42,7 +42,7 @@ def save_model(
     gru-bench predict --model DIR asks it.
     """
     if folder is None and not register:
-        raise UsageError("a folder is needed to save a model to: name one, or add --register")
+        raise UsageError("a folder to save the model to is needed: give one, or add --register")
     from gru_bench.inference import winner as winners
     from gru_bench.inference.card import EXAMPLE
     from gru_bench.models import saved
@@ -75,7 +75,7 @@ def save_model(
                     store, winner.study.run, place, Path(__file__).with_name("served.py"),
                     content=saved.content(place), classes=trained.classes, example=EXAMPLE)
             console.print(f"registered as version {found.version} of {found.name}" if found.new else
-                          f"registered already, as version {found.version} of {found.name}", markup=False)
+                          f"already registered as version {found.version} of {found.name}", markup=False)
     console.print("next:", markup=False)
     if folder is not None:
         console.print("  " + cli.line(["gru-bench", "predict", "--model", str(folder), "A text of yours."]),

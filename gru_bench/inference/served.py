@@ -24,8 +24,8 @@ try:
     from gru_bench.inference.mixture import predictor_of
     from gru_bench.models.mixture import load
 except ImportError as error:
-    raise ImportError("this model needs gru-bench, which the environment that MLflow has made does not contain: serve "
-                      "it where gru-bench is installed, with --env-manager local") from error
+    raise ImportError("gru-bench is not installed in the environment created by MLflow: serve the model where "
+                      "gru-bench is installed, with --env-manager local") from error
 
 
 class ServedModel(PythonModel):
@@ -74,7 +74,7 @@ def _rows(make: Callable[..., pd.DataFrame], content: Any, **settings: Any) -> p
         return make(content, **settings)
     except (ValueError, TypeError) as error:
         raise MlflowException.invalid_parameter_value(
-            f"a request must have a column text, but it cannot be read ({error}): correct it") from None
+            f"a request needs a column text that can be read ({error})") from None
 
 
 scoring_server.parse_csv_input, scoring_server.infer_and_parse_data = parse_csv, parse_json

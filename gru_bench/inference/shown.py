@@ -39,7 +39,7 @@ class Verdict:
             IncompleteError: The report is on trials alone, and states none.
         """
         if not report.findings.models:
-            raise IncompleteError("a verdict needs a study with a complete confirmation run, but there is none: "
+            raise IncompleteError("a verdict needs a complete confirmation run, but there is none: "
                                   f"{' '.join(map(in_text, report.in_short[:2]))}")
         self._report = report
 
@@ -123,8 +123,7 @@ class Effects:
         """Return the words of largest effect."""
         strongest = ", ".join(f"{word} {effect:+.2f}" for word, effect in self.found.strongest(SHOWN_WORDS))
         said = strongest or "no known word"
-        return visible(f"{self.label}: {said}\n(above 0: speaks for {self.label}; below 0: against it)"
-                       f"{self._left_out()}")
+        return visible(f"{self.label}: {said}\n(above 0: for {self.label}; below 0: against it){self._left_out()}")
 
     def _repr_html_(self) -> str:
         """Return the text with its words colored by their effect."""
@@ -134,8 +133,7 @@ class Effects:
             f'{"33,102,172" if effect > 0 else "230,130,20"},{0.6 * abs(effect) / largest:.2f})">{escape(word)}</span>'
             for word, effect in self.words) or "no known word"
         label = escape(str(self.label))
-        legend = (f"blue speaks for {label}, orange against it; the effect of a word shows when the "
-                  "pointer is on it")
+        legend = (f"blue words are for {label}, orange ones against it; hover over a word for its effect")
         return (f"<p><b>{label}</b></p><p style='line-height:1.8'>{words}</p>"
                 f"<p><small>{legend}{escape(self._left_out())}</small></p>")
 
@@ -176,9 +174,9 @@ def notes(found: Prediction) -> Iterator[str]:
     """Yield a sentence for texts without a known word, and one for texts that were cut."""
     if nothing := int((found.known_N == 0).sum()):
         have = "1 text has" if nothing == 1 else f"{nothing:,} texts have"
-        yield f"{have} no known word: the answer is the one for an empty text"
+        yield f"{have} no known word, so the prediction is that for an empty text"
     if cut := int((found.read_N < found.known_N).sum()):
-        yield (f"of {cut:,} text{'s' * (cut > 1)} only the first known words were read, as in training "
+        yield (f"of {cut:,} text{'s' * (cut > 1)}, only the first known words were read, as in training "
                "(data.max_length)")
 
 

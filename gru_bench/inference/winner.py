@@ -135,8 +135,7 @@ def asked(
 def _mixture(store: ReportStore, study: LoggedStudy) -> MixtureWinner:
     mixture = study_mixture(study, store)
     if isinstance(mixture, str):
-        raise UsageError(f"the model must be one that the study {study.run.study!r} has, but it has no mixture: name "
-                         f"another. {mixture}")
+        raise UsageError(f"the study {study.run.study!r} has no mixture: choose another model. {mixture}")
     trained, linear = (part.model for part in mixture.parts)
     return MixtureWinner(study, mixture, Winner(study, mixture.trained, (linear,)),
                          LinearWinner(study, mixture.linear.runs[0], mixture.data, (trained,)))
@@ -161,8 +160,8 @@ def choose(store: ReportStore, study: LoggedStudy, model: str | None = None, oth
     groups, _ = confirm_groups([study], store, Numbers())
     name = study.run.study
     if not groups:
-        raise IncompleteError(f"the study {name!r} must have a complete confirmation run, because only these have "
-                              f"weights, but it has none yet: run it again ({study.run.command})")
+        raise IncompleteError(f"the study {name!r} has no complete confirmation run yet, and only these have weights: "
+                              f"run it again ({study.run.command})")
     by_model = {group.model: group for group in groups}
     if model is None:
         model = _best(study, groups)
@@ -178,8 +177,7 @@ def _best(study: LoggedStudy, groups: Sequence[ModelRuns]) -> str:
         return min(groups, key=lambda group: validation_rank(study, group.runs)).model
     except KeyError:
         raise UsageError(f"the winner is chosen by validation scores, but the runs of the study {study.run.study!r} "
-                         "have none: name one of its models: "
-                         f"{', '.join(group.model for group in groups)}") from None
+                         f"have none: choose one of its models: {', '.join(group.model for group in groups)}") from None
 
 
 def best_seed(winner: Winner) -> int:
@@ -207,7 +205,7 @@ def better_baseline(winner: Winner | LinearWinner | MixtureWinner) -> str:
             best, name = found, baseline_label(run.model, run.params)
     if own is None or best is None or sign * best <= sign * own:
         return ""
-    return (f"the baseline {name} has a better score than this model: {one.label} {one.written(best)}, and here "
+    return (f"the baseline {name} scores better than this model: {one.label} {one.written(best)}, and here "
             f"{one.written(own)}")
 
 
@@ -254,8 +252,8 @@ def _linear(store: Reader, winner: LinearWinner) -> TrainedLinear:
                        text_labels=_has_text_labels(winner.data))
     except RunError as error:
         raise RunError(
-            f"the linear model {winner.name} must be in its run {winner.run.run_id}, but cannot be read: archives and "
-            "studies without texts do not keep it, because its n-grams are fragments of texts. Name another model "
+            f"the linear model {winner.name} cannot be read from its run {winner.run.run_id}: archives and studies "
+            "without texts do not store it, because its n-grams are fragments of texts. Choose another model "
             f"({', '.join(winner.beaten)}), or run the study with texts under another name "
             f"({winner.study.run.command})") from error
 
@@ -266,9 +264,8 @@ def _has_text_labels(data: DataSummary | None) -> bool:
 
 def _without_model(winner: Winner, error: RunError) -> RunError:
     study = winner.study.run.study
-    again = f"delete the runs in MLflow and run the sweep again, which trains them again ({winner.study.run.command})"
+    again = f"delete the runs in MLflow and run the sweep again to retrain them ({winner.study.run.command})"
     if NO_WEIGHTS in winner.group.runs[0].tags:
         again = (f"import an archive that was exported without --no-weights under another name "
                  f"({cli.line(['gru-bench', 'archive', 'import', 'FILE', '--study-name', 'NAME'])}), or {again}")
-    return RunError(f"the runs of the study {study!r} must contain their models in the form of this version, but one "
-                    f"cannot be read ({error}): {again}")
+    return RunError(f"the runs of the study {study!r} contain a model that this version cannot read ({error}): {again}")

@@ -189,7 +189,7 @@ class _Layer(torch.autograd.Function):
         rows_UE, initial, _, *weights = ctx.saved_tensors
         if torch.is_grad_enabled():
             raise RuntimeError("create_graph must be False for a gradient of the fused kernel, which has no second "
-                               "derivatives, but it is True: for a gradient penalty, take torch.nn.GRU")
+                               "derivatives, but it is True: for a gradient penalty, use torch.nn.GRU")
         forward: _Forward = ctx.forward_pass
         if forward.block is None:  # a second backward pass: the first one wrote over the gates
             _, forward = _run_forward(rows_UE, initial, forward.task, weights)

@@ -57,7 +57,7 @@ def cell_of(config: ModelConfig) -> GRUCell | RNNCell:
 def unsupported(backend: Backend, cell: GRUCell | RNNCell) -> str | None:
     """Return why a backend cannot compute a cell on any machine, as a clause. None where it can."""
     if backend == "own":
-        return "it is the backend of classes of your own"
+        return "it is only for custom classes"
     if backend == "torch" and isinstance(cell, GRUCell) and cell.reset == "before":
         return "torch has no GRU whose reset gate acts before the product"
     if backend == "fused" and not isinstance(cell, GRUCell):
@@ -94,7 +94,7 @@ def run(
     """
     match recurrence, backend:
         case Stack(cell=cell), _ if reason := unsupported(backend, cell):
-            raise ValueError(f"the backend must be able to compute this recurrence, but got {backend!r}: {reason}")
+            raise ValueError(f"the backend {backend!r} cannot compute this recurrence: {reason}")
         case Stack(cell=GRUCell(reset=reset)), "fused":
             in_kernel = pooling if pooling in kernels.POOLINGS else None
             output = kernels.fused_gru(

@@ -86,7 +86,7 @@ def read(origin: Origin) -> tuple[TrainedLinear, Mapping[str, Any]]:
     try:
         about = About.model_validate(values)
         if set(about.files) != {LINEAR}:
-            raise ValueError(f"must list {LINEAR} alone")
+            raise ValueError(f"must list only {LINEAR}")
     except ValidationError as error:
         raise origin.refused(f"its {ABOUT} is damaged ({error.errors(include_url=False)[0]['msg']})") from error
     except ValueError as error:

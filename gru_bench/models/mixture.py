@@ -116,7 +116,7 @@ def _load(folder: Path) -> tuple[TrainedMixture, Mapping[str, Any]]:
     try:
         about = About.model_validate(values)
         if set(about.files) != {f"{part}/{ABOUT}" for part in MIXED}:
-            raise ValueError(f"must list {ABOUT} of {' and '.join(MIXED)} alone")
+            raise ValueError(f"must list only {ABOUT} of {' and '.join(MIXED)}")
     except ValidationError as error:
         raise origin.refused(f"its {ABOUT} is damaged ({error.errors(include_url=False)[0]['msg']})") from error
     except ValueError as error:

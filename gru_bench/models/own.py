@@ -138,14 +138,14 @@ def _shaped(found: object, shape: tuple[int, ...], x: Tensor) -> Tensor:
     """Return what a class has returned for an input x, if it is a tensor of this shape."""
     if not isinstance(found, Tensor):
         remedy = ": return torch.stack(outputs, dim=1)" if isinstance(found, list) else ""
-        raise WrongShape(f"it returns a {type(found).__name__} instead of a tensor of the shape {shape}{remedy}")
+        raise WrongShape(f"it returns a {type(found).__name__} instead of a tensor of shape {shape}{remedy}")
     if found.shape == shape:
         return found
     remedy = ""
     if found.shape == (*shape[:-1], 2 * shape[-1]):
-        remedy = ": let it read forwards only; model.bidirectional = true reads both ways"
+        remedy = ": read forwards only; model.bidirectional = true adds the other direction"
     elif found.shape in ((shape[0], shape[-1]), (1, shape[0], shape[-1])):
-        remedy = ": return the outputs of all steps, not the final state alone"
+        remedy = ": return the outputs of all steps, not only the final state"
     raise WrongShape(f"for x of the shape {tuple(x.shape)} it returns {tuple(found.shape)} instead of {shape}{remedy}")
 
 
@@ -253,17 +253,17 @@ def _wrong(part: nn.Module, kind: Kind, model: str) -> str | None:
     given, again, by_first, by_late = (
         outputs(part, kind, x, HIDDEN) for x in (x_BTE, x_BTE, first_BTE, late_BTE))
     if not given.isfinite().all():
-        return "it gives values that are not finite"
+        return "it returns values that are not finite"
     if not torch.equal(given, again):
-        return ("it gives other values for the same input again: it keeps a state between calls, or draws at random in "
-                "evaluation")
+        return ("it returns different values for the same input: it keeps a state between calls, or is random in "
+                "evaluation mode")
     if not torch.allclose(by_first[1:], given[1:]):
-        return f"a sequence changes the outputs of another one, as where time is the first axis. {LINES.format(model)}"
+        return f"sequences affect each other's outputs, perhaps because time is the first axis. {LINES.format(model)}"
     if torch.equal(by_first[0, -1], given[0, -1]):
         return "its last output does not depend on the first step"
     if not torch.allclose(by_late[0, :-1], given[0, :-1]):
-        return ("an output depends on later steps: let it read forwards only; model.bidirectional = true reads both "
-                "ways")
+        return ("an output depends on later steps: read forwards only; model.bidirectional = true adds the other "
+                "direction")
     for batch, steps in OTHERS:
         try:
             outputs(part, kind, torch.randn(batch, steps, WIDTH), HIDDEN)
@@ -300,13 +300,14 @@ def build(target: Callable[..., Any], model: str, width: int, hidden: int) -> nn
     try:
         call = signature.bind(**widths) if by_name else signature.bind(*widths.values())
     except TypeError as error:
-        raise UsageError(f"{name} of {file} must be built by {name}(input_size, hidden_size), but {name}{signature} "
-                         f"cannot: {error}. Give each other argument a default; {LINES.format(model)}") from None
+        raise UsageError(f"{name} of {file} must be constructed as {name}(input_size, hidden_size), but has the "
+                         f"signature {name}{signature}: {error}. Give every other argument a default; "
+                         f"{LINES.format(model)}") from None
     try:
         built = target(*call.args, **call.kwargs)
     except Exception as error:
-        raise UsageError(f"{name} of {file} must be built by {name}(input_size={width}, hidden_size={hidden}), but "
-                         f"failed: {said(error, file)}") from error
+        raise UsageError(f"{name} of {file} failed to construct as {name}(input_size={width}, hidden_size={hidden}): "
+                         f"{said(error, file)}") from error
     rule = f"{name} of {file} must be a torch.nn.Module with parameters"
     if not isinstance(built, nn.Module):
         raise UsageError(f"{rule}, but it is a {type(built).__name__}")
@@ -348,8 +349,8 @@ def _module(model: str, digest: str | None) -> ModuleType:
     try:
         exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as error:
-        raise UsageError(f"{file} must run by itself, but failed: {said(error, file)}. What it imports must be "
-                         "installed; what trains or reads files belongs under if __name__ == \"__main__\":") from error
+        raise UsageError(f"{file} failed when imported: {said(error, file)}. Install what it imports, and put code "
+                         "that trains or reads files under if __name__ == \"__main__\":") from error
     return module
 
 

@@ -233,14 +233,13 @@ def check_free(folder: Path, *, force: bool = False) -> None:
         UsageError: where it exists and may not be replaced.
     """
     if folder.name in ("", ".."):
-        raise UsageError(f"a model is saved to a folder of its own, but got {str(folder)!r}: name a new one")
+        raise UsageError(f"a model needs a folder of its own, but got {str(folder)!r}: choose a new one")
     if (above := next((one for one in folder.absolute().parents if one.exists()), None)) and not above.is_dir():
-        raise UsageError(f"a model is saved to a folder, but {str(above)!r} on the way to {str(folder)!r} is a file: "
-                         "name another")
+        raise UsageError(f"cannot create the folder {str(folder)!r}, because {str(above)!r} is a file: choose another")
     if not folder.exists() and not folder.is_symlink():
         return
     if not folder.is_dir() or folder.is_symlink():
-        raise UsageError(f"a model is saved to a folder, but {str(folder)!r} is something else: name another")
+        raise UsageError(f"{str(folder)!r} is not a folder: choose another")
     if not any(folder.iterdir()):
         return
     held = [path for path in folder.iterdir() if path.name not in MIXED or not path.is_dir()]
@@ -248,10 +247,10 @@ def check_free(folder: Path, *, force: bool = False) -> None:
     others = sorted(path.name for path in held if not _OURS.fullmatch(path.name))
     if others or not (folder / ABOUT).is_file():
         what = f"other files ({shown(others[0], '')})" if others else "other files"
-        raise UsageError(f"a model is saved to a new folder, but {str(folder)!r} contains {what}: name another")
+        raise UsageError(f"{str(folder)!r} already contains {what}: choose another folder")
     if not force:
-        raise UsageError(f"a saved model is replaced only by force, but {str(folder)!r} contains "
-                         "one: name another folder, or give force")
+        raise UsageError(f"{str(folder)!r} already contains a saved model: choose another folder, or overwrite it with "
+                         "force")
 
 
 # ---------------------------------------------------------------- reading
@@ -271,7 +270,7 @@ class Origin:
 
     def refused(self, why: str) -> DataError:
         """Return the error for a model that is not as it was written."""
-        return DataError(f"{self.name} must be as it was written, but {why}: {self.remedy}")
+        return DataError(f"{self.name} is damaged: {why}: {self.remedy}")
 
 
 def load(folder: Path) -> tuple[TrainedModel, Mapping[str, Any]]:
@@ -304,8 +303,7 @@ def of_folder(folder: Path) -> Origin:
         UsageError: for a path that is no folder.
     """
     if not folder.is_dir():
-        raise UsageError(f"a saved model must be a folder, but there is none at {str(folder)!r}: "
-                         "gru-bench save-model --study NAME DIR writes one")
+        raise UsageError(f"No such folder: {str(folder)!r}. gru-bench save-model --study NAME DIR writes a saved model")
 
     def read_file(name: str, _: str) -> bytes:
         path = folder / name
@@ -316,7 +314,7 @@ def of_folder(folder: Path) -> Origin:
         return path.read_bytes()
 
     return Origin(f"the saved model {str(folder)!r}", read_file,
-                  "copy it again, or write it again by gru-bench save-model")
+                  "copy it again, or write it again with gru-bench save-model")
 
 
 def read(
@@ -364,7 +362,7 @@ def _about(origin: Origin) -> About:
     with _refusing(origin):
         about = about_of(origin.read(ABOUT, ""), origin.name)
     if wrong := next((name for name in about.files if not _OURS.fullmatch(name)), None):
-        raise origin.refused(f"its {ABOUT} lists {shown(wrong)}, which is no file of a model")
+        raise origin.refused(f"its {ABOUT} lists {shown(wrong)}, which is not a file of a model")
     return about
 
 
@@ -374,7 +372,7 @@ def _refusing(origin: Origin) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise origin.refused(f"it has no {ABOUT}, so that it is no saved model of gru-bench, or not a complete one"
+        raise origin.refused(f"it has no {ABOUT}, so it is not a complete saved model of gru-bench"
                              ) from error
     except (OSError, ValueError) as error:
         raise origin.refused(f"its {ABOUT} {error}") from error
@@ -462,8 +460,8 @@ def _require(name: str, values: Mapping[str, Any], key: str, ours: object) -> No
     newer = isinstance(found, int) and isinstance(ours, int) and found > ours
     writer = shown(values.get("gru_bench", "unknown"), "")
     raise DataError(f"{name} must have the {key} {shown(ours)}, but has {shown(found)}: "
-                    + ("pip install --upgrade gru-bench" if newer else "train and save it again with this gru-bench, "
-                       f"or load it with the one that wrote it ({writer})"))
+                    + ("pip install --upgrade gru-bench" if newer else "train and save it again with this version, or "
+                       f"load it with the one that wrote it ({writer})"))
 
 
 def _file(origin: Origin, about: About, name: str) -> tuple[dict[str, NDArray[Any]], list[str]]:
@@ -504,7 +502,7 @@ def content_of(origin: Origin, files: Mapping[str, str], name: str) -> bytes:
     except OSError as error:
         raise origin.refused(f"its file {shown(name)} cannot be read ({error.strerror or error})") from error
     if hashlib.sha256(content).hexdigest() != files[name]:
-        raise origin.refused(f"its file {shown(name)} was changed or cut short")
+        raise origin.refused(f"its file {shown(name)} was changed or truncated")
     return content
 
 

@@ -79,9 +79,9 @@ class TrainedModel:
         """
         first = models[0]
         if any(one.words_V != first.words_V for one in models):
-            raise DataError(f"all seeds of a model must know the same words, but those of {first.name} in the study "
-                            f"{study!r} do not: ask one of them (single), or run the study again "
-                            "under another name")
+            raise DataError(f"all seeds of a model must have the same vocabulary, but those of {first.name} in the "
+                            f"study {study!r} differ: use one of them (single), or run the study again under another "
+                            "name")
         weights_S = [one.weights_S[0] for one in models]
         shared = all(one.table_VE is first.table_VE for one in models)
         if not shared:  # they were trained on several machines, each with its own vectors

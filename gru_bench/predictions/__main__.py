@@ -19,51 +19,51 @@ app = cli.app()
 @app.command()
 def compare(
     files: Annotated[list[str], typer.Argument(
-        metavar="FILE...", help="Files of predictions: CSV, TSV, JSON Lines or Parquet, also samples_*.jsonl of "
-        "lm-eval. Each has one run of one model, or columns 'model' and 'seed'. A row has an id, the true label, and a "
+        metavar="FILE...", help="Files of predictions: CSV, TSV, JSON Lines, Parquet, or samples_*.jsonl of lm-eval. "
+        "Each holds one run of one model, or has columns 'model' and 'seed'. Each row has an id, the true label, and a "
         "prediction, probabilities or a score.")],
     out: Annotated[Path | None, typer.Option(
-        help="Folder to write the report to.", show_default="reports/ and the names of the models")] = None,
+        help="Folder to write the report to.", show_default="reports/NAME, after the models")] = None,
     truth: Annotated[str | None, typer.Option(
-        metavar="FILE", help="File of ids and true labels, where the files have none.", show_default=False)] = None,
+        metavar="FILE", help="File of ids and true labels, if the files have no labels.", show_default=False)] = None,
     metric: Annotated[str | None, typer.Option(
-        help="What is compared: accuracy, macro_f1, log_loss, roc_auc, or score for any other number per example, of "
-        "which higher is better.", show_default="accuracy")] = None,
+        help="Metric to compare: accuracy, macro_f1, log_loss, roc_auc, or score (any number per example, higher is "
+        "better).", show_default="accuracy")] = None,
     margin: Annotated[float | None, typer.Option(
-        help="The equivalence margin, the largest difference that does not matter in practice: in points, with "
-        "--metric score in its unit.",
+        help="Equivalence margin, in points or, with --metric score, in the score's unit: the largest difference that "
+        "does not matter in practice.",
         show_default="1")] = None,
     common: Annotated[bool, typer.Option(
-        "--common", help="Compare the examples that all files have. Otherwise all must have the same.")] = False,
+        "--common", help="Compare only the examples that all files have. By default, all must have the same.")] = False,
     by_order: Annotated[bool, typer.Option(
-        "--by-order", help="Align the rows of files without ids by their order.")] = False,
+        "--by-order", help="Align rows by their order, for files without ids.")] = False,
     refusals: Annotated[str | None, typer.Option(
-        metavar="wrong", help="wrong: count a prediction that is no class, such as the refusal of a language model, as "
-        "wrong.", show_default="refuse such files")] = None,
+        metavar="wrong", help="wrong: count predictions that are not a class, such as refusals of a language model, as "
+        "wrong.", show_default="raise an error")] = None,
     id_column: Annotated[str | None, typer.Option(
-        help="Column of the ids. A column may be a key inside one, such as doc.id of lm-eval.",
-        show_default="found by its name", rich_help_panel="Columns")] = None,
+        help="Column of the ids. It can be a nested key, such as doc.id of lm-eval.",
+        show_default="found by name", rich_help_panel="Columns")] = None,
     label_column: Annotated[str | None, typer.Option(
-        help="Column of the true labels.", show_default="found by its name", rich_help_panel="Columns")] = None,
+        help="Column of the true labels.", show_default="found by name", rich_help_panel="Columns")] = None,
     prediction_column: Annotated[str | None, typer.Option(
-        help="Column of the predicted classes. Probabilities are in columns such as probability_positive.",
-        show_default="found by its name", rich_help_panel="Columns")] = None,
+        help="Column of the predicted classes. Probabilities are read from columns such as probability_positive.",
+        show_default="found by name", rich_help_panel="Columns")] = None,
     score_column: Annotated[str | None, typer.Option(
-        help="Column of scores, such as exact match, a BLEU of each sentence, or a judge's grade. Scores of 0 and 1 "
-        "are compared as accuracies.", show_default="found by its name, without predictions",
+        help="Column of scores, such as exact match, sentence BLEU, or a judge's grade. Scores of 0 and 1 are compared "
+        "as accuracies.", show_default="found by name, if there are no predictions",
         rich_help_panel="Columns")] = None,
     group_column: Annotated[str | None, typer.Option(
-        help="Column of groups: examples that belong together, such as those of one document or author. none turns "
-        "groups off.", show_default="the one of a usual name", rich_help_panel="Columns")] = None,
+        help="Column of groups of related examples, such as those from one document or author. none turns groups "
+        "off.", show_default="a column with a usual name, if any", rich_help_panel="Columns")] = None,
     study: Annotated[str | None, typer.Option(
-        help="A study whose confirmation runs are compared with the files, on its own test examples: gru-bench data "
-        "writes these.", show_default=False)] = None,
+        help="Study whose confirmation runs are compared with the files, on the study's test examples (see gru-bench "
+        "data).", show_default=False)] = None,
     claim: Annotated[str | None, typer.Option(
-        help="Write nothing. Say whether a claim on two models is proven, such as 'bert > tfidf': exit code 0 if so, 4 "
-        "if it is refuted or the models are equivalent, 3 if it is not settled.", show_default=False)] = None,
+        help="Only test a claim about two models, such as 'bert > tfidf'. Exit code 0: proven, 4: refuted or "
+        "equivalent, 3: undecided.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option(
-        "--json", help="Write nothing. Print scores and verdicts as JSON.")] = False,
-    pdf: Annotated[bool, typer.Option("--pdf", help="Compile report.tex to a PDF too. This needs TeX.")] = False,
+        "--json", help="Only print scores and verdicts, as JSON.")] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also compile report.tex to a PDF. Needs TeX.")] = False,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Compare any classifiers by files of their predictions.
@@ -80,8 +80,8 @@ def compare(
         ("id", id_column), ("label", label_column), ("prediction", prediction_column), ("score", score_column),
         ("group", group_column)) if name is not None}
     if study is not None and (truth is not None or by_order or group_column is not None):
-        raise UsageError("--study gives the true labels, the ids and the groups of its test examples: leave out "
-                         "--truth, --by-order and --group-column")
+        raise UsageError("--study already provides true labels, ids and groups: leave out --truth, --by-order and "
+                         "--group-column")
     cli.check_folder("--out", out)
     console = cli.out(stderr=as_json or claim is not None)
 

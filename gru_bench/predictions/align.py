@@ -185,9 +185,8 @@ def _groups(name_N: Sequence[str] | None, id_N: NDArray[np.str_]) -> NDArray[np.
 def _refuse_repeats(run: FileRun, ids: Names) -> None:
     places, counts = np.unique(run.place_N, return_counts=True)
     if (repeated := places[counts > 1]).size:
-        raise UsageError(f"{run.name} must have one row for each id, but has several for "
-                         f"{_named(repeated, ids)}: remove the repeats, or name the columns of models and seeds "
-                         "'model' and 'seed'")
+        raise UsageError(f"{run.name} must have one row for each id, but has several for {_named(repeated, ids)}: "
+                         "remove the repeats, or add columns 'model' and 'seed'")
 
 
 def _kept(sources: Sequence[FileRun], ids: Names, common: bool | None) -> NDArray[np.int_]:
@@ -199,14 +198,13 @@ def _kept(sources: Sequence[FileRun], ids: Names, common: bool | None) -> NDArra
         kept = np.intersect1d(kept, own)
         if not common and not np.array_equal(first, own):
             differing = np.setxor1d(first, own)
-            counts = f"{len(np.setdiff1d(first, own)):,} are in {sources[0].name} alone, " \
-                     f"{len(np.setdiff1d(own, first)):,} in {run.name} alone"
-            remedy = "predict the class of each" if common is None else "compare the common ones alone (common)"
+            counts = (f"{len(np.setdiff1d(first, own)):,} are only in {sources[0].name}, "
+                      f"{len(np.setdiff1d(own, first)):,} only in {run.name}")
+            remedy = "predict the class of each" if common is None else "compare only the common ones (common)"
             raise UsageError(f"all files must have the same ids, but {counts}, such as {_named(differing, ids)}: "
                              f"{remedy}")
     if len(kept) < 2:
-        raise UsageError(f"there must be at least 2 examples to compare, but the files have {len(kept)} in common: "
-                         "check the id column")
+        raise UsageError(f"at least 2 common examples are needed, but the files have {len(kept)}: check the id column")
     return kept
 
 
@@ -231,8 +229,8 @@ def _refuse_same_seeds(model: str, runs: Sequence[FileRun]) -> None:
             other = known.get(run.seed, runs[0] if run is not runs[0] else runs[1])
             if "model" not in run.has:
                 raise UsageError(f"files of different models must have different names, but {other.path} and "
-                                 f"{run.path} are both taken as runs of {model}: rename one, or add a column 'model', "
-                                 "or a column 'seed' if they are runs of one model")
+                                 f"{run.path} are both read as runs of {model}: rename one, or add a column 'model', "
+                                 "or 'seed' if they are runs of the same model")
             raise UsageError(f"the runs of a model must have different seeds, but {model} has two with "
                              f"{'none' if run.seed is None else f'seed {run.seed}'} ({other.path.name} and "
                              f"{run.path.name}): add a column 'seed', or name the files like {model}-seed1.csv")
@@ -255,8 +253,8 @@ def _labels(
     if not labeled:
         lacking = next((run for run in sources if "score" not in run.has), None)
         if lacking is not None:
-            raise UsageError(f"{lacking.name} must have true labels, but it has no column with a usual name for them: "
-                             "name the label column, or give a file of true labels as truth")
+            raise UsageError(f"{lacking.name} has no true labels, because no column has a usual name for them: specify "
+                             "the label column, or give a file of true labels (truth)")
         return np.zeros(len(id_N), np.int_), ()
     first, spelling_N = labeled[0]
     same_D = (_Meant.of(read.spellings.names, classes, are_numbered=True).class_D if classes else
@@ -277,11 +275,11 @@ def _labels(
     # Of columns of probabilities whose names are classes, one may be absent from the labels.
     extra = sorted(known - set(spelled)) + [name for name in named if name not in known and known <= set(named)]
     found = classes_of([*spelled, *extra], (), f"the true labels of {first.name}",
-                       "name another label column")
+                       "specify another label column")
     label_N = found.label_N[:len(spelled)].astype(np.int_)
     if len(np.unique(label_N)) < 2:
-        raise UsageError(f"the true labels must be of at least two classes, but {first.name} has {shown(spelled[0])} "
-                         "alone: check the label column")
+        raise UsageError(f"the true labels must have at least two classes, but {first.name} has only "
+                         f"{shown(spelled[0])}: check the label column")
     return label_N, found.names
 
 
@@ -334,16 +332,15 @@ def _scored(
         score_RN = np.stack([run.score_N for run in runs if run.score_N is not None])
         if metric == "accuracy" and not np.isin(score_RN, (0, 1)).all():
             odd = score_RN[~np.isin(score_RN, (0, 1))][0]
-            raise UsageError(f"scores must be 0 or 1 for an accuracy, but {first.name} has {odd:g}: give "
-                             "metric=score, with a margin in their unit")
+            raise UsageError(f"scores must be 0 or 1 for an accuracy, but {first.name} has {odd:g}: use metric=score, "
+                             "with a margin in the unit of the scores")
         if metric not in ("accuracy", "score"):
-            raise UsageError(f"metric={metric} needs predictions, but {first.name} has scores alone: "
-                             "give metric=accuracy or metric=score")
+            raise UsageError(f"metric={metric} needs predictions, but {first.name} has only scores: use "
+                             "metric=accuracy or metric=score")
         nothing = np.empty((len(runs), size, 0), np.float32)
         return Scored(examples.label_N, nothing, group_N, score_RN=score_RN)
     if metric == "score":
-        raise UsageError(f"metric=score needs a column of scores, but {first.name} has none: name "
-                         "the score column")
+        raise UsageError(f"metric=score needs a column of scores, but {first.name} has none: specify the score column")
     count = len(examples.classes) + has_refusals
     probability_RNC = None if has_refusals else _probabilities(runs, examples, named_RN)
     if probability_RNC is None:
@@ -352,8 +349,8 @@ def _scored(
                     f"has none: add a column such as probability_{examples.classes[-1]}")
             raise UsageError(f"metric={metric} needs the probability of each class, but {first.name} {what}")
         if named_RN is None:
-            raise UsageError(f"{first.name} must have predictions, but it has a column of probabilities alone, whose "
-                             f"class is not known: name it probability_{examples.classes[-1]}")
+            raise UsageError(f"{first.name} has only a column of probabilities, and their class is not known: rename "
+                             f"it to probability_{examples.classes[-1]}")
         return Scored(examples.label_N, np.broadcast_to(np.float32(np.nan), (len(runs), size, count)), group_N,
                       named_RN)
     return Scored(examples.label_N, probability_RNC, group_N, named_RN)
@@ -372,8 +369,8 @@ def _predicted(
         raise UsageError(
             f"predictions must be among the classes of the true labels ({listed(classes[:10])}), but {runs[run].name} "
             f"predicts {shown(names[spelling_RN[run, place]], most=40)} for {int(is_none_RN[run].sum()):,} examples, "
-            f"such as {shown(str(examples.id_N[place]), most=40)}: spell both alike"
-            f"{'' if refusals_are_wrong else ', or count such predictions as wrong (refusals=wrong)'}")
+            f"such as {shown(str(examples.id_N[place]), most=40)}: use the same "
+            f"spelling{'' if refusals_are_wrong else ', or count such predictions as wrong (refusals=wrong)'}")
     if meant.is_number_D[spelling_RN].any():
         numbered = listed([f"{place} for {shown(name, most=40)}" for place, name in enumerate(classes[:10])])
         read.notes.append(f"{runs[0].path.name}: numbers are classes in the order of the study, {numbered}")
@@ -406,12 +403,12 @@ def _probabilities(
     elif count > 2:
         return None  # the probability of the predicted class says nothing of the others
     if (odd := np.argwhere(np.isnan(value_RNK))).size:
-        raise UsageError(f"probabilities must be given for each example, but {runs[odd[0][0]].name} has none for "
+        raise UsageError(f"each example needs probabilities, but {runs[odd[0][0]].name} has none for "
                          f"{shown(str(examples.id_N[odd[0][1]]), most=40)}: fill them in")
     if by_class and len(by_class) not in (1 if count == 2 else count, count):
         absent = next(name for name in examples.classes if name not in by_class)
-        raise UsageError(f"there must be a probability of each class, but {first.path.name} has none of "
-                         f"{shown(absent)}: add the column probability_{absent}")
+        raise UsageError(f"each class needs a probability, but {first.path.name} has none of {shown(absent)}: add the "
+                         f"column probability_{absent}")
     if value_RNK.shape[2] == 1:
         one_RN = value_RNK[:, :, 0]
         is_second = by_class == [examples.classes[1]] if by_class else _is_of_second(one_RN, named_RN)
@@ -422,8 +419,8 @@ def _probabilities(
         if (odd := np.argwhere(np.abs(sums_RN - 1) > SUM)).size:
             run, place = odd[0]
             raise UsageError(f"the probabilities of each example must sum to 1, but in {runs[run].name} those of "
-                             f"{shown(str(examples.id_N[place]), most=40)} sum to {sums_RN[run, place]:.4g}: check "
-                             "the columns")
+                             f"{shown(str(examples.id_N[place]), most=40)} sum to {sums_RN[run, place]:.4g}: check the "
+                             "columns")
     if named_RN is not None:
         _refuse_other_predictions(runs, found, named_RN, examples)
     return np.ascontiguousarray(found, np.float32)
@@ -445,7 +442,7 @@ def _refuse_other_predictions(
     if odd.size:
         run, place = odd[0]
         raise UsageError(
-            f"the predicted class must be the likeliest one, but in {runs[run].name} it is not for "
+            f"the predicted class must be the most likely one, but in {runs[run].name} it is not for "
             f"{int((odd[:, 0] == run).sum()):,} of {named_RN.shape[1]:,} examples, such as "
-            f"{shown(str(examples.id_N[place]), most=40)}: leave out the predictions or the probabilities, whichever "
-            "are not meant; one column 'probability' must be of one class throughout")
+            f"{shown(str(examples.id_N[place]), most=40)}: leave out either the predictions or the probabilities; a "
+            "single column 'probability' must be of the same class in all rows")

@@ -185,7 +185,7 @@ class PredictionColumns:
         others = {role: name for role, name in self.found.items()
                   if role in ROLES and role != name and role not in self.asked}
         read = ", ".join(f"{role} in {shown(name)}" for role, name in others.items())
-        by_name = (f"columns were found by their names: {read}; to read others, name "
+        by_name = (f"columns were found by their names: {read}; to use others, specify "
                    f"{' and '.join(f'the {role} column' for role in others)}") if others else ""
         return ". ".join(filter(None, (by_name, SEVERAL_USUAL if self.has_several_groups else ""))) or None
 

@@ -57,8 +57,7 @@ def compared(
         raise UsageError(f"the metric must be one of {', '.join(METRICS)}, but got {metric!r}")
     if margin is not None and not 0 < margin <= (MOST_MARGIN if chosen != "score" else float("inf")):
         most = "" if chosen == "score" else f" and at most {MOST_MARGIN:g} points"
-        raise UsageError(f"the equivalence margin must be above 0{most}, but got {margin:g}: try "
-                         "margin=1")
+        raise UsageError(f"the equivalence margin must be above 0{most}, but got {margin:g}: try margin=1")
     if refusals not in (None, "wrong"):
         raise UsageError(f"refusals must be wrong, or left out, but got {refusals!r}")
     has_groups = columns.get("group") != NONE
@@ -93,8 +92,8 @@ def compared(
                              "if each is independent")
     every = Counter(model.name for _, models in parts for model in models)
     if len(parts) > 1 and max(every.values()) == 1:
-        raise UsageError(f"a model must have predictions on at least 2 data sets, but {listed(list(every)[:10])} have "
-                         "some on one alone: name the models in a column 'model'")
+        raise UsageError(f"a model needs predictions on at least 2 data sets, but {listed(list(every)[:10])} have only "
+                         "one: name the models in a column 'model'")
     factor = 1 if chosen == "score" else 100
     evidence = evidence_of(
         parts, read.digests, chosen, None if margin is None else margin / factor, own_study,
@@ -102,8 +101,8 @@ def compared(
     warnings: list[Sentence] = [warning for examples, models in parts for warning in (
         *_equal_runs(models), *(_of_second(one, examples) for one in models if one.is_of_second))]
     if by_order:
-        warnings.append(("The rows of files without ids are aligned by their order: nothing shows that they are the "
-                         "same examples.",))
+        warnings.append(("Rows of files without ids are aligned by order, so it is not checked that they are the same "
+                         "examples.",))
     for warning in (*warnings, *evidence.gaps):
         say(in_text(warning))
     names = [plain(path.name) for path in read.digests]
@@ -133,15 +132,15 @@ def _equal_runs(models: Sequence[FileModel]) -> Iterator[Sentence]:
         for equal in names.values():
             if len(equal) > 1:
                 yield (f"{len(equal)} runs of {plain(model.name)} have the same predictions "
-                       f"({plain('; '.join(equal))}): make sure that each was trained, because copies of a run make "
-                       "the interval too narrow.",)
+                       f"({plain('; '.join(equal))}): make sure that these are different runs, because copies make the "
+                       "interval too narrow.",)
 
 
 def _of_second(model: FileModel, examples: Examples) -> Sentence:
     """Return the warning that one column of probabilities was taken as that of the second class."""
     first, second = map(plain, examples.classes)
-    said = f"The one column of probabilities of {plain(model.name)} was taken as that of the class {second}."
+    said = f"The only column of probabilities of {plain(model.name)} was read as that of the class {second}."
     if (model.scored.correct_RN.mean(axis=1) < 0.5).all():
-        said += (f" The accuracy is below 50 %, so it may be of the class {first}: if so, name it "
+        said += (f" Accuracy is below 50 %, so it may be of the class {first}; if so, rename it to "
                  f"probability_{first}.")
     return (said,)

@@ -90,8 +90,8 @@ def evidence_of(
         UsageError: for a score without an equivalence margin.
     """
     if margin is None and metric == "score":
-        raise UsageError("the equivalence margin must be given with metric=score, because only you "
-                         "know which difference of such scores does not matter: give a margin")
+        raise UsageError("metric=score needs an equivalence margin, because only you know which difference does not "
+                         "matter: give a margin")
     numbers = Numbers() if own_study is None else own_study.numbers
     known = {id: text for examples, _ in parts
              for id, text in zip(examples.id_N.tolist(), examples.about.get("text", ()), strict=False)} or None
@@ -133,8 +133,7 @@ class StudyRuns:
         numbers = Numbers()
         groups, gaps = confirm_groups(studies, store, numbers)
         if not groups:
-            raise IncompleteError("a study must have a complete confirmation run to be compared with, but it has none: "
-                                  "run its command to its end")
+            raise IncompleteError("the study has no complete confirmation run to compare with: finish the study")
         return cls(studies, store, numbers, groups, gaps)
 
     @property
@@ -210,7 +209,7 @@ def _gaps(examples: Examples, numbers: Numbers) -> list[Sentence]:
     if examples.left_out:
         numbers = numbers.named(examples.data_set) if of else numbers
         gaps.append((numbers.on(()).add("left-out", examples.left_out),
-                     f" examples{of} are left out, because not all files have them."))
+                     f" examples{of} are left out, because some files lack them."))
     if examples.unused:
         names = listed([plain(examples.classes[place]) for place in examples.unused])
         gaps.append((f"Means over classes{of} leave out classes without examples: {names}.",))

@@ -28,9 +28,9 @@ app = cli.app()
 @app.command()
 def data(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="Folder to write train.csv, validation.csv and test.csv to.")],
+    out: Annotated[Path, typer.Option(help="Folder for train.csv, validation.csv and test.csv.")],
     study: Annotated[str | None, typer.Option(
-        help="A study whose data are written as its runs read them. Otherwise those of --data.",
+        help="Study whose data to write, as its runs read them. By default, those of --data.",
         show_default=False)] = None,
     data: cli.Data = None,
     test_data: cli.TestData = None,
@@ -54,7 +54,7 @@ def data(
     named, assigned = cli.given(context, OPTIONS), parsed_settings(settings or [])
     if study is not None and (named or assigned):
         typed = next(iter([*(OPTIONS[setting] for setting in named), *(f"--set {setting}" for setting in assigned)]))
-        raise UsageError(f"--study says which data are written, but {typed} is given, too: leave one of both out")
+        raise UsageError(f"give either --study or {typed}, but not both")
     console = cli.out()
     config = with_settings(RunConfig(), {**named, **assigned}).data
     fingerprint = ""
@@ -66,10 +66,9 @@ def data(
     with cli.reading_texts(console) as progress:
         corpus = load_corpus(config, on_progress=progress)
     if fingerprint and corpus.fingerprint != fingerprint:
-        raise RunError(f"the data must be as the runs of the study {study} read them, but {corpus.name} is now read as "
-                       f"other data (fingerprint {corpus.fingerprint}, then {fingerprint}), because its files have "
-                       "changed or another version of gru-bench wrote the study: restore the files, or install that "
-                       "version")
+        raise RunError(f"{corpus.name} is not what the study {study} read (fingerprint {corpus.fingerprint}, then "
+                       f"{fingerprint}): its files have changed, or another version of gru-bench wrote the study. "
+                       "Restore the files, or install that version")
     files = {out / f"{split}.csv": _table(corpus, split) for split in SPLITS}
     for path, content in files.items():
         check_writable(path, "--out", f"a folder with the {path.stem} texts of the same data",
@@ -90,8 +89,7 @@ def _of_study(study: str, tracking_uri: str | None) -> tuple[DataConfig, str]:
     chosen = choose(store, None, [study]).studies[0]
     run = next((run for run in (*chosen.confirms, *chosen.trials) if run.complete), None)
     if run is None:
-        raise IncompleteError(f"the study {study} must have a complete run, whose data are written, but it has none: "
-                              "run its command to its end")
+        raise IncompleteError(f"the study {study} must have a complete run, but has none: finish the study")
     return run.config().data, run.fingerprint
 
 
@@ -121,7 +119,7 @@ def _write(path: Path, content: bytes) -> None:
     except OSError as error:
         if error.errno not in cli.UNWRITABLE:
             raise
-        raise RunError(f"{path.parent} must be writable, but is not ({error.strerror}): name another with --out"
+        raise RunError(f"{path.parent} cannot be written ({error.strerror}): choose another with --out"
                        ) from error
 
 

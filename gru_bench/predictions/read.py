@@ -23,7 +23,7 @@ from gru_bench.data.files import TABLES, digest, kind_of, named_path
 from gru_bench.data.groups import too_few
 from gru_bench.data.labels import label_of
 from gru_bench.data.tables import look_like_groups, open_table, storable
-from gru_bench.errors import UsageError, shown
+from gru_bench.errors import UsageError, no_file, shown
 from gru_bench.predictions.columns import PredictionColumns
 from gru_bench.report.document.sentences import listed
 
@@ -141,7 +141,7 @@ class Read:
         differ = (f"in {listed(list(dict.fromkeys((first, name))))} differ for {len(odd):,} of {len(values):,} rows, "
                   f"such as {shown(self.ids.names[place], most=40)} ({shown(known[place])} and {shown(value)})")
         if role == "text":
-            self.notes.append(f"the texts {differ}: the first are shown")
+            self.notes.append(f"the texts {differ}; the report shows the first")
         elif role == "group":
             raise UsageError(f"each example must be in one group, but the groups {differ}: check the group column")
         else:
@@ -180,10 +180,10 @@ def read_all(
     if truth is not None and not is_first:  # its rows are in the order of a file
         truths = read_files([truth], of_truth, read, by_order=by_order)
     if by_order and "" not in read.id_columns:
-        raise UsageError("by_order is for files without ids, but all files have a column of ids: leave it out")
+        raise UsageError("by_order is for files without ids, but all files have ids: leave it out")
     if "id" in asked and asked["id"] not in read.id_columns:
-        raise UsageError(f"the id column must be in a file, but none has {shown(asked['id'])}: leave "
-                         "it out to use the columns of usual names")
+        raise UsageError(f"no file has the id column {shown(asked['id'])}: leave it out to use columns with usual "
+                         "names")
     return runs, truths
 
 
@@ -205,11 +205,10 @@ def read_files(
     files = [named_path(name, "the predictions") for name in paths]
     for path in files:
         if not path.is_file():
-            found = "is a folder" if path.is_dir() else "is no file" if path.exists() else "does not exist"
-            raise UsageError(f"predictions must be files, but {shown(str(path))} {found}: name files")
+            raise no_file(path)
         if kind_of(path) not in TABLES:
-            raise UsageError(f"predictions must be in CSV, TSV, JSON Lines or Parquet files, but got {shown(path.name)}"
-                             ": convert it")
+            raise UsageError(f"predictions must be CSV, TSV, JSON Lines or Parquet, but got {shown(path.name)}: "
+                             "convert it")
     runs: list[FileRun] = []
     # A file with ids is read first where others have their rows in its order.
     is_first = by_order and read.order is None
@@ -218,8 +217,8 @@ def read_files(
         own = _runs(path, columns, read, by_order)
         for same in {run.path: None for run in runs if read.digests[run.path] == content}:
             if not _are_other_seeds(own, [run for run in runs if run.path == same]):
-                raise UsageError(f"each file must have a run that no other has, but {path} has the same content as "
-                                 f"{same}: leave one out")
+                raise UsageError(f"each file must contain a different run, but {path} and {same} are identical: leave "
+                                 "one out")
         read.digests[path] = content
         runs += own
     return _of_one_filter(sorted(runs, key=lambda run: files.index(run.path)), read)
@@ -260,10 +259,9 @@ def _of_one_filter(runs: list[FileRun], read: Read) -> list[FileRun]:
     common = set.intersection(*filters.values())
     if not common:
         each = "; ".join(f"{_in_folder(path)} has {listed(sorted(own))}" for path, own in filters.items())
-        raise UsageError(f"all files must have a filter in common, but {each}: let lm-eval write them with the same "
-                         "filters")
+        raise UsageError(f"all files must have a filter in common, but {each}: run lm-eval with the same filters")
     chosen = min(common)
-    read.notes += [f"{_in_folder(path)}: of several filters, {chosen} is read"
+    read.notes += [f"{_in_folder(path)}: using filter {chosen} of several"
                    for path, own in filters.items() if len(own) > 1]
     return [run for run in runs if run.filter == chosen or "filter" not in run.has]
 
@@ -317,16 +315,15 @@ def _in_order(path: Path, values: Mapping[str, Sequence[Any]], total: int, read:
     if read.order is None:
         return range(1, total + 1)
     if len(read.order) != total:
-        raise UsageError(f"a file without ids must have a row for each of the {len(read.order):,} examples, in their "
-                         f"order, but {path} has {total:,} rows: correct it, or add the ids")
+        raise UsageError(f"a file without ids must have one row per example ({len(read.order):,}), in the same order, "
+                         f"but {path} has {total:,} rows: correct it, or add the ids")
     return read.order
 
 
 def _ids_in_data_sets(path: Path, values: Mapping[str, Sequence[Any]]) -> list[str]:
     """Return the ids of the rows of a file as `DATA SET/ID`, because two data sets may have the same ids."""
     if "dataset" not in values:
-        raise UsageError(f"all files must have a column 'dataset' if one has several data sets, but {path} has none: "
-                         "add the column")
+        raise UsageError(f"if one file has several data sets, all need a column 'dataset', but {path} has none: add it")
     names = list(map(_text, values["dataset"]))
     if "" in names:
         raise UsageError(f"column 'dataset' of {path} must have a name in each row, but row {names.index('') + 1:,} "
@@ -354,17 +351,16 @@ def _require(path: Path, columns: PredictionColumns, by_order: bool) -> None:
     found = columns.found
     if "id" not in found and not by_order:
         named = "is the one that was named, or " if "id" in columns.asked else ""
-        raise UsageError(f"{path} must have a column of ids, by which rows are aligned, but none {named}has a usual "
-                         "name for it: name the id column, or, where all have the same examples in one order, align "
-                         "them by their order (by_order)")
+        raise UsageError(f"{path} must have a column of ids to align rows by, but none {named}has a usual name: "
+                         "specify the id column, or, if all files have the same examples in the same order, align by "
+                         "order (by_order)")
     if columns.is_truth:
         if "label" not in found:
-            raise UsageError(f"{path} must have a column of true labels, but none has a usual name for it: name the "
-                             "label column")
+            raise UsageError(f"{path} must have a column of true labels, but none has a usual name: specify the label "
+                             "column")
     elif not ({"prediction", "probability", "score"} & found.keys() or columns.classes):
-        raise UsageError(f"{path} must have a column of predictions, of probabilities or of scores, but none has a "
-                         "usual name for it: name the prediction column or "
-                         "the score column")
+        raise UsageError(f"{path} must have a column of predictions, probabilities or scores, but none has a usual "
+                         "name: specify the prediction column or the score column")
 
 
 def _named(
@@ -447,9 +443,8 @@ class _Rows:
 
     def _wrong(self, role: str, rule: str, row: int) -> UsageError:
         column = self.columns.found.get(role, role)
-        return UsageError(f"column {shown(column)} of {self.path} must have {rule} in each row, but row "
-                          f"{row + 1:,} has {shown(self.values[role][row])}: correct it, or name "
-                          "another column")
+        return UsageError(f"column {shown(column)} of {self.path} must have {rule} in each row, but row {row + 1:,} "
+                          f"has {shown(self.values[role][row])}: correct it, or specify another column")
 
 
 def id_of(value: Any) -> str:

@@ -43,32 +43,31 @@ def without_garbage_collection() -> Iterator[None]:
 @without_garbage_collection()
 def report(
     study: Annotated[list[str] | None, typer.Option(
-        help="A study to report on. May be repeated.", show_default="every complete one")] = None,
+        help="A study to report on; repeatable.", show_default="all complete studies")] = None,
     out: Annotated[Path | None, typer.Option(
-        help="Folder to write to.", show_default="reports/ and the name of the experiment or study")] = None,
+        help="Folder to write to.", show_default="reports/NAME, after the experiment or study")] = None,
     experiment: Annotated[list[str] | None, typer.Option(
-        help="MLflow experiment of the studies. Each data set has one. Repeat it to compare models over several data "
-        "sets.", show_default="the one written last")] = None,
+        help="MLflow experiment of the studies; each data set has one. Repeat it to compare models over several data "
+        "sets.", show_default="the most recent one")] = None,
     margin: Annotated[float | None, typer.Option(
-        help="The largest difference that does not matter in practice, in points of accuracy. The report says whether "
-        "it was chosen before the study or afterwards.", show_default="the studies'")] = None,
+        help="Equivalence margin, in points of accuracy: the largest difference that does not matter in practice. The "
+        "report says whether it was chosen before or after the study.", show_default="the studies'")] = None,
     verify: Annotated[Path | None, typer.Option(
-        help="Write nothing. Compute the numbers of the report in this folder again, and list what differs from the "
-        "runs and which files were changed: exit code 0 if none, 4 otherwise.", show_default=False)] = None,
+        help="Only verify the report in this folder: recompute its numbers from the runs, and list differences and "
+        "changed files. Exit code 0: none, 4: some.", show_default=False)] = None,
     tables: Annotated[Path | None, typer.Option(
         help="Folder for runs.csv (every run with its settings and scores), trials.csv (every trial of each search), "
         "predictions.csv (every test text of each confirmation run) and disagreements.csv (every test text that "
         "only one model of a pair gets right).", show_default=False)] = None,
-    pdf: Annotated[bool, typer.Option("--pdf", help="Compile report.tex to a PDF too. This needs TeX.")] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also compile report.tex to a PDF. Needs TeX.")] = False,
     no_attach: Annotated[bool, typer.Option(
-        "--no-attach", help="Do not attach the report to its studies in MLflow. Otherwise the page, its Markdown, its "
-        "numbers and its figures become artifacts of the run of each study, in place of an earlier report.")] = False,
+        "--no-attach", help="Do not attach the report (page, Markdown, numbers, figures) to the run of each study in "
+        "MLflow, where it replaces an earlier one.")] = False,
     as_json: Annotated[bool, typer.Option(
-        "--json", help="Write nothing. Print scores and verdicts as JSON.")] = False,
+        "--json", help="Only print scores and verdicts, as JSON.")] = False,
     claim: Annotated[str | None, typer.Option(
-        help="Write nothing. Say whether a claim on two models is proven, such as 'bidirectional > torch' or "
-        "'torch > ngrams': exit code 0 if so, 4 if it is refuted or the models are equivalent, 3 if it is not "
-        "settled, with what could settle it.", show_default=False)] = None,
+        help="Only test a claim about two models, such as 'bidirectional > torch' or 'torch > ngrams'. Exit code 0: "
+        "proven, 4: refuted or equivalent, 3: undecided, with what could decide it.", show_default=False)] = None,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Write a report on what sweeps have logged.
@@ -121,7 +120,7 @@ def report(
     for line in in_short(whole):
         say(line)
     say(f"wrote {page}: {page.resolve().as_uri()}")
-    say(f"and next to it {', '.join(path.name for path in others if path.parent == page.parent)}, tables and figures")
+    say(f"next to it: {', '.join(path.name for path in others if path.parent == page.parent)}, tables and figures")
     if not no_attach:
         say(_attached(store, choice, whole, page.parent))
     if tables is not None:
@@ -148,8 +147,8 @@ def _attached(store: Reader, choice: Choice, whole: Report, folder: Path) -> str
         for study in choice.studies:
             if reason := attach(store, study.run.run_id, Path(temporary)):
                 return f"note: not attached to the study {study.run.study} in MLflow: {reason}"
-    return (f"attached to the {'studies' if len(choice.studies) > 1 else 'study'} in MLflow, as the artifacts in "
-            "report (--no-attach leaves them out)")
+    return (f"attached to the {'studies' if len(choice.studies) > 1 else 'study'} in MLflow, in the artifact folder "
+            "report (--no-attach skips this)")
 
 
 def in_short(whole: Report) -> list[str]:
@@ -179,8 +178,8 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
     uri = tracking_uri or found.tracking_uri or None
     file = sqlite_path(uri or "")
     if tracking_uri is None and file is not None and not file.exists() and Path(DEFAULT_DATABASE).exists():
-        console.print(f"{folder} was made from {file}, which is not on this machine: {DEFAULT_DATABASE} in this "
-                      "directory is asked instead", markup=False, soft_wrap=True)
+        console.print(f"{folder} was made from {file}, which is not on this machine; {DEFAULT_DATABASE} in this "
+                      "directory is used instead", markup=False, soft_wrap=True)
         uri = None
     store = open_reader(uri)
     differences = verify.differences(folder, found, store)
@@ -190,9 +189,9 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
         console.print(f"and {len(differences) - MOST_DIFFERENCES:,} more")
     if differences:
         raise DifferenceError(
-            f"a report must say what MLflow has, but {folder} differs in {len(differences)} "
+            f"a report must match MLflow, but {folder} differs in {len(differences)} "
             f"place{'s' * (len(differences) > 1)}: write it again (gru-bench report --out {cli.quoted(str(folder))}), "
-            "or look for what has changed")
+            "or find out what has changed")
     console.print(f"{folder}: all {len(found.numbers):,} numbers are what {len(found.runs):,} runs in {store.uri} "
                   f"give, and {len(found.digests):,} files are as they were written", markup=False, soft_wrap=True)
 
@@ -206,7 +205,7 @@ def _writable(option: str, folder: Path) -> Iterator[None]:
         if error.errno not in cli.UNWRITABLE:
             raise
         raise RunError(
-            f"{folder} must be writable, but is not ({error.strerror}): name another with {option}") from error
+            f"{folder} cannot be written ({error.strerror}): choose another with {option}") from error
 
 
 def main() -> None:

@@ -89,17 +89,16 @@ def choose(store: StudyStore, experiment: str | None, names: Sequence[str]) -> C
         finished = [study for study in usable if study.summary is not None]
         best = (finished or usable or same)[0]
         if not usable:
-            early[name] = (f"trials so far: {len(best.trials)}, confirmation runs: {len(best.confirms)}, none of these "
-                           "complete")
+            early[name] = (f"trials so far: {len(best.trials)}, confirmation runs: {len(best.confirms)}, none complete")
             continue
         if len(same) > 1:
-            remarks.append(f"study {name}: logged {len(same)} times, the newest complete one is taken")
+            remarks.append(f"study {name}: logged {len(same)} times, the newest complete one is used")
         chosen.append(best)
     why = "it has no complete confirmation run yet"
     if not chosen and (newest := next((s for s in found if s.name in early and is_searched(s)), None)) is not None:
         del early[newest.name]
         chosen = [newest]
-        why = "no study has a complete confirmation run yet, so the report is on the newest search alone"
+        why = "no study has a complete confirmation run yet, so the report is only on the newest search"
     for name, state in early.items():
         missing.append(say("The study {study} is left out: {reason}.", study=name, reason=why))
         remarks.append(f"study {name}: left out, it has no complete confirmation run ({state})")
@@ -120,7 +119,7 @@ def odd_runs(odd: Mapping[str, str]) -> list[Sentence]:
         return []
     ids = ", ".join(sorted(odd)[:MOST_NAMED]) + (", ..." if len(odd) > MOST_NAMED else "")
     runs = "1 run of the experiment is" if len(odd) == 1 else f"{len(odd):,} runs of the experiment are"
-    return [say("{runs} left out, because what MLflow has of them cannot be read: {ids}.", runs=runs, ids=ids)]
+    return [say("{runs} left out, because their data in MLflow cannot be read: {ids}.", runs=runs, ids=ids)]
 
 
 def _experiment_of(store: StudyStore, places: Sequence[str], names: Sequence[str]) -> tuple[str, list[LoggedStudy]]:
@@ -136,6 +135,6 @@ def _experiment_of(store: StudyStore, places: Sequence[str], names: Sequence[str
     if lost:
         raise unknown("study", lost[0], seen) if seen else nothing_to_report("no study has been logged yet")
     raise UsageError(
-        f"study must name studies of one experiment, but {', '.join(names)} lie in several: name the experiments, too, "
-        "or report on them one by one"
+        f"studies must be of one experiment, but {', '.join(names)} are in several: give the experiments too, or "
+        "report on them one by one"
     )

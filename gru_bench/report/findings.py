@@ -121,19 +121,18 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
     """
     parts = re.fullmatch(r"\s*(.+?)\s*([<>])\s*(.+?)\s*", claim)
     if parts is None or set(parts[1] + parts[3]) & set("<>"):
-        raise UsageError(f"--claim must name two models with > between them, such as 'bidirectional > torch', but got "
+        raise UsageError("--claim must be two model names separated by >, such as 'bidirectional > torch', but got "
                          f"{shown(claim)}")
     if found.groups_are_off:
-        raise UsageError("--claim must take groups into account, but they are turned off (group_column=none): leave "
-                         "that out")
+        raise UsageError("--claim needs groups, but they are turned off (group_column=none): leave that out")
     first, second = (parts[1], parts[3]) if parts[2] == ">" else (parts[3], parts[1])
     matching = [pair for pair in found.pairs if _names(pair, first, second) or _names(pair, second, first)]
     matching = [pair for pair in matching if len(pair.data_sets) > 1] or matching
     if len(matching) != 1:
         known = "; ".join(f"{pair.models[0]} and {pair.models[1]}" for pair in found.pairs) or "none"
         what = "no pair is" if not matching else f"{len(matching)} pairs are"
-        raise UsageError(f"--claim must name one pair of models that is compared, but {what} {first} and {second}; "
-                         f"compared are: {known}. --study chooses studies, and the names in a report tell pairs apart")
+        raise UsageError(f"--claim must be about one compared pair, but {what} {first} and {second}; compared pairs "
+                         f"are: {known}. Choose studies with --study, or use the model names of the report")
     pair = matching[0]
     claimed = pair.a if _names(pair, first, second) else pair.b
     if pair.settled and pair.better is not None:
@@ -143,7 +142,7 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
     if pair.settled:
         return ExitCode.NO, [f"equivalent: {pair.sentence}", *found.notes]
     commands = ["to continue:", *(f"  {command}" for command in found.next_commands)] if found.next_commands else []
-    few = "A claim takes at least 5 seeds of each model." if pair.better is not None else ""
+    few = "A claim needs at least 5 seeds per model." if pair.better is not None else ""
     said = " ".join(filter(None, (f"not settled: {pair.sentence}", few, pair.next_step)))
     return ExitCode.INCOMPLETE, [said, *found.notes, *commands]
 

@@ -31,7 +31,7 @@ def search_alone(evidence: Evidence) -> tuple[Sentence, ...]:
         say("The study {study} has no complete confirmation run, so there is no verdict: its search has {ended} of "
             "{asked} {asked:trial|trials}.", study=study_name(search.study), ended=numbers.add("ended", ended),
             asked=numbers.add("asked", max(ended, search.plan.trials * len(search.models)))),
-        (f"To confirm its best trials, run its command again{f' with {line(options)}' if options else ''}: "
+        (f"To confirm the best trials, run the command again{f' with {line(options)}' if options else ''}: "
          f"{once_more(search.study, *options)}",),
     )
 
@@ -64,8 +64,8 @@ def best_trials(evidence: Evidence, place: int) -> Table:
         for run in baseline_runs(study) for name in [baseline_label(run.model, run.params)])
     return Table(
         "search-so-far" if place == 0 else f"search-so-far-{place + 1}", f"Best trials of {study_name(study)} so far",
-        (f"Validation {scale.score} of the best trial of each model so far, and of baselines. That of a trial is "
-         "optimistic, because the best trial is chosen by it. Trials: ended, of those asked for.",),
+        (f"Validation {scale.score} of the best trial of each model so far, and of baselines. The score of the best "
+         "trial is optimistic, because it was selected by it. Trials: finished, of those requested.",),
         (Column("Model", align="left", width=5),
          Column("Trials"), Column("Best trial"),
          Column(f"Validation {scale.score}", scale.unit)),

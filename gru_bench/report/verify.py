@@ -66,7 +66,7 @@ def differences(folder: Path, found: Record, store: StudyStore) -> list[str]:
         report = build(evidence, experiment=found.experiment, tracking_uri=found.tracking_uri,
                        warnings=[(text,) for text in found.warnings_before])
     except (RunError, UsageError) as error:
-        return [*told, f"it cannot be computed again: {error}"]
+        return [*told, f"it cannot be recomputed: {error}"]
     fresh = {key: Entry.of(number) for key, number in report.numbers.items()}
     for key in dict.fromkeys((*fresh, *found.numbers)):
         if said := _difference(found.numbers.get(key), fresh.get(key), ids):
@@ -83,7 +83,7 @@ def _changed_files(folder: Path, digests: Mapping[str, str]) -> Iterator[str]:
         if not (folder / name).is_file():
             yield f"{name} is missing"
         elif digest((folder / name).read_bytes()) != right:
-            yield f"{name} is not the file that {NAME} has the digest of"
+            yield f"{name} does not match its digest in {NAME}"
 
 
 def _found(source: SourceStudy, here: Sequence[LoggedStudy]) -> LoggedStudy | None:
@@ -102,7 +102,7 @@ def _difference(was: Entry | None, now: Entry | None, ids: Mapping[str, str]) ->
         ids: Id of a run, or an earlier one -> its id in the store.
     """
     if was is None or now is None:
-        return "is missing" if was is None else "is no number that the runs give"
+        return "is missing" if was is None else "cannot be computed from the runs"
     for part in fields(Entry):
         old, new = getattr(was, part.name), getattr(now, part.name)
         if part.name == "runs":

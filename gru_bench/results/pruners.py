@@ -30,7 +30,7 @@ CHECKS = 4
 PRUNERS: Mapping[str, Pruner] = {
     # Optuna's form is asynchronous (Li et al. 2020): a trial is compared with those that came to the same check before.
     "halving": Pruner("successive-halving pruner",
-                      "its score at this check was not in the best half of the trials so far",
+                      "its score at this check was not in the better half of the trials so far",
                       "SuccessiveHalvingPruner", {"min_resource": 2, "reduction_factor": 2}, checks=CHECKS),
     # The first trial that may be pruned is the fifth, and it is trained for an epoch at least.
     "median": Pruner("median pruner", "its best validation accuracy was below the median of earlier trials",

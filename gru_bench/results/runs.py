@@ -93,9 +93,9 @@ class StepReport:
 
     epoch: int
     epochs: int
-    reviews: int
+    texts: int
     """Texts trained on so far, over all epochs."""
-    reviews_total: int
+    texts_total: int
     loss: float
     """Mean training loss of the epoch so far, in nats per text."""
     seconds: float

@@ -125,7 +125,7 @@ def fraction_of(found: Estimate, most: int) -> float:
         ValueError: for an analysis of a single seed.
     """
     if found.design is None:
-        raise ValueError("the information of an interim analysis takes at least 2 seeds of each model, but got 1")
+        raise ValueError("the information of an interim analysis needs at least 2 seeds of each model, but got 1")
     now = found.design.variance(found.seeds, found.examples)
     return 1.0 if now == 0 else min(1.0, found.design.variance((most,) * len(found.seeds), found.examples) / now)
 

@@ -52,19 +52,19 @@ def _verdict(pair: Pair) -> str:
             return (f"{before}{{a}} and {{b}} are equivalent within {{margin}}{{unit}}: the {pair.narrow_name} of "
                     f"their difference is {{narrow}}{{unit}}{_test(pair, 'p_equivalent')}.")
         case Finding.TOO_FEW_SEEDS:
-            return ("No verdict on {a} and {b} from {seeds} seeds (an interim analysis takes at least 5): {a} minus "
+            return ("No verdict on {a} and {b} from {seeds} seeds (an interim analysis needs at least 5): {a} minus "
                     f"{{b}} is {size}.")
         case Finding.TOO_FEW_GROUPS:
-            return ("No verdict on {a} and {b} from groups that count like {groups} of equal size (at least "
-                    f"{LEAST_GROUPS} are needed): {{a}} minus {{b}} is {size}.")
+            return (f"No verdict on {{a}} and {{b}} from {{groups}} effective groups (at least {LEAST_GROUPS} are "
+                    f"needed): {{a}} minus {{b}} is {size}.")
         case Finding.TOO_FEW_DATA_SETS:
-            return (f"Over {{data_sets}} data sets, too few for a verdict (it takes {FEWEST_FOR_VERDICT}), {{a}} minus "
+            return (f"No verdict over {{data_sets}} data sets (at least {FEWEST_FOR_VERDICT} are needed): {{a}} minus "
                     f"{{b}} is {size}.")
         case Finding.GUESSING:
             return ("No verdict on {a} and {b}: neither is above guessing, which reaches {guessing}. {a} minus {b} is "
                     f"{size}.")
         case Finding.INCONCLUSIVE if pair.planned and not pair.interim:
-            return ("No verdict on {a} and {b}: no interim analysis has been done yet, or its runs are gone.")
+            return ("No verdict on {a} and {b}: no interim analysis is done yet, or its runs are gone.")
         case Finding.INCONCLUSIVE:
             where = " over {data_sets} data sets" if is_over else (
                 " in these runs" if pair.is_of_runs else " with few seeds" if pair.has_few_seeds else "")
@@ -190,17 +190,17 @@ def _reasons(pair: Pair) -> str:
     """Return why a comparison may be inconclusive."""
     found, margin, inner = pair.difference, pair.verdict.margin, pair.verdict.equivalence
     able = can_be_equivalent(found, margin)
-    chance = ", but among {family} pairs one such result may be due to chance."
+    chance = ", but with {family} pairs, one such result may be due to chance."
     said = "" if found.low <= 0 <= found.high else f" The unadjusted interval excludes 0{chance}"
     if not pair.planned and able and -margin < inner.low and inner.high < margin:
         said += f" The unadjusted {pair.narrow_name} lies within the equivalence margin{chance}"
     if found.design is not None:
         said += f" The minimum detectable difference of such runs is {{detectable}}{{unit}} (80{NBSP}% power)."
     if pair.has_few_seeds:
-        return f"{said} Equivalence takes at least 5 seeds of each model."
+        return f"{said} Equivalence needs at least 5 seeds per model."
     if not able and found.is_tailed:
-        said += " They cannot show equivalence: the difference rests on too few test examples."
+        said += " They cannot show equivalence, because the difference depends on too few test examples."
     elif not able:
-        said += (" They cannot show equivalence within {margin}{unit}: that takes at least {least} test examples, and "
+        said += (" They cannot show equivalence within {margin}{unit}, which needs at least {least} test examples: "
                  f"{'there are' if found.effective >= found.examples else 'these are worth'} {{effective}}.")
     return said

@@ -46,47 +46,48 @@ app = cli.app()
 def sweep(
     context: typer.Context,
     study: Annotated[str | None, typer.Option(
-        help="A study that is installed with gru-bench (bidirectional, torch, scratch, compare, own, amazon, homework "
-        "or smoke), or a TOML file. A file may inherit from such a study: base = \"bidirectional\".",
+        help="Built-in study (bidirectional, torch, scratch, compare, own, amazon, homework or smoke), or a TOML file. "
+        "A file can inherit from a built-in study: base = \"bidirectional\".",
         show_default=False, rich_help_panel="Study")] = None,
     again: Annotated[str | None, typer.Option(
-        help="Instead of --study, a study in MLflow: its models are trained again on fresh seeds and on the same data, "
-        "with the settings that were confirmed, under a new --study-name.",
+        help="Instead of --study: repeat a study from MLflow under a new --study-name, with its confirmed settings and "
+        "data on fresh seeds.",
         show_default=False, rich_help_panel="Study")] = None,
-    study_name: Annotated[str | None, typer.Option(help="Name to store the study under.",
-                                                   show_default="the study's own", rich_help_panel="Study")] = None,
+    study_name: Annotated[str | None, typer.Option(help="Name under which the study is stored.",
+                                                   show_default="the study's name", rich_help_panel="Study")] = None,
     model: Annotated[list[str] | None, typer.Option(
-        help="Train only this model of the study in this start. May be repeated. Under a new --study-name, the study "
-        "has only these models. A class of your own, as FILE.py:CLASS, is added to the study.",
+        help="Train only this model of the study now; repeatable. With a new --study-name, the study has only these "
+        "models. FILE.py:CLASS adds a custom model to the study.",
         show_default="all of them",
         rich_help_panel="Study")] = None,
-    trials: Annotated[int | None, typer.Option(help="Trials of the search for each model, in total over all starts.",
+    trials: Annotated[int | None, typer.Option(help="Number of search trials per model, in total over all starts.",
                                                show_default="the study's", rich_help_panel="Study")] = None,
-    confirm: Annotated[int | None, typer.Option(help="Number of fresh seeds of the confirmation runs.",
+    confirm: Annotated[int | None, typer.Option(help="Number of confirmation runs per model, each on a fresh seed.",
                                                 show_default="the study's", rich_help_panel="Study")] = None,
     interim: Annotated[str | None, typer.Option(
-        help="Fresh seeds of the confirmation runs at each interim analysis, such as 5,8,12,20: they end at the first "
-        "that settles every pair of models. Fixed before the first run; instead of --confirm.",
+        help="Instead of --confirm: number of fresh seeds at each interim analysis, such as 5,8,12,20. The study ends "
+        "at the first analysis that settles every pair of models. Fixed before the first run.",
         show_default="the study's", rich_help_panel="Study")] = None,
-    timeout: Annotated[str | None, typer.Option(help="Begin no new trial after this time: 90s, 10m, 1.5h.",
+    timeout: Annotated[str | None, typer.Option(help="Start no new trial after this time: 90s, 10m, 1.5h.",
                                                 show_default="none", rich_help_panel="Study")] = None,
-    seed: Annotated[int | None, typer.Option(help="Random seed of the search. The confirmation seeds follow from it.",
+    seed: Annotated[int | None, typer.Option(help="Random seed of the search, from which the confirmation seeds are "
+        "derived.",
                                              show_default="the study's", rich_help_panel="Study")] = None,
     seeds_per_trial: Annotated[int | None, typer.Option(
-        help="Seeds that the accuracy of a trial is averaged over. With more than one, no trial ends early.",
+        help="Number of seeds over which a trial's score is averaged. With more than one, trials are not pruned.",
         show_default="the study's", rich_help_panel="Study")] = None,
     workers: Annotated[int | None, typer.Option(
-        help="Processes that train at the same time. They share the cores and the GPUs.", min=1, max=1_024,
-        show_default="one for each GPU; without one: one for each core, at most 4 for a search",
+        help="Number of training processes. They share the cores and the GPUs.", min=1, max=1_024,
+        show_default="one per GPU; without GPUs one per core, at most 4 in a search",
         rich_help_panel="Training")] = None,
     cluster: Annotated[str | None, typer.Option(
-        help="Train on a Ray cluster: auto (the one that runs here), local, HOST:PORT or ray://HOST:PORT.",
+        help="Train on a Ray cluster: auto (a running one), local, HOST:PORT or ray://HOST:PORT.",
         show_default="this machine", rich_help_panel="Training")] = None,
     gpus_per_trial: Annotated[float | None, typer.Option(
-        help="GPUs of the cluster for each trial. With 0.25, four trials share one.",
-        show_default="1 where the cluster has any", rich_help_panel="Training")] = None,
+        help="GPUs per trial on the cluster. With 0.25, four trials share one.",
+        show_default="1 if the cluster has any", rich_help_panel="Training")] = None,
     allow_slow: Annotated[bool, typer.Option(
-        "--allow-slow", help="Let models of your own train for more than an hour.",
+        "--allow-slow", help="Let custom models train for more than an hour.",
         rich_help_panel="Training")] = False,
     epochs: cli.Epochs = None,
     device: cli.Device = None,
@@ -108,14 +109,14 @@ def sweep(
     tracking_uri: cli.TrackingUri = None,
     no_texts: cli.NoTexts = False,
     report: Annotated[bool, typer.Option(
-        "--report", help="Write the report on the study at the end, as gru-bench report does.",
+        "--report", help="Write the report on the study at the end, like gru-bench report.",
         rich_help_panel="Stores")] = False,
     plan_only: Annotated[bool, typer.Option(
-        "--plan-only", help="Run nothing. Write the plan of the interim analyses, with a digest of all that it fixes, "
-        "to STUDY.plan.json, for example to register it before the study begins.", rich_help_panel="Stores")] = False,
+        "--plan-only", help="Only write the plan of the interim analyses and its digest to STUDY.plan.json, for "
+        "example to preregister the study.", rich_help_panel="Stores")] = False,
     check: Annotated[bool, typer.Option(
-        "--check", help="Run nothing. Check that all that this command asks for is done and that Optuna and MLflow "
-        "agree: exit code 0 if so, 3 if it has something left to do, 4 if the stores disagree for good.",
+        "--check", help="Only check that everything requested is done and that Optuna and MLflow agree. Exit code 0: "
+        "yes, 3: work is left, 4: the stores disagree and cannot be repaired.",
         rich_help_panel="Stores")] = False,
 ) -> None:
     """Search for the best settings of a recurrent classifier, then confirm them on fresh seeds.
@@ -134,8 +135,8 @@ def sweep(
     changes = cli.given(context, OPTIONS) | ({} if interim is None else {"interim": parsed_interim(interim)})
     console, seconds = cli.out(), parsed_duration(timeout)
     if (study is None) == (again is None):
-        raise UsageError("one of --study and --again must name a study, but got "
-                         f"{'neither: try --study smoke' if study is None else 'both: leave one out'}")
+        raise UsageError("give either --study or --again, but got "
+                         f"{'neither: try --study smoke' if study is None else 'both'}")
     if study is not None:
         spec = load_study(study, **changes, models=model or None, settings={**options, **assigned})
     else:
@@ -147,8 +148,7 @@ def sweep(
     if check:
         raise typer.Exit(_check(spec, console, storage, tracking_uri))
     if gpus_per_trial is not None and cluster is None:
-        raise UsageError("--gpus-per-trial shares the GPUs of a cluster, but --cluster is not given: add "
-                         "--cluster local to share the GPUs of this machine")
+        raise UsageError("--gpus-per-trial needs --cluster: add --cluster local to share the GPUs of this machine")
     with Interrupt() as interrupt, completed(
             spec, console, command=cli.command_line(), storage=storage, tracking_uri=tracking_uri, workers=workers,
             cluster=cluster, gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts, interrupt=interrupt,
@@ -174,8 +174,8 @@ def _again(
 
     for key in ("trials", "interim", "seeds_per_trial"):
         if key in changes:
-            raise UsageError(f"--again trains settings that are known on a number of seeds, but got {OPTIONS[key]}: "
-                             "leave it out, or name a study by --study")
+            raise UsageError(f"--again does not search, so it does not take {OPTIONS[key]}: leave it out, or use "
+                             "--study")
     store = open_reader(tracking_uri)
     logged = store.study(name)
     known = [study for experiment in store.experiments() for study in store.studies(experiment)]
@@ -183,8 +183,8 @@ def _again(
     with cli.reading_texts(console) as progress:
         data = load_corpus(spec.base.data, on_progress=progress)
     if data.fingerprint != logged.run.fingerprint and not any(key.startswith("data.") for key in settings):
-        raise UsageError(f"the data of {name} must be those that it was logged with, but {data.name} has changed "
-                         "since: restore it, or name the data that you mean by --data")
+        raise UsageError(f"{data.name} has changed since the study {name} was logged: restore it, or give the right "
+                         "data with --data")
     return spec, logged.run.params.get("texts") != "False"
 
 
@@ -194,14 +194,14 @@ def _write_plan(spec: StudySpec, console: Any) -> None:
     from gru_bench.data.corpus import load_corpus
 
     if not spec.interim:
-        raise UsageError(f"--plan-only writes a plan of interim analyses, but the study {spec.name!r} has none: add "
-                         "--interim 5,8,12,20, or confirm = { interim = [5, 8, 12, 20] } to its file")
+        raise UsageError(f"--plan-only needs interim analyses, but the study {spec.name!r} has none: add --interim "
+                         "5,8,12,20, or confirm = { interim = [5, 8, 12, 20] } to its file")
     plan = spec.plan(load_corpus(spec.base.data).fingerprint)
     assert plan is not None
     path, text = Path(f"{spec.name}.plan.json"), f"{plan.to_json()}\n"
     if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
-        raise UsageError(f"{path} must contain this plan or not exist, but it contains another: move it away, or give "
-                         "the study another --study-name")
+        raise UsageError(f"{path} already exists and contains another plan: move it away, or choose another "
+                         "--study-name")
     path.write_text(text, encoding="utf-8")
     console.print(f"wrote {path}: digest {plan.digest}. A study that follows it logs the same digest.", markup=False)
 
@@ -249,22 +249,22 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     for fault in faults:
         console.print(f"but {fault}", markup=False)
     if not faults:
-        console.print("all is done, and Optuna and MLflow agree" if not state.others_left else
-                      "all that this command asks for is done, and Optuna and MLflow agree; "
+        console.print("everything is done, and Optuna and MLflow agree" if not state.others_left else
+                      "everything requested is done, and Optuna and MLflow agree; "
                       f"{still_to_do(state.others_left)}", markup=False)
         return ExitCode.DONE
     if unsynced or len(found.permanent) < len(found.faults):
-        console.print("Optuna and MLflow do not agree, or something is still to be done: the same command without "
-                      "--check continues the study")
+        console.print("work is left, or Optuna and MLflow disagree: run the same command without --check to continue "
+                      "the study")
     if unsynced or not (found.permanent or unreadable or aside):
         return ExitCode.INCOMPLETE
     if unreadable:
-        console.print("the same command does not repair what these runs lack: restore their artifacts, or delete the "
-                      "runs in MLflow, and the same command trains them again")
+        console.print("artifacts of these runs are missing, which continuing does not repair: restore them, or delete "
+                      "the runs in MLflow and run the command again to retrain them")
     if found.permanent and not aside:
-        console.print("the two stores do not belong together, perhaps because one was lost or replaced; the same "
-                      "command does not repair that: restore the stores that belong together, or begin the study again "
-                      "under another name (--study-name NAME)")
+        console.print("the two stores do not match, perhaps because one was lost or replaced, which continuing does "
+                      "not repair: restore the matching store, or start the study again under another name "
+                      "(--study-name NAME)")
     return ExitCode.NO
 
 
@@ -324,9 +324,9 @@ def _show_next(
     where = without_passwords(tracking_uri or "")
     # The summary's seconds were taken before this line: rounded, they may be one fewer.
     here, whole = duration(sweep.seconds), duration(max(sweep.seconds, summary.seconds))
-    took = f"took {here}" if here == whole else f"this start took {here}, all starts {whole}"
+    took = f"took {here}" if here == whole else f"took {here}, over all starts {whole}"
     if summary.trials and summary.search_seconds is not None:
-        took += f", of which the search {duration(summary.search_seconds)}"
+        took += f", {duration(summary.search_seconds)} of it for the search"
     state = (f"not done yet ({not_sent(sweep.not_sent)}): then the same command completes it" if sweep.not_sent else
              how_far(sweep.state, "the same command", cli.command_without("--model")))
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)

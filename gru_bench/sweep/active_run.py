@@ -52,7 +52,7 @@ class Assignment:
         return self.config.model.name
 
 
-REASSIGNED = "given to another process, because this one seemed to have died"
+REASSIGNED = "given to another process, because this one seemed dead"
 
 
 @dataclass(frozen=True)

@@ -39,12 +39,10 @@ def study_again(
     """
     refuse_settings_of_runs(settings)
     if name is None or name == logged.name:
-        raise UsageError(f"the study that trains {logged.name} again must have a name of its own, but got "
-                         f"{name or 'none'}: give another study_name")
+        raise UsageError(f"repeating the study {logged.name} needs a new study_name, but got {name or 'none'}")
     confirmed = {run.model: {**flat(run.config()), **settings} for run in logged.confirms if run.complete}
     if not confirmed:
-        raise IncompleteError(f"the study {logged.name} must have a complete confirmation run to be trained again, but "
-                              "has none: continue it first")
+        raise IncompleteError(f"the study {logged.name} has no complete confirmation run: finish it first")
     for model in models or ():
         if model not in confirmed:
             raise unknown("model", model, confirmed, f"These are the confirmed models of {logged.name}.")

@@ -59,7 +59,7 @@ def compare_stores(
     counts.append(f"MLflow: {len(studies)} run of the study, {roles['trial']} of trials, "
                   f"{roles['confirm']} of confirmation seeds, {roles['baseline']} of baselines; {len(running)} running")
     faults = list(left_to_do(state))
-    permanent = [f"{run.model}: the run {run.run_id} ({run.name}) is one that the search's storage does not know"
+    permanent = [f"{run.model}: the run {run.run_id} ({run.name}) is unknown to the storage of the search"
                  for run in unknown_runs(state, runs)]
     unsent = [trial for trial in without_run(state.logged, {run.run_id: run for run in runs})
               if trial.run_id not in deleted]
@@ -79,7 +79,7 @@ def compare_stores(
     planned = [(baseline_key(name), "baseline") for name in BASELINES]
     planned += [(run.key, run.role) for plan in state.plans.values() for run in plan.runs]
     permanent += _planned_faults(state, planned, runs, {*deleted, *sent_later})
-    faults += ("MLflow: the study's own run does not describe it yet" for study in studies
+    faults += ("MLflow: the study's own run is not complete yet" for study in studies
                if not study.is_described)
     faults += (f"MLflow: {name!r} is RUNNING" for name in running)
     if len(studies) != 1:
@@ -102,14 +102,14 @@ def _counts(state: StudyState, model: str) -> str:
 
 def _search_faults(spec: StudySpec, search: SearchState) -> Iterator[str]:
     if search.ended > (most := max(spec.trials, search.asked)):
-        yield f"{search.ended} trials are finished, but no start has asked for more than {most}"
+        yield f"{search.ended} trials are finished, although at most {most} were requested"
     if search.running:
         yield f"{search.running} {'trial is' if search.running == 1 else 'trials are'} RUNNING"
 
 
 def _duplicate_faults(search: SearchState) -> Iterator[str]:
     for first, second in _duplicates(search):
-        yield f"trials {first} and {second} are both retries of one trial, or one of them is that of the other"
+        yield f"trials {first} and {second} are retries of the same trial, or of each other"
 
 
 def _duplicates(search: SearchState) -> list[tuple[int, int]]:
@@ -141,7 +141,7 @@ def _trial_faults(
     by_trial, trials = _by_trial(runs), [trial for trial in search.trials if trial.run_id not in sent_later]
     ended = [str(trial.number) for trial in trials if trial.ended]
     if len(ended) > 1 and by_trial.keys().isdisjoint(ended):
-        yield f"{len(ended)} trials have ended and must have a run each, but none has one"
+        yield f"{len(ended)} trials have ended, but none has a run"
         return
     for trial in trials:
         own = by_trial.get(str(trial.number), [])

@@ -54,9 +54,8 @@ def require_same(
                   for entries in (known, identity))
     if changed := _changes(began, now):
         of_class = f"for {model} " if SOURCE in identity else ""
-        raise UsageError(f"the study {name!r} must continue as it began, but {of_class}{'; '.join(changed)}: give the "
-                         "new question a name of its own (--study-name, or name= in Python), or go back to the old "
-                         "settings")
+        raise UsageError(f"the study {name!r} was started differently: {of_class}{'; '.join(changed)}. Start a new "
+                         "study under another name (--study-name, or name= in Python), or restore the old settings")
 
 
 def identity_of(spec: StudySpec, model: str, fingerprint: str, experiment: str | None) -> dict[str, Any]:
@@ -123,12 +122,12 @@ def _data_changes(began: Mapping[str, Any], identity: Mapping[str, Any], changed
     if settings:
         return settings
     files = " or ".join(filter(None, (identity["data.name"], identity["data.test_name"])))
-    return [f"{files} has changed since: other rows (fingerprint {began.get('data')}, now {identity['data']})"]
+    return [f"{files} has changed since (fingerprint {began.get('data')}, now {identity['data']})"]
 
 
 def _change(key: str, began: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
     if key == SOURCE:
-        return f"the file of its class was changed (SHA-256 {_short(began.get(key))}, now {_short(identity.get(key))})"
+        return f"the file of its class has changed (SHA-256 {_short(began.get(key))}, now {_short(identity.get(key))})"
     name = "data" if key == "data.name" else "Optuna's version" if key == "optuna" else key
     was, now = (AFTER_EPOCHS if key == "pruner" and key not in entries else _short(entries.get(key))
                 for entries in (began, identity))

@@ -87,10 +87,10 @@ def checked_models(
         fitting = next((limit for limit in range(texts // LIMIT_STEP * LIMIT_STEP, LEAST_LIMIT - 1, -LIMIT_STEP)
                         if whole(spec.fitted(limit * examples // texts), limit * examples // texts) <= MOST_SECONDS),
                        None)
-        remedy = ("take shorter texts (data.max_length), fewer epochs or seeds" if fitting is None else
-                  f"take fewer texts, {with_limit(fitting)}")
-        raise UsageError(f"models of your own must train within {duration(MOST_SECONDS)}, but {' and '.join(seconds)} "
-                         f"would take about {duration(whole(spec, examples))}: {remedy}, or add allow_slow")
+        remedy = ("use shorter texts (data.max_length), fewer epochs or fewer seeds" if fitting is None else
+                  f"use fewer texts, {with_limit(fitting)}")
+        raise UsageError(f"custom models must train within {duration(MOST_SECONDS)}, but {' and '.join(seconds)} would "
+                         f"take about {duration(whole(spec, examples))}: {remedy}, or set allow_slow")
     return OwnModels(found, seconds)
 
 
@@ -115,7 +115,7 @@ def _described(config: RunConfig, console: Any) -> OwnModel:
     low, high = initial_deviations(config.model, config.embedding.dimension)
     usual = 1 / math.sqrt(3 * config.model.hidden_size)
     initial = "" if usual / FAR <= low and high <= usual * FAR else (
-        f"Its weight matrices begin with standard deviations of {low:.3f} to {high:.3f}, those of torch's GRU with "
+        f"The initial standard deviations of its weight matrices are {low:.3f} to {high:.3f}; torch's GRU has "
         f"{usual:.3f}.")
     findings = tuple(finding.said for finding in verdict.findings)
     said = " ".join(filter(None, (*findings, initial)))

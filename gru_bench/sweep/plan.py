@@ -270,7 +270,7 @@ def left_to_do(state: StudyState) -> Iterator[str]:
     Args:
         state: The study after a start.
     """
-    why = "" if state.in_time else ", because timeout ended the search"
+    why = "" if state.in_time else ", because the timeout ended the search"
     state = replace(state, start=state.start + 1, in_time=True)
     failed = {key for key, trial in state.work.items() if trial.state == "failed"}
     for model in state.active:
@@ -287,7 +287,7 @@ def left_to_do(state: StudyState) -> Iterator[str]:
         case Analyze(index):
             yield f"the interim analysis {index + 1} is not done"
         case NothingToConfirm(model):
-            yield f"{model}: no trial is complete, so that there is nothing to confirm"
+            yield f"{model}: no trial is complete, so there is nothing to confirm"
     for follow_up in state.follow_ups:
         if is_free(state.work.get(follow_up.key), state.start):
             yield f"the follow-up {follow_up.name!r} {'failed' if follow_up.key in failed else 'is not done'}"

@@ -72,9 +72,8 @@ class RunLog:
         self.texts = record.state().texts
         """Whether texts are stored."""
         if self.texts and not texts:
-            raise UsageError("no_texts must be given from the first start of a study on, but "
-                             f"{self.spec.name!r} was begun without it and has texts: leave "
-                             "no_texts out, or give another study name")
+            raise UsageError(f"the study {self.spec.name!r} was started without no_texts and has stored texts: leave "
+                             "no_texts out, or choose another study name")
         self.is_new = known is None
         """Whether the tracking store does not have the study's own run yet."""
         self.study = store.writer(record.run_id) if known is not None else store.start(
@@ -237,7 +236,9 @@ class RunLog:
                    and self.store.is_deleted(trial.run_id)]
         for key, run_id in deleted:
             work.reopen(key, run_id)
-        return [f"Runs of earlier starts were deleted in MLflow: {len(deleted)} are trained again."] if deleted else []
+        if not deleted:
+            return []
+        return [f"Runs of earlier starts that were deleted in MLflow and are trained again: {len(deleted)}."]
 
     def take_over(self, state: StudyState | None = None, *, first: bool = False, wait: bool = True) -> None:
         """Queue again what processes that have died were working on, and close their runs.
@@ -341,7 +342,7 @@ class RunLog:
             elif run.role == "confirm" and run.complete and run.tags.get("gru_bench.settings") != digest(tuned):
                 self.store.writer(run.run_id).tags(tags)
                 notes = [f"The search of {model} continued after its best settings had been scored on the test split; "
-                         "those runs are set aside."]
+                         "those runs are ignored."]
         return notes
 
 
@@ -356,15 +357,15 @@ def unknown_runs(state: StudyState, runs: Iterable[LoggedRun]) -> list[LoggedRun
 def of_other_stores(study: str, uri: str, what: str) -> RunError:
     """Return the error for runs of a study in a tracking store that the search's storage does not know."""
     return RunError(
-        f"the search's storage must know the runs of the study {study!r} in {without_passwords(uri)}, but it does not "
-        f"know {what}: the two stores do not belong together. Restore the storage that the study began with, or name "
-        "it as storage; or begin a new study under another name")
+        f"the storage of the search must contain the runs of the study {study!r} in {without_passwords(uri)}, but it "
+        f"lacks {what}: the two stores do not match. Restore the original storage, or set storage to it; or start a "
+        "new study under another name")
 
 
 def logged_elsewhere(study: str, uri: str, logged_to: str) -> str:
     """Return that a tracking store does not have the runs of a study, which another has, and what to do."""
-    return (f"the tracking store must have the runs of the study {study!r}, but {without_passwords(uri)} does not have "
-            f"its own run, which {logged_to} has: give tracking_uri={logged_to}, or restore the store; or begin a new "
+    return (f"the tracking store must contain the runs of the study {study!r}, but {without_passwords(uri)} lacks its "
+            f"own run, which is in {logged_to}: set tracking_uri={logged_to}, or restore the store; or start a new "
             "study under another name")
 
 
@@ -389,9 +390,9 @@ def not_sent(trials: Sequence[StoredTrial]) -> str:
 
 def deleted(study: str, run_id: str) -> str:
     """Return that the own run of a study was deleted, and what to do; `run_id` is MLflow's."""
-    return (f"the study {study!r} must have its own run in MLflow, but the run {run_id} was deleted: restore it "
-            f"(mlflow runs restore --run-id {run_id}) and the runs below it that were deleted with it, or begin "
-            "a new study under another name")
+    return (f"the study {study!r} needs its own run in MLflow, but the run {run_id} was deleted: restore it (mlflow "
+            f"runs restore --run-id {run_id}) and the runs below it that were deleted with it, or start a new study "
+            "under another name")
 
 
 def corpus_for(data: DataConfig, spec: StudySpec, corpus: Corpus) -> Corpus:

@@ -231,8 +231,7 @@ class Sweep:
         self._note_closed_searches()
         self._log_analyses()  # the process that took the last one may have died before it logged it
         if self.texts and not log.texts:
-            self.display.note("note: no texts are stored, because the study was begun with "
-                              "no_texts")
+            self.display.note("note: no texts are stored, because the study was started with no_texts")
         work = self._next_work()
         self._describe("running", read=not log.is_new)
         self.display.begin(to_begin(self.state), done=work is None or isinstance(work, Follow))
@@ -452,7 +451,7 @@ class Sweep:
         """
         confirmed = {trial.run_id for model in self.state.searches for trial in self.state.confirmed(model).values()}
         if missing := self.log.await_runs([one for one in self._ended_elsewhere() if one.run_id in confirmed]):
-            raise RunError("MLflow must have all confirmation runs for what follows them, but "
+            raise RunError("MLflow needs all confirmation runs before the study can continue, but "
                            f"{not_sent(missing)}, then run this here again")
 
     @property
@@ -468,8 +467,8 @@ class Sweep:
     def _search_ended(self, search: Search, plan: ModelPlan) -> None:
         found = self.state.searches[search.model]
         if found.exhausted and found.counted < self.spec.trials:
-            self.notes.append(f"The search of {search.model} has {found.counted} trials instead of "
-                              f"{self.spec.trials}: its space has no more points.")
+            self.notes.append(f"The search of {search.model} has {found.counted} trials instead of {self.spec.trials}: "
+                              "its space has no other points.")
         if all(model in self._announced for model in self.state.active):
             self.record.lease.note_search(self.seconds)
         search.load_importance()
@@ -478,9 +477,8 @@ class Sweep:
 
     def _nothing_to_confirm(self, search: Search) -> RunError:
         reasons = sorted({trial.reason for trial in search.trials() if trial.state == "failed" and trial.reason})
-        return RunError(f"a search must have a complete trial to confirm, but {search.model} has none: "
-                        f"{'; '.join(reasons) or 'all were pruned'}. Widen its space or ask for more "
-                        "trials")
+        return RunError(f"{search.model} has no complete trial to confirm: {'; '.join(reasons) or 'all were pruned'}. "
+                        "Widen the search space, or raise trials")
 
     def _take_analysis(self, index: int) -> None:
         """Take an interim analysis, unless another process has taken it, and show what it found."""
@@ -489,9 +487,9 @@ class Sweep:
         self._require_others()
         runs = {model: self._scored_by_seed(model) for model in self.state.searches}
         if empty := [model for model, own in runs.items() if not own]:
-            raise RunError(f"an interim analysis must have a complete confirmation run of each model, but all runs "
-                           f"of {empty[0]} failed: run this again to try them again; a study of another name may "
-                           "leave the model out")
+            raise RunError("an interim analysis needs a complete confirmation run of each model, but all runs of "
+                           f"{empty[0]} failed: run this again to retry them, or start a study without the model under "
+                           "another name")
         with record.lock:
             if len(taken_analyses(record.study.user_attrs)) > index:
                 return
@@ -510,8 +508,8 @@ class Sweep:
     def _note_closed_searches(self) -> None:
         if self.state.taken:
             self.notes += (
-                f"The search of {model} stays at {self.state.searches[model].counted} of {self.spec.trials} trials: "
-                "an interim analysis of its confirmation runs was done already." for model in self.state.cut_short)
+                f"The search of {model} stays at {self.state.searches[model].counted} of {self.spec.trials} trials: an "
+                "interim analysis of its confirmation runs is already done." for model in self.state.cut_short)
 
     def _log_analyses(self) -> None:
         """Log the interim analyses taken so far, from all processes and starts."""
@@ -626,8 +624,8 @@ class Sweep:
             # A worker that dies during training, after at least one epoch, says nothing about later trials.
             self._failed_in_row[run.model] += 1
             if self._failed_in_row[run.model] >= MOST_FAILURES:
-                raise RunError(f"a search must have fewer than {MOST_FAILURES} failed trials in a row, but the last "
-                               f"{MOST_FAILURES} of {run.model} failed, the last because {message.reason}")
+                raise RunError(f"the last {MOST_FAILURES} trials of {run.model} failed in a row, the last because "
+                               f"{message.reason}")
 
     def _tags_of(self, run: Assignment) -> Mapping[str, str]:
         """Return the tags that a planned run has now; empty if it is no longer planned."""
@@ -644,7 +642,7 @@ class Sweep:
             if reached is not None:
                 self.display.note(
                     f"{model}: its first trial reached {score.label} {score.written(value)}, {name} (baseline) "
-                    f"{score.written(reached)}; from now on Ctrl-C leaves something to report")
+                    f"{score.written(reached)}; from now on, a report is possible after Ctrl-C")
         self.first_trials.clear()
 
     def _log_baselines(self) -> bool:

@@ -374,8 +374,8 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     is_pruned = values.get("sampler") != "random" and values.get("seeds_per_trial", 1) == 1
     values.setdefault("pruner", "median" if is_pruned else "none")
     if compared(base.training.metric, "test").unit != "share" and "margin" not in values:
-        raise UsageError(f"{path.name}: a study of {base.training.metric} must give its margin, the largest difference "
-                         "without practical importance, but has none: add a line such as margin = 0.01")
+        raise UsageError(f"{path.name}: a study of {base.training.metric} needs an equivalence margin, the largest "
+                         "difference that does not matter in practice: add a line such as margin = 0.01")
     spec = validated(StudySpec, {**values, "base": base, "own": own, "usual": usual}, path.name, given=changes)
     if models is not None:
         missing = [model for model in models if model not in spec.models]
@@ -394,8 +394,8 @@ def refuse_settings_of_runs(settings: Mapping[str, Any]) -> None:
     """
     for key, given in (("seed", "seed"), ("model.name", "model")):
         if key in settings:
-            raise UsageError(f"{key} must not be among the settings of a study, which sets it for each run, but got "
-                             f"{shown(settings[key])}: give it as {given}")
+            raise UsageError(f"{key} cannot be a setting of a study, which sets it for each run, but got "
+                             f"{shown(settings[key])}: use {given}")
 
 
 def _named(models: Sequence[Any], sources: dict[str, str]) -> list[Any]:
@@ -409,7 +409,8 @@ def _named(models: Sequence[Any], sources: dict[str, str]) -> list[Any]:
             continue
         model, source = found
         if sources.setdefault(model, source) != source:
-            raise UsageError(f"two files of models of one study must differ in name, but two are {model}: rename one")
+            raise UsageError(f"custom models of a study must have different file and class names, but two are {model}: "
+                             "rename one")
         named.append(model)
     return named
 
@@ -419,13 +420,12 @@ def _parts(values: dict[str, Any], where: str) -> Parts:
         if key not in KEYS:
             raise unknown_setting(key, KEYS, where)
     if isinstance(values.get("model"), str):
-        raise UsageError(f"{where}: model must be a table of settings, but got {shown(values['model'])}: a study names "
-                         f"its models by a list, models = [{json.dumps(values['model'])}]")
+        raise UsageError(f"{where}: model must be a table of settings, but got {shown(values['model'])}: list the "
+                         f"models of a study as models = [{json.dumps(values['model'])}]")
     sections = {key: _with_none(values.pop(key)) for key in list(values) if key in SECTIONS}
     if "metric" in values:
         if "metric" in sections.get("training", {}):
-            raise UsageError(f"{where}: the metric must be given once, but metric and training.metric both give "
-                             "it: remove one")
+            raise UsageError(f"{where}: metric and training.metric set the same thing: remove one")
         sections.setdefault("training", {})["metric"] = values.pop("metric")
     if "space" in values:
         values["space"] = _space(values["space"], where)
@@ -444,7 +444,7 @@ def _base(name: Any, where: str) -> Parts | None:
     if name == NO_BASE:
         return None
     if name is not None and name not in known_studies():
-        error = unknown("base", str(name), [*known_studies(), NO_BASE], "A base must come with gru-bench.")
+        error = unknown("base", str(name), [*known_studies(), NO_BASE], "A base must be a built-in study.")
         raise UsageError(f"{where}: {error}")
     return _parts(_read(resource("studies") / f"{name or RECIPE}.toml"), where)
 
@@ -461,8 +461,7 @@ def _plan_interim(values: dict[str, Any], changes: dict[str, Any], where: str) -
             values["interim"] = table["interim"]
     if "interim" in changes:
         if "confirm" in changes:
-            raise UsageError("the confirmation seeds must be given once, but got both "
-                             "confirm and interim: leave one of them out")
+            raise UsageError("give either confirm or interim, but not both")
         values["interim"] = changes.pop("interim")
     if "interim" in values:
         if not all(type(seeds) is int for seeds in values["interim"]):
@@ -480,8 +479,7 @@ def parsed_interim(text: str | None) -> list[int] | None:
         return None
     parts = [part.strip() for part in text.split(",")]
     if not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
-        raise UsageError("interim must be numbers of seeds with commas between, such as 5,8,12,20, but got "
-                         f"{text!r}")
+        raise UsageError(f"interim must be numbers of seeds separated by commas, such as 5,8,12,20, but got {text!r}")
     return [int(part) for part in parts]
 
 
@@ -497,8 +495,7 @@ def _study_file(name: str) -> Path:
         except OSError:  # the name is too long
             there = False
         if not there:
-            raise UsageError("study must name a study or a TOML file that exists, but there is no file "
-                             f"{shown(name)}: the studies that come with gru-bench are {', '.join(known_studies())}")
+            raise UsageError(f"No such file: {shown(name)}. Built-in studies are {', '.join(known_studies())}")
         return Path(name)
     if name not in known_studies():
         raise unknown("study", name, known_studies(), "Or give the path of a .toml file.")
@@ -510,7 +507,7 @@ def _read(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             return tomllib.load(file)
     except (ValueError, RecursionError) as error:  # also of text that is not UTF-8
-        raise DataError(f"a study file must be TOML, but {path} is not: {error}") from None
+        raise DataError(f"{path} is not valid TOML: {error}") from None
 
 
 def _space(nested: Any, where: str) -> dict[str, Range]:
@@ -530,7 +527,7 @@ def _space(nested: Any, where: str) -> dict[str, Range]:
     known = flat(RunConfig())
     for setting, entry in ranges.items():
         if setting.rpartition(".")[2] == "seed":
-            raise UsageError(f"{where}: a seed must not be searched, but [space] has {shown(setting, '')}: remove it; "
+            raise UsageError(f"{where}: [space] must not contain a seed, but has {shown(setting, '')}: remove it; "
                              "seeds_per_trial = 3 averages each trial over three seeds")
         if setting not in known:
             raise unknown_setting(setting, known, where)
@@ -538,8 +535,8 @@ def _space(nested: Any, where: str) -> dict[str, Range]:
             raise UsageError(f"{where}: space.{setting} must be {{ choices = {shown(entry)} }}, but got "
                              f"{shown(entry)}")
         if not isinstance(entry, Mapping):
-            raise UsageError(f"{where}: space.{setting} must be a range such as {{ low = 1, high = 3 }} or "
-                             f"{{ choices = [1, 3] }}, but got {shown(entry)}: to fix it, set it outside [space]")
+            raise UsageError(f"{where}: space.{setting} must be a range such as {{ low = 1, high = 3 }} or {{ choices "
+                             f"= [1, 3] }}, but got {shown(entry)}: to use a fixed value, set it outside [space]")
     return {setting: validated(Range, entry, where, under=f"space.{setting}") for setting, entry in ranges.items()}
 
 
@@ -582,23 +579,22 @@ def _ablations(values: Any, settings: Mapping[str, Any]) -> Any:
 
 def _check(spec: StudySpec, where: str) -> None:
     if spec.trials and not spec.space:
-        raise UsageError(f"{where}: a study with trials must have a search space, but trials is {spec.trials} and "
-                         "[space] is empty: add a setting to [space], or set trials to 0")
+        raise UsageError(f"{where}: trials is {spec.trials}, but [space] is empty: add a setting to [space], or set "
+                         "trials to 0")
     if not spec.trials and not spec.confirm:
-        raise UsageError(f"{where}: a study must run something, but trials and confirm are both 0")
+        raise UsageError(f"{where}: trials and confirm are both 0, so there is nothing to run")
     if spec.interim != sorted(set(spec.interim)):
-        raise UsageError(f"{where}: interim must be numbers of seeds that rise, such as 5, 8, 12, 20, but got "
+        raise UsageError(f"{where}: interim must be increasing numbers of seeds, such as 5, 8, 12, 20, but got "
                          f"{', '.join(map(str, spec.interim))}")
     if spec.interim and spec.interim[-1] < LEAST_AT_LAST:
-        raise UsageError(f"{where}: the last interim analysis must have at least {LEAST_AT_LAST} seeds, because "
-                         f"fewer settle nothing, but got {spec.interim[-1]}: add one, or set confirm = {spec.confirm}")
+        raise UsageError(f"{where}: the last interim analysis needs at least {LEAST_AT_LAST} seeds for a verdict, but "
+                         f"got {spec.interim[-1]}: add one, or set confirm = {spec.confirm}")
     if spec.interim and spec.metric not in ("accuracy", "log_loss"):
-        raise UsageError(f"{where}: interim analyses need a metric whose error over several of them is known, accuracy "
-                         f"or log_loss, but got {spec.metric}: use one of them, or confirm = {spec.confirm}")
+        raise UsageError(f"{where}: interim analyses support only the metrics accuracy and log_loss, but got "
+                         f"{spec.metric}: use one of them, or confirm = {spec.confirm}")
     for model in spec.models if spec.trials else ():
         if (selection := spec.config(model, {}, 0).training.selection) != "best_validation":
-            raise UsageError(f"{where}: a search needs training.selection 'best_validation' to compare trials by, but "
-                             f"got {selection!r}")
+            raise UsageError(f"{where}: a search needs training.selection 'best_validation', but got {selection!r}")
     if spec.pruner != "none" and spec.seeds_per_trial > 1:
         raise UsageError(f"{where}: pruner {spec.pruner!r} compares epochs of one seed, but seeds_per_trial is "
                          f"{spec.seeds_per_trial}: use 'none'")
@@ -608,8 +604,8 @@ def _check(spec: StudySpec, where: str) -> None:
             validated(RecallTask, {"k": steps, "n": spec.recall.sequences}, where, under="recall")
     for setting, span in spec.space.items():
         if setting.startswith(NOT_SEARCHED):
-            raise UsageError(f"{where}: {setting} must not be searched, because it belongs to the question or to the "
-                             "machine: set it outside [space]")
+            raise UsageError(f"{where}: {setting} cannot be searched, because it defines the question or the machine: "
+                             "set it outside [space]")
         _check_range(spec, setting, span, where)
     _check_first(spec, where)
     largest = {setting: span.largest() for setting, span in spec.space.items()}
@@ -623,7 +619,7 @@ def _check_first(spec: StudySpec, where: str) -> None:
     if not spec.first:
         return
     if wrong := sorted(spec.first.keys() ^ spec.space.keys()):
-        raise UsageError(f"{where}: [first] must give each setting of [space] and no other, but {wrong[0]} is in "
+        raise UsageError(f"{where}: [first] must have the same settings as [space], but {wrong[0]} is in "
                          f"{'[space]' if wrong[0] in spec.space else '[first]'} only: "
                          f"{'add' if wrong[0] in spec.space else 'remove'} it")
     for setting, value in spec.first.items():
@@ -635,16 +631,14 @@ def _check_first(spec: StudySpec, where: str) -> None:
 def _check_own(spec: StudySpec, where: str) -> None:
     for model, settings in spec.own.items():
         if model not in spec.models:
-            raise UsageError(f"{where}: a table of settings must be for a model of the study "
-                             f"({', '.join(spec.models)}), but {', '.join(settings)} is set for {model!r}: add it to "
-                             "models, or remove its settings")
+            raise UsageError(f"{where}: settings must be for a model of the study ({', '.join(spec.models)}), but "
+                             f"{', '.join(settings)} is set for {model!r}: add it to models, or remove its settings")
         if settings.get("training.metric", spec.metric) != spec.metric:
-            raise UsageError(f"{where}: all models of a study must share its metric, {spec.metric}, but {model!r} has "
-                             f"{settings['training.metric']}: set metric at the top of the file")
+            raise UsageError(f"{where}: all models of a study must have the same metric, {spec.metric}, but {model!r} "
+                             f"has {settings['training.metric']}: set metric at the top of the file")
         searched = sorted(set(settings) & set(spec.space))
         if searched:
-            raise UsageError(f"{where}: {searched[0]} must be either searched or fixed, but it is in [space] and set "
-                             f"for {model!r}: remove one of them")
+            raise UsageError(f"{where}: {searched[0]} is both in [space] and set for {model!r}: remove one of them")
         spec.config(model, {}, 0)
 
 
@@ -654,18 +648,18 @@ def _check_ablations(spec: StudySpec, ablations: Ablations, largest: Mapping[str
                          f"{ablations.model!r}")
     for name, other in ablations.other.items():
         if "," in name:
-            raise UsageError(f"{where}: the name of an ablation must contain no comma, but got {name!r}")
+            raise UsageError(f"{where}: the name of an ablation cannot contain a comma, but got {name!r}")
         if bool(other.settings) == bool(other.tune):
-            raise UsageError(f"{where}: ablations.other.{name} must have either settings or tune, but "
-                             f"has {'both' if other.tune else 'neither'}: give one line, such as settings = "
-                             "{ model.pooling = \"final\" } or tune = { training.lr = [3e-4, 1e-3] }")
+            raise UsageError(f"{where}: ablations.other.{name} must have either settings or tune, but has "
+                             f"{'both' if other.tune else 'neither'}: use one, such as settings = {{ model.pooling = "
+                             "\"final\" } or tune = { training.lr = [3e-4, 1e-3] }")
         usual = flat(spec.config(ablations.model, ablations.settings, 0))
         for key, values in other.tune.items():
             if key not in usual:
                 raise unknown_setting(key, usual, where)
             _check_choices(spec, ablations.model, key, values, f"{where}: ablations.other.{name}.tune.{key}")
         if other.tune and spec.space.keys().isdisjoint(other.tune) and len(other.candidates(usual)) < 2:
-            raise UsageError(f"{where}: ablations.other.{name}.tune must contain another value than the study's own, "
+            raise UsageError(f"{where}: ablations.other.{name}.tune must contain a value other than the study's own, "
                              f"but got {dict(other.tune)}: add one, or remove the ablation")
         for settings in [other.settings] if other.settings else other.candidates(usual):
             config = spec.config(ablations.model, {**largest, **ablations.settings, **settings}, 0)

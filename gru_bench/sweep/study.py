@@ -71,8 +71,8 @@ class StudyRecord:
             self.study = optuna.create_study(
                 study_name=spec.name, storage=storage, direction=direction(spec.metric), load_if_exists=True)
             if self.study.user_attrs.get(IMPORTING):
-                raise RunError(f"the study {spec.name!r} must be imported completely before it continues, but its "
-                               "import was interrupted: import it again (gru-bench archive import FILE)")
+                raise RunError(f"the study {spec.name!r} was not imported completely: import it again (gru-bench "
+                               "archive import FILE)")
             self.spec = spec.with_stored(_sources(self.study.user_attrs))
             for model in _models(self.study.user_attrs):
                 self.identity(model)
@@ -265,11 +265,9 @@ def need_format(name: str, storage: BaseStorage) -> None:
     begun = any(stored.startswith(f"{name}/") for stored in optuna.get_all_study_names(storage))
     if begun and found != FORMAT and not attributes.get(IMPORTING):
         raise RunError(
-            f"the search's storage must contain studies of this version of gru-bench, but {name!r} was stored by "
-            f"{'an earlier' if found is None or found < FORMAT else 'another'} one, in another form: continue it in "
-            "the version that began it, or begin again with this one: in an empty folder, with another "
-            "storage and tracking_uri, or under another "
-            "study name")
+            f"{name!r} was stored by {'an earlier' if found is None or found < FORMAT else 'another'} version of "
+            "gru-bench in another format: continue it with that version, or start again with this one, in an empty "
+            "folder, with another storage and tracking_uri, or under another study name")
 
 
 def attributes_of(name: str, storage: BaseStorage) -> Mapping[str, Any]:

@@ -41,7 +41,7 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
     category_N = np.concatenate([split.category_N for split in splits])
     names, counts = np.unique(category_N, return_counts=True)
     encoded = [encode(split, vectors, spec.base.data.max_length) for split in splits]
-    seen_groups, seen_reviews = corpus.seen_groups
+    seen_groups, seen_texts = corpus.seen_groups
     dropped = sum(int(part.dropped_N.sum()) for part in encoded)
     return DataSummary(
         name=corpus.name, fingerprint=corpus.fingerprint, train=len(corpus.train), validation=len(corpus.validation),
@@ -58,7 +58,7 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
         class_counts=tuple(np.bincount(label_N, minlength=len(corpus.classes)).tolist()),
         vector_norm=vectors.mean_norm, vector_cosine=vectors.mean_cosine, vector_passes=vectors.passes,
         groups=corpus.groups, group_column=corpus.group_column, seen_groups=seen_groups,
-        seen_group_reviews=seen_reviews, near=corpus.near, text_labels=corpus.text_labels)
+        seen_group_reviews=seen_texts, near=corpus.near, text_labels=corpus.text_labels)
 
 
 def study_summary(

@@ -23,22 +23,22 @@ def sync() -> None:
     from gru_bench.tracking.upload import upload_all
 
     console = cli.out()
-    with console.status("uploading the waiting runs"):
+    with console.status("uploading waiting runs"):
         bring_back(Path.cwd())
         for line in upload_all(Path.cwd()):
             console.print(line, markup=False)
     left = waiting(Path.cwd())
     if left:
         if all(found.held == found.runs for found in left):
-            raise IncompleteError("; ".join(map(str, left)) + ": only the next start of their sweep can tell whether "
-                                  "their trials have ended, so start it again")
+            raise IncompleteError("; ".join(map(str, left)) + ": start their sweep again, which checks whether their "
+                                  "trials have ended")
         files = all(found.uri.startswith("sqlite:") for found in left)
-        remedy = "free some space on their disk, or make the file writable," if files else "start the server"
-        raise IncompleteError("; ".join(map(str, left)) + f": {remedy} and run this again; if a command is still "
-                              "running here, it uploads its own runs")
+        remedy = "free some space on the disk, or make the file writable," if files else "start the server"
+        raise IncompleteError("; ".join(map(str, left)) + f": {remedy} and run this again; a command that is still "
+                              "running here uploads its own runs")
     if again := refused(Path.cwd()):
         raise IncompleteError("; ".join(map(str, again)))
-    console.print("no runs wait in this directory", markup=False)
+    console.print("no waiting runs in this directory", markup=False)
 
 
 def main() -> None:

@@ -129,7 +129,7 @@ def predictions_of(content: bytes) -> Predictions:
         (not all(((column[name] >= 0) & (column[name] <= 1)).all() for name in names if name != "likeliest"),
          "its probabilities must lie between 0 and 1, but some do not"),
         ("likeliest" in names and not ((column["likeliest"] >= 0) & (column["likeliest"] < classes)).all(),
-         f"its likeliest classes must be 0 to {classes - 1}, but some are not"),
+         f"its most likely classes must be 0 to {classes - 1}, but some are not"),
         (not all(((column[name] >= 0) & (column[name] < 1 << 31)).all() for name in ("tokens", "dropped")),
          "its counts of tokens must lie between 0 and 2,147,483,647, but some do not"),
     ):

@@ -81,11 +81,10 @@ def _prepare(database: Path) -> None:
 def unreadable(database: Path, error: Exception) -> RunError:
     """Return the error for a database file that cannot be read: locked, damaged, or of another program."""
     if LOCKED in str(error):
-        return RunError(f"the tracking store {str(database)!r} must be free to be read, but another process keeps it "
-                        f"locked: end that process, then run this again")
-    return RunError(f"the tracking store must be an MLflow database, but {str(database)!r} cannot be read "
-                    f"({first_line(error)}): restore a copy of it, move it away to begin a new one, or name "
-                    "another with tracking_uri")
+        return RunError(f"the tracking store {str(database)!r} is locked by another process: end that process, then "
+                        "run this again")
+    return RunError(f"{str(database)!r} cannot be read as an MLflow database ({first_line(error)}): restore a copy, "
+                    "move it away to start a new one, or set tracking_uri")
 
 
 @contextmanager
@@ -105,8 +104,8 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
             # SQLite would write files beside the database, to coordinate readers and writers. Here there is no writer.
             log = database.with_name(f"{database.name}-wal")
             if log.exists() and log.stat().st_size:
-                raise RunError(f"{database.name} must be merged with {log.name} to be read, but their folder "
-                               f"{database.parent} is read-only: copy the folder and run this in the copy") from None
+                raise RunError(f"{database.name} cannot be read, because {log.name} must be merged into it and the "
+                               f"folder {database.parent} is read-only: copy the folder and run this there") from None
             connection = _opened(f"{uri}&immutable=1")
         with closing(connection):
             yield connection
@@ -114,8 +113,8 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
         if database.exists():
             raise unreadable(database, error) from error
         raise RunError(
-            f"the tracking store must stay in {str(database)!r} while a command works on it, but the file was removed: "
-            "put it back and run this again; without the file its runs are lost") from error
+            f"the tracking store {str(database)!r} was removed while in use: put it back and run this again; without "
+            "it, its runs are lost") from error
 
 
 def require_tables(database: Path) -> None:
@@ -154,7 +153,7 @@ def require_uri(uri: str) -> None:
         raise UsageError(f"tracking_uri must be {URI_KINDS}, but got {without_passwords(uri)!r}")
     database = sqlite_path(uri)
     if database is not None and database.is_dir():
-        raise UsageError(f"tracking_uri must name a file, but {uri!r} is a folder: try "
+        raise UsageError(f"tracking_uri must be a file, but {uri!r} is a folder: try "
                          f"sqlite:///{database / DEFAULT_DATABASE}")
 
 
@@ -165,8 +164,8 @@ def require_folder(database: Path) -> None:
         UsageError: The folder does not exist.
     """
     if not database.parent.is_dir():
-        raise UsageError("tracking_uri must name a file in a folder that exists, but got "
-                         f"'sqlite:///{database}': make {database.parent} first")
+        raise UsageError(f"tracking_uri must be a file in an existing folder, but got 'sqlite:///{database}': create "
+                         f"{database.parent} first")
 
 
 def _answering_client(uri: str, of: str | None = None) -> MlflowClient:
@@ -194,8 +193,8 @@ def _opening(uri: str) -> Iterator[None]:
         RunError: The store does not answer or is damaged.
     """
     shown = without_passwords(uri)
-    unanswered = (f"the tracking store must answer, but {shown!r} does not: {{}}. Start its server, or leave "
-                  "tracking_uri out to use mlflow.db in this directory")
+    unanswered = (f"the tracking store {shown!r} does not respond: {{}}. Start its server, or leave tracking_uri out "
+                  "to use mlflow.db in this directory")
     try:
         yield
     except (_mlflow().exceptions.MlflowException, ConnectionError) as error:

@@ -74,10 +74,10 @@ def brief(error: BaseException) -> str:
 def failed(uri: str, doing: str, error: Exception) -> RunError:
     """Return the error for a store that fails to do something; `uri` is shown."""
     ours = RunError(
-        f"there must be free space on the disk for the tracking store {uri!r}, but none is left: free some and run "
-        "this again; what was logged so far is safe"
+        f"no space left on the disk of the tracking store {uri!r}: free some and run this again; what was logged so "
+        "far is safe"
         if _is_out_of_space(error) or "disk is full" in str(error) else
-        f"the tracking store must answer requests, but {uri!r} fails to {doing}: {first_line(error)}")
+        f"the tracking store {uri!r} failed to {doing}: {first_line(error)}")
     ours.__cause__ = error
     return ours
 

@@ -12,7 +12,7 @@ be emptied, and each machine of a cluster may have its own.)
     NUMBER-ID.new      a record that is being written
     sent/NUMBER-ID     a record that was uploaded, kept for this process to read
 
-A record that MLflow has refused is moved out of the outbox, to a folder next to it whose name ends in .refused, with
+A record that MLflow rejected is moved out of the outbox, to a folder next to it whose name ends in .refused, with
 the reason in refused.txt and owner.json. `bring_back` puts it into an outbox again.
 
 A record is written under its last name, flushed to the disk and then renamed, so it is there whole or not at all. A
@@ -50,11 +50,11 @@ _SENT = "sent"
 _OWNER, _LOCK, _REASON = "owner.json", "lock", "refused.txt"
 _NAME = re.compile(rf"(\d+)-([0-9a-f]+)(?:\.({'|'.join(get_args(RecordState)[1:-1])}))?")
 _SET_ASIDE = ".refused"
-"""Suffix of the folder of a record that MLflow has refused."""
+"""Suffix of the folder of a record that MLflow rejected."""
 QUIET_SECONDS, MOST_LOCKED_SECONDS = 5.0, 60.0
 """Seconds to wait for another process that creates or takes over outboxes, before and after the user is told."""
-BRINGS_BACK = "once its cause is gone, gru-bench sync uploads it"
-"""What a user can do about a record that MLflow has refused."""
+BRINGS_BACK = "fix the cause, then run gru-bench sync to upload it"
+"""What a user can do about a record that MLflow rejected."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Refused:
-    """A record that a tracking store has refused."""
+    """A record that a tracking store rejected."""
 
     entry: Entry
     uri: str
@@ -119,7 +119,7 @@ class Refused:
 
     def __str__(self) -> str:
         """Return what was refused and what brings it back, as a clause for messages."""
-        return f"{self.uri} has refused {FOLDER / self.entry.folder.name} ({self.reason}): {BRINGS_BACK}"
+        return f"{self.uri} rejected {FOLDER / self.entry.folder.name} ({self.reason}): {BRINGS_BACK}"
 
 
 class Outbox:
@@ -401,7 +401,7 @@ def waiting(
 
 
 def refused(directory: Path, uri: str | None = None) -> list[Refused]:
-    """Return the records in a directory that a store has refused, oldest first.
+    """Return the records in a directory that a store rejected, oldest first.
 
     Args:
         directory: The directory.
@@ -455,7 +455,7 @@ def _root_lock(root: Path, say: Callable[[str], None] = lambda _: None) -> Itera
     from filelock import FileLock, Timeout
 
     lock = FileLock(root / ".lock")
-    held = (f"another process has {root / '.lock'}, the lock of the outbox: if that process is stopped (Ctrl-Z), "
+    held = (f"another process has {root / '.lock'}, the lock of the outbox; if that process is stopped (Ctrl-Z), "
             "continue it with fg, or end it")
     try:
         lock.acquire(timeout=QUIET_SECONDS)
@@ -464,8 +464,7 @@ def _root_lock(root: Path, say: Callable[[str], None] = lambda _: None) -> Itera
         try:
             lock.acquire(timeout=MOST_LOCKED_SECONDS)
         except Timeout as error:
-            raise RunError(f"the outbox must be free for a moment, but {held}, then run this "
-                           "again") from error
+            raise RunError(f"the outbox is locked: {held}, then run this again") from error
     try:
         yield
     finally:
@@ -512,10 +511,10 @@ def _flush(folder: Path) -> None:
 
 def _unwritable(folder: Path, error: OSError) -> RunError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunError(f"there must be free space on the disk for what runs log, but none is left in {folder}: free "
-                        "some and run this again; what was logged so far is safe")
+        return RunError(f"no space left on the disk of {folder}: free some and run this again; what was logged so far "
+                        "is safe")
     if error.errno == errno.ENOENT:
-        return RunError(f"the outbox {folder} must stay in place while a command works, but it was removed: "
-                        "run this again, which continues from what MLflow has")
-    return RunError(f"the outbox {folder} must be writable, but is not ({error.strerror}): run this in a "
-                    "directory that you may write to")
+        return RunError(f"the outbox {folder} was removed while in use: run this again to continue from what MLflow "
+                        "has")
+    return RunError(f"the outbox {folder} cannot be written ({error.strerror}): run this in a directory that you can "
+                    "write to")

@@ -247,7 +247,7 @@ def _margin(text: str) -> float | None:
     return points / 100 if 0 < points <= 50 else None
 
 
-RESTORE = ": restore it from a copy or an archive, or delete the run in MLflow and start its study again"
+RESTORE = ": restore it from a copy or an archive, or delete the run in MLflow and run its study again"
 """Remedy for an artifact that is damaged or missing, as the end of an error message."""
 
 
@@ -382,8 +382,8 @@ class Reader:
         if not found:
             known = {study.run.study for study in studies}
             if not known:
-                raise UsageError(f"study must name a study in {where}, but there is none yet: "
-                                 f"{cli.line(['gru-bench', 'sweep', '--study', 'smoke'])} runs one")
+                raise UsageError(f"there is no study in {where} yet: run one "
+                                 f"({cli.line(['gru-bench', 'sweep', '--study', 'smoke'])})")
             raise unknown("study", name, known, f"These are the studies in {where}.")
         return max(found, key=lambda study: study.run.started)
 
@@ -634,8 +634,8 @@ def open_reader(uri: str | None = None) -> Reader:
         raise RunError(f"{left[0]}, which does not exist yet: run gru-bench sync to upload them, or the same sweep or "
                        "training command again")
     else:
-        raise RunError(f"the runs must be in {reader.database}, but there is no such file: run a sweep in this "
-                       "directory first (gru-bench sweep --study smoke), or name another file with tracking_uri")
+        raise RunError(f"No such file: {reader.database}. Run a sweep in this directory first (gru-bench sweep --study "
+                       "smoke), or set tracking_uri")
     return reader
 
 
@@ -653,9 +653,9 @@ def _logged(
         earlier = logged_format in ("", *map(str, range(int(FORMAT))))
         raise FormatError(
             f"the tracking store must contain runs of this version of gru-bench, but the run {run_id} "
-            f"({(name or '')[:60]!r}) was logged by {'an earlier' if earlier else 'a later'} one, which "
-            "has other names for metrics and settings: read it with the version that wrote it; with this version, "
-            "begin again in an empty folder, or with another tracking_uri and storage")
+            f"({(name or '')[:60]!r}) was logged by {'an earlier' if earlier else 'a later'} one, which has other "
+            "names for metrics and settings: read it with the version that wrote it; with this version, start again in "
+            "an empty folder, or with another tracking_uri and storage")
     seed = tags.get("gru_bench.seed", "")
     if not re.fullmatch("(-?[0-9]{1,20})?", seed):
         raise ValueError(f"its tag gru_bench.seed must be a whole number, but is {seed[:40]!r}")

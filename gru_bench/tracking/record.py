@@ -23,9 +23,9 @@ from pydantic import AfterValidator, ConfigDict, Field
 from gru_bench.config import MOST_NAME, MetricName, checked_name
 from gru_bench.tracking.client import NOTE
 
-DIED = "its process ended without a word"
-INTERRUPTED = ("Interrupted, so that it is no result: the study trains the same again in another run, unless it was "
-               "interrupted too often.")
+DIED = "its process ended unexpectedly"
+INTERRUPTED = ("Interrupted, so it has no result. The study repeats it in another run, unless it was interrupted too "
+               "often.")
 """Description of a run of a study that was interrupted."""
 OPEN = ("RUNNING", "")
 """Statuses of a record whose run has not ended."""
@@ -46,7 +46,7 @@ def without_nul(text: str) -> str:
         ValueError: The text contains the character NUL.
     """
     if "\0" in text:
-        raise ValueError("it must not contain the character NUL, which databases do not store")
+        raise ValueError("it must not contain the character NUL, which databases cannot store")
     return text
 
 

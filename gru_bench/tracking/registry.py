@@ -125,8 +125,8 @@ def registered_name(study: str) -> str:
     """
     name = re.sub(r"[/:]+", "-", study).strip("- ")
     if not name:
-        raise UsageError(f"a model is registered under the name of its study, but {study!r} cannot be one: save it to "
-                         "a folder instead")
+        raise UsageError(f"a model is registered under the name of its study, but {study!r} is not a valid model name: "
+                         "save it to a folder instead")
     return name
 
 
@@ -149,5 +149,4 @@ def _write_pyfunc(written: Path, folder: Path, code: Path, classes: Sequence[str
                 # gru-bench is not named: an environment that MLflow makes could not install it, as the code says then.
                 pip_requirements=[f"mlflow=={mlflow.__version__}"])
         except mlflow.MlflowException as error:
-            raise RunError(f"MLflow must take the model, but refuses it ({first_line(error)}): save it to a folder "
-                           "instead") from error
+            raise RunError(f"MLflow rejected the model ({first_line(error)}): save it to a folder instead") from error

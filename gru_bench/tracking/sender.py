@@ -152,16 +152,16 @@ class Sender:
         """Return MLflow's id of the run of a record; None if it does not exist and the record is all of it."""
         found = self._store.find(record.run_id)
         if found is not None and found.is_deleted:
-            raise MissingError(f"only runs that exist can be logged to, but {found.run_id} was deleted in MLflow")
+            raise MissingError(f"the run {found.run_id} was deleted in MLflow")
         if found is None and not record.first_tags:
-            raise MissingError(f"MLflow must have the run {record.run_id} to write to it, but it does not")
+            raise MissingError(f"the run {record.run_id} is missing in MLflow")
         return None if found is None else found.run_id
 
     def _parent(self, run_id: str) -> _Sent:
         if run_id not in self._sent:
             found = self._store.find(run_id)
             if found is None:
-                raise MissingError(f"MLflow must have the run {run_id} to log runs below it, but it does not")
+                raise MissingError(f"the parent run {run_id} is missing in MLflow")
             self._sent[run_id] = _Sent(found.run_id)
         return self._sent[run_id]
 
@@ -177,9 +177,8 @@ class Sender:
                 return str(client.create_experiment(name, artifact_location=location))
             if found.lifecycle_stage == "deleted":
                 raise MissingError(
-                    f"runs can be logged only to an experiment that exists, but {name!r} was deleted: restore it "
-                    f"(mlflow experiments restore --experiment-id {found.experiment_id}), or use another "
-                    "tracking_uri")
+                    f"the experiment {name!r} was deleted: restore it (mlflow experiments restore --experiment-id "
+                    f"{found.experiment_id}), or use another tracking_uri")
             return str(found.experiment_id)
 
 

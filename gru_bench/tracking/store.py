@@ -182,13 +182,13 @@ class Store(Reader):
         atexit.unregister(self._at_exit)
         try:
             if not uploader.catch_up(seconds) and seconds is None:
-                self._say(f"waiting for {self._shown}, which does not answer ({uploader.away}): {uploader.waiting()}. "
+                self._say(f"waiting for {self._shown}, which does not respond ({uploader.away}): {uploader.waiting()}. "
                           "Ctrl-C leaves them there for the next start in this directory")
                 while not uploader.catch_up():
                     if not uploader.wait_for_answer(self._patience):
-                        raise RunError(f"the tracking store must take what was logged, but {self._shown} has not "
-                                       f"answered for {self._patience:.0f} seconds: start its server, then run "
-                                       "gru-bench sync, which uploads the waiting runs")
+                        raise RunError(f"the tracking store {self._shown} has not responded for {self._patience:.0f} "
+                                       "seconds: start its server, then run gru-bench sync, which uploads the waiting "
+                                       "runs")
         finally:
             left = uploader.waiting()
             uploader.stop(STOP_SECONDS)
@@ -339,12 +339,11 @@ class Store(Reader):
     def _wait_while_away(self) -> None:
         if self._uploader is None or not self._uploader.away:
             return
-        self._say(f"waiting for {self._shown}, whose runs are needed to continue, but which does not answer "
-                  f"({self._uploader.away}). Ctrl-C ends the command; run it again later to continue")
+        self._say(f"waiting for {self._shown}, whose runs are needed to continue, but which does not respond "
+                  f"({self._uploader.away}). Ctrl-C stops the command; run it again later to continue")
         if not self._uploader.wait_for_answer(MOST_SECONDS):
-            raise RunError("the tracking store must answer, because its runs are needed to continue, but "
-                           f"{self._shown} has not answered for {MOST_SECONDS / 60:.0f} minutes: start its server, "
-                           "then run this again")
+            raise RunError(f"the tracking store {self._shown}, whose runs are needed to continue, has not responded "
+                           f"for {MOST_SECONDS / 60:.0f} minutes: start its server, then run this again")
 
     def _artifact(self, run_id: str, path: str) -> bytes:
         if self._own is not None:
@@ -369,7 +368,7 @@ class Store(Reader):
                 if self.database is not None or meaning(error) not in ("away", "busy"):
                     raise
                 away = brief(error)
-                self._say(f"{self._shown} does not answer ({away}): runs are stored in {FOLDER} until it does")
+                self._say(f"{self._shown} does not respond ({away}): runs are stored in {FOLDER} until it does")
         self._uploader = Uploader(sending, away)
         self.adopt()
         atexit.register(self._at_exit)

@@ -192,7 +192,7 @@ class Uploader:
             else:
                 outbox, entry = work
                 if not entry.is_sound:
-                    raise MissingError("a record must be complete to be uploaded, but this one is damaged")
+                    raise MissingError("the record is damaged")
                 self.sender.send(entry.record(), entry.files(), late=outbox.inherited,
                                  ours=not (outbox.inherited or outbox.received))
                 outbox.mark_sent(entry)
@@ -216,7 +216,7 @@ class Uploader:
             outbox, entry = work
             aside = outbox.refuse(entry, first_line(error))
             if outbox.inherited:
-                self.remarks.append(f"{self._shown} refuses a record of an earlier start: {first_line(error)}. The "
+                self.remarks.append(f"{self._shown} rejected a record of an earlier start: {first_line(error)}. The "
                                     f"record is saved in {aside.name}; {BRINGS_BACK}")
                 ours = None
         with self._changed:
@@ -226,7 +226,7 @@ class Uploader:
             self._changed.notify_all()
 
     def _as_ours(self, error: Exception) -> GruBenchError:
-        return error if isinstance(error, GruBenchError) else failed(self._shown, "take a record", error)
+        return error if isinstance(error, GruBenchError) else failed(self._shown, "accept a record", error)
 
     def _answers(self) -> bool:
         """Return whether the store answers a simple request."""
@@ -268,7 +268,7 @@ def upload_all(directory: Path) -> Iterator[str]:
     for uri, uploader in by_uri.items():
         try:
             if uploader.catch_up():
-                yield f"{uri} has all runs now"
+                yield f"{uri} now has all runs"
         except GruBenchError as error:
             yield str(error)
         finally:

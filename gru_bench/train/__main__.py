@@ -43,26 +43,26 @@ app = cli.app()
 def train(
     context: typer.Context,
     model: Annotated[str | None, typer.Option(
-        help="scratch, torch, bidirectional, rnn (without gates), or a class of your own as FILE.py:CLASS. scratch and "
-        "torch are the same GRU and run on the same kernel, unless --set model.backend=reference (the equations as "
-        "written) or --set model.backend=torch (the kernel of torch.nn.GRU) says otherwise.",
+        help="scratch, torch, bidirectional, rnn (a vanilla RNN), or a custom class as FILE.py:CLASS. scratch and "
+        "torch are the same GRU and use the same kernel, unless you choose --set model.backend=reference (the plain "
+        "equations) or --set model.backend=torch (torch.nn.GRU).",
         show_default="bidirectional", rich_help_panel="Model")] = None,
     hidden_size: Annotated[int | None, typer.Option(help="Size of the hidden state.", show_default="100",
                                                     rich_help_panel="Model")] = None,
     layers: Annotated[int | None, typer.Option(help="Number of recurrent layers.", show_default="1",
                                                rich_help_panel="Model")] = None,
     pooling: Annotated[str | None, typer.Option(
-        help="What the classifier sees of the hidden states: last (the state at the last word), final (the final state "
-        "of each direction), mean or max over all words, or meanmax (both).", show_default="final",
+        help="How the hidden states are pooled for the classifier: last (the state at the last word), final (the final "
+        "state of each direction), mean or max over all words, or meanmax (both).", show_default="final",
         rich_help_panel="Model")] = None,
     epochs: cli.Epochs = None,
-    batch_size: Annotated[int | None, typer.Option(help="Texts in each training step.", show_default="64",
+    batch_size: Annotated[int | None, typer.Option(help="Texts per training step.", show_default="64",
                                                    rich_help_panel="Training")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate of Adam.", show_default="0.001",
                                              rich_help_panel="Training")] = None,
-    seed: Annotated[int | None, typer.Option(help="Random seed of the run: initial weights, batches and dropout.",
+    seed: Annotated[int | None, typer.Option(help="Random seed for initial weights, batches and dropout.",
                                              show_default="0", rich_help_panel="Training")] = None,
-    score_test: Annotated[bool, typer.Option("--score-test", help="Score the test texts too. Do so once, when all "
+    score_test: Annotated[bool, typer.Option("--score-test", help="Score the test texts too. Do this once, after all "
                                              "choices are made.", rich_help_panel="Training")] = False,
     device: cli.Device = None,
     metric: cli.Metric = None,
@@ -114,8 +114,8 @@ def _run(
         store = Store(tracking_uri, say=lambda text: console.print(text, markup=False), patience=PATIENCE_SECONDS)
     with store:
         if (before := _trained_before(config, corpus, store)) is not None:
-            console.print(f"note: run {before.run_id} has these settings and these data already: this command "
-                          "trains them again, as a new run", markup=False)
+            console.print(f"note: run {before.run_id} already has these settings and data; they are trained again, as "
+                          "a new run", markup=False)
         result, writer = _logged(config, placement, console, corpus, vectors, store, score_test, with_texts)
         _show(console, result, corpus)  # before the wait for a server that may never answer
     console.print(f"logged as run {writer.run_id} in {without_passwords(store.uri)}; next:", markup=False)
@@ -209,9 +209,9 @@ class _Progress:
 
     def step(self, report: StepReport) -> None:
         """Show how far the training is."""
-        rate = report.reviews / report.seconds if report.seconds else 0.0
+        rate = report.texts / report.seconds if report.seconds else 0.0
         self.bar.update(
-            self.task, completed=report.reviews, total=report.reviews_total,
+            self.task, completed=report.texts, total=report.texts_total,
             description=f"epoch {report.epoch}/{report.epochs}",
             state=f"loss {report.loss:.4f}{self.accuracy}  {rate:,.0f} texts/s")
 
@@ -242,11 +242,10 @@ def _show(console: Any, result: RunResult, corpus: Corpus) -> None:
         console.print(f"{split} accuracy {text}", markup=False)
     if guessing := [split for split, (_, may_be_guessing) in found.items() if may_be_guessing]:
         more = f" (--limit {limit:,} leaves the others out)" if limit is not None else ""
-        console.print(f"note: the {' and '.join(guessing)} accuracy means nothing, because guessing may reach it too: "
-                      f"train on more than {len(corpus.train):,} texts{more}, or for more epochs than "
-                      f"{training.epochs}", markup=False)
+        console.print(f"note: the {' and '.join(guessing)} accuracy may be no better than guessing: train on more than "
+                      f"{len(corpus.train):,} texts{more}, or for more epochs than {training.epochs}", markup=False)
     elif limit is not None:
-        console.print(f"note: this is a quick look with --limit {limit:,}; models are usually far more accurate with "
+        console.print(f"note: this is a quick test with --limit {limit:,}; models are usually far more accurate with "
                       "all texts", markup=False)
 
 
@@ -260,7 +259,7 @@ def accuracy_of(predictions: Predictions) -> tuple[str, bool]:
     low, high = wilson_interval(int(right_N.sum()), len(right_N))
     guess = guessing("accuracy", predictions.label_N, predictions.probability_NC.shape[1])
     return (f"{percent(float(right_N.mean()))} (95 % interval {100 * low:.1f} to {percent(high)}) on {len(right_N):,} "
-            f"texts; always guessing their most frequent class reaches {percent(guess)}", low <= guess)
+            f"texts; always predicting the most frequent class reaches {percent(guess)}", low <= guess)
 
 
 def _next_steps(
@@ -270,9 +269,9 @@ def _next_steps(
     where = without_passwords(tracking_uri or "")
     store = ["--tracking-uri", where] if where else []
     if not score_test:
-        yield "the same command with --score-test", "the test accuracy, once all choices are made"
+        yield "the same command with --score-test", "the test accuracy, after all choices are made"
     look = cli.line(["gru-bench", "diagnose", "--run", run_id[:SHOWN_DIGITS], *store])
-    yield look, "which words decide"
+    yield look, "influential words"
     usual, own = flat(RunConfig()), flat(config)
     data = [word for key, option in cli.DATA_OPTIONS.items() if own[key] != usual[key]
             for word in (option, str(own[key]))]

@@ -105,9 +105,8 @@ def save_checkpoint(
         remove(part)
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         raise MachineError(
-            f"the checkpoint must be written while a run trains, but {path} could not be"
-            f"{': no space is left on that disk' if full else f' ({error})'}; free some, or set GRU_BENCH_CACHE to "
-            "a folder elsewhere") from error
+            f"cannot write the checkpoint {path}{': no space left on that disk' if full else f' ({error})'}; free "
+            "some, or set GRU_BENCH_CACHE to another folder") from error
 
 
 def load_checkpoint(path: Path, identity: str, model: nn.Module, optimizer: Optimizer) -> Progress:
@@ -123,12 +122,12 @@ def load_checkpoint(path: Path, identity: str, model: nn.Module, optimizer: Opti
         content = path.read_bytes()
     except OSError as error:
         raise MachineError(f"the checkpoint {path} cannot be read ({error.strerror}): make it readable, or delete it "
-                           "to begin this run again") from error
+                           "to start this run again") from error
     try:
         state = _intact(content)
         if state["identity"] != identity:
-            raise RunError(f"a checkpoint must belong to the run that continues from it, but {path} was written with "
-                           "other settings or data: delete it, or name another file")
+            raise RunError(f"the checkpoint {path} was written with other settings or data: delete it, or choose "
+                           "another file")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         progress: Progress = state["progress"]
@@ -161,6 +160,6 @@ def set_aside(path: Path) -> Path:
     try:
         replace(path, aside)
     except OSError as error:
-        raise MachineError(f"the damaged checkpoint {path} cannot be renamed ({error.strerror}): delete it to begin "
+        raise MachineError(f"the damaged checkpoint {path} cannot be renamed ({error.strerror}): delete it to start "
                            "this run again") from error
     return aside

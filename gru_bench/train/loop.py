@@ -67,7 +67,7 @@ EXPLODED = 20.0
 MICRO_BATCH_TOKENS = 16_384
 """Largest number of tokens, padding included, in a micro-batch on a CPU. The memory for the backward pass grows with
 it."""
-CHECKED_REVIEWS = 1_000
+CHECKED_TEXTS = 1_000
 """Largest number of validation texts of a check. With 1,000, an accuracy of 85 % has a standard error of 1.1
 points."""
 
@@ -130,7 +130,7 @@ def _begin(new: Callable[[], _Run], listener: Listener) -> tuple[_Run, bool]:
         run.progress = load_checkpoint(run.checkpoint, run.identity, run.model, run.optimizer)
         return run, True
     except DataError as error:
-        reason = f"{error}: it is kept as {set_aside(run.checkpoint).name}, and this run begins again"
+        reason = f"{error}: it is kept as {set_aside(run.checkpoint).name}, and this run starts again"
     listener.restarted(reason)
     del run  # its memory is free before it is built again
     return new(), False
@@ -177,18 +177,18 @@ def check(config: RunConfig, corpus: Corpus) -> None:
         UsageError: for settings that do not fit the data.
         DataError: for a corpus without training texts.
     """
-    training, reviews = config.training, len(corpus.train)
-    if not reviews:
-        raise DataError(f"the training split must contain at least one text, but that of {corpus.name} is empty: "
-                        "lower data.test_share and data.validation_share")
-    if training.drop_last and reviews < training.batch_size:
-        raise UsageError(f"training.batch_size must be at most the {reviews} training texts when training.drop_last "
+    training, texts = config.training, len(corpus.train)
+    if not texts:
+        raise DataError(f"the training split of {corpus.name} is empty: lower data.test_share and "
+                        "data.validation_share")
+    if training.drop_last and texts < training.batch_size:
+        raise UsageError(f"training.batch_size must be at most the {texts} training texts when training.drop_last "
                          f"is set, but got {training.batch_size}")
     if training.selection == "best_validation" and not len(corpus.validation):
         raise UsageError("training.selection 'best_validation' needs a validation split, but data.validation_share "
                          "leaves none: raise it, or use "
                          "training.selection=lowest_train_window")
-    check_window(training, reviews)
+    check_window(training, texts)
     check_metric(training, corpus)
 
 
@@ -241,10 +241,10 @@ class _Sums:
     def __init__(self, device: torch.device, begun: PartialEpoch | None = None) -> None:
         self.losses = torch.zeros((), device=device, dtype=torch.float64 if device.type != "mps" else None)
         self.window = torch.zeros((), device=device)
-        self.in_window = self.batches = self.reviews = self.tokens = 0
+        self.in_window = self.batches = self.texts = self.tokens = 0
         if begun is not None:
             self.losses += begun.losses
-            self.batches, self.reviews, self.tokens = begun.batches, begun.reviews, begun.tokens
+            self.batches, self.texts, self.tokens = begun.batches, begun.reviews, begun.tokens
 
     def add(self, batch: Batch, loss: Tensor) -> None:
         """Add a batch and its mean loss, without a wait for the device."""
@@ -252,12 +252,12 @@ class _Sums:
         self.window += loss
         self.in_window += 1
         self.batches += 1
-        self.reviews += len(batch)
+        self.texts += len(batch)
         self.tokens += batch.tokens
 
     def mean(self) -> float:
         """Return the mean loss of a text."""
-        return float(self.losses) / self.reviews
+        return float(self.losses) / self.texts
 
     def close_window(self) -> float:
         """Return the mean loss of the batches of a window, and begin the next one."""
@@ -269,7 +269,7 @@ class _Sums:
     def partial(self, seconds_before: float, masks: torch.Generator) -> PartialEpoch:
         """Return what a checkpoint holds of the epoch."""
         return PartialEpoch(
-            self.batches, self.reviews, self.tokens, float(self.losses), seconds_before, masks.get_state())
+            self.batches, self.texts, self.tokens, float(self.losses), seconds_before, masks.get_state())
 
 
 class _Run:
@@ -297,7 +297,7 @@ class _Run:
         self.checked_after = {math.ceil(iterations * number / checks) for number in range(1, checks + 1)}
         """Iterations of an epoch after which the run is checked."""
         if self.checked_after:
-            part = np.argsort(corpus.validation.example_id_N, kind="stable")[:CHECKED_REVIEWS]  # ids are digests
+            part = np.argsort(corpus.validation.example_id_N, kind="stable")[:CHECKED_TEXTS]  # ids are digests
             self.checked_split = encode(corpus.validation.select(np.sort(part)), vectors, length)
         self.progress = Progress()
 
@@ -318,8 +318,8 @@ class _Run:
         number = len(progress.epochs) + 1
         sums, seconds = self._train_epoch(number)
         if number == 1 and (unreached := self._unreached()):
-            self.listener.note(f"the loss of {self.config.model.name} does not reach {listed(unreached)}, which stay "
-                               "as they were drawn: use them in forward, or remove them")
+            self.listener.note(f"{listed(unreached)} of {self.config.model.name} get no gradient and stay as "
+                               "initialized: use them in forward, or remove them")
         validation_loss = validation_accuracy = validation_score = None
         if len(self.validation_split):
             with self.optimizer.averaged():
@@ -369,7 +369,7 @@ class _Run:
                 progress.iteration += 1
                 if sums.batches in self.checked_after:
                     with clock.stopped():
-                        self._check(number - 1 + sums.reviews / len(self.train_split))
+                        self._check(number - 1 + sums.texts / len(self.train_split))
                 now = clock.count()
                 if sums.in_window == training.log_every:
                     self._close_window(number, sums.close_window())
@@ -440,7 +440,7 @@ class _Run:
         epochs, each = self.config.training.epochs, len(self.train_split)
         mean = self._checked(sums.mean())
         self.listener.step(StepReport(
-            number, epochs, (number - 1) * each + sums.reviews, epochs * each, mean, self.progress.seconds))
+            number, epochs, (number - 1) * each + sums.texts, epochs * each, mean, self.progress.seconds))
 
     def _micro_batches(self, batch: Batch) -> int:
         """Return the number of micro-batches of a batch. On a graphics card it is the setting, on a CPU it may be
@@ -484,8 +484,8 @@ class _Run:
 
     def _checked(self, loss: float) -> float:
         if not math.isfinite(loss) or loss > EXPLODED:
-            raise self._exploded(f"the training loss must stay finite and below {EXPLODED:g} nats per text, but "
-                                 f"became {loss:.4g}")
+            raise self._exploded(f"the training loss must stay finite and below {EXPLODED:g} nats per text, but is "
+                                 f"{loss:.4g}")
         return loss
 
     def _exploded(self, what: str) -> RunError:
@@ -495,7 +495,7 @@ class _Run:
     def _probabilities(self, encoded: Encoded) -> NDArray[np.float32]:
         probability_NC = predict(self.model, encoded, backend=self.placement.backend)
         if np.isnan(probability_NC).any():
-            raise self._exploded("the model's probabilities must stay finite, but became nan")
+            raise self._exploded("the model's probabilities must stay finite, but are nan")
         return probability_NC
 
     def _validate(self) -> tuple[float, float, float | None]:

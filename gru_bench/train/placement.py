@@ -49,12 +49,12 @@ def place(config: RunConfig) -> Placement:
         return Placement(device, "own")
     if model.backend != "auto":
         if (reason := _refused(model.backend, model, device)) is not None:
-            raise UsageError(f"model.backend must be able to run here, but got {model.backend!r}: "
-                             f"{reason.rstrip('.')}; try model.backend=auto")
+            raise UsageError(f"model.backend {model.backend!r} cannot run here: {reason.rstrip('.')}; try "
+                             "model.backend=auto")
         return Placement(device, model.backend)
     backend = next(backend for backend in get_args(Backend) if _refused(backend, model, device) is None)
     missing = kernels.unavailable() if device.type == "cpu" and model.preset.cell == "gru" else None
-    note = f"training takes several times as long here, on the backend {backend!r}: {missing}" if missing else None
+    note = f"training is several times slower here, on the backend {backend!r}: {missing}" if missing else None
     return Placement(device, backend, note)
 
 
@@ -69,7 +69,7 @@ def check_model(config: ModelConfig) -> None:
         for setting, usual in (("reset", "after"), ("backend", "auto")):
             if (value := getattr(config, setting)) != usual:
                 raise UsageError(f"model.{setting} must be left at {usual!r} for the model {config.name!r}, which is a "
-                                 f"class of your own, but got {value!r}: leave it out")
+                                 f"custom class, but got {value!r}: leave it out")
         own.kind_of(config.name, config.source)
         return
     if preset.bidirectional and not config.is_bidirectional:
@@ -79,7 +79,7 @@ def check_model(config: ModelConfig) -> None:
         raise UsageError(f"model.reset must be left at 'after' for the model {config.name!r}, which has no reset gate, "
                          f"but got {config.reset!r}: leave it out")
     if config.reset == "before" and preset.from_torch:
-        raise UsageError(f"model.reset must be 'after' for the model {config.name!r}, whose torch.nn.GRU has no "
+        raise UsageError(f"model.reset must be 'after' for the model {config.name!r}, because torch.nn.GRU supports no "
                          f"other, but got {config.reset!r}: choose the model 'scratch'")
 
 
@@ -108,7 +108,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device(found[0])
     if name not in found:
-        raise UsageError(f"device must be auto or one that this machine has ({', '.join(found)}), but got {name!r}")
+        raise UsageError(f"device must be auto or a device of this machine ({', '.join(found)}), but got {name!r}")
     return torch.device(name)
 
 

@@ -19,7 +19,7 @@ def test_an_export_and_an_import_say_what_they_do_and_replace_nothing_unasked(fa
         file.write_text(content, encoding="utf-8")
         refused = completed(archive_app, *words, "--force", cwd=far)
         assert (refused.returncode, file.read_text(encoding="utf-8")) == (2, content)
-    mentions(refused.stderr, "q.study'", "an archive that gru-bench has written")
+    mentions(refused.stderr, "q.study'", "an archive written by gru-bench")
     file.unlink()
     for force in ((), ("--force",)):
         out = completed(archive_app, *words, *force, cwd=far)

@@ -135,7 +135,8 @@ def test_what_grows_too_much_is_refused(place: Path) -> None:
 
 
 def test_an_archive_of_an_earlier_version_was_a_zip_file(place: Path) -> None:
-    mentions(refusal(lzma.decompress(crafted([("runs.json", b"{}")])), place), f"version {VERSION - 1}", "train")
+    mentions(refusal(lzma.decompress(crafted([("runs.json", b"{}")])), place), f"version {VERSION - 1}",
+             "run the study again")
 
 
 def test_a_member_of_another_name_than_those_wanted_is_refused_before_anything_is_written(

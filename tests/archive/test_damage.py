@@ -82,8 +82,8 @@ def test_a_record_of_another_form_is_refused_or_means_something(
 
 @pytest.mark.parametrize(("change", "text"), [
     (lambda runs: shutil.copytree(runs[1], runs[1].with_name(f"000099-{runs[1].name[7:]}")),
-     "each run of a study once"),
-    (lambda runs: list(map(shutil.rmtree, runs)), "each run of a study once"),
+     "each run exactly once"),
+    (lambda runs: list(map(shutil.rmtree, runs)), "each run exactly once"),
     (lambda runs: runs[-1].rename(runs[-1].with_name(f"000001-{runs[-1].name[7:]}")), "its own run last"),
     (lambda runs: shutil.rmtree(runs[-1]), "its own run last"),
     (lambda runs: (runs[-2] / "run.json").unlink(), "no 0.*/run.json"),

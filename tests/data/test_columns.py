@@ -87,7 +87,7 @@ def test_a_message_about_many_long_columns_is_cut(tmp_path: Path) -> None:
 def test_a_table_without_column_names_is_refused(tmp_path: Path, first: str) -> None:
     path = tmp_path / "a.tsv"
     path.write_text(f"{first}\n0\tdull\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=rf"a\.tsv .*'{first[0]}.*line of column names"):
+    with pytest.raises(UsageError, match=rf"a\.tsv .*'{first[0]}.*header line"):
         read_rows(path, Columns())
 
 

@@ -196,7 +196,7 @@ def test_a_folder_without_data_and_a_pattern_without_files_are_refused(tmp_path:
     (tmp_path / "mine" / "empty").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"\.csv.*\.txt.*mine"):
         load(str(tmp_path / "mine"), tmp_path / "cache")
-    with pytest.raises(UsageError, match=r"no file.*x\*\.csv'"):
+    with pytest.raises(UsageError, match=r"No file matches.*x\*\.csv'"):
         load("x*.csv", tmp_path / "cache")
     (tmp_path / "x.zip").write_bytes(b"x")
     with pytest.raises(UsageError, match=r"CSV.*'x\.zip': unpack"):
@@ -239,9 +239,9 @@ def test_a_text_file_that_is_a_device_is_refused_before_it_is_opened(
 
     monkeypatch.setattr("gru_bench.data.corpus.content_digest", of_a_file)
     odd = tmp_path / "bad" / "2.txt"
-    for target, message in ((os.devnull, "is a pipe or a device: remove"), ("nowhere", "does not exist: check")):
+    for target, message in ((os.devnull, r"2\.txt' is a pipe or a device"), ("nowhere", r"No such file: .*2\.txt")):
         odd.symlink_to(target)
-        with pytest.raises(UsageError, match=rf"2\.txt {message}"):
+        with pytest.raises(UsageError, match=message):
             load_corpus(DataConfig(name=str(tmp_path)))
         odd.unlink()
 

@@ -260,7 +260,7 @@ def test_reviews_of_a_split_with_the_same_id_are_counted(tmp_path: Path) -> None
     expected = sum(corpus.split(split).name_N.tolist().count(name) > 1
                    for split in SPLITS for name in corpus.split(split).name_N.tolist())
     (note,) = corpus.notes
-    assert note.startswith(f"{expected} texts have the same id")
+    assert note.startswith(f"{expected} texts share an id")
     of_each = [(text, label, f"r{n:03}") for n, (text, label) in enumerate(reviews(100))]
     test = write(tmp_path / "test.csv", [(f"other {text}", *rest) for text, *rest in of_each[:20]],
                  ("text", "label", "key"))

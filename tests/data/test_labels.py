@@ -27,7 +27,7 @@ from tests.support.reviews import write
 def classes(values: list[Any], names: tuple[str, ...] = ()) -> Classes:
     spellings = list(map(label_of, values))
     assert all(spellings)
-    return classes_of(spellings, names, "column 'label' of a.csv", "name another")
+    return classes_of(spellings, names, "column 'label' of a.csv", "specify another")
 
 
 @pytest.mark.parametrize(("values", "names", "labels"), [
@@ -123,7 +123,7 @@ def test_files_with_different_class_names_are_refused(tmp_path: Path) -> None:
     (["short", "x" * 251], r" 250 characters.*'x{39}\.\.\. \(251 characters\)"),
 ])
 def test_numbers_to_predict_ids_and_texts_are_refused_as_labels(values: list[Any], message: str) -> None:
-    with pytest.raises(DataError, match=f"column 'label' of a\\.csv .*{message}.*name another"):
+    with pytest.raises(DataError, match=f"column 'label' of a\\.csv .*{message}.*specify another"):
         classes(values)
 
 

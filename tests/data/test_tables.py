@@ -133,7 +133,7 @@ def test_an_unknown_column_lists_the_known(
 @pytest.mark.parametrize(("content", "message"), [
     ("", r"0 bytes"),
     ("text,label\n", r"no rows"),
-    ("\ntext,label\n", r"names of columns"),
+    ("\ntext,label\n", r"column names"),
     ("text,label\ngood,1\nbad\n", r" 2 values.* line 3 .* 1: quote"),
     ("text,label\nso, so,1\n", r" 2 values.* line 2 .* 3"),
     ('text,label\n"open,1\nb,0\n', r" line 2 .*quote"),
@@ -148,7 +148,7 @@ def test_a_damaged_csv_file_is_refused(tmp_path: Path, content: str, message: st
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    ("\n\n", r"nothing"), ("{}\n{}\n", r"nothing"),
+    ("\n\n", r"first line is empty"), ("{}\n{}\n", r"first line is empty"),
     ('{"text": "a", "label": 1}\n{"text": \n', r"line 2 .*JSON"),
     ("[" * 100_000, r"line 1 .*JSON"),
     ('{"text": "a", "label": 1}\n[1]\n', r"JSON object.*line 2 .*list"),
@@ -165,7 +165,7 @@ def test_damaged_json_lines_are_refused(tmp_path: Path, content: str, message: s
 def test_a_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet")
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"a\.parquet .*Parquet.*cannot be read"):
+    with pytest.raises(DataError, match=r"a\.parquet cannot be read as Parquet"):
         read_rows(path, Columns())
 
 
@@ -184,7 +184,7 @@ def test_parquet_with_damaged_statistics_is_refused(tmp_path: Path) -> None:
     assert optional in content
     path = write(tmp_path / "b.parquet", content.replace(optional, required))
     for read in (lambda: read_rows(path, Columns()), lambda: list(TextFile(path).parts())):
-        with pytest.raises(DataError, match=r"b\.parquet .*Parquet.*cannot be read"):
+        with pytest.raises(DataError, match=r"b\.parquet cannot be read as Parquet"):
             read()
 
 
@@ -200,7 +200,7 @@ def test_gzip_that_is_cut_off_or_changed_is_refused(tmp_path: Path, name: str) -
     path = tmp_path / name
     path.write_bytes(whole[:len(whole) // 2])
     if name == "a.tar.gz":
-        with pytest.raises(DataError, match=r"a\.tar\.gz .*gzip.*cut off"):
+        with pytest.raises(DataError, match=r"a\.tar\.gz .*truncated.*gzip"):
             read_rows(path, Columns())
         path.write_bytes(whole[:-6] + bytes(6))
     with pytest.raises(DataError, match=r"gzip|UTF-8|JSON"):
@@ -220,7 +220,7 @@ def test_the_separator_in_a_message_is_an_escape(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_no_file_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"none\.csv .*path"):
+    with pytest.raises(UsageError, match=r"No such file.*none\.csv"):
         read_rows(tmp_path / "none.csv", Columns())
     with pytest.raises(UsageError, match=r"is a folder"):
         read_rows(tmp_path, Columns())
@@ -308,7 +308,7 @@ def test_dates_and_times_beyond_those_of_python_are_refused(tmp_path: Path, kind
     path = tmp_path / "a.parquet"
     written = pa.array(np.array([value], f"int{kind.bit_width}")).view(kind)
     pq.write_table(pa.table({"text": ["a"], "label": [1], "kind": written, "part": ["test"]}), path)
-    with pytest.raises(DataError, match=r"Python.*row 1 "):
+    with pytest.raises(DataError, match=r"row 1 .*Python"):
         read_rows(path, ALL)
 
 
@@ -357,8 +357,8 @@ def test_a_spreadsheet_that_was_renamed_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("https://example.org/a.csv", r"'https://example\.org/a\.csv'.*address: download"),
-    ("s3://bucket/a.parquet", r"'s3://bucket/a\.parquet'.*address: download"),
+    ("https://example.org/a.csv", r"'https://example\.org/a\.csv'.*URL: download"),
+    ("s3://bucket/a.parquet", r"'s3://bucket/a\.parquet'.*URL: download"),
     ("caf\udce9.csv", r"can be read.*'caf\\udce9\.csv'.*check the path"),
 ], ids=range(3))
 def test_a_name_that_is_no_path_is_a_usage_error(easy_csv: Path, name: str, message: str) -> None:

@@ -85,7 +85,7 @@ def test_a_run_is_diagnosed(
     subject = diagnostics.Subject.trained(kept)
     (flow,) = diagnostics.gradient_flows(subject, corpus, vectors)
     assert re.search(rf"Scratch GRU\s*│ trained .*│ {flow.decay:.3f}", out)
-    sentence = diagnostics.shown_sentence(kept, diagnostics.legible_review(corpus, vectors))
+    sentence = diagnostics.shown_sentence(kept, diagnostics.legible_text(corpus, vectors))
     assert len(sentence.tokens) >= diagnostics.LEGIBLE[0]
     occluded = diagnostics.occluded(subject, sentence)
     (gates,) = diagnostics.gate_maps(subject, sentence)
@@ -140,7 +140,7 @@ def test_diagnoses_an_rnn_a_mean_pooling_and_both_directions(
 def test_without_a_text_of_known_words_only_gradients_are_shown(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(diagnostics, "legible_review", lambda *_: None)  # nor has the built-in sentence known words
+    monkeypatch.setattr(diagnostics, "legible_text", lambda *_: None)  # nor has the built-in sentence known words
     code, out, _ = ended(["--run", run_id(store, "scratch single", 0), "--out", "there"], store, monkeypatch, capsys)
     assert code == 0
     assert "words: skipped" in out
@@ -149,7 +149,7 @@ def test_without_a_text_of_known_words_only_gradients_are_shown(
 
 @pytest.mark.parametrize(("arguments", "code", "message"), [
     (["--run", "zzz"], 2, "--run.*'zzz'"),
-    (["--run", ""], 2, "--run.*'' begins the ids of 6"),
+    (["--run", ""], 2, "--run.*6 run ids start with ''"),
     (["--out", "file.txt"], 1, "--out.*folder.*file.txt"),
     (["--text", "quark"], 2, "--text was removed: .*predict --why"),
     (["--recall"], 2, r"--recall was removed: .*\[recall\]"),
@@ -179,4 +179,4 @@ def test_refuses_a_store_without_runs(
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     code, _, err = ended([], tmp_path, monkeypatch, capsys)
     assert code == 1
-    mentions(err, "run with weights", "0 runs", "gru-bench train")
+    mentions(err, "has weights", "0 runs", "gru-bench train")

@@ -166,7 +166,7 @@ def test_gradients_of_reviews_are_followed_in_each_direction(data: tuple[RunConf
     for name in ("rnn", "scratch", "bidirectional"):
         one = with_settings(config, {"model.name": name})
         subject = d.Subject.untrained(one, vectors, corpus.classes)
-        for flow in d.gradient_flows(subject, corpus, vectors, steps=8, reviews=20):
+        for flow in d.gradient_flows(subject, corpus, vectors, steps=8, texts=20):
             flows[name, flow.direction] = flow
     assert torch.get_num_threads() == threads
     assert set(flows) == {("rnn", "forward"), ("scratch", "forward"), ("bidirectional", "forward"),
@@ -196,16 +196,16 @@ def test_a_pooling_over_all_steps_has_no_decay(
     assert (len(forward.norm), len(backward.norm), backward.decay) == (7, 1, None)
 
 
-def test_long_reviews_are_drawn_the_same_each_time(data: tuple[RunConfig, Corpus, Vectors]) -> None:
+def test_long_texts_are_drawn_the_same_each_time(data: tuple[RunConfig, Corpus, Vectors]) -> None:
     config, corpus, vectors = data
     encoded = encode(corpus.train, vectors, config.data.max_length)
-    chosen, steps = d.long_reviews(encoded, 8, 20)
+    chosen, steps = d.long_texts(encoded, 8, 20)
     assert (np.diff(encoded.offsets_N1)[chosen] > steps).all()
-    assert chosen.tolist() == d.long_reviews(encoded, 8, 20)[0].tolist()
+    assert chosen.tolist() == d.long_texts(encoded, 8, 20)[0].tolist()
     assert (len(chosen), steps) == (20, 8)
-    assert d.long_reviews(encoded, 500, 20)[1] < 20  # no review has so many: as far as a few of them reach
+    assert d.long_texts(encoded, 500, 20)[1] < 20  # no review has so many: as far as a few of them reach
     with pytest.raises(DataError, match="three steps"):
-        d.long_reviews(encode(corpus.train, vectors, 2), 8, 20)
+        d.long_texts(encode(corpus.train, vectors, 2), 8, 20)
 
 
 # ---------------------------------------------------------------- a sentence
@@ -421,7 +421,7 @@ def test_a_review_is_diagnosed_where_texts_may_be_kept(
     config, corpus, vectors = data
     one = with_settings(config, {"model.name": "bidirectional"})
     kept = {"bidirectional": TrainedModel.of(train(one, corpus, vectors), vectors)}
-    review = d.legible_review(corpus, vectors)
+    review = d.legible_text(corpus, vectors)
     assert review is not None
     assert review in [tokenize(text) for text in corpus.texts("validation")]
     assert d.LEGIBLE[0] <= len(review) <= d.LEGIBLE[1]
@@ -434,13 +434,13 @@ def test_a_review_is_diagnosed_where_texts_may_be_kept(
     with_turn = next(text.split() for text in corpus.texts("validation")
                      if "good3" in text.split() and len(tokenize(text)) >= d.LEGIBLE[0])
     monkeypatch.setattr(d, "TURN", "good3")
-    assert d.legible_review(corpus, vectors) == with_turn
+    assert d.legible_text(corpus, vectors) == with_turn
     monkeypatch.setattr(d, "TURN", "nowhere")
-    assert d.legible_review(corpus, vectors) == review
+    assert d.legible_text(corpus, vectors) == review
     unknown = replace(vectors, row_of_word=np.full_like(vectors.row_of_word, -1))
-    assert d.legible_review(corpus, unknown) is None
+    assert d.legible_text(corpus, unknown) is None
     monkeypatch.setattr(d, "LEGIBLE", (1000, 2000))
-    assert d.legible_review(corpus, vectors) is None
+    assert d.legible_text(corpus, vectors) is None
 
 
 def test_the_trained_weights_and_vectors_are_diagnosed(data: tuple[RunConfig, Corpus, Vectors]) -> None:

@@ -132,7 +132,7 @@ class TestTrain:
         monkeypatch.setattr(torch, "save", full)
         done = completed(train_app, "--data", data, *QUICK)
         assert done.returncode == ExitCode.FAILED
-        mentions(done.stderr, "no space is left", "GRU_BENCH_CACHE")
+        mentions(done.stderr, "no space left", "GRU_BENCH_CACHE")
         assert statuses() == {"FAILED"}
         assert not list(Path(os.environ["GRU_BENCH_CACHE"]).rglob(f"*.{os.getpid()}.part"))
 
@@ -144,7 +144,7 @@ class TestTrain:
         server = "http://127.0.0.1:9"
         done = completed(train_app, "--data", data, "--tracking-uri", server, *QUICK)
         assert done.returncode == ExitCode.FAILED
-        at_the_start, at_the_end = done.stdout.index(f"{server} does not answer"), done.stdout.index("1 run waits in")
+        at_the_start, at_the_end = done.stdout.index(f"{server} does not respond"), done.stdout.index("1 run waits in")
         assert at_the_start < done.stdout.index("validation accuracy") < at_the_end
         mentions(done.stderr, server, "has not answered")
 
@@ -156,7 +156,7 @@ class TestTrain:
         assert done.returncode == 0, done.stderr
         mentions(done.stdout, "homework.py:BatchFirst", "backend own")
         for options, part in ((["--model", f"{file}:Narrow"], "(3, 7, 2)"),
-                              (["--set", "model.name=homework.py:BatchFirst"], "named as a model")):
+                              (["--set", "model.name=homework.py:BatchFirst"], "given as a model")):
             done = completed(train_app, *options, *own)
             assert done.returncode == ExitCode.MISTYPED
             mentions(done.stderr, "homework.py", part)

@@ -109,7 +109,7 @@ def test_a_study_that_began_without_groups_is_not_continued_with_them(
     mentions(begun.stdout, "warning: Groups are turned off")
     claimed = completed(app, "report", "--study", "quick", "--claim", "torch > tfidf", cwd=tmp_path)
     assert claimed.returncode == ExitCode.MISTYPED
-    mentions(claimed.stderr, "--claim must take groups into account")
+    mentions(claimed.stderr, "--claim needs groups")
     done = sweep(tmp_path, films, *FILM, "--limit", "200")
     assert done.returncode == ExitCode.MISTYPED
     mentions(done.stderr, "data.group_column was none and is now film", "name")

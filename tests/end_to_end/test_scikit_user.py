@@ -56,7 +56,7 @@ def test_the_fitted_model_is_a_classifier_of_scikit_learn(found: dict[str, Any])
     assert 0 < found["loss"] < 0.6
     assert (found["again"] == predicted.to_numpy()).all()
     assert found["reason"].label in (0, 1)
-    mentions(found["printed"], "bidirectional-torch: 2", "settings by default", "torch seed 10004",
+    mentions(found["printed"], "bidirectional-torch: 2", "default settings", "torch seed 10004",
              f"accuracy {found['accuracy']:.3f}")
 
 

@@ -111,7 +111,7 @@ def test_a_server_that_is_away_during_a_whole_sweep_is_synced_later(
     own_server: MlflowServer, few_reviews: Path
 ) -> None:
     process = begun(few_reviews, own_server.uri)
-    until(process, "does not answer", "confirmed on fresh seeds", "Ctrl-C leaves them there for the next start")
+    until(process, "does not respond", "confirmed on fresh seeds", "Ctrl-C leaves them there for the next start")
     process.send_signal(signal.SIGINT)
     rest = end(process)
     assert process.returncode == ExitCode.INTERRUPTED

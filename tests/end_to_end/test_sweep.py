@@ -156,7 +156,7 @@ class TestResumes:
     def test_a_complete_study_gets_no_more_runs(self, copy: Path, swept: Path, few_reviews: Path) -> None:
         done = sweep(copy, few_reviews, *CATEGORIES, "--trials", "2")
         assert done.returncode == 0, done.stderr
-        mentions(done.stdout, "3 of torch", "the 2 asked for", "all runs of the study are done")
+        mentions(done.stdout, "3 of torch", "more than 2 trials", "all runs of the study are done")
         for announced in ("to do", "; now", "to begin"):
             assert announced not in done.stdout
         study, before = only_study(copy), only_study(swept)
@@ -174,7 +174,7 @@ class TestResumes:
         mentions(checked.stdout, str(before[0].seed), "was deleted", before[0].run_id, "the same command")
         done = sweep(copy, few_reviews, *CATEGORIES)
         assert done.returncode == 0, done.stderr
-        mentions(done.stdout, "deleted in MLflow: 1 ")
+        mentions(done.stdout, "are trained again: 1")
         after = sorted(only_study(copy).confirms, key=lambda run: run.seed or 0)
         assert [run.seed for run in after] == [run.seed for run in before]
         assert after[0].run_id != before[0].run_id
@@ -189,14 +189,14 @@ class TestResumes:
         done = sweep(copy, few_reviews, *CATEGORIES, "--check")
         assert done.returncode == ExitCode.NO, done.stderr
         mentions(done.stdout, run.run_id, "predictions/test.parquet", "delete the runs in MLflow")
-        assert "all is done" not in done.stdout
+        assert "everything is done" not in done.stdout
 
     def test_a_check_answers_by_its_exit_code(self, copy: Path, few_reviews: Path) -> None:
         assert sweep(copy, few_reviews, *CATEGORIES, "--check").returncode == ExitCode.DONE
         unfinished = sweep(copy, few_reviews, *CATEGORIES, "--check", "--trials", "4")
         assert unfinished.returncode == ExitCode.INCOMPLETE
         mentions(unfinished.stdout, "3 of 4 trials")
-        assert "do not belong together" not in unfinished.stdout
+        assert "do not match" not in unfinished.stdout
         for changed, study in ((["--epochs", "3"], STUDY), ([], STUDY.replace("1e-1", "1e-2"))):
             refused = sweep(copy, few_reviews, *CATEGORIES, *changed, "--check", study=study)
             assert refused.returncode == ExitCode.MISTYPED
@@ -205,7 +205,7 @@ class TestResumes:
         client_of(Store(f"sqlite:///{copy / 'mlflow.db'}")).delete_run(only_study(copy).trials[0].mlflow_id)
         disagreeing = sweep(copy, few_reviews, *CATEGORIES, "--check")
         assert disagreeing.returncode == ExitCode.NO
-        mentions(disagreeing.stdout, "do not belong together")
+        mentions(disagreeing.stdout, "do not match")
 
     def test_a_sweep_that_its_timeout_ends_is_not_complete(self, copy: Path, few_reviews: Path) -> None:
         done = sweep(copy, few_reviews, *CATEGORIES, "--trials", "5", "--timeout", "0.001s")

@@ -62,7 +62,7 @@ def test_claims_have_an_accuracy_a_file_or_both(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "parts"), [
     ("ada,84.2\nbob,83\n", ["student", "accuracy", "predictions"]), ("student,points\nada,3\n", ["accuracy"]),
-    ("student,accuracy\n", ["a row for each student"]), ("student,accuracy\nada,84\nada,85\n", ["'ada'", "2 times"]),
+    ("student,accuracy\n", ["no rows"]), ("student,accuracy\nada,84\nada,85\n", ["'ada'", "2 times"]),
     ("student,accuracy,predictions\nada,84,2,ada.csv\n", ["line 2", "'ada,84,2,ada.csv'", "3 values"]),
     ('student,accuracy\nada,84\n"bob,85\ncy"",90\ndee",91\n', ["line 3", "quote"]),
     ("student,accuracy\nada,84\n\n ,85\n", ["line 4", "student"])])
@@ -93,7 +93,7 @@ def test_rows_without_ids_are_aligned_by_their_order_only_where_that_is_asked_fo
     mentions(note, "by the order of the rows")
     class_N, note = read_predictions(written("p.csv", "id,prediction\nc,positive\nb,negative\na,negative\n"), by_order)
     assert (class_N.tolist(), note) == ([0, 0, 1], "")  # its ids say more than its order
-    with pytest.raises(UsageError, match=r"each of the 3 examples.* has 2 rows"):
+    with pytest.raises(UsageError, match=r"per example \(3\).* has 2 rows"):
         read_predictions(written("p.csv", "prediction\nnegative\nnegative\n"), by_order)
 
 
@@ -105,7 +105,7 @@ def test_texts_whose_ids_are_in_no_order_of_letters_keep_theirs() -> None:
 def test_numbers_are_classes_only_where_a_study_orders_them() -> None:
     path = written("p.csv", "id,prediction\na,0\nb,0\nc,1\n")
     mentions(read_predictions(path, TRUTH)[1], "0 for 'negative' and 1 for 'positive'")
-    with pytest.raises(UsageError, match="spell both alike"):
+    with pytest.raises(UsageError, match="use the same spelling"):
         read_predictions(path, replace(TRUTH, is_of_study=False))
 
 
@@ -115,7 +115,7 @@ def test_a_prediction_that_is_no_class_is_refused_or_counts_as_wrong() -> None:
         read_predictions(path, TRUTH)
     class_N, note = read_predictions(path, replace(TRUTH, refusals_are_wrong=True))
     assert class_N.tolist() == [2, 1, 2]
-    mentions(note, "2 predictions are no class", "'I cannot'", "''")
+    mentions(note, "2 predictions are not a class", "'I cannot'", "''")
 
 
 def test_a_spreadsheet_may_have_made_ids_decimal_numbers() -> None:
@@ -125,13 +125,13 @@ def test_a_spreadsheet_may_have_made_ids_decimal_numbers() -> None:
 
 
 @pytest.mark.parametrize(("text", "parts"), [
-    ("id,label\na,0\nb,1\n", ["1 are in the study x alone", "'c'", "predict the class of each"]),
-    ("id,label\nx,1\na,0\nb,0\nc,1\n", ["1 in p.csv alone", "'x'"]),
+    ("id,label\na,0\nb,1\n", ["1 are only in the study x", "'c'", "predict the class of each"]),
+    ("id,label\nx,1\na,0\nb,0\nc,1\n", ["1 only in p.csv", "'x'"]),
     ("id,label\na,0\na,1\nb,0\nc,1\n", ["'a'", "one row for each id"]),
-    ("id,label\n7,0\n8,1\n9,1\n", ["3 are in the study x alone", "3 in p.csv alone", "'7'"]),
+    ("id,label\n7,0\n8,1\n9,1\n", ["3 are only in the study x", "3 only in p.csv", "'7'"]),
     ("id,label\na,0\nb,2\nc,1\n", ["'2'"]), ("id,label,prediction\na,1,0\nb,1,0\nc,1,1\n", ["1 of 3", "'a'"]),
     ("id,label\na,0\nb,\nc,1\n", ["''", "'b'"]), ("id,guess\na,0\nb,1\nc,1\n", ["a column of predictions"]),
-    ("id,correct\na,1\nb,1\nc,1\n", ["scores alone"]), ("id,label,seed\na,0,1\nb,0,2\nc,1,1\n", ["2 runs"]),
+    ("id,correct\na,1\nb,1\nc,1\n", ["only scores"]), ("id,label,seed\na,0,1\nb,0,2\nc,1,1\n", ["2 runs"]),
     ("id,label\n", ["no rows"])])
 def test_predictions_that_are_not_one_for_each_text_are_refused(text: str, parts: list[str]) -> None:
     with pytest.raises(GruBenchError) as refused:
@@ -140,7 +140,7 @@ def test_predictions_that_are_not_one_for_each_text_are_refused(text: str, parts
 
 
 @pytest.mark.parametrize(("name", "parts"), [
-    ("x" * 300 + ".csv", ["too long"]), (".", ["is a folder"]), ("*.csv", ["*.csv", "does not exist"]),
+    ("x" * 300 + ".csv", ["too long"]), (".", ["is a folder"]), ("*.csv", ["No such file", "*.csv"]),
     ("cell.py", ["'cell.py'", "Parquet"]), ("latin.csv", ["line 2", "save it as UTF-8"])])
 def test_what_is_no_file_of_predictions_is_refused(name: str, parts: list[str]) -> None:
     written("cell.py", "x = 1\n")

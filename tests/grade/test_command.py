@@ -81,7 +81,7 @@ def test_numbers_may_stand_for_a_study() -> None:
     assert [row["claimed"] for row in table()] == ["0.84", "0.79"]
     assert [row["difference"] for row in table()] == ["-0.002", "-0.052"]
     # p is adjusted and the pass mark is not: the row says both.
-    assert re.search(r"ada: .* adjusted for 2 students\); reaches the pass mark, which is for one student alone \(p ",
+    assert re.search(r"ada: .* adjusted for 2 students\); reaches the pass mark \(not adjusted: p ",
                      " ".join(done.stdout.split()))
     Path("claims.csv").write_text("student,accuracy\ncy,80\n", encoding="utf-8")
     again = completed(app, "claims.csv", "--accuracy", "84.2", "--seed-deviation", "0.4", "--texts", "2664", "--csv",
@@ -140,7 +140,7 @@ def test_a_study_without_texts_hands_out_nothing(store: FakeStore) -> None:
     (["claims.csv", "--study", "torch", "--csv", "no/graded.csv"], ["--csv", "graded.csv"]),
     (["claims.csv", "--accuracy", "84", "--seed-deviation", "1", "--texts", "500", "--truth", "t.csv"], ["2", "500"]),
     (["claims.csv", "--accuracy", "84", "--seed-deviation", "1", "--truth", "t.csv", "--csv", "t.csv"], ["'t.csv'"]),
-    (["claims.csv", "--study", "torch", "--csv", "claims.csv"], ["'claims.csv'", "something new"]),
+    (["claims.csv", "--study", "torch", "--csv", "claims.csv"], ["'claims.csv'", "must be new"]),
     (["claims.csv", "--study", "nowhere"], ["'nowhere'"])])
 def test_mistyped_arguments_end_with_2(words: list[str], parts: list[str], store: FakeStore) -> None:
     texts = {"claims.csv": "student,accuracy\nada,84.0\n", "t.csv": "id,label\na,0\nb,1\n"}

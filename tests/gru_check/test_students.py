@@ -477,6 +477,6 @@ def test_the_class_is_found_by_trying() -> None:
     """The layer comes before its cell, and what is written from scratch before a wrapper."""
     verdict = check(written(f"{WRAPPER}\n{OTHERS}\n{FEW_WORDS.replace('LAST', '-1')}"))
     assert verdict.name == "Net"
-    others = " ".join(verdict.notes).partition("also has")[2]
+    others = " ".join(verdict.notes).partition("also contains")[2]
     assert "Wrapped" in others
     assert "GRUCell" not in others

@@ -147,7 +147,7 @@ class TestStudy:
         assert repr(saved) == repr(study.model)
         torch = gb.load_model(study.save_model(tmp_path / "torch", model="torch"))
         assert repr(torch).startswith("torch of the study mine, 2 seeds")
-        with pytest.raises(UsageError, match="give force"):
+        with pytest.raises(UsageError, match="with force"):
             study.save_model(tmp_path / "saved")
 
     def test_a_study_is_opened_by_name_and_by_the_commands(
@@ -324,7 +324,7 @@ FRAME = pd.DataFrame({"review": ["a b", "c d"] * 20, "sentiment": [0, 1] * 20})
     ({"workers": 1.5}, UsageError, ["workers must be a whole number", "1.5"]),
     ({"name": b"x"}, UsageError, ["name must be a text", "bytes"]),
     ({"folder": None}, UsageError, ["folder must be a text or a path", "None"]),
-    ({"folder": "a\0b"}, UsageError, ["folder must name a folder", "null"]),
+    ({"folder": "a\0b"}, UsageError, ["cannot write the folder", "null"]),
     ({"settings": 3}, UsageError, ["settings must be a dictionary", "3"]),
     ({"no_texts": "no"}, UsageError, ["no_texts must be True or False", "'no'"]),
     ({"data": {"text": 3, "label": [1]}}, DataError, ["'text' of the frame must be a list", "3 of type int"]),

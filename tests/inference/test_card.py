@@ -98,7 +98,7 @@ def test_an_interval_is_shown_with_its_method(loaded: Loaded) -> None:
 
 
 def test_a_sentence_on_a_better_baseline_is_complete(loaded: Loaded) -> None:
-    said = ("the baseline TF-IDF + logistic regression has a better score than this model: test accuracy 76.5 %, and "
+    said = ("the baseline TF-IDF + logistic regression scores better than this model: test accuracy 76.5 %, and "
             "here 57.0 %")
     scores = {**scores_of(loaded.winner), "better_baseline": said}
     assert f"Note: {said}." in model_card(loaded.winner, loaded.model, scores)

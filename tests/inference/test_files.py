@@ -175,7 +175,7 @@ def test_a_row_without_a_text_is_named_by_its_number(tmp_path: Path) -> None:
     ("t.csv", b""), ("t.csv", b"id,text\n"), ("t.csv", b"id,text\n\n\n"), ("t.csv.gz", b""), ("t.jsonl", b"\n \n"),
     ("t.txt", b""), ("t.txt.gz", b"")])
 def test_a_file_without_texts_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
-    mentions(refused(write(tmp_path / name, content)), name, "write or copy it again")
+    mentions(refused(write(tmp_path / name, content)), name, "create or copy it again")
 
 
 def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_other_kinds_of_files_are_refused(tmp_path: Path, name: str, content: by
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.csv"):
-        mentions(refused(path, UsageError), "--file", str(path))
+        mentions(refused(path, UsageError), str(path))
 
 
 @pytest.mark.parametrize("encoding", ["klingon", "base64", ""])

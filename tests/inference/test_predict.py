@@ -100,9 +100,9 @@ def test_predicts_texts_with_a_saved_model(
 def test_a_better_baseline_is_named_in_one_line_on_standard_error(
     model: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save(model, tmp_path / "model", "", {"better_baseline": "the baseline B has a better score than this model"})
+    save(model, tmp_path / "model", "", {"better_baseline": "the baseline B scores better than this model"})
     done = completed(app, "word1", "--model", str(tmp_path / "model"))
-    assert done.stderr.splitlines()[1:] == ["note: the baseline B has a better score than this model"]
+    assert done.stderr.splitlines()[1:] == ["note: the baseline B scores better than this model"]
     assert "baseline" not in done.stdout
 
 
@@ -119,7 +119,7 @@ def test_why_shows_words_with_their_effects(
 ) -> None:
     out, _ = said(capsys, "word1 nothing word2", "unheard", "--model", folder, "--why")
     explained = Predictor(model).explain("word1 nothing word2")
-    (line,) = (line for line in out.splitlines() if line.startswith("word1 nothing word2: what speaks for"))
+    (line,) = (line for line in out.splitlines() if line.startswith("word1 nothing word2: words for"))
     for word, weight in explained.strongest(2):
         assert f"{word} {weight:+.2f}" in line
     assert "unheard: what speaks" not in out
@@ -258,7 +258,7 @@ def test_force_replaces_nothing_but_predictions(
     (tmp_path / name).write_text(content, encoding="utf-8")
     words = ("--model", folder, "--file", "in.txt", "--to", name, "--force")
     _, err = said(capsys, *words, code=ExitCode.MISTYPED)
-    mentions(err, name, "predictions that gru-bench has written")
+    mentions(err, name, "predictions written by gru-bench")
     assert (tmp_path / name).read_text(encoding="utf-8") == content
     (tmp_path / name).unlink()
     for _ in range(2):
@@ -271,7 +271,7 @@ def test_refuses_to_replace_the_file_of_the_texts(
     (tmp_path / "in.csv").write_text("text\nword1\n", encoding="utf-8")
     for out in ("in.csv", str(tmp_path / "in.csv")):
         _, err = said(capsys, "--model", folder, "--file", "in.csv", "--to", out, "--force", code=ExitCode.MISTYPED)
-        mentions(err, "--to", out, "which this command reads")
+        mentions(err, "--to", out, "is read by this command")
     assert (tmp_path / "in.csv").read_text(encoding="utf-8") == "text\nword1\n"
 
 

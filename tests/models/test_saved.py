@@ -200,7 +200,7 @@ def test_a_folder_that_is_taken_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "empty")
     for force in (False, True):
         for path, said in (
-            ("others", r"\(notes.txt\): name another"), ("file", "file'"), ("file/model", "file'"), ("link", "link'"),
+            ("others", r"\(notes.txt\): choose another"), ("file", "file'"), ("file/model", "file'"), ("link", "link'"),
             ("..", r"'.*\.\.'"),
         ):
             with pytest.raises(UsageError, match=said):

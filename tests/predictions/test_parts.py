@@ -85,7 +85,7 @@ def test_a_study_whose_data_are_read_otherwise_today_is_refused(study: Path) -> 
     study.write_text("\n".join(rows[:-1]) + "\n", "utf-8")
     done = completed(app, "--study", "quick", "--out", "parts")
     assert done.returncode == ExitCode.FAILED
-    mentions(done.stderr, "the study quick", f"then {logged.run.fingerprint}", "restore the files")
+    mentions(done.stderr, "the study quick", f"then {logged.run.fingerprint}", "Restore the files")
     assert not Path("parts").exists()
 
 
@@ -108,7 +108,7 @@ def test_a_file_is_no_folder_to_write_to(easy_csv: Path) -> None:
     Path("file").touch()
     done = completed(app, "--data", str(easy_csv), "--out", "file")
     assert done.returncode == ExitCode.MISTYPED
-    mentions(done.stderr, "--out must name a folder", "file is a file")
+    mentions(done.stderr, "--out must be a folder", "file is a file")
 
 
 def test_a_study_and_data_are_not_given_together(study: Path) -> None:

@@ -192,7 +192,7 @@ def test_uneven_classes_cause_a_warning(made: Made) -> None:
     count_C = np.bincount(made.predictions[0].label_N, minlength=made.classes)
     text = all_said(made.report.warnings)
     uneven = count_C.max() >= 2 * count_C.min()
-    assert ("The classes are uneven" in text) == uneven
+    assert ("The classes are imbalanced" in text) == uneven
     if uneven:
         mentions(text, class_names(made.classes)[count_C.argmax()], f"{100 * count_C.max() / count_C.sum():.1f} %")
 
@@ -216,7 +216,7 @@ def test_two_uneven_classes_have_scores_by_class(positive: float) -> None:
         ham, spam = column_of(report, "classes-torch-torch", "ROC AUC")
         assert column_of(report, "classes-torch-torch", "Recall")[1].value == pytest.approx(recall)
         assert ham.value == pytest.approx(spam.value)
-        mentions(all_said(report.warnings), "The classes are uneven", "ham")
+        mentions(all_said(report.warnings), "The classes are imbalanced", "ham")
 
 
 def test_confidence_begins_at_one_over_the_number_of_classes(made: Made) -> None:

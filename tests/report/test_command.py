@@ -92,7 +92,7 @@ def test_a_study_under_way_shows_what_there_is(store: FakeStore) -> None:
         (None, ["new"], UsageError, "'new'.*'newest'.*early, elsewhere"),
         ("reviews.csv", ["newest"], UsageError, "'newest'.*elsewhere"),
         ("movies", [], UsageError, "'movies'.*'movie-reviews'"),
-        (None, ["newest", "elsewhere"], UsageError, "study.*newest, elsewhere"),
+        (None, ["newest", "elsewhere"], UsageError, "studies.*newest, elsewhere"),
         (None, ["early"], IncompleteError, "early.*trials so far: 0, confirmation runs: 1"),
     ],
 )

@@ -114,8 +114,8 @@ def test_a_plan_that_was_followed_has_no_warning() -> None:
 
 
 @pytest.mark.parametrize(("spoil", "words"), [
-    ("digest", "logged digest"),
-    ("data", "other data"),
+    ("digest", "match its digest"),
+    ("data", "different data"),
     ("sizes", "interim analysis 1 does not follow the plan"),
     ("missing", "interim analysis 1 has 1 seed of Torch GRU fewer"),
     ("found", "nothing settled"),
@@ -176,7 +176,7 @@ def test_before_the_first_interim_analysis_there_is_no_verdict() -> None:
     store, study = studied(DIFFERENT)
     del store.artifacts[study.run.run_id, INTERIM]
     report = reported(store, under_way(store, study))
-    mentions(summary_of(report), "No verdict", "no interim analysis has been done yet")
+    mentions(summary_of(report), "No verdict", "no interim analysis is done yet")
     assert report.findings.pairs[0].settled is False
 
 
@@ -189,7 +189,7 @@ def test_the_interval_of_too_few_seeds_is_the_usual_one_and_is_called_so() -> No
 def test_the_margin_of_a_plan_cannot_be_replaced() -> None:
     store, study = studied(DIFFERENT)
     assert build([study], store, margin=0.01).findings.pairs[0].margin == 0.01
-    with pytest.raises(UsageError, match=r"--margin .*plan"):
+    with pytest.raises(UsageError, match=r"margin .*plan"):
         build([study], store, margin=0.05)
 
 

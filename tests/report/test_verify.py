@@ -85,7 +85,7 @@ def test_a_missing_number_and_one_too_many_are_named(original: Written, folder: 
     (folder / "numbers.json").write_text(json.dumps(found), encoding="utf-8")
     missing, made_up = differences(original.store, folder)
     mentions(missing, "numbers.json: ", ACCURACY, "missing")
-    mentions(made_up, "numbers.json: made-up", "no number")
+    mentions(made_up, "numbers.json: made-up", "cannot be computed")
 
 
 def test_a_margin_changed_afterwards_is_named(original: Written, folder: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_study_and_an_experiment_that_are_gone_are_named(original: Written, fo
     mentions(differences(replace(store, by_experiment={"movie-reviews": others}), folder)[0],
              study.run.run_id, "study scratch", "is gone")
     mentions(differences(replace(store, by_experiment={"other": [study]}), folder)[0], "experiment is gone")
-    mentions(differences(replace(store, by_experiment={"movie-reviews": []}), folder)[-1], "cannot be computed again")
+    mentions(differences(replace(store, by_experiment={"movie-reviews": []}), folder)[-1], "cannot be recomputed")
 
 
 def imported(store: FakeStore, *earlier: int, name: str | None = None) -> FakeStore:
@@ -239,7 +239,7 @@ def test_the_command_ends_with_4_and_the_differences_if_there_are_any(original: 
         change(folder / "report.tex", rf"\val{{{ACCURACY}}}{{", rf"\val{{{ACCURACY}}}{{1")
         done = completed(app, "--verify", str(folder))
     assert done.returncode == 4
-    mentions(done.stdout, "report.tex is not the file", "report.tex: ", ACCURACY)
+    mentions(done.stdout, "report.tex does not match", "report.tex: ", ACCURACY)
     mentions(done.stderr, "error: ", str(folder), "2 places:", "gru-bench report --out ")
 
 
@@ -264,7 +264,7 @@ def test_a_store_that_is_on_another_machine_is_looked_for_in_this_directory(
            '"tracking_uri": "sqlite:////home/nobody/mlflow.db"')
     done = completed(app, "--verify", str(folder))
     assert done.returncode == 1
-    mentions(done.stderr, "/home/nobody/mlflow.db", "no such file")
+    mentions(done.stderr, "/home/nobody/mlflow.db", "No such file")
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     done = completed(app, "--verify", str(folder))
     assert done.returncode == 4

@@ -112,4 +112,4 @@ def test_the_command_trains_a_study_again_resumes_it_and_refuses_other_data(
         file.write("one more text,1,books\n")
     code, text = ran("--again", "easy", "--study-name", "third")
     assert code == 2
-    mentions(text, "the data of easy", "--data")
+    mentions(text, "the study easy was logged", "--data")

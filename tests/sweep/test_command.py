@@ -146,5 +146,5 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
     sweep.is_confirmed = False
     _show_next(cli.out(), sweep, summary(), None, None, has_report=True)
     mentions(capsys.readouterr().out, "no saved view", "3.15")
-    with pytest.raises(UsageError, match=r'write one first \(gru-bench report --out ".*a; touch b"\)'):
+    with pytest.raises(UsageError, match=r'write a report first \(gru-bench report --out ".*a; touch b"\)'):
         record.read(tmp_path / "a; touch b")

@@ -102,7 +102,7 @@ def test_a_stage_ends_at_the_first_interim_analysis_that_settles_every_pair() ->
 def test_a_stage_goes_on_while_a_pair_is_open_and_ends_at_the_last_interim_analysis() -> None:
     stage = Stage(0.802, 0.80)
     assert seeds_of(stage.start(), "torch") == list(range(10_000, 10_009))
-    mentions(stage.said, "continues to 7 seeds", "last interim analysis planned", "open")
+    mentions(stage.said, "continues to 7 seeds", "last planned analysis", "open")
     assert [(analysis.planned, analysis.stops) for analysis in stage.analyses] == [(5, False), (7, False), (9, True)]
 
 
@@ -127,7 +127,7 @@ def test_a_failed_seed_is_named_and_a_later_start_does_not_change_the_interim_an
 def test_an_interim_analysis_below_five_seeds_settles_nothing() -> None:
     stage = Stage(0.99, 0.60, interim=[2, 5])
     assert len(seeds_of(stage.start(), "torch")) == 5
-    mentions(stage.said, "from 2 seeds", "an interim analysis takes at least 5")
+    mentions(stage.said, "from 2 seeds", "an interim analysis needs at least 5")
 
 
 def test_one_model_alone_takes_all_interim_analyses() -> None:

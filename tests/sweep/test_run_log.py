@@ -147,12 +147,12 @@ def test_a_search_that_does_not_know_the_runs_in_mlflow_is_refused(easy_csv: Pat
     begins = [place for place, line in enumerate(lines) if b'"op_code":4,' in line]  # a trial's first line
     left = b"" if lost == "journal" else b"".join(lines[:begins[1 if trials else 0]])
     journal.write_bytes(left.replace(this_process().encode(), f"{machine()} 999999999 1".encode()))
-    with pytest.raises(RunError, match=r"do not belong together.*storage.*another name"):
+    with pytest.raises(RunError, match=r"do not match.*storage.*another name"):
         swept(easy_csv, script, trials=trials, confirm=1)
     checked = completed(app, "--study", "study.toml", "--data", str(easy_csv), "--check", "--trials", str(trials),
                         "--confirm", "1")
     assert checked.returncode == ExitCode.NO
-    mentions(checked.stdout, "MLflow: 1 run of the study", f"{trials} of trials", "do not belong together")
+    mentions(checked.stdout, "MLflow: 1 run of the study", f"{trials} of trials", "do not match")
     journal.write_bytes(whole.replace(this_process().encode(), f"{machine()} 999999999 1".encode()))
     assert swept(easy_csv, script, trials=trials, confirm=1).notes == ()
     (study,) = open_reader().studies("easy")
@@ -187,7 +187,7 @@ def test_refuses_no_texts_once_a_study_holds_reviews(easy_csv: Path) -> None:
     store = Store()
     (before,) = store.studies(store.experiments()[0])
     assert store.texts(before.run.run_id, "test") is not None
-    with pytest.raises(UsageError, match=r"no_texts.*'study'.*has texts.*name"):
+    with pytest.raises(UsageError, match=r"'study'.*no_texts.*has stored texts.*name"):
         swept(easy_csv, Script(), storage=storage, trials=1)
     assert Store().studies(store.experiments()[0]) == [before]
 

@@ -535,7 +535,7 @@ def test_a_trial_of_a_dead_process_is_queued_again(tmp_path: Path, monkeypatch: 
         _, before = asked(search_in(tmp_path))
     search = search_in(tmp_path)
     (orphan,) = search.orphans()
-    search.give_up(orphan, "its process ended without a word")
+    search.give_up(orphan, "its process ended unexpectedly")
     assert asked(search) == (1, before)
     assert search.repeats(1) == 0
-    assert (search.trials()[0].state, search.trials()[0].reason) == ("failed", "its process ended without a word")
+    assert (search.trials()[0].state, search.trials()[0].reason) == ("failed", "its process ended unexpectedly")

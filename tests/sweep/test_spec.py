@@ -73,12 +73,12 @@ def test_reads_planned_interim_analyses_from_the_file_or_an_option(tmp_path: Pat
 
 
 @pytest.mark.parametrize(("line", "changes", "parts"), [
-    ("", {"confirm": 5, "interim": [5]}, "confirm and interim"),
+    ("", {"confirm": 5, "interim": [5]}, "confirm or interim"),
     ("confirm = { looks = [5, 8] }", {}, "confirm.looks was removed: .*interim = "),
     ("confirm = { interims = [5, 8] }", {}, "confirm must be a number"),
     ("confirm = { interim = [] }", {}, "confirm must be a number"),
-    ("confirm = { interim = [8, 5] }", {}, "interim.*rise.*8, 5"),
-    ("confirm = { interim = [5, 5] }", {}, "interim.*rise.*5, 5"),
+    ("confirm = { interim = [8, 5] }", {}, "interim.*increasing.*8, 5"),
+    ("confirm = { interim = [5, 5] }", {}, "interim.*increasing.*5, 5"),
     ("confirm = { interim = [0, 5] }", {}, "interim"),
     ('confirm = { interim = ["5"] }', {}, "interim.*whole numbers"),
     ("confirm = { interim = [2, 4] }", {}, "last interim analysis.*at least 5.*got 4"),
@@ -163,8 +163,8 @@ def test_confirmation_seeds_are_outside_every_search(tmp_path: Path, seed: int) 
     (("low = 1e-4, high = 1e-2", "low = 1e-2, high = 1e-4"), r"space\.training\.lr.*low below high"),
     (("low = 1e-4, high", "low = 0.0, high"), r"space\.training\.lr.*log.*low above 0"),
     (("model.pooling", "model.poolings"), r"'model\.poolings'.*'model\.pooling'\?"),
-    (("model.pooling = ", "model.backend = "), r"model\.backend must not be searched"),
-    (("model.pooling = ", "model.bidirectional = "), r"model\.bidirectional must not be searched"),
+    (("model.pooling = ", "model.backend = "), r"model\.backend cannot be searched"),
+    (("model.pooling = ", "model.bidirectional = "), r"model\.bidirectional cannot be searched"),
     (("training.lr = { low = 1e-4, high = 1e-2, log = true }", "training.lr = 3"), r"space\.training\.lr.*\b3\b"),
     (('["last", "mean"]', '["last", "first"]'), r"model\.pooling.*'first'"),
     (("[space]", "[space]\nseed.x = { low = 1, high = 2 }"), r"'seed\.x'"),
@@ -199,7 +199,7 @@ def test_confirmation_seeds_are_outside_every_search(tmp_path: Path, seed: int) 
     (("trials = 4", 'trials = 4\nmetric = "log_loss"'), r"log_loss.*margin = 0\.01"),
     (("trials = 4", 'trials = 4\nmetric = "roc_auc"'), r"roc_auc.*margin"),
     (("epochs = 2", 'epochs = 2\nmetric = "f1"\ntorch.metric = "accuracy"'), r"f1.*'torch'.*accuracy"),
-    (("[space]", '[space]\ntraining.metric = { choices = ["f1", "accuracy"] }'), r"metric must not be searched"),
+    (("[space]", '[space]\ntraining.metric = { choices = ["f1", "accuracy"] }'), r"metric cannot be searched"),
     (("epochs = 2", 'selection = "lowest_train_window"'), r"training\.selection 'best_validation'"),
 ])
 def test_names_the_mistake_in_a_study_file(tmp_path: Path, change: tuple[str, str], parts: str) -> None:
@@ -245,7 +245,7 @@ def test_a_range_holds_its_own_values_alone(span: Range, held: list[Scalar], not
 
 
 def test_refuses_a_search_without_a_space_and_a_study_of_no_runs(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"trials is 2 and \[space\] is empty"):
+    with pytest.raises(UsageError, match=r"trials is 2, but \[space\] is empty"):
         load_study(study_file(tmp_path, 'models = ["torch"]\ntrials = 2'))
     with pytest.raises(UsageError, match="trials and confirm are both 0"):
         load_study(study_file(tmp_path, 'models = ["torch"]'), confirm=0)
@@ -258,7 +258,7 @@ def test_suggests_a_study_for_a_misspelt_name() -> None:
 
 @pytest.mark.parametrize("name", ["absent.toml", "x" * 5_000 + ".toml", "a\0.toml", "studies/mine", "studies\\mine"])
 def test_refuses_a_study_file_that_does_not_exist(name: str) -> None:
-    with pytest.raises(UsageError, match="there is no file"):
+    with pytest.raises(UsageError, match="No such file"):
         load_study(name)
 
 
@@ -266,7 +266,7 @@ def test_refuses_a_study_file_that_does_not_exist(name: str) -> None:
                          ids=["unclosed", "nested too deeply", "number of thousands of digits", "no UTF-8"])
 def test_refuses_a_file_that_is_not_toml(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "mine.toml").write_bytes(content)
-    with pytest.raises(DataError, match=r"must be TOML, but .*mine\.toml is not"):
+    with pytest.raises(DataError, match=r"mine\.toml is not valid TOML"):
         load_study(str(tmp_path / "mine.toml"))
 
 
@@ -316,7 +316,7 @@ class TestModelsOfTheirOwn:
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7, 0] }"),
          r"model\.hidden_size.*\b0\b"),
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [100] }"),
-         r"ablations\.other\.size\.tune.*another value.*\[100\]"),
+         r"ablations\.other\.size\.tune.*value other.*\[100\]"),
         (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7, 7] }"), "7 and 7 are the same"),
         (("settings = { data.validation_share = 0.2 }", "settings = 1"), r"ablations\.settings must be a table"),
         (("[ablations.other.pooling]", "[ablations.other]\nx = 1\n[ablations.other.pooling]"),

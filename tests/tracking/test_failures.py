@@ -53,7 +53,7 @@ def test_an_error_has_one_meaning(error: Exception, expected: Meaning) -> None:
     requests.exceptions.ChunkedEncodingError("Connection broken: IncompleteRead(10 bytes read, 90 more expected)"),
     requests.ConnectionError("refused"), ConnectionResetError("reset by peer")])
 def test_a_server_that_dies_within_an_answer_is_away(error: Exception) -> None:
-    told = RunError("the tracking store must answer requests")
+    told = RunError("the tracking store")
     told.__cause__ = RuntimeError(f"API request failed with exception {error}")
     told.__cause__.__context__ = error  # as MLflow wraps it
     assert is_away(told)

@@ -89,7 +89,7 @@ class TestOnDisk:
         for files in ({}, {"b.txt": b"more", "c.txt": b"still more"}):
             with monkeypatch.context() as patch:
                 patch.setattr(outbox, "_write", full)
-                with pytest.raises(RunError, match=r"free space on the disk"):
+                with pytest.raises(RunError, match=r"no space left"):
                     own.put(records()[1], files)
         own.put(records()[2])
         assert [entry.record().time for entry in own.entries()] == [1, 6]
@@ -97,7 +97,7 @@ class TestOnDisk:
 
     def test_refuses_a_folder_that_may_not_be_written(self) -> None:
         (Path.cwd() / ".gru-bench").write_text("a file", encoding="utf-8")
-        with pytest.raises(RunError, match=r"outbox .*/\.gru-bench/outbox/.* must be writable"):
+        with pytest.raises(RunError, match=r"outbox .*/\.gru-bench/outbox/.* cannot be written"):
             Outbox.begin(root(), NOBODY)
 
     def test_a_database_beside_it_is_found_when_both_have_moved(self, tmp_path: Path) -> None:

@@ -267,7 +267,7 @@ def test_the_experiment_written_last_comes_first(store: Store) -> None:
 
 
 def test_refuses_to_read_before_anything_was_run() -> None:
-    with pytest.raises(RunError, match="run a sweep"):
+    with pytest.raises(RunError, match="Run a sweep"):
         open_reader()
     assert not Path("mlflow.db").exists()
 

@@ -225,7 +225,7 @@ def test_a_run_begins_again_where_its_checkpoint_is_damaged(
     assert windows(ended.outcome) == windows(whole)
     (reason,) = channel.reasons
     aside = checkpoint.with_name(f"{checkpoint.name}.damaged")
-    mentions(reason, str(checkpoint), aside.name, "begins again")
+    mentions(reason, str(checkpoint), aside.name, "starts again")
     assert [path.name for path in checkpoint.parent.iterdir()] == [aside.name]
     assert aside.read_bytes() == damage(interrupted)
 
@@ -237,7 +237,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patch, pytest.raises(MachineError, match=r"run\.pt .*no space.*GRU_BENCH_CACHE"):
+    with monkeypatch.context() as patch, pytest.raises(MachineError, match=r"run\.pt: no space.*GRU_BENCH_CACHE"):
         train(config, corpus, vectors, Listener(epoch=lambda _: patch.setattr(torch, "save", full)),
               checkpoint=tmp_path / "run.pt")
     assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]

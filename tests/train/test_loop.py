@@ -297,7 +297,7 @@ def test_parameters_that_the_loss_does_not_reach_stay_as_they_are_and_are_named_
                          listener=Listener(note=notes.append)) for epochs in (1, 3))
     note, again = notes
     assert note == again
-    mentions(note, "homework.py:LeftOver", "'head.weight', 'head.bias', which")
+    mentions(note, "homework.py:LeftOver", "'head.weight', 'head.bias' of")
     assert "'h.weight'" not in note
     for name, values in last.weights.items():
         assert np.array_equal(values, first.weights[name]) == ("head" in name), name

@@ -36,7 +36,7 @@ def test_auto_takes_torch_where_the_fused_kernel_cannot_load_and_says_why(monkey
     assert placed(backend="torch").note is None
     assert placed(name="rnn").note is None
     assert placed("cuda").note is None
-    with pytest.raises(UsageError, match=r"'fused': no kernel today; try"):
+    with pytest.raises(UsageError, match=r"'fused' cannot run here: no kernel today; try"):
         placed(backend="fused")
 
 

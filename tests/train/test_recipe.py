@@ -154,7 +154,7 @@ class TestChecks:
     def test_at_most_so_many_reviews_are_checked(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(loop, "CHECKED_REVIEWS", 7)
+        monkeypatch.setattr(loop, "CHECKED_TEXTS", 7)
         run = loop._Run(config, corpus, vectors, Placement(torch.device("cpu"), "torch"), checks=3)
         chosen = np.sort(np.argsort(corpus.validation.example_id_N)[:7])
         expected = encode(corpus.validation.select(chosen), vectors, config.data.max_length)

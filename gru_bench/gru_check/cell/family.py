@@ -536,7 +536,7 @@ def _structure(case: _Case, roles: Roles) -> Iterator[tuple[str, str]]:
     if case.sharing:
         yield "shared-matrices", "A matrix is in the sums of two gates."
     elif same and case.parts.spare:
-        yield "reset-unused", "One gate takes the place of the other, which has no effect."
+        yield "reset-unused", "One gate is used in place of the other, which has no effect."
     elif same:
         yield "shared-matrices", "The reset gate and the update gate are the same sum."
 
@@ -584,16 +584,16 @@ def _acting(affines: Sequence[Affine], rest: Sequence[int], acts: Sequence[str])
         if any(affines[k].moved_x or (affines[k].x is not None and not affines[k].moved) for k in places):
             return [("reset-on-input", "The reset gate acts on W_n x.")]
         if all(affines[k].h is None for k in places):
-            return [("reset-unused", "The reset gate acts on a bias alone.")]
+            return [("reset-unused", "The reset gate acts only on a bias.")]
         if any(one == "1" and affines[k].h is not None for one, k in pairs):
-            return [("wrong-candidate", "The candidate also takes the state without the reset gate.")]
+            return [("wrong-candidate", "The candidate also uses the state without the reset gate.")]
         if len({affines[k].moved for k in places if affines[k].h is not None}) > 1:
             return [("wrong-candidate", "The reset gate acts before one product with the state and after another.")]
         return []
     if act in ("z", "1 - z"):
         return [("reset-unused", f"{'The update gate' if act == 'z' else act} is where the reset gate belongs.")]
     if "," in act:
-        return [("wrong-candidate", f"The candidate takes {act[3:]} times the state in place of the state.")]
+        return [("wrong-candidate", f"The candidate uses {act[3:]} times the state instead of the state.")]
     return [("wrong-candidate", f"{act} is where r belongs.")]
 
 

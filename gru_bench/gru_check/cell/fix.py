@@ -313,6 +313,6 @@ def _mixing(step: Step, change: _Change, line: int) -> Finding | None:
         return Finding("gate-activation", "The weights of the old state and of the candidate sum to one, but are not z "
                        "and 1 - z.", line)
     if zero_a or zero_b or not alone:
-        return Finding("wrong-candidate", "The mixing takes something else than the old state and the candidate.", line)
+        return Finding("wrong-candidate", "The mixing uses something other than the old state and the candidate.", line)
     return Finding("mixing", "With z and 1 - z as the weights of the old state and of the candidate it would be a GRU.",
                    line)

@@ -119,9 +119,8 @@ def collect(
     analyses = study_analyses(studies, groups, baselines, store, numbers, mixtures) if groups else ()
     for one in analyses:
         if margin is not None and not math.isclose(margin, one.plan.margin):
-            raise UsageError("--margin must be that of the plan if a study has interim analyses, but "
-                             f"{study_name(one.study)} planned {100 * one.plan.margin:g} and got {100 * margin:g}: "
-                             "leave --margin out")
+            raise UsageError(f"with interim analyses, the margin is that of the plan, but {study_name(one.study)} "
+                             f"planned {100 * one.plan.margin:g} and got {100 * margin:g}: leave --margin out")
     chosen = margin_of(studies, margin, numbers, metric_of(studies))
     return assembled(
         studies, store, numbers, groups, [*gaps, *missing], chosen, analyses, baselines, mixtures, not_mixed,

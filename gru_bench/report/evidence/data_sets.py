@@ -70,7 +70,7 @@ def pairs_over(
             a, b = next((some[0].a, some[0].b) for some in own.values())
             if twice := [name for name, some in own.items() if len(some) > 1 or len(models) == 1]:
                 apart.append((f"{a.name} and {b.name} are not compared over data sets, because several studies of "
-                              f"{listed(twice)} have them: choose one of these (--study).",))
+                              f"{listed(twice)} have them: choose one with --study.",))
             elif len(own) > 1:
                 several.append({name: one for name, (one,) in own.items()})
         found += _tested(several, margin, numbers)

@@ -69,7 +69,7 @@ def decision_sentence(evidence: Evidence) -> Sentence:
         return joined([_over_data_sets(evidence) if evidence.over_data_sets else apart, *taken, *others])
     groups, pairs, decision = _decided(evidence)
     if len(groups) == 1:
-        return ("No decision: there is one model, and nothing to compare it with.",)
+        return ("No decision: there is only one model.",)
     left = in_order([groups[key] for key in decision.left])
     taken, others = _mixed(evidence, [group.label for group in left])
     single = (*_beaten(decision, groups), _chosen(evidence, decision, groups, pairs), *others)
@@ -115,7 +115,7 @@ def _over_data_sets(evidence: Evidence) -> Sentence:
     found = {pair.names: (pair.verdict.finding, pair.favours) for pair in evidence.over_data_sets}
     decision = decide(tuple(dict.fromkeys(chain.from_iterable(found))), found)
     if len(decision.left) == 1:
-        return (f"Over the data sets, take {decision.left[0]}: no model is found better.",)
+        return (f"Over the data sets, take {decision.left[0]}: no model is shown to be better.",)
     names = listed(decision.left)
     return (f"No decision over the data sets between {names}." if decision.open else
             f"Over the data sets, {names} are equivalent: take any of them.",)
@@ -135,9 +135,9 @@ def _chosen(
     """Return which model to take, or between which none is to be taken yet."""
     left = in_order([groups[key] for key in decision.left])
     if not left:
-        return ("No decision: the verdicts contradict one another.",)
+        return ("No decision: the verdicts contradict each other.",)
     if len(left) == 1:
-        return (f"Take {left[0].label}: no model is found better.",)
+        return (f"Take {left[0].label}: no model is shown to be better.",)
     if not decision.open:
         return _any_of(evidence, left)
     if decision.settled:
@@ -168,8 +168,8 @@ def _winner(evidence: Evidence, decision: Decision, groups: Mapping[str, ModelRu
     sign = 1 if evidence.groups[0].scale.higher_is_better else -1
     best = max(groups.values(), key=lambda one: sign * fmean(run.metrics[key] for run in one.runs))
     return () if best.key not in decision.beaten else (
-        f"On validation texts {best.label} has the best score, so gru-bench predict takes it unless --model names "
-        "another: it never chooses by test texts.",)
+        f"{best.label} has the best validation score, so gru-bench predict uses it by default: it never chooses by "
+        "test scores.",)
 
 
 def _mixed(evidence: Evidence, left: Sequence[str] = ()) -> tuple[list[Sentence], list[Sentence]]:
@@ -203,9 +203,9 @@ def _mixed(evidence: Evidence, left: Sequence[str] = ()) -> tuple[list[Sentence]
 def _few_seeds(evidence: Evidence, decision: Decision) -> Sentence:
     """Return what few seeds, or single runs of a study, mean for a decision; empty where there are enough."""
     if any(pair.has_few_seeds for pair in evidence.pairs):
-        return ("There are few seeds: equivalence and claims take at least 5 of each model.",)
+        return ("There are few seeds: equivalence and claims need at least 5 per model.",)
     if any(pair.lacks_seeds for pair in evidence.pairs) and (decision.beaten or not decision.open):
-        return ("This is true of these runs only, not of the way they were trained.",)
+        return ("This holds for these runs only, not for other runs of the same settings.",)
     return ()
 
 
@@ -216,7 +216,7 @@ def _within_margin(evidence: Evidence, decision: Decision, groups: Mapping[str, 
     is_other = "each of them is" if len(models) > 1 else "it is"
     return say(
         "Take {models} if a difference of up to {margin}{unit} does not matter: {is_other} equivalent to {others} "
-        "within this margin. Which of {others} is best is not settled.", models=" or ".join(models),
+        "within this margin. It is not settled which of {others} is best.", models=" or ".join(models),
         margin=evidence.pairs[0].number("margin"), unit=evidence.pairs[0].scale.after, is_other=is_other,
         others=listed(others))
 

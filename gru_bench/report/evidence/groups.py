@@ -375,10 +375,10 @@ def metric_of(studies: Sequence[LoggedStudy]) -> MetricName:
 
 
 def _several_metrics(studies: Sequence[LoggedStudy]) -> list[Sentence]:
-    names = [f"{study_name(study)} is about {scale_of(study.plan().metric).score}" for study in studies]
+    names = [f"{study_name(study)} uses {scale_of(study.plan().metric).score}" for study in studies]
     if len({study.plan().metric for study in studies}) < 2:
         return []
-    return [say("These studies are about different scores ({metrics}). Their accuracies are compared.",
+    return [say("These studies use different metrics ({metrics}). Their accuracies are compared.",
                 metrics="; ".join(names))]
 
 
@@ -395,8 +395,8 @@ def _extended(study: LoggedStudy, name: str, numbers: Numbers) -> list[Sentence]
     now = max([len(study.summary.confirm_seeds) if study.summary else 0, *seeds.values()])
     if planned is None or now <= planned:
         return []
-    return [say("{study} began with {planned} confirmation seeds for each model and now has {now}. Adding seeds "
-                "because of results makes intervals too narrow. To avoid it, use new seeds only, none of these.",
+    return [say("{study} was started with {planned} confirmation seeds per model and now has {now}. Adding seeds "
+                "because of results makes intervals too narrow. To avoid this, use only new seeds, and none of these.",
                 study=name, planned=numbers.add("planned", planned), now=numbers.add("now", now))]
 
 

@@ -92,7 +92,7 @@ def study_mixture(study: LoggedStudy, store: Store) -> Mixture | str:
     found, missing = mixtures_of([study], groups, baselines, store, numbers)
     if found:
         return found[0]
-    return in_text(joined(missing)) or "It takes a complete confirmation run and a linear model."
+    return in_text(joined(missing)) or "It needs a complete confirmation run and a linear model."
 
 
 def mixture_of(
@@ -129,7 +129,7 @@ def mixture_of(
     if not (np.array_equal(trained.example_N, linear.example_N) and np.array_equal(trained.label_N, linear.label_N)):
         return f"the test texts of {trained.label} and {linear.label} differ"
     if not (trained.whole and linear.whole):
-        return "the runs kept only the probabilities of the likeliest of so many classes"
+        return "with so many classes, the runs stored only the largest probabilities"
     of_trained, of_linear = (temperatures(store, group.ids) for group in (trained, linear))
     if why := next((one.missing for one in (of_trained, of_linear) if not one.is_known), ""):
         return why

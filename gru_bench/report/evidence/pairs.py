@@ -349,7 +349,7 @@ def compare(
         ids = {group.study.run.run_id for group in (one, two) if group.is_logged}
         if len(ids) > 1 and planned.keys() & ids:
             apart.append((f"{one.label} and {two.label} are not compared: the error rate of a study with interim "
-                          "analyses covers its own pairs only. Compare them in one study.",))
+                          "analyses covers only its own pairs. Compare them in one study.",))
         elif one.fingerprint == two.fingerprint and np.array_equal(one.example_N, two.example_N):
             a, b = (two, one) if ranks[two.key] < ranks[one.key] else (one, two)
             couples.append((numbers.of(f"pair.{a.key}.{b.key}"), a, b))

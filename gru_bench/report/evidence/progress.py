@@ -104,8 +104,8 @@ def is_searched(study: LoggedStudy) -> bool:
 
 def nothing_to_report(state: str) -> IncompleteError:
     """Return the error for a store in this state, of which no report can be made."""
-    return IncompleteError("a report needs a study with a complete confirmation run, or one with a complete trial, but "
-                           f"{state}: run one to its end (gru-bench sweep --study smoke)")
+    return IncompleteError(f"a report needs a complete confirmation run or a complete trial, but {state}: run a study "
+                           "first (gru-bench sweep --study smoke)")
 
 
 def unfinished(study: LoggedStudy) -> bool:
@@ -124,8 +124,8 @@ def what_is_missing(studies: Sequence[LoggedStudy], store: Store) -> list[Senten
     for study in filter(unfinished, studies):
         name = study_name(study)
         state = "" if study.summary is not None else (
-            "The study {study} is not finished: this report shows what it has so far. ")
-        said.append(say(f"{state}First continue {{study}} by running its command again: {{command}}", study=name,
+            "The study {study} is not finished, so this report is preliminary. ")
+        said.append(say(f"{state}First finish {{study}} by running its command again: {{command}}", study=name,
                         command=once_more(study)))
         if study.summary is None and (parts := _absent(study, store)):
             said.append(say("Still missing from {study}: {parts}.", study=name, parts=", ".join(parts)))
@@ -167,7 +167,7 @@ def _absent(study: LoggedStudy, store: Store) -> list[str]:
     if study_data(study, store) is None:
         absent.append("the summary of its data")
     if planned is None:  # a study begun before these were logged
-        return [*absent, "the result of its search, if it has one, and all else that is logged at its end"]
+        return [*absent, "the result of its search, if any, and everything else that is logged at its end"]
     # The search of a model has ended once it has a confirmation run, which the report tells of.
     confirmed = {*study.plan().models} <= {run.model for run in study.confirms}
     return absent + [

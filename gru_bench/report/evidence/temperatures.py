@@ -42,7 +42,7 @@ def temperatures(store: Store, run_ids: Sequence[str]) -> Temperatures:
     except RunError:
         return _none(run_ids, "no predictions of validation texts can be read")
     if not all(one.whole for one in read):
-        return _none(run_ids, "the runs kept only the probabilities of the likeliest of so many classes")
+        return _none(run_ids, "with so many classes, the runs stored only the largest probabilities")
     label_N = read[0].label_N
     if not all(np.array_equal(one.example_id_N, read[0].example_id_N) for one in read):
         return _none(run_ids, "the validation texts of its runs differ")

@@ -18,8 +18,8 @@ FRESH = ("fewest that detect the equivalence margin with 80 % power in a second 
 INTERIM = "confirm = { interim = [5, 10, 20] }, or --interim 5,10,20"
 """What is advised to new studies: interim analyses that are planned."""
 MORE_EXAMPLES = (
-    "collect more labeled texts and start a study with them under another --study-name, either in a file of "
-    "their own (--test-data FILE) or in a larger file (--data FILE), a tenth of which becomes the test texts."
+    "collect more labeled texts and start a study under another --study-name, with the texts either in a separate file "
+    "(--test-data FILE) or in a larger file (--data FILE), a tenth of which is used for testing."
 )
 
 
@@ -80,7 +80,7 @@ def needed_sentence(pair: Pair, together: int | None = None) -> Sentence:
     fresh = max(pair.fresh_seeds, together or 0)
     least = pair.design_again.detectable((fresh, fresh), pair.difference.examples)
     return joined([_enough_examples(pair), say(
-        "{fresh} fresh seeds for each model, on the same test texts, detect a difference of {detected}{unit}.",
+        "{fresh} fresh seeds per model, on the same test texts, detect a difference of {detected}{unit}.",
         fresh=pair.on_examples.add("fresh-seeds", fresh, "count", FRESH),
         detected=pair.size("fresh-detectable", least, f"{detected(pair)}, and by two for the two tests"),
         unit=pair.scale.after)])
@@ -106,9 +106,9 @@ def advice(pair: Pair, limit: Limit | None = None) -> list[Sentence]:
             "pairs-again", pair.pairs_again, "count", "pairs of the old and the new models"))
     planned = "" if pair.followed is not None else f" In a new study, plan interim analyses instead: {INTERIM}."
     return [*source, say(
-        "Fresh seeds on the same test texts are a second test{counted}: compare the p of both tests with 0.025, "
-        "whatever their verdicts say. The result may still be inconclusive. Do not count the old runs with "
-        "the new ones.{planned}", counted=counted, planned=planned)]
+        "Fresh seeds on the same test texts are a second test{counted}: compare the p values of both tests with 0.025, "
+        "and ignore their verdicts. The result may still be inconclusive. Do not pool the old runs with the new "
+        "ones.{planned}", counted=counted, planned=planned)]
 
 
 def _enough_examples(pair: Pair) -> Sentence:
@@ -123,7 +123,7 @@ def _enough_examples(pair: Pair) -> Sentence:
     return say(
         "{more}A new test set of about {examples} texts{each} detects a difference of {margin}{unit} with 80 % power.",
         more=more,
-        each="" if pair.is_of_runs else say(", with {seeds} seeds for each model,", seeds=pair.on_examples.add(
+        each="" if pair.is_of_runs else say(", with {seeds} seeds per model,", seeds=pair.on_examples.add(
             "needed-seeds", seeds, "count",
             "the seeds at hand, or the fewest of 10, 20 and 50 beyond which more seeds do not halve the examples")),
         examples=pair.on_examples.add(
@@ -136,12 +136,12 @@ def _only_examples(pair: Pair, design: Design) -> Sentence:
     """Return how many test texts could settle a comparison that no number of seeds can settle."""
     if pair.needed is None:
         return say(
-            "To detect a difference of {margin}{unit} takes more than 50 seeds for each model, whatever the number of "
-            "test texts: these models vary too much from seed to seed.", margin=pair.number("margin"),
+            "Detecting a difference of {margin}{unit} needs more than 50 seeds per model, with any number of test "
+            "texts: these models vary too much between seeds.", margin=pair.number("margin"),
             unit=pair.scale.after)
     floor = pair.size(
         "floor", design.detectable_floor(pair.difference.examples), f"{detected(pair)}; of very many seeds")
-    present: Sentence = ("it takes more than 50 seeds for each model.",)
+    present: Sentence = ("more than 50 seeds per model are needed.",)
     if floor.value is None or floor.value >= pair.verdict.margin:
         present = ("no number of seeds detects a difference below ", floor, f"{pair.scale.after}.")
     return joined([_enough_examples(pair), say("With the present test texts, {present}", present=present)])
@@ -153,7 +153,7 @@ def _source_of_examples(pair: Pair, limit: Limit | None) -> list[Sentence]:
         return [] if pair.more_examples is None else [(f"To get new test texts, {MORE_EXAMPLES}",)]
     of_study = pair.numbers.on([pair.a.study.run.run_id])
     first = say(
-        "data.limit let {taken} of the {whole} texts into the study: remove it first, with --set data.limit=none under "
+        "data.limit restricts the study to {taken} of {whole} texts: remove it first, with --set data.limit=none under "
         "another --study-name.", taken=of_study.add("limited", limit.taken, "count", "over all splits"),
         whole=of_study.add("unlimited", limit.whole, "count", "in the data, each text once"))
     if pair.needed is None:

@@ -52,7 +52,7 @@ def accuracy_figure(values: Values, scale: Scale) -> Figure:
     words = [f"{row['model']} {row['accuracy'].text}" for row in means.records()]
     return Figure(
         "accuracy",
-        f"Test {scale.score} with 95 % intervals; small marks are single seeds, dashed lines baselines.",
+        f"Test {scale.score} with 95 % intervals; small marks are single seeds, dashed lines are baselines.",
         f"Test {scale.score}: {listed(words)}.", values,
         partial(_accuracy, near=near, scale=scale))
 

@@ -92,9 +92,9 @@ def reliability_figure(values: Values, least: float) -> Figure:
              for part in values.groups("model", "probabilities").values()]
     return Figure(
         "reliability",
-        "How often predictions of a given confidence are correct: means over seeds, with a band from the lowest to the "
-        "highest seed. On the dotted line confidence equals accuracy; below it a model is overconfident. Ranges with "
-        f"fewer than {LEAST} predictions of a seed are left out.",
+        "Accuracy of predictions by confidence: means over seeds, with a band from the lowest to the highest seed. On "
+        "the dotted line confidence equals accuracy; below it a model is overconfident. Ranges with fewer than "
+        f"{LEAST} predictions of a seed are left out.",
         f"Accuracy of {listed(list(values.groups('model'))[:OVERLAID])} by confidence.", values,
         partial(_reliability, start=100 * least, shown=[enough or not any(own) for own in drawn for enough in own]))
 
@@ -131,7 +131,7 @@ def thresholds_figure(name: str, values: Values, positive: str) -> Figure:
         name,
         "True positive rate by false positive rate (ROC), and precision by recall, over all thresholds on the "
         f"probability of the class {positive}: means over seeds, with a band from the lowest to the highest seed. "
-        "Dashed lines are what chance would give.",
+        "Dashed lines show chance.",
         f"ROC curve and precision-recall curve of {listed(models)}.", values, _thresholds)
 
 

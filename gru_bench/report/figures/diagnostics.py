@@ -157,10 +157,10 @@ def word_figure(attributions: Sequence[Attribution], numbers: Numbers, name: str
                  for place, (word, weight) in enumerate(zip(found.tokens, found.weight, strict=True))]
     return Figure(
         name,
-        f"How far each word moves a model's decision, in nats of the log-odds: bars to the right speak for "
-        f"{explained(attributions)}, to the left for {plain(attributions[0].other)}. A bar is the change when the "
+        "Influence of each word on a model's decision, in nats of the log-odds: bars to the right support "
+        f"{explained(attributions)}, bars to the left {plain(attributions[0].other)}. A bar shows the change when the "
         "word is left out (occlusion).",
-        f"How far each of {len(attributions[0].tokens)} words moves the decision of "
+        f"Influence of {len(attributions[0].tokens)} words on the decision of "
         f"{listed(list(dict.fromkeys(model_name(found.model) for found in attributions)))}.",
         Values(("model", "place", "word", "weight"), tuple(rows)),
         partial(_words, attributions=attributions))
@@ -212,7 +212,7 @@ def recall_figure(curve: RecallCurve, numbers: Numbers, name: str = "recall") ->
     return Figure(
         name,
         "Recall task: accuracy on sequences whose label is one token, by the steps between that token and the end. "
-        "Mean over seeds with 95 % intervals; small marks are single seeds; the dashed line is guessing.",
+        "Mean over seeds with 95 % intervals; small marks are single seeds; the dashed line shows guessing.",
         f"Accuracy of {listed(list(dict.fromkeys(row[0] for row in rows)))} by steps to remember.",
         Values(("model", "steps", "what", "accuracy"), tuple(rows), intervals=("accuracy",)), _recall)
 

@@ -79,7 +79,7 @@ def _compared(one: Reproduction, evidence: Evidence) -> tuple[list[Pair], list[S
             ended = {run.seed for run in whole}
             if gone := [run for run in runs if run.seed not in ended]:  # not those that were begun again
                 lost = numbers.on([run.run_id for run in gone]).add("lost", len(gone))
-                gaps.append(say("{question} Runs that did not complete and are left out: {lost}.", question=question,
+                gaps.append(say("{question} Incomplete runs that are left out: {lost}.", question=question,
                                 lost=lost))
         match sides:
             case [usual, other] if np.array_equal(usual.example_N, other.example_N):
@@ -87,7 +87,7 @@ def _compared(one: Reproduction, evidence: Evidence) -> tuple[list[Pair], list[S
             case [_, _]:
                 gaps.append((f"{question} The two sides were scored on different reviews and are not compared.",))
             case _:
-                gaps.append((f"{question} It cannot be answered: not every side has a complete run.",))
+                gaps.append((f"{question} It cannot be answered, because not every side has a complete run.",))
     return tested(couples, evidence.margin.value, family=0), gaps
 
 
@@ -111,7 +111,7 @@ def _ablation_table(one: Reproduction, pairs: Sequence[Pair]) -> Table:
         f"{one.numbers.key}-ablations", title,
         (f"{title}: accuracy in % on ", count, " validation reviews, with ", *each, " seeds for each side, trained on "
          f"the {plain(one.ablations[pairs[0].numbers.key].backend)} backend, and the difference in points. p is "
-         "adjusted (Holm), intervals are not. A checkpoint that was chosen on validation is favored."),
+         "adjusted (Holm), intervals are not. Validation accuracy favors checkpoints that were chosen by it."),
         (Column("Choice", align="left", width=4.4), Column("Protocol"), Column("Instead"), Column("Difference"),
          Column("Verdict", align="left", width=2.6), Column("p"), Column("MDD")),
         tuple(((plain(one.ablations[pair.numbers.key].question), Aside(

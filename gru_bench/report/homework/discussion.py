@@ -14,12 +14,12 @@ from gru_bench.report.homework.reproduction import Reproduction, departures, rep
 from gru_bench.report.homework.run_times import timings
 from gru_bench.stats.verdict import Finding
 
-PUBLISHED = ("Published results are of one run each, on other reviews. Accuracy has 95 % intervals. Training: the "
+PUBLISHED = ("Published results are from one run each, on other reviews. Accuracy has 95 % intervals. Training: the "
              "median, and the lowest to the highest run; these runs shared the machine.")
 BECOMES: Mapping[Finding, tuple[str, str]] = {
     Finding.BETTER: ("is confirmed", "is contradicted"),
     Finding.BETTER_BY_MARGIN: ("is confirmed", "is contradicted"),
-    Finding.NEGLIGIBLE: ("is confirmed by a negligible amount only", "is not confirmed"),
+    Finding.NEGLIGIBLE: ("is confirmed only by a negligible amount", "is not confirmed"),
     Finding.EQUIVALENT: ("is not confirmed", "is not confirmed"),
     Finding.INCONCLUSIVE: ("stays open", "stays open"),
     Finding.TOO_FEW_SEEDS: ("stays open", "stays open"),
@@ -74,10 +74,10 @@ def _claim(one: Reproduction, evidence: Evidence) -> Sentence:
             verdict = BECOMES[pair.verdict.finding][behind] if pair.can_be_claimed else "stays open"
             becomes.setdefault(verdict, []).append(other.label)
     if bidirectional is None or not becomes:
-        return (f"{one.name or 'The study'} has no bidirectional model and another one on the same test reviews, "
-                    "so it says nothing about the claim.",)
+        return (f"{one.name or 'The study'} does not have both a bidirectional model and another one on the same test "
+                    "reviews, so it says nothing about the claim.",)
     parts = "; it ".join(f"{words} against {listed(labels)}" for words, labels in becomes.items())
-    by = "by a protocol that departs from the homework’s" if departures(one) else "by the homework’s protocol"
+    by = "with a protocol that differs from the homework’s" if departures(one) else "with the homework’s protocol"
     conclusion = f"In {one.these_runs}, {by}, the claim that the bidirectional GRU is better {parts}."
     if bidirectional.config.model.pooling == "last":
         conclusion += (" This is so for the pooling “last”, with which the backward half passes on a state that has "

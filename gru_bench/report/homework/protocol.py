@@ -44,7 +44,7 @@ def _wordless(one: Reproduction) -> Sentence:
          f" of the {'training' if split == 'train' else plain(split)} reviews")
         for split, size in counts.items()
     ]
-    return (*joined(parts, ", "), " have no known word. Each is read as one step of zeros and stays in every count.")
+    return (*joined(parts, ", "), " have no known word. Each is read as one step of zeros and is counted as usual.")
 
 
 def _training_table(one: Reproduction) -> Table:

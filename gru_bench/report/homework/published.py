@@ -33,7 +33,7 @@ PROTOCOL: Mapping[str, tuple[str, Scalar]] = {
     "training.clip_norm": ("gradient clipping", None),
     "training.log_every": ("iterations in a loss window", 800),
     "training.selection": ("best checkpoint by", "lowest_train_window"),
-    "data.validation_share": ("share used for validation", 0.0),
+    "data.validation_share": ("fraction used for validation", 0.0),
     "data.max_length": ("most tokens read of a review", None),
     "data.limit": ("reviews used of the data", None),
 }

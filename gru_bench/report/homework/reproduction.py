@@ -133,4 +133,4 @@ def departures(one: Reproduction) -> Sentence:
             if group.settings[name] != theirs)
     if not parts:
         return ()
-    return ("These runs depart from the homework’s protocol as follows: ", *joined(parts, "; "), ".")
+    return ("These runs differ from the homework’s protocol as follows: ", *joined(parts, "; "), ".")

@@ -32,8 +32,8 @@ def timings(one: Reproduction) -> list[Block]:
     title = one.titled("Timing benchmark")
     table = Table(
         f"{one.numbers.key}-times", title,
-        (f"{title}: each model timed alone. The seconds of a whole run are extrapolated. Ratio: the time divided by "
-         "that of the torch GRU on its own backend.",),
+        (f"{title}: each model timed separately. The seconds of a complete run are extrapolated. Ratio: the time "
+         "divided by that of the torch GRU on its own backend.",),
         (Column("Model", align="left", width=3.3), Column("Backend", align="left", width=1.9), Column("Threads"),
          Column("Iterations timed"), Column("ms each"),
          Column("Whole run", "s"),

@@ -35,7 +35,7 @@ def pdf(folder: Path) -> Path:
     """
     latex = shutil.which("pdflatex")
     if latex is None:
-        raise IncompleteError(f"--pdf takes a TeX (pdflatex), but none was found; all other files of {folder} are "
+        raise IncompleteError(f"--pdf needs TeX (pdflatex), which was not found; all other files in {folder} are "
                               f"written: {INSTALL}")
     log = folder / "report.log"
     remove(log)
@@ -44,8 +44,8 @@ def pdf(folder: Path) -> Path:
         if done.returncode != 0 or (turn > 1 and not re.search("Rerun (?:LaTeX|to get)", _text(log))):
             break
     if done.returncode != 0 or not (folder / "report.pdf").is_file():
-        said = first_error(_text(log)) or (done.stdout + done.stderr).strip().rpartition("\n")[2] or "it gave no reason"
-        raise RunError(f"report.tex must compile, but TeX stopped: {said}. The whole of it is in {log}")
+        said = first_error(_text(log)) or (done.stdout + done.stderr).strip().rpartition("\n")[2] or "no reason given"
+        raise RunError(f"TeX failed to compile report.tex: {said}. See {log}")
     for ending in LEFTOVERS:
         remove(folder / f"report.{ending}")
     return folder / "report.pdf"
@@ -71,7 +71,7 @@ def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
             timeout=PATIENCE, stdin=subprocess.DEVNULL, env=os.environ | {"max_print_line": "1000"},
         )
     except subprocess.TimeoutExpired as error:
-        raise RunError(f"report.tex must compile within {PATIENCE} s, but has not: run {command[0]} by hand") from error
+        raise RunError(f"TeX did not finish within {PATIENCE} s: run {command[0]} by hand") from error
 
 
 def _text(log: Path) -> str:

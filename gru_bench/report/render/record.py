@@ -111,16 +111,16 @@ def read(folder: Path) -> Record:
     """
     path = folder / NAME
     if not path.is_file():
-        raise UsageError(f"--verify must name the folder of a report, but there is no {path}: write one first "
-                         f"(gru-bench report --out {quoted(str(folder))})")
+        raise UsageError(f"No report in {folder}: {NAME} is missing; write a report first (gru-bench report --out "
+                         f"{quoted(str(folder))})")
     try:
         found = parsed(Record, path.read_bytes())
     except ValueError as error:
-        raise DataError(f"{path} must be a record that a report left, but is not ({error}): write it again with "
-                        f"gru-bench report --out {quoted(str(folder))}") from None
+        raise DataError(f"{path} is damaged, or of another version ({error}): write the report again with gru-bench "
+                        f"report --out {quoted(str(folder))}") from None
     if found.files:
-        raise UsageError(f"--verify must name the folder of a report on studies, but {folder} is on files of "
-                         f"predictions: repeat its gru-bench compare into another folder, and compare {NAME} of both")
+        raise UsageError(f"--verify is for reports on studies, but {folder} is on files of predictions: run its "
+                         f"gru-bench compare again with another folder, and compare {NAME} of both")
     return found
 
 

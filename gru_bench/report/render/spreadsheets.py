@@ -147,13 +147,13 @@ def predictions_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[
             by_class = [found.probability_NC[:, own.index(name)].astype(str).tolist() if name in own and found.whole
                         else nothing for name in several]
             # As text, a probability has the digits of its 32 bits, and no more.
-            for review in zip(found.example_id_N.tolist(), [names[label] for label in found.label_N.tolist()],
+            for example in zip(found.example_id_N.tolist(), [names[label] for label in found.label_N.tolist()],
                               [names[place] for place in predicted_N.tolist()], probability_N.astype(str),
                               (predicted_N == found.label_N).tolist(), found.category_N.tolist(),
                               found.tokens_N.tolist(),
                               *(nothing if values is None else values.tolist()
                                 for values in (found.name_N, found.group_N)), *by_class, strict=True):
-                yield [run.study, run.model, run.seed, run.run_id, *review]
+                yield [run.study, run.model, run.seed, run.run_id, *example]
 
 
 def _many_classes(study: LoggedStudy, store: Store) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ from gru_bench.report.evidence.settings import range_text, setting_name
 from gru_bench.tracking import LoggedRun
 
 HOUR = 3600
-CAPTION = ("What reviewers ask and the runs have logged. Only the author knows the claims and limits of the work, "
-           "whether its data may be used, and where readers get them.")
+CAPTION = ("What reviewers ask and the runs have logged. Only the author can add the claims and limits of the work, "
+           "the license of the data, and where to get them.")
 
 
 def checklist(evidence: Evidence) -> Section | None:
@@ -67,7 +67,7 @@ def _compute(evidence: Evidence) -> Sentence:
         return ()
     numbers = evidence.numbers.of("checklist").on([run.run_id for run in runs])
     return say(
-        "{hours} hours in {runs} runs, {incomplete} of which were pruned, failed or interrupted, or have not ended",
+        "{hours} hours in {runs} runs, {incomplete} of which were pruned, failed, were interrupted or are unfinished",
         hours=numbers.add("hours", sum(seconds) / HOUR, "amount", "from the start to the end of each run, added"),
         runs=numbers.add("runs", len(runs)),
         incomplete=numbers.add("incomplete", len(runs) - sum(run.complete for run in runs)))
@@ -84,7 +84,7 @@ def _versions(evidence: Evidence) -> Sentence:
     for text in _tags(evidence, "gru_bench.versions"):
         for package, version in json.loads(text).items():
             packages.setdefault(package, {})[version] = None
-    changed = ["with changes that were not committed"] * ("true" in _tags(evidence, "gru_bench.git_dirty"))
+    changed = ["with uncommitted changes"] * ("true" in _tags(evidence, "gru_bench.git_dirty"))
     return _listed([
         *(f"{package} {' and '.join(sorted(found))}" for package, found in packages.items() if found),
         *(f"commit {commit[:12]}" for commit in _tags(evidence, "mlflow.source.git.commit")), *changed])

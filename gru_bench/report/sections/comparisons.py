@@ -32,9 +32,9 @@ from gru_bench.report.figures.interim import interim_figure
 from gru_bench.stats.verdict import ALIKE
 
 COMPARED = (
-    "Pairs of models on the same test texts. Each verdict names the test that decides it. The 90 % interval is given "
-    "where models are equivalent: it lies within the margin then. MDD, the minimum detectable difference, is the "
-    "smallest true difference that the two-sided test finds with 80 % power, with as many runs and texts.")
+    "Pairs of models on the same test texts. Each verdict names its test. Equivalent models have a 90 % interval, "
+    "which lies within the margin. MDD, the minimum detectable difference, is the smallest true difference that the "
+    "two-sided test finds with 80 % power from as many runs and texts.")
 UNEQUAL = 5
 """Ratio of the between-seed standard deviations of two models from which on intervals of few seeds are too narrow."""
 
@@ -88,7 +88,7 @@ def _analyses(evidence: Evidence) -> list[Block]:
         values = Values(("pair", "interim", "seeds", "difference", "boundary", "finding"), tuple(rows),
                         intervals=("difference",))
         blocks += [interim_figure(values, one.plan.margin, pairs[0].scale, one.numbers.key.replace(".", "-")),
-                   Details("Ordinary 95 % intervals, which are too narrow if a study may stop early", (
+                   Details("Ordinary 95 % intervals, which are too narrow when a study can stop early", (
                        _usual(pairs, one.numbers.key),))]
     return [Heading("Interim analyses", "interim"), *blocks] if blocks else []
 
@@ -97,11 +97,11 @@ def _planned(one: StudyAnalyses) -> Sentence:
     """Return what was planned, and how it ended."""
     end = " It stopped after analysis {taken}, because every pair was settled."
     if not one.ended:
-        end = " {taken} {taken:of them has|of them have} been done so far."
+        end = " {taken} {taken:has|have} been done so far."
     elif len(one.analyses) == len(one.plan.interim):
         end = " All of them were done."
     error = "" if len(one.plan.models) < 2 and not one.plan.is_with_linear else (
-        " Together they have an error rate of {alpha} % for differences, and as much on each side for equivalence.")
+        " Together they have an error rate of {alpha} % for differences, and the same on each side for equivalence.")
     return say(
         "Interim analyses of {study} at {planned} seeds of each model were planned before its first "
         f"confirmation run (plan {{digest}}).{error}{end}",
@@ -140,7 +140,7 @@ def _usual(pairs: Sequence[Pair], key: str) -> Table:
                                     "95 % interval as if there were one analysis", low=last.low, high=last.high)
 
     return Table.of(
-        f"{key}.usual", "Ordinary 95 % intervals", ("As if the last analysis had been the only one planned.",),
+        f"{key}.usual", "Ordinary 95 % intervals", ("As if only the last analysis had been planned.",),
         [pair for pair in pairs if pair.followed is not None and pair.followed.analyses],
         (Column("Pair", align="left", width=4.2), lambda one: one.label),
         (Column("Difference", unit=pairs[0].scale.differences), usual))
@@ -151,13 +151,13 @@ def _next_steps(evidence: Evidence) -> list[Block]:
     said = [one for pair in evidence.pairs if pair.done for one in advice(pair, held_back(pair.a))]
     blocks: list[Block] = [Paragraph(one) for one in {in_text(one): one for one in said}.values()]
     steps = (
-        ("These commands repeat the studies with the texts that data.limit excluded, and write a report on them.",
+        ("These commands repeat the studies with all texts, without data.limit, and write a report.",
          remove_limit_commands(evidence)),
-        ("These commands train fresh seeds with the same settings, as new studies, and write a report on them.",
+        ("These commands train fresh seeds with the same settings, as new studies, and write a report.",
          next_step_commands(evidence)),
     )
     blocks += [block for words, commands in steps if commands
-               for block in (Paragraph((f"{words} Replace each NAME by a name of your own:",)), Commands(commands))]
+               for block in (Paragraph((f"{words} Replace each NAME with a new name:",)), Commands(commands))]
     return [Heading("Next steps", "next-steps"), *blocks] if blocks else []
 
 
@@ -168,11 +168,11 @@ def _too_narrow(pair: Pair) -> Sentence:
     calm, noisy = sorted((pair.a, pair.b), key=lambda group: group.score_deviation.value or 0.0)
     small, large = calm.score_deviation.value or 0.0, noisy.score_deviation.value or 0.0
     if len(noisy.runs) < max(pair.difference.seeds) and large > small:
-        return say("The interval is somewhat too narrow: {model} varies more from seed to seed ({deviation}{unit}) and "
-                   "has fewer seeds.", model=noisy.label, deviation=noisy.score_deviation, unit=pair.scale.after)
+        return say("The interval is somewhat too narrow: {model} varies more between seeds ({deviation}{unit}) and has "
+                   "fewer of them.", model=noisy.label, deviation=noisy.score_deviation, unit=pair.scale.after)
     is_known = not is_zero(calm.score_deviation.text)  # else the noise of the test set explains all of it
     if not pair.difference.evidence_level.has_verdict and is_known and large >= UNEQUAL * small:
         return say("The interval is somewhat too narrow: there are few seeds, and {model} varies at least five times "
-                   "as much from seed to seed ({deviation}{unit}) as the other model.", model=noisy.label,
+                   "as much between seeds ({deviation}{unit}) as the other model.", model=noisy.label,
                    deviation=noisy.score_deviation, unit=pair.scale.after)
     return ()

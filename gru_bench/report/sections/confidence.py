@@ -36,10 +36,9 @@ from gru_bench.stats import metrics
 from gru_bench.stats.calibration import calibrated
 
 CALIBRATION = (
-    "Log loss and calibration error on the test texts, first without and then with a temperature T. With it, "
-    "probabilities q become softmax(log q / T); T has the smallest log loss on validation texts. Answers and verdicts "
-    "do not change. Saved models use the T of the ensemble. Models trained with class weights are not meant to be "
-    "calibrated.")
+    "Log loss and calibration error on the test texts, before and after temperature scaling, which turns probabilities "
+    "q into softmax(log q / T). T minimizes the log loss on validation texts. Predictions and verdicts do not change. "
+    "Saved models use the T of the ensemble. Models trained with class weights are not expected to be calibrated.")
 BINS = 5
 """Ranges of confidence: enough to see a bend, and few enough that each holds many predictions."""
 RATES_G = np.r_[0:20, 20:101:5] / 100

@@ -40,9 +40,9 @@ def data(evidence: Evidence) -> list[Block]:
 def _scored_before(test_set: ScoredTestSet) -> Sentence:
     """Return how many studies have scored a test set, and what that means."""
     return say(
-        "Up to the newest run of this report, {studies} studies of this store have scored these test texts: if one was "
-        "planned after its author saw the test scores of another, its results may look too good, and the intervals "
-        "do not show it.",
+        "Up to the newest run of this report, {studies} studies of this store have used these test texts. If one was "
+        "planned after its author saw the test scores of another, its results may be too good, which intervals do not "
+        "show.",
         studies=test_set.numbers.add("studies", test_set.studies, "count", "studies of the store with a complete "
                                      "confirmation run on these test texts"))
 
@@ -62,14 +62,14 @@ def _facts(found: DataSummary, numbers: Numbers, title: str) -> Table:
         (f"texts of the class {plain(found.classes[1])} over all splits, %", share("positive", found.positive_share))
         if len(found.classes) == 2 else ("classes", count("classes", len(found.classes))),
         ("exact duplicates removed", count("repeats", found.repeats_removed)),
-        ("training rows removed as also in the test file", count("test-repeats", found.test_repeats_removed)),
+        ("training rows removed because they are in the test file", count("test-repeats", found.test_repeats_removed)),
         *_near(found, count),
         *((f"groups of {'training' if split == 'train' else split} texts", count(f"groups-{split}", groups))
           for split, groups in found.groups.items()),
         ("distinct words", count("vocabulary", found.vocabulary)),
         ("word vectors", file_name(found.embedding)),
         ("dimension of a word vector", count("dimension", found.embedding_dimension)),
-        *([("passes over the training texts that trained the vectors", count("passes", found.vector_passes))]
+        *([("passes over the training texts to train the vectors", count("passes", found.vector_passes))]
           if found.vector_passes is not None else []),
         ("words with a vector", count("covered", found.covered_words)),
         ("tokens without a vector, dropped, %", share("dropped", found.dropped_share)),
@@ -87,7 +87,7 @@ def _near(found: DataSummary, count: Callable[[str, int], Number]) -> Iterator[t
     if (near := found.near) is not None:
         yield "test texts with a near-duplicate in training", count("near-test", near.test)
         yield "validation texts with a near-duplicate in training", count("near-validation", near.validation)
-        yield (f"training texts that nearly repeat them{', removed' if near.removed else ''}",
+        yield (f"training texts that are near-duplicates of them{', removed' if near.removed else ''}",
                count("near-train", near.train))
 
 
@@ -102,7 +102,7 @@ def _near_examples(studies: Sequence[LoggedStudy], store: Store) -> tuple[tuple[
 def _pairs(examples: Sequence[tuple[str, str]], key: str, title: str) -> Table:
     """Return some near-duplicates."""
     return Table(
-        f"{key}-near", f"Near-duplicates: {title}", (f"Beginnings of near-duplicates across splits: {title}.",),
+        f"{key}-near", f"Near-duplicates: {title}", (f"First words of near-duplicates across splits: {title}.",),
         (Column("Validation or test", align="left", width=6), Column("Training", align="left", width=6)),
         tuple((plain(scored), plain(train)) for scored, train in examples))
 

@@ -32,12 +32,13 @@ from gru_bench.results.diagnostics import (
 )
 
 GRADIENTS = (
-    "Factor: by how much each step back multiplies the norm of the gradient, fitted without the steps nearest to the "
-    "end. Left: the norm at the far end, of that at the end. Poolings that use every state have no factor; with the "
-    "pooling “last” the backward half of a model has read one word, and no gradient reaches its other states.")
-GATES = ("Means of the gates over the words of a {} text, and the word at which the update gate is lowest, so that "
-         "most of the state is replaced. Words without a vector are left out.")
-WORDS = "The class that each model predicts, and the words that speak most for and against it by occlusion."
+    "Factor: the ratio by which the gradient norm changes with each step back, fitted without the steps nearest to the "
+    "end. Left: the norm at the far end relative to that at the end. Poolings that use every state have no factor. "
+    "With the pooling “last”, the backward half of a model has read only one word, and no gradient reaches its other "
+    "states.")
+GATES = ("Mean gates over the words of a {} text, and the word with the lowest update gate, at which most of the state "
+         "is replaced. Words without a vector are left out.")
+WORDS = "The class that each model predicts, and the words with the most evidence for and against it (occlusion)."
 Found = TypeVar("Found", Diagnostics, RecallCurve)
 
 
@@ -123,7 +124,7 @@ def _gradients(names: _Names, flows: Sequence[GradientFlow]) -> list[Block]:
             Column("Factor trained"), Column("Left before", "%"), Column("Left trained", "%")),
             tuple((label, *row(states)) for label, states in by_model.items())),
         *sentences(list(dict.fromkeys(
-            (f"{with_direction(flow, flows)} is not a run of the study: it was trained for this comparison alone "
+            (f"{with_direction(flow, flows)} is not a run of the study: it was trained only for this comparison "
              f"({flow.trained_how}).",) for flow in flows if flow.trained_how))),
     ]
 
@@ -187,7 +188,7 @@ def _words(names: _Names, attributions: Sequence[Attribution]) -> list[Block]:
     figure = word_figure(alike, names.numbers, name)
     weights = {drawn: found.column("weight") for drawn, found in figure.values.groups("model").items()}
     return [
-        Heading("Words that move the decision", f"{name}-heading"),
+        Heading("Influential words", f"{name}-heading"),
         figure,
         Table(f"{name}-extreme", f"Words: {name}", (WORDS,), (
             Column("Model", align="left", width=4.6), Column("Class", align="left", width=2.4),
@@ -232,7 +233,7 @@ def _recall(names: _Names, curve: RecallCurve) -> list[Block]:
         Heading("Recall task", f"{name}-heading"),
         figure,
         *sentences([
-            say("The models recall the token most differently after {steps} steps: {there}.", steps=steps[furthest],
+            say("The models differ most after {steps} steps: {there}.", steps=steps[furthest],
                 there=joined(there, ", ")),
             say("Settings: {common}; seeds for each number of steps: {seeds}.", common=common,
                 seeds=names.numbers.add("recall-seeds", len(curve.points[0].seeds))),

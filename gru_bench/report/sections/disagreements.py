@@ -73,7 +73,7 @@ def _table(pairs: Sequence[Pair]) -> Table:
 
     return Table.of(
         "disagreements", "Texts that only one model gets right",
-        ("Test texts that one model of a pair gets right and the other does not, by the majority of their runs.",),
+        ("Test texts that only one model of a pair classifies correctly, by the majority of its runs.",),
         pairs,
         (Column("Pair", align="left", width=6), lambda pair: f"{pair.a.label} and {pair.b.label}"),
         (Column("Only the first"), lambda pair: count(pair, 0)),
@@ -115,9 +115,9 @@ def _ngrams(pair: Pair, of_first: Sequence[Ngram], of_second: Sequence[Ngram]) -
                  for rank, (a, b) in enumerate(zip_longest(of_first, of_second), start=1))
     return Table(
         f"{pair.numbers.key}-ngrams", f"Typical n-grams: {names[0]} and {names[1]}",
-        ("Words and pairs of words typical of the texts that only one of the two gets right, with the number of texts "
-         "on its own side and on the other. An asterisk marks what random divisions of the same texts do not reach in "
-         "95 of 100 cases; the others may be chance.",),
+        ("Words and word pairs typical of the texts that only one of the two gets right, with the number of texts on "
+         "each side. An asterisk marks those that exceed 95 of 100 random divisions of the same texts; the others may "
+         "be due to chance.",),
         tuple(Column(f"Only {name} right", align="left", width=6) for name in names), rows)
 
 
@@ -138,7 +138,7 @@ def _never_right(members: Sequence[ModelRuns], texts: Texts, numbers: Numbers) -
     items = tuple((beginning(texts.get(str(members[0].example_N[place]), "")),
                    _remark(members, int(place), numbers.of(str(rank)))) for rank, place in enumerate(shown, start=1))
     return [
-        Paragraph(say("Of the {all} test texts, every run misclassifies {count}.",
+        Paragraph(say("All runs misclassify {count} of the {all} test texts.",
                       count=numbers.add("count", wrong_N.size, "count", "wrong in every run of every model"),
                       all=numbers.add("all", size, "count", "test texts"))),
         Details("Some of these mistakes", (Bullets(items, quoted=True),))]

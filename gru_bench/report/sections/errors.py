@@ -38,8 +38,8 @@ LEAST = 20
 """Test texts of a class below which its scores carry no interval."""
 BY_CLASS = (
     f"test scores by class, as means over seeds; recall and F1 have 95 % intervals from {LEAST} test texts on (others "
-    f"are marked “few”). The {LISTED_CLASSES} largest classes are listed. ROC AUC and average precision are those of a "
-    "class against all others; they take the probabilities of all classes.")
+    f"are marked “few”). The {LISTED_CLASSES} largest classes are listed. ROC AUC and average precision are "
+    "one-vs-rest; they need the probabilities of all classes.")
 LENGTHS = (25, 50, 100, 200, 400, 800)
 """Ends of the ranges of length, in tokens; one more range holds what is longer."""
 OPENED = 6

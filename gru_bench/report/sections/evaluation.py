@@ -37,13 +37,13 @@ SCORES = {
 RESULTS = ("Test scores, the best model first: means over seeds, with 95 % intervals in brackets. Below the number of "
            "seeds: the lowest to the highest score. With more than two classes, F1 is macro F1.")
 FURTHER = ("Further test scores: means over seeds, and below them the lowest to the highest. With more than two "
-           "classes, ROC AUC and average precision are means over the classes, each against all others. The "
-           "calibration error is the mean distance between confidence and accuracy.")
+           "classes, ROC AUC and average precision are one-vs-rest means over classes. The calibration error is the "
+           "mean distance between confidence and accuracy.")
 COST = ("Cost of a run: the median time, and mean speed and memory (the peak of the process), with the lowest to the "
-        "highest run. Times of different backends, processors or busy machines cannot be compared.")
-TOGETHER = ("Ensembles: the mean of the probabilities of all seeds, scored as one prediction. Intervals cover fresh "
-            "test texts, but not fresh seeds. No verdict uses this table. With more than "
-            f"{MOST_WHOLE} classes there is none.")
+        "highest run. Times from different backends, processors or busy machines are not comparable.")
+TOGETHER = ("Ensembles: the mean of the probabilities of all seeds, scored as one prediction. Intervals account for "
+            f"new test texts, but not for new seeds. Verdicts do not use this table. With more than {MOST_WHOLE} "
+            "classes there is none.")
 
 
 def evaluation(evidence: Evidence) -> Section:

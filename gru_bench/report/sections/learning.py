@@ -25,8 +25,8 @@ PANELS: tuple[tuple[str, Metric, float], ...] = (
 """Panel of the figure, its metric, and the factor from the metric to what is shown."""
 FEW_EPOCHS = 2
 """Epochs up to which a table says as much as curves."""
-BEST = ("The results are those of the best checkpoint of each run; its epoch is a mean over seeds. Runs of one or "
-        "two epochs have no curves, but a table of their validation accuracy after each epoch.")
+BEST = ("Results are those of the best checkpoint of each run, whose epoch is averaged over seeds. Runs of one or two "
+        "epochs have a table of validation accuracy instead of curves.")
 
 
 def learning(evidence: Evidence) -> Section | None:

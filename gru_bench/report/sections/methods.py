@@ -12,17 +12,16 @@ from gru_bench.stats.estimate import ALPHA
 from gru_bench.stats.verdict import unseen_failures
 
 INTERVALS = (
-    "have 95 % confidence and include two kinds of chance: which seeds and which test texts, or groups of them, were "
-    "drawn. They use the two-way clustered variance over seeds and texts with Satterthwaite’s degrees of freedom, "
-    "Wilson’s interval if few answers are wrong and, for pairs, Tango’s if few differ. The interval of a single run, "
-    "of a model that is fitted once and of an ensemble is over test texts alone.")
+    "have 95 % confidence and account for two sources of variation: the seeds and the test texts, or groups of them. "
+    "They use the two-way clustered variance over seeds and texts with Satterthwaite’s degrees of freedom, Wilson’s "
+    "interval if few predictions are wrong and, for pairs, Tango’s if few differ. The interval of a single run, of a "
+    "model that is fitted once and of an ensemble is over test texts only.")
 COVERED = (
     "are another training set and another search for settings. Texts without groups count as independent: if several "
-    "are about one product or by one author, intervals are too narrow.")
+    "are about the same product or by the same author, intervals are too narrow.")
 SEEDS = (
-    "Verdicts of equivalence and claims take at least five seeds of each model; published claims should have ten. "
-    "Verdicts marked “few seeds” have fewer, and those marked “these runs only” rest on a single run and are about "
-    "that run.")
+    "Equivalence and claims need at least five seeds per model; published claims should have ten. Verdicts marked “few "
+    "seeds” have fewer. Those marked “these runs only” are based on a single run and hold only for that run.")
 SCORES = (
     "F1 of two classes is that of the second one{positive}. Of more classes, macro F1 is the mean over all classes "
     "and confidence is the probability of the predicted class. Scores of classes with fewer than "
@@ -37,8 +36,8 @@ MODELS = (
 
 OVER_DATA_SETS = (
     "a pair has the mean of its differences on them, with Student’s t over data sets, which must be independent and "
-    f"count the same. An interval takes {FEWEST} of them, a verdict {FEWEST_FOR_VERDICT}; of fewer than {FEWEST}, the "
-    "interval is for these data sets alone. On each data set, p is adjusted over the pairs on all of them.")
+    f"have equal weight. An interval needs {FEWEST} of them, a verdict {FEWEST_FOR_VERDICT}; with fewer than {FEWEST}, "
+    "the interval is for these data sets only. On each data set, p is adjusted over the pairs on all of them.")
 
 
 def methods(evidence: Evidence) -> Section:
@@ -55,9 +54,9 @@ def methods(evidence: Evidence) -> Section:
 def _verdicts(evidence: Evidence) -> Sentence:
     return say(
         "compare two models on the same test texts. The equivalence margin is {margin} p values are adjusted by Holm’s "
-        "procedure over all pairs of trained models of the store that met these texts, over all of these with the "
-        "linear one, and over both pairs of a mixture; each time separately for differences, for differences beyond "
-        "the margin, and for equivalence. They are compared with {level}.",
+        "procedure over all pairs of trained models in the store that were scored on these texts, over their pairs "
+        "with the linear model, and over both pairs of a mixture, separately for differences, differences beyond the "
+        "margin, and equivalence. They are compared with {level}.",
         margin=evidence.margin.said,
         level=evidence.numbers.on(()).add(
             "methods.level", ALPHA, "p", "chance of a false finding of a kind among all pairs, at most"))
@@ -71,7 +70,7 @@ def _scores(evidence: Evidence) -> Sentence:
 def _seeds(evidence: Evidence) -> Sentence:
     fewest = min(len(group.runs) for group in evidence.groups)
     return say(
-        "{seeds} With {fewest} {fewest:seed|seeds}, up to {unseen} % of runs could score far lower without one of them "
-        "showing it.", seeds=SEEDS, fewest=evidence.numbers.on(()).add("methods.fewest-seeds", fewest),
+        "{seeds} With {fewest} {fewest:seed|seeds}, up to {unseen} % of runs could score far lower without being seen "
+        "here.", seeds=SEEDS, fewest=evidence.numbers.on(()).add("methods.fewest-seeds", fewest),
         unseen=evidence.numbers.on(()).add(
             "methods.unseen", unseen_failures(fewest), "percent", "f with (1 - f)^R = 0.05 for R seeds", decimals=0))

@@ -15,7 +15,7 @@ from gru_bench.report.evidence.store import Store, known_run
 from gru_bench.report.evidence.trials import ENDED, run_state
 from gru_bench.report.sections.data import data
 
-STATE = ("The state of every run. Other runs were interrupted or have not ended. Only confirmation runs have test "
+STATE = ("The state of every run. Other runs were interrupted or are unfinished. Only confirmation runs have test "
          "scores.")
 STATES = (*ENDED, "other")
 """What has become of a run; killed, interrupted and running ones are the others."""
@@ -50,7 +50,7 @@ def _states(evidence: Evidence) -> list[Block]:
             reasons: list[Sentence] = [
                 (f"{plain(run.name) or run.run_id}: {state}{plain(run.reason)[:200] or unknown}",)
                 for state, found, unknown in (("failed: ", "failed", "no reason logged"),
-                                              ("", "other", "interrupted, or has not ended"))
+                                              ("", "other", "interrupted or unfinished"))
                 for run in by_state[found]]
             if reasons:
                 incomplete.append(Details(f"Runs of {name}, {stage}, that did not complete", tuple(sentences(reasons))))
@@ -73,7 +73,7 @@ def _confirm_runs(groups: Sequence[ModelRuns], store: Store) -> Table:
             rows.append((model, (own,), MISSING if run.seed is None else str(run.seed), accuracy))
             model = group.label
     return Table(
-        "confirm", "Confirmation runs", ("The runs or files that the results are computed from.",),
+        "confirm", "Confirmation runs", ("The runs or files from which the results are computed.",),
         (Column("Model", align="left", width=4.6), Column("Run", align="left", width=6.6), Column("Seed", width=1.4),
          Column("Accuracy", "%") if groups[0].has_accuracy else Column("Score")),
         tuple(rows), grouped=True)

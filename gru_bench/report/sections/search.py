@@ -17,12 +17,12 @@ from gru_bench.report.evidence.trials import ENDED, Search
 from gru_bench.report.figures.search import history_figure, settings_figure
 from gru_bench.results.runs import TrialSummary
 
-TRIALS = ("Validation {} of the best trial of each search, and of the confirmation runs, which train its settings "
-          "again on fresh seeds: mean, and the lowest to the highest seed. “By chance”: how much higher the score of "
-          "the best of the complete trials may be by luck alone.")
-SETTINGS = ("Importance ({}): how far the best tenth of the completed trials differ from all of them in this setting, "
-            "as a percentage of the sum over all settings. Below about twenty completed trials it is "
-            "unstable. “At an end”: the best value is at an end of its range, if that has at least four values.")
+TRIALS = ("Validation {} of the best trial of each search, and of the confirmation runs, which use its settings on "
+          "fresh seeds: mean, and the lowest to the highest seed. “By chance”: how much higher the best of the "
+          "complete trials may score by luck alone.")
+SETTINGS = ("Importance ({}): how much the best tenth of the completed trials differ from all of them in this setting, "
+            "as a percentage of the sum over all settings. It is unstable below about twenty completed trials. “At an "
+            "end”: the best value is at an end of its range, if the range has at least four values.")
 DRAWN = ("training.lr", "model.hidden_size")
 """Settings that the accuracy of the trials is drawn against, where they were searched."""
 

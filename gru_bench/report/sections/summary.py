@@ -32,11 +32,12 @@ FEW = 6
 MOST_PAIRS = (6, 3, 2)
 """Most pairs that the summary shows: of trained models, with the linear model, of mixtures with their parts."""
 VERDICTS = ("Differences in test {} with 95 % intervals. p is adjusted by Holm’s procedure over all pairs of trained "
-            "models, over all with the linear model that is best on validation, and over both of a mixture; intervals "
-            "are not adjusted. More pairs are in the section Comparisons.")
+            "models, over their pairs with the best linear model on validation, and over both pairs of a mixture; "
+            "intervals are not adjusted. The section Comparisons has more pairs.")
 VERDICTS_OVER = (
-    "Mean differences in test {} over data sets, which count the same, with 95 % intervals, and on how many data sets "
-    "the first model scores better and worse. p is adjusted (Holm), intervals are not. Comparisons has each data set.")
+    "Mean differences in test {} over data sets, with equal weight and 95 % intervals, and the number of data sets on "
+    "which the first model scores better and worse. p is adjusted (Holm), intervals are not. Comparisons has each data "
+    "set.")
 NAMED = 60
 """Most characters of a prediction that is no class."""
 MOST_WARNINGS = 5
@@ -122,7 +123,7 @@ def refusals(evidence: Evidence) -> list[Sentence]:
             named = [f"‘{plain(name)[:NAMED]}’ ({count:,})" for name, count in [*group.refusals.items()][:FEW]]
             more = len(group.refusals) - len(named)
             said.append(say(
-                "{count} of {all} predictions of {model} {count:is|are} no class and {count:counts|count} as wrong: "
+                "{count} of {all} predictions of {model} {count:is|are} not a class and {count:counts|count} as wrong: "
                 "{named}{more}.",
                 count=group.on_examples.add("refusals", sum(group.refusals.values())), model=group.label,
                 all=group.on_examples.add("predictions", group.predicted_RN.size), named=", ".join(named),
@@ -149,7 +150,7 @@ def check_results(
         models = listed(_models_of(found, labels))
         lines.append((found.check.code, (f"{found.check.title}{f': {models}' if models else ''}.",)))
     if folded := len(lines[MOST_WARNINGS:]):
-        lines[MOST_WARNINGS:] = [("", (f"And {folded} more, folded below.",))]
+        lines[MOST_WARNINGS:] = [("", (f"And {folded} more, collapsed below.",))]
     items: list[tuple[str, Sentence]] = [("", said) for said in others[MOST_WARNINGS:]]
     for found in warned:
         remedy: Sentence = (found.check.remedy,)
@@ -158,7 +159,7 @@ def check_results(
         if codes := [found.check.code for found in checked if found.state is state]:
             counts.append(f"{len(codes)} {state.value}")
             items.append((f"{state.value.capitalize()}:", (", ".join(codes),)))
-    about = "What the warnings mean, what to do, and the" if warned else "The"
+    about = "Explanations, remedies and the" if warned else "The"
     return (Paragraph((f"{', '.join(counts)}{more}.",), lead="Checks."), *([Bullets(tuple(lines))] if lines else []),
             Details(f"{about} other checks", (Bullets(tuple(items)),)))
 
@@ -219,8 +220,8 @@ def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
     if fresh is None or not any(one.done and one.lacks_seeds for one in evidence.pairs):
         return ()
     runs = [run_id for one in evidence.pairs if one.done and one.fresh_seeds for run_id in one.ids]
-    return (say("Equivalence and claims take at least 5 seeds: train each model that has fewer again on {fresh} fresh "
-                "seeds, and do not count the old runs with them.", fresh=evidence.numbers.on(runs).add(
+    return (say("Equivalence and claims need at least 5 seeds: train each model with fewer again on {fresh} fresh "
+                "seeds, and do not pool the old runs with them.", fresh=evidence.numbers.on(runs).add(
                     "summary.fresh", fresh)),)
 
 
@@ -233,7 +234,7 @@ def few_texts(evidence: Evidence) -> list[Sentence]:
         if size < FEW_TEXTS:
             whose = "" if len(members) == len(evidence.groups) else f" of {', '.join(group.label for group in members)}"
             said.append(say(
-                "There are few test texts{whose}: {texts}, each worth {weight} points of accuracy, so intervals "
-                "are wide and only large differences can be found.", whose=whose, texts=numbers.add("", size),
+                "There are few test texts{whose}: {texts}, each worth {weight} points of accuracy, so intervals are "
+                "wide and only large differences are detectable.", whose=whose, texts=numbers.add("", size),
                 weight=numbers.add("weight", 1 / size, "percent", "one text")))
     return said

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gru_bench.sweep.summary import Confirmed
 
 STATUS = {
-    "running": "running. If no process works on it any more, the same command continues it.",
+    "running": "running. If its process has died, the same command continues it.",
     "complete": "complete.",
     "left": "complete, but {left}. The same command continues it.",
     "incomplete": "not complete: {done}. The same command continues it.",

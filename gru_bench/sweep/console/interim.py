@@ -23,14 +23,14 @@ def analysis_lines(
     yield f"interim analysis {place + 1} of {len(plan.interim)}, {analysis.planned} seeds for each model:"
     for model, seeds in analysis.seeds.items():
         if len(seeds) < analysis.planned:
-            yield f"  {model}: {analysis.planned - len(seeds)} of its seeds failed, so there are fewer than planned"
+            yield f"  {model}: {analysis.planned - len(seeds)} of its seeds failed, so it has fewer than planned"
     if not pairs:
-        yield "  there is only one model and thus no pair to settle, so all planned seeds are trained"
+        yield "  with only one model there is no pair to settle, so all planned seeds are trained"
     for pair in pairs:
         yield f"  {pair_line(plan, pair)}"
     if analysis.stops:
-        yield ("  every pair is settled: no seeds are added" if is_settled(pairs) else
-               "  this was the last interim analysis planned: no seeds are added for the pairs that are not settled")
+        yield ("  every pair is settled, so no seeds are added" if is_settled(pairs) else
+               "  this was the last planned analysis, so no seeds are added, although some pairs are not settled")
     else:
         yield f"  continues to {plan.interim[place + 1]} seeds"
 
@@ -40,6 +40,6 @@ def pair_line(plan: InterimPlan, pair: PairAnalyses) -> str:
     shown = compared_at(pair, plan, pair.pair)
     said = in_words(shown, verdict_template(shown))
     if pair.settled is None and pair.last.repeated is not None and pair.last.needs_examples(plan.margin):
-        said += in_words(shown, " No number of seeds is likely to settle it within {margin}{unit}: that takes more "
+        said += in_words(shown, " No number of seeds is likely to settle it within {margin}{unit}: that needs more "
                                 "test texts.")
     return said

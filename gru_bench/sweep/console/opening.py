@@ -45,7 +45,7 @@ def record_lines(state: StudyState) -> Iterator[str]:
                "the study")
     if any(search.counted > spec.trials for search in searches.values()):
         had = " and ".join(f"{search.counted} of {model}" for model, search in searches.items())
-        yield f"note: the study already has more trials ({had}) than the {spec.trials} asked for: none is added"
+        yield f"note: the study already has more than {spec.trials} trials ({had}), so none is added"
 
 
 def defaults_line(spec: StudySpec, begun: Mapping[str, Scalar], examples: int) -> str:
@@ -60,7 +60,7 @@ def defaults_line(spec: StudySpec, begun: Mapping[str, Scalar], examples: int) -
         ", ".join(assignment(key, value) for key, value in spec.defaults.items() if (key in BY_SIZE) == follows)
         for follows in (True, False))
     why = "as it began" if begun else f"for {examples:,} training texts"
-    return "settings by default: " + "; ".join(filter(None, (followed and f"{followed} ({why})", others)))
+    return "default settings: " + "; ".join(filter(None, (followed and f"{followed} ({why})", others)))
 
 
 def backend_note(spec: StudySpec) -> str:
@@ -68,5 +68,5 @@ def backend_note(spec: StudySpec) -> str:
     configs = [spec.config(model, {}, 0) for model in spec.active_models if model != "rnn"]
     if not any(config.model.backend == "torch" and config.training.device in ("auto", "cpu") for config in configs):
         return ""
-    return ("on a CPU the backend torch takes several times as long as the backend fused; for the same study on the "
-            "fastest backend, add model.backend=auto and a study name of its own")
+    return ("on a CPU, the backend torch takes several times as long as the backend fused; to run the study on the "
+            "fastest backend, set model.backend=auto and another study name")

@@ -153,7 +153,7 @@ class ProgressDisplay:
 
     def job_step(self, key: str, step: StepReport) -> None:
         """Update the step of a run."""
-        run, done = self._runs[key], step.reviews / step.reviews_total
+        run, done = self._runs[key], step.texts / step.texts_total
         run.first = run.first or (self._now(), done)
         self._update(run, done, step.epoch, step.loss)
 
@@ -161,7 +161,7 @@ class ProgressDisplay:
         """Show that a run resumes at `epoch` from a checkpoint; None means that all its epochs were trained."""
         if epoch != 1:
             self.note(f"  {self._runs[key].what}: " + (
-                "all epochs were trained by an earlier start" if epoch is None else
+                "all epochs were already trained by an earlier start" if epoch is None else
                 f"resumed at epoch {epoch} from the checkpoint of an earlier start"))
 
     def job_epoch(self, key: str, record: EpochRecord) -> None:

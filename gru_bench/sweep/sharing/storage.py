@@ -74,9 +74,8 @@ def _opening(url: str) -> Iterator[None]:
                          f"({error}): pip install \"psycopg[binary]\"") from error
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise RunError(f"the search's storage must answer, but {without_passwords(url)!r} does not: {lines[0]}. Start "
-                       "its server, or leave storage out to use optuna.journal in this "
-                       "directory") from error
+        raise RunError(f"the storage {without_passwords(url)!r} does not respond: {lines[0]}. Start its server, or "
+                       "leave storage out to use optuna.journal in this directory") from error
 
 
 @contextmanager
@@ -92,8 +91,8 @@ def wrapped_errors(url: str | None) -> Iterator[None]:
         yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = str(error.__cause__ or error).strip().splitlines()[0]
-        raise RunError(f"the search's storage must answer, but {without_passwords(url or JOURNAL)!r} no longer "
-                       f"does: {cause}. Nothing is lost: run this again when it answers") from error
+        raise RunError(f"the storage {without_passwords(url or JOURNAL)!r} no longer responds: {cause}. Nothing is "
+                       "lost: run this again when it does") from error
 
 
 def lock_for(storage: optuna.storages.BaseStorage, name: str) -> AbstractContextManager[object]:
@@ -120,15 +119,14 @@ class Journal(optuna.storages.JournalStorage):
             RunError: The journal is missing, not a file, or damaged.
         """
         if not path.parent.is_dir():
-            raise UsageError(f"storage must name a file in a folder that exists, but got {str(path)!r}: "
-                             f"make {path.parent} first")
+            raise UsageError(f"storage must be a file in an existing folder, but got {str(path)!r}: create "
+                             f"{path.parent} first")
         if path.exists() and not path.is_file():
-            raise RunError(f"the search must be in a file, but {str(path)!r} is not a file: move it away, or name "
-                           "another storage, such as FILE.journal")
+            raise RunError(f"storage must be a file, but {str(path)!r} is not: move it away, or give another storage, "
+                           "such as FILE.journal")
         if not create and not path.exists():
-            raise RunError(f"the search must be in {str(path)!r}, but there is no such file: run this in the sweep's "
-                           "directory, or name another storage. If it is lost, begin the study again under another "
-                           "study name")
+            raise RunError(f"No such file: {str(path)!r}. Run this in the directory of the sweep, or give another "
+                           "storage. If the file is lost, start the study again under another study name")
         self.step_lock = _JournalLock(path.with_name(f"{path.name}.step.lock"), say)
         lines = _Lines(path, _JournalLock(path.with_name(f"{path.name}.append.lock"), say))
         try:
@@ -150,7 +148,7 @@ class _JournalLock:
         try:
             self._lock.acquire(timeout=QUIET_SECONDS)
         except Timeout:
-            self._say(f"waiting for another process, which has {self._path.name}, the lock of the search: if that "
+            self._say(f"waiting for another process, which holds {self._path.name}, the lock of the search: if that "
                       "process is stopped (Ctrl-Z), continue it with fg, or end it")
             self._lock.acquire()
         return True
@@ -212,7 +210,7 @@ class _Lines(JournalFileBackend):
         """Return the error that names a damaged line and what to do."""
         return RunError(
             f"each line of {str(self._path)!r} must be an entry of a search, but line {line} is damaged ({reason}). "
-            "Restore a copy of the file, or begin its studies again under another name")
+            "Restore a copy of the file, or start its studies again under another name")
 
     def _cut_torn_tail(self) -> None:
         """Remove what follows the last line break; a complete entry gets its line break instead."""
@@ -239,9 +237,8 @@ class _Lines(JournalFileBackend):
         with suppress(FileNotFoundError):
             found = self._path.stat()
         if found is None or not os.path.samestat(found, os.fstat(self._opened)) or found.st_size < self._next[1]:
-            raise RunError(f"the search must stay in {str(self._path)!r} while a command works on it, but the file was "
-                           "removed or replaced: put it back and run this again, or begin the study again under "
-                           "another study name")
+            raise RunError(f"{str(self._path)!r} was removed or replaced while in use: put it back and run this again, "
+                           "or start the study again under another study name")
 
 
 def _entry(line: bytes) -> dict[str, Any]:

@@ -339,5 +339,5 @@ def run_job(job: Job, channel: Channel) -> Finished | WasPruned | Failed:
         raise
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            return Failed("machine", f"no space is left on the disk{f' of {error.filename}' if error.filename else ''}")
+            return Failed("machine", f"no space left on the disk{f' of {error.filename}' if error.filename else ''}")
         raise

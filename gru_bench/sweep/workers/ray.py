@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus, Split
 
 ADDRESSES = "auto, local, HOST:PORT or ray://HOST:PORT"
-_UNANSWERED = ("the Ray cluster must answer, but {!r} does not: {}. Start it (ray start --head), name another "
-               "--cluster, or leave it out")
+_UNANSWERED = ("the Ray cluster {!r} does not respond: {}. Start it (ray start --head), give another --cluster, or "
+               "leave it out")
 CONNECT_SECONDS = 5.0
 """Seconds for a machine to accept a connection."""
 NODE_CHECK_SECONDS = 10.0
@@ -84,8 +84,8 @@ def shared_out(nodes: Sequence[Node], workers: int | None, gpus_per_trial: float
         raise UsageError("--gpus-per-trial must be between 0 and 1, because a trial trains on one GPU, but got "
                          f"{gpus:g}: try --gpus-per-trial 0.5")
     if gpus > most:
-        raise UsageError(f"--gpus-per-trial must be what a node of the cluster has, but got {gpus:g} and the best of "
-                         f"its {len(nodes)} nodes has {most:g}: start nodes with GPUs, or leave it out")
+        raise UsageError(f"--gpus-per-trial must be at most the GPUs of a node, but got {gpus:g} and the best of its "
+                         f"{len(nodes)} nodes has {most:g}: start nodes with GPUs, or leave it out")
     if workers is None:
         limit = MOST_WORKERS if gpus == 0 else None
         workers = max(1, sum(min(_fit(node, 1, gpus), limit or node.cpus) for node in nodes))
@@ -240,8 +240,8 @@ class ClusterPool:
         try:
             messages = self._ray.get(self._next_mail)
         except self._ray.exceptions.RayError as error:
-            raise RunError("the Ray cluster must stay connected to this sweep, but the connection is lost: "
-                           f"{first_line(error)}. The same command continues from here") from error
+            raise RunError(f"the connection to the Ray cluster is lost: {first_line(error)}. The same command "
+                           "continues from here") from error
         self._next_mail = self._mailbox.take.remote()
         jobs = dict(self._tasks.values())
         for ticket, message in messages:
@@ -314,8 +314,8 @@ def _run_task(
 ) -> Finished | WasPruned | Failed:
     """Do one job on a node of the cluster; `sent` holds a material, its corpus and its vectors in turn."""
     if version != __version__:
-        return Failed("settings", "all nodes must have the gru-bench of this machine, but a node has "
-                                  f"{__version__} and this machine {version}: pip install gru-bench=={version} there")
+        return Failed("settings", f"all nodes need the same version of gru-bench, but a node has {__version__} and "
+                                  f"this machine {version}: pip install gru-bench=={version} there")
     if cache is not None:
         os.environ["GRU_BENCH_CACHE"] = cache
     if not card:

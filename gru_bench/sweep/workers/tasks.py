@@ -214,9 +214,8 @@ def corpus_of(data: DataConfig) -> Corpus:
     if required not in (None, found.fingerprint):
         files = " or ".join(filter(None, (data.name, data.test_name)))
         raise MachineError(
-            f"the data must stay the same while a sweep works on them, but {files} was changed: other rows "
-            f"(fingerprint {required}, now {found.fingerprint}). Restore the file and run this again, "
-            "or begin a study of the new data under another study name")
+            f"{files} was changed during the sweep (fingerprint {required}, now {found.fingerprint}). Restore the file "
+            "and run this again, or start a study of the new data under another study name")
     return found
 
 

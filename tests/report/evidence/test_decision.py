@@ -130,7 +130,7 @@ SOME = {AB: SAME, AC: SAME, BC: SAME}
 
 @pytest.mark.parametrize(("found", "values", "parts"), [
     ({AB: WINS, AC: WINS, BC: OPEN}, {"scores": {"a": 0.8, "b": 0.7, "c": 0.71}},
-     ("A (80.0 %) is better than B (70.0 %) and C (71.0 %).", "Take A: no model is found better.")),
+     ("A (80.0 %) is better than B (70.0 %) and C (71.0 %).", "Take A: no model is shown to be better.")),
     ({AB: WINS, AC: OPEN, BC: WINS}, {}, ("A (90.0 %) is better than B", "B (90.0 %) is better than C", "Take A")),
     (SOME, {"seconds": {"a": 22.0, "b": 2.0, "c": 44.0}},
      ("A, B and C", "1.0 points", "B trains 11.0 times", "as A", "take B.")),
@@ -147,7 +147,7 @@ SOME = {AB: SAME, AC: SAME, BC: SAME}
     ({AB: SAME, AC: OPEN, BC: OPEN}, {}, ("No decision yet", "A − C: inconclusive; B − C: inconclusive")),
     ({AB: OPEN, AC: OPEN, BC: OPEN, AD: OPEN, BD: OPEN, CD: OPEN}, {}, ("No decision yet", "any two of them")),
     ({AB: OPEN, AC: OPEN, BC: OPEN, AD: OPEN, BD: OPEN, CD: FEW_GROUPS}, {}, ("No decision yet", "6 pairs")),
-    ({AB: FEW_SEEDS}, {"seeds": {"a": 2}}, ("No decision yet", "too few seeds", "few seeds", "at least 5 of each")),
+    ({AB: FEW_SEEDS}, {"seeds": {"a": 2}}, ("No decision yet", "too few seeds", "few seeds", "at least 5 per model")),
     ({AB: FEW_GROUPS}, {}, ("No decision yet", "too few groups")),
     ({AB: WINS}, {"seeds": {"a": 3}}, ("Take A", "few seeds", "at least 5")),
     ({AB: WINS}, {"seeds": {"b": 1}}, ("Take A", "these runs only")),
@@ -156,7 +156,7 @@ SOME = {AB: SAME, AC: SAME, BC: SAME}
     ({AB: SAME, BC: SAME}, {}, ("Take B if", "A and C")),
     ({AB: WINS}, {"test_sets": 2}, ("No decision", "different test texts")),
     ({AB: WINS, BC: WINS, ("c", "a"): WINS}, {}, ("No decision", "contradict")),
-    ({}, {"models": "a"}, ("No decision", "nothing to compare it with")),
+    ({}, {"models": "a"}, ("No decision", "only one model")),
 ])
 def test_the_decision_names_its_models_and_numbers(
     found: Found, values: dict[str, Any], parts: tuple[str, ...]
@@ -200,7 +200,7 @@ def test_a_winner_on_validation_that_is_worse_on_test_is_named(validation: float
     study = replace(study, confirms=tuple(
         measured_as(run, val_accuracy=validation) if run.model == "scratch" else run for run in study.confirms))
     text = said(decision_sentence(collect([study], store)))
-    assert ("On validation texts Scratch GRU has the best score" in text) == is_said
+    assert ("Scratch GRU has the best validation score" in text) == is_said
     assert "Take Torch GRU" in text
 
 

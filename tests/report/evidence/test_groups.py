@@ -161,7 +161,7 @@ def test_the_report_warns_of_a_confirmation_set_that_was_extended(scratch: tuple
     store, study = scratch
     assert "extended" not in all_said(evaluated(store, study).warnings)
     grown = replace(study, run=replace(study.run, params={"confirm": "3"}))
-    mentions(all_said(evaluated(store, grown).warnings), "scratch began with 3 confirmation seeds", "now has 5")
+    mentions(all_said(evaluated(store, grown).warnings), "scratch was started with 3 confirmation seeds", "now has 5")
 
 
 def grouped(groups: int, **options: Any) -> tuple[FakeStore, list[LoggedStudy]]:

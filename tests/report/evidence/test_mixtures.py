@@ -164,7 +164,7 @@ def test_validation_chooses_which_mixture_of_several_studies_a_decision_is_about
 @pytest.mark.parametrize(("spoil", "words"), [
     ("validation", "no predictions of validation texts can be read"), ("scores", "no validation scores"),
     ("texts", "the test texts of Bidirectional GRU and TF-IDF differ"),
-    ("whole", "likeliest of so many classes")])
+    ("whole", "only the largest probabilities")])
 def test_without_what_it_takes_there_is_none_and_the_page_says_why(spoil: str, words: str) -> None:
     store, study = studied(300)
     linear = study.baselines[-1].run_id

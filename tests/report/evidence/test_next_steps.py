@@ -216,8 +216,8 @@ def short_of_reviews() -> Studies:
 
 
 @pytest.mark.parametrize(("available", "parts", "collects"), [
-    (10_000, ("let 5,000 of the 10,000 texts", "--set data.limit=none", "--study-name", "about 1,000 test texts",
-              "not enough"), True),
+    (10_000, ("restricts the study to 5,000 of 10,000 texts", "--set data.limit=none", "--study-name",
+              "about 1,000 test texts", "not enough"), True),
     (900_000, ("about 90,000 test texts", "which is enough"), False),
 ])
 def test_removing_the_limit_is_proposed_before_collecting_reviews(
@@ -232,7 +232,7 @@ def test_removing_the_limit_is_proposed_before_collecting_reviews(
     report = build_only(studies, store, comparisons, runs, margin=0.012)
     held = {key: number.value for key, number in report.numbers.items() if key.endswith(".held-back")}
     assert set(held.values()) == {available - 5000}
-    mentions(words_of(report, "comparisons"), "excluded", *remove_limit_commands(evidence))
+    mentions(words_of(report, "comparisons"), "without data.limit", *remove_limit_commands(evidence))
 
 
 @pytest.mark.parametrize(("limit", "taken", "available"), [

@@ -50,7 +50,7 @@ def test_an_unfinished_study_is_to_be_continued_before_new_seeds_are_proposed() 
     mentions(text, "Scratch GRU: 2 of the 5 planned confirmation seeds",
              "Bidirectional GRU has no complete confirmation run", "Still missing from homework: the result of the "
              "search, the ablations, the timing benchmark, the diagnostics, the recall task.",
-             "First continue homework")
+             "First finish homework")
     assert [row[1] for row in table_of(report, "results").rows].count(MISSING) == 2
     assert has_window_losses(report)
     assert report.numbers["data-1.train"].value == present(whole.summary).data.train
@@ -64,7 +64,7 @@ def test_the_command_comes_first_and_what_is_missing_is_said_once() -> None:
     begun = under_way(store, whole, models="scratch,torch", contents="search", confirm="4")
     report = build_only([begun], store)
     command, scratch, torch, *others = map(said, report.warnings)
-    mentions(command, "half is not finished", "First continue half", ": python sweeps/run.py --study half")
+    mentions(command, "half is not finished", "First finish half", ": python sweeps/run.py --study half")
     mentions(scratch, "Scratch GRU: 2 of the 4 planned confirmation seeds")
     mentions(torch, "Torch GRU: 2 of the 4 planned confirmation seeds")
     text = " ".join(others)  # the search of a model has ended before its first confirmation run begins
@@ -78,7 +78,7 @@ def test_a_study_that_ended_without_some_seeds_is_to_be_continued() -> None:
     store = FakeStore()
     study = add_study(store, "scratch", {"scratch": 0.0}, seeds=3, test_set=FEW)
     short = replace(study, confirms=study.confirms[:2])
-    assert "First continue scratch" in all_said(build_only([short], store).warnings)
+    assert "First finish scratch" in all_said(build_only([short], store).warnings)
     assert "continue" not in all_said(build_only([study], store).warnings)
 
 

@@ -73,9 +73,9 @@ TOO_NOISY = design_of(0.04, 0.07, 0.07)
 @pytest.mark.parametrize(("pair", "parts"), [
     (pair_of(0.01, 0.008), ("new test texts", "no number of seeds")),
     (designed(pair_of(0.01, 0.03, margin=0.012), design_of(0.016, 0.3, 0.31)),
-     ("new test texts", "more than 50 seeds for each model", "--test-data FILE")),
+     ("new test texts", "more than 50 seeds per model", "--test-data FILE")),
     (designed(pair_of(0.01, 0.03, margin=0.012), TOO_NOISY),
-     ("1.2 points", "more than 50 seeds for each model", "whatever the number of test texts")),
+     ("1.2 points", "more than 50 seeds per model", "with any number of test texts")),
     # 2,000 texts are enough, but not with these seeds.
     (pair_of(0.01, 0.03, margin=0.02), ("second test", "20 fresh seeds", "detect a difference")),
 ])
@@ -101,13 +101,13 @@ def test_an_inconclusive_verdict_names_the_detectable_difference_and_another_ver
 def test_no_test_examples_are_proposed_for_models_that_vary_too_much_but_the_limit_is() -> None:
     pair = designed(pair_of(0.01, 0.03, margin=0.012), TOO_NOISY)
     assert "collect" not in said(next_step_sentence(pair))
-    mentions(said(next_step_sentence(pair, limit=Limit(500, 9000))), "500 of the 9,000 texts",
+    mentions(said(next_step_sentence(pair, limit=Limit(500, 9000))), "500 of 9,000 texts",
              "--set data.limit=none", "--study-name")
 
 
 def test_it_is_explained_that_holm_rejects_a_finding_whose_interval_excludes_zero() -> None:
     mentions(said(verdict_sentence(pair_of(0.02, 0.009, factor=3))), "Inconclusive", "unadjusted interval excludes 0",
-             "among 3 pairs")
+             "with 3 pairs")
 
 
 def test_an_end_close_to_zero_is_shown_with_enough_decimals() -> None:

@@ -84,9 +84,9 @@ def test_a_legend_names_both_classes_of_the_words() -> None:
 def test_the_caption_of_words_names_the_class_that_they_speak_for() -> None:
     one, two = (replace(attribution(model), label=label, against="")
                 for model, label in (("scratch", "sports & arts"), ("torch", "$news$")))
-    mentions(word_figure([one], Numbers()).caption, "for the class sports & arts", "for another class")
+    mentions(word_figure([one], Numbers()).caption, "support the class sports & arts", "to the left another class")
     both = word_figure([one, two], Numbers())
-    mentions(both.caption, "class that each model predicts", "for another class")
+    mentions(both.caption, "class that each model predicts", "to the left another class")
     titles = [axes.get_title(loc="left") for axes in drawing_of(both).axes]
     assert titles == ["Scratch GRU\n80.0 % for sports & arts", "Torch GRU\n80.0 % for $news$"]
 

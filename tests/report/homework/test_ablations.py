@@ -148,7 +148,7 @@ def test_runs_of_an_ablation_that_did_not_complete_are_left_out_and_counted(made
     store, (study,), _ = made
     lost = study.side("lr", "other")[0]
     broken = tuple(replace(run, complete=False) if run is lost else run for run in study.ablations)
-    mentions(words_on_ablations(store, replace(study, ablations=broken)), "did not complete and are left out: 1.")
+    mentions(words_on_ablations(store, replace(study, ablations=broken)), "Incomplete runs that are left out: 1.")
 
 
 def test_sides_scored_on_different_reviews_are_not_compared(made: Built) -> None:

@@ -43,11 +43,11 @@ def test_settings_that_differ_from_the_protocol_are_listed_with_the_homeworks(ma
     report = homework_report(protocol, discussion, settings={
         "training.epochs": 1, "training.clip_norm": 1.0, "model.reset": "before", "training.optimizer": "adamw",
         "training.weight_decay": 0.01})
-    mentions(words_of(report, "protocol"), "depart from the homework’s protocol",
+    mentions(words_of(report, "protocol"), "differ from the homework’s protocol",
              "Scratch GRU, epochs: 1 (homework: 5)", "Torch GRU, gradient clipping: 1 (homework: none)",
              "Torch GRU, optimizer: adamw (homework: adam)", "Torch GRU, weight decay: 0.01 (homework: 0)",
              "reset gate: before the product (homework: after the product)")
-    assert "departs from the homework" in conclusions_of(report)[0]
+    assert "differs from the homework" in conclusions_of(report)[0]
 
 
 @pytest.mark.parametrize(("embedding", "dimension", "difference"), [

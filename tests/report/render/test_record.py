@@ -83,5 +83,5 @@ def test_a_record_with_an_impossible_value_is_refused(folder: Path, key: str, va
 
 
 def test_a_folder_without_a_report_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--verify .*numbers\.json.*gru-bench report --out "):
+    with pytest.raises(UsageError, match=r"No report in .*numbers\.json.*gru-bench report --out "):
         record.read(tmp_path)

@@ -65,7 +65,7 @@ def test_the_machine_and_the_versions_are_those_that_the_runs_logged(torch: tupl
                                     "gru_bench.versions": json.dumps({"torch": "2.7.1", "numpy": "2.1.0"})})
     found = answers(store, replace(study, confirms=(first, changed, *others)))
     mentions(answer(found, "Machine"), "4 cores, 8 cores")
-    mentions(answer(found, "versions"), "torch 2.7.1 and 2.8.0, numpy 2.1.0", "changes that were not committed")
+    mentions(answer(found, "versions"), "torch 2.7.1 and 2.8.0, numpy 2.1.0", "uncommitted changes")
 
 
 def test_the_hours_are_those_of_all_runs_that_have_ended(torch: tuple[FakeStore, LoggedStudy]) -> None:

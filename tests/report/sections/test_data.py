@@ -14,7 +14,7 @@ from tests.support.renderings import Built, section_of, table_of, words_of
 from tests.support.sections import build_only
 from tests.support.values import present
 
-PASSES = "passes over the training texts that trained the vectors"
+PASSES = "passes over the training texts to train the vectors"
 
 
 def test_data_that_studies_share_is_shown_once(built: Built) -> None:
@@ -65,18 +65,18 @@ def test_the_studies_that_scored_the_test_reviews_until_the_newest_run_are_count
     one = add_study(store, "one", {"torch": 0.0}, seeds=2, test_set=here)
     other = add_study(store, "apart", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50, seed=1), fingerprint="other")
     alone = words_of(build_only([one], store, runs), "runs")
-    assert "of this store have scored" not in alone
+    assert "of this store have used" not in alone
     add_study(store, "elsewhere", {"torch": 0.0}, seeds=2, test_set=here, experiment="elsewhere")
     later = add_study(store, "later", {"torch": 0.0}, seeds=2, test_set=here)
     place = store.by_experiment["movie-reviews"].index(later)
     store.by_experiment["movie-reviews"][place] = replace(later, confirms=tuple(
         replace(run, started=run.started + 1e6) for run in later.confirms))
     report = build_only([one], store, runs)
-    mentions(words_of(report, "runs"), "2 studies of this store have scored", "if one was planned")
+    mentions(words_of(report, "runs"), "2 studies of this store have used", "If one was planned")
     assert report.source.on_test == {digest_of_examples(here.id_N): OnTest(
         (("elsewhere", "torch"), ("later", "torch"), ("one", "torch")), 2)}
     both = words_of(build_only([one, other], store, runs), "runs")
-    assert both.count("of this store have scored") == 1
+    assert both.count("of this store have used") == 1
 
 
 def test_groups_and_near_duplicates_are_counted_and_some_are_shown() -> None:
@@ -90,7 +90,7 @@ def test_groups_and_near_duplicates_are_counted_and_some_are_shown() -> None:
     assert [facts[f"groups of {split} texts"].value for split in ("training", "validation", "test")] == [90, 12, 34]
     assert facts["test texts with a near-duplicate in training"].value == 6
     assert facts["validation texts with a near-duplicate in training"].value == 5
-    assert facts["training texts that nearly repeat them, removed"].value == 30
+    assert facts["training texts that are near-duplicates of them, removed"].value == 30
     assert "texts left out by data.limit" not in facts
     store.artifacts[study.run.run_id, NEAR] = json.dumps([["a scored text", "a text of training"]])
     assert table_of(build_only([study], store, runs), "data-1-near").rows == (

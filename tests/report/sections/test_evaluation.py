@@ -197,7 +197,7 @@ def test_the_ensemble_of_the_seeds_is_scored_by_their_mean_probability(classes: 
     report = build_only(studies, store, evaluation)
     table = table_of(report, "together")
     assert [row[0] for row in table.rows] == column_of(report, "scores", "Model")
-    mentions(said(table.caption), "but not fresh seeds", "No verdict")
+    mentions(said(table.caption), "but not for new seeds", "Verdicts do not use")
     for place, study in enumerate(studies):
         runs = [run for run in study.confirms if run.complete]
         expected = scored_slowly([store.predicted[run.run_id, "test"] for run in runs])

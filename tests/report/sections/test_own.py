@@ -42,7 +42,7 @@ def test_a_class_whose_record_is_damaged_is_left_out() -> None:
     store.artifacts[study.run.run_id, own_artifact(MINE)] = LOGGED.to_json()
     store.artifacts[study.run.run_id, own_artifact(THEIRS)] = "{"
     report = build_only([study], store, own)
-    mentions(words_of(report, "own"), own_artifact(THEIRS), "cannot be read", "gru-check says: a GRU")
+    mentions(words_of(report, "own"), own_artifact(THEIRS), "cannot be read", "gru-check: a GRU")
 
 
 def test_a_study_without_own_classes_has_no_such_section() -> None:

@@ -195,7 +195,7 @@ def test_of_many_warnings_five_are_shown_and_the_others_folded() -> None:
     assert isinstance(shown, Bullets)
     assert isinstance(details, Details)
     assert [said(text) for _, text in shown.items] == [
-        *(f"Warning {place}." for place in range(5)), "And 2 more, folded below."]
+        *(f"Warning {place}." for place in range(5)), "And 2 more, collapsed below."]
     (folded,) = details.blocks
     assert isinstance(folded, Bullets)
     assert [said(text) for _, text in folded.items[:2]] == ["Warning 5.", "Warning 6."]
