@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-NO_MEMORY = "out of memory: lower training.batch_size or model.hidden_size, or raise training.micro_batches"
+NO_MEMORY = "memory ran out: lower training.batch_size or model.hidden_size, or raise training.micro_batches"
 _VARIABLE = "CUDA_VISIBLE_DEVICES"
 """The environment variable that chooses cards."""
 

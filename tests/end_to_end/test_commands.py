@@ -97,7 +97,7 @@ class TestTrain:
             earlier.setattr(Reader, "runs", lambda *_: [found])
             again = completed(train_app, "--model", "scratch", "--data", data, "--no-texts", *QUICK)
         assert again.returncode == 0, again.stderr
-        mentions(again.stdout, f"run {run.run_id} has these settings", "--score-test")
+        mentions(again.stdout, f"run {run.run_id} already has these settings", "--score-test")
         (newest, _) = Store().runs("mine")
         assert "score/test_accuracy" not in newest.metrics
         artifacts = Path("mlartifacts", newest.mlflow_id, "artifacts")
@@ -146,7 +146,7 @@ class TestTrain:
         assert done.returncode == ExitCode.FAILED
         at_the_start, at_the_end = done.stdout.index(f"{server} does not respond"), done.stdout.index("1 run waits in")
         assert at_the_start < done.stdout.index("validation accuracy") < at_the_end
-        mentions(done.stderr, server, "has not answered")
+        mentions(done.stderr, server, "has not responded")
 
     def test_a_class_of_ones_own_is_trained(self, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("GRU_BENCH_CACHE", str(tmp_path / "cache"))
@@ -166,7 +166,7 @@ class TestTrain:
         (["--model", "lstm"], ["model.name", "scratch", "bidirectional", "FILE.py:CLASS", "'lstm'"]),
         (["--lr", "-1"], ["training.lr", "greater than 0", "got -1"]),
         (["--data", "absent.csv"], ["absent.csv"]),
-        (["--device", "cuda:9"], ["device", "this machine has", "'cuda:9'"]),
+        (["--device", "cuda:9"], ["device", "of this machine", "'cuda:9'"]),
         (["--no-such-option"], ["--no-such-option"]),
         (["--no-texts", "true"], ["extra argument", "true"]),
     ], ids=lambda values: " ".join(values)[:40])
@@ -224,7 +224,7 @@ def test_refuses_unsuitable_data_by_the_name_of_its_file(name: str, content: byt
 class TestSweep:
     @pytest.mark.parametrize(("options", "parts"), [
         (["--study", "bidirektional"], ["'bidirektional'", "bidirectional"]),
-        (["--study", "smoke", "--set", "model.name=torch"], ["model.name", "give it as model"]),
+        (["--study", "smoke", "--set", "model.name=torch"], ["model.name", "use model"]),
         (["--study", "smoke", "--trials", "-1"], ["error: trials", "at least 0", "got -1"]),
         ([], ["--study"]),
     ], ids=lambda values: " ".join(values)[:40])

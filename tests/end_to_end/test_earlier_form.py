@@ -63,8 +63,8 @@ SWEEP = ["gru_bench.sweep", "--study", "earlier.toml", "--data", "reviews.csv"]
     (earlier_database, ["gru_bench.train", "--data", "reviews.csv", "--model", "scratch", "--hidden-size", "2",
                         "--embedding", "random", "--epochs", "1"], ["earlier one", "tracking_uri"]),
     (earlier_database, SWEEP, ["earlier one", "tracking_uri"]),
-    (earlier_journal, SWEEP, ["'earlier'", "earlier one", "name"]),
-    (earlier_journal, [*SWEEP, "--check"], ["'earlier'", "earlier one", "name"]),
+    (earlier_journal, SWEEP, ["'earlier'", "earlier version", "name"]),
+    (earlier_journal, [*SWEEP, "--check"], ["'earlier'", "earlier version", "name"]),
     (earlier_archive, ["gru_bench.archive", "import", "earlier.study"],
      [f"version {VERSION}", f"version {VERSION - 1}"]),
 ])

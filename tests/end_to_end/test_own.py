@@ -40,7 +40,7 @@ def test_own_classes_are_trained_reported_archived_and_run_elsewhere_only_where_
     decision = next(line.removeprefix("- ") for line in reported.splitlines() if line.startswith("- "))
     assert decision in said.splitlines()
     page = (here / "report" / "report.html").read_text(encoding="utf-8")
-    mentions(page, "BatchFirst (homework.py)", "gru-check says", "SHA-256")
+    mentions(page, "BatchFirst (homework.py)", "gru-check:", "SHA-256")
     assert "all" in ran(here, "report", "--verify", "report")
     ran(here, "sweep", "--study", "mine.toml", *SMALL, "--check")
     mine = ("predict", "--study", "mine", "--model", "homework.py:BatchFirst", "A wonderful film.")

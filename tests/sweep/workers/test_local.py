@@ -66,8 +66,8 @@ class Raising:
     (RunError("the training loss must stay finite"), "run", "must stay finite"),
     (MemoryError(), "run", "training.batch_size"),
     (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), "run",
-     "out of memory"),
-    (torch.OutOfMemoryError("CUDA out of memory"), "run", "out of memory"),
+     "memory ran out"),
+    (torch.OutOfMemoryError("CUDA out of memory"), "run", "memory ran out"),
     (UsageError("device must be"), "settings", "device must be"),
     (DataError("no reviews"), "settings", "no reviews"),
     (MachineError("cannot write the checkpoint"), "machine", "cannot write the checkpoint"),
@@ -214,7 +214,7 @@ def test_a_run_that_does_not_fit_into_the_memory_of_a_gpu_fails(
     how = run_job(Job("job", Train(config)), Pipe())
     assert isinstance(how, Failed)
     assert how.kind == "run"
-    mentions(how.reason, "out of memory", "training.batch_size", "training.micro_batches")
+    mentions(how.reason, "memory ran out", "training.batch_size", "training.micro_batches")
 
 
 class TestCheck:
