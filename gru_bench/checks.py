@@ -414,7 +414,7 @@ def lucky_best_trial(subject: Subject) -> Found:
             yield say(
                 "{model}: the validation score of the confirmation runs differs from that of the best trial by "
                 "{fall}{after}. Luck in choosing the best of {trials} trials explains up to {expected}{after}.",
-                model=one.group.label, trials=one.group.of_study.add("search.complete", one.complete), fall=one.fall,
+                model=one.group.label, trials=one.group.of_study.add("search.scored", one.scored), fall=one.fall,
                 after=one.scale.after, expected=one.expected) if one.is_surprising else None
 
 

@@ -423,7 +423,6 @@ def test_initial_weights_that_are_drawn_otherwise_are_warned_of() -> None:
 def test_the_studies_that_come_with_the_package_are_sound_but_for_smoke() -> None:
     found = {name: [one.code for one in warned(Subject([load_study(name)]))] for name in known_studies()}
     assert found.pop("smoke") == ["GRU003"]  # its accuracies mean nothing, and it says so
-    assert found.pop("compare") == ["GRU020"]  # each model has settings of its own
     assert found.pop("homework") == ["GRU020"]  # as the homework asks
     assert not any(found.values())
 
@@ -484,7 +483,7 @@ def test_a_best_trial_is_a_surprise_where_it_is_better_than_the_best_of_so_many_
     key = compared(metric, "val").key
     confirms = tuple(replace(run, metrics={**run.metrics, key: fresh[seeds.index(run.seed or 0)]})
                      for run in study.confirms)
-    trials = sum(trial.model == "torch" and trial.state == "complete" for trial in present(study.summary).trials)
+    trials = sum(trial.model == "torch" and trial.state != "failed" for trial in present(study.summary).trials)
     deviation = np.std(fresh, ddof=1)
     expected = deviation * np.sqrt(2 * np.log(trials)) + stdtrit(4, 0.975) * deviation / np.sqrt(5)
     best = float(np.mean(fresh) + (1 if metric == "accuracy" else -1) * better * expected)

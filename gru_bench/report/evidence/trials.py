@@ -138,6 +138,11 @@ class Search:
         return sum(trial.state == "complete" for trial in self.trials)
 
     @property
+    def scored(self) -> int:
+        """Return the number of trials that the best one was chosen from: those that are complete or were pruned."""
+        return sum(trial.state in ("complete", "pruned") for trial in self.trials)
+
+    @property
     def scale(self) -> Scale:
         """Return how its scores are shown."""
         return scale_of(self.summary.metric)
@@ -161,12 +166,13 @@ class Search:
     @property
     def expected(self) -> Number | None:
         """Return how much better than fresh seeds the best of its trials may be by chance; None for one fresh seed."""
-        if len(self.fresh_R) < 2 or not self.complete:
+        if len(self.fresh_R) < 2 or not self.scored:
             return None
-        value = best_by_chance(self.fresh_R, self.complete)
+        value = best_by_chance(self.fresh_R, self.scored)
         return self.group.on_validation.add(
             "search.expected", value, self.scale.kind,
-            "s sqrt(2 ln n) + t s/sqrt(R), for n complete trials and R fresh seeds with the standard deviation s")
+            "s sqrt(2 ln n) + t s/sqrt(R), for n complete or pruned trials and R fresh seeds with the standard "
+            "deviation s")
 
     @property
     def is_surprising(self) -> bool:
