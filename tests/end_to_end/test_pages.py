@@ -160,8 +160,8 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench sweep --study compare
         gru-bench sweep --study homework --data TRAIN.tar.gz --test-data TEST.tar.gz --embedding VECTORS.bin.gz
         gru-bench sweep --study homework --set model.backend=fused --study-name homework-quick --data ...
-        gru-bench sweep --study compare --study-name compare-two --model torch --model bidirectional --interim 5,8,12
-        gru-bench report --study compare-two --claim "bidirectional > torch"
+        gru-bench sweep --study compare --study-name compare-more --interim 5,8,12
+        gru-bench report --study compare-more --claim "bidirectional > torch"
         gru-bench gru-check submissions --csv checked.csv --feedback feedback
         python benchmarks/compare.py
         python benchmarks/data_sets.py page

@@ -125,10 +125,10 @@ class TestBase:
         assert (spec.base.model.hidden_size, spec.base.model.layers) == (48, 1)  # of the base's first trial
 
     def test_settings_of_a_single_model_are_inherited_for_the_models_of_the_file(self, tmp_path: Path) -> None:
-        text = 'base = "compare"\nmodels = ["torch", "scratch"]\n[model]\nhidden_size = 7\n[training.torch]\nlr = 0.5\n'
+        text = 'base = "homework"\nmodels = ["torch", "scratch"]\n[model]\nrelu = false\n[training.torch]\nlr = 0.5\n'
         spec = load_study(study_file(tmp_path, text))
-        assert spec.own == {"torch": {"model.layers": 1, "training.lr": 0.5},
-                            "scratch": {"model.layers": 1, "training.lr": 4.78e-3}}
+        assert spec.own == {"torch": {"model.backend": "torch", "training.lr": 0.5},
+                            "scratch": {"model.backend": "fused"}}
 
     def test_a_file_with_models_of_its_own_inherits_no_ablations_or_timings(self, tmp_path: Path) -> None:
         whole = load_study(study_file(tmp_path, 'base = "homework"'))
