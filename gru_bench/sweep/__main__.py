@@ -281,14 +281,13 @@ def _unreadable(store: Any, runs: Sequence[LoggedRun]) -> Iterator[str]:
 def _show(console: Any, sweep: Sweep | DoneStudy, summary: StudySummary, evidence: Evidence | None) -> None:
     from gru_bench.report.document.sentences import in_text
     from gru_bench.report.evidence.decision import decision_sentence
-    from gru_bench.stats.intervals import interval
-    from gru_bench.sweep.summary import Confirmed
+    from gru_bench.sweep.summary import mixtures
 
     if evidence is not None and evidence.groups:
         console.print(in_text(decision_sentence(evidence)), markup=False, soft_wrap=True)
     found = sweep.confirmed()
-    for mixture in evidence.mixtures if found and evidence is not None else ():
-        found[mixture.model] = Confirmed(interval(summary.metric, mixture), tuple(mixture.scores(summary.metric)))
+    if found and evidence is not None:
+        found |= mixtures(evidence)
     if found or summary.best_value:
         console.print(_results(found, summary, sweep.baselines))
     for note in summary.notes:
@@ -351,8 +350,7 @@ def _results(
 
     from gru_bench.sweep.console.description import results
 
-    models = dict.fromkeys((*summary.models, *found))
-    headings, *rows = results(summary.metric, models, summary.best_value, found, baselines)
+    headings, *rows = results(summary.metric, summary.models, summary.best_value, found, baselines)
     first = Column(headings[0], min_width=max(map(len, summary.models)))  # a name is never cut
     table = Table(first, *headings[1:], title="confirmed on fresh seeds" if found else "best trials, not confirmed")
     for row in rows:

@@ -69,6 +69,7 @@ from gru_bench.sweep.summary import (
     Confirmed,
     confirmed,
     data_summary,
+    mixtures,
     result_metrics,
     study_metrics,
     study_summary,
@@ -695,8 +696,8 @@ class Sweep:
         if state.is_complete or not lease.has_others():
             self.store.catch_up()
             self.log.describe_if_lost()
-            results, said = self._findings() if state.is_complete else ({}, [])
-            self._describe("incomplete" if state.others_left or self.not_sent else "complete", said=said)
+            results, said, mixed = self._findings() if state.is_complete else ({}, [], {})
+            self._describe("incomplete" if state.others_left or self.not_sent else "complete", said=said, mixed=mixed)
             study.metrics({**results, **study_metrics(summary)})  # MLflow shows them in this order
             if state.others_left or self.not_sent:
                 study.kill(still_to_do(state.others_left) if state.others_left else not_sent(self.not_sent))
@@ -705,23 +706,25 @@ class Sweep:
                 study.complete()
         return summary
 
-    def _findings(self) -> tuple[dict[str, float], list[str]]:
-        """Return what a report of the study finds: the metrics of its models, and its decision with the sentence on
-        each pair; both empty while MLflow is away."""
+    def _findings(self) -> tuple[dict[str, float], list[str], dict[str, Confirmed]]:
+        """Return what a report of the study finds: the metrics of its models, its decision with the sentence on each
+        pair, and the score of its mixture; all empty while MLflow is away."""
         from gru_bench.report.evidence.collect import collect
 
         with suppress(Exception):  # a study that has ended is completed all the same; a report shows the error
             if logged := self.logged():
                 evidence = collect(logged, self.store)
-                return result_metrics(evidence), verdicts_in_text(evidence)
-        return {}, []
+                return result_metrics(evidence), verdicts_in_text(evidence), mixtures(evidence)
+        return {}, [], {}
 
     def logged(self) -> list[LoggedStudy]:
         """Return the study as MLflow has it; an empty list while MLflow does not have it."""
         study = self.store.logged_study(self.log.study.run_id) if self.store.catch_up() else None
         return [] if study is None else [study]
 
-    def _describe(self, state: str, *, read: bool = True, said: Sequence[str] = ()) -> None:
+    def _describe(
+        self, state: str, *, read: bool = True, said: Sequence[str] = (), mixed: Mapping[str, Confirmed] | None = None
+    ) -> None:
         """Write the description of the study; with `read`, unknown scores are read first, if that waits for nothing."""
         if read and self._reads_at_once:
             with suppress(RunError):  # another process may still be writing its runs
@@ -733,7 +736,8 @@ class Sweep:
         found = {model: scored for model, (_, scored) in self._scored.items() if self.state.confirmed(model)}
         self.log.study.describe(study_description(
             self.spec, state, command=self.log.command, uri=self.store.typed_uri, best=self.state.best_values,
-            found=found, view=self.view, trials=sum(search.counted for search in self.state.searches.values()),
+            found={**found, **(mixed or {})}, view=self.view,
+            trials=sum(search.counted for search in self.state.searches.values()),
             confirmed=sum(len(self.state.confirmed(model)) for model in self.state.searches),
             baselines=self.baselines, said=said, left=self.left if state == "complete" else ()))
 

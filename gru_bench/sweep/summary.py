@@ -127,6 +127,12 @@ def result_metrics(evidence: Evidence) -> dict[str, float]:
     return found
 
 
+def mixtures(evidence: Evidence) -> dict[str, Confirmed]:
+    """Return model -> confirmed score, for the mixture of a study."""
+    return {group.model: Confirmed(interval(group.metric, group), tuple(group.scores(group.metric)))
+            for group in evidence.mixtures if group.metric != "score"}
+
+
 def verdicts_in_text(evidence: Evidence) -> list[str]:
     """Return the decision, and the sentence on each pair of models; empty where no model is confirmed."""
     from gru_bench.report.document.sentences import in_text

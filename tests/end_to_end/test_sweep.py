@@ -6,6 +6,7 @@ import csv
 import html
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -31,7 +32,7 @@ from gru_bench.stats.metrics import scores
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.tracking import Store, open_reader
+from gru_bench.tracking import NOTE, Store, open_reader
 from gru_bench.tracking.client import ROWS_TAG
 from gru_bench.tracking.upload import upload_all
 from tests.support.commands import ROOT, command, completed, mentions
@@ -74,6 +75,8 @@ class TestComplete:
         assert all(run.status == "FINISHED" for run in (study.run, *study.trials, *study.confirms))
         assert study.run.tags["gru_bench.data_fingerprint"] == study.summary.data.fingerprint
         data = study.summary.data
+        assert "result/mixture/mean" in study.run.metrics
+        assert re.search(r"\n\|\s*mixture\W", study.run.tags[NOTE])
         for run in study.runs:
             rows = json.loads(run.tags[ROWS_TAG])
             assert (rows["train"], rows["validation"], rows["test"]) == (data.train, data.validation, data.test)

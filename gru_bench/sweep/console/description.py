@@ -56,7 +56,7 @@ def study_description(
         command: The command that started it.
         uri: Tracking URI, where it must be typed; otherwise empty.
         best: Model -> validation score of its best trial, as far as known.
-        found: Model -> its confirmed score, as far as known.
+        found: Model -> its confirmed score, as far as known; also that of the mixture.
         view: Page with the saved view of its experiment; empty where there is none, None while that is not known.
         trials: Number of trials that are done, of all models, where the study has stopped early.
         confirmed: Number of its confirmation runs that are complete, of all models.
@@ -98,12 +98,13 @@ def results(
         metric: Score that the study is about.
         models: Its models.
         best: Model -> validation score of its best trial, as far as known.
-        found: Model -> its confirmed score, as far as known.
+        found: Model -> its confirmed score, as far as known; also that of the mixture.
         baselines: The baselines on the same data, as far as known.
     """
     test, val = compared(metric, "test"), compared(metric, "val")
     headings = ["model", test.label, "95 % interval", "seeds, lowest to highest", f"best trial: {val.label}"]
-    of_models = [[model, *_confirmed(found.get(model), test), _written(val, best.get(model))] for model in models]
+    of_models = [[model, *_confirmed(found.get(model), test), _written(val, best.get(model))]
+                 for model in dict.fromkeys((*models, *found))]
     of_baselines = [
         [f"{baseline_label(one.model, one.settings)} (baseline)", _written(test, one.metrics.get(test.key)), "", "",
          _written(val, one.metrics.get(val.key))] for one in baselines]

@@ -48,7 +48,7 @@ def status(text: str) -> str:
 
 def test_a_complete_study_has_its_scores_and_the_next_commands(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, 'purpose = "Is it better?"', name="pair")
-    found = {"torch": confirmed([answered(70), answered(80), answered(84)])}
+    found = {"torch": confirmed([answered(70), answered(80), answered(84)]), "mixture": confirmed([answered(90)])}
     low, high = found["torch"].estimate.low, found["torch"].estimate.high
     interval = f"{100 * low:.1f} to {100 * high:.1f} %"
     text = study_description(spec, "complete", command="run.py --study pair.toml", uri="sqlite:///a b.db",
@@ -58,6 +58,7 @@ def test_a_complete_study_has_its_scores_and_the_next_commands(tmp_path: Path) -
         ["model", "test accuracy", "95 % interval", "seeds, lowest to highest", "best trial: validation accuracy"],
         ["torch", "78.0 %", interval, "3: 70.0 to 84.0 %", "85.1 %"],
         ["bidirectional", "", "", "", "50.0 %"],
+        ["mixture", "90.0 %", "82.5 to 94.6 % (test texts alone)", "1", ""],
         [LINEAR, "78.2 %", "", "", "79.6 %"]]
     mentions(text, "Is it better?", "(#/v?k=x)", "(#/v?k=x&compareRunsMode=CHART)")
     mentions(status(text), "complete")
