@@ -151,10 +151,13 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench archive import $E/bidirectional.study
         gru-bench archive import $E/torch.study
         gru-bench archive import $E/scratch.study
+        gru-bench archive import $E/compare.study
+        gru-bench archive import $E/compare-swapped.study
         gru-bench archive import $E/amazon.study
         gru-bench archive import $E/homework.study
         gru-bench report --verify $E/tuned
         gru-bench report --verify $E/amazon
+        gru-bench report --verify $E/compare
         gru-bench report --verify $E/homework""",
     "it takes minutes, or reads what does": r"""
         gru-bench sweep --study compare
