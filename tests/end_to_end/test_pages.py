@@ -158,6 +158,7 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench report --verify $E/tuned
         gru-bench report --verify $E/amazon
         gru-bench report --verify $E/compare
+        gru-bench report --verify $E/compare-swapped
         gru-bench report --verify $E/homework""",
     "it takes minutes, or reads what does": r"""
         gru-bench sweep --study compare
