@@ -168,8 +168,8 @@ def _show(console: Any, result: Result, reference: Reference, whose: str) -> Non
     from gru_bench.sweep.console.progress import several
 
     same = reference.pass_mark_on_same_texts()
-    console.print(f"pass mark: {_percent(reference.pass_mark())}. A correct solution misses it in fewer than 1 of 100 "
-                  "cases." + (" Of those scored on the reference's own texts, 1 of 100 misses "
+    console.print(f"pass mark: {_percent(reference.pass_mark())}. Fewer than 1 of 100 further runs of the reference "
+                  "miss it." + (" Of those scored on the reference's own texts, 1 of 100 misses "
                               f"{_percent(same)}." if same is not None else ""), markup=False, style="bold")
     for one in result.judged:
         console.print(f"{one.student}: {_sentence(one, result.family)}", markup=False)
