@@ -29,7 +29,7 @@ HELP = """Check claimed accuracies against a reference, allowing for the noise o
 CLAIMS.csv has a column student and a column accuracy (84.2 or 0.842), a column predictions, or both. predictions names
 a file with a class (prediction or label) for each test text (id), as read by compare. The result says for each student
 whether the claim matches the predictions, whether it differs from the reference by more than noise, and who has nearly
-the same predictions; and for all, the pass mark, which a correct solution misses in fewer than 1 of 100 cases. Exit
+the same predictions; and for all, the pass mark, which fewer than 1 of 100 further runs of the reference miss. Exit
 code 0: no problems; 3: a student misses the pass mark, claims an accuracy that the predictions do not have, or has
 nearly the same predictions as another; 4: a student could not be judged. student matches the table of gru-check."""
 
