@@ -263,9 +263,11 @@ def need_format(name: str, storage: BaseStorage) -> None:
     attributes = attributes_of(name, storage)
     found = attributes.get(FORMAT_KEY)
     begun = any(stored.startswith(f"{name}/") for stored in optuna.get_all_study_names(storage))
-    if begun and found != FORMAT and not attributes.get(IMPORTING):
+    had_looks = "looks taken" in attributes  # the name of interim analyses once; without them no verdict would hold
+    if begun and (found != FORMAT or had_looks) and not attributes.get(IMPORTING):
+        is_earlier = found is None or found < FORMAT or had_looks
         raise RunError(
-            f"{name!r} was stored by {'an earlier' if found is None or found < FORMAT else 'another'} version of "
+            f"{name!r} was stored by {'an earlier' if is_earlier else 'another'} version of "
             "gru-bench in another format: continue it with that version, or start again with this one, in an empty "
             "folder, with another storage and tracking_uri, or under another study name")
 

@@ -649,8 +649,9 @@ def _logged(
         FormatError: Another version has logged the run, in another format.
         ValueError: A value of the run is invalid.
     """
-    if (logged_format := tags.get(FORMAT_TAG, "")) != FORMAT:
-        earlier = logged_format in ("", *map(str, range(int(FORMAT))))
+    had_looks = "looks" in params  # the name of interim analyses once; without them no verdict would hold
+    if (logged_format := tags.get(FORMAT_TAG, "")) != FORMAT or had_looks:
+        earlier = had_looks or logged_format in ("", *map(str, range(int(FORMAT))))
         raise FormatError(
             f"the tracking store must contain runs of this version of gru-bench, but the run {run_id} "
             f"({(name or '')[:60]!r}) was logged by {'an earlier' if earlier else 'a later'} one, which has other "

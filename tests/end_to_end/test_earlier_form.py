@@ -46,6 +46,14 @@ def earlier_journal(database: Path) -> None:
     search.set_user_attr("identity", {"data": "abc"})
 
 
+def earlier_analyses(database: Path) -> None:
+    del database
+    for name in ("earlier", "earlier/scratch"):
+        search = optuna.create_study(study_name=name, storage=open_storage(None), direction="maximize")
+        search.set_user_attr("format", 4)
+        search.set_user_attr("looks taken", "[]")
+
+
 def earlier_archive(database: Path) -> None:
     del database
     about = {"kind": "gru-bench archive", "version": VERSION - 1, "about": {}}
@@ -65,6 +73,7 @@ SWEEP = ["gru_bench.sweep", "--study", "earlier.toml", "--data", "reviews.csv"]
     (earlier_database, SWEEP, ["earlier one", "tracking_uri"]),
     (earlier_journal, SWEEP, ["'earlier'", "earlier version", "name"]),
     (earlier_journal, [*SWEEP, "--check"], ["'earlier'", "earlier version", "name"]),
+    (earlier_analyses, SWEEP, ["'earlier'", "version", "name"]),
     (earlier_archive, ["gru_bench.archive", "import", "earlier.study"],
      [f"version {VERSION}", f"version {VERSION - 1}"]),
 ])
