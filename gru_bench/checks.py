@@ -347,7 +347,7 @@ def same_texts(subject: Subject) -> Found:
 
 
 @check("GRU005", "Use other vectors (embedding.name=corpus), or random vectors for unknown words "
-    "(embedding.unknown=draw).")
+                 "(embedding.unknown=draw).")
 def words_without_vector(subject: Subject) -> Found:
     """Fewer than 60 % of the words have a vector."""
     for one in subject.data:

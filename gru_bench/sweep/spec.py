@@ -50,8 +50,7 @@ LEAST_APART = 1e-9
 """Smallest step of a range, relative to its ends. Points are compared by 12 digits, so steps must not be smaller."""
 MODELS: tuple[str, ...] = tuple(PRESETS)
 NOT_SEARCHED = ("seed", "data.", "embedding.name", "embedding.seed", "training.device", "training.threads",
-                "training.selection", "training.metric", "model.name", "model.bidirectional",
-                "model.backend")
+                "training.selection", "training.metric", "model.name", "model.bidirectional", "model.backend")
 """Settings that cannot be searched, because they belong to the question or to the machine."""
 
 Point = tuple[tuple[str, str], ...]
