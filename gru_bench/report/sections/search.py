@@ -19,7 +19,7 @@ from gru_bench.results.runs import TrialSummary
 
 TRIALS = ("Validation {} of the best trial of each search, and of the confirmation runs, which use its settings on "
           "fresh seeds: mean, and the lowest to the highest seed. “By chance”: how much higher the best of the "
-          "complete trials may score by luck alone.")
+          "complete and pruned trials may score by luck alone.")
 SETTINGS = ("Importance ({}): how much the best tenth of the completed trials differ from all of them in this setting, "
             "as a percentage of the sum over all settings. It is unstable below about twenty completed trials. “At an "
             "end”: the best value is at an end of its range, if the range has at least four values.")
