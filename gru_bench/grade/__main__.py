@@ -128,7 +128,7 @@ def _of_study(
         found = store.texts(group.study.run.run_id, "test")
         if found is None or not set(ids) <= found.keys():
             raise RunError(f"the study {shown(name)} has no texts, because it was run with --no-texts: hand out your "
-                           "own file, with the ids in the column row of gru-bench report --csv")
+                           "own file, with the ids in the column row of gru-bench report --tables")
         write_texts(hand_out, found, ids)
         console.print(f"wrote {len(ids):,} texts to {hand_out}", markup=False)
     reference = Reference.of_runs(group.correct_RN)
