@@ -47,7 +47,7 @@ napoleon_numpy_docstring = False
 def add_navigation(_: Sphinx, page: str, source: list[str]) -> None:
     """Put the pages that docs/index.md lists below a heading into the navigation, and those that only the site has."""
     if page == root_doc:
-        parts = [(part.partition("\n")[0], re.findall(r"\]\(([^)#]+)\.(?:md|ipynb)\)", part))
+        parts = [(part.partition("\n")[0], re.findall(r"\]\(([^)#]+)\.(?:md|ipynb)\)", re.sub(r"(?m)^\|.*", "", part)))
                  for part in source[0].split("\n## ")[1:]]
         parts.append(("Reference", ["site/commands", "site/reference", "site/api", "site/findings"]))
         for heading, pages in parts:

@@ -115,10 +115,15 @@ def _over_data_sets(evidence: Evidence) -> Sentence:
     found = {pair.names: (pair.verdict.finding, pair.favours) for pair in evidence.over_data_sets}
     decision = decide(tuple(dict.fromkeys(chain.from_iterable(found))), found)
     if len(decision.left) == 1:
-        return (f"Over the data sets, take {decision.left[0]}: no model is shown to be better.",)
+        return (f"Over the data sets, take {decision.left[0]}{_unbeaten(decision)}.",)
     names = listed(decision.left)
     return (f"No decision over the data sets between {names}." if decision.open else
             f"Over the data sets, {names} are equivalent: take any of them.",)
+
+
+def _unbeaten(decision: Decision) -> str:
+    """Return why the model that is left is taken, unless it is shown to be better than each other one."""
+    return "" if {*decision.beaten.values()} == {*decision.left} else ": no model is shown to be better than it"
 
 
 def _beaten(decision: Decision, groups: Mapping[str, ModelRuns]) -> list[Sentence]:
@@ -137,7 +142,7 @@ def _chosen(
     if not left:
         return ("No decision: the verdicts contradict each other.",)
     if len(left) == 1:
-        return (f"Take {left[0].label}: no model is shown to be better.",)
+        return (f"Take {left[0].label}{_unbeaten(decision)}.",)
     if not decision.open:
         return _any_of(evidence, left)
     if decision.settled:

@@ -130,8 +130,9 @@ SOME = {AB: SAME, AC: SAME, BC: SAME}
 
 @pytest.mark.parametrize(("found", "values", "parts"), [
     ({AB: WINS, AC: WINS, BC: OPEN}, {"scores": {"a": 0.8, "b": 0.7, "c": 0.71}},
-     ("A (80.0 %) is better than B (70.0 %) and C (71.0 %).", "Take A: no model is shown to be better.")),
-    ({AB: WINS, AC: OPEN, BC: WINS}, {}, ("A (90.0 %) is better than B", "B (90.0 %) is better than C", "Take A")),
+     ("A (80.0 %) is better than B (70.0 %) and C (71.0 %).", "Take A.")),
+    ({AB: WINS, AC: OPEN, BC: WINS}, {}, ("A (90.0 %) is better than B", "B (90.0 %) is better than C",
+                                             "Take A: no model is shown to be better than it.")),
     (SOME, {"seconds": {"a": 22.0, "b": 2.0, "c": 44.0}},
      ("A, B and C", "1.0 points", "B trains 11.0 times", "as A", "take B.")),
     # Times of different backends are not compared.
