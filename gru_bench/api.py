@@ -554,7 +554,7 @@ def _spec(
         return load_study(USUAL_STUDY, **values)
     for one in models:
         if one not in MODELS and ".py" not in str(one):
-            raise unknown("model", str(one), MODELS, "Or give a custom class as FILE.py:CLASS.")
+            raise unknown("model", str(one), MODELS, "Or give a class of your own as FILE.py:CLASS.")
     names = [Path(one).name for one in models]
     labels = " or the ".join(preset_of(one).label for one in names)
     purpose = (f"How well does the {labels} classify texts, once tuned?" if len(models) == 1 else

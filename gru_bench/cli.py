@@ -116,7 +116,7 @@ Storage = Annotated[str | None, typer.Option(
     "--storage", help="Optuna storage of the search: a .journal file or a PostgreSQL URL.",
     show_default="optuna.journal in this directory", rich_help_panel="Stores")]
 RunCode = Annotated[bool, typer.Option(
-    "--run-code", help="Allow the Python code of a custom model to run, now and later on this machine. Read the code "
+    "--run-code", help="Allow the Python code of a model's class to run, now and later on this machine. Read the code "
     "first: it runs with your permissions.", rich_help_panel="Stores")]
 NoTexts = Annotated[bool, typer.Option(
     "--no-texts", help="Store no texts.", rich_help_panel="Stores")]

@@ -108,7 +108,7 @@ def preset_of(name: str) -> Preset:
 
 def _model_name(text: str) -> str:
     if text not in PRESETS and not is_own(text):
-        raise ValueError(f"must be one of {', '.join(PRESETS)}, or a custom class as FILE.py:CLASS")
+        raise ValueError(f"must be one of {', '.join(PRESETS)}, or a class of your own as FILE.py:CLASS")
     return text
 
 

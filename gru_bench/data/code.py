@@ -37,7 +37,7 @@ def own_model(typed: str) -> tuple[str, str] | None:
     found = _TYPED.fullmatch(typed)
     if found is None:
         if typed.endswith(".py"):
-            raise UsageError(f"a custom model must be FILE.py:CLASS, but got {shown(typed)}: add the name of the "
+            raise UsageError(f"a model of your own must be FILE.py:CLASS, but got {shown(typed)}: add the name of the "
                              "class, as in homework.py:MyGRU")
         return None
     path, name = Path(found["file"]).expanduser(), found["name"]
@@ -90,7 +90,7 @@ def kept(model: str, digest: str | None) -> str:
         UsageError: where this machine does not keep it: it comes from elsewhere.
     """
     if digest is None:
-        raise UsageError("a custom model must be given as a model, or in models of a study file, but got "
+        raise UsageError("a model of your own must be given as a model, or in models of a study file, but got "
                          f"model.name={model}")
     path = default_cache() / FOLDER / f"{digest}.py"
     text = path.read_text(encoding="utf-8") if path.is_file() else ""

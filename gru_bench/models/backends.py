@@ -57,7 +57,7 @@ def cell_of(config: ModelConfig) -> GRUCell | RNNCell:
 def unsupported(backend: Backend, cell: GRUCell | RNNCell) -> str | None:
     """Return why a backend cannot compute a cell on any machine, as a clause. None where it can."""
     if backend == "own":
-        return "it is only for custom classes"
+        return "it is only for classes of your own"
     if backend == "torch" and isinstance(cell, GRUCell) and cell.reset == "before":
         return "torch has no GRU whose reset gate acts before the product"
     if backend == "fused" and not isinstance(cell, GRUCell):

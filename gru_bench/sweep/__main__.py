@@ -57,7 +57,7 @@ def sweep(
                                                    show_default="the study's name", rich_help_panel="Study")] = None,
     model: Annotated[list[str] | None, typer.Option(
         help="Train only this model of the study now; repeatable. With a new --study-name, the study has only these "
-        "models. FILE.py:CLASS adds a custom model to the study.",
+        "models. FILE.py:CLASS adds a model of your own to the study.",
         show_default="all of them",
         rich_help_panel="Study")] = None,
     trials: Annotated[int | None, typer.Option(help="Number of search trials per model, in total over all starts.",
@@ -87,7 +87,7 @@ def sweep(
         help="GPUs per trial on the cluster. With 0.25, four trials share one.",
         show_default="1 if the cluster has any", rich_help_panel="Training")] = None,
     allow_slow: Annotated[bool, typer.Option(
-        "--allow-slow", help="Let custom models train for more than an hour.",
+        "--allow-slow", help="Let models of your own train for more than an hour.",
         rich_help_panel="Training")] = False,
     epochs: cli.Epochs = None,
     device: cli.Device = None,

@@ -89,8 +89,8 @@ def checked_models(
                        None)
         remedy = ("use shorter texts (data.max_length), fewer epochs or fewer seeds" if fitting is None else
                   f"use fewer texts, {with_limit(fitting)}")
-        raise UsageError(f"custom models must train within {duration(MOST_SECONDS)}, but {' and '.join(seconds)} would "
-                         f"take about {duration(whole(spec, examples))}: {remedy}, or set allow_slow")
+        raise UsageError(f"models of your own must train within {duration(MOST_SECONDS)}, but {' and '.join(seconds)} "
+                         f"would take about {duration(whole(spec, examples))}: {remedy}, or set allow_slow")
     return OwnModels(found, seconds)
 
 

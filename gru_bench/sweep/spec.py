@@ -408,7 +408,7 @@ def _named(models: Sequence[Any], sources: dict[str, str]) -> list[Any]:
             continue
         model, source = found
         if sources.setdefault(model, source) != source:
-            raise UsageError(f"custom models of a study must have different file and class names, but two are {model}: "
+            raise UsageError(f"classes of your own must have different file and class names, but two are {model}: "
                              "rename one")
         named.append(model)
     return named

@@ -43,7 +43,7 @@ app = cli.app()
 def train(
     context: typer.Context,
     model: Annotated[str | None, typer.Option(
-        help="scratch, torch, bidirectional, rnn (a vanilla RNN), or a custom class as FILE.py:CLASS. scratch and "
+        help="scratch, torch, bidirectional, rnn (a vanilla RNN), or a class of your own as FILE.py:CLASS. scratch and "
         "torch are the same GRU and use the same kernel, unless you choose --set model.backend=reference (the plain "
         "equations) or --set model.backend=torch (torch.nn.GRU).",
         show_default="bidirectional", rich_help_panel="Model")] = None,

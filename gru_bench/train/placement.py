@@ -69,7 +69,7 @@ def check_model(config: ModelConfig) -> None:
         for setting, usual in (("reset", "after"), ("backend", "auto")):
             if (value := getattr(config, setting)) != usual:
                 raise UsageError(f"model.{setting} must be left at {usual!r} for the model {config.name!r}, which is a "
-                                 f"custom class, but got {value!r}: leave it out")
+                                 f"class of your own, but got {value!r}: leave it out")
         own.kind_of(config.name, config.source)
         return
     if preset.bidirectional and not config.is_bidirectional:

@@ -108,7 +108,7 @@ def test_a_pooling_that_the_kernel_lacks_is_computed_after_it(monkeypatch: pytes
 
 @pytest.mark.parametrize(("recurrence", "backend", "reason"), [
     (Stack(RNNCell(), 5, 4), "fused", "gates"), (Stack(GRUCell("before"), 5, 4), "torch", "reset gate"),
-    (Stack(GRUCell(), 5, 4), "own", "custom classes")])
+    (Stack(GRUCell(), 5, 4), "own", "classes of your own")])
 def test_a_backend_that_cannot_compute_a_recurrence_is_refused(
     recurrence: Stack, backend: Backend, reason: str
 ) -> None:
