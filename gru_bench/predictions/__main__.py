@@ -28,11 +28,11 @@ def compare(
         metavar="FILE", help="File of ids and true labels, if the files have no labels.", show_default=False)] = None,
     metric: Annotated[str | None, typer.Option(
         help="Metric to compare: accuracy, macro_f1, log_loss, roc_auc, or score (any number per example, higher is "
-        "better).", show_default="accuracy")] = None,
+        "better).", show_default="accuracy; with --study, the study's")] = None,
     margin: Annotated[float | None, typer.Option(
-        help="Equivalence margin, in points or, with --metric score, in the score's unit: the largest difference that "
-        "does not matter in practice.",
-        show_default="1")] = None,
+        help="Equivalence margin: the largest difference that does not matter in practice, in points, or in the unit "
+        "of log_loss, roc_auc or score. score has no default.",
+        show_default="1, or 0.01; with --study, the study's")] = None,
     common: Annotated[bool, typer.Option(
         "--common", help="Compare only the examples that all files have. By default, all must have the same.")] = False,
     by_order: Annotated[bool, typer.Option(

@@ -19,11 +19,12 @@ from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.report import Report, Source
 from gru_bench.report.document.sentences import Sentence, in_text, listed
 from gru_bench.report.evidence.groups import ModelRuns, metric_of
+from gru_bench.results.logged_metrics import as_difference
 
 METRICS: tuple[ComparedName, ...] = ("accuracy", "macro_f1", "log_loss", "roc_auc", "score")
 """Scores that can be compared."""
 MOST_MARGIN = 50.0
-"""Largest equivalence margin in percentage points."""
+"""Largest equivalence margin in the unit of the score: percentage points, nats of log loss, or ROC AUC."""
 
 
 def compared(
@@ -37,8 +38,8 @@ def compared(
         files: The files of predictions.
         truth: A file of true labels.
         metric: The score that is compared. None: that of the study, or accuracy.
-        margin: The equivalence margin, the largest difference without practical weight: in points, or of `score` in
-            its unit. None: one point.
+        margin: The equivalence margin, the largest difference without practical weight, in the unit of the score:
+            percentage points, nats of log loss, or ROC AUC. None: one point, or 0.01.
         columns: Role (id, label, prediction, score, group) -> name of its column, where it was named. The group `none`
             turns groups off.
         common: Whether only the examples that all files have are compared.
@@ -56,7 +57,7 @@ def compared(
     if chosen is None:
         raise UsageError(f"the metric must be one of {', '.join(METRICS)}, but got {metric!r}")
     if margin is not None and not 0 < margin <= (MOST_MARGIN if chosen != "score" else float("inf")):
-        most = "" if chosen == "score" else f" and at most {MOST_MARGIN:g} points"
+        most = "" if chosen == "score" else f" and at most {MOST_MARGIN:g}"
         raise UsageError(f"the equivalence margin must be above 0{most}, but got {margin:g}: try margin=1")
     if refusals not in (None, "wrong"):
         raise UsageError(f"refusals must be wrong, or left out, but got {refusals!r}")
@@ -94,9 +95,8 @@ def compared(
     if len(parts) > 1 and max(every.values()) == 1:
         raise UsageError(f"a model needs predictions on at least 2 data sets, but {listed(list(every)[:10])} have only "
                          "one: name the models in a column 'model'")
-    factor = 1 if chosen == "score" else 100
     evidence = evidence_of(
-        parts, read.digests, chosen, None if margin is None else margin / factor, own_study,
+        parts, read.digests, chosen, None if margin is None else as_difference(margin, chosen), own_study,
         are_groups_off=not has_groups)
     warnings: list[Sentence] = [warning for examples, models in parts for warning in (
         *_equal_runs(models), *(_of_second(one, examples) for one in models if one.is_of_second))]

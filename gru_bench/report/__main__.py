@@ -50,8 +50,9 @@ def report(
         help="MLflow experiment of the studies; each data set has one. Repeat it to compare models over several data "
         "sets.", show_default="the most recent one")] = None,
     margin: Annotated[float | None, typer.Option(
-        help="Equivalence margin, in points of accuracy: the largest difference that does not matter in practice. The "
-        "report says whether it was chosen before or after the study.", show_default="the studies'")] = None,
+        help="Equivalence margin: the largest difference that does not matter in practice, in points, nats of log "
+        "loss, or ROC AUC. The report says whether it was chosen before or after the study.",
+        show_default="the studies'")] = None,
     verify: Annotated[Path | None, typer.Option(
         help="Only verify the report in this folder: recompute its numbers from the runs, and list differences and "
         "changed files. Exit code 0: none, 4: some.", show_default=False)] = None,
@@ -78,15 +79,17 @@ def report(
         _verify(verify, tracking_uri)
         return
     if margin is not None and not 0 < margin <= 50:
-        raise UsageError(f"--margin must be above 0 and at most 50 points, but got {margin:g}: try --margin 1")
+        raise UsageError(f"--margin must be above 0 and at most 50, but got {margin:g}: try --margin 1 (one point)")
     cli.check_folder("--out", out)
     cli.check_folder("--tables", tables)
     from gru_bench.report.build import chosen_report
     from gru_bench.report.choice import choose_from
     from gru_bench.report.document.numbers import folder_name
     from gru_bench.report.evidence.collect import collect
+    from gru_bench.report.evidence.groups import metric_of
     from gru_bench.report.findings import answered
     from gru_bench.report.render import files, spreadsheets
+    from gru_bench.results.logged_metrics import as_difference
     from gru_bench.tracking import open_reader, waiting
 
     if tables is not None:
@@ -105,7 +108,8 @@ def report(
             say(remark)
     for remark in choice.remarks:
         say(remark)
-    evidence = collect(choice.studies, store, None if margin is None else margin / 100)
+    evidence = collect(choice.studies, store,
+                       None if margin is None else as_difference(margin, metric_of(choice.studies)))
     whole = chosen_report(choice, store, evidence)
     if answers:
         raise typer.Exit(answered(whole.findings, claim, as_json=as_json))

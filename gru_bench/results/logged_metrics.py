@@ -97,6 +97,16 @@ def compared(metric: MetricName, split: Split) -> Metric:
     return score(score_name(metric), split)
 
 
+def as_difference(margin: float, metric: ComparedName) -> float:
+    """Return an equivalence margin as differences of a score are computed, such as 0.01 for one point.
+
+    Args:
+        margin: The margin in the unit of the score: percentage points, nats of log loss, or ROC AUC.
+        metric: The score.
+    """
+    return margin / 100 if metric != "score" and compared(metric, "test").unit == "share" else margin
+
+
 def curve(metric: MetricName) -> Metric | None:
     """Return the metric for this validation score by epoch. None where the curves of every run hold it."""
     if metric in ("accuracy", "log_loss"):

@@ -37,7 +37,7 @@ from gru_bench.data.recall import RecallTask
 from gru_bench.errors import DataError, UsageError, removed, shown, unknown
 from gru_bench.resources import resource
 from gru_bench.results.interim import InterimPlan
-from gru_bench.results.logged_metrics import compared
+from gru_bench.results.logged_metrics import as_difference, compared
 from gru_bench.results.pruners import PrunerName
 from gru_bench.sweep.defaults import NO_BASE, RECIPE, Parts, by_size, inherit
 
@@ -300,9 +300,9 @@ class StudySpec(Section):
         if not self.interim:
             return None
         return InterimPlan(
-            study=self.name, models=tuple(self.models), metric=self.metric, margin=self.margin_in_hundredths / 100,
-            interim=tuple(self.interim), seeds=self.confirm_seeds, data=fingerprint, is_with_linear=True,
-            is_with_mixture=True)
+            study=self.name, models=tuple(self.models), metric=self.metric,
+            margin=as_difference(self.margin, self.metric), interim=tuple(self.interim), seeds=self.confirm_seeds,
+            data=fingerprint, is_with_linear=True, is_with_mixture=True)
 
     @property
     def ablation_seeds(self) -> tuple[int, ...]:

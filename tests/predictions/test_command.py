@@ -325,8 +325,9 @@ def test_samples_of_other_questions_are_refused_and_other_columns_of_lm_eval_are
     mentions(refused(*files, "--group-column", "film"), "unknown column", "'film'")
 
 
-@pytest.mark.parametrize(("metric", "margin"), [("log_loss", "1"), ("roc_auc", "1"), ("macro_f1", "1")])
-def test_other_scores_are_those_of_a_study(metric: Any, margin: str) -> None:
+@pytest.mark.parametrize(("metric", "margin", "found"), [
+    ("log_loss", "0.02", 0.02), ("roc_auc", "0.005", 0.005), ("macro_f1", "1", 0.01)])
+def test_other_scores_and_their_margins_are_those_of_a_study(metric: Any, margin: str, found: float) -> None:
     chance = {name: np.clip(np.where(one, 0.8, 0.3) + np.random.default_rng(len(name)).normal(0, 0.05, N), 0, 1)
               for name, one in (("good", GOOD), ("poor", POOR))}
     second = {name: np.where(LABEL_N == 1, one, 1 - one).astype(np.float32) for name, one in chance.items()}
@@ -336,6 +337,7 @@ def test_other_scores_are_those_of_a_study(metric: Any, margin: str) -> None:
     a, b = (Scored(LABEL_N, of_two(second[name])[None]) for name in (one["a"], one["b"]))
     wanted = intervals.difference(metric, a, b)
     assert (one["low"], one["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
+    assert one["margin"] == found
 
 
 def test_one_column_of_probabilities_is_of_the_class_that_it_predicts() -> None:

@@ -27,7 +27,7 @@ from gru_bench.report.render import spreadsheets
 from gru_bench.results.runs import Predictions
 from tests.support.commands import SLOW, completed, mentions
 from tests.support.commands import command as process
-from tests.support.fake_store import FakeStore, TestSet, add_study, answered, correct, searching
+from tests.support.fake_store import FakeStore, TestSet, add_study, answered, correct, searching, with_params
 from tests.support.renderings import soup_of
 from tests.support.values import present
 
@@ -307,7 +307,19 @@ def test_without_a_tex_all_else_is_written(
     mentions(capsys.readouterr().err, "error: ", "--pdf", "apt install texlive")
 
 
-def test_the_margin_is_given_in_points(
+def test_the_margin_is_given_in_the_unit_of_the_score(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = FakeStore()
+    study = add_study(store, "pair", {"rnn": 0.0, "torch": 1.0}, test_set=TestSet.draw(150), search=False, epochs=2)
+    store.by_experiment["movie-reviews"] = [with_params(study, metric="log_loss", margin="2")]
+    assert command(store, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["pairs"][0]["margin"] == 0.02
+    assert command(store, "--json", "--margin", "0.03") == 0
+    assert json.loads(capsys.readouterr().out)["pairs"][0]["margin"] == 0.03
+
+
+def test_a_margin_of_accuracy_is_given_in_points(
     store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(store, "--study", "newest", "--out", "x", "--margin", "2.5") == 0

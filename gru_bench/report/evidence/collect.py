@@ -28,7 +28,7 @@ from gru_bench.report.evidence.pairs import (
 from gru_bench.report.evidence.progress import is_searched, nothing_to_report, study_name
 from gru_bench.report.evidence.store import Histories, Store
 from gru_bench.report.evidence.trials import Search, SearchSoFar, searches_of, searches_so_far
-from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL
+from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL, as_difference
 from gru_bench.results.runs import OnTest
 from gru_bench.tracking import LoggedStudy
 
@@ -119,8 +119,9 @@ def collect(
     analyses = study_analyses(studies, groups, baselines, store, numbers, mixtures) if groups else ()
     for one in analyses:
         if margin is not None and not math.isclose(margin, one.plan.margin):
+            unit = as_difference(1.0, one.plan.metric)
             raise UsageError(f"with interim analyses, the margin is that of the plan, but {study_name(one.study)} "
-                             f"planned {100 * one.plan.margin:g} and got {100 * margin:g}: leave --margin out")
+                             f"planned {one.plan.margin / unit:g} and got {margin / unit:g}: leave --margin out")
     chosen = margin_of(studies, margin, numbers, metric_of(studies))
     return assembled(
         studies, store, numbers, groups, [*gaps, *missing], chosen, analyses, baselines, mixtures, not_mixed,

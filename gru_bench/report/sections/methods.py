@@ -29,9 +29,7 @@ SCORES = (
 MODELS = (
     "Linear models and trials of a search learn from training texts and are chosen on validation texts. A mixture is "
     "the mean of the log-odds of the trained and the linear model of a study that are best on validation. Of several, "
-    "only the one whose trained model is best on validation can be the decision. A scratch GRU "
-    "differs from torch’s in its initial weights, in the ReLU before the linear layer, and in a reset gate that acts "
-    "before the product.")
+    "only the one whose trained model is best on validation can be the decision.")
 
 
 OVER_DATA_SETS = (
