@@ -101,7 +101,8 @@ Device = Annotated[str | None, typer.Option(
     "--device", help="auto (an NVIDIA GPU, otherwise the CPU), cpu, cuda, cuda:N or mps.", show_default="auto",
     rich_help_panel="Training")]
 Epochs = Annotated[int | None, typer.Option(
-    "--epochs", help="Passes over the training texts.", show_default="3, or the study's", rich_help_panel="Training")]
+    "--epochs", help="Passes over the training texts.", rich_help_panel="Training",
+    show_default="3; of a study, its own, or by the number of texts")]
 Metric = Annotated[str | None, typer.Option(
     "--metric", help="Metric to optimize, to select epochs by and to compare: accuracy, macro_f1, f1, log_loss or "
     "roc_auc.", show_default="accuracy, or the study's",

@@ -14,8 +14,8 @@ from gru_bench.errors import UsageError, without_passwords
 app = cli.app(help="""Move a study to another machine in one file.
 
 The file contains the search (trials with states, settings and values) and all runs (params, metrics with histories,
-tags, artifacts). It contains no pickles, and its checksums detect any change. After the import, the report has
-the same numbers, and the sweep command continues the study.""")
+tags, artifacts, but no linear models and no attached reports). It contains no pickles, and its checksums detect any
+change. After the import, the report has the same numbers, and the sweep command continues the study.""")
 
 
 @app.command(name="export")

@@ -43,7 +43,7 @@ def without_garbage_collection() -> Iterator[None]:
 @without_garbage_collection()
 def report(
     study: Annotated[list[str] | None, typer.Option(
-        help="A study to report on; repeatable.", show_default="all complete studies")] = None,
+        help="A study to report on; repeatable.", show_default="all that have a complete confirmation run")] = None,
     out: Annotated[Path | None, typer.Option(
         help="Folder to write to.", show_default="reports/NAME, after the experiment or study")] = None,
     experiment: Annotated[list[str] | None, typer.Option(

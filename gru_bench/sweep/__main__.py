@@ -116,15 +116,15 @@ def sweep(
         "example to preregister the study.", rich_help_panel="Stores")] = False,
     check: Annotated[bool, typer.Option(
         "--check", help="Only check that everything requested is done and that Optuna and MLflow agree. Exit code 0: "
-        "yes, 3: work is left, 4: the stores disagree and cannot be repaired.",
+        "yes, 3: the same command or gru-bench sync has work left, 4: the stores disagree and cannot be repaired.",
         rich_help_panel="Stores")] = False,
 ) -> None:
     """Search for the best settings of a recurrent classifier, then confirm them on fresh seeds.
 
     A study says which models are tuned, over which search space and with what budget. Search trials see only the
     training and validation texts. The best settings are then trained again on seeds that the search never used, and
-    only those runs are scored on the test texts. The same command continues where it was left. When all is done, it
-    shows the result again.
+    no other runs of the models are scored on the test texts. The same command continues where it was left. When all is
+    done, it shows the result again.
     """
     from gru_bench.sweep.console.interrupt import Interrupt
     from gru_bench.sweep.spec import load_study, parsed_duration, parsed_interim
