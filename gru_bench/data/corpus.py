@@ -14,9 +14,9 @@ such number is lowest, from each given split in proportion.
 
 **Groups.** Where rows belong to groups, each split that is made here keeps whole groups. A group belongs to the class
 and the category that most of its rows have. In each class and category, the groups whose number is lowest go to test
-until the share is reached, and those whose number is highest to validation; what one category has too much or too
-little of, because a group is taken as a whole, the next one of the class makes up for. So the splits keep the shares of
-the classes, but adding data may move a group.
+until the share is reached, and those whose number is highest to validation. A group larger than the share is passed
+over. What one category has too much or too little of, because a group is taken as a whole, the next one of the class
+makes up for. So the splits keep the shares of the classes, but adding data may move a group.
 
 **Classes.** Their names and order stand in `Corpus.classes`. They belong to the fingerprint, but for data that hold 0
 and 1 themselves, and for pickles. Each class must have training texts, unless `unseen` lets the others count as
@@ -75,7 +75,7 @@ from gru_bench.results.runs import NearDuplicates
 SPLITS = ("train", "validation", "test")
 Progress = Callable[[int, int], object]
 """Is told how many of how many texts are done."""
-_FORMAT = "7"
+_FORMAT = "8"
 """Part of every cache key. Raise it when the cleaning, the splitting or the files of a folder change."""
 _IDS, _EXAMPLES, _ABOUT = "ids.npy", "examples.npz", "about.json"
 """The files of a corpus: the ids of all tokens; all other arrays, texts included; words, classes and counts."""
@@ -630,9 +630,13 @@ def _split_by_group(
         for label, category in sorted(strata, key=lambda stratum: number(repr(stratum))):
             names = sorted(strata[label, category], key=number, reverse=split == "validation")
             missing[label] += share * sum(size_of[name] for name in names)
+            wanted = missing[label]
             for name in names:
-                if split_of[name] != "train" or 2 * missing[label] < size_of[name]:
-                    break  # without this group, the split is nearer to its share than with it
+                too_large = 2 * missing[label] < size_of[name]  # the split is nearer to its share without this group
+                if split_of[name] != "train" or (too_large and size_of[name] <= wanted):
+                    break
+                if too_large:
+                    continue
                 split_of[name] = split
                 missing[label] -= size_of[name]
     return split_of

@@ -65,6 +65,14 @@ def test_the_shares_of_the_splits_and_of_the_classes_are_kept(tmp_path: Path) ->
         assert (abs(counts - wanted) <= 15).all()  # half the largest group
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_group_larger_than_a_split_leaves_no_class_without_its_share(tmp_path: Path, seed: int) -> None:
+    rows = [(text, n % 2, f"film {n % 2} {max(0, n - 600) // 12}") for n, (text, _) in enumerate(reviews(1_200))]
+    corpus = by_film(tmp_path, rows, split_seed=seed)
+    for split in ("validation", "test"):
+        assert (abs(np.bincount(corpus.split(split).label_N, minlength=2) - 60) <= 6).all()
+
+
 def test_a_category_of_one_group_loses_no_class_and_the_whole_keeps_its_share(tmp_path: Path) -> None:
     rows = [(text, n % 2, f"film {n // 10}", f"kind {n // 10}") for n, (text, _) in enumerate(reviews(1_000))]
     path = write(tmp_path / "kinds.csv", rows, ("text", "label", "film", "kind"))
