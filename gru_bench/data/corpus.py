@@ -298,7 +298,7 @@ class _Source:
     """Name of the data in error messages."""
     read: Callable[[], Rows]
     key: str
-    """Everything that the rows depend on: the contents of the files, and the columns that are read."""
+    """Everything that the rows depend on: the contents and names of the files, and the columns that are read."""
     has_splits: bool = False
     """Whether folders or file names say which split a file belongs to."""
 
@@ -337,8 +337,8 @@ def _source(config: DataConfig, cache: Path) -> _Source:
     if has_splits and columns.split is not None:
         raise UsageError(f"the splits must be given once, but both the names in {path} and "
                          f"data.split_column={columns.split!r} give them: leave the column out")
-    contents = [[file.split, file.label, file.names, kind_of(file.path), content_digest(file.path, cache)]
-                for file in files]
+    contents = [[file.split, file.label, file.names, kind_of(file.path), content_digest(file.path, cache),
+                 *([file.name] if len(files) > 1 else [])] for file in files]
 
     def read() -> Rows:
         rows = read_files(files, columns, path, config.encoding)

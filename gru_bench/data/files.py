@@ -6,7 +6,8 @@ A data set is a file, a pattern of files, or a folder. A folder is read by what 
 - tables: CSV, TSV, JSON Lines or Parquet files of the same columns, together one data set;
 - splits: folders named train, validation and test, which hold texts or tables.
 
-Tables whose names begin with train, validation or test, such as train-00000-of-00002.parquet, belong to that split.
+Tables whose names begin with train, validation or test, such as train-00000-of-00002.parquet, belong to that split, in
+a folder and in what a pattern matches.
 Texts without a class, in a folder or file called `unsup` or `unsupervised`, are left out.
 """
 
@@ -62,6 +63,13 @@ class DataFile:
     """The class of a text file, which is one text. None for files of any other kind."""
     names: tuple[str, ...] = ()
     """Names of the classes 0, 1 and so on, where the file has none and we know them."""
+    root: Path | None = None
+    """The folder in which it was found; of a pattern, the folder before the first wildcard. None: its own folder."""
+
+    @property
+    def name(self) -> str:
+        """Return the name by which its rows are called: its path in `root`."""
+        return self.path.relative_to(self.root or self.path.parent).as_posix()
 
 
 @dataclass(frozen=True)
@@ -142,7 +150,8 @@ def files_of(path: Path) -> Found:
     """Return the files of a data set.
 
     Raises:
-        UsageError: for a pattern without files, and for a folder that is none of those described above.
+        UsageError: for a pattern without files, for a folder that is none of those described above, and for files of
+            which only some are named after a split.
     """
     if path.is_dir():
         with reading(path):
@@ -152,7 +161,8 @@ def files_of(path: Path) -> Found:
     matching = [Path(name) for name in sorted(glob.glob(str(path))) if Path(name).is_file()]  # noqa: PTH207
     if not matching:
         raise UsageError(f"No file matches {shown(str(path))}")
-    return Found(tuple(map(DataFile, matching)))
+    root = next(parent for parent in path.parents if not _WILD.search(str(parent)))
+    return Found(_of_splits(path, [DataFile(one, _split_of(one, root), root=root) for one in matching]))
 
 
 def check_files(files: Sequence[DataFile], where: Path) -> None:
@@ -187,19 +197,26 @@ def _folder(path: Path) -> Found:
         for one in _visible(folder):
             texts = [text for text in _visible(one) if text.name.lower().endswith(TEXT)] if one.is_dir() else []
             is_table = one.name.lower().removesuffix(".gz").endswith(TABLES) and one.is_file()
-            word = re.split(r"[-_.]", one.name.lower())[0]
             if one in splits or not (is_table or one.is_dir()):
                 continue
-            if word in _UNLABELED or not (is_table or texts) or (texts and splits and folder == path):
+            if _first_word(one) in _UNLABELED or not (is_table or texts) or (texts and splits and folder == path):
                 left_out.append(one)
             elif is_table:
-                files.append(DataFile(one, splits.get(folder, PARTS.get(word))))
+                files.append(DataFile(one, _split_of(one, path), root=path))
             else:
-                files += [DataFile(text, splits.get(folder), label=one.name) for text in texts]
+                files += [DataFile(text, splits.get(folder), label=one.name, root=path) for text in texts]
     _require_one_kind(path, files)
-    if len({file.split for file in files}) == 1:
-        files = [replace(file, split=None) for file in files]  # one split alone is to be split
-    return Found(tuple(files), tuple(one.relative_to(path).as_posix() for one in left_out))
+    return Found(_of_splits(path, files), tuple(one.relative_to(path).as_posix() for one in left_out))
+
+
+def _split_of(table: Path, root: Path) -> str | None:
+    """Return the split that a table in the folder `root` belongs to, by its own folder there or else by its name."""
+    own = PARTS.get(table.parent.name.lower()) if table.parent != root else None
+    return own or PARTS.get(_first_word(table))
+
+
+def _first_word(path: Path) -> str:
+    return re.split(r"[-_.]", path.name.lower())[0]
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -208,7 +225,7 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _require_one_kind(path: Path, files: Sequence[DataFile]) -> None:
-    """Check that a folder contains either texts or tables, and a split for all of them or for none."""
+    """Check that a folder contains either texts or tables."""
     if not files:
         raise UsageError(f"a folder of data must contain tables ({', '.join(TABLES)}), or a folder for each class with "
                          f"{TEXT} files in it, but {path} contains neither: choose a file, or another folder")
@@ -217,11 +234,17 @@ def _require_one_kind(path: Path, files: Sequence[DataFile]) -> None:
         raise UsageError(f"a folder of data must contain either folders of texts or tables, but {path} contains both, "
                          f"such as {first[False]} and {first[True]}: move one of them, or select the files with a "
                          "pattern")
+
+
+def _of_splits(path: Path, files: Sequence[DataFile]) -> tuple[DataFile, ...]:
+    """Return files of several splits, or of none: one split alone is to be split."""
     named = {file.split is not None: file.path.name for file in reversed(files)}
     if len(named) == 2:
         raise UsageError(f"either all files of {path} must be named after a split, or none, but {named[True]} is and "
                          f"{named[False]} is not: give a pattern of the files to read, such as 'train*.csv', and the "
                          "test files with data.test_name")
+    is_one = len({file.split for file in files}) == 1
+    return tuple(replace(file, split=None if is_one else file.split) for file in files)
 
 
 # ---------------------------------------------------------------- reading

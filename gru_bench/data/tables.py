@@ -263,7 +263,7 @@ class Rows:
     """Categories. Empty strings where the file has none."""
     name_N: list[str]
     """Name of each row: its value in the column of ids, or its number in its file, from 1 on. Where the splits have
-    several files each, the file's name stands before the number."""
+    several files each, the file's name stands before the number. A text file's name is that of its row."""
     split_N: list[str] | None = None
     """train, validation or test for each row. None where the data have no splits."""
     tokens_N: list[list[str]] | None = None
@@ -338,8 +338,8 @@ def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encodin
         if len(values["id"]) == before:
             path = file.path.relative_to(where).as_posix() if file.path.is_relative_to(where) else file.path.name
             several = of_split[file.split] > 1
-            values["id"] += [path] if file.label is not None else [
-                f"{path}:{number}" if several else str(number) for number in range(1, count + 1)]
+            values["id"] += [file.name] if file.label is not None else [
+                f"{file.name}:{number}" if several else str(number) for number in range(1, count + 1)]
         for role, value in (("category", ""), ("group", ""), ("split", file.split)):
             if value is not None and len(values[role]) == before:
                 values[role] += [value] * count

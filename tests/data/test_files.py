@@ -144,6 +144,22 @@ def test_names_of_tables_may_begin_with_their_split(tmp_path: Path) -> None:
         load(str(folder), tmp_path / "cache")
 
 
+def test_a_pattern_keeps_the_splits_that_a_folder_keeps(tmp_path: Path) -> None:
+    folder = shards(tmp_path / "mine", ["train-0.csv", "train-1.csv", "test-0.csv"])
+    assert load(str(folder / "*.csv"), tmp_path / "cache").fingerprint == load(
+        str(folder), tmp_path / "cache").fingerprint
+    assert load(str(folder / "train*.csv"), tmp_path / "cache").available == 80
+    parts = tmp_path / "parts"
+    for name in ("train", "test"):
+        shards(parts / name, [])
+        write(parts / name / "0.csv", reviews(40 if name == "train" else 20, first=len(name)))
+    assert load(str(parts / "*" / "*.csv"), tmp_path / "cache").fingerprint == load(
+        str(parts), tmp_path / "cache").fingerprint
+    shards(folder, ["other.csv"])
+    with pytest.raises(UsageError, match=r"split.*test-0\.csv.*other\.csv"):
+        load(str(folder / "*.csv"), tmp_path / "cache")
+
+
 def test_folders_of_tables_may_be_the_splits(tmp_path: Path) -> None:
     shards(tmp_path / "mine" / "train", ["0.csv", "1.csv"])
     write(shards(tmp_path / "mine" / "test", []) / "0.csv", reviews(20, first=500), ("review", "sentiment"))

@@ -264,6 +264,35 @@ def test_a_column_names_the_rows_and_changes_nothing_else(tmp_path: Path) -> Non
 
 def test_reviews_of_a_split_with_the_same_id_are_counted(tmp_path: Path) -> None:
     rows = [(text, label, f"r{n // 2:03}") for n, (text, label) in enumerate(reviews(100))]
+def test_renamed_files_rename_their_rows(tmp_path: Path) -> None:
+    rows = reviews(100)
+    for n, (text, label) in enumerate(rows):
+        (tmp_path / "texts" / str(label)).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "texts" / str(label) / f"{n}.txt").write_text(text, encoding="utf-8")
+    before = load(str(tmp_path / "texts"), tmp_path / "cache")
+    for path in list((tmp_path / "texts").rglob("*.txt")):
+        path.rename(path.with_name(f"new-{path.name}"))
+    after = load(str(tmp_path / "texts"), tmp_path / "cache")
+    assert after.fingerprint == before.fingerprint
+    assert names(after) == {text: f"{label}/new-{n}.txt" for n, (text, label) in enumerate(rows)}
+
+
+def test_rows_are_called_by_paths_in_the_folder_where_each_side_was_found(tmp_path: Path) -> None:
+    rows = reviews(200)
+    for n, (text, label) in enumerate(rows):
+        folder = tmp_path / ("train" if n < 150 else "held-out") / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{n // 2}.txt").write_text(text, encoding="utf-8")
+    corpus = load(str(tmp_path / "train"), tmp_path / "cache", test_name=str(tmp_path / "held-out"))
+    assert names(corpus) == {text: f"{label}/{n // 2}.txt" for n, (text, label) in enumerate(rows)}
+    for name, some in (("a", rows[:100]), ("b", rows[100:])):
+        (tmp_path / "shops" / name).mkdir(parents=True)
+        write(tmp_path / "shops" / name / "data.csv", some)
+    corpus = load(str(tmp_path / "shops" / "*" / "data.csv"), tmp_path / "cache")
+    assert names(corpus) == {text: f"{'ab'[n // 100]}/data.csv:{n % 100 + 1}" for n, (text, _) in enumerate(rows)}
+    assert corpus.notes == ()
+
+
     corpus = load(write(tmp_path / "a.csv", rows, ("text", "label", "key")), tmp_path / "cache", id_column="key")
     expected = sum(corpus.split(split).name_N.tolist().count(name) > 1
                    for split in SPLITS for name in corpus.split(split).name_N.tolist())
