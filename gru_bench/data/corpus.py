@@ -529,7 +529,8 @@ def _grouped(rows: Rows, unique: Sequence[int], digests: Sequence[bytes], config
     count = len({names[row] for row in unique})
     if count == len(unique):
         return replace(rows, group_N=None)
-    if config.group_column == "auto" and (note := too_few(rows.group_column, count)) is not None:
+    values = {rows.group_N[row] for row in unique} - {""}
+    if config.group_column == "auto" and (note := too_few(rows.group_column, len(values))) is not None:
         return replace(rows, group_N=None, notes=(*rows.notes, note))
     if count < 2:
         raise DataError(f"the texts of {where} must be in at least 2 groups, but all are in {shown(names[unique[0]])}: "

@@ -336,7 +336,6 @@ def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encodin
             read.name_classes(file.names, file.path)
         count = len(values["text"]) - before
         if len(values["id"]) == before:
-            path = file.path.relative_to(where).as_posix() if file.path.is_relative_to(where) else file.path.name
             several = of_split[file.split] > 1
             values["id"] += [file.name] if file.label is not None else [
                 f"{file.name}:{number}" if several else str(number) for number in range(1, count + 1)]
@@ -399,7 +398,7 @@ def _add_table(path: Path, columns: Columns, encoding: str, read: _Read) -> None
         read.values[role] += cast(list[str], cleaned)
         if role == "label" and kind_of(path) not in (TEXT, ".csv", ".tsv"):
             read.text_labels |= any(isinstance(value, str) for value in own)
-    read.label_column, read.group_column = found.label, found.group or ""
+    read.label_column, read.group_column = found.label or read.label_column, found.group or read.group_column
     if (note := columns.note(found)) is not None:
         read.notes[note] = None
     if columns.group == "" and found.group is None and (

@@ -183,6 +183,19 @@ def test_a_found_column_of_few_values_or_one_of_several_is_not_read(tmp_path: Pa
     assert any("several" in note and "group column" in note for note in corpus.notes)
 
 
+def test_rows_without_a_group_are_no_groups_that_are_counted(tmp_path: Path) -> None:
+    few = [(text, label, f"arm {n % 8}" if n % 3 else "") for n, (text, label) in enumerate(reviews(400))]
+    corpus = load(write(tmp_path / "few.csv", few, ("text", "label", "group")), tmp_path / "cache")
+    assert corpus.groups == {}
+    assert any("only 8" in note for note in corpus.notes)
+
+
+def test_a_test_file_without_groups_leaves_the_column_of_the_others(tmp_path: Path) -> None:
+    test = write(tmp_path / "test.csv", reviews(20, 5_000))
+    path = write(tmp_path / "a.csv", films(), ("text", "label", "product"))
+    assert load(path, tmp_path / "cache", test_name=test).group_column == "product"
+
+
 def test_a_column_of_another_role_is_no_column_of_groups(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", films(), ("text", "label", "product"))
     corpus = load(path, tmp_path / "cache", category_column="product")
@@ -251,19 +264,6 @@ def test_rows_of_several_files_and_texts_of_a_folder_are_called_by_their_file(tm
         text: f"{label}/{n}.txt" for n, (text, label) in enumerate(rows)}
 
 
-def test_a_column_names_the_rows_and_changes_nothing_else(tmp_path: Path) -> None:
-    rows = [(text, label, f"r{n:03}") for n, (text, label) in enumerate(reviews(100))]
-    path = write(tmp_path / "a.csv", rows, ("text", "label", "key"))
-    corpus = load(path, tmp_path / "cache", id_column="key")
-    assert names(corpus) == {text: key for text, _, key in rows}
-    assert corpus.fingerprint == load(path, tmp_path / "cache").fingerprint
-    with Path(path).open(encoding="utf-8") as file:
-        of_file = {row["key"]: row["text"] for row in csv.DictReader(file)}
-    assert [of_file[name] for name in corpus.test.name_N.tolist()] == corpus.texts("test")
-
-
-def test_reviews_of_a_split_with_the_same_id_are_counted(tmp_path: Path) -> None:
-    rows = [(text, label, f"r{n // 2:03}") for n, (text, label) in enumerate(reviews(100))]
 def test_renamed_files_rename_their_rows(tmp_path: Path) -> None:
     rows = reviews(100)
     for n, (text, label) in enumerate(rows):
@@ -293,6 +293,19 @@ def test_rows_are_called_by_paths_in_the_folder_where_each_side_was_found(tmp_pa
     assert corpus.notes == ()
 
 
+def test_a_column_names_the_rows_and_changes_nothing_else(tmp_path: Path) -> None:
+    rows = [(text, label, f"r{n:03}") for n, (text, label) in enumerate(reviews(100))]
+    path = write(tmp_path / "a.csv", rows, ("text", "label", "key"))
+    corpus = load(path, tmp_path / "cache", id_column="key")
+    assert names(corpus) == {text: key for text, _, key in rows}
+    assert corpus.fingerprint == load(path, tmp_path / "cache").fingerprint
+    with Path(path).open(encoding="utf-8") as file:
+        of_file = {row["key"]: row["text"] for row in csv.DictReader(file)}
+    assert [of_file[name] for name in corpus.test.name_N.tolist()] == corpus.texts("test")
+
+
+def test_reviews_of_a_split_with_the_same_id_are_counted(tmp_path: Path) -> None:
+    rows = [(text, label, f"r{n // 2:03}") for n, (text, label) in enumerate(reviews(100))]
     corpus = load(write(tmp_path / "a.csv", rows, ("text", "label", "key")), tmp_path / "cache", id_column="key")
     expected = sum(corpus.split(split).name_N.tolist().count(name) > 1
                    for split in SPLITS for name in corpus.split(split).name_N.tolist())
