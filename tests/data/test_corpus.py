@@ -571,4 +571,9 @@ def test_the_split_of_a_text_never_changes(tmp_path: Path) -> None:
 def test_the_name_of_data_has_no_control_characters(tmp_path: Path, easy_csv: Path) -> None:
     path = tmp_path / "a\x1b[31m\u202e\nb \u00e9.csv"
     path.write_bytes(easy_csv.read_bytes())
+def test_a_file_may_have_the_name_of_the_default_data(tmp_path: Path) -> None:
+    corpus = load(write(tmp_path / "movie-reviews.csv", reviews(100)), tmp_path / "cache")
+    assert corpus.available == 100
+
+
     assert load_corpus(DataConfig(name=str(path))).name == "a\ufffd[31m\ufffd\ufffdb \u00e9"
