@@ -596,6 +596,7 @@ def _split(kept: list[int], rows: Rows, digests: Sequence[bytes], config: DataCo
         remedy = {
             "train": "lower data.test_share or data.validation_share",
             "validation": "raise data.validation_share, or set it to 0 to train without",
+        cut = [f"data.{split}_share" for split, share in shares.items() if share]
             "test": "raise data.test_share" if given is None else "give a test file (data.test_name)",
         }[name]
         raise DataError(f"each of train, validation and test must get a text, but of the {len(kept)} of "

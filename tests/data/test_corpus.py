@@ -520,8 +520,11 @@ def test_a_split_without_reviews_is_refused(tmp_path: Path) -> None:
         load(path, tmp_path, validation_share=0.0, test_share=0.9999)
     rows = [(*row, "train") for row in reviews(12)]
     path = write(tmp_path / "b.csv", rows, ("text", "label", "part"))
-    with pytest.raises(DataError, match=r"none .* test: .*data.test_name"):
+    with pytest.raises(DataError, match=r"none .* test: .*file of one folder"):
         load(path, tmp_path, split_column="part", validation_share=0.4)
+    rows = [(*row, "dev" if n % 2 else "test") for n, row in enumerate(reviews(12))]
+    with pytest.raises(DataError, match=r"none .* train: (?!.*_share)"):
+        load(write(tmp_path / "c.csv", rows, ("text", "label", "part")), tmp_path, split_column="part")
     assert sorted((tmp_path / "corpus").iterdir()) == []
 
 
@@ -568,12 +571,12 @@ def test_the_split_of_a_text_never_changes(tmp_path: Path) -> None:
     assert hashlib.sha256(listed.encode()).hexdigest()[:16] == "d2da935c5178b7e5"
 
 
-def test_the_name_of_data_has_no_control_characters(tmp_path: Path, easy_csv: Path) -> None:
-    path = tmp_path / "a\x1b[31m\u202e\nb \u00e9.csv"
-    path.write_bytes(easy_csv.read_bytes())
 def test_a_file_may_have_the_name_of_the_default_data(tmp_path: Path) -> None:
     corpus = load(write(tmp_path / "movie-reviews.csv", reviews(100)), tmp_path / "cache")
     assert corpus.available == 100
 
 
+def test_the_name_of_data_has_no_control_characters(tmp_path: Path, easy_csv: Path) -> None:
+    path = tmp_path / "a\x1b[31m\u202e\nb \u00e9.csv"
+    path.write_bytes(easy_csv.read_bytes())
     assert load_corpus(DataConfig(name=str(path))).name == "a\ufffd[31m\ufffd\ufffdb \u00e9"
