@@ -63,6 +63,7 @@ from gru_bench.data.files import (
     packaged,
 )
 from gru_bench.data.files import digest as file_digest
+from gru_bench.data.frames import is_kept
 from gru_bench.data.groups import TURNED_OFF, described, too_few
 from gru_bench.data.labels import NEGATIVE_POSITIVE, alike, listed
 from gru_bench.data.near import near_duplicates
@@ -397,6 +398,8 @@ def _files(name: str) -> tuple[Path, Found]:
     path = named_path(name, "the data")
     if path.is_file() or path.is_dir() or is_pattern(path):
         return path, files_of(path)
+    if is_kept(name):
+        raise UsageError(f"the data frame is no longer in the cache ({name}): call run_study with it again")
     endings = (*TABLES, *(f"{ending}.gz" for ending in TABLES), *PICKLES)
     if path.name != name or name.lower().endswith(endings):
         raise UsageError(f"No such file: {name!r}")
@@ -593,11 +596,14 @@ def _split(kept: list[int], rows: Rows, digests: Sequence[bytes], config: DataCo
     for name in SPLITS:
         if positions[name] or (name == "validation" and config.validation_share == 0):
             continue
-        remedy = {
-            "train": "lower data.test_share or data.validation_share",
-            "validation": "raise data.validation_share, or set it to 0 to train without",
         cut = [f"data.{split}_share" for split, share in shares.items() if share]
-            "test": "raise data.test_share" if given is None else "give a test file (data.test_name)",
+        remedy = {
+            "train": f"lower {' or '.join(cut)}" if cut else "make training texts of others",
+            "validation": "raise data.validation_share, or set it to 0 to train without" if shares["validation"] else
+                          "set data.validation_share=0 to train without",
+            "test": "raise data.test_share" if given is None else
+                    "give a test file (data.test_name)" if config.split_column is None else
+                    "put each split in a file of one folder (train.csv, validation.csv, test.csv)",
         }[name]
         raise DataError(f"each of train, validation and test must get a text, but of the {len(kept)} of "
                         f"{where} none is left for {name}: add texts, or {remedy}")

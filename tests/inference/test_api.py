@@ -21,8 +21,10 @@ import pytest
 
 import gru_bench as gb
 from gru_bench.api import Study
+from gru_bench.config import DataConfig
 from gru_bench.data.columns import Columns
-from gru_bench.data.frames import changes, keep
+from gru_bench.data.corpus import load_corpus
+from gru_bench.data.frames import changes, keep, notes
 from gru_bench.errors import DataError, ExitCode, GruBenchError, IncompleteError, UsageError
 from gru_bench.inference import predict
 from gru_bench.report.render import record
@@ -288,6 +290,23 @@ class TestFrames:
         paths = {keep(content, self.COLUMNS, name, tmp_path)[0]
                  for content in (self.CONTENT, changed) for name in ("a", "b")}
         assert len(paths) == 4
+
+    @pytest.mark.parametrize("columns", [("store",), ("product", "user")])
+    def test_a_frame_is_noted_as_a_file_of_it_is(self, columns: tuple[str, ...], tmp_path: Path) -> None:
+        frame = pd.DataFrame({"review": [f"text {n} is {n % 7}" for n in range(600)], "label": [0, 1] * 300,
+                              "parts": [[1]] * 600, **{name: [f"s{n // 12}" for n in range(600)] for name in columns}})
+        frame.drop(columns="parts").to_csv(tmp_path / "a.csv", index=False)
+        asked = Columns(group="")
+        said = load_corpus(DataConfig(name=str(tmp_path / "a.csv")), tmp_path / "cache").notes
+        assert tuple(notes(frame, asked)) == said
+        assert "group column" in str(said)
+        assert notes(frame, replace(asked, text="review", group=None)) == []
+
+    def test_a_frame_that_is_gone_from_the_cache_is_asked_for(self, tmp_path: Path) -> None:
+        path, _ = keep(self.CONTENT, self.COLUMNS, "a", tmp_path)
+        path.unlink()
+        with pytest.raises(UsageError, match=r"a\.parquet.*run_study"):
+            load_corpus(DataConfig(name=str(path)), tmp_path)
 
     @pytest.mark.parametrize(("name", "file"), [("a/b: c?*[1]", "a-b- c-1.parquet"), ("..", "frame.parquet"),
                                                 ("NUL", "NUL-data.parquet"), ("x" * 200, f"{'x' * 80}.parquet")])
