@@ -123,6 +123,8 @@ def run_study(
         raise UsageError("run_study starts worker processes, so it cannot be called in a worker process: call it in "
                          "the main process")
     from gru_bench.data.columns import Columns
+    from gru_bench.data.frames import notes
+    from gru_bench.data.groups import NONE
     from gru_bench.sweep.console.interrupt import Interrupt
     from gru_bench.sweep.plan import how_far
     from gru_bench.sweep.spec import parsed_duration
@@ -139,11 +141,14 @@ def run_study(
     changes = {"name": name, "trials": trials, "confirm": confirm, "seed": seed,
                "interim": None if interim is None else list(interim)}
     spec = _spec(study, model, changes, fixed, settings or {})
-    columns = Columns(text or "text", label or "label", category, split, id, "" if group == "auto" else group)
+    columns = Columns(text or "text", label or "label", category, split, id,
+                      None if group == NONE else "" if group == "auto" else group)
     kept = _kept(data, columns, data_name or spec.name)
     spec = _spec(study, model, changes, {**fixed, **kept}, settings or {})
     uri, journal = _stores(folder, tracking_uri, storage)
     console = cli.out(quiet=not progress)
+    for note in notes(data, columns) if _is_frame(data) else ():
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
     with Interrupt(ends_process=False) as interrupt, completed(
             spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
             texts=not no_texts, allow_slow=allow_slow, interrupt=interrupt) as (done, _):

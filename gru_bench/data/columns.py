@@ -93,13 +93,13 @@ class Columns:
         """Return a sentence on the columns that are read in place of the default ones, and on those of groups."""
         others = {role: name for role, name in found.names.items()
                   if role in (*USUAL, "group") and name != getattr(self, role)}
-        if found.group == "" and not others:
-            return SEVERAL_USUAL
+        several = SEVERAL_USUAL if found.group == "" else None
         if not others:
-            return None
+            return several
         read = " and ".join(f"the {role}s are in column {shown(name)}" for role, name in others.items())
-        return (f"{read}, by {'its name' if len(others) == 1 else 'their names'}; to use others, specify "
-                f"{' and '.join(f'the {role} column' for role in others)}")
+        by_name = (f"{read}, by {'its name' if len(others) == 1 else 'their names'}; to use others, specify "
+                   f"{' and '.join(f'the {role} column' for role in others)}")
+        return ". ".join(filter(None, (by_name, several)))
 
     def _is_missing_default(self, role: str, known: Sequence[str]) -> bool:
         return role in USUAL and getattr(self, role) == role and role not in known

@@ -11,6 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 from gru_bench.data.cache import cached_folder, default_cache
 from gru_bench.data.columns import Columns
+from gru_bench.data.groups import LOOKED_AT, MOST_LOOKED_AT, look_alike
 from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.platforms import is_reserved
 
@@ -72,6 +74,24 @@ def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> 
     folder = cached_folder(default_cache() if cache is None else cache, _FRAMES, key,
                            lambda begun: pq.write_table(table, begun / file))
     return folder / file, found
+
+
+def notes(frame: Any, columns: Columns) -> list[str]:
+    """Return sentences on how a frame is read that its kept file, which lacks its other columns, does not show.
+
+    Raises:
+        UsageError: for a column that the frame lacks.
+    """
+    known = column_names(frame)
+    found = columns.found_in(known, WHERE)
+    said = [replace(columns, group=found.group).note(found)]
+    if columns.group == "" and found.group is None:
+        first: dict[str, list[Any]] = {}
+        for name in [name for name in dict.fromkeys(known) if name not in found.names.values()][:MOST_LOOKED_AT]:
+            with suppress(DataError):  # a column of no single values
+                first[name] = _table(frame, known, [name]).column(0)[:LOOKED_AT].to_pylist()
+        said.append(look_alike(first))
+    return [note for note in said if note]
 
 
 def is_kept(name: object) -> bool:

@@ -350,6 +350,7 @@ FRAME = pd.DataFrame({"review": ["a b", "c d"] * 20, "sentiment": [0, 1] * 20})
     ({"settings": {"trainig.lr": 1}}, UsageError, ["'trainig.lr'", "'training.lr'"]),
     ({"settings": {"data.limit": 50}}, UsageError, ["data.limit", "argument limit"]),
     ({"settings": {"model.name": "rnn"}}, UsageError, ["model.name", "argument model"]),
+    ({"group": "none", "settings": {"data.positive": "2"}}, UsageError, ["class '2'"]),
     ({"settings": {"data.positive": "2"}}, UsageError, ["class '2'", "data.positive"]),
     ({"settings": {"data.test_share": 0}}, UsageError, ["data.test_name"]),
 ])
