@@ -55,6 +55,10 @@ def data(
     if study is not None and (named or assigned):
         typed = next(iter([*(OPTIONS[setting] for setting in named), *(f"--set {setting}" for setting in assigned)]))
         raise UsageError(f"give either --study or {typed}, but not both")
+    for setting in assigned:
+        if not setting.startswith("data.") or setting == "data.max_length":
+            raise UsageError(f"--set must name a setting that selects or splits texts (data.*), but {setting} does "
+                             "neither: leave it out")
     console = cli.out()
     config = with_settings(RunConfig(), {**named, **assigned}).data
     fingerprint = ""
@@ -100,7 +104,8 @@ def _table(corpus: Corpus, name: str) -> bytes:
                "label": [corpus.classes[label] for label in split.label_N.tolist()],
                "category": split.category_N.tolist(),
                "group": [] if split.group_N is None else split.group_N.tolist(), "row": split.name_N.tolist()}
-    columns = {heading: values for heading, values in columns.items() if any(values)}
+    columns = {heading: values for heading, values in columns.items()
+               if any(values) or heading in ("id", "text", "label")}
     table = io.StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(columns)

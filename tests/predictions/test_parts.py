@@ -111,6 +111,20 @@ def test_a_file_is_no_folder_to_write_to(easy_csv: Path) -> None:
     mentions(done.stderr, "--out must be a folder", "file is a file")
 
 
+def test_an_empty_split_has_a_header(easy_csv: Path) -> None:
+    done = completed(app, "--data", str(easy_csv), "--set", "data.validation_share=0", "--out", "parts")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    assert {"id", "text", "label"} <= set(parts("parts")["validation"])
+
+
+@pytest.mark.parametrize("setting", ["data.max_length=3", "model.hidden_size=7"])
+def test_a_setting_without_effect_on_the_texts_is_refused(easy_csv: Path, setting: str) -> None:
+    done = completed(app, "--data", str(easy_csv), "--set", setting, "--out", "parts")
+    assert done.returncode == ExitCode.MISTYPED
+    mentions(done.stderr, "--set", setting.partition("=")[0])
+    assert not Path("parts").exists()
+
+
 def test_a_study_and_data_are_not_given_together(study: Path) -> None:
     done = completed(app, "--study", "quick", "--data", str(study), "--out", "parts")
     assert done.returncode == ExitCode.MISTYPED
