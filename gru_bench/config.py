@@ -183,6 +183,12 @@ def _class_names(value: object) -> object:
     return tuple(names)
 
 
+def _not_empty(name: str) -> str:
+    if not name:
+        raise ValueError("must not be empty")
+    return name
+
+
 def _encoding(name: str) -> str:
     """Return the name of an encoding of text as Python spells it, such as utf-8 for UTF8."""
     try:
@@ -205,7 +211,8 @@ ModelName = Annotated[str, AfterValidator(_model_name)]
 Device = Annotated[str, AfterValidator(_device)]
 ClassName = Annotated[str, Field(min_length=1, max_length=MOST_CLASS_NAME), BeforeValidator(class_name)]
 ClassNames = Annotated[tuple[str, ...] | None, BeforeValidator(_class_names)]
-GroupColumn = Annotated[str | None, BeforeValidator(lambda name: None if name == "none" else name)]
+NonEmpty = Annotated[str, AfterValidator(_not_empty)]  # a length in Field would refuse names that are no UTF-8
+GroupColumn = Annotated[NonEmpty | None, BeforeValidator(lambda name: None if name == "none" else name)]
 Encoding = Annotated[str, AfterValidator(_encoding)]
 MOST_WEIGHTS = 2**29
 """Largest value of layers times hidden_size squared. The weights of a GRU of this size take 13 GB."""
@@ -220,24 +227,24 @@ class Section(BaseModel):
 class DataConfig(Section):
     """The texts of a run, and how they are cut and split."""
 
-    name: str = "movie-reviews"
+    name: NonEmpty = "movie-reviews"
     """The name of a data set (`movie-reviews`, `recall:k=50`); a file: CSV, TSV, JSON Lines, Parquet, or the homework's
     gzipped pickle; a folder or a pattern of such files; or a folder with a folder of .txt files for each class."""
-    test_name: str | None = None
+    test_name: NonEmpty | None = None
     """Test data in the same form. None: a fraction of the data is kept for the test."""
-    text_column: str = "text"
+    text_column: NonEmpty = "text"
     """The column of the texts. If the data lack `text`, it is the one column of a usual name."""
-    label_column: str = "label"
+    label_column: NonEmpty = "label"
     """The column of the classes. If the data lack `label`, it is the one column of a usual name."""
-    category_column: str | None = None
+    category_column: NonEmpty | None = None
     """A column of categories. Reports show the scores of each."""
-    split_column: str | None = None
+    split_column: NonEmpty | None = None
     """A column that says train, validation or test for each row."""
     group_column: GroupColumn = "auto"
     """A column of groups: texts that belong together, such as those of one product. Each split keeps whole groups.
     auto: the one column of a usual name, if there is one. None: no groups, which makes intervals too narrow if texts
     belong together."""
-    id_column: str | None = None
+    id_column: NonEmpty | None = None
     """A column that names each row. None: a row is called by its number in its file."""
     max_length: Many | None = 400
     """Number of tokens kept from the start of a text, after unknown words are dropped. None keeps all."""

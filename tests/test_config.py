@@ -177,6 +177,12 @@ class TestEncodings:
     def test_an_encoding_has_one_name(self, name: str, known: str) -> None:
         assert with_settings(RunConfig(), {"data.encoding": name}).data.encoding == known
 
+    @pytest.mark.parametrize("setting", ["name", "test_name", "text_column", "label_column", "category_column",
+                                         "split_column", "group_column", "id_column"])
+    def test_data_and_columns_have_names(self, setting: str) -> None:
+        with pytest.raises(UsageError, match=rf"data\.{setting}.*empty"):
+            with_settings(RunConfig(), {f"data.{setting}": ""})
+
     @pytest.mark.parametrize("name", ["", "utf-9", "hex", "rot13", "zlib", "idna", "undefined", "unicode_escape", "\0"])
     def test_anything_but_an_encoding_of_text_is_refused(self, name: str) -> None:
         with pytest.raises(UsageError, match=r"^data\.encoding .*utf-8, cp1252"):
