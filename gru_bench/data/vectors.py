@@ -10,6 +10,7 @@ Shapes: `V` rows of the table (row 0 is padding), `E` dimension, `W` words of th
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import hashlib
 import importlib.util
@@ -41,12 +42,10 @@ CORPUS = "corpus"
 RANDOM = "random"
 GLOVE = "glove-6b-50d"
 GENSIM_DATA = (
-    "conceptnet-numberbatch-17-06-300",
     "fasttext-wiki-news-subwords-300",
     "glove-twitter-25", "glove-twitter-50", "glove-twitter-100", "glove-twitter-200",
     "glove-wiki-gigaword-50", "glove-wiki-gigaword-100", "glove-wiki-gigaword-200", "glove-wiki-gigaword-300",
     "word2vec-google-news-300",
-    "word2vec-ruscorpora-300",
 )
 _ENDINGS = (".bin", ".txt", ".vec", ".bin.gz", ".txt.gz", ".vec.gz", ".gz")
 _REFUSED = (".kv", ".model", ".pkl", ".pickle", ".npy", ".npz", ".pt")
@@ -373,12 +372,13 @@ def _from_file(path: Path, words: list[str], tell: Progress) -> Found:
     wanted = {word.encode("utf-8", "surrogatepass"): place for place, word in enumerate(words)}
     with reading(path), opened(path) as file:
         first = file.readline()
+        begin = len(codecs.BOM_UTF8) if first.startswith(codecs.BOM_UTF8) else 0
         if not first.strip():
             raise DataError(f"{path} must contain word vectors, but its first line is empty: download or create the "
                             "file again")
-        header = _HEADER.fullmatch(first)
+        header = _HEADER.fullmatch(first[begin:])
         if header is None:
-            file.seek(0)
+            file.seek(begin)
             return _text(path, file, wanted, len(first.split()) - 1, None)
         count, dimension = map(int, header.groups())
         head = file.read(1 << 16)
@@ -395,7 +395,7 @@ def _text(path: Path, lines: Iterable[bytes], wanted: Mapping[bytes, int], dimen
     found = 0
     for number, line in enumerate(lines, start=1 if count is None else 2):
         found += not line.isspace()
-        word, _, numbers = line.rstrip(b" \r\n").partition(b" ")
+        word, _, numbers = line.replace(b"\t", b" ").rstrip(b" \r\n").partition(b" ")
         if (place := wanted.get(word)) is None or place in rows:
             continue
         fields = numbers.split(b" ")

@@ -185,6 +185,14 @@ def test_words_that_contain_spaces_are_ignored(tmp_path: Path, corpus: Corpus, c
     assert load(path, corpus, cache).table_VE.tolist() == [[0, 0], [1, 2], [7, 8]]
 
 
+@pytest.mark.parametrize("header", [True, False])
+def test_tabs_and_a_byte_order_mark_are_read(tmp_path: Path, corpus: Corpus, cache: Path, header: bool) -> None:
+    path = write_text(tmp_path / "v.txt", header=header)
+    plain = load(path, corpus, cache)
+    path.write_text("\ufeff" + path.read_text("utf-8").replace(" ", "\t"), "utf-8")
+    assert load(path, corpus, cache).fingerprint == plain.fingerprint
+
+
 def test_the_scale_multiplies_every_vector(tmp_path: Path, corpus: Corpus, cache: Path) -> None:
     path = write_text(tmp_path / "v.txt")
     plain, scaled = load(path, corpus, cache), load(path, corpus, cache, scale=2.5)
