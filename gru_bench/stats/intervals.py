@@ -21,8 +21,10 @@ the class and n others,
 
     n_c <= m n/(1 + (N/2 - 1) ((1 - A)/(2 - A) + A/(1 + A)))
 
-A mean over classes has n with 1/n = (sum_c 1/n_c)/C^2. The difference of two AUCs does not lean, because one example
-may move it by any amount. Like that of two losses, it shows equivalence only where enough examples decide.
+A mean of the AUCs of C classes has n with 1/n = (sum_c 1/n_c)/C^2. A wrong answer lowers the F1 of two classes, its own
+and the predicted one, so macro F1 has 1/n = 2 (sum_c 1/n_c)/C^2: a bound, because (a + b)^2 <= 2 (a^2 + b^2). The
+difference of two AUCs does not lean, because one example may move it by any amount. Like that of two losses, it shows
+equivalence only where enough examples decide.
 
 Shapes: `R` runs (seeds) of a model, `N` examples, `C` classes.
 """
@@ -234,6 +236,7 @@ def _placed(some: NDArray[np.floating], others: NDArray[np.floating]) -> Floats:
 
 def _mean(by_class: list[Values]) -> Values:
     """Return the values of the unweighted mean of the scores of all classes."""
-    size = len(by_class) ** 2 / sum(1 / one.size for one in by_class)
+    lowered = 1 if by_class[0].is_continuous or len(by_class) == 1 else 2  # classes by one wrong answer
+    size = len(by_class) ** 2 / sum(lowered / one.size for one in by_class)
     mean_RN = np.mean([one.value_RN for one in by_class], axis=0)
     return Values(mean_RN, counted=size, is_continuous=by_class[0].is_continuous)

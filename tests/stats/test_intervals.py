@@ -10,11 +10,19 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score, roc_auc_score
 
-from gru_bench.config import MetricName
+from gru_bench.config import ComparedName, MetricName
 from gru_bench.stats import estimate as sums
 from gru_bench.stats import metrics
 from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_interval, estimate
-from gru_bench.stats.intervals import Scored, deviation, difference, f1_values, interval, interval_together
+from gru_bench.stats.intervals import (
+    Scored,
+    deviation,
+    difference,
+    f1_values,
+    interval,
+    interval_together,
+    paired_difference,
+)
 from gru_bench.stats.metrics import of_two
 from gru_bench.stats.verdict import can_be_equivalent
 from tests.support.values import present
@@ -196,6 +204,42 @@ def test_few_deciding_examples_widen_the_interval() -> None:
     assert found.estimate == 1.0
     assert found.low < 0.995
     assert found.wilson is not None
+
+
+def named(label_N: np.ndarray, predicted_N: np.ndarray, classes: int) -> Scored:
+    return Scored(label_N, np.empty((1, len(label_N), classes)), None, predicted_N[None])
+
+
+@pytest.mark.parametrize("classes", [2, 5, 10])
+def test_macro_f1_counts_no_more_examples_than_there_are(classes: int) -> None:
+    for label_N in (np.arange(140) % classes, np.minimum(np.arange(140), classes - 1)):
+        right = named(label_N, label_N, classes)
+        assert interval("macro_f1", right).effective <= 140 + 1e-9
+        # The interval of 140 right answers reaches 2.6 points down, and so does that of two models that agree.
+        assert not can_be_equivalent(difference("macro_f1", right, right), 0.01)
+    balanced_N = np.arange(140) % classes
+    balanced = named(balanced_N, balanced_N, classes)
+    assert interval("macro_f1", balanced).low == pytest.approx(interval("accuracy", balanced).low, abs=1e-9)
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_macro_f1_of_few_errors_is_held_by_its_interval(classes: int) -> None:
+    rng, label_N, held = np.random.default_rng(0), np.arange(200) % classes, 0
+    for _ in range(200):
+        wrong_N = (rng.random(200) < 0.01) * rng.integers(1, classes, 200)
+        found = interval("macro_f1", named(label_N, (label_N + wrong_N) % classes, classes))
+        held += found.low <= 0.99 <= found.high
+    assert held >= 184  # nearly two standard errors below 95 %
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "macro_f1"])
+def test_differences_by_seed_of_one_run_are_those_of_two_models(metric: ComparedName) -> None:
+    label_N, wrong_N = (np.arange(1000) < 50).astype(int), np.arange(1000) % 60 == 0
+    one, other = (named(label_N, np.where(wrong_N & (np.arange(1000) >= start), 1 - label_N, label_N), 2)
+                  for start in (0, 400))
+    by_seed, apart = paired_difference(metric, one, other), difference(metric, one, other)
+    assert apart.wilson is not None
+    assert (by_seed.low, by_seed.high) == pytest.approx((apart.low, apart.high), abs=1e-12)
 
 
 def test_refuses_a_roc_area_where_a_class_is_absent() -> None:
