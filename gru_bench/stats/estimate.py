@@ -428,7 +428,7 @@ def estimate(a: Values, b: Values | None = None, group_N: NDArray[Any] | None = 
         # The variance of a single run of each model, as if all seeds of a model were one.
         single = theta * (1 - theta) / effective
         if a.is_difference:
-            single = (float((a.value_RN**2).mean()) - theta**2) / effective
+            single = (float((a.value_RN**2).mean()) - theta**2) / (independent * examples)
         elif len(parts) == 2:
             square_N = sum((part.value_RN**2).mean(axis=0) for part in parts)
             both_N = parts[0].by_example_N * parts[1].by_example_N
