@@ -58,8 +58,9 @@ def _verdict(pair: Pair) -> str:
             return (f"No verdict on {{a}} and {{b}} from {{groups}} effective groups (at least {LEAST_GROUPS} are "
                     f"needed): {{a}} minus {{b}} is {size}.")
         case Finding.TOO_FEW_DATA_SETS:
-            return (f"No verdict over {{data_sets}} data sets (at least {FEWEST_FOR_VERDICT} are needed): {{a}} minus "
-                    f"{{b}} is {size}.")
+            why = (f"at least {FEWEST_FOR_VERDICT} are needed" if pair.fewest_seeds < FEWEST_FOR_VERDICT else
+                   "the difference is equal on all, so they show no variance")
+            return f"No verdict over {{data_sets}} data sets ({why}): {{a}} minus {{b}} is {size}."
         case Finding.GUESSING:
             return ("No verdict on {a} and {b}: neither is above guessing, which reaches {guessing}. {a} minus {b} is "
                     f"{size}.")

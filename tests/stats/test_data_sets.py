@@ -46,6 +46,8 @@ def test_two_data_sets_or_equal_differences_are_a_statement_on_these_alone(theta
     half = np.sqrt(sum(((one.high - one.low) / 2) ** 2 for one in each)) / len(each)
     assert (found.low, found.high) == pytest.approx((0.02 - half, 0.02 + half), **TIGHT)
     assert (pair.verdict.finding, pair.tests) == (Finding.TOO_FEW_DATA_SETS, None)
+    sentence = in_words(pair, verdict_template(pair))
+    assert ("at least 5" in sentence) is (len(theta) < 5)
     assert pair.interval_name != over_data_sets([(("a", "b"), of(0.01, 0.02, 0.03))], 0.01)[0].interval_name
 
 
