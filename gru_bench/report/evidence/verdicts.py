@@ -78,7 +78,7 @@ def needed_sentence(pair: Pair, together: int | None = None) -> Sentence:
         return _only_examples(pair, pair.design) if pair.is_open else ()
     assert pair.design_again is not None
     fresh = max(pair.fresh_seeds, together or 0)
-    least = pair.design_again.detectable((fresh, fresh), pair.difference.examples)
+    least = pair.design_again.detectable((fresh,) * len(pair.design_again.seed), pair.difference.examples)
     return joined([_enough_examples(pair), say(
         "{fresh} fresh seeds per model, on the same test texts, detect a difference of {detected}{unit}.",
         fresh=pair.on_examples.add("fresh-seeds", fresh, "count", FRESH),

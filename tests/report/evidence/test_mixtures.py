@@ -249,3 +249,13 @@ def test_the_seeds_of_the_first_interim_analysis_choose_its_trained_model() -> N
     confirms = tuple(replace(run, metrics={**run.metrics, "score/val_accuracy": 1.0}) if run.run_id in later else run
                      for run in study.confirms)
     assert mixture_of(collect([replace(study, confirms=confirms)], store)).trained.model == "bidirectional"
+
+
+def test_fresh_seeds_of_a_mixture_and_its_model_are_counted_once() -> None:
+    store, study = studied(600, seed=0)
+    evidence = collect([study], store, 0.02)
+    pair = evidence.of_mixtures[1]
+    fresh, design = present(pair.fresh_seeds), present(pair.design_again)
+    assert len(design.seed) == 1
+    assert design.detectable((fresh,), 600) <= 0.02
+    mentions(findings_of(evidence).pairs[-1].next_step, f"{fresh} fresh seeds per model")
