@@ -149,10 +149,17 @@ def plain(text: str) -> str:
         for character in " ".join(text.split()))
 
 
+_LONGEST = 60
+
+
 def slug(text: str, fallback: str = "unnamed") -> str:
     """Return lower-case ASCII words joined by hyphens, fit for a key, an id or a folder."""
+    return _hyphenated(text)[:_LONGEST].strip("-") or fallback
+
+
+def _hyphenated(text: str) -> str:
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub("[^a-z0-9]+", "-", ascii_text).strip("-")[:60].strip("-") or fallback
+    return re.sub("[^a-z0-9]+", "-", ascii_text).strip("-")
 
 
 def folder_name(text: str, fallback: str) -> str:
@@ -162,7 +169,7 @@ def folder_name(text: str, fallback: str) -> str:
     and where Windows reserves the name.
     """
     name = slug(text, "")
-    if name and text.isascii() and not is_reserved(name):
+    if name and text.isascii() and name == _hyphenated(text) and not is_reserved(name):
         return name
     return f"{name or fallback}-{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 

@@ -73,6 +73,12 @@ def test_a_folder_has_the_name_of_the_data() -> None:
     assert folder_name("My data (2024)", "report") == "my-data-2024"
 
 
+def test_long_names_that_begin_alike_have_different_folders() -> None:
+    first, second = (folder_name(f"{'long-' * 12}{end}", "report") for end in ("one", "two"))
+    assert first != second
+    assert folder_name("a" * 60, "report") == "a" * 60
+
+
 def test_names_in_other_scripts_have_different_folders() -> None:
     names = ["отзывы", "рецензии", "评论", "レビュー", "a отзывы", "a рецензии", "été", "ete", "!", "?"]
     folders = [folder_name(name, "report") for name in names]
