@@ -767,6 +767,13 @@ def test_a_study_with_interim_analyses_keeps_the_verdict_of_its_plan(monkeypatch
     assert planned["high"] - planned["low"] > usual.high - usual.low
     others = [one["seeds"] for one in pairs if "mine" in (one["a"], one["b"])]
     assert [{*seeds} for seeds in others] == [{1, 10}, {1, 10}, {1, None}]
+    assert found(file, "--study", "planned", "--margin", "1")["pairs"] == pairs
+    less = write("less.csv", {"id": first.example_id_N[1:], "prediction": [names[int(one)] for one in answer_N[1:]]})
+    more = write("more.csv", {"id": [*first.example_id_N, "more"], "prediction": [
+        names[int(one)] for one in (*answer_N, 0)]})
+    assert len(found(more, "--study", "planned", "--common")["pairs"]) == len(pairs)
+    for asked in ([less, "--common"], [file, "--margin", "3"], [file, "--metric", "macro_f1"]):
+        mentions(refused(*asked, "--study", "planned"), "planned", "accuracy", "margin")
 
 
 def test_the_minimum_detectable_difference_of_single_runs_is_that_of_a_paired_test_over_examples() -> None:
