@@ -382,7 +382,7 @@ def _predicted(
 
 def _probabilities(
     runs: Sequence[FileRun], examples: Examples, named_RN: NDArray[np.int_] | None
-) -> NDArray[np.float32] | None:
+) -> NDArray[np.floating] | None:
     """Return the probability of each class; None where they are not known."""
     first, count = runs[0], len(examples.classes)
     if not first.has & {"p:", "probability"}:
@@ -415,7 +415,7 @@ def _probabilities(
         found = of_two(one_RN) if is_second else of_two(one_RN)[:, :, ::-1]
     else:
         found = value_RNK[:, :, [by_class.index(name) for name in examples.classes]]
-        sums_RN = found.sum(axis=2, dtype=np.float64)
+        sums_RN = found.sum(axis=2)
         if (odd := np.argwhere(np.abs(sums_RN - 1) > SUM)).size:
             run, place = odd[0]
             raise UsageError(f"the probabilities of each example must sum to 1, but in {runs[run].name} those of "
@@ -423,10 +423,10 @@ def _probabilities(
                              "columns")
     if named_RN is not None:
         _refuse_other_predictions(runs, found, named_RN, examples)
-    return np.ascontiguousarray(found, np.float32)
+    return np.ascontiguousarray(found)
 
 
-def _is_of_second(one_RN: NDArray[np.float32], named_RN: NDArray[np.int_] | None) -> bool:
+def _is_of_second(one_RN: NDArray[np.float64], named_RN: NDArray[np.int_] | None) -> bool:
     """Return whether one column of probabilities is of the second class: it is high where that is predicted."""
     if named_RN is None:
         return True
@@ -435,7 +435,7 @@ def _is_of_second(one_RN: NDArray[np.float32], named_RN: NDArray[np.int_] | None
 
 
 def _refuse_other_predictions(
-    runs: Sequence[FileRun], probability_RNC: NDArray[np.float32], named_RN: NDArray[np.int_], examples: Examples
+    runs: Sequence[FileRun], probability_RNC: NDArray[np.floating], named_RN: NDArray[np.int_], examples: Examples
 ) -> None:
     own_RN = np.take_along_axis(probability_RNC, named_RN[:, :, None], axis=2)[:, :, 0]
     odd = np.argwhere(own_RN < probability_RNC.max(axis=2) - TIE)

@@ -53,7 +53,7 @@ class FileRun:
     prediction_N: NDArray[np.int_] | None = None
     """The same of its predicted class."""
     score_N: NDArray[np.float64] | None = None
-    probability_NK: NDArray[np.float32] | None = None
+    probability_NK: NDArray[np.float64] | None = None
     study: str = ""
     """What its column of studies says."""
     filter: str = ""
@@ -402,7 +402,7 @@ class _Rows:
                                        "a probability between 0 and 1") for role in roles]
         has = frozenset({*self.columns.found, *(["p:"] if self.columns.classes else [])})
         return FileRun(self.path, "", None, self.columns.classes, has, place_N, label_N, prediction_N, score_N,
-                       np.stack(probability_KN, axis=1).astype(np.float32) if roles else None)
+                       np.stack(probability_KN, axis=1) if roles else None)
 
     def _places(
         self, role: str, spell: Callable[[Any], str], rule: str, names: Names

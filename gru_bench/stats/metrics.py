@@ -71,15 +71,15 @@ def log_loss(label_N: Labels, probability_NC: Floats) -> float:
 def losses(label_N: Labels, probability_NC: Floats) -> NDArray[np.float64]:
     """Return the negative log-likelihood of each example in nats.
 
-    Probabilities are clipped to [eps, 1 - eps], where eps is the machine epsilon of their type. So one confident
-    mistake costs much, but not infinity.
+    Probabilities are clipped to [eps, 1 - eps], where eps is the machine epsilon of 32-bit numbers, or of their type if
+    it is larger. So one confident mistake costs much, but not infinity.
 
     Raises:
         ValueError: as `correct`.
     """
     label_N, probability_NC = _checked(label_N, probability_NC)
     kind = probability_NC.dtype if probability_NC.dtype.kind == "f" else np.dtype(np.float64)
-    step = float(np.finfo(kind).eps)
+    step = float(max(np.finfo(kind).eps, np.finfo(np.float32).eps))
     clipped_NC = np.clip(probability_NC.astype(np.float64), step, 1 - step)
     if clipped_NC.shape[1] == 2:
         return np.asarray(-np.where(label_N == 1, np.log(clipped_NC[:, 1]), np.log1p(-clipped_NC[:, 1])))

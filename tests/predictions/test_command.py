@@ -330,7 +330,7 @@ def test_samples_of_other_questions_are_refused_and_other_columns_of_lm_eval_are
 def test_other_scores_and_their_margins_are_those_of_a_study(metric: Any, margin: str, found: float) -> None:
     chance = {name: np.clip(np.where(one, 0.8, 0.3) + np.random.default_rng(len(name)).normal(0, 0.05, N), 0, 1)
               for name, one in (("good", GOOD), ("poor", POOR))}
-    second = {name: np.where(LABEL_N == 1, one, 1 - one).astype(np.float32) for name, one in chance.items()}
+    second = {name: np.where(LABEL_N == 1, one, 1 - one) for name, one in chance.items()}
     files = [write(f"{name}.csv", {**of(GOOD), "prediction": [CLASSES[int(value >= 0.5)] for value in one],
                                    "probability": one.astype(str)}) for name, one in second.items()]
     one = pair(*files, "--metric", metric, "--margin", margin)
