@@ -312,11 +312,19 @@ def _model(
     refusals_are_wrong: bool,
 ) -> FileModel:
     """Return what the runs of one model answer."""
+    runs = [_with_class(run, examples.classes) for run in runs]
     predicted_RN, refusals = None, dict[str, int]()
     if "prediction" in runs[0].has and "score" not in runs[0].has:
         predicted_RN, refusals = _predicted(runs, examples, read, meant, refusals_are_wrong)
     scored = _scored(runs, examples, metric, predicted_RN, has_refusals=bool(refusals))
     return FileModel(name, tuple(runs), scored, (*examples.classes, *([NO_CLASS] if refusals else [])), refusals)
+
+
+def _with_class(run: FileRun, classes: Sequence[str]) -> FileRun:
+    """Return a run whose lone column `probability_positive` is of the class of that name in any case, or of none."""
+    if [name.casefold() for name in run.classes] != ["positive"] or (run.classes[0] in classes and len(classes) == 2):
+        return run
+    return replace(run, classes=tuple(name for name in classes if name.casefold() == "positive" and len(classes) == 2))
 
 
 def _scored(

@@ -167,9 +167,7 @@ class PredictionColumns:
         by_class: dict[str, str | None] = {
             f"p:{match[1].strip()}": name for name in known
             if name not in taken and (match := OF_CLASS.fullmatch(name.strip()))}
-        if list(by_class.values()) == [single]:
-            by_class = {}
-        elif single in by_class.values():  # `p_positive` is one of several classes
+        if single in by_class.values():  # `p_positive` is of a class
             by_class["probability"] = None
         if "score" in self.asked:
             return {"label": None, "prediction": None, "probability": None}

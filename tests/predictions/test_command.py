@@ -360,6 +360,35 @@ def test_one_column_of_probabilities_without_predictions_is_named_after_the_clas
     mentions(gb.compare([file]).warnings[0], "of the class spam")
 
 
+@pytest.mark.parametrize(("names", "first"), [(("positive", "sad"), 0), (("Positive", "sad"), 0), (("0", "1"), 1)])
+def test_a_lone_column_of_the_class_positive_is_of_that_class_and_else_of_the_second(
+    names: tuple[str, str], first: int
+) -> None:
+    columns = {"id": range(N), "label": [names[one] for one in LABEL_N]}
+    answer_N = np.where(GOOD, LABEL_N, 1 - LABEL_N)
+    file = write("lone.csv", {**columns, "probability_positive": np.where(answer_N == first, 0.9, 0.2)})
+    verdict = gb.compare([file])
+    assert verdict.findings.models[0].score == GOOD.mean()
+    assert any("was read as that of the class" in one for one in verdict.warnings) is (first == 1)
+    several = write("several.csv", {**columns, "label": [*columns["label"][1:], "neutral"], "probability_positive": 0.5
+                                    + np.zeros(N), "prediction": [*columns["label"][1:], "neutral"]})
+    assert found(several)["models"][0]["score"] == 1.0
+
+
+def test_the_probability_of_either_class_gives_one_area_and_one_loss() -> None:
+    odds_N = np.random.default_rng(0).normal(0, 12, N) + np.where(LABEL_N == 1, 12, -12)
+    frame = pd.DataFrame({"id": range(N), "label": LABEL_N})
+    both = {"second": frame.assign(probability_1=1 / (1 + np.exp(-odds_N))),
+            "first": frame.assign(probability_0=1 / (1 + np.exp(odds_N)))}
+    for metric in ("roc_auc", "log_loss"):
+        one, other = (model.score for model in gb.compare(both, metric=metric).findings.models)
+        assert one == pytest.approx(other, abs=1e-9)
+    # A sure mistake costs what it costs a study, whose probabilities have 32 bits.
+    sure = frame.assign(probability_1=np.where(np.arange(N) == 0, 1.0 - LABEL_N, LABEL_N))
+    loss = gb.compare({"sure": sure}, metric="log_loss").findings.models[0].score
+    assert loss == pytest.approx(-np.log(np.finfo(np.float32).eps) / N, rel=1e-3)
+
+
 def test_a_class_that_only_probabilities_name_changes_no_mean_over_classes() -> None:
     names, label_N = np.array(["a", "b", "c"]), np.arange(N) % 3
     chance_NC = np.random.default_rng(1).dirichlet([1, 1, 1], N) + 0.3 * np.eye(3)[label_N]
