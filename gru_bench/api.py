@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -203,15 +204,16 @@ def load_model(folder: str | Path, *, run_code: bool = False) -> FittedModel:
 
 def compare(
     predictions: Any, *, truth: Any = None, margin: float | None = None, metric: str | None = None,
-    columns: Mapping[str, str] | None = None, common: bool = False, refusals: str | None = None,
+    columns: Mapping[str, str] | None = None, common: bool = False, by_order: bool = False,
+    refusals: str | None = None,
 ) -> Verdict:
     """Compare any classifiers by their predictions, as the command `gru-bench compare` does.
 
     Args:
-        predictions: A data frame or a study by a name for each, one of them alone, or a list of studies or files. Or,
-            with an array as `truth`, the predicted classes of each model by its name: an array of N classes, or a list
-            of such arrays, one for each seed. A name in a dictionary is that of its model, and stands before the names
-            of several.
+        predictions: A data frame or a study by a name for each, one of them alone, or a list of frames, studies and
+            files. Or, with an array as `truth`, the predicted classes of each model by its name: an array of N classes,
+            or a list of such arrays, one for each seed. A name in a dictionary is that of its model, and stands before
+            the names of several.
         truth: The true classes of N examples, in the order of the predicted ones. For frames and files without true
             labels: a frame or a file of ids and true labels.
         margin: The equivalence margin, the largest difference without practical weight, fixed before the runs: in
@@ -221,6 +223,7 @@ def compare(
         columns: Role of a column (id, label, prediction, score, group) -> its name, where it is not found by its name.
             The group `none` turns groups off.
         common: Whether only the examples that all models have are compared.
+        by_order: Whether rows without ids are aligned by their order.
         refusals: `wrong` counts predictions that are no class, such as the refusals of a language model, as wrong. By
             default they are refused.
 
@@ -236,7 +239,7 @@ def compare(
     from gru_bench.predictions.compare import compared
 
     _check_types(compare, {"margin": margin, "metric": metric, "columns": columns, "common": common,
-                           "refusals": refusals})
+                           "by_order": by_order, "refusals": refusals})
     for role in columns or {}:
         if role not in ROLES:
             raise unknown("role of a column", role, ROLES)
@@ -247,20 +250,20 @@ def compare(
     if truth is not None and not isinstance(truth, str | Path) and not _is_frame(truth):
         predictions, truth = of_arrays(predictions, truth), None
     with TemporaryDirectory() as folder:
-        if isinstance(predictions, Sequence) and all(isinstance(one, str | Path) for one in predictions) and \
-                not isinstance(predictions, str):
-            files = list(map(str, predictions))
-        else:
-            frames = [("", predictions)]
-            if isinstance(predictions, Mapping) and all(map(_is_frame, predictions.values())):
-                frames = list(predictions.items())
-            elif isinstance(predictions, list) and all(map(_is_frame, predictions)):
-                frames = [("", frame) for frame in predictions]
-            files = [_written(frame, str(name), Path(folder, str(place))) for place, (name, frame) in enumerate(frames)]
-        if _is_frame(truth):
-            truth = _written(truth, "", Path(folder, "truth"))
-        return Verdict(compared(files, truth=None if truth is None else str(truth), metric=metric, margin=margin,
-                                columns=columns or {}, common=common, refusals=refusals))
+        is_list = isinstance(predictions, list | tuple)
+        frames = [("", one) for one in (predictions if is_list else [predictions])]
+        if isinstance(predictions, Mapping) and all(map(_is_frame, predictions.values())):
+            frames = list(predictions.items())
+        try:
+            files = [str(one) if is_list and isinstance(one, str | Path) else _written(
+                one, str(name), Path(folder, str(place))) for place, (name, one) in enumerate(frames)]
+            if _is_frame(truth):
+                truth = _written(truth, "", Path(folder, "truth"))
+            return Verdict(compared(files, truth=None if truth is None else str(truth), metric=metric, margin=margin,
+                                    columns=columns or {}, common=common, by_order=by_order, refusals=refusals))
+        except GruBenchError as error:  # a frame has a name, and no path
+            error.args = (re.sub(rf"{re.escape(folder)}[/\\]\w+[/\\]", "", str(error)),)
+            raise
 
 
 # ---------------------------------------------------------------- what they return
@@ -516,7 +519,8 @@ def _written(frame: Any, model: str, folder: Path) -> str:
     """
     from gru_bench.data.frames import written
 
-    if not _is_frame(frame):
+    has_files = isinstance(frame, Mapping) and any(isinstance(one, str | Path) for one in frame.values())
+    if has_files or not _is_frame(frame):
         raise UsageError("predictions must be data frames (pandas, polars, pyarrow, a dictionary of columns), a list "
                          "of files, such as ['a.csv', 'b.csv'], or with truth a dictionary of arrays, but got "
                          f"{shown(frame)} of type {type(frame).__name__}")

@@ -728,7 +728,12 @@ def test_python_compares_frames_files_and_arrays() -> None:
         first = verdict.findings.models[0]
         assert first.label == "good"
         assert (first.low, first.high) == pytest.approx((wanted.low, wanted.high), **TIGHT)
-    for wrong in (3, "good.csv"):
+    pairs: list[Any] = [tuple(pd.DataFrame(one).assign(model=name) for name, one in frames.items()),
+                        [pd.DataFrame(frames["good"]).assign(model="good"), files[1]]]
+    for predictions in pairs:
+        assert {one.label for one in gb.compare(predictions).findings.models} == {"good", "poor"}
+    named_files: list[Any] = [{"good": files[0]}, {"good": frames["good"], "poor": Path(files[1])}]
+    for wrong in (3, "good.csv", *named_files):
         with pytest.raises(UsageError, match=r"data frames .*a list of files"):
             gb.compare(wrong)
     for named in ({"margin": "1"}, {"columns": ["id"]}, {"columns": {"id": 0}}):
@@ -820,6 +825,7 @@ def test_messages_name_a_frame_after_its_model_and_what_to_give() -> None:
     good, poor = pd.DataFrame(of(GOOD)), pd.DataFrame(of(POOR))
     calls: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         ({"good": good.rename(columns={"id": "name"})}, {}, "good.parquet must have a column of ids"),
+        ({"good": good.rename(columns={"id": "name"})}, {}, "by_order"),
         ({"good": good.drop(columns="label")}, {}, "specify the label column"),
         ({"good": good.drop(columns="prediction")}, {}, "the score column"),
         ({"good": good, "poor": poor[1:]}, {}, "common"),
@@ -833,3 +839,6 @@ def test_messages_name_a_frame_after_its_model_and_what_to_give() -> None:
             gb.compare(frames, **named)
         mentions(str(raised.value), remedy)
         assert "--" not in str(raised.value)
+        assert "/" not in str(raised.value), "no file that stands for a frame is named by its path"
+    without = {name: one.drop(columns="id") for name, one in (("good", good), ("poor", poor))}
+    assert gb.compare(without, by_order=True).findings.models[0].score == GOOD.mean()
