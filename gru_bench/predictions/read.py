@@ -312,6 +312,10 @@ def _in_order(path: Path, values: Mapping[str, Sequence[Any]], total: int, read:
     if "id" in values:
         read.order = values["id"] if read.order is None else read.order
         return values["id"]
+    for role in ("model", "seed"):
+        if len(set(map(_text, values.get(role, ())))) > 1:
+            raise UsageError(f"a file without ids must have one run, but {path} has several (column {shown(role)}): "
+                             "write a file for each, or add the ids")
     if read.order is None:
         return range(1, total + 1)
     if len(read.order) != total:

@@ -587,6 +587,11 @@ def test_files_without_ids_are_aligned_by_order_only_where_that_is_asked_for() -
     assert found(unlabeled, "--truth", labels, "--by-order")["models"][0]["score"] == GOOD.mean()
     write("c.csv", of(GOOD))
     mentions(refused("c.csv", write("d.csv", of(POOR)), "--by-order"), "by_order is for files without ids", "leave")
+    seeds = write("seeds.csv", {key: [*values, *values] for key, values in of(GOOD).items() if key != "id"} | {
+        "seed": [1] * N + [2] * N})
+    said = refused(seeds, "a.csv", "--by-order")
+    mentions(said, "seeds.csv", "'seed'")
+    assert "common" not in said
 
 
 @pytest.mark.parametrize(("changed", "words"), [
