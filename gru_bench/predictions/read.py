@@ -372,10 +372,11 @@ def _named(
 ) -> FileRun:
     """Return a run with its model and seed: those of the columns, or of the name of the file."""
     stem = re.sub(r"(\.(csv|tsv|jsonl|ndjson|parquet|gz))+$", "", run.path.name, flags=re.IGNORECASE)
-    match = SEED.fullmatch(stem) if not model else None
+    match = SEED.fullmatch(stem)
     if columns.is_lm_eval:
         stem = run.path.resolve().parent.name or stem
-    number = as_number(_WHOLE.sub(r"\1", seed)) if seed else int(match[2]) if match else None
+    of_name = int(match[2]) if match and "seed" not in columns.found else None
+    number = as_number(_WHOLE.sub(r"\1", seed)) if seed else of_name
     if isinstance(number, float) or (seed and number is None):
         raise UsageError(f"the seeds in {run.path} must be whole numbers, but got {shown(seed)}: correct the column")
     return replace(run, model=model or (match[1] if match else stem), seed=number, study=study, filter=kept,

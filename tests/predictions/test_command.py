@@ -626,6 +626,10 @@ def test_scores_that_are_missing_and_files_alike_are_refused_and_equal_runs_are_
     twice = write("b.csv", of(POOR, model=["a"] * N, seed=[1] * N)), write("c.csv", of(GOOD, model=["a"] * N,
                                                                                    seed=[1] * N))
     mentions(refused(*twice), "different seeds", "seed 1", "b.csv and c.csv")
+    seeds = [write(f"both-seed{seed}.csv", of(right(0.3, seed), model=["both"] * N)) for seed in (1, 2)]
+    assert found(*seeds)["models"][0]["seeds"] == 2
+    lone = {**of(POOR), "model": ["m", *["n"] * (N - 1)]}
+    mentions(refused("a.csv", write("both.csv", lone)), "both.csv, m")
     same = write("x/p.csv", of(GOOD)), write("y/p.csv", of(POOR))
     mentions(refused(*same), "x/p.csv", "y/p.csv", "rename one", "column 'model'")
     mentions(refused("a.csv", "gone.csv"), "No such file: 'gone.csv'")
