@@ -64,8 +64,9 @@ class FileRun:
     @property
     def name(self) -> str:
         """Return what messages and tables call the run."""
+        model = self.model if "model" in self.has and self.model != self.path.stem else ""
         seed = "" if self.seed is None else f"seed {self.seed}"
-        return ", ".join(filter(None, (self.path.name, self.data_set, seed)))
+        return ", ".join(filter(None, (self.path.name, self.data_set, model, seed)))
 
     @property
     def key(self) -> tuple[str, str, int | None]:
