@@ -17,6 +17,7 @@ from typing import Any, Literal
 from gru_bench.config import Scalar
 from gru_bench.results.baselines import BASELINES
 from gru_bench.results.interim import InterimAnalysis, InterimPlan
+from gru_bench.results.logged_metrics import compared
 from gru_bench.sweep.ablations import PlannedRun, ablation_runs, tuning_runs
 from gru_bench.sweep.followups import FollowUp, follow_ups
 from gru_bench.sweep.sharing.interim import open_seeds
@@ -372,7 +373,8 @@ def _plan(state: StudyState, model: str) -> ModelPlan:
 def _chosen(state: StudyState, runs: Sequence[PlannedRun]) -> Mapping[str, Scalar]:
     """Return the best candidate of a tuning that has ended, the first among equals; empty if all runs failed."""
     reached = {run.key: value for run in runs if (value := state.work[run.key].value) is not None}
-    best = max((run for run in runs if run.key in reached), key=lambda run: reached[run.key], default=None)
+    sign = 1 if compared(state.spec.metric, "val").higher_is_better else -1
+    best = max((run for run in runs if run.key in reached), key=lambda run: sign * reached[run.key], default=None)
     return best.candidate if best is not None else {}
 
 

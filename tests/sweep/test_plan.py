@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gru_bench.config import MetricName
 from gru_bench.results.interim import InterimAnalysis
 from gru_bench.sweep.followups import follow_ups
 from gru_bench.sweep.plan import (
@@ -184,6 +185,21 @@ def test_the_other_side_of_an_ablation_is_planned_once_its_tuning_has_ended() ->
         *(trial(run.key, "failed", failed_at=1) for run in tuning))})
     assert failed.plans["torch"].chosen == {"lr": {}}
     assert [run.name for run in failed.plans["torch"].runs if run.side == "other"] == ["size"]
+
+
+@pytest.mark.parametrize(("metric", "chosen"), [("accuracy", 1e-3), ("log_loss", 0.01)])
+def test_the_best_candidate_of_a_tuned_ablation_is_that_with_the_better_score(
+    metric: MetricName, chosen: float
+) -> None:
+    spec = spec_of(settings={"training.metric": metric}, margin=0.01)
+    state = StudyState(spec, {"torch": FULL, "scratch": FULL}, work_of())
+    tuning = [run for run in state.plans["torch"].runs if run.side == "tuning"]
+    scores = {0.01: 0.3, 1e-3: 0.9}
+    ended = replace(state, work=work_of(
+        *(trial(run.key, value=scores[float(str(run.candidate["training.lr"]))]) for run in tuning)))
+    assert ended.plans["torch"].chosen == {"lr": {"training.lr": chosen}}
+    same = replace(state, work=work_of(*(trial(run.key, value=0.5) for run in tuning)))
+    assert same.plans["torch"].chosen == {"lr": dict(tuning[0].candidate)}
 
 
 def test_follow_ups_come_once_all_runs_of_all_models_have_ended() -> None:
