@@ -123,6 +123,17 @@ def checked_name(text: str) -> str:
     return text
 
 
+def checked_study(text: str) -> str:
+    """Return the name of a study unchanged, if it is valid. A slash separates it from a model in what is stored.
+
+    Raises:
+        ValueError: as `checked_name`, or for a name that holds a slash or a backslash.
+    """
+    if "/" in text or "\\" in text:
+        raise ValueError("must not contain / or \\ (use - instead)")
+    return checked_name(text)
+
+
 def printable_name(text: str) -> str:
     """Return a text as a valid name: U+FFFD replaces each control character, and the end is cut."""
     replaced = "".join("\ufffd" if _is_control(character) else character for character in text)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gru_bench.archive.container import packed, unpack
-from gru_bench.config import checked_name
+from gru_bench.config import checked_study
 from gru_bench.errors import DataError, RunError, UsageError, first_line, unknown
 from gru_bench.models.saved import ABOUT, about_of
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL, Diagnostics, RecallCurve
@@ -161,7 +161,7 @@ def import_study(file: Path, store: Store, opened: Callable[[], BaseStorage], st
         RunError: One of the stores does not answer.
     """
     try:
-        name = None if study is None else checked_name(study)
+        name = None if study is None else checked_study(study)
     except ValueError as error:
         raise UsageError(f"--study-name {error}, but got {study!r}: choose another") from None
     with store.receive() as outbox:
@@ -306,7 +306,7 @@ def _searches(journal: Path, parent: RunRecord) -> BaseStorage:
         DataError: Something in the journal has another form, or is of other data.
     """
     try:
-        checked_name(parent.study)
+        checked_study(parent.study)
         found = sweep_export.read_searches(journal, parent.study)
         if sweep_export.data_of(found, parent.study) != {parent.first_tags.get("gru_bench.data_fingerprint", "")}:
             raise ValueError("it must be of the same data as the runs")

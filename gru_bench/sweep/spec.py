@@ -24,7 +24,7 @@ from gru_bench.config import (
     RunConfig,
     Scalar,
     Section,
-    checked_name,
+    checked_study,
     flat,
     flattened,
     is_own,
@@ -164,7 +164,7 @@ class Recall(Section):
 class StudySpec(Section):
     """A study: one or several models, a search (optional), and a confirmation stage."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(checked_name)]
+    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(checked_study)]
     """The name that the study is stored under. Without it: the name of its file."""
     purpose: str = ""
     """The question in words, for the report."""

@@ -145,6 +145,8 @@ def test_a_study_that_was_imported_before_is_recognized_and_another_needs_anothe
     exported(near, near / "again.zip")
     with pytest.raises(UsageError, match=r"'quick'.*name"):
         imported(near / "again.zip", near)
+    with pytest.raises(UsageError, match=r"--study-name.*'quick/torch'"):
+        imported(near / "again.zip", near, "quick/torch")
     other = imported(near / "again.zip", near, "other")
     assert (other.study, other.experiment, other.runs, other.trials, other.already) == ("other", "easy", 8, 6, False)
     studies = {study.run.study: study for study in stores(near)[0].studies("easy")}

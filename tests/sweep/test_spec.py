@@ -40,6 +40,12 @@ def test_refuses_a_name_of_control_or_blank_characters(tmp_path: Path, name: str
         load_study(study_file(tmp_path, GOOD), name=name)
 
 
+@pytest.mark.parametrize("name", ["smoke/scratch", "a\\b", "/"])
+def test_refuses_a_name_that_could_be_a_search_of_another_study(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"name.*/.*use -"):
+        load_study(study_file(tmp_path, GOOD), name=name)
+
+
 def test_the_equivalence_margin_is_1_point_unless_the_file_sets_it(tmp_path: Path) -> None:
     assert load_study(study_file(tmp_path, GOOD)).margin == 1.0
     assert load_study(study_file(tmp_path, "margin = 0.5\n" + GOOD)).margin == 0.5
