@@ -60,6 +60,15 @@ class Parts:
         return {f"{section}.{key}": value for section, values in self.sections.items() if isinstance(values, dict)
                 for key, value in values.items()}
 
+    def drop_search(self) -> None:
+        """Search no setting: those of the first trial have its values, unless the file sets them."""
+        if isinstance(first := self.keys.get("first", {}), dict):
+            for key, value in first.items():
+                section, _, setting = key.partition(".")
+                if isinstance(values := self.sections.setdefault(section, {}), dict):
+                    values.setdefault(setting, value)
+            self.keys |= {"space": {}, "first": {}}
+
 
 def inherit(file: Parts, base: Parts | None, typed: Collection[str], *, whole: bool) -> frozenset[str]:
     """Add to a study file what it inherits; return the names of the settings that neither it nor a named base gives.

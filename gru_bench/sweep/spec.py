@@ -342,11 +342,18 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         DataError: The file is not TOML.
     """
     path = _study_file(source)
-    settings, models = changes.pop("settings", None) or {}, changes.pop("models", None)
+    changes = {key: value for key, value in changes.items() if value is not None}
+    settings, models = changes.pop("settings", {}), changes.pop("models", None)
     refuse_settings_of_runs(settings)
     file = _parts(_read(path), path.name)
     name = file.keys.pop("base", None)
-    usual = inherit(file, _base(name, path.name), settings, whole=name is not None)
+    parent = _base(name, path.name)
+    inherited = 0 if name is None or parent is None else parent.keys.get("trials", 0)
+    if changes.get("trials", file.keys.get("trials", inherited)) == 0:
+        if file.keys.get("space") and "trials" not in {*file.keys, *changes}:
+            raise UsageError(f"{path.name}: [space] is given, but trials is 0: add trials = 12")
+        file.drop_search()
+    usual = inherit(file, parent, settings, whole=name is not None)
     values = file.keys
     sources: dict[str, str] = {}
     if isinstance(values.get("models"), list):
@@ -365,7 +372,6 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     if "ablations" in values:
         values["ablations"] = _ablations(values["ablations"], settings)
     values.setdefault("name", path.stem)
-    changes = {key: value for key, value in changes.items() if value is not None}
     is_named = changes.get("name", values["name"]) != values["name"]
     _plan_interim(values, changes, path.name)
     values |= changes

@@ -145,6 +145,41 @@ class TestBase:
         mentions(str(raised.value), "mine.toml", f"unknown base '{base}'", "none", *known_studies())
 
 
+class TestNoTrials:
+    SPACE = "[space]\ntraining.lr = { low = 1e-3, high = 1e-2 }\n"
+
+    def test_without_trials_a_searched_setting_has_the_value_of_the_first_trial(self, tmp_path: Path) -> None:
+        tuned = load_study("bidirectional")
+        spec = load_study("bidirectional", trials=0)
+        assert flat(spec.base) == {**flat(tuned.base), **tuned.first}
+        assert (spec.space, spec.first) == ({}, {})
+        inherited = load_study(study_file(tmp_path, 'base = "bidirectional"\ntrials = 0'))
+        assert (flat(inherited.base), inherited.space) == (flat(spec.base), {})
+
+    def test_a_value_that_somebody_gave_or_else_the_recipe_comes_first(self, tmp_path: Path) -> None:
+        spec = load_study("torch", trials=0, settings={"training.lr": 1e-4})
+        assert (spec.base.training.lr, spec.base.model.hidden_size) == (1e-4, 48)
+        assert load_study("smoke", trials=0).base.training.lr == 5e-3
+        spec = load_study(study_file(tmp_path, f"trials = 0\n{OWN}{self.SPACE}"))
+        assert (spec.base.training.lr, spec.space) == (load_study(RECIPE).first["training.lr"], {})
+        first = "[first]\ntraining.lr = 2e-3\n"
+        spec = load_study(study_file(tmp_path, f"{OWN}{self.SPACE}{first}"), trials=0)
+        assert spec.base.training.lr == 2e-3
+        spec = load_study(study_file(tmp_path, f"{OWN}{self.SPACE}{first}[training]\nlr = 4e-3"), trials=0)
+        assert spec.base.training.lr == 4e-3
+
+    def test_a_study_without_trials_is_refused_with_another_value(self, tmp_path: Path) -> None:
+        storage = open_storage(str(tmp_path / "optuna.journal"))
+        StudyRecord(load_study("torch", trials=0, settings={"training.lr": 1e-3}), storage, "data")
+        with pytest.raises(UsageError, match=r"training\.lr was 0\.001 and is now 0\.01"):
+            StudyRecord(load_study("torch", trials=0, settings={"training.lr": 1e-2}), storage, "data")
+
+    @pytest.mark.parametrize("base", ["", 'base = "compare"\n'])
+    def test_refuses_a_space_whose_trials_were_forgotten(self, tmp_path: Path, base: str) -> None:
+        with pytest.raises(UsageError, match=r"\[space\].*trials = 12"):
+            load_study(study_file(tmp_path, f"{base}{OWN}{self.SPACE}"))
+
+
 class TestContinuing:
     def test_a_stored_study_keeps_the_settings_that_it_began_with(self, tmp_path: Path) -> None:
         storage = open_storage(str(tmp_path / "optuna.journal"))
