@@ -353,6 +353,9 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         if file.keys.get("space") and "trials" not in {*file.keys, *changes}:
             raise UsageError(f"{path.name}: [space] is given, but trials is 0: add trials = 12")
         file.drop_search()
+    for table in ("space", "first"):
+        if isinstance(entries := file.keys.get(table), dict):  # a setting that is typed is not searched
+            file.keys[table] = {key: entry for key, entry in entries.items() if key not in settings}
     usual = inherit(file, parent, settings, whole=name is not None)
     values = file.keys
     sources: dict[str, str] = {}

@@ -124,6 +124,16 @@ class TestBase:
         assert (list(spec.space), spec.space["training.lr"].low, spec.first) == (["training.lr"], 1e-4, {})
         assert (spec.base.model.hidden_size, spec.base.model.layers) == (48, 1)  # of the base's first trial
 
+    def test_a_typed_setting_is_not_searched(self, tmp_path: Path) -> None:
+        for study in ("bidirectional", study_file(tmp_path, 'base = "bidirectional"')):
+            spec = load_study(study, settings={"training.lr": 5e-4})
+            assert (list(spec.space), list(spec.first)) == (["model.hidden_size", "model.layers"],) * 2
+            assert spec.config("bidirectional", spec.first, 0).training.lr == 5e-4
+        storage = open_storage(str(tmp_path / "optuna.journal"))
+        StudyRecord(load_study("bidirectional"), storage, "data")
+        with pytest.raises(UsageError, match=r"training\.lr"):
+            StudyRecord(load_study("bidirectional", settings={"training.lr": 5e-4}), storage, "data")
+
     def test_settings_of_a_single_model_are_inherited_for_the_models_of_the_file(self, tmp_path: Path) -> None:
         text = 'base = "homework"\nmodels = ["torch", "scratch"]\n[model]\nrelu = false\n[training.torch]\nlr = 0.5\n'
         spec = load_study(study_file(tmp_path, text))
