@@ -356,6 +356,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     for table in ("space", "first"):
         if isinstance(entries := file.keys.get(table), dict):  # a setting that is typed is not searched
             file.keys[table] = {key: entry for key, entry in entries.items() if key not in settings}
+    in_file = frozenset(file.keys)
     usual = inherit(file, parent, settings, whole=name is not None)
     values = file.keys
     sources: dict[str, str] = {}
@@ -379,8 +380,11 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     _plan_interim(values, changes, path.name)
     values |= changes
     # Random trials are a fair sample of the space only if no trial is pruned by a comparison with others.
-    is_pruned = values.get("sampler") != "random" and values.get("seeds_per_trial", 1) == 1
-    values.setdefault("pruner", "median" if is_pruned else "none")
+    is_fair = values.get("sampler") == "random" and "pruner" not in in_file
+    is_mean = values.get("seeds_per_trial", 1) != 1 and not {"pruner", "seeds_per_trial"} <= in_file
+    if "pruner" not in changes and (is_fair or is_mean):
+        values["pruner"] = "none"
+    values.setdefault("pruner", "median")
     if compared(base.training.metric, "test").unit != "share" and "margin" not in values:
         raise UsageError(f"{path.name}: a study of {base.training.metric} needs an equivalence margin, the largest "
                          "difference that does not matter in practice: add a line such as margin = 0.01")

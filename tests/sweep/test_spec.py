@@ -141,6 +141,19 @@ def test_random_trials_are_not_pruned_unless_a_file_says_so(tmp_path: Path) -> N
     assert load_study("smoke").pruner == "median"
     assert load_study("smoke", sampler="random").pruner == "none"
     assert load_study(study_file(tmp_path, 'pruner = "median"\n' + GOOD), sampler="random").pruner == "median"
+    inherits = 'base = "bidirectional"\nsampler = "random"\n'
+    assert load_study(study_file(tmp_path, inherits)).pruner == "none"
+    assert load_study(study_file(tmp_path, inherits + 'pruner = "halving"')).pruner == "halving"
+
+
+def test_trials_of_several_seeds_are_not_pruned(tmp_path: Path) -> None:
+    for name in known_studies():
+        assert load_study(name, seeds_per_trial=3).pruner == "none"
+    several = 'base = "bidirectional"\nseeds_per_trial = 3\n'
+    assert load_study(study_file(tmp_path, several)).pruner == "none"
+    assert load_study(study_file(tmp_path, several), seeds_per_trial=1).pruner == "halving"
+    with pytest.raises(UsageError, match=r"'halving'.*seeds_per_trial.*'none'"):
+        load_study(study_file(tmp_path, several + 'pruner = "halving"'))
 
 
 @pytest.mark.parametrize("name", known_studies())
