@@ -440,7 +440,7 @@ def _parts(values: dict[str, Any], where: str) -> Parts:
             raise UsageError(f"{where}: metric and training.metric set the same thing: remove one")
         sections.setdefault("training", {})["metric"] = values.pop("metric")
     if "space" in values:
-        values["space"] = _space(values["space"], where)
+        values["space"] = _space(_with_none(values["space"]), where)
     if "first" in values:
         values["first"] = flattened(_with_none(values["first"]))
     return Parts(values, sections, _own(sections, where))
@@ -556,6 +556,8 @@ def _with_none(values: Any) -> Any:
     """Return the values with the text `none` replaced by None, which TOML cannot express."""
     if isinstance(values, dict):
         return {key: _with_none(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [_with_none(value) for value in values]
     return None if values == "none" else values
 
 

@@ -109,6 +109,14 @@ def test_refuses_typed_interim_analyses_that_are_no_list_of_numbers(text: str) -
         parsed_interim(text)
 
 
+def test_none_is_a_choice(tmp_path: Path) -> None:
+    text = GOOD.replace('model.pooling = { choices = ["last", "mean"] }',
+                        'training.clip_norm = { choices = [1.0, "none"] }')
+    spec = load_study(study_file(tmp_path, text))
+    assert spec.space["training.clip_norm"].described() == {"choices": [1.0, None]}
+    assert spec.config("torch", {"training.clip_norm": None}, 0).training.clip_norm is None
+
+
 def test_refuses_two_metrics_in_one_file(tmp_path: Path) -> None:
     twice = 'metric = "f1"\n' + GOOD.replace("epochs = 2", 'epochs = 2\nmetric = "accuracy"')
     with pytest.raises(UsageError, match=r"metric and training\.metric"):

@@ -30,7 +30,11 @@ def setting_name(name: str) -> str:
 def setting(numbers: Numbers, key: str, value: Scalar) -> Number | str:
     """Return a setting's value as it is shown: a number where it is one."""
     number = as_number(value)
-    return plain(str(value)) if number is None else numbers.add(key, number, "setting", "a setting")
+    return _plain(value) if number is None else numbers.add(key, number, "setting", "a setting")
+
+
+def _plain(value: Scalar) -> str:
+    return plain("none" if value is None else str(value))
 
 
 def as_number(value: Scalar) -> float | None:
@@ -43,6 +47,6 @@ def as_number(value: Scalar) -> float | None:
 def range_text(range_: Mapping[str, Any]) -> str:
     """Return the range of a setting, or its choices."""
     if "choices" in range_:
-        return ", ".join(plain(str(choice)) for choice in range_["choices"])
+        return ", ".join(map(_plain, range_["choices"]))
     low, high = (written(float(range_[end]), "setting") for end in ("low", "high"))
     return f"{low} to {high}{', log scale' if range_.get('log') else ''}"
