@@ -26,7 +26,7 @@ from gru_bench.results.logged_metrics import best
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import Check, TrialSummary
 from gru_bench.sweep.identity import TPE, direction
-from gru_bench.sweep.sharing.trials import StoredTrial, TrialNotes, Trials, state_of, stored
+from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, TrialNotes, Trials, state_of, stored
 from gru_bench.sweep.spec import Range, StudySpec, point
 
 STARTUP_SHARE = 0.25
@@ -188,16 +188,14 @@ class Search(Trials):
         return self._end(number, TrialState.PRUNED, notes=TrialNotes(reason=PRUNERS[self.spec.pruner].reason))
 
     def trials(self) -> list[TrialSummary]:
-        """Return all trials that have begun."""
-        states = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
-                  TrialState.RUNNING: "running"}
+        """Return the trials that are running or have ended, without those that were interrupted and are done again."""
         return [
             TrialSummary(
-                number=trial.number, model=self.model, state=states[trial.state],
+                number=trial.number, model=self.model, state=state,
                 value=_value(self.spec, trial), epochs=_epochs(self.spec, trial), settings=dict(trial.params),
                 reason=stored(trial).reason)
             for trial in self.study.get_trials(deepcopy=False)
-            if trial.state in states and state_of(trial) != "duplicate"
+            if (state := state_of(trial)) in (*ENDED, "running")
         ]
 
     def load_importance(self) -> None:

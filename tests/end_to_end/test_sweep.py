@@ -432,7 +432,7 @@ class TestProcesses:
         resumed = sweep(tmp_path, few_reviews, *options)
         assert resumed.returncode == 0, resumed.stderr
         study = only_study(tmp_path)
-        (done,) = [trial for trial in present(study.summary).trials if trial.state != "failed"]
+        (done,) = present(study.summary).trials
         assert done.settings == broken.params
         assert [run.seed for run in study.confirms] == [10_000]
 
@@ -465,8 +465,7 @@ class TestProcesses:
         mentions(shown, "its worker process ended by")
         study = only_study(tmp_path)
         states = [trial.state for trial in present(study.summary).trials]
-        assert len(states) == 2
-        assert states.count("failed") == 1
+        assert states == ["complete"]
         assert not any(run.status == "RUNNING" for run in study.trials)
 
     def test_a_sweep_beside_one_that_is_killed_completes_the_study_while_a_third_has_another(
@@ -485,7 +484,7 @@ class TestProcesses:
         assert sorted(study.run.study for study in studies) == ["other", "quick"]
         for study in studies:
             states = [trial.state for trial in present(study.summary).trials]
-            assert len(states) - states.count("failed") == 3
+            assert (len(states), states.count("failed")) == (3, 0)
             # The killed one may have begun its own.
             assert [run.seed for run in study.confirms if run.complete] == [10_000]
             assert {run.status for run in (study.run, *study.trials, *study.confirms)} <= {"FINISHED", "KILLED"}

@@ -538,4 +538,7 @@ def test_a_trial_of_a_dead_process_is_queued_again(tmp_path: Path, monkeypatch: 
     search.give_up(orphan, "its process ended unexpectedly")
     assert asked(search) == (1, before)
     assert search.repeats(1) == 0
-    assert (search.trials()[0].state, search.trials()[0].reason) == ("failed", "its process ended unexpectedly")
+    assert search.stored[0].reason == "its process ended unexpectedly"
+    assert [(trial.number, trial.state) for trial in search.trials()] == [(1, "running")]
+    search.fail(1, "not finite")
+    assert [(trial.number, trial.state, trial.reason) for trial in search.trials()] == [(1, "failed", "not finite")]
