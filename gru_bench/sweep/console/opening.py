@@ -43,8 +43,8 @@ def record_lines(state: StudyState) -> Iterator[str]:
     if spec.only != spec.models:
         yield (f"this start works on {' and '.join(spec.active_models)}, of the models {', '.join(spec.models)} of "
                "the study")
-    if any(search.counted > spec.trials for search in searches.values()):
-        had = " and ".join(f"{search.counted} of {model}" for model, search in searches.items())
+    if had := " and ".join(f"{search.counted} of {model}" for model, search in searches.items()
+                           if search.counted > spec.trials):
         yield f"note: the study already has more than {spec.trials} trials ({had}), so none is added"
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gru_bench.sweep.console.opening import data_lines
+from gru_bench.sweep.console.opening import data_lines, record_lines
+from gru_bench.sweep.plan import SearchState, StudyState
+from gru_bench.sweep.sharing.trials import StoredTrial
+from gru_bench.sweep.spec import load_study
+from tests.support.commands import mentions
 from tests.support.reviews import load, reviews, write
 
 
@@ -15,3 +19,11 @@ def test_near_duplicates_are_shown_unless_texts_are_kept_out(tmp_path: Path) -> 
     assert corpus.sizes in lines[0]
     assert sum(line.startswith("near-duplicate: 'REVIEW ") for line in lines) == len(corpus.near_examples) == 3
     assert list(data_lines(corpus, texts=False)) == lines[:-3]
+
+
+def test_the_models_with_more_trials_than_asked_are_named_alone() -> None:
+    searches = {model: SearchState(tuple(StoredTrial(n, "complete", {}) for n in range(trials)))
+                for model, trials in (("scratch", 5), ("bidirectional", 1))}
+    (line,) = record_lines(StudyState(load_study("smoke").with_stored(), searches, {}))
+    mentions(line, "3 trials", "5 of scratch")
+    assert "bidirectional" not in line
