@@ -33,7 +33,7 @@ PRUNERS: Mapping[str, Pruner] = {
                       "its score at this check was not in the better half of the trials so far",
                       "SuccessiveHalvingPruner", {"min_resource": 2, "reduction_factor": 2}, checks=CHECKS),
     # The first trial that may be pruned is the fifth, and it is trained for an epoch at least.
-    "median": Pruner("median pruner", "its best validation accuracy was below the median of earlier trials",
+    "median": Pruner("median pruner", "its best validation score was worse than the median of earlier trials",
                      "MedianPruner", {"n_startup_trials": 4, "n_warmup_steps": 1}),
     "none": Pruner("none pruned", "", "NopPruner"),
 }
