@@ -119,7 +119,7 @@ class ActiveRun:
             return not self._reassigned
         verdict = self._search.report(self.run.number, record.epoch, self._best)
         self._reassigned = verdict == "reassigned"
-        return verdict == "continue" or (verdict == "prune" and record.epoch >= self.spec.base.training.epochs)
+        return verdict == "continue" or (verdict == "prune" and record.epoch >= self.run.config.training.epochs)
 
     def end(self, message: Finished | WasPruned | Failed) -> Outcome:
         """Log the end of the run and end its trial."""

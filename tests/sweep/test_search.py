@@ -8,7 +8,9 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import optuna
@@ -22,12 +24,14 @@ from gru_bench.platforms import machine
 from gru_bench.results.pruners import PRUNERS, PrunerName
 from gru_bench.results.runs import Check
 from gru_bench.sweep import identity as identities
+from gru_bench.sweep.active_run import ActiveRun, Assignment
 from gru_bench.sweep.search import Redrawn, Search, best_of, is_exhausted
 from gru_bench.sweep.sharing import trials as shared_trials
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import stored
 from gru_bench.sweep.spec import Range, StudySpec, load_study
 from gru_bench.sweep.study import FORMAT, StudyRecord, read_study
+from tests.support.runs import result
 from tests.support.searches import TOTAL, asked, search_in, spec_in
 from tests.support.sweeps import STUDY
 from tests.support.values import present
@@ -234,6 +238,20 @@ def test_a_pruned_trial_is_never_the_best(tmp_path: Path) -> None:
     search.prune(pruned)
     best = present(best_of(search.stored, "accuracy"))
     assert (best.settings, best.value) == (settings, 0.5)
+
+
+@pytest.mark.parametrize("epochs", [2, 6])
+def test_a_trial_is_pruned_after_each_epoch_but_its_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int
+) -> None:
+    search = search_over(tmp_path, "training.epochs = { choices = [2, 6] }", 3)
+    monkeypatch.setattr(search, "report", lambda *_: "prune")
+    number, _ = asked(search)
+    config = search.spec.config("torch", {"training.epochs": epochs}, 0)
+    writer: Any = SimpleNamespace(run_id="id")
+    run = ActiveRun(Assignment(search, number, "trial", config, {}, "trial", {}), writer, search.spec)
+    goes_on = [run.report(replace(result().epochs[0], epoch=epoch)) for epoch in range(1, epochs + 1)]
+    assert goes_on == [*[False] * (epochs - 1), True]
 
 
 class TestDuplicates:
