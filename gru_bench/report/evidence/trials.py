@@ -131,6 +131,8 @@ class Search:
     """Setting -> its importance; empty where it was not computed."""
     fresh_R: tuple[float, ...] = ()
     """Validation score of each fresh seed."""
+    per_trial: int = 1
+    """Number of seeds of each trial."""
 
     @property
     def complete(self) -> int:
@@ -168,10 +170,11 @@ class Search:
         """Return how much better than fresh seeds the best of its trials may be by chance; None for one fresh seed."""
         if len(self.fresh_R) < 2 or not self.scored:
             return None
-        value = best_by_chance(self.fresh_R, self.scored)
+        luck, each = ("2 ln n", "") if self.per_trial == 1 else (f"2 ln n / {self.per_trial}",
+                                                                 f" of {self.per_trial} seeds each")
         return self.group.on_validation.add(
-            "search.expected", value, self.scale.kind,
-            "s sqrt(2 ln n) + t s/sqrt(R), for n complete or pruned trials and R fresh seeds with the standard "
+            "search.expected", best_by_chance(self.fresh_R, self.scored, self.per_trial), self.scale.kind,
+            f"s sqrt({luck}) + t s/sqrt(R), for n complete or pruned trials{each} and R fresh seeds with the standard "
             "deviation s")
 
     @property
@@ -183,12 +186,13 @@ class Search:
         return (-fall if self.scale.higher_is_better else fall) > self.expected.value
 
 
-def searches_of(groups: Sequence[ModelRuns], histories: Histories) -> list[Search]:
+def searches_of(groups: Sequence[ModelRuns], histories: Histories, store: Store) -> list[Search]:
     """Return the searches for the settings of models, and what fresh seeds of these settings reach.
 
     Args:
         groups: The models. Those without a search are left out.
         histories: The curves of their runs.
+        store: The store that has the plans of the searches.
     """
     searches = []
     for group in groups:
@@ -208,5 +212,5 @@ def searches_of(groups: Sequence[ModelRuns], histories: Histories) -> list[Searc
         searches.append(Search(
             group, summary, sorted(trials, key=lambda trial: trial.number), best,
             group.on_validation.over_runs("search.confirmed", known, kind), summary.importance.get(group.model, {}),
-            tuple(known)))
+            tuple(known), study_search(group.study, store).seeds))
     return searches
