@@ -182,11 +182,6 @@ def outcomes(*subjects: Subject, ignored: Collection[str] = ()) -> list[Outcome]
     return [one.outcome(subjects) for one in CHECKS.values() if one.code not in ignored]
 
 
-def warnings_of(subject: Subject, *codes: str) -> list[Warning]:
-    """Return what some checks warn of."""
-    return [one for code in codes for one in CHECKS[code].outcome([subject]).warnings]
-
-
 def of_logged(studies: Sequence[LoggedStudy], store: Store) -> Subject:
     """Return logged studies of one experiment. What has not run yet is not checked."""
     try:

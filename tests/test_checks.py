@@ -22,7 +22,6 @@ from gru_bench.checks import (
     end_of_range,
     of_logged,
     outcomes,
-    warnings_of,
 )
 from gru_bench.config import MetricName
 from gru_bench.report.document.blocks import numbers_in
@@ -36,6 +35,7 @@ from gru_bench.results.runs import SEARCH, NearDuplicates, SearchPlan
 from gru_bench.stats.classes import are_uneven
 from gru_bench.sweep.spec import known_studies, load_study
 from gru_bench.tracking import LoggedStudy
+from tests.support.checks import warnings_of
 from tests.support.commands import mentions
 from tests.support.fake_store import (
     BEST,

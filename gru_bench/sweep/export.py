@@ -167,7 +167,7 @@ def _check(trial: optuna.trial.FrozenTrial, *, needs_key: bool) -> None:
         trial._validate()
         for attributes in (trial.user_attrs, trial.system_attrs, trial.distributions):
             _NAMES.validate_python(attributes)
-        if any(earlier is not None and earlier >= trial.number for earlier in (notes.retry_of, notes.duplicate_of)):
+        if notes.retry_of is not None and notes.retry_of >= trial.number:
             raise ValueError("it must refer to an earlier trial, but refers to a later one")
         if needs_key and not notes.key:
             raise ValueError("it must have a key, but has none")
@@ -225,11 +225,6 @@ def import_searches(found: BaseStorage, study: str, storage: BaseStorage, name: 
 def finish_import(storage: BaseStorage, study: str) -> None:
     """Mark what `import_searches` wrote as complete."""
     optuna.load_study(study_name=study, storage=storage).set_user_attr(IMPORTING, None)
-
-
-def study_names(storage: BaseStorage) -> list[str]:
-    """Return the names of all studies in a storage."""
-    return sorted({name.partition("/")[0] for name in optuna.get_all_study_names(storage)})
 
 
 def data_of(storage: BaseStorage, study: str) -> set[str]:

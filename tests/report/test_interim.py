@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from gru_bench.checks import of_logged, warnings_of
+from gru_bench.checks import of_logged
 from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.report.document.report import Report
 from gru_bench.report.findings import judged
 from gru_bench.results.interim import INTERIM, PLAN, InterimAnalysis, InterimPlan, interim_json
 from gru_bench.results.runs import parsed
 from gru_bench.tracking import LoggedStudy
+from tests.support.checks import warnings_of
 from tests.support.commands import mentions
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, under_way, with_interim
 from tests.support.renderings import all_said, figure_of, words_of

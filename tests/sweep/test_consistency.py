@@ -56,7 +56,7 @@ class Study:
             StoredTrial(1, "pruned", {"training.lr": 0.02}),
             StoredTrial(2, "interrupted", {"training.lr": 0.03}),
             StoredTrial(3, "complete", {"training.lr": 0.03}, retry_of=2),
-            StoredTrial(4, "duplicate", {"training.lr": 0.01})]
+            StoredTrial(4, "waiting", {"training.lr": 0.01})]
         self.planned = {
             run_key("torch", "confirm", digest(BEST), seed): StoredTrial(
                 place, "complete", {}, run_id=f"id-confirm-{seed}-complete")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gru_bench.checks import CHECKS, Subject, warnings_of
+from gru_bench.checks import CHECKS, Subject
 from gru_bench.config import RunConfig, TrainingConfig, flat
 from gru_bench.errors import UsageError
 from gru_bench.resources import resource
@@ -16,6 +16,7 @@ from gru_bench.sweep.defaults import BY_SIZE, RECIPE, by_size
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import known_studies, load_study
 from gru_bench.sweep.study import StudyRecord, begun_with
+from tests.support.checks import warnings_of
 from tests.support.commands import mentions
 from tests.support.studies import study_file
 from tests.support.sweeps import only_study, sweep

@@ -30,7 +30,7 @@ from gru_bench.tracking.record import Text
 MOST_ATTEMPTS = 4
 """Most attempts at work that may itself be the cause of its failures, such as by killing its process."""
 Count = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
-StoredState = Literal["complete", "pruned", "failed", "interrupted", "duplicate", "running", "waiting"]
+StoredState = Literal["complete", "pruned", "failed", "interrupted", "running", "waiting"]
 ENDED: tuple[StoredState, ...] = ("complete", "pruned", "failed")
 """States of a trial that has ended and is not repeated."""
 
@@ -82,8 +82,6 @@ class TrialNotes:
     """Whether it made itself fail, such as by a loss that is not finite; it counts as tried."""
     failed_at: Count = 0
     """How many starts the study had when it failed so. Planned work may be tried again by later ones."""
-    duplicate_of: Count | None = None
-    """Of a proposal that equals an earlier trial: its number. It is never trained and does not count."""
 
     def written(self) -> dict[str, Any]:
         """Return the notes that differ from their defaults, as user attributes."""
@@ -330,6 +328,4 @@ def state_of(trial: FrozenTrial) -> StoredState:
             return "running"
         case TrialState.WAITING:
             return "waiting"
-    if "duplicate_of" in trial.user_attrs:
-        return "duplicate"
     return "failed" if trial.user_attrs.get("own_fault") else "interrupted"

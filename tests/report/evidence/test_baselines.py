@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gru_bench.checks import of_logged, warnings_of
+from gru_bench.checks import of_logged
 from gru_bench.config import ComparedName
 from gru_bench.errors import ExitCode, UsageError
 from gru_bench.report.document.sentences import in_text
@@ -23,6 +23,7 @@ from gru_bench.stats.estimate import accuracy_difference
 from gru_bench.stats.intervals import difference
 from gru_bench.stats.verdict import Finding, holm
 from gru_bench.tracking import LoggedStudy
+from tests.support.checks import warnings_of
 from tests.support.commands import mentions
 from tests.support.fake_store import (
     FakeStore,
