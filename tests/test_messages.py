@@ -31,7 +31,8 @@ FILES = {
     "empty-space.toml": 'models = ["torch"]\ntrials = 3\n',
     "unknown-key.toml": 'models = ["torch"]\ntrails = 3\n',
     "unknown-setting.toml": 'models = ["torch"]\n[training]\nlearning_rate = 0.1\n',
-    "bounds.toml": 'models = ["torch"]\n[space]\ntraining.lr = { low = 1.0, high = 0.1 }\n',
+    "without-trials.toml": 'models = ["torch"]\n[space]\ntraining.lr = { low = 0.1, high = 1.0 }\n',
+    "bounds.toml": 'models = ["torch"]\ntrials = 3\n[space]\ntraining.lr = { low = 1.0, high = 0.1 }\n',
     "cell.py": "import torch\n\nclass GRU(torch.nn.Module):\n    def forward(self, x, h):\n        return undefined\n",
     "numpy_gru.py": "import numpy as np\n\nclass GRU:\n    def __init__(self, input_size, hidden_size):\n"
                     "        self.W = np.ones((hidden_size, input_size))\n\n    def forward(self, x, h):\n"
