@@ -218,8 +218,9 @@ class Pair(Compared):
 
     @property
     def design_again(self) -> Design | None:
-        """Return the design of a second confirmation set on the same test examples, whose tests are stricter."""
-        return None if self.design is None else replace(self.design, family=max(self.pairs_again, 2 * self.family, 2))
+        """Return the design of a second confirmation set on the same test examples, at half the level: of all pairs of
+        old and new models, in the first or the second of two tests."""
+        return self.design and replace(self.design, family=2 * max(self.pairs_again, self.family, 1))
 
     @property
     def is_open(self) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gru_bench.report.document.sentences import Ends, Field, Sentence, joined, p_is, say
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.stats.estimate import Design
-from gru_bench.stats.sentence import detected, slots_in, verdict_template, words
+from gru_bench.stats.sentence import DETECTED, detected, slots_in, verdict_template, words
 
 FRESH = ("fewest that detect the equivalence margin with 80 % power in a second test on the same texts, and at least "
          "twice those at hand; one number for all pairs")
@@ -82,7 +82,8 @@ def needed_sentence(pair: Pair, together: int | None = None) -> Sentence:
     return joined([_enough_examples(pair), say(
         "{fresh} fresh seeds per model, on the same test texts, detect a difference of {detected}{unit}.",
         fresh=pair.on_examples.add("fresh-seeds", fresh, "count", FRESH),
-        detected=pair.size("fresh-detectable", least, f"{detected(pair)}, and by two for the two tests"),
+        detected=pair.size("fresh-detectable", least, f"{DETECTED}; the level is divided by two for the two tests, "
+                           f"and by {pair.design_again.family // 2} for the pairs in each"),
         unit=pair.scale.after)])
 
 
