@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gru_bench.data.files import check_writable
-from gru_bench.platforms import replacing
+from gru_bench.platforms import remove, replacing
 from gru_bench.report.document.report import Report
 from gru_bench.report.render.drawing import draw
 from gru_bench.report.render.html import html
@@ -41,6 +41,7 @@ def write(report: Report, folder: Path, *, option: str = "--out", inputs: Iterab
     for figure in report.figures:
         files[f"figures/{figure.name}.pdf"] = figure.pdf
         files[f"figures/{figure.name}.csv"] = figure.values.csv().encode()
+    remove(folder / "report.pdf")  # that of an earlier report
     replace_file(folder / NAME, recorded(report, files))  # the numbers first: they show what folder it is
     return [*(replace_file(folder / name, content) for name, content in files.items()), folder / NAME]
 
