@@ -245,11 +245,6 @@ class ModelRuns(Scored):
         return guess is not None and may_be_guessing(self.metric, interval(self.metric, self), guess)
 
     @cached_property
-    def groups_of_one_size(self) -> float:
-        """Return how many groups of equal size would be as uneven as those of the examples (`Estimate.groups`)."""
-        return interval(self.metric, self).groups
-
-    @cached_property
     def score_deviation(self) -> Number:
         """Return the deviation of this score from seed to seed; without a value for a single seed."""
         name = "deviation" if self.metric == "accuracy" else f"{_named(self.metric)}-deviation"
