@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.report.document.figure import Figure, Values
-from gru_bench.report.document.numbers import Numbers, plain, slug, written
+from gru_bench.report.document.numbers import Numbers, plain, written
 from gru_bench.report.document.sentences import listed
 from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.figures.accuracy import MEAN
@@ -151,7 +151,7 @@ def word_figure(attributions: Sequence[Attribution], numbers: Numbers, name: str
     """
     rows: list[tuple[Any, ...]] = []
     for found in attributions:
-        own = numbers.of(f"words-{slug(found.model)}-occlusion").on((found.run_id,) if found.run_id else ())
+        own = numbers.named("words", found.model, "occlusion").on((found.run_id,) if found.run_id else ())
         rows += [(model_name(found.model), place, plain(word),
                   own.add(str(place + 1), weight, "signed", "occlusion"))
                  for place, (word, weight) in enumerate(zip(found.tokens, found.weight, strict=True))]
@@ -204,8 +204,8 @@ def recall_figure(curve: RecallCurve, numbers: Numbers, name: str = "recall") ->
     rows: list[tuple[Any, ...]] = []
     for point in curve.points:
         label = model_name(point.model)
-        mean = replace(numbers, examples=point.test_size).add(
-            f"recall-{slug(point.model)}-{point.k}", point.mean, "percent",
+        mean = replace(numbers, examples=point.test_size).named("recall", point.model, str(point.k)).add(
+            "", point.mean, "percent",
             f"{len(point.seeds)} seeds, 95 % interval: {plain(curve.method)}", low=point.low, high=point.high)
         rows += [(label, point.k, MEAN, mean), *((label, point.k, f"seed {seed}", accuracy) for seed, accuracy
                                                  in zip(point.seeds, point.accuracy, strict=True))]

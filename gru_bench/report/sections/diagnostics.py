@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Table, sentences
-from gru_bench.report.document.numbers import MISSING, Kind, Number, Numbers, plain, slug
+from gru_bench.report.document.numbers import MISSING, Kind, Number, Numbers, plain
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Ends, Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
@@ -57,8 +57,8 @@ class _Names:
 
     def of_flow(self, flow: GradientFlow, name: str, value: float | None, kind: Kind, method: str = "") -> Number:
         """Return a number of a gradient."""
-        part = f"flow-{slug(flow.model)}-{flow.direction}-{flow.state}.{name}"
-        return self.numbers.on(_ids([flow.run_id]), flow.reviews, split="").add(part, value, kind, method)
+        part = self.numbers.named("flow", flow.model, flow.direction, flow.state)
+        return part.on(_ids([flow.run_id]), flow.reviews, split="").add(name, value, kind, method)
 
 
 def diagnostics(evidence: Evidence) -> Section | None:
@@ -158,7 +158,8 @@ def _gates(names: _Names, found: Diagnostics) -> list[Block]:
     key = f"{names.numbers.key}-gates"
     return [
         Heading("Gates over a sentence", key),
-        *(gate_figure(maps, names.of(f"gates-{slug(model)}")) for model, maps in by_model.items()),
+        *(gate_figure(maps, names.of(names.numbers.named("gates", model).key.rpartition(".")[2]))
+          for model, maps in by_model.items()),
         Table(key, f"Gates: {key}", (GATES.format(plain(found.review) or "made-up"),), (
             Column("Model", align="left", width=4.6), Column("Update gate"), Column("Reset gate"),
             Column("Lowest update"), Column("at", align="left", width=3.2), Column("Word")),
@@ -170,7 +171,7 @@ def _gate_row(names: _Names, found: GateMap) -> tuple[Cell, ...]:
     """Return the means of the gates, and the word at which most of the state is replaced."""
     update_T, reset_T = ([sum(units) / len(units) for units in gate] for gate in (found.update, found.reset))
     least = min(range(len(update_T)), key=update_T.__getitem__)
-    of_map = names.numbers.on(_ids([found.run_id])).of(f"gates-{slug(found.model)}-{found.direction}")
+    of_map = names.numbers.on(_ids([found.run_id])).named("gates", found.model, found.direction)
     mean = "mean over units and words of the sentence"
     return (of_map.add("update", sum(update_T) / len(update_T), "score", mean),
             of_map.add("reset", sum(reset_T) / len(reset_T), "score", mean),
@@ -203,8 +204,8 @@ def _word_row(names: _Names, found: Attribution, weights: Sequence[Number]) -> t
     """Return the prediction of a model, and the words that speak most for and against it."""
     places = range(len(found.tokens))
     most, least = max(places, key=found.weight.__getitem__), min(places, key=found.weight.__getitem__)
-    return (plain(found.label), names.numbers.on(_ids([found.run_id])).add(
-        f"words-{slug(found.model)}.probability", found.probability, "percent"), *(
+    return (plain(found.label), names.numbers.on(_ids([found.run_id])).named("words", found.model).add(
+        "probability", found.probability, "percent"), *(
             (f"{plain(found.tokens[place])} (", weights[place], ")") if sign * found.weight[place] > 0 else MISSING
             for place, sign in ((most, 1), (least, -1))))
 

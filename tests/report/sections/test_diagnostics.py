@@ -20,7 +20,7 @@ from gru_bench.report.render.markdown import markdown
 from gru_bench.report.sections.diagnostics import diagnostics as diagnostics_section
 from gru_bench.results.diagnostics import Diagnostics, RecallCurve
 from tests.support.commands import mentions
-from tests.support.diagnostics import TOKENS, attribution, flow, some_diagnostics, some_recall, studies_with
+from tests.support.diagnostics import TOKENS, attribution, flow, gate_map, some_diagnostics, some_recall, studies_with
 from tests.support.fake_store import HOSTILE_NAMES
 from tests.support.renderings import (
     Rendered,
@@ -55,6 +55,21 @@ def words(report: Report) -> str:
 def test_a_study_without_diagnostics_has_no_section() -> None:
     for report in (report_of(), report_of(recall=RecallCurve((), "t", {}))):
         assert "diagnostics" not in [section.name for section in report.sections]
+
+
+def test_models_whose_names_differ_in_other_scripts_alone_have_numbers_and_figures_of_their_own() -> None:
+    models = "gru.py:Моя", "gru.py:Ещё"
+    found = Diagnostics(
+        tuple(flow(model, rate) for model, rate in zip(models, (0.9, 0.7), strict=True)),
+        tuple(gate_map(model, units=units) for model, units in zip(models, (23, 5), strict=True)),
+        tuple(replace(attribution(model), probability=p) for model, p in zip(models, (0.8, 0.7), strict=True)))
+    curve = some_recall()
+    renamed = dict(zip(("rnn", "scratch"), models, strict=True))
+    report = report_of(diagnostics=found, recall=replace(curve, points=tuple(
+        replace(point, model=renamed[point.model]) for point in curve.points)))
+    names = [figure.name for figure in report.figures]
+    assert len(set(names)) == len(names) == 6
+    assert [one.value for key, one in report.numbers.items() if key.endswith(".decay")] == [0.9, 0.7]
 
 
 def test_the_numbers_are_those_of_the_artifacts_with_their_runs(diagnosed: Rendered) -> None:
