@@ -43,12 +43,15 @@ def _splits(evidence: Evidence) -> Sentence:
             test, of = f"{100 * config.test_share:g}{NBSP}% of all texts", "all texts"
         validation = f"{100 * config.validation_share:g}{NBSP}% of {of}" if config.validation_share else "none"
         how = "whole groups" if group.data is not None and group.data.groups else "texts"
-        parts.append(f"test: {test}; validation: {validation}; chosen by a hash of {how} with the seed "
-                     f"{config.split_seed}")
+        drawn = f"; chosen by a hash of {how} with the seed {config.split_seed}" if (
+            of == "all texts" or config.validation_share) else ""
+        parts.append(f"test: {test}; validation: {validation}{drawn}")
     return joined([(part,) for part in dict.fromkeys(parts)], "; ")
 
 
 def _space(evidence: Evidence) -> Sentence:
+    if not evidence.searches and not evidence.so_far:
+        return ("none: settings fixed beforehand",)
     spaces = [(one.group.label, one.summary.space) for one in evidence.searches]
     spaces += [(group.label, one.plan.space) for group in evidence.groups for one in evidence.so_far
                if one.study is group.study and one.of(group.model)]

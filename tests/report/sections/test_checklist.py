@@ -101,3 +101,10 @@ def test_splits_of_groups_are_said_to_be_drawn_by_groups(torch: tuple[FakeStore,
         for run in study.confirms))
     found = answer(answers(store, alone), "Splits")
     mentions(found, "a file of its own", "validation: none")
+    assert "hash" not in found
+
+
+def test_a_study_without_a_search_has_no_search_space() -> None:
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 0.0}, seeds=3, search=False, test_set=TestSet.draw(60))
+    assert answer(answers(store, study), "Search space").startswith("none")
