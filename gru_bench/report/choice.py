@@ -68,7 +68,7 @@ def choose(store: StudyStore, experiment: str | None, names: Sequence[str]) -> C
         RunError: When the summary of a study cannot be read.
         UsageError: For an unknown experiment or study. The error lists the known ones.
     """
-    known = store.experiments()
+    names, known = list(dict.fromkeys(names)), store.experiments()
     if not known:
         raise nothing_to_report("nothing has been logged yet")
     if experiment is not None and experiment not in known:

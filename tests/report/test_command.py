@@ -66,6 +66,7 @@ def test_a_named_experiment(store: FakeStore) -> None:
 
 def test_named_studies_in_the_order_named_wherever_they_are(store: FakeStore) -> None:
     assert names(choose(store, None, ["newest", "oldest"])) == ["newest", "oldest"]
+    assert names(choose(store, None, ["newest", "newest"])) == ["newest"]
     elsewhere = choose(store, None, ["elsewhere"])
     assert elsewhere.experiment == "reviews.csv"
 
