@@ -612,6 +612,9 @@ def _check(spec: StudySpec, where: str) -> None:
     if spec.pruner != "none" and spec.seeds_per_trial > 1:
         raise UsageError(f"{where}: pruner {spec.pruner!r} compares epochs of one seed, but seeds_per_trial is "
                          f"{spec.seeds_per_trial}: use 'none'")
+    if spec.margin_in_hundredths > 50:
+        raise UsageError(f"{where}: margin must be at most 0.5 nats of log loss, or 0.5 of ROC AUC, but got "
+                         f"{spec.margin:g}: choose a smaller one")
     _check_own(spec, where)
     if spec.recall is not None:
         for steps in spec.recall.steps:

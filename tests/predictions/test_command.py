@@ -421,6 +421,8 @@ def test_grades_are_compared_in_their_own_unit_and_need_a_margin() -> None:
     wanted = estimate(a, b)
     assert (one["low"], one["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
     assert (one["margin"], one["finding"]) == (2, "real but negligible")
+    assert completed(app, *files, *asked, "--margin", "2", "--out", "graded").returncode == ExitCode.DONE
+    mentions(completed(report_app, "--verify", "graded").stderr, "files of predictions")  # so its margin can be read
     mentions(refused(*files, "--score-column", "judge"), "scores must be 0 or 1 for an accuracy")
 
 

@@ -318,6 +318,8 @@ def test_the_margin_is_given_in_the_unit_of_the_score(
     assert json.loads(capsys.readouterr().out)["pairs"][0]["margin"] == 0.02
     assert command(store, "--json", "--margin", "0.03") == 0
     assert json.loads(capsys.readouterr().out)["pairs"][0]["margin"] == 0.03
+    assert command(store, "--json", "--margin", "0.6") == 2
+    mentions(capsys.readouterr().err, "0.5 nats", "0.6")
 
 
 def test_a_margin_of_accuracy_is_given_in_points(

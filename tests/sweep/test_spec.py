@@ -225,6 +225,7 @@ def test_confirmation_seeds_are_outside_every_search(tmp_path: Path, seed: int) 
     (("trials = 4", 'trials = 4\nmetric = "luck"'), r"training\.metric.*log_loss.*'luck'"),
     (("trials = 4", 'trials = 4\nmetric = "log_loss"'), r"log_loss.*margin = 0\.01"),
     (("trials = 4", 'trials = 4\nmetric = "roc_auc"'), r"roc_auc.*margin"),
+    (("trials = 4", 'trials = 4\nmetric = "log_loss"\nmargin = 0.6'), r"margin.*0\.5 nats.*0\.6"),
     (("epochs = 2", 'epochs = 2\nmetric = "f1"\ntorch.metric = "accuracy"'), r"f1.*'torch'.*accuracy"),
     (("[space]", '[space]\ntraining.metric = { choices = ["f1", "accuracy"] }'), r"metric cannot be searched"),
     (("epochs = 2", 'selection = "lowest_train_window"'), r"training\.selection 'best_validation'"),

@@ -161,7 +161,7 @@ class Source:
     """Several are joined by commas."""
     tracking_uri: str
     """Without a user's name and password; a file below the working directory is named from there."""
-    margin: Annotated[float, Field(gt=0, le=0.5)]
+    margin: Annotated[float, Field(gt=0)]
     """The largest difference of no practical weight: 0.01 is one point of accuracy."""
     warnings_before: tuple[str, ...]
     """Warnings that were known before the studies were read."""

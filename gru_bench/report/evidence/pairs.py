@@ -16,6 +16,7 @@ from statistics import fmean
 import numpy as np
 
 from gru_bench.config import ComparedName
+from gru_bench.errors import UsageError
 from gru_bench.report.document.numbers import Number, Numbers, Scale, decimals_for, plain, scale_of
 from gru_bench.report.document.sentences import Aside, Sentence, joined, say
 from gru_bench.report.evidence.baselines import linear_model
@@ -273,11 +274,17 @@ def margin_of(
         asked: Margin that was asked for; None means the one that the studies logged, where they agree, else one point.
         numbers: Makes the numbers of the report.
         metric: The score whose differences it bounds. Margins of studies about another one do not count.
+
+    Raises:
+        UsageError: More than 50 points were asked for, or more than 0.5 of log loss or ROC AUC.
     """
     logged = tuple(plan.margin if plan.metric == metric else None for study in studies for plan in [study.plan()])
     agreed = logged[0] if logged and len(set(logged)) == 1 else None
-    value = asked if asked is not None else MARGIN if agreed is None else agreed
-    return Margin(value, logged, numbers, scale_of(metric))
+    value, scale = asked if asked is not None else MARGIN if agreed is None else agreed, scale_of(metric)
+    if value > 0.5 and metric != "score":
+        raise UsageError(f"the equivalence margin must be at most {0.5 * scale.factor:g}{scale.after} of "
+                         f"{scale.score}, but got {value * scale.factor:g}: choose a smaller one")
+    return Margin(value, logged, numbers, scale)
 
 
 def scored_test_sets(
