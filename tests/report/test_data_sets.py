@@ -12,22 +12,24 @@ from scipy import stats
 
 import gru_bench.tracking
 from gru_bench.report.__main__ import app
+from gru_bench.report.build import build
 from gru_bench.report.choice import choose_from
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.data_sets import LINEAR
 from gru_bench.stats.verdict import Finding, holm
 from tests.support.commands import completed, mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, with_data
+from tests.support.renderings import column_of, words_of
 
 SIZES = {"films": 300, "books": 450, "shops": 600, "news": 250, "mails": 350}
 
 
-def store_of(sizes: dict[str, int]) -> FakeStore:
-    """Return a store with the study `two` on each data set."""
+def store_of(sizes: dict[str, int], **more: float) -> FakeStore:
+    """Return a store with the study `two` on each data set, of two models and others with their skills."""
     store = FakeStore()
     for place, (name, size) in enumerate(sizes.items()):
-        add_study(store, f"two-{name}", {"torch": 0.3, "scratch": 0.0}, seeds=3, experiment=name, fingerprint=name,
-                  seed=place, test_set=TestSet.draw(size, seed=place))
+        add_study(store, f"two-{name}", {"torch": 0.3, "scratch": 0.0, **more}, seeds=3, experiment=name,
+                  fingerprint=name, seed=place, test_set=TestSet.draw(size, seed=place))
         study, = store.by_experiment[name]
         study = with_data(study, name=name)
         store.by_experiment[name] = [replace(study, run=replace(study.run, study="two"))]
@@ -66,6 +68,16 @@ def test_fewer_than_five_data_sets_have_no_verdict_and_those_with_common_texts_a
         ids[0] = store.predicted[first.confirms[0].run_id, "test"].example_id_N[0]
         store.predicted[run.run_id, "test"] = replace(one, example_id_N=ids)
     assert collect([first, second], store).data_sets == {}
+
+
+def test_each_pair_over_data_sets_is_in_the_table_that_the_paragraph_for_a_paper_names() -> None:
+    sizes = dict(list(SIZES.items())[:2])
+    store = store_of(sizes, bidirectional=0.5, rnn=0.1)
+    found = collect(choose_from(store, list(sizes), []).studies, store)
+    report = build(found)
+    assert len(found.over_data_sets) == 10
+    assert column_of(report, "verdicts", "Pair") == [one.label for one in found.over_data_sets]
+    mentions(words_of(report, "paper"), "other 4 pairs are in the table of verdicts")
 
 
 def test_a_report_on_several_experiments_can_be_verified(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,8 @@ from gru_bench.results.runs import parsed
 from gru_bench.tracking import LoggedStudy
 from tests.support.checks import warnings_of
 from tests.support.commands import mentions
-from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, under_way, with_interim
-from tests.support.renderings import all_said, figure_of, words_of
+from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, under_way, with_interim, with_validation
+from tests.support.renderings import all_said, figure_of, said, table_of, words_of
 from tests.support.reports import build
 
 INSIDE = BEST | {"model.hidden_size": 128}
@@ -103,6 +103,22 @@ def test_the_figure_has_each_interim_analysis_with_its_boundary() -> None:
     assert len(rows) == 1 + 3 * 3
     assert figure.svg.count("<svg") == 1
     mentions(summary_of(report), "open after interim analysis 3 of 3")
+
+
+def test_a_mixture_that_no_analysis_waits_for_is_no_settled_pair() -> None:
+    store = FakeStore()
+    study = with_validation(store, add_study(store, "grown", {"torch": -0.8, "bidirectional": 0.35}, seeds=5,
+                                             test_set=TestSet.draw(600)))
+    report = reported(store, with_interim(store, study, (5, 10), 1))
+    assert [pair.settled for pair in report.findings.pairs if "mixture" in pair.models] == [True, False]
+    mentions(words_of(report, "comparisons"), "because every pair was settled; pairs of the mixture are not waited for")
+
+
+def test_repeated_intervals_are_not_called_unadjusted(different: Report) -> None:
+    captions = figure_of(different, "differences").caption, said(table_of(different, "verdicts").caption)
+    for caption in captions:
+        assert "repeated 95 % intervals" in caption
+        assert "adjusted 95" not in caption
 
 
 def test_equal_models_are_equivalent_by_the_interval_of_their_interim_analysis(equivalent: Report) -> None:

@@ -57,18 +57,21 @@ def accuracy_figure(values: Values, scale: Scale) -> Figure:
         partial(_accuracy, near=near, scale=scale))
 
 
-def difference_figure(values: Values, margin: float, scale: Scale) -> Figure:
+def difference_figure(
+    values: Values, margin: float, scale: Scale, intervals: str = "95 % intervals"
+) -> Figure:
     """Return the figure of the differences in test accuracy, or another score.
 
     Args:
         values: `pair`, which is `A − B`, and `difference`.
         margin: Equivalence margin; 0.01 is one point.
         scale: The score that is shown.
+        intervals: What the caption calls the intervals.
     """
     return Figure(
         "differences",
-        f"Difference in test {scale.score} for each pair, with unadjusted 95 % intervals. The shaded band is the "
-        "equivalence margin.",
+        f"Difference in test {scale.score} for each pair, with {intervals}, unadjusted for multiple comparisons. The "
+        "shaded band is the equivalence margin.",
         f"Difference in test {scale.score} of {len(values.rows)} pairs.", values,
         partial(_differences, margin=margin, scale=scale))
 

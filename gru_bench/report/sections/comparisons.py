@@ -32,9 +32,10 @@ from gru_bench.report.figures.interim import interim_figure
 from gru_bench.stats.verdict import ALIKE
 
 COMPARED = (
-    "Pairs of models on the same test texts. Each verdict names its test. Equivalent models have a 90 % interval, "
-    "which lies within the margin. MDD, the minimum detectable difference, is the smallest true difference that the "
-    "two-sided test finds with 80 % power from as many runs and texts.")
+    "Pairs of models on the same test texts. Each verdict names its test. Equivalent models have an interval for "
+    "equivalence, of 90 % or that of the interim analysis, which lies within the margin. MDD, the minimum detectable "
+    "difference, is the smallest true difference that the two-sided test finds with 80 % power from as many runs and "
+    "texts.")
 UNEQUAL = 5
 """Ratio of the between-seed standard deviations of two models from which on intervals of few seeds are too narrow."""
 
@@ -67,7 +68,7 @@ def _table(compared: Sequence[Pair]) -> Table:
     scale = compared[0].scale
     return Table.of(
         "comparisons", "Comparisons of models", (COMPARED,), compared, *verdict_columns(scale),
-        (Column("90 % interval", unit=scale.differences), _narrow),
+        (Column("Interval for equivalence", unit=scale.differences, short="Equivalence"), _narrow),
         (Column("MDD", unit=scale.differences), lambda pair: pair.number("detectable")))
 
 
@@ -95,7 +96,8 @@ def _analyses(evidence: Evidence) -> list[Block]:
 
 def _planned(one: StudyAnalyses) -> Sentence:
     """Return what was planned, and how it ended."""
-    end = " It stopped after analysis {taken}, because every pair was settled."
+    end = " It stopped after analysis {taken}, because every pair was settled" + (
+        "; pairs of the mixture are not waited for." if one.plan.is_with_mixture else ".")
     if not one.ended:
         end = " {taken} {taken:has|have} been done so far."
     elif len(one.analyses) == len(one.plan.interim):

@@ -69,9 +69,9 @@ def _score(group: ModelRuns) -> Sentence:
 def _found(evidence: Evidence) -> list[Sentence]:
     """Return the verdicts on a few pairs, over data sets if there are several, and how many others there are."""
     pairs: Sequence[Pair] = evidence.over_data_sets or evidence.pairs
-    more = len(pairs) - FEW
+    more, table = len(pairs) - FEW, "verdicts" if evidence.over_data_sets else "comparisons"
     said = [*map(verdict_sentence, pairs[:FEW]),
-            *([(f"The other {more} pairs are in the table of comparisons.",)] if more > 0 else [])]
+            *([(f"The other {more} pairs are in the table of {table}.",)] if more > 0 else [])]
     if evidence.data_sets:
         of_runs = evidence.numbers.of("over").on([run for one in evidence.groups for run in one.ids])
         said.append(say(

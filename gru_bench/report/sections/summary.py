@@ -10,14 +10,14 @@ from gru_bench.checks import Outcome, State
 from gru_bench.data.groups import TURNED_OFF
 from gru_bench.report.document.blocks import Block, Bullets, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import plain
+from gru_bench.report.document.numbers import NBSP, plain
 from gru_bench.report.document.sentences import Sentence, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.data_sets import PairOverDataSets
 from gru_bench.report.evidence.decision import decision_sentence
 from gru_bench.report.evidence.groups import by_test_set
 from gru_bench.report.evidence.next_steps import fresh_for_all
-from gru_bench.report.evidence.pairs import by_score
+from gru_bench.report.evidence.pairs import Pair, by_score
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import difference_figure
@@ -30,10 +30,11 @@ FEW_TEXTS = 200
 FEW = 6
 """Most kinds of predictions, and most other models, that are named."""
 MOST_PAIRS = (6, 3, 2)
-"""Most pairs that the summary shows: of trained models, with the linear model, of mixtures with their parts."""
-VERDICTS = ("Differences in test {} with 95 % intervals. p is adjusted by Holm’s procedure over all pairs of trained "
+"""Most pairs of a data set that the summary shows: of trained models, with the linear model, of mixtures with their
+parts."""
+VERDICTS = ("Differences in test {} with {}. p is adjusted by Holm’s procedure over all pairs of trained "
             "models, over their pairs with the best linear model on validation, and over both pairs of a mixture; "
-            "intervals are not adjusted. The section Comparisons has more pairs.")
+            "intervals are not adjusted for multiple comparisons. The section Comparisons has all pairs.")
 VERDICTS_OVER = (
     "Mean differences in test {} over data sets, with equal weight and 95 % intervals, and the number of data sets on "
     "which the first model scores better and worse. p is adjusted (Holm), intervals are not. Comparisons has each data "
@@ -53,7 +54,7 @@ def summary(evidence: Evidence) -> tuple[Block, ...]:
 
 def _verdicts(evidence: Evidence) -> list[Block]:
     """Return the table of verdicts and the figure of the differences; nothing where nothing is compared."""
-    if over := evidence.over_data_sets[:MOST_PAIRS[0]]:
+    if over := evidence.over_data_sets:
         return _verdicts_over(evidence, over)
     kinds = [by_score(pairs) for pairs in (evidence.compared, evidence.against, evidence.of_mixtures)]
     shown = [pair for pairs, most in zip(kinds, MOST_PAIRS, strict=True) for pair in pairs[:most]]
@@ -62,20 +63,25 @@ def _verdicts(evidence: Evidence) -> list[Block]:
     scale = evidence.groups[0].scale
     values = Values(("pair", "difference"), tuple(
         (pair.label, pair.number("difference")) for pair in shown), intervals=("difference",))
-    return [Table.of("verdicts", "Verdicts", (VERDICTS.format(scale.score),), shown, *verdict_columns(scale)),
-            difference_figure(values, evidence.margin.value, scale)]
+    caption = VERDICTS.format(scale.score, _intervals(shown))
+    return [Table.of("verdicts", "Verdicts", (caption,), shown, *verdict_columns(scale)),
+            difference_figure(values, evidence.margin.value, scale, _intervals(shown))]
+
+
+def _intervals(pairs: Sequence[Pair]) -> str:
+    return " and ".join(sorted({f"{pair.interval_name}s".replace(NBSP, " ") for pair in pairs}))
 
 
 def _verdicts_over(evidence: Evidence, over: Sequence[PairOverDataSets]) -> list[Block]:
     """Return the same of pairs over data sets, each below its differences on the data sets."""
-    scale = over[0].scale
+    scale, parts = over[0].scale, [part for one in over for part in one.parts]
     values = Values(("pair", "difference"), tuple(
         (pair.label, pair.number("difference")) for one in over for pair in (*one.parts, one)),
         intervals=("difference",))
     return [Table.of(
         "verdicts", "Verdicts", (VERDICTS_OVER.format(scale.score),), over, *verdict_columns(scale),
         (Column("Wins"), lambda pair: pair.number("wins")), (Column("Losses"), lambda pair: pair.number("losses"))),
-        difference_figure(values, evidence.margin.value, scale)]
+        difference_figure(values, evidence.margin.value, scale, _intervals(parts))]
 
 
 def in_sentences(evidence: Evidence) -> tuple[Sentence, ...]:

@@ -98,7 +98,7 @@ def test_seeds_are_marked_below_their_own_mean() -> None:
 def test_the_margin_is_shaded_and_both_models_are_named() -> None:
     values = Values(("pair", "difference"), (("A (x) − B", share(0.004, 0.001, 0.007)),), ("difference",))
     figure = difference_figure(values, 0.02, scale_of("accuracy"))
-    assert "unadjusted 95 % intervals" in figure.caption
+    assert "95 % intervals, unadjusted" in figure.caption
     (axes,) = drawing_of(figure).axes
     (band,) = axes.patches
     assert [label.get_text() for label in axes.get_yticklabels()] == ["A (x)\n− B"]

@@ -75,7 +75,7 @@ def test_equivalence_is_shown_with_its_90_percent_interval(built: Built) -> None
     pairs = column_of(wide, "comparisons", "Pair")
     place = pairs.index("Torch GRU − Scratch GRU")
     mentions(said(column_of(wide, "comparisons", "Verdict")[place]), "equivalent within 10.0", "two one-sided tests")
-    assert said(column_of(wide, "comparisons", "90 % interval")[place]).startswith(f"[{narrow.text}, ")
+    assert said(column_of(wide, "comparisons", "Interval for equivalence")[place]).startswith(f"[{narrow.text}, ")
     assert narrow.method.startswith("90 % interval")
     p = column_of(wide, "comparisons", "p")[place]
     assert p.value == present(collect(studies, store, 0.1).compared[0].tests).equivalent
@@ -86,7 +86,7 @@ def test_the_table_has_the_same_columns_whatever_the_seeds(seeds: int) -> None:
     store, studies = three_models(seeds=seeds, test_set=TestSet.draw(50))
     table: Table = table_of(build_only(studies, store, comparisons), "comparisons")
     assert [column.heading for column in table.columns] == [
-        "Pair", "Difference", "Verdict", "p", "90 % interval", "MDD"]
+        "Pair", "Difference", "Verdict", "p", "Interval for equivalence", "MDD"]
     assert "Holm" not in said(table.caption)
 
 
