@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, Literal
 
-from gru_bench.errors import RunError, UsageError, first_line
+from gru_bench.errors import GruBenchError, RunError, UsageError, first_line
 
 Meaning = Literal["unusable", "busy", "away", "refused", "unclear"]
 BUSY = ("UNIQUE constraint", "IntegrityError", "UniqueViolation")
@@ -24,6 +24,10 @@ DENIED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 class MissingError(RunError):
     """A record cannot be uploaded: it is damaged, MLflow lacks its run or its experiment, or a user has deleted it."""
+
+
+class AwayError(GruBenchError):
+    """A store does not respond. It is no RunError: what the store holds is neither missing nor damaged."""
 
 
 def meaning(error: BaseException) -> Meaning:

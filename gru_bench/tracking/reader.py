@@ -40,7 +40,7 @@ from gru_bench.tracking.client import (
     require_uri,
     sqlite_path,
 )
-from gru_bench.tracking.failures import is_away
+from gru_bench.tracking.failures import AwayError, brief, is_away
 from gru_bench.tracking.file import FileSource
 from gru_bench.tracking.outbox import waiting
 from gru_bench.tracking.record import LATEST
@@ -361,8 +361,6 @@ class Reader:
             if run.complete:
                 summary = self._parsed(run.run_id, "study.json", StudySummary.from_json)
         except RunError as error:
-            if is_away(error):
-                raise
             damaged = str(error)  # the other studies can still be read
         return LoggedStudy(
             run=run, summary=summary, damaged=damaged, trials=tuple(r for r in own if r.role == "trial"),
@@ -605,10 +603,13 @@ class Reader:
         return "" if found is None else view_page(found, metric)
 
     def _artifact(self, run_id: str, path: str) -> bytes:
-        mlflow_id = self.mlflow_id(run_id)
         try:
+            mlflow_id = self.mlflow_id(run_id)
             content = self._read(lambda source: source.artifact(mlflow_id, path))
         except (RunError, OSError) as error:
+            if is_away(error):
+                raise AwayError(f"the tracking store {without_passwords(self.uri)} does not respond ({brief(error)}): "
+                                "run this again when it does") from error
             raise _MissingArtifactError(run_id, path, first_line(error)) from error
         if content is None:
             raise _MissingArtifactError(run_id, path, "MLflow has no run yet")

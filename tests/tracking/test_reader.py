@@ -19,9 +19,13 @@ from hypothesis import strategies as st
 
 from gru_bench.config import DataConfig, EmbeddingConfig, MetricName, ModelConfig, RunConfig, TrainingConfig, flat
 from gru_bench.errors import FormatError, RunError, UsageError
+from gru_bench.report.document.numbers import Numbers
+from gru_bench.report.evidence.groups import group_of
+from gru_bench.report.evidence.temperatures import temperatures
 from gru_bench.results.runs import digest_of_examples
 from gru_bench.tracking import LoggedStudy, Reader, RunWriter, Store, StudyPlan, open_reader
 from gru_bench.tracking.client import reading
+from gru_bench.tracking.failures import AwayError
 from gru_bench.tracking.file import MOST_IDS, FileSource, local_path
 from gru_bench.tracking.outbox import FOLDER, Outbox
 from gru_bench.tracking.reader import RESTORE
@@ -242,20 +246,28 @@ def test_a_study_that_is_not_complete_has_no_summary(store: Store) -> None:
     assert study.summary is None
 
 
-def test_a_request_that_a_server_drops_does_not_count_as_a_damaged_study(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("dropped", ["artifact", "find"])
+def test_a_request_that_a_server_drops_does_not_count_as_a_damaged_study_or_a_missing_artifact(
+    store: Store, monkeypatch: pytest.MonkeyPatch, dropped: str
 ) -> None:
     parent = store.start("reviews", "s", role="study", study="s")
     parent.text("study.json", "{")
     parent.complete()
-    assert "study.json" in store.studies("reviews")[0].damaged
+    (study,) = store.studies("reviews")
+    assert "study.json" in study.damaged
+    assert store.text(parent.run_id, "data.json") is None
 
-    def dropped(*_: object) -> bytes:
+    def drop(*_: object) -> bytes:
         raise ConnectionResetError("Connection reset by peer")
 
-    monkeypatch.setattr(FileSource, "artifact", dropped)
-    with pytest.raises(RunError, match="Connection reset"):
-        Reader(store.uri).studies("reviews")
+    monkeypatch.setattr(FileSource, dropped, drop)
+    for read in (lambda reader: reader.text(parent.run_id, "data.json"),
+                 lambda reader: reader.texts(parent.run_id, "test"),
+                 lambda reader: temperatures(reader, [parent.run_id]),
+                 lambda reader: group_of(reader, [study.run], Numbers(), "Torch GRU", "torch", study),
+                 lambda reader: reader.studies("reviews") if dropped == "artifact" else reader.find(parent.run_id)):
+        with pytest.raises((AwayError, ConnectionResetError), match="Connection reset"):
+            read(Reader(store.uri))
 
 
 def test_the_experiment_written_last_comes_first(store: Store) -> None:
