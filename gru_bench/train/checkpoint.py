@@ -29,19 +29,23 @@ from gru_bench.platforms import remove, replace, replace_if_free
 from gru_bench.results.runs import Check, EpochRecord, WindowLoss
 from gru_bench.train.optimizer import Optimizer
 
-FORMAT = 6
+FORMAT = 7
 """Version of the content of a checkpoint. Raise it with each change: a run does not resume from another version."""
 
 
 @dataclass(frozen=True)
 class PartialEpoch:
-    """A partial epoch, at the end of a window of the training loss."""
+    """A partial epoch."""
 
     batches: int
     reviews: int
     tokens: int
     losses: float
     """Sum of the losses of the texts so far."""
+    window: float
+    """Sum of the losses of the batches of the window of the training loss that is not complete."""
+    in_window: int
+    """Number of its batches."""
     seconds_before: float
     """Training time of the epochs before this one."""
     dropout: Tensor

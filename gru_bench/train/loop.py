@@ -244,6 +244,8 @@ class _Sums:
         self.in_window = self.batches = self.texts = self.tokens = 0
         if begun is not None:
             self.losses += begun.losses
+            self.window += begun.window
+            self.in_window = begun.in_window
             self.batches, self.texts, self.tokens = begun.batches, begun.reviews, begun.tokens
 
     def add(self, batch: Batch, loss: Tensor) -> None:
@@ -269,7 +271,8 @@ class _Sums:
     def partial(self, seconds_before: float, masks: torch.Generator) -> PartialEpoch:
         """Return what a checkpoint holds of the epoch."""
         return PartialEpoch(
-            self.batches, self.texts, self.tokens, float(self.losses), seconds_before, masks.get_state())
+            self.batches, self.texts, self.tokens, float(self.losses), float(self.window), self.in_window,
+            seconds_before, masks.get_state())
 
 
 class _Run:
@@ -373,10 +376,10 @@ class _Run:
                 now = clock.count()
                 if sums.in_window == training.log_every:
                     self._close_window(number, sums.close_window())
-                    if now - saved >= CHECKPOINT_SECONDS:
-                        with clock.stopped():
-                            self._save(sums.partial(before, masks))
-                        saved = clock.counted
+                if now - saved >= CHECKPOINT_SECONDS:
+                    with clock.stopped():
+                        self._save(sums.partial(before, masks))
+                    saved = clock.counted
                 if now - refreshed >= REFRESH_SECONDS:
                     refreshed = now
                     self._report(number, sums)
