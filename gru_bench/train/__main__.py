@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +11,7 @@ import typer
 from gru_bench import cli
 from gru_bench.config import SOURCE, MetricName, RunConfig, flat, is_own, parsed_settings, with_settings
 from gru_bench.data.code import own_model
-from gru_bench.errors import FormatError, RunError, without_passwords
+from gru_bench.errors import FormatError, MachineError, RunError, without_passwords
 from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL, curve
 from gru_bench.stats.text import percent
 from gru_bench.train.listener import Listener
@@ -155,13 +155,19 @@ def _logged(
         tags={} if vectors.passes is None else {"gru_bench.vector_passes": str(vectors.passes)})
     try:
         with _Progress(console, config.training.epochs, config.training.metric) as progress:
+            @_without_fault()
             def on_epoch(record: EpochRecord) -> None:
                 writer.epoch(record, config.training.metric)
                 progress.epoch(record)
 
+            @_without_fault()
             def on_step(report: StepReport) -> None:
                 store.check()
                 progress.step(report)
+
+            def on_done(result: RunResult) -> None:
+                texts = {split: corpus.texts(split) for split in result.predictions} if with_texts else {}
+                writer.finish(with_model(result, vectors), texts=texts)
 
             def on_restart(reason: str) -> None:
                 writer.tags({"gru_bench.done_again": reason})
@@ -171,10 +177,8 @@ def _logged(
                 console.print(f"note: {text}", markup=False)
 
             listener = Listener(
-                step=on_step, epoch=on_epoch, resumed=progress.resume, restarted=on_restart, note=note)
+                step=on_step, epoch=on_epoch, resumed=progress.resume, done=on_done, restarted=on_restart, note=note)
             result = train_resumably(config, corpus, vectors, listener, placement=placement, score_test=score_test)
-        texts = {split: corpus.texts(split) for split in result.predictions} if with_texts else {}
-        writer.finish(with_model(result, vectors), texts=texts)
     except KeyboardInterrupt:
         writer.kill("interrupted")
         raise
@@ -183,6 +187,15 @@ def _logged(
             writer.fail(str(error) or type(error).__name__)
         raise
     return result, writer
+
+
+@contextmanager
+def _without_fault() -> Iterator[None]:
+    """Turn an error of the tracking store into one that is not the run's own fault, so that its checkpoint stays."""
+    try:
+        yield
+    except RunError as error:
+        raise MachineError(str(error)) from error
 
 
 class _Progress:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gru_bench.results.runs import Check, EpochRecord, StepReport, WindowLoss
+    from gru_bench.results.runs import Check, EpochRecord, RunResult, StepReport, WindowLoss
 
 
 class Pruned(Exception):
@@ -33,6 +33,8 @@ class Listener:
     resumed: Callable[[int | None], None] = _ignore
     """Called with the first epoch to train when a run resumes from a checkpoint; None if all are trained. The checks
     and epochs of the checkpoint are reported after this call."""
+    done: Callable[[RunResult], None] = _ignore
+    """Called with the result. The checkpoint stays until this call returns."""
     restarted: Callable[[str], None] = _ignore
     """Called with the reason when a run begins again."""
     note: Callable[[str], None] = _ignore

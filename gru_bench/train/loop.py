@@ -117,6 +117,7 @@ def train(
     with _removed_if_failed(checkpoint):
         run.complete()
         result = run.result(score_test)
+    listener.done(result)
     _remove(checkpoint)
     return result
 

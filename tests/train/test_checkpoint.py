@@ -19,7 +19,7 @@ from gru_bench.data.cache import CHECKPOINTS
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
 from gru_bench.errors import MachineError, RunError
-from gru_bench.results.runs import EpochRecord, RunResult, WindowLoss
+from gru_bench.results.runs import EpochRecord, RunResult, StepReport, WindowLoss
 from gru_bench.sweep.workers.local import Finished, Job, Restarted, run_job
 from gru_bench.sweep.workers.tasks import Train, provide
 from gru_bench.train import loop
@@ -116,6 +116,43 @@ def test_a_run_resumes_within_an_epoch_as_if_it_had_never_stopped(
     resumed = train(varied, corpus, vectors, Listener(window=told.append), checkpoint=checkpoint)
     check_same(resumed, whole_varied)
     assert told == list(resumed.window_losses)  # each once
+
+
+def test_a_run_resumes_within_a_window_as_if_it_had_never_stopped(
+    varied: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = with_settings(varied, {"training.log_every": 7})
+    whole = train(config, corpus, vectors)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "REFRESH_SECONDS", 0.0)
+    checkpoint = tmp_path / "run.pt"
+
+    def cut_off(report: StepReport) -> None:
+        if report.epoch == 2 and report.texts > len(corpus.train) + 3 * config.training.batch_size:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, corpus, vectors, Listener(step=cut_off), checkpoint=checkpoint)
+    begun = torch.load(checkpoint, weights_only=False)["progress"].begun
+    assert begun is not None
+    assert 0 < begun.batches < config.training.log_every
+    check_same(train(config, corpus, vectors, checkpoint=checkpoint), whole)
+
+
+def test_a_checkpoint_stays_until_the_result_is_stored(
+    config: RunConfig, corpus: Corpus, vectors: Vectors, whole: RunResult, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "run.pt"
+
+    def full(_: RunResult) -> None:
+        raise RunError("the disk is full")
+
+    with pytest.raises(RunError, match="full"):
+        train(config, corpus, vectors, Listener(done=full), checkpoint=checkpoint)
+    stored: list[RunResult] = []
+    check_same(train(config, corpus, vectors, Listener(done=stored.append), checkpoint=checkpoint), whole)
+    assert len(stored) == 1
+    assert not checkpoint.exists()
 
 
 def test_an_epoch_of_less_than_a_minute_has_no_checkpoint_within_it(

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
+from gru_bench import cli
 from gru_bench.config import SOURCE, RunConfig, with_settings
+from gru_bench.errors import RunError
 from gru_bench.stats.estimate import wilson_interval
 from gru_bench.stats.text import percent
-from gru_bench.train.__main__ import _next_steps, accuracy_of
+from gru_bench.tracking import Store
+from gru_bench.train import loop
+from gru_bench.train.__main__ import _next_steps, accuracy_of, app
 from tests.support.commands import mentions
 from tests.support.runs import answered
 
@@ -41,3 +48,22 @@ def test_the_study_that_is_suggested_has_the_model_that_was_trained() -> None:
     assert sweep_after("bidirectional", None) == "gru-bench sweep --study bidirectional"
     assert sweep_after("homework.py:MyGRU", "src/homework.py:MyGRU") == (
         "gru-bench sweep --study own --model torch --model src/homework.py:MyGRU")
+
+
+def test_a_store_that_fails_leaves_the_checkpoint_to_the_next_start(
+    easy_csv: Path, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    monkeypatch.setattr(loop, "REFRESH_SECONDS", 0.0)
+    monkeypatch.setenv("GRU_BENCH_CACHE", str(tmp_path / "cache"))
+
+    def deleted(_: Store) -> None:
+        if list(tmp_path.rglob("*.pt")):
+            raise RunError("the run was deleted in MLflow")
+
+    monkeypatch.setattr(Store, "check", deleted)
+    words = ["--data", str(easy_csv), "--limit", "200", "--embedding", "random", "--hidden-size", "4", "--epochs", "2",
+             "--set", "model.backend=torch", "--tracking-uri", f"sqlite:///{tmp_path / 'mlflow.db'}"]
+    with pytest.raises(RunError, match="deleted in MLflow"):
+        cli.command_of(app)(words, standalone_mode=False)
+    assert list(tmp_path.rglob("*.pt"))
