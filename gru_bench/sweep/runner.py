@@ -88,6 +88,7 @@ from gru_bench.sweep.workers.local import (
 )
 from gru_bench.sweep.workers.tasks import MeasureBaselines, Task, Train, TrySettings, materials
 from gru_bench.tracking import LoggedStudy, Store
+from gru_bench.tracking.failures import AwayError
 
 TAKE_OVER_SECONDS = 2.0
 """Seconds between two checks for runs of dead processes."""
@@ -727,7 +728,7 @@ class Sweep:
     ) -> None:
         """Write the description of the study; with `read`, unknown scores are read first, if that waits for nothing."""
         if read and self._reads_at_once:
-            with suppress(RunError):  # another process may still be writing its runs
+            with suppress(RunError, AwayError):  # another process may still be writing its runs
                 self.linked = True
                 self.log.note_logged()
                 if self.view is None:
