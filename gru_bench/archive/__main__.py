@@ -48,7 +48,7 @@ def export_study(
     store = open_reader(tracking_uri)
     console = cli.out()
     with console.status("reading the runs"), wrapped_errors(storage):
-        transfer = export_study(store, open_storage(storage), study, file, experiment=experiment,
+        transfer = export_study(store, open_storage(storage, create=False), study, file, experiment=experiment,
                                 texts=not no_texts, weights=not no_weights)
     for remark in (*transfer.remarks, *store.odd.values()):
         console.print(f"note: {remark}", markup=False)

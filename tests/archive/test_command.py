@@ -41,3 +41,11 @@ def test_an_export_and_an_import_say_what_they_do_and_replace_nothing_unasked(fa
     come = completed(archive_app, "import", "q.study", "--study-name", "x; touch pwned #", cwd=near)
     assert come.returncode == 0, come.stderr
     assert 'gru-bench report --study "x; touch pwned #"' in come.stdout
+
+
+def test_an_export_creates_no_journal_where_there_is_none(far: Path, near: Path) -> None:
+    done = completed(archive_app, "export", "--study", "quick", "q.study", "--tracking-uri",
+                     f"sqlite:///{far / 'mlflow.db'}", cwd=near)
+    assert done.returncode == 1
+    mentions(done.stderr, "optuna.journal", "another storage")
+    assert not list(near.glob("optuna.journal*"))
