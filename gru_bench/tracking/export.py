@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from pydantic import TypeAdapter
 
-from gru_bench.tracking.client import ID_TAG, PARENT_TAG, TEST_SET
+from gru_bench.tracking.client import ID_TAG, NOTE, PARENT_TAG, TEST_SET
 from gru_bench.tracking.reader import EARLIER_IDS, FORMAT, FORMAT_TAG, LoggedRun, Reader, metric_of
 from gru_bench.tracking.record import Point, RunRecord
 
@@ -100,10 +102,23 @@ def renamed(record: RunRecord, study: str) -> RunRecord:
     name = tags.get("mlflow.runName", "")
     if before and (name == before or name.startswith((f"{before} ", f"{before}: "))):
         tags["mlflow.runName"] = study + name.removeprefix(before)
+    if len(words := _words(tags.get("mlflow.source.name", ""))) > 1:
+        kept = [word for last, word in pairwise(["", *words])
+                if last != "--study-name" and word.partition("=")[0] != "--study-name"]
+        tags["mlflow.source.name"] = shlex.join([*kept, "--study-name", study])
+    if record.parent is None and NOTE in tags:
+        tags[NOTE] = f"Imported as {study}. This is the description of {before}:\n\n{tags[NOTE]}"
     tags |= {"gru_bench.study": study, EARLIER_IDS: " ".join([first, *others[-(MOST_EARLIER - 1):]])}
     params: Mapping[str, str] = {**record.params, "study": study} if "study" in record.params else record.params
     return replace(record, run_id=renamed_id(record.run_id, study), first_tags=tags, params=params,
                    parent=None if record.parent is None else renamed_id(record.parent, study))
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:  # it is not a command
+        return []
 
 
 def renamed_id(run_id: str, study: str) -> str:
