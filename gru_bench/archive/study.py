@@ -181,10 +181,12 @@ def import_study(file: Path, store: Store, opened: Callable[[], BaseStorage], st
         storage = opened()
         with lock_for(storage, name):
             known = attributes_of(name, storage)
-            if known.get(sweep_export.ARCHIVE) == archive and not known.get(IMPORTING):
+            has_searches = known.get(sweep_export.ARCHIVE) == archive and not known.get(IMPORTING)
+            if has_searches and store.run(records[-1].run_id) is not None:
                 return replace(transfer, already=True)
-            _require_free(store, records[-1], known)
-            sweep_export.import_searches(searches, parent.study, storage, name, archive)
+            _require_free(store, records[-1], {} if has_searches else known)
+            if not has_searches:
+                sweep_export.import_searches(searches, parent.study, storage, name, archive)
         # The study is not complete in MLflow before all of its runs are there.
         outbox.put(replace(records[-1], tags={}, points=(), model="", status="", ended=None))
         outbox.reveal()

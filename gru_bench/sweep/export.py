@@ -19,7 +19,7 @@ from gru_bench.sweep.search import IDENTITY, SEARCH
 from gru_bench.sweep.sharing.leases import START
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import Count, TrialNotes, stored
-from gru_bench.sweep.study import FORMAT, IMPORTING, TEXTS, attributes_of, need_format
+from gru_bench.sweep.study import FORMAT, IMPORTING, LOGGED, TEXTS, attributes_of, need_format
 from gru_bench.tracking.export import BROKEN_OFF
 from gru_bench.tracking.record import Text, without_nul
 
@@ -213,7 +213,7 @@ def import_searches(found: BaseStorage, study: str, storage: BaseStorage, name: 
     record = optuna.create_study(study_name=name, storage=storage, direction=before.direction, load_if_exists=True)
     record.set_user_attr(IMPORTING, True)
     for key, value in {**before.user_attrs, ARCHIVE: archive}.items():
-        if key != IMPORTING:
+        if key not in (IMPORTING, LOGGED):  # its runs will be in another tracking store
             record.set_user_attr(key, value)
     record.add_trials(before.get_trials())
     for one in _names_of(study, found):

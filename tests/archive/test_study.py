@@ -6,6 +6,7 @@ import io
 import json
 import multiprocessing
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,11 @@ from gru_bench.report.render import record
 from gru_bench.report.render.files import write
 from gru_bench.results.diagnostics import DIAGNOSTICS
 from gru_bench.sweep.spec import load_study
-from gru_bench.sweep.study import StudyRecord
+from gru_bench.sweep.study import LOGGED, StudyRecord
 from gru_bench.tracking import NOTE, LoggedStudy
 from gru_bench.tracking import export as tracking
 from gru_bench.tracking.outbox import FOLDER, Outbox
+from gru_bench.tracking.record import RunRecord
 from gru_bench.tracking.store import ATTACHED
 from gru_bench.tracking.upload import upload_all
 from gru_bench.tracking.view import TRAINING
@@ -157,7 +159,43 @@ def test_a_study_that_was_imported_before_is_recognized_and_another_needs_anothe
     assert studies["other"].run.params["study"] == studies["other"].run.name == "other"
     assert len(searched(near, "other/torch").trials) == 6
     assert studies["other"].run.earlier_ids == (studies["quick"].run.run_id,)
+    assert "other" in studies["other"].run.tags[NOTE]
     assert studies["other"].run.run_id != studies["quick"].run.run_id
+
+
+def test_an_import_into_an_empty_mlflow_writes_the_runs_again(
+    far: Path, arrived: Path, tmp_path: Path, empty_database: Path
+) -> None:
+    near = copied(arrived, tmp_path / "near")
+    shutil.rmtree(near / "mlartifacts")
+    for file in near.glob("mlflow.db*"):
+        file.unlink()
+    shutil.copy(empty_database, near)
+    assert not imported(far / "quick.zip", near).already
+    assert len(only(near).confirms) == 3
+    assert len(searched(near).trials) == 6
+    assert imported(far / "quick.zip", near).already
+
+
+def test_an_import_does_not_know_the_store_of_the_export(own: Path, empty_database: Path) -> None:
+    near = own / "near"
+    near.mkdir()
+    shutil.copy(empty_database, near)
+    searched(own, "quick").set_user_attr(LOGGED, "http://far:5000")
+    exported(own, own / "quick.zip")
+    imported(own / "quick.zip", near)
+    assert LOGGED not in searched(near, "quick").user_attrs
+
+
+@pytest.mark.parametrize(("command", "renamed"), [
+    ("gru-bench sweep --study quick", "gru-bench sweep --study quick --study-name other"),
+    ("gru-bench sweep --study-name=quick --study 'a b.toml'",
+     "gru-bench sweep --study 'a b.toml' --study-name other"),
+    ("gru-bench sweep --study-name quick --trials 3", "gru-bench sweep --trials 3 --study-name other"),
+    ("gru-bench", "gru-bench"), ("", ""), ("a 'b", "a 'b")])
+def test_the_command_of_a_renamed_study_continues_that_study(command: str, renamed: str) -> None:
+    before = RunRecord("1" * 32, 1, first_tags={"gru_bench.study": "quick", "mlflow.source.name": command})
+    assert tracking.renamed(before, "other").first_tags["mlflow.source.name"] == renamed
 
 
 def test_a_report_is_verified_by_the_import_of_an_import_under_another_name(
