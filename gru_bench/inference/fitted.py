@@ -125,8 +125,7 @@ class FittedModel:
         rule = "texts must be a text or a list of texts"
         if not isinstance(X, str) and is_frame(X):
             columns = columns_of(X)
-            trained = self._model.trained if isinstance(self._model, TrainedMixture) else self._model
-            own = trained.config.data.text_column if isinstance(trained, TrainedModel) else ""
+            own = self._model.data.text_column
             usual = next((name for name in columns if plain_name(name) in USUAL["text"].split()), "NAME")
             raise UsageError(f"{rule}, but got a data frame with the columns {listed(columns)}: pass the column of "
                              f"texts, such as frame[{own if own in columns else usual!r}]")

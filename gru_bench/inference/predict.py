@@ -84,8 +84,6 @@ def predict(
         raise UsageError("texts are needed: write them in quotes, give a file with --file, or pipe lines to this "
                          "command")
     from gru_bench.inference.files import TextFile, check_output
-    from gru_bench.models.mixture import TrainedMixture
-    from gru_bench.models.trained import TrainedModel
 
     source = None if file is None else TextFile(file, text_column, id_column, encoding)
     if to is not None:
@@ -93,10 +91,7 @@ def predict(
     console = cli.out()
     asked = _predictor(study, model, single=single, run_code=run_code, tracking_uri=tracking_uri)
     if source is not None and to is not None:
-        part = asked.model.trained if isinstance(asked.model, TrainedMixture) else asked.model
-        if isinstance(part, TrainedModel):
-            source = replace(source, trained_on=part.config.data)
-        _file(console, asked, source, to)
+        _file(console, asked, replace(source, trained_on=asked.model.data), to)
     elif texts:
         _texts(console, asked, texts, why=why)
     else:

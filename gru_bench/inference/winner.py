@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gru_bench import cli
+from gru_bench.config import DataConfig, validated
 from gru_bench.errors import (
     IncompleteError,
     RunError,
@@ -247,9 +248,12 @@ def read(
 
 
 def _linear(store: Reader, winner: LinearWinner) -> TrainedLinear:
+    logged = next((run.params for run in winner.study.confirms if "data.text_column" in run.params), {})
+    data = validated(DataConfig, {key: logged[f"data.{key}"] for key in ("text_column", "id_column")
+                                  if logged.get(f"data.{key}", "None") != "None"})
     try:
         return replace(store.linear_model(winner.run.run_id), study=winner.study.run.study,
-                       text_labels=_has_text_labels(winner.data))
+                       text_labels=_has_text_labels(winner.data), data=data)
     except RunError as error:
         raise RunError(
             f"the linear model {winner.name} cannot be read from its run {winner.run.run_id}: archives and studies "

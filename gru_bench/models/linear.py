@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gru_bench.config import Scalar
+from gru_bench.config import DataConfig, Scalar
 from gru_bench.models import saved
 from gru_bench.models.saved import ABOUT, LINEAR, AboutModel, Origin, artifact
 from gru_bench.models.trained import TrainedModel
@@ -46,6 +46,8 @@ class TrainedLinear:
     """Its run."""
     text_labels: bool = False
     """Whether the classes look like numbers or truth values, but are texts in the data."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Of the data that it was fitted on, the columns of texts and ids alone."""
 
 
 class About(AboutModel):
@@ -54,12 +56,15 @@ class About(AboutModel):
     kind: str = KIND
     format: int = FORMAT
     settings: dict[str, str | int | float | bool | None]
+    text_column: str = "text"
+    id_column: str | None = None
 
 
 def contents(model: TrainedLinear, scores: Mapping[str, Any] | None = None) -> Iterator[tuple[str, bytes]]:
     """Return the name and the content of each file of a model, `model.json` last."""
     about = About(study=model.study, model=model.name, classes=list(model.classes), run_ids=list(model.run_ids),
-                  settings=dict(model.settings), scores=dict(scores or {}), files={}, text_labels=model.text_labels)
+                  settings=dict(model.settings), scores=dict(scores or {}), files={}, text_labels=model.text_labels,
+                  text_column=model.data.text_column, id_column=model.data.id_column)
     return _files(about, model.weights.to_bytes())
 
 
@@ -87,6 +92,7 @@ def read(origin: Origin) -> tuple[TrainedLinear, Mapping[str, Any]]:
         about = About.model_validate(values)
         if set(about.files) != {LINEAR}:
             raise ValueError(f"must list only {LINEAR}")
+        data = DataConfig(text_column=about.text_column, id_column=about.id_column)
     except ValidationError as error:
         raise origin.refused(f"its {ABOUT} is damaged ({error.errors(include_url=False)[0]['msg']})") from error
     except ValueError as error:
@@ -98,7 +104,7 @@ def read(origin: Origin) -> tuple[TrainedLinear, Mapping[str, Any]]:
     except ValueError as error:
         raise origin.refused(f"its file {LINEAR} cannot be read ({error})") from error
     return TrainedLinear(about.study, about.model, tuple(about.classes), weights, about.settings,
-                         tuple(about.run_ids), about.text_labels), about.scores
+                         tuple(about.run_ids), about.text_labels, data), about.scores
 
 
 def load(folder: Path) -> tuple[TrainedModel | TrainedLinear, Mapping[str, Any]]:

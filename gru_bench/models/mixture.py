@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from gru_bench.config import DataConfig
 from gru_bench.models import linear, saved
 from gru_bench.models.linear import TrainedLinear
 from gru_bench.models.saved import ABOUT, MIXED, AboutModel, Origin, Temperature
@@ -53,6 +54,11 @@ class TrainedMixture:
     def text_labels(self) -> bool:
         """Return whether the classes are texts in the data."""
         return self.trained.text_labels
+
+    @property
+    def data(self) -> DataConfig:
+        """Return the settings of the data that its trained model was trained on."""
+        return self.trained.data
 
     @property
     def seeds(self) -> tuple[int, ...]:

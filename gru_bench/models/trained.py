@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from gru_bench.config import RunConfig
+from gru_bench.config import DataConfig, RunConfig
 from gru_bench.data.code import keep, kept
 from gru_bench.errors import DataError
 from gru_bench.results.runs import RunResult
@@ -89,6 +89,11 @@ class TrainedModel:
         return replace(
             first, study=study, seeds=tuple(one.seeds[0] for one in models), weights_S=tuple(weights_S),
             table_VE=first.table_VE if shared else None, run_ids=tuple(run_ids), best=best)
+
+    @property
+    def data(self) -> DataConfig:
+        """Return the settings of the data that it was trained on."""
+        return self.config.data
 
     def table(self, place: int) -> NDArray[Any]:
         """Return the word vectors of the seed at this position, V x E."""

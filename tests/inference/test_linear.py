@@ -136,6 +136,40 @@ def test_it_is_saved_and_asked_without_the_study(
     assert repr(study.model).startswith(asked(store, store.study("quick")).name)
 
 
+def test_every_model_reads_the_columns_of_the_data_of_its_study(
+    studied: Studied, empty_database: Path, tmp_path: Path
+) -> None:
+    rows = studied.csv.read_text(encoding="utf-8").splitlines()[1:]
+    lines = ["summary,label,kind,key", *(f"{row},k{number}" for number, row in enumerate(rows))]
+    (tmp_path / "named.csv").write_text("\n".join(lines), encoding="utf-8")
+    shutil.copy(empty_database, tmp_path)
+    log_study(tmp_path, tmp_path / "named.csv", seeds=[1], linear=True, settings={
+        "training.epochs": 1, "data.text_column": "summary", "data.id_column": "key"})
+    (tmp_path / "in.csv").write_text("id,text,summary,key\n1,bad1 bad2 bad3,good1 good2 good3,k7\n", encoding="utf-8")
+    (tmp_path / "same.csv").write_text("id,text\nk7,good1 good2 good3\n", encoding="utf-8")
+    for name in ("torch", NGRAMS, "mixture"):
+        assert not completed(save_app, "--study", "quick", "--model", name, name, cwd=tmp_path).returncode
+        written = set()
+        for model in (["--study", "quick", "--model", name], ["--model", name]):
+            for file in ("in.csv", "same.csv"):
+                done = completed(predict_app, *model, "--file", file, "--to", "out.csv", "--force", cwd=tmp_path)
+                assert done.returncode == ExitCode.DONE, done.stderr
+                written.add((tmp_path / "out.csv").read_text(encoding="utf-8"))
+        assert len(written) == 1, name
+        with pytest.raises(GruBenchError, match=r"frame\['summary'\]"):
+            gb.load_model(tmp_path / name).predict({"text": ["a"], "summary": ["b"]})
+
+
+def test_a_linear_model_that_was_saved_without_its_columns_is_read(store: Reader, tmp_path: Path) -> None:
+    saved.write(linear.contents(trained(store, TFIDF)), tmp_path / "model", "")
+    values = json.loads((tmp_path / "model" / "model.json").read_text(encoding="utf-8"))
+    for key in ("digest", "text_column", "id_column"):
+        del values[key]
+    (tmp_path / "model" / "model.json").write_bytes(saved.with_digest(values))
+    found, _ = linear.load(tmp_path / "model")
+    assert (found.data.text_column, found.data.id_column) == ("text", None)
+
+
 @pytest.mark.parametrize("change", ["digest", "array", "dtype", "shape", "missing", "bomb"])
 def test_a_saved_linear_model_that_was_changed_is_refused(
     change: str, store: Reader, tmp_path: Path
