@@ -7,9 +7,7 @@ Its text is the template `model_card.md.j2`. The front matter has the keys that 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from gru_bench.config import flat
@@ -139,11 +137,8 @@ def _code(text: str) -> str:
 
 def _without_paths(command: str) -> str:
     """Return a command whose files have names without folders, because a card is passed on."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return command
-    return shlex.join(Path(word).name if Path(word).is_absolute() else word for word in words)
+    quoted = r"""(?<=['"])(?![\s,:)}\]])[^'"]*[/\\](?=[^'"/\\])"""  # whose folders may have spaces
+    return re.sub(quoted + r"""|[^\s'"=(,]*[/\\](?=[^\s'"/\\])""", "", command)
 
 
 def _text(number: Number) -> str:

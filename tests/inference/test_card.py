@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import shlex
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -165,3 +168,24 @@ def test_the_card_compares_with_all_seeds_together_and_the_linear_models(loaded:
     text = " ".join(card_of(loaded).split())
     mentions(text, f"all seeds together {100 * together:.1f} %",
              *(f"{100 * run.metrics['score/test_accuracy']:.1f} %" for run in linear))
+
+
+@pytest.mark.parametrize("command", [
+    """gru_bench.run_study('/home/ann/a client/reviews.csv', text='the text', label="it's", folder='/home/ann/out', """
+    """tracking_uri='sqlite:////home/ann/mlflow.db', settings={'embedding.name': '..\\\\ann\\\\v.txt'})""",
+    "gru-bench sweep --data=/home/ann/x.csv --test-data ../ann/y.csv --tracking-uri sqlite:////home/ann/mlflow.db "
+    "--name 'of two' --storage '/home/ann/a b/journal'"])
+def test_the_command_of_a_card_has_no_folders_and_can_be_read_again(command: str, loaded: Loaded) -> None:
+    run = replace(loaded.winner.study.run, tags={"mlflow.source.name": command})
+    card = card_of(replace(loaded, winner=replace(loaded.winner, study=replace(loaded.winner.study, run=run))))
+    shown = re.search(r"`(gru(?:-bench |_bench\.).*?)`", card[card.index(command[:13]) - 1:].replace("\n", " "))
+    assert shown is not None
+    assert not re.search(r"ann|[/\\]", shown[1])
+    if command.startswith("gru-bench"):
+        assert shlex.split(shown[1]) == ["gru-bench", "sweep", "--data=x.csv", "--test-data", "y.csv", "--tracking-uri",
+                                         "mlflow.db", "--name", "of two", "--storage", "journal"]
+        return
+    call = ast.parse(shown[1], mode="eval").body
+    assert isinstance(call, ast.Call)
+    assert [ast.literal_eval(value) for value in (*call.args, *(one.value for one in call.keywords))] == [
+        "reviews.csv", "the text", "it's", "out", "mlflow.db", {"embedding.name": "v.txt"}]
