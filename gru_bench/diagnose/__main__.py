@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -72,13 +71,17 @@ def diagnose(
     else:
         console.print("words: skipped, because no short text has known words", markup=False)
     flows: list[GradientFlow] = []
-    with console.status("following gradients"), suppress(DataError):  # of texts that are too short for this
-        flows = diagnostics.flows_by_training(subject, corpus, vectors)
+    why = "the states of a class of your own are not known"
+    try:
+        with console.status("following gradients"):
+            flows = diagnostics.flows_by_training(subject, corpus, vectors)
+    except DataError as error:
+        why = str(error)
     if flows:
         _show_flows(console, flows)
         figures.append(gradient_figure(flows))
     else:
-        console.print("gradients: skipped, because too few texts have four known words", markup=False)
+        console.print(f"gradients: skipped, because {why}", markup=False)
     _write(console, figures, out or Path("diagnostics") / found.run_id[:8])
 
 

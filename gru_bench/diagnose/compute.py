@@ -1,7 +1,7 @@
 """Computation of the diagnostics: gradients through time, gates, the words that decide, and the recall task.
 
 Except for `recall_curve`, the weights of a model run in float64 on the plain loop of gru.py, where each state can be
-observed. The float32 kernels differ from it only by rounding.
+observed. The float32 kernels differ from it only by rounding. A model of the user's own stays in float32.
 
 Shapes: `B` texts, `T` steps, `S` steps back, `E` vector width, `H` hidden width, `D` = H times directions,
 `C` classes.
@@ -130,7 +130,7 @@ def _function(config: ModelConfig) -> tuple[str, str, int]:
 
 @dataclass(frozen=True)
 class Subject:
-    """A model in float64 with its word vectors, ready for the diagnostics."""
+    """A model with its word vectors, ready for the diagnostics."""
 
     model: Classifier
     config: RunConfig
@@ -142,8 +142,7 @@ class Subject:
     def untrained(cls, config: RunConfig, vectors: Vectors, classes: tuple[str, ...]) -> Subject:
         """Return the model of a run before its first step, for classes of these names."""
         table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32))
-        network = untrained(config, table_VE, len(classes)).double().eval().requires_grad_(False)
-        return cls(network, config, "initial", classes=classes)
+        return cls(_prepared(untrained(config, table_VE, len(classes))), config, "initial", classes=classes)
 
     @classmethod
     def trained(cls, trained: TrainedModel) -> Subject:
@@ -152,8 +151,8 @@ class Subject:
         Raises:
             DataError: where the weights do not fit the settings or the vectors.
         """
-        network = restored(trained).double().eval().requires_grad_(False)
-        return cls(network, trained.config, "trained", "".join(trained.run_ids), classes=trained.classes)
+        return cls(_prepared(restored(trained)), trained.config, "trained", "".join(trained.run_ids),
+                   classes=trained.classes)
 
     @property
     def directions(self) -> tuple[Direction, ...]:
@@ -176,6 +175,11 @@ class Subject:
         if self.config.model.is_bidirectional:
             found["backward"] = last[:steps - 1:-1]
         return found
+
+
+def _prepared(network: Classifier) -> Classifier:
+    network = network.eval().requires_grad_(False)
+    return network.double() if isinstance(network.recurrence, Stack) else network
 
 
 # ---------------------------------------------------------------- gradients through time

@@ -14,14 +14,17 @@ import pytest
 import gru_bench.diagnose.__main__ as diagnose
 from gru_bench import cli
 from gru_bench.config import RunConfig, with_settings
+from gru_bench.data.code import own_model
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.vectors import load_vectors
 from gru_bench.diagnose import compute as diagnostics
+from gru_bench.errors import DataError
 from gru_bench.models.saved import with_model
 from gru_bench.report.document.figure import Figure
 from gru_bench.tracking import Store
 from gru_bench.train.loop import train
 from tests.support.commands import mentions
+from tests.support.own import written
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +183,39 @@ def test_refuses_a_store_without_runs(
     code, _, err = ended([], tmp_path, monkeypatch, capsys)
     assert code == 1
     mentions(err, "has weights", "0 runs", "gru-bench train")
+
+
+def test_a_class_of_ones_own_has_words_and_no_gradients(
+    store: Path, easy_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GRU_BENCH_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(store, tmp_path / "own")
+    name, source = own_model(f"{written(tmp_path)}:Single") or ("", "")
+    config = with_settings(RunConfig(), {
+        "data.name": str(easy_csv), "embedding.name": "random", "embedding.dimension": 8, "model.name": name,
+        "model.source": source, "model.hidden_size": 6, "training.epochs": 1, "training.threads": 1})
+    corpus = load_corpus(config.data)
+    vectors = load_vectors(config.embedding, corpus)
+    logged = Store(f"sqlite:///{tmp_path / 'own' / 'mlflow.db'}")
+    writer = logged.start("easy", name, role="single", model=name, config=config, fingerprint=corpus.fingerprint)
+    writer.finish(with_model(train(config, corpus, vectors), vectors))
+    logged.close()
+    monkeypatch.setattr(Figure, "alone", lambda figure, form: b"")
+    code, out, err = ended(["--run", writer.run_id, "--out", "there"], tmp_path / "own", monkeypatch, capsys)
+    assert code == 0, err
+    assert sorted(path.stem for path in (tmp_path / "there").glob("*.csv")) == ["words"]
+    mentions(out, "gradients: skipped", "class of your own")
+    assert "four known words" not in out
+
+
+@pytest.mark.usefixtures("_undrawn")
+def test_gradients_that_cannot_be_followed_say_why(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise DataError("it is 0 in every text")
+
+    monkeypatch.setattr(diagnostics, "flows_by_training", refuse)
+    code, out, _ = ended(["--run", run_id(store, "scratch single", 0)], store, monkeypatch, capsys)
+    assert code == 0
+    mentions(out, "gradients: skipped", "it is 0 in every text")
