@@ -90,6 +90,11 @@ _MEANINGS = {
 }
 
 
+def out_of_memory(error: RuntimeError) -> bool:
+    """Return whether torch had no memory left, on a card or on the CPU."""
+    return any(words in str(error) for words in ("out of memory", "DefaultCPUAllocator"))
+
+
 class GruBenchError(Exception):
     """A failure that the user can act on. It is shown as one message, without a traceback."""
 

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from gru_bench.config import ModelConfig
 from gru_bench.data.code import kept
-from gru_bench.errors import RunError, UsageError, shown
+from gru_bench.errors import GruBenchError, RunError, UsageError, out_of_memory, shown
 from gru_bench.kernels import fused as kernels
 from gru_bench.models.stack import Between, read_whole, run_layers
 
@@ -105,7 +105,11 @@ class Own(nn.Module):
                 return outputs(part, self.kind, x_BTE, self.hidden_size)
         except WrongShape as error:
             raise RunError(f"the model's class must return the same shape for each batch, but {error}") from error
-        except (TypeError, ValueError, IndexError, AttributeError, NotImplementedError) as error:
+        except GruBenchError:
+            raise
+        except Exception as error:
+            if isinstance(error, RuntimeError) and out_of_memory(error):
+                raise
             raise RunError(f"the model's class failed: {said(error)}") from error
 
 
@@ -320,7 +324,7 @@ def said(error: BaseException, file: str = "") -> str:
     """Return what an error of the user's code says, with the line of its file."""
     frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
               if frame.filename == file or (not file and frame.filename.endswith(".py")
-                                            and not frame.filename.startswith(("/", "<")))]
+                                            and not {"/", "\\", "<"} & set(frame.filename))]
     first = (str(error).strip() or "no message").splitlines()[0]
     return f"{type(error).__name__}: {shown(first, '', 200)}" + (f" (line {frames[-1]})" if frames else "")
 

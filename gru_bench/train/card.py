@@ -37,11 +37,6 @@ def pinned(name: str) -> dict[str, str]:
     return {_VARIABLE: name}
 
 
-def out_of_memory(error: RuntimeError) -> bool:
-    """Return whether torch had no memory left, on a card or on the CPU."""
-    return any(words in str(error) for words in ("out of memory", "DefaultCPUAllocator"))
-
-
 def prepare(device: torch.device) -> None:
     """Prepare this process to train on a card: precision, determinism, and the count of peak memory.
 

@@ -38,7 +38,7 @@ from gru_bench.data.cache import CHECKPOINTS, default_cache
 from gru_bench.data.corpus import Corpus, Split
 from gru_bench.data.labels import listed
 from gru_bench.data.vectors import Vectors
-from gru_bench.errors import DataError, MachineError, RunError, UsageError
+from gru_bench.errors import DataError, MachineError, RunError, UsageError, out_of_memory
 from gru_bench.kernels import fused as kernels
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import MOST_WHOLE, Check, EpochRecord, Predictions, RunResult, StepReport, WindowLoss
@@ -166,7 +166,7 @@ def train_resumably(
         return train(config, corpus, vectors, listener, placement=placement, score_test=score_test, checks=checks,
                      checkpoint=default_cache() / CHECKPOINTS / checkpoint_name(config, corpus, vectors))
     except RuntimeError as error:
-        if not card.out_of_memory(error):
+        if not out_of_memory(error):
             raise
         raise RunError(card.NO_MEMORY) from error
 

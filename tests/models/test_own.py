@@ -12,9 +12,9 @@ from torch import nn
 from gru_bench.config import ModelConfig, RunConfig, flat, with_settings
 from gru_bench.data.cache import default_cache
 from gru_bench.data.code import FOLDER, kept, own_model
-from gru_bench.errors import DataError, UsageError
+from gru_bench.errors import DataError, RunError, UsageError
 from gru_bench.models.backends import run
-from gru_bench.models.own import Own, kind_of
+from gru_bench.models.own import Own, kind_of, said
 from gru_bench.models.pooling import pool
 from gru_bench.results.own import digest_of
 from gru_bench.train.placement import check_model
@@ -160,3 +160,22 @@ def test_the_setting_of_the_file_is_in_configs_of_own_models_alone(homework: Pat
     assert flat(whole)["model.source"] == config.source
     with pytest.raises(UsageError, match=r"model\.name must be one of scratch, .*FILE\.py:CLASS.*'lstm'"):
         with_settings(RunConfig(), {"model.name": "lstm"})
+
+
+def test_any_error_of_a_class_ends_in_one_sentence_and_memory_that_ran_out_is_told_apart(homework: Path) -> None:
+    own = Own(config_of(homework, "Long"), 5, generator=torch.Generator().manual_seed(1))
+    for batch, kind in ((1, "RuntimeError"), (2, "KeyError"), (3, "AssertionError")):
+        with pytest.raises(RunError, match=rf"{kind}.*\(line \d+\)"):
+            own(torch.zeros(batch, 9, 5), torch.full((batch,), 9))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        own(torch.zeros(4, 9, 5), torch.full((4,), 9))
+
+
+@pytest.mark.parametrize("path", ["C:\\\\lib\\\\torch.py", "/lib/torch.py"])
+def test_the_line_of_an_error_is_that_of_the_users_file(path: str) -> None:
+    names: dict[str, Any] = {}
+    exec(compile("\n\n\ndef fails():\n    raise KeyError('gate')", path, "exec"), names)
+    exec(compile("\ndef calls():\n    fails()", "homework.py", "exec"), names)
+    with pytest.raises(KeyError) as raised:
+        names["calls"]()
+    assert said(raised.value).endswith("(line 3)")

@@ -148,6 +148,14 @@ class Single(BatchFirst):
         return super().forward(x)[0] + torch.zeros(1, dtype=torch.float32) @ torch.zeros(1).to(x.dtype)
 
 
+class Long(BatchFirst):
+    def forward(self, x):
+        if x.shape[1] > 8:
+            raise [RuntimeError("no such size"), KeyError("gate"), AssertionError(),
+                   RuntimeError("CUDA out of memory")][len(x) - 1]
+        return super().forward(x)
+
+
 class NoParameters(nn.Module):
     def __init__(self, input_size, hidden_size):
         super().__init__()

@@ -23,11 +23,11 @@ from typing import Any, Literal, Protocol
 
 from gru_bench.config import DataConfig
 from gru_bench.data.code import keep
-from gru_bench.errors import GruBenchError, MachineError, RunError
+from gru_bench.errors import GruBenchError, MachineError, RunError, out_of_memory
 from gru_bench.platforms import cores, interrupts_held_back, was_killed, worker_per_core
 from gru_bench.results.runs import Check, EpochRecord, StepReport, WindowLoss
 from gru_bench.sweep.workers.tasks import Task, requiring
-from gru_bench.train.card import NO_MEMORY, out_of_memory, pinned, visible
+from gru_bench.train.card import NO_MEMORY, pinned, visible
 from gru_bench.train.listener import Listener, Pruned
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
