@@ -117,8 +117,8 @@ def texts_of(values: Iterable[object], where: str, first: int = 1) -> list[str]:
     found = []
     for row, value in enumerate(values, start=first):
         if not isinstance(value, str):
-            raise DataError(f"{where} needs a text in each row, but row {row:,} has {shown(value)}: correct the row, "
-                            "or leave it out")
+            raise DataError(f"each row of {where} must be a text, but row {row:,} has {shown(value)}: correct the "
+                            "row, or leave it out")
         found.append(storable(value))
     return found
 

@@ -92,7 +92,7 @@ class FittedModel:
         Raises:
             UsageError: There is not one true class for each text, or none of them is a class of the model.
         """
-        label_N, true_N = self._labels(self._found(X)), list(y)
+        label_N, true_N = self._labels(self._found(X)), list(_values(y))
         if len(true_N) != len(label_N) or not true_N:
             raise UsageError(f"y must have a class for each of the {len(label_N):,} texts, but has {len(true_N):,} "
                              "values")
@@ -131,7 +131,12 @@ class FittedModel:
                              f"texts, such as frame[{own if own in columns else usual!r}]")
         if not isinstance(X, Iterable):
             raise UsageError(f"{rule}, but got {shown(X)} of type {type(X).__name__}")
-        return texts_of([X] if isinstance(X, str) else X, "the texts")
+        return texts_of([X] if isinstance(X, str) else _values(X), "the texts")
+
+
+def _values(column: Iterable[Any]) -> Iterable[Any]:
+    """Return the values of a column, which pyarrow wraps."""
+    return column.to_pylist() if hasattr(column, "to_pylist") else column
 
 
 def _index(X: object) -> Any:

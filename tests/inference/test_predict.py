@@ -11,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
 from gru_bench import cli
 from gru_bench.api import load_model
-from gru_bench.errors import ExitCode
+from gru_bench.errors import DataError, ExitCode
 from gru_bench.inference.predict import app
 from gru_bench.inference.predictor import Predictor
 from gru_bench.inference.winner import choose, load
@@ -180,6 +181,16 @@ def test_a_saved_model_gives_classes_back_as_its_data_has_them(*, text_labels: b
     assert model.classes_.tolist() == (["0", "1"] if text_labels else [0, 1])
     assert set(model.predict(["word1", "word2"]).tolist()) <= set(model.classes_.tolist())
     assert model.explain("word1").label in model.classes_.tolist()
+
+
+def test_a_column_of_pyarrow_is_read_as_a_list_is(folder: str) -> None:
+    model, texts = load_model(folder), ["word1 word2", "word3"]
+    table = pa.table({"text": texts, "label": model.predict(texts).tolist()})
+    for column in (table["text"], pa.array(texts)):
+        assert model.predict(column).tolist() == model.predict(texts).tolist()
+    assert model.score(table["text"], table["label"]) == 1
+    with pytest.raises(DataError, match=r"row 2 .*None"):
+        model.predict(pa.array(["word1", None]))
 
 
 # ---------------------------------------------------------------- files
