@@ -6,6 +6,7 @@ Validation scores decide, never the test texts: of confirmation seeds, and of li
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -26,7 +27,7 @@ from gru_bench.report.evidence.mixtures import Mixture, study_mixture
 from gru_bench.report.evidence.progress import baseline_runs, study_data
 from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.report.evidence.temperatures import temperatures
-from gru_bench.results.baselines import MAJORITY, baseline_label, compared_baseline
+from gru_bench.results.baselines import BASELINES, MAJORITY, baseline_label, compared_baseline
 from gru_bench.results.interim import MIXTURE
 from gru_bench.results.logged_metrics import compared, score
 from gru_bench.results.runs import DataSummary
@@ -255,11 +256,13 @@ def _linear(store: Reader, winner: LinearWinner) -> TrainedLinear:
         return replace(store.linear_model(winner.run.run_id), study=winner.study.run.study,
                        text_labels=_has_text_labels(winner.data), data=data)
     except RunError as error:
+        trained = [name for name in winner.beaten if name not in BASELINES]
+        command = re.sub(" -+no-texts|, no_texts=True", "", winner.study.run.command)
         raise RunError(
             f"the linear model {winner.name} cannot be read from its run {winner.run.run_id}: archives and studies "
-            "without texts do not store it, because its n-grams are fragments of texts. Choose another model "
-            f"({', '.join(winner.beaten)}), or run the study with texts under another name "
-            f"({winner.study.run.command})") from error
+            "without texts do not store it, because its n-grams are fragments of texts. "
+            + (f"Choose a trained model ({', '.join(trained)}), or run" if trained else "Run")
+            + f" the study with texts under another name ({command})") from error
 
 
 def _has_text_labels(data: DataSummary | None) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -209,5 +211,9 @@ def test_archives_leave_its_ngrams_out_and_what_needs_them_says_so(directory: Pa
     store = open_reader(database(far))
     winner = asked(store, store.study("quick"), NGRAMS)
     assert len(store.predictions(winner.ids[0], "test")) > 0
-    with pytest.raises(RunError, match=r"ngrams.*without texts.*fragments.*torch, tfidf"):
-        read(store, winner)
+    assert isinstance(winner, LinearWinner)
+    for command in ("gru-bench sweep --no-texts --study q.toml", "gru_bench.run_study(frame, no_texts=True, name='q')"):
+        run = replace(winner.study.run, tags={**winner.study.run.tags, "mlflow.source.name": command})
+        with pytest.raises(RunError, match=r"ngrams.*without texts.*fragments.*\(torch\)") as raised:
+            read(store, replace(winner, study=replace(winner.study, run=run)))
+        mentions(str(raised.value), re.sub(" --no-texts|no_texts=True, ", "", command))
