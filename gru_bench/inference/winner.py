@@ -275,4 +275,4 @@ def _without_model(winner: Winner, error: RunError) -> RunError:
     if NO_WEIGHTS in winner.group.runs[0].tags:
         again = (f"import an archive that was exported without --no-weights under another name "
                  f"({cli.line(['gru-bench', 'archive', 'import', 'FILE', '--study-name', 'NAME'])}), or {again}")
-    return RunError(f"the runs of the study {study!r} contain a model that this version cannot read ({error}): {again}")
+    return RunError(f"the runs of the study {study!r} have no weights that this version can read ({error}): {again}")

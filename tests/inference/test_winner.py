@@ -13,6 +13,7 @@ import pytest
 
 from gru_bench.archive.study import export_study
 from gru_bench.config import MetricName
+from gru_bench.diagnose.__main__ import choose as run_to_diagnose
 from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError
 from gru_bench.inference.predictor import Predictor
 from gru_bench.inference.winner import best_seed, better_baseline, choose, load
@@ -270,8 +271,12 @@ def test_weights_that_an_archive_left_out_are_named(studied: Studied, database: 
     export_study(
         *stores(studied.directory), "quick", tmp_path / "quick.zip", experiment=None, texts=True, weights=False)
     imported(tmp_path / "quick.zip", tmp_path, None)
-    said = refused(open_reader(f"sqlite:///{database}"), RunError)
-    mentions(said, "--no-weights", "gru-bench archive import FILE --study-name NAME")
+    store = open_reader(f"sqlite:///{database}")
+    mentions(refused(store, RunError), "no weights", "--no-weights", "gru-bench archive import FILE --study-name NAME")
+    (run, *_) = store.study("quick").confirms
+    for run_id in (None, run.run_id):
+        with pytest.raises(RunError, match=r"no .*weights"):
+            run_to_diagnose(store, run_id)
 
 
 def test_a_model_in_the_form_of_an_earlier_version_is_refused_with_the_remedy(studied: Studied, tmp_path: Path) -> None:
@@ -279,7 +284,7 @@ def test_a_model_in_the_form_of_an_earlier_version_is_refused_with_the_remedy(st
     (run, *_) = store.study("quick").confirms
     folder = artifacts_of(store, run.mlflow_id) / "model"
     (folder / "model.json").rename(folder / "config.json")
-    mentions(refused(store, RunError), run.run_id, "this version cannot read", "gru-bench sweep")
+    mentions(refused(store, RunError), run.run_id, "no weights that this version can read", "gru-bench sweep")
 
 
 @pytest.mark.parametrize("changed", ["model/seed-10001.safetensors", "model/model.json", "vectors"])
