@@ -78,6 +78,11 @@ def predict(
         raise UsageError("give texts either in the command or with --file, but not both")
     if (file is None) != (to is None):
         raise UsageError(f"--file and --to must be given together, but got only {'--to' if file is None else '--file'}")
+    if file is None:
+        of_files = {"--text-column": text_column, "--id-column": id_column, "--encoding": encoding != "utf-8",
+                    "--force": force}
+        for option in (option for option, value in of_files.items() if value):
+            raise UsageError(f"{option} is for a file of texts: give one with --file, or leave {option} out")
     if why and not texts:
         raise UsageError("--why needs a text in the command: write one in quotes")
     if not texts and file is None and sys.stdin.isatty():

@@ -404,3 +404,16 @@ def test_the_help_pages_of_both_commands_load_nothing_heavy() -> None:
         print(shown, sorted(heavy & set(sys.modules)))
     """).split(maxsplit=1)
     assert (pages, loaded) == ("2", "[]")
+
+
+@pytest.mark.parametrize("option", [
+    ["--text-column", "a"], ["--id-column", "a"], ["--encoding", "cp1252"], ["--force"]])
+@pytest.mark.parametrize("texts", [["word1"], []])
+def test_refuses_options_of_files_where_there_is_none(
+    option: list[str], texts: list[str], folder: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Stdin(b"word1\n"))
+    out, err = said(capsys, "--model", folder, *option, *texts, code=ExitCode.MISTYPED)
+    assert out == ""
+    mentions(err, option[0], "--file")
