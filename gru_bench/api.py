@@ -365,10 +365,12 @@ class Study:
         frame, data = _frame(predictions_table([logged], self._store)), study_data(logged, self._store)
         columns = [name for name in map(str, frame.columns) if name.startswith("probability")]
         frame = frame.assign(**{name: to_numeric(frame[name]) for name in columns})
-        classes = sorted({*frame["label"], *frame["predicted"]})
+        known = data.classes if data is not None else ()
+        classes = [*known, *sorted({*frame["label"], *frame["predicted"]} - {*known})]
         given = dict(zip(classes, as_given(classes, are_texts=data is not None and data.text_labels), strict=True))
         frame = frame.assign(**{name: frame[name].map(given) for name in ("label", "predicted")})
-        are_numbers = all(row.removeprefix("-").isdecimal() and str(int(row)) == row for row in frame["row"])
+        are_numbers = all(row.removeprefix("-").isdecimal() and str(int(row)) == row and -2**63 <= int(row) < 2**63
+                          for row in frame["row"])
         return frame.assign(row=frame["row"].astype(int)) if are_numbers else frame
 
     def plot(self, kind: str) -> Figure:

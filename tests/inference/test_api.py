@@ -27,7 +27,8 @@ from gru_bench.data.corpus import load_corpus
 from gru_bench.data.frames import changes, keep, notes
 from gru_bench.errors import DataError, ExitCode, GruBenchError, IncompleteError, UsageError
 from gru_bench.inference import predict
-from gru_bench.report.render import record
+from gru_bench.report.evidence import progress
+from gru_bench.report.render import record, spreadsheets
 from gru_bench.tracking import Reader, open_reader
 from tests.support.commands import ROOT, command, completed, mentions
 from tests.support.fake_store import of_classes
@@ -376,6 +377,20 @@ def test_probabilities_of_several_classes_are_numbers() -> None:
     assert by_class.dtypes.tolist() == [float] * 3
     assert by_class.sum(axis=1).to_numpy() == pytest.approx(np.ones(120), abs=1e-6)
     assert found["probability"].tolist() == by_class.max(axis=1).tolist()
+
+
+@pytest.mark.parametrize(("rows", "numbers"), [(["-7", "12"], True), (["7", "1" + "0" * 20], False)])
+def test_numbers_of_rows_and_classes_are_those_of_the_data(
+    rows: list[str], numbers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, (study,) = of_classes(3, seeds=2, size=60)
+    data = replace(present(progress.study_data(study, store)), classes=("1", "2", "other"))
+    monkeypatch.setattr(progress, "study_data", lambda *_: data)
+    monkeypatch.setattr(spreadsheets, "predictions_table", lambda *_: iter([
+        ["row", "label", "predicted", "probability"], *([row, "1", "2", "0.5"] for row in rows)]))
+    found = Study(study.run.study, store).predictions()  # type: ignore[arg-type]
+    assert found["row"].tolist() == (list(map(int, rows)) if numbers else rows)
+    assert found["label"].tolist() == ["1", "1"]  # as the data has them, where another class is a word
 
 
 @pytest.mark.parametrize(("texts", "error", "parts"), [
