@@ -268,6 +268,10 @@ def _wrong(part: nn.Module, kind: Kind, model: str) -> str | None:
     if not torch.allclose(by_late[0, :-1], given[0, :-1]):
         return ("an output depends on later steps: read forwards only; model.bidirectional = true adds the other "
                 "direction")
+    if endless := [name for name, value in part.state_dict().items()
+                   if isinstance(value, Tensor) and not value.isfinite().all()]:
+        return (f"its buffer {shown(endless[0])} has values that are not finite, which no model is saved with: "
+                "register it with persistent=False")
     for batch, steps in OTHERS:
         try:
             outputs(part, kind, torch.randn(batch, steps, WIDTH), HIDDEN)

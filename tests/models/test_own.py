@@ -101,6 +101,7 @@ def test_the_seed_decides_the_weights_and_the_global_generator_is_untouched(home
 @pytest.mark.parametrize(("name", "parts"), [
     ("Narrow", ("(3, 7, 5)", "(3, 7, 2)", "(3, 7, 4)")), ("NotFinite", ("not finite",)),
     ("Keeps", ("keeps a state between calls",)), ("Looks", ("later steps", "model.bidirectional")),
+    ("Masked", ("'mask'", "not finite", "persistent=False")),
     ("BothWays", ("(3, 7, 8)", "model.bidirectional")), ("Forgets", ("does not depend on the first step",)),
     ("Detached", ("no gradient", "detach")), ("NoParameters", ("torch.nn.Parameter",)),
     ("FixedBatch", ("batches of any size", "3 sequences of 7 steps", "(64)", "(line")),

@@ -156,6 +156,12 @@ class Long(BatchFirst):
         return super().forward(x)
 
 
+class Masked(BatchFirst):
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        self.register_buffer("mask", torch.full((5, 5), float("-inf")).triu(1))
+
+
 class NoParameters(nn.Module):
     def __init__(self, input_size, hidden_size):
         super().__init__()
