@@ -44,7 +44,8 @@ class MixturePredictor:
         self._linear = LinearPredictor(model.linear)
 
     def predict(self, texts: Sequence[str]) -> Prediction:
-        """Return the prediction for texts, in their order. A token is known, or read, where one of both parts does so.
+        """Return the prediction for texts, in their order. Tokens that are known, or read, are counted as by the part
+        that has more of them.
         """
         one, other = self._trained.predict(texts), self._linear.predict(texts)
         return Prediction(

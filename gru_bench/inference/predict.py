@@ -171,8 +171,8 @@ def _texts(console: Any, asked: AnyPredictor, texts: Sequence[str], *, why: bool
         console.print(f"{short(text)}: words for {explained.label} (above 0) or against it: {words}",
                       markup=False)
         if explained.left_out:
-            console.print(f"  of its first {len(explained.words_T):,} known words; {explained.left_out:,} more were "
-                          "read", markup=False)
+            console.print(f"  only its first {len(explained.words_T):,} words were left out in turn, "
+                          f"{explained.left_out:,} more were not", markup=False)
     if meaning:
         console.print(f"a word's number: {meaning}", markup=False)
 
