@@ -199,7 +199,7 @@ def load_model(folder: str | Path, *, run_code: bool = False) -> FittedModel:
     from gru_bench.inference.fitted import FittedModel
     from gru_bench.models.mixture import load
 
-    return FittedModel(load(Path(folder))[0], run_code=run_code)
+    return FittedModel(load(Path(folder).expanduser())[0], run_code=run_code)
 
 
 def compare(
@@ -408,8 +408,9 @@ class Study:
         from gru_bench.report.build import chosen_report
         from gru_bench.report.render import files
 
-        cli.check_folder("folder", Path(folder))
-        return files.write(chosen_report(self._chosen, self._store), Path(folder), option="folder")[0]
+        folder = Path(folder).expanduser()
+        cli.check_folder("folder", folder)
+        return files.write(chosen_report(self._chosen, self._store), folder, option="folder")[0]
 
     def save_model(
         self, folder: str | Path, *, model: str | None = None, single: bool = False, force: bool = False
@@ -426,10 +427,11 @@ class Study:
         from gru_bench.inference.save_model import write_model
         from gru_bench.models import saved
 
-        saved.check_free(Path(folder), force=force)
+        folder = Path(folder).expanduser()
+        saved.check_free(folder, force=force)
         chosen = winner.asked(self._store, self._logged, model)
-        write_model(chosen, winner.read(self._store, chosen, single=single), Path(folder), force=force)
-        return Path(folder)
+        write_model(chosen, winner.read(self._store, chosen, single=single), folder, force=force)
+        return folder
 
     def __repr__(self) -> str:
         """Return the verdict, or how far the study is."""

@@ -5,7 +5,7 @@ Shapes: `N` texts, `C` classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,9 @@ class FittedModel:
             UsageError: There is not one true class for each text, or none of them is a class of the model.
         """
         label_N, true_N = self._labels(self._found(X)), list(_values(y))
+        if not all(isinstance(one, Hashable) for one in true_N):
+            raise UsageError("y must have one class for each text, but has several values in a row, such as "
+                             f"{shown(true_N[0])}: pass one column, such as y.ravel()")
         if len(true_N) != len(label_N) or not true_N:
             raise UsageError(f"y must have a class for each of the {len(label_N):,} texts, but has {len(true_N):,} "
                              "values")

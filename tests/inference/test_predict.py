@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from gru_bench import cli
 from gru_bench.api import load_model
-from gru_bench.errors import DataError, ExitCode
+from gru_bench.errors import DataError, ExitCode, UsageError
 from gru_bench.inference.predict import app
 from gru_bench.inference.predictor import Predictor
 from gru_bench.inference.winner import choose, load
@@ -191,6 +192,19 @@ def test_a_column_of_pyarrow_is_read_as_a_list_is(folder: str) -> None:
     assert model.score(table["text"], table["label"]) == 1
     with pytest.raises(DataError, match=r"row 2 .*None"):
         model.predict(pa.array(["word1", None]))
+
+
+def test_refuses_true_classes_in_a_column_vector(folder: str) -> None:
+    model = load_model(folder)
+    with pytest.raises(UsageError, match="y must have"):
+        model.score(["word1", "word2"], model.predict(["word1", "word2"])[:, None])
+
+
+def test_a_folder_in_the_home_is_found(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    shutil.copytree(folder, tmp_path / "model")
+    assert load_model("~/model").predict(["word1"]) == load_model(folder).predict(["word1"])
 
 
 # ---------------------------------------------------------------- files
