@@ -252,7 +252,7 @@ def test_the_seeds_of_the_first_interim_analysis_choose_its_trained_model() -> N
 
 
 def test_fresh_seeds_of_a_mixture_and_its_model_are_counted_once() -> None:
-    store, study = studied(600, seed=0)
+    store, study = studied(600, seed=3)
     evidence = collect([study], store, 0.02)
     pair = evidence.of_mixtures[1]
     fresh, design = present(pair.fresh_seeds), present(pair.design_again)
