@@ -124,7 +124,7 @@ def bound(
         mask: T x B, true inside. By default true everywhere.
     """
     steps = x.shape[0]
-    given: dict[str, Any] = {"x": arranged(x, form).clone()}  # a call may change its arguments
+    given: dict[str, Any] = {"x": arranged(x, form).clone(memory_format=torch.contiguous_format)}  # calls may change it
     if form.state and h is not None:
         given["state"] = _state_arranged(h, form.state).clone()
     if any(a.role == "lengths" and (a.required or lengths is not None) for a in taken):

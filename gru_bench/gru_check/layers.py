@@ -13,7 +13,7 @@ from gru_bench.gru_check.calls import STEPS
 from gru_bench.gru_check.cell.examine import Cell
 from gru_bench.gru_check.codes import Finding
 from gru_bench.gru_check.forms import Form
-from gru_bench.gru_check.states import Runs, Track, as_made
+from gru_bench.gru_check.states import Runs, Track, as_made, runs_of
 from gru_bench.gru_check.trace import Recorder, Site
 
 REPEATS = 12
@@ -38,7 +38,7 @@ def _consumed(track: Track) -> int:
 def examine_layer(layer: Layer) -> list[Finding]:
     """Return the mistakes of a layer around its cells."""
     found = [*_reading(layer), *_first_state(layer), *_late_start(layer), *_kept(layer), *_given_state(layer),
-             *_sharing(layer), *_detached(layer), *_padding(layer), *_last_layer(layer)]
+             *_sharing(layer), *_detached(layer), *_padding(layer), *_mixed(layer), *_last_layer(layer)]
     return list({finding.code: finding for finding in reversed(found)}.values())[::-1]
 
 
@@ -347,18 +347,29 @@ def _late_start(layer: Layer) -> list[Finding]:
     return []
 
 
-def _last_layer(layer: Layer) -> list[Finding]:
-    """Find results that the last layer, or one of the sequences, has no part in."""
+def _mixed(layer: Layer) -> list[Finding]:
+    """Find results that do not depend on each sequence of a batch, and values that depend on several."""
     runs = layer.runs
-    if runs.form.batch > 1 and runs.rows is None:
-        with torch.no_grad():
-            whole, _ = runs.record(runs.x)
-            for b in range(runs.form.batch):
-                x = runs.x.clone()
-                x[:, b] += 0.3
-                if whole and all(map(torch.equal, whole, runs.record(x)[0])):
-                    return [Finding("unknown", "The result does not depend on each sequence of the batch: the axes of "
-                                    "batch and time may be mixed up.", _return_line(runs))]
+    if runs.form.batch == 1:  # the layer may take more
+        try:
+            runs = runs_of(runs.caller, replace(runs.form, batch=2 if "B" in runs.form.layout else 1))
+        except Exception:
+            return []
+    sequences = range(runs.form.batch)
+    with torch.no_grad():
+        whole, _ = runs.record(runs.x)
+        others = [runs.record(*runs.shifted(b))[0] for b in sequences]
+    for number, result in enumerate(whole):
+        moved = torch.stack([other[number] != result for other in others]).flatten(1)
+        if moved.any() and (not moved.any(1).all() or (result.numel() > 1 and moved.sum(0).max() > 1)):
+            return [Finding("unknown", "A result does not depend on each text of the batch, or mixes several: the axes "
+                            "of batch and time may be confused.", _return_line(runs))]
+    return []
+
+
+def _last_layer(layer: Layer) -> list[Finding]:
+    """Find results that the last layer has no part in."""
+    runs = layer.runs
     if len(layer.tracks) != 1 or len(layer.tracks[0].after) < 2:
         return []
     site = layer.tracks[0].after[-1]

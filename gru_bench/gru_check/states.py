@@ -76,6 +76,16 @@ class Runs:
             rows[token] = x_BE[b]
         return self.x, torch.stack(rows)
 
+    def shifted(self, b: int) -> tuple[Tensor, Tensor | None]:
+        """Return the input and the vectors of tokens in which sequence b has other vectors."""
+        if self.rows is None:
+            x = self.x.clone()
+            x[:, b] += 0.3
+            return x, None
+        rows = self.rows.clone()
+        rows[self.x[:, b]] += 0.3
+        return self.x, rows
+
     def value(self, site: Site) -> Tensor:
         """Return the result that is made at a place, flat."""
         return self.whole[site[0]].values[site[1]]
@@ -132,15 +142,8 @@ def _columns(runs: Runs, sites: Sequence[Site]) -> set[Site]:
     batch = runs.form.batch
     rows, columns = set(sites), set(sites)
     for b in range(batch if batch > 1 else 0):
-        x, vectors = runs.x, runs.rows
-        if vectors is None:
-            x = x.clone()
-            x[:, b] += 0.3
-        else:
-            vectors = vectors.clone()
-            vectors[x[:, b]] += 0.3
         with torch.no_grad():
-            _, recorder = runs.record(x, rows=vectors, read=sites)
+            _, recorder = runs.record(*runs.shifted(b), read=sites)
         for site in sites:
             if site in recorder.found:
                 moved = recorder.found[site].reshape(-1) != runs.value(site)

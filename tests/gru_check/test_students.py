@@ -360,6 +360,35 @@ def test_an_index_of_padding_is_a_warning_beside_a_right_gru() -> None:
     assert verdict.exit_code == ExitCode.DONE
 
 
+BATCHES = SPLIT.written() + """
+
+class Net(nn.Module):
+    def __init__(self, vocab_size, embed_dim, hidden_size):
+        super().__init__()
+        self.words = nn.Embedding(vocab_size, embed_dim)
+        self.cell = GRUCell(embed_dim, hidden_size)
+        self.hidden_size = hidden_size
+
+    def forward(self, tokens):
+        x = self.words(tokens)
+        h, states = torch.zeros(len(x), self.hidden_size), []
+        for t in range(x.shape[1]):
+            h = self.cell(x[:, t], h)
+            states.append(h)
+        states = torch.stack(states, 1)
+        return RESULT
+"""
+
+
+@pytest.mark.parametrize(("vectors", "result", "code"), [
+    ("self.words(tokens)", "states[:, -1]", "equal"), ("self.words(tokens)", "states[-1]", "unknown"),
+    ("self.words(tokens)", "(torch.softmax(states.sum(-1), 0).unsqueeze(-1) * states).sum(1)", "unknown"),
+    ("self.words(tokens).view(tokens.shape[1], len(tokens), -1).transpose(0, 1)", "h", "unknown")])
+def test_a_result_must_depend_on_its_own_text_alone(vectors: str, result: str, code: str) -> None:
+    text = BATCHES.replace("self.words(tokens)", vectors).replace("RESULT", result)
+    assert check(written(text), "Net").code == code
+
+
 OTHERS = """
 import numpy as np
 import torch
