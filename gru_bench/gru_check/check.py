@@ -73,15 +73,25 @@ def check_file(path: Path, name: str | None, make: str | None, defines: Mapping[
     module, attempts = load.load(path, defines), Attempts()
     if name is not None:
         names = [name]
-    best: Verdict | None = None
+    elif make:
+        names.sort(key=lambda own: own not in re.findall(r"\w+", make))
+    found: dict[str, Verdict | None] = {}
     for own in names[:1] if make else names:
-        verdict = attempts.run(own, partial(_named, module, path, own, make, attempts))
-        if verdict is not None and (best is None or _rank(verdict) < _rank(best)):
-            best = verdict
-        if best is not None and not _rank(best):
+        found[own] = verdict = attempts.run(own, partial(_named, module, path, own, make, attempts))
+        if verdict is not None and not _rank(verdict):
             break
+    errors = {one.what: one.error for one in attempts if one.what in found and one.error}
+    best = min(filter(None, found.values()), key=_rank, default=None)
     if best is None:
-        raise next((one.error for one in attempts if one.what in names and one.error), load.nothing_in(path))
+        raise next(iter(errors.values()), load.nothing_in(path))
+    for own in [own for own in found if isinstance(getattr(module, own, None), type)]:
+        # A right cell does not speak for the layer that uses it, nor a baseline for the GRU beside it.
+        stands_for = best.exit_code != ExitCode.NOT_FINE and best.name in submission.uses(text, own) - {own}
+        if own in errors and (stands_for or (_rank(best) and "gru" in own.lower()
+                                             and own not in submission.uses(text, best.name))):
+            raise errors[own]
+        if stands_for and (verdict := found[own]) is not None and verdict.code == "unknown":
+            best = verdict
     others = [own for own in names if own != best.name and own not in submission.uses(text, best.name)]
     notes = [*best.notes, *([f"Checked {best.name}. The file also contains {', '.join(others)}."] if others else []),
              *([attempts.words] if best.code == "unknown" else [])]

@@ -109,9 +109,15 @@ def candidates(text: str) -> list[str]:
 
 
 def uses(text: str, name: str) -> set[str]:
-    """Return all names that a class or function of a text mentions."""
-    return set().union(*(_names_in(node) for node in ast.parse(text).body
-                         if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name))
+    """Return all names that a class or function of a text mentions, and those that these mention."""
+    names = {node.name: _names_in(node) for node in ast.parse(text).body
+             if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+    found, waiting = set[str](), [name]
+    while waiting:
+        new = names.get(waiting.pop(), set()) - found
+        found |= new
+        waiting += new
+    return found
 
 
 def imports(text: str) -> set[str]:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gru_bench.errors import ExitCode, GruBenchError, RunError
+from gru_bench.errors import ExitCode, GruBenchError, RunError, UsageError
 from gru_bench.gru_check import assert_is_gru
 from gru_bench.gru_check.check import check_object
 from gru_bench.gru_check.codes import KINDS
@@ -509,3 +509,31 @@ def test_the_class_is_found_by_trying() -> None:
     others = " ".join(verdict.notes).partition("also contains")[2]
     assert "Wrapped" in others
     assert "GRUCell" not in others
+
+
+CONFIGURED = SPLIT.written().replace("GRUCell(", "Net(").replace("input_size, hidden_size):", "config):\n"
+                                     "        input_size, hidden_size = config", 1)
+
+
+def test_a_baseline_does_not_stand_for_a_gru_that_cannot_be_built() -> None:
+    baseline = WRAPPER.replace("nn.GRU", "nn.LSTM")
+    with pytest.raises(UsageError, match="GRUNet"):
+        check(written(baseline + CONFIGURED.replace("Net(", "GRUNet(")))
+    assert check(written(baseline + CONFIGURED)).code == "lstm"  # nothing says that it is a GRU
+
+
+@pytest.mark.parametrize(("result", "code"), [("states[:, -1]", "equal"), ("states[-1]", "unknown"),
+                                              ("states @ torch.ones(99)", None)])
+def test_a_cell_does_not_stand_for_the_layer_that_uses_it(result: str, code: str | None) -> None:
+    path = written(BATCHES.replace("RESULT", result))
+    if code is None:
+        with pytest.raises(RunError, match="size mismatch"):
+            check(path)
+    else:
+        verdict = check(path)
+        assert (verdict.name, verdict.code) == ("Net", code)
+
+
+def test_an_expression_tells_which_class_is_meant() -> None:
+    verdict = check(written(WRAPPER + CONFIGURED), None, "Net((E, H))")
+    assert (verdict.name, verdict.code) == ("Net", "equal")
