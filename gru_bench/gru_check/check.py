@@ -364,7 +364,17 @@ def _cell_verdict(caller: Caller, form: Form) -> Verdict:
     if cell.member is None:
         return Verdict((*found, _unknown(cell)), form.words)
     caller.is_known = True
-    return _verdict([*found, *_kept(caller, form, step), *_without_state(caller, form, step)], [cell], form.words)
+    return _verdict([*found, *_kept(caller, form, step), *_without_state(caller, form, step),
+                     *_untrained(caller, [cell], leaves)], [cell], form.words)
+
+
+def _untrained(caller: Caller, cells: Sequence[Cell], leaves: Sequence[Tensor]) -> list[Finding]:
+    """Find weights of cells that are not among the parameters of their module."""
+    if not isinstance(caller.built, nn.Module):
+        return []
+    known = {id(parameter) for parameter in caller.built.parameters()}
+    used = {block.leaf for cell in cells for group in cell.parts.groups for block in group}
+    return [Finding("untrained")] if any(id(leaves[number]) not in known for number in used) else []
 
 
 def _best_result(caller: Caller, form: Form) -> Verdict:
@@ -448,7 +458,7 @@ def _layer_verdict(runs: Runs, found: list[Track]) -> Verdict:
     caller.is_known = True
     shape = form.words + (", both directions" if len(found) == 2 else "") + (
         f", {len(found[0].before)} layers" if len(found[0].before) > 1 else "")
-    verdict = _verdict([*random, *examine_layer(layer)], flat, shape)
+    verdict = _verdict([*random, *examine_layer(layer), *_untrained(caller, flat, leaves)], flat, shape)
     hidden = flat[0].step.hidden
     if len(found) == 2 and any(leaf.dim() == 2 and 2 * hidden in leaf.shape and max(leaf.shape) == 3 * hidden
                                for leaf in leaves):

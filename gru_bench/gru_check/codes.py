@@ -90,6 +90,13 @@ KINDS: Mapping[str, Kind] = {
         "Read a text by itself, then in a batch with a longer one: the results differ.",
         "Keep the old state beyond the length. With nn.GRU, pack the sequences by pack_padded_sequence.",
         "new = cell(x[:, t], h)\nh = torch.where((t < lengths)[:, None], new, h)", True),
+    "untrained": Kind(
+        True, "Weights of the recurrence are not among its parameters(), so that no optimizer trains them.",
+        "Tensors without nn.Parameter, and modules in a Python list, keep their random values. The recurrence is "
+        "right, but learns nothing.",
+        "Count the weights: sum(p.numel() for p in model.parameters()).",
+        "Make each weight an nn.Parameter, and each list of modules an nn.ModuleList.",
+        "self.U_z = nn.Parameter(torch.randn(H, H))\nself.cells = nn.ModuleList([Cell(E, H), Cell(H, H)])", True),
     "candidate-activation": Kind(
         False, "The candidate must go through tanh.",
         "Without it, the state is unbounded and may grow at each step. After a sigmoid it is never negative, after a "
@@ -266,8 +273,9 @@ class Verdict:
 
     @property
     def outlook(self) -> str:
-        """Return which accuracy a right GRU lets expect, as sentences; empty for others."""
-        if self.exit_code != ExitCode.DONE:
+        """Return which accuracy a right GRU lets expect, as sentences; empty for others, and for one that is not
+        trained."""
+        if self.exit_code != ExitCode.DONE or self.has("untrained"):
             return ""
         codes = {finding.code for finding in self.findings if not finding.kind.warning}
         form, much = (("Equal to torch.nn.GRU", "the same") if codes == {"equal"} else

@@ -442,6 +442,9 @@ RIGHT_CHANGES: Mapping[str, Mapping[str, tuple[tuple[str, ...], tuple[tuple[str,
              "Z = 1 / (1 + torch.exp(-(X @ self.Wxz + H @ self.Whz + self.bz)))"),)),
     },
     "lecture": {
+        "no parameters": (("no-bias", "untrained"), (
+            ("nn.Parameter(0.5 * torch.randn(n, d)), nn.Parameter(0.5 * torch.randn(n, n))",
+             "torch.randn(n, d), torch.randn(n, n)"),)),
         "biases": (("single-bias",), (
             ("        self.W, self.U", "        self.b = nn.Parameter(torch.zeros(3, n, 1))\n        self.W, self.U"),
             ("self.U_r @ h)", "self.U_r @ h + self.b[0])"), ("self.U_z @ h)", "self.U_z @ h + self.b[1])"),
@@ -460,6 +463,7 @@ RIGHT_CHANGES: Mapping[str, Mapping[str, tuple[tuple[str, ...], tuple[tuple[str,
         "one layer": (("equal",), (("num_layers=2", "num_layers=1"),)),
         "padding": (("equal", "padding"), (
             ("new = torch.where((t < lengths).unsqueeze(1), new, states[i])", "pass"),)),
+        "cells in a list": (("equal", "untrained"), (("nn.ModuleList(", "list("),)),
     },
 }
 

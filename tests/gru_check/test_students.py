@@ -44,7 +44,7 @@ FAST = frozenset({
     "tokens: as it stands", "split: no tanh", "split: tanh for z", "split: reset unused", "split: reset on input",
     "split: z without state", "split: U shared by r and z", "split: z twice", "split: candidate alone",
     "fused: detached", "notebook: kept", "fused: ones at first", "fused: last step left out", "raw: backwards",
-    "tokens: backward end", "tokens: directions share", "tokens: dropout", "stack: padding",
+    "tokens: backward end", "tokens: directions share", "tokens: dropout", "stack: padding", "stack: cells in a list",
     "wrapper: as it stands", "wrapper: LSTM"})
 """One student for each code; all others are slow."""
 
@@ -75,6 +75,7 @@ def test_a_right_gru_is_found_right_with_its_conventions(student: Student) -> No
     verdict = check(written(student.written()), student.name)
     assert tuple(finding.code for finding in verdict.findings) == student.codes
     assert verdict.exit_code == ExitCode.DONE
+    assert bool(verdict.outlook) == (not verdict.has("untrained"))
 
 
 @pytest.mark.parametrize("student", cases(MUTANTS))
