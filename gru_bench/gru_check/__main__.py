@@ -159,7 +159,7 @@ def _check_folder(
                   f"and {options.memory:g} GB, {jobs} at a time.{known}", style="dim",
                   markup=False)
     if helpers:
-        console.print("Checked as part of the files that import them: "
+        console.print("Not submissions of their own, but imported by one or importing one: "
                       f"{', '.join(helpers)}.", style="dim", markup=False)
     if table is not None:
         write_rows(table, rows.values())  # what cannot be written is known before the first file

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from threading import Event
@@ -96,7 +97,8 @@ def files(folder: Path) -> tuple[list[str], list[str]]:
     """Return the submissions in a folder and the folders in it, and the helpers among the files, by name.
 
     Hidden files are left out. A helper is a module that another file beside it imports, but that does not import that
-    file: it is checked as a part of what imports it.
+    file: it is checked as a part of what imports it. Where only the module has a class to check, it is the submission,
+    and what imports it the helper.
 
     Raises:
         UsageError: There is no submission.
@@ -109,8 +111,17 @@ def files(folder: Path) -> tuple[list[str], list[str]]:
         raise UsageError(f"a folder of submissions must contain files that end in {' or '.join(submission.ENDINGS)}, "
                          f"but {shown(str(folder))} contains none")
     parts = {name: {part.relative_to(folder).as_posix() for part in submission.parts(folder / name)} for name in every}
-    helpers = {part for name in every for part in parts[name] if name not in parts.get(part, ())}
+    has = {name: _has_candidate(folder / name) for name in every}
+    pairs = [(name, part) for name in every for part in parts[name]
+             if part in has and part != name and name not in parts[part]]
+    helpers = {name if has[part] and not has[name] else part for name, part in pairs}
     return [name for name in every if name not in helpers], sorted(helpers)
+
+
+def _has_candidate(path: Path) -> bool:
+    with suppress(GruBenchError, SyntaxError, ValueError, OSError, RecursionError, MemoryError):  # the check says it
+        return bool(submission.candidates(submission.read(path).text))
+    return False
 
 
 def read_rows(path: Path) -> dict[str, Row]:

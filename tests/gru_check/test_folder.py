@@ -99,6 +99,18 @@ def test_what_a_submission_imports_is_a_helper_and_not_a_submission() -> None:
     assert files(Path("all")) == (["a.py", "b.py", "c.py", "d/helper.py"], ["helper.py", "more/part.py"])
 
 
+def test_a_class_is_checked_where_it_is_defined() -> None:
+    gru = "class GRU(Module):\n    def forward(self, x): pass\n"
+    for name, text in (("ada/train.py", "import model, data"), ("ada/model.py", "import cell\n" + gru),
+                       ("ada/cell.py", gru), ("ada/data.py", ""), ("bob/main.py", "from model import GRU\n" + gru),
+                       ("bob/model.py", gru)):
+        path = Path("all") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert files(Path("all")) == (["ada/model.py", "bob/main.py"],
+                                  ["ada/cell.py", "ada/data.py", "ada/train.py", "bob/model.py"])
+
+
 def test_a_row_holds_mistakes_conventions_and_the_first_line() -> None:
     verdict = Verdict((Finding("mixing", "It mixes."), Finding("no-bias"), Finding("padding", "", 12)), "a layer",
                       name="GRU")
