@@ -536,7 +536,7 @@ def _randomness(caller: Caller, form: Form, layer: Layer | None) -> list[Finding
 
 def _random(caller: Caller, recorder: Recorder) -> RunError:
     name, line = recorder.random[0] if recorder.random else ("a random function", 0)
-    return RunError(f"{caller.source.path.name}{f', line {line}' if line else ''}: {caller.source.name} is random in "
+    return RunError(f"{load.place(caller.source.path, line)}: {caller.source.name} is random in "
                     f"evaluation, by {name}, and not by dropout: its output cannot be compared; remove it for the "
                     "check")
 
@@ -555,7 +555,7 @@ def _refuse_without_answer(caller: Caller, form: Form) -> None:
     name, subject = caller.source.path.name, caller.source.name
     if any(map(_not_finite, results)):
         line = next((call.line for call in recorder.calls if any(map(_not_finite, call.values))), 0)
-        raise RunError(f"{name}{f', line {line}' if line else ''}: {subject} gives nan or inf for inputs of usual "
+        raise RunError(f"{load.place(caller.source.path, line)}: {subject} gives nan or inf for inputs of usual "
                        "size: check for a division by zero, or a square root or logarithm of a negative number")
     if any(weight.shape != old.shape or not torch.equal(weight, old)
            for weight, old in zip(weights, before, strict=True)):

@@ -158,11 +158,17 @@ def _literal(value: str) -> Any:
         return value
 
 
+def place(path: Path, line: int) -> str:
+    """Return the name of a file with a line of its text: its own, or that in a cell of a notebook."""
+    code = submission.read(path) if path.suffix.lower() == ".ipynb" and path.is_file() else submission.Code("")
+    return ", ".join(filter(None, (path.name, code.place(line))))
+
+
 def failure(error: BaseException, path: Path, doing: str) -> RunError:
     """Return the error for what a student's code raised, with the line and a remedy."""
     line = next((frame.lineno for frame in reversed(traceback.extract_tb(error.__traceback__))
                  if frame.filename == str(path)), None)
-    where = f"{path.name}, line {line}" if line else path.name
+    where = place(path, line or 0)
     said = first_line(error)
     if _NO_CUDA.search(str(error)) and isinstance(error, (RuntimeError, AssertionError)):
         return RunError(f"{path.name} needs CUDA ({where}), and the check runs on the CPU: choose the device by "

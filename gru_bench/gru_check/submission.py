@@ -6,6 +6,7 @@ What trains, plots, reads or prints in a notebook is left out, and said. Each li
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib.util
 import json
 import re
@@ -186,7 +187,8 @@ class _Notebook:
         for node in tree.body:
             if self._defines(node):
                 continue
-            first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+            first = min(one.lineno for one in (node, *getattr(node, "decorator_list", ()))) - 1
+            last = (node.end_lineno or node.lineno) - 1
             begin, end = node.col_offset, node.end_col_offset or 0
             self._leave_out(lines[first][begin:].decode())
             after = lines[last][end:]
@@ -209,6 +211,9 @@ class _Notebook:
             if all(name.partition(".")[0] in _LIBRARIES for name in _imported(node)):
                 self.libraries |= new
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            head = (*node.bases, *node.keywords) if isinstance(node, ast.ClassDef) else (node.args,)
+            if not all(map(self._is_known, (*node.decorator_list, *head))):
+                return False
             new = {node.name}
         elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -229,9 +234,16 @@ class _Notebook:
         if (self.folder / f"{root}.py").is_file() or (self.folder / root).is_dir():
             return True
         try:
-            return importlib.util.find_spec(root) is not None
+            spec = importlib.util.find_spec(root)
+            return spec is not None and (spec.origin is not None or importlib.util.find_spec(module) is not None)
         except (ImportError, ValueError):
             return False
+
+    def _is_known(self, part: ast.AST) -> bool:
+        """Return whether all names that a part of a definition uses are defined, as far as that is known."""
+        own = {one.arg for function in ast.walk(part) if isinstance(function, ast.Lambda)
+               for one in ast.walk(function.args) if isinstance(one, ast.arg)}
+        return "*" in self.known or _names_in(part) <= {*self.known, *own, *vars(builtins)}
 
     def _is_simple(self, value: ast.expr) -> bool:
         """Return whether a value is made of known names, numbers and texts, by calls that compute alone."""

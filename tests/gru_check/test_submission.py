@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gru_bench.errors import DataError, ExitCode
+from gru_bench.errors import DataError, ExitCode, RunError
 from gru_bench.gru_check.submission import Code, candidates, read
 from tests.gru_check.students import SPLIT, check, notebook
 from tests.support.commands import mentions
@@ -15,11 +15,13 @@ KEPT = ("import torch\nfrom torch import nn\nimport numpy as np", "sizes = (3, 4
         "W = [torch.randn(3, 3, requires_grad=True) for _ in range(2)]", "b = torch.zeros(3).requires_grad_()",
         "def f():\n    return 1", "class A(nn.Module):\n    pass",
         "try:\n    import math\nexcept ImportError:\n    math = None",
-        "a, b = 1, 'two'")
+        "a, b = 1, 'two'", "import os.path", "def g(x: int = b, y=lambda z: z) -> 'Unknown': pass",
+        "class B(A, metaclass=type): pass")
 LEFT_OUT = ("print('x')", "frame = read_csv('x.csv')", "weights = torch.load('x.pt')", "model = f()",
             "for i in range(3):\n    pass", "table = np.loadtxt('x')", "n = len(reviews)", "import no_such_module",
             "A.x = 3", "%matplotlib inline", "!pip install torch", "%%bash\nls", "def broken(:\n", "W[0] = 3",
-            "g = lambda: open('x')")
+            "g = lambda: open('x')", "class B(Unknown):\n    pass", "@unknown\ndef g(): pass",
+           "def g(x=unknown): pass", "def g(x: unknown): pass", "import namespace.part", "from namespace.part import x")
 
 
 def test_statements_that_define_are_kept() -> None:
@@ -29,7 +31,9 @@ def test_statements_that_define_are_kept() -> None:
 
 
 @pytest.mark.parametrize("statement", LEFT_OUT)
-def test_statements_that_work_are_left_out_and_said(statement: str) -> None:
+def test_statements_that_work_are_left_out_and_said(statement: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("installed/namespace").mkdir(parents=True)  # as google is, of which google.colab is another part
+    monkeypatch.syspath_prepend("installed")
     code = read(notebook("import torch\nimport numpy as np\nfrom pandas import read_csv\ndef f(): pass\nW = [1]",
                          statement))
     if not statement.startswith(("%m", "!")):
@@ -68,6 +72,14 @@ def test_a_gru_in_a_notebook_is_checked() -> None:
     assert (verdict.name, verdict.code, verdict.exit_code) == ("GRUCell", "mixing", ExitCode.NOT_FINE)
     line = next(n for n, text in enumerate(wrong.splitlines(), 1) if "return" in text)
     assert read(path).place(verdict.findings[0].line) == f"cell 2, line {line}"
+
+
+@pytest.mark.parametrize("wrong", [
+    SPLIT.replace("torch.tanh", "torch.tahn"), SPLIT.replace("return z", "return torch.randn_like(h) + z"),
+    SPLIT.replace("return z", "return h.sub(2).log() + z"), f"n = 1 / 0\n{SPLIT}"])
+def test_errors_name_the_cell_of_a_notebook(wrong: str) -> None:
+    with pytest.raises(RunError, match=r"homework.ipynb, cell 2, line "):
+        check(notebook("import torch\n\n", wrong))
 
 
 CUDA = """
