@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from gru_bench.errors import RunError, first_line
 from gru_bench.gru_check.attempts import Attempt, Attempts
 from gru_bench.gru_check.forms import Form, arguments, bound, flat, forms, parameters_of, sample_input
-from gru_bench.gru_check.load import Source, failure, settings_kept
+from gru_bench.gru_check.load import SIZES, Source, failure, settings_kept
 from gru_bench.gru_check.trace import Recorder
 
-STEPS = 6
+STEPS = SIZES["T"]
 """Length of the sequences that are tried."""
 _MOST_SEQUENCES = 1024
 """Largest batch that is tried where the object has one of its own."""

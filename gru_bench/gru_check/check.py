@@ -173,13 +173,13 @@ def _file_of(built: Any) -> Path:
 
 @contextmanager
 def prepared() -> Iterator[None]:
-    """Let torch compute in float64, on one thread and in silence for a while."""
+    """Let torch compute in float64 and with gradients, on one thread and in silence for a while."""
     before, threads = torch.get_default_dtype(), torch.get_num_threads()
     random = torch.get_rng_state()
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)  # the tensors are small
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -281,6 +281,10 @@ def _idle(caller: Caller, form: Form) -> Finding:
     form = replace(form, kind="layer")
     _refuse_random(caller, form)
     unknown = Finding("unknown", "No state passes from one step to the next.")
+    x, h = sample(form)
+    if "T" in form.layout and caller.attempts.run("a shorter input", partial(caller.call, form, x[:3], h)) is None:
+        return Finding("unknown", f"It runs on sequences of length {STEPS} alone, so that its states cannot be found: "
+                       "take the length from the input.")
 
     def seen() -> Finding:
         runs = runs_of(caller, form)
@@ -454,9 +458,13 @@ def _layer_verdict(runs: Runs, found: list[Track]) -> Verdict:
     layer = Layer(runs, tuple(found), tuple(cells))
     flat = [cell for own in cells for cell in own]
     if unknown := [cell for cell in flat if cell.member is None]:
-        return Verdict((*random, _unknown(unknown[0])), form.words)
+        finding = _unknown(unknown[0])
+        computed = (" If a cell reads something computed from the input, such as a projection or a norm, check the "
+                    f"cell alone: {caller.source.path.name}:CELL.") if finding.code == "unknown" else ""
+        return Verdict((*random, replace(finding, detail=finding.detail + computed)), form.words)
     caller.is_known = True
-    shape = form.words + (", both directions" if len(found) == 2 else "") + (
+    shape = form.words + (", both directions" if len(found) == 2 and any(
+        track.backward for track in found) else "") + (
         f", {len(found[0].before)} layers" if len(found[0].before) > 1 else "")
     verdict = _verdict([*random, *examine_layer(layer), *_untrained(caller, flat, leaves)], flat, shape)
     hidden = flat[0].step.hidden
@@ -627,7 +635,8 @@ def _unknown(cell: Cell) -> Finding:
     step = cell.step
     member = _closest(cell)
     if member is None:
-        return Finding("unknown", "Its parameters do not form the sums of a GRU: step 1, unit 1 cannot be computed.")
+        return Finding("unknown", "Its parameters do not form the sums of a GRU over its input: step 1, unit 1 "
+                       "cannot be computed.")
     x, h = torch.randn(6, step.batch, step.width, generator=torch.Generator().manual_seed(7),
                        dtype=torch.float64), torch.zeros(step.batch, step.hidden)
     own = h

@@ -76,7 +76,9 @@ def _reading(layer: Layer) -> list[Finding]:
     found = []
     ways = [track.backward for track in tracks]
     if len(tracks) == 2 and ways == [False, False]:
-        return [Finding("backward-end", "Both halves read from the start to the end.", loop)]
+        return [Finding("backward-end", "Two recurrences read the input side by side, both from the start to the end. "
+                        "As two directions, one must read from the end; as two layers, the second must read the states "
+                        "of the first.", loop)]
     if all(ways):
         found.append(Finding("read-backwards", "The first input that the state reads is the last one.", loop))
     results = _depend(layer, {})

@@ -26,7 +26,7 @@ from gru_bench.gru_check import submission
 from gru_bench.gru_check.forms import arguments_of, constructor, size_of
 from gru_bench.gru_check.trace import OnCpu
 
-SIZES: Mapping[str, int] = {"E": 5, "H": 4, "C": 3, "V": 60, "L": 1, "B": 1, "T": 5}
+SIZES: Mapping[str, int] = {"E": 5, "H": 4, "C": 3, "V": 60, "L": 1, "B": 1, "T": 6}
 """Names for --make: input width, hidden width, classes, vocabulary, layers, batch, steps."""
 
 _NOTEBOOK = {"get_ipython", "display"}

@@ -153,6 +153,11 @@ class TestAssertIsGru:
         assert assert_is_gru(nn.GRU(5, 4, batch_first=True)).code == "equal"
         assert assert_is_gru(nn.GRU(5, 4, bias=False)).code == "no-bias"
 
+    def test_needs_no_gradients_of_the_caller(self) -> None:
+        with torch.no_grad():
+            assert assert_is_gru(nn.GRU(5, 4)).code == "equal"
+            assert not torch.is_grad_enabled()
+
     def test_refuses_another_recurrence(self) -> None:
         with pytest.raises(AssertionError, match=r"\[rnn\]"):
             assert_is_gru(nn.RNNCell(5, 4))
@@ -538,3 +543,28 @@ def test_a_cell_does_not_stand_for_the_layer_that_uses_it(result: str, code: str
 def test_an_expression_tells_which_class_is_meant() -> None:
     verdict = check(written(WRAPPER + CONFIGURED), None, "Net((E, H))")
     assert (verdict.name, verdict.code) == ("Net", "equal")
+
+
+def test_a_cell_that_reads_something_computed_is_to_be_checked_alone() -> None:
+    path = written(BATCHES.replace("self.words(tokens)", "torch.relu(self.words(tokens))").replace("RESULT", "h"))
+    finding = check(path, "Net").findings[0]
+    assert finding.code == "unknown"
+    mentions(finding.detail, "student.py:CELL")
+
+
+def test_a_layer_for_one_length_alone_is_told() -> None:
+    text = BATCHES.replace("embed_dim, hidden_size):", "embed_dim, hidden_size, seq_len):\n"
+                           "        self.seq_len = seq_len").replace("x.shape[1])", "self.seq_len)").replace(
+                               "self.seq_len = seq_len\n        super().__init__()",
+                               "super().__init__()\n        self.seq_len = seq_len")
+    finding = check(written(text.replace("RESULT", "h")), "Net").findings[0]
+    assert finding.code == "unknown"
+    mentions(finding.detail, "length 6")
+
+
+def test_two_recurrences_side_by_side_need_not_be_directions() -> None:
+    text = STYLES["tokens"].text.replace("xs[::-1], zeros", "xs, zeros")
+    verdict = check(written(text), STYLES["tokens"].name)
+    assert verdict.code == "backward-end"
+    mentions(verdict.findings[0].detail, "layers", "directions")
+    assert "both directions" not in verdict.form
