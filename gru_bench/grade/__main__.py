@@ -75,6 +75,12 @@ def grade(
                          "texts for them")
     if refusals not in (None, "wrong"):
         raise UsageError(f"--refusals must be wrong, or left out, but got {shown(refusals)}")
+    for option, is_given, needed, is_there in (
+            ("--model", model, "--study", study), ("--tracking-uri", tracking_uri, "--study", study),
+            ("--by-order", by_order, "--study or --truth", study or truth),
+            ("--refusals", refusals, "--study or --truth", study or truth)):
+        if is_given and not is_there:
+            raise UsageError(f"{option} needs {needed}: leave it out")
     console = cli.out()
     known: KnownExamples | None
     disagreement = None
@@ -216,7 +222,7 @@ def _alike(pair: Alike, pairs: int, whose: str) -> str:
     """
     a, b = pair.students
     fact = f"{a} and {b} " + (f"predict different classes for {pair.apart:,} texts" if pair.apart else
-                              "predict the same class for every text")
+                              "have equal predictions for all texts")
     if pair.usual is None or pair.probability is None:
         return f"{fact}; how likely that is by chance is not known without --study or more students"
     return (f"{fact}; two {whose} differ on {pair.usual.mean:,.0f} texts ({pair.usual.least:,} to "

@@ -143,7 +143,11 @@ def _judged(
                 class_N, note = read_predictions(claim.predictions, truth)
                 correct_N = class_N == truth.examples.label_N
                 measured, p = float(correct_N.mean()), reference.p_of_answers(correct_N)
-                predicted[claim.student] = class_N
+                if (class_N == class_N[0]).all():
+                    note = "; ".join(filter(None, (note, "predicts one class for all texts, so it is compared with no "
+                                                         "other student")))
+                else:
+                    predicted[claim.student] = class_N
         except GruBenchError as error:
             note = f"cannot score the predictions: {error}"
     elif claimed is not None:

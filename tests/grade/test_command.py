@@ -48,7 +48,7 @@ def test_a_class_is_judged_beside_a_study(store: FakeStore) -> None:
     done = completed(app, "claims.csv", "--study", "torch", "--csv", "graded.csv")
     assert done.returncode == ExitCode.NOT_JUDGED, done.stderr
     mentions(done.stdout, "reference: torch", "5 runs", "pass mark: 8", "bob: claims 97.00 %", "they disagree",
-             "ada and bob predict the same class for every text",
+             "ada and bob have equal predictions for all texts",
              "4 students: pass mark reached by 2, missed by 1, not judged 1")
     ada, bob, cy, dee = table()
     assert tuple(ada) == COLUMNS
@@ -141,7 +141,10 @@ def test_a_study_without_texts_hands_out_nothing(store: FakeStore) -> None:
     (["claims.csv", "--accuracy", "84", "--seed-deviation", "1", "--texts", "500", "--truth", "t.csv"], ["2", "500"]),
     (["claims.csv", "--accuracy", "84", "--seed-deviation", "1", "--truth", "t.csv", "--csv", "t.csv"], ["'t.csv'"]),
     (["claims.csv", "--study", "torch", "--csv", "claims.csv"], ["'claims.csv'", "must be new"]),
-    (["claims.csv", "--study", "nowhere"], ["'nowhere'"])])
+    (["claims.csv", "--study", "nowhere"], ["'nowhere'"]),
+    *(([*["claims.csv", "--accuracy", "84", "--seed-deviation", "1", "--texts", "500"], *option], [option[0], needed])
+      for option, needed in ((["--model", "torch"], "--study"), (["--tracking-uri", "x"], "--study"),
+                             (["--by-order"], "--truth"), (["--refusals", "wrong"], "--truth")))])
 def test_mistyped_arguments_end_with_2(words: list[str], parts: list[str], store: FakeStore) -> None:
     texts = {"claims.csv": "student,accuracy\nada,84.0\n", "t.csv": "id,label\na,0\nb,1\n"}
     for name, text in texts.items():

@@ -60,6 +60,14 @@ def test_a_class_is_judged() -> None:
     assert wrong.p < wrong.p_adjusted < 1e-3
 
 
+def test_collapsed_models_are_no_pair() -> None:
+    ones = np.ones(1000, dtype=np.int64)
+    result = judge([claim("ada", "", ones), claim("bob", "", ones), claim("cy", "", PREDICTED_RN[5])], REFERENCE, TRUTH,
+                   DISAGREEMENT)
+    assert (result.alike, result.pairs) == ((), 0)
+    assert [(one.measured, "one class" in one.note) for one in result.judged] == [(0.0, True)] * 2 + [(0.74, False)]
+
+
 def test_right_solutions_are_not_found_alike_or_different() -> None:
     result = judge([claim(f"run {place}", "", label_N) for place, label_N in enumerate(PREDICTED_RN[5:])],
                    REFERENCE, TRUTH, DISAGREEMENT)
