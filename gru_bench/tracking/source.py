@@ -16,7 +16,7 @@ from gru_bench.tracking.client import ID_TAG, TEST_SET, asked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 RawRun = tuple[str, str, str | None, str, int | None, int | None, Mapping[str, str], Mapping[str, str], Mapping[
     str, float]]
@@ -58,7 +58,7 @@ class Source:
     def experiments(self) -> list[str]:
         """Return the names of the experiments with runs of gru-bench, the most recent first."""
         latest: dict[str, int] = {}
-        for experiment in self._client.search_experiments():
+        for experiment in self._experiments():
             runs = self._client.search_runs(
                 [experiment.experiment_id], filter_string="tags.`gru_bench.complete` LIKE '%'", max_results=1,
                 order_by=["attributes.start_time DESC"])
@@ -85,7 +85,7 @@ class Source:
 
     def scored_on(self, test_set: str) -> Iterable[tuple[str, int | None, Mapping[str, str]]]:
         """Yield id, begin and tags of the runs of all experiments with this digest of the test examples."""
-        places = [experiment.experiment_id for experiment in self._client.search_experiments()]
+        places = [experiment.experiment_id for experiment in self._experiments()]
         for run in self._search(places, f"tags.`{TEST_SET}` = '{test_set}'"):
             yield run.info.run_id, run.info.start_time, run.data.tags
 
@@ -115,8 +115,8 @@ class Source:
         """Return where the run with one of our ids is, even if it was deleted; None if the store does not have it."""
         from mlflow.entities import ViewType
 
-        experiments = self._client.search_experiments(ViewType.ALL)  # with an experiment, its runs are deleted
-        names = {experiment.experiment_id: experiment.name for experiment in experiments}
+        # With an experiment, its runs are deleted.
+        names = {experiment.experiment_id: experiment.name for experiment in self._experiments(ViewType.ALL)}
         runs = self._client.search_runs(
             list(names), f"tags.`{ID_TAG}` = '{run_id}'", run_view_type=ViewType.ALL,
             order_by=["attributes.start_time ASC"]) if names else []
@@ -154,6 +154,16 @@ class Source:
         for run_id in run_ids:
             for point in self._client.get_metric_history(run_id, metric):
                 yield run_id, metric, point.step, point.value, point.timestamp
+
+    def _experiments(self, *view: int) -> Iterator[Experiment]:
+        """Yield all experiments, or those of a kind, page by page."""
+        token = None
+        while True:
+            page = self._client.search_experiments(*view, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
 
     def _search(self, places: Sequence[str], query: str) -> Iterator[Run]:
         """Yield the runs that a query finds in some experiments, newest first, page by page."""

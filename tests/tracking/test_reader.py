@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mlflow import MlflowClient
 
 from gru_bench.config import DataConfig, EmbeddingConfig, MetricName, ModelConfig, RunConfig, TrainingConfig, flat
 from gru_bench.errors import FormatError, RunError, UsageError
@@ -24,7 +25,7 @@ from gru_bench.report.evidence.groups import group_of
 from gru_bench.report.evidence.temperatures import temperatures
 from gru_bench.results.runs import digest_of_examples
 from gru_bench.tracking import LoggedStudy, Reader, RunWriter, Store, StudyPlan, open_reader
-from gru_bench.tracking.client import reading
+from gru_bench.tracking.client import TEST_SET, reading
 from gru_bench.tracking.failures import AwayError
 from gru_bench.tracking.file import MOST_IDS, FileSource, local_path
 from gru_bench.tracking.outbox import FOLDER, Outbox
@@ -244,6 +245,20 @@ def test_a_study_that_is_not_complete_has_no_summary(store: Store) -> None:
     store.start("reviews", "s", role="study", study="s").text("study.json", summary().to_json())
     (study,) = store.studies("reviews")
     assert study.summary is None
+
+
+def test_all_experiments_of_a_server_are_read_page_by_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    writers = [store.start(name, "r", role="confirm", tags={TEST_SET: "a" * 16}) for name in ("one", "two", "three")]
+    for writer in writers:
+        writer.kill("done")
+    assert store.catch_up()
+    search = MlflowClient.search_experiments
+    monkeypatch.setattr(MlflowClient, "search_experiments",
+                        lambda *given, **named: search(*given, **{**named, "max_results": 1}))
+    source = Source(store.uri, lambda: client_of(store))
+    assert sorted(source.experiments()) == ["one", "three", "two"]
+    assert len(list(source.scored_on("a" * 16))) == 3
+    assert [present(source.find(writer.run_id)).experiment for writer in writers] == ["one", "two", "three"]
 
 
 @pytest.mark.parametrize("dropped", ["artifact", "find"])
