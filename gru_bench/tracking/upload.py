@@ -267,7 +267,7 @@ def upload_all(directory: Path) -> Iterator[str]:
             outbox.close()
     for uri, uploader in by_uri.items():
         try:
-            if uploader.catch_up():
+            if uploader.catch_up() and not uploader.remarks:
                 yield f"{uri} now has all runs"
         except GruBenchError as error:
             yield str(error)
