@@ -247,7 +247,7 @@ class _Progress:
 
 
 def _show(console: Any, result: RunResult, corpus: Corpus) -> None:
-    training, limit = result.config.training, result.config.data.limit
+    training, limit = result.config.training, result.config.data.limit if corpus.held_back else None
     console.print(f"{result.config.model.name}: {result.parameters:,} parameters in {result.parameter_tensors} "
                   f"tensors, backend {result.backend} on {result.device}; best epoch {result.best_epoch}", markup=False)
     found = {split: accuracy_of(predictions) for split, predictions in result.predictions.items()}

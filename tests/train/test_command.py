@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gru_bench import cli
 from gru_bench.config import SOURCE, RunConfig, with_settings
+from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError
+from gru_bench.results.runs import RunResult
 from gru_bench.stats.estimate import wilson_interval
 from gru_bench.stats.text import percent
 from gru_bench.tracking import Store
 from gru_bench.train import loop
-from gru_bench.train.__main__ import _next_steps, accuracy_of, app
+from gru_bench.train.__main__ import _next_steps, _show, accuracy_of, app
 from tests.support.commands import mentions
 from tests.support.runs import answered
 
@@ -34,6 +37,14 @@ def test_an_accuracy_is_shown_with_its_interval_and_with_what_guessing_reaches()
 ])
 def test_a_run_may_be_guessing_where_its_interval_includes_guessing(right: int, positive: int, guessing: bool) -> None:
     assert accuracy_of(answered(right, positive))[1] is guessing
+
+
+def test_the_limit_is_named_only_where_it_left_texts_out(
+    whole: RunResult, corpus: Corpus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for available, is_named in ((corpus.available, True), (corpus.available - corpus.held_back, False)):
+        _show(cli.out(), whole, replace(corpus, available=available))
+        assert ("--limit" in capsys.readouterr().out) == is_named
 
 
 def sweep_after(name: str, typed: str | None) -> str:
