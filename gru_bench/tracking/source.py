@@ -116,7 +116,7 @@ class Source:
         from mlflow.entities import ViewType
 
         # With an experiment, its runs are deleted.
-        names = {experiment.experiment_id: experiment.name for experiment in self._experiments(ViewType.ALL)}
+        names = {experiment.experiment_id: experiment.name for experiment in self._experiments(deleted=True)}
         runs = self._client.search_runs(
             list(names), f"tags.`{ID_TAG}` = '{run_id}'", run_view_type=ViewType.ALL,
             order_by=["attributes.start_time ASC"]) if names else []
@@ -155,11 +155,13 @@ class Source:
             for point in self._client.get_metric_history(run_id, metric):
                 yield run_id, metric, point.step, point.value, point.timestamp
 
-    def _experiments(self, *view: int) -> Iterator[Experiment]:
-        """Yield all experiments, or those of a kind, page by page."""
-        token = None
+    def _experiments(self, *, deleted: bool = False) -> Iterator[Experiment]:
+        """Yield all experiments page by page, with `deleted` also those that were deleted."""
+        from mlflow.entities import ViewType
+
+        view, token = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY, None
         while True:
-            page = self._client.search_experiments(*view, page_token=token)
+            page = self._client.search_experiments(view, page_token=token)
             yield from page
             token = page.token
             if not token:
