@@ -426,7 +426,7 @@ def _failing_folder(error: OSError) -> str | None:
                     "command again")
         case code if code in UNWRITABLE:
             return (f"cannot read and write{where or ' here'} ({error.strerror}): run this in a folder that you own, "
-                    "or copy all stores to one (mlflow.db, mlartifacts, optuna.journal and .gru-bench)")
+                    "to which gru-bench archive moves studies")
     return None
 
 

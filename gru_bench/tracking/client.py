@@ -105,7 +105,8 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
             log = database.with_name(f"{database.name}-wal")
             if log.exists() and log.stat().st_size:
                 raise RunError(f"{database.name} cannot be read, because {log.name} must be merged into it and the "
-                               f"folder {database.parent} is read-only: copy the folder and run this there") from None
+                               f"folder {database.parent} is read-only: make it writable, or run this as its owner"
+                               ) from None
             connection = _opened(f"{uri}&immutable=1")
         with closing(connection):
             yield connection
