@@ -53,8 +53,6 @@ _SET_ASIDE = ".refused"
 """Suffix of the folder of a record that MLflow rejected."""
 QUIET_SECONDS, MOST_LOCKED_SECONDS = 5.0, 60.0
 """Seconds to wait for another process that creates or takes over outboxes, before and after the user is told."""
-BRINGS_BACK = "fix the cause, then run gru-bench sync to upload it"
-"""What a user can do about a record that MLflow rejected."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,8 @@ class Refused:
 
     def __str__(self) -> str:
         """Return what was refused and what brings it back, as a clause for messages."""
-        return f"{self.uri} rejected {FOLDER / self.entry.folder.name} ({self.reason}): {BRINGS_BACK}"
+        return (f"{self.uri} rejected {FOLDER / self.entry.folder.name} ({self.reason}): "
+                f"{brings_back(self.entry.folder.parents[2])}")
 
 
 class Outbox:
@@ -375,6 +374,16 @@ def _opened(folder: Path, lock: BaseFileLock) -> Outbox | None:
         if not entry.is_sound:
             outbox.release(entry)  # the upload sets it aside, and says so
     return outbox
+
+
+def sync_in(home: Path) -> str:
+    """Return the command that uploads what waits in a directory, which is named unless it is this one."""
+    return f"gru-bench sync{'' if home.resolve() == Path.cwd() else f' in {home}'}"
+
+
+def brings_back(home: Path) -> str:
+    """Return what a user can do about a record in a directory that MLflow rejected."""
+    return f"fix the cause, then run {sync_in(home)} to upload it"
 
 
 def waiting(

@@ -42,7 +42,7 @@ from gru_bench.tracking.client import (
 )
 from gru_bench.tracking.failures import AwayError, brief, is_away
 from gru_bench.tracking.file import FileSource
-from gru_bench.tracking.outbox import waiting
+from gru_bench.tracking.outbox import sync_in, waiting
 from gru_bench.tracking.record import LATEST
 from gru_bench.tracking.source import Found, RawRun, Source
 from gru_bench.tracking.view import TRAINING, view_page, view_tag
@@ -247,7 +247,8 @@ def _margin(text: str) -> float | None:
     return points / 100 if 0 < points <= 50 else None
 
 
-RESTORE = ": restore it from a copy or an archive, or delete the run in MLflow and run its study again"
+RESTORE = (": restore it from a copy or an archive, move the study's folder back if it was moved, or delete the run in "
+           "MLflow and run its study again")
 """Remedy for an artifact that is damaged or missing, as the end of an error message."""
 
 
@@ -632,8 +633,8 @@ def open_reader(uri: str | None = None) -> Reader:
     elif reader.database.exists():
         require_tables(reader.database)
     elif left := waiting(reader.home, reader.uri):
-        raise RunError(f"{left[0]}, which does not exist yet: run gru-bench sync to upload them, or the same sweep or "
-                       "training command again")
+        raise RunError(f"{left[0]}, which does not exist yet: run {sync_in(reader.home)} to upload them, or the "
+                       "same sweep or training command again")
     else:
         raise RunError(f"No such file: {reader.database}. Run a sweep in this directory first (gru-bench sweep --study "
                        "smoke), or set tracking_uri")

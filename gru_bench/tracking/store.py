@@ -20,7 +20,7 @@ from gru_bench.errors import GruBenchError, RunError, first_line, without_passwo
 from gru_bench.platforms import user
 from gru_bench.tracking.client import ROWS_TAG, replace_artifacts, require_folder, require_tables
 from gru_bench.tracking.failures import brief, is_away, meaning
-from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, RecordState, abandoned
+from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, RecordState, abandoned, sync_in
 from gru_bench.tracking.provenance import provenance
 from gru_bench.tracking.reader import FORMAT, FORMAT_TAG, Reader
 from gru_bench.tracking.record import RunRecord, new_id, now
@@ -187,15 +187,15 @@ class Store(Reader):
                 while not uploader.catch_up():
                     if not uploader.wait_for_answer(self._patience):
                         raise RunError(f"the tracking store {self._shown} has not responded for {self._patience:.0f} "
-                                       "seconds: start its server, then run gru-bench sync, which uploads the waiting "
-                                       "runs")
+                                       f"seconds: start its server, then run {sync_in(self.home)}, which uploads the "
+                                       "waiting runs")
         finally:
             left = uploader.waiting()
             uploader.stop(STOP_SECONDS)
             for remark in uploader.remarks:
                 self._say(remark)
             if left.runs:
-                self._say(f"{left}: the next start in this directory uploads them, and so does gru-bench sync")
+                self._say(f"{left}: the next start with this store uploads them, and so does {sync_in(self.home)}")
             self._own = None
 
     def start(

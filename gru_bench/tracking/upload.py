@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gru_bench.errors import GruBenchError, first_line, without_passwords
 from gru_bench.tracking.failures import MissingError, brief, failed, meaning
-from gru_bench.tracking.outbox import BRINGS_BACK, FOLDER, Entry, Outbox, Waiting, abandoned
+from gru_bench.tracking.outbox import FOLDER, Entry, Outbox, Waiting, abandoned, brings_back
 from gru_bench.tracking.reader import Reader
 from gru_bench.tracking.record import RunRecord
 from gru_bench.tracking.sender import Sender
@@ -217,7 +217,7 @@ class Uploader:
             aside = outbox.refuse(entry, first_line(error))
             if outbox.inherited:
                 self.remarks.append(f"{self._shown} rejected a record of an earlier start: {first_line(error)}. The "
-                                    f"record is saved in {aside.name}; {BRINGS_BACK}")
+                                    f"record is saved in {aside.name}; {brings_back(self._store.home)}")
                 ours = None
         with self._changed:
             if isinstance(work, str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -324,12 +325,18 @@ def test_a_database_that_is_removed_while_it_is_read_is_named(tmp_path: Path, em
         store.runs("reviews")
 
 
-def test_runs_that_wait_for_a_database_that_does_not_exist_are_counted(tmp_path: Path) -> None:
+def test_runs_that_wait_for_a_database_that_does_not_exist_are_counted_and_their_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own = Outbox.begin(tmp_path / FOLDER, f"sqlite:///{tmp_path / 'mlflow.db'}")
     own.put(records()[0])
     own.close()
-    with pytest.raises(RunError, match=r"1 run waits .*mlflow\.db.*gru-bench sync"):
+    with pytest.raises(RunError, match=r"1 run waits .*mlflow\.db.*gru-bench sync to"):
         open_reader()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match=re.escape(f"gru-bench sync in {tmp_path} ")):
+        open_reader(f"sqlite:///{tmp_path / 'mlflow.db'}")
 
 
 def test_a_link_to_a_run_holds_no_password() -> None:
