@@ -345,7 +345,8 @@ def test_a_link_to_a_run_holds_no_password() -> None:
 
 
 WORDS = ("None", "none", "True", "1", "1e-3", "", " ", "a/b", "corpus", "é – 中文 😀")
-names = st.sampled_from(WORDS) | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60)
+names = (st.sampled_from(WORDS)
+         | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60)).filter(bool)
 """Names of columns. The longest part of a path has 255 bytes."""
 files = names.filter(lambda name: not name.startswith("~"))
 shares = st.floats(0, 1, exclude_max=True)
