@@ -187,8 +187,7 @@ NOT_RUN: Mapping[str, str] = {
         python benchmarks/score_coverage.py --repetitions 1000
         python benchmarks/startup.py
         python benchmarks/sweep.py
-        python benchmarks/train_step.py --quick
-        python benchmarks/train_step.py --quick --rounds 5""",
+        python benchmarks/train_step.py --quick""",
     "it changes what is outside of its directory": r"""
         gru-bench --install-completion""",
     "it is a part of a command": r"""
