@@ -72,7 +72,8 @@ def test_a_damaged_record_is_refused(tmp_path: Path, text: str, named: str) -> N
 @pytest.mark.parametrize(("key", "value"), [
     ("format", 0), ("margin", 0), ("on_test", {"0": {"models": [["a"]], "studies": 1}}),
     ("on_test", {"0": {"models": [], "studies": -1}}), ("on_test", {"0": {"models": [], "studies": 10**200}}),
-    ("on_test", {"0": 1}), ("studies", [{"run": 1}]), ("numbers", []), ("numbers", {"a": {"value": "1"}}), ("digests", {"a": 1}),
+    ("on_test", {"0": 1}), ("studies", [{"run": 1}]), ("numbers", []), ("numbers", {"a": {"value": "1"}}),
+    ("digests", {"a": 1}),
     ("digests", {"../report.html": ""}), ("digests", {"/report.html": ""})])
 def test_a_record_with_an_impossible_value_is_refused(folder: Path, key: str, value: object) -> None:
     found = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
