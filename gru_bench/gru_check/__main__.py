@@ -29,8 +29,7 @@ forward(x, h0).
 
 Parameters can have any names and layout: the check compares states and gradients with reference cells in float64.
 Exit code 0: all are GRUs, in any convention; 3: some are not; 4: a file could not be checked; 2: the one file has no
-such class, or needs --make. With --csv, the same
-command resumes after an interruption.
+such class, or needs --make. With --csv, the same command resumes after an interruption.
 
 Each file is copied and executed in its own process, with limits on time, memory, processes and output. Check only
 files that you trust."""

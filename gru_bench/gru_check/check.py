@@ -84,7 +84,8 @@ def check_file(path: Path, name: str | None, make: str | None, defines: Mapping[
     best = min(filter(None, found.values()), key=_rank, default=None)
     if best is None:
         raise next(iter(errors.values()), load.nothing_in(path))
-    for own in [own for own in found if isinstance(getattr(module, own, None), type)]:
+    for own in [own for own in found if isinstance(made := getattr(module, own, None), type)
+                and issubclass(made, nn.Module)]:
         # A right cell does not speak for the layer that uses it, nor a baseline for the GRU beside it.
         stands_for = best.exit_code != ExitCode.NOT_FINE and best.name in submission.uses(text, own) - {own}
         if own in errors and (stands_for or (_rank(best) and "gru" in own.lower()
@@ -283,8 +284,8 @@ def _idle(caller: Caller, form: Form) -> Finding:
     unknown = Finding("unknown", "No state passes from one step to the next.")
     x, h = sample(form)
     if "T" in form.layout and caller.attempts.run("a shorter input", partial(caller.call, form, x[:3], h)) is None:
-        return Finding("unknown", f"It runs on sequences of length {STEPS} alone, so that its states cannot be found: "
-                       "take the length from the input.")
+        return Finding("unknown", f"It runs on sequences of length {STEPS}, but not of length 3, so that its states "
+                       "cannot be found: take the length from the input.")
 
     def seen() -> Finding:
         runs = runs_of(caller, form)

@@ -92,8 +92,8 @@ KINDS: Mapping[str, Kind] = {
         "new = cell(x[:, t], h)\nh = torch.where((t < lengths)[:, None], new, h)", True),
     "untrained": Kind(
         True, "Weights of the recurrence are not among its parameters(), so that no optimizer trains them.",
-        "Tensors without nn.Parameter, and modules in a Python list, keep their random values. The recurrence is "
-        "right, but learns nothing.",
+        "Tensors without nn.Parameter, and modules in a Python list, keep their random values, so that this part of "
+        "the recurrence learns nothing.",
         "Count the weights: sum(p.numel() for p in model.parameters()).",
         "Make each weight an nn.Parameter, and each list of modules an nn.ModuleList.",
         "self.U_z = nn.Parameter(torch.randn(H, H))\nself.cells = nn.ModuleList([Cell(E, H), Cell(H, H)])", True),

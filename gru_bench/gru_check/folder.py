@@ -114,7 +114,8 @@ def files(folder: Path) -> tuple[list[str], list[str]]:
     has = {name: _has_candidate(folder / name) for name in every}
     pairs = [(name, part) for name in every for part in parts[name]
              if part in has and part != name and name not in parts[part]]
-    helpers = {name if has[part] and not has[name] else part for name, part in pairs}
+    helpers = {part for name, part in pairs if has[name] or not has[part]}
+    helpers |= {name for name, part in pairs if has[part] and not has[name] and part not in helpers}
     return [name for name in every if name not in helpers], sorted(helpers)
 
 

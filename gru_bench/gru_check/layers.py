@@ -363,7 +363,9 @@ def _mixed(layer: Layer) -> list[Finding]:
         others = [runs.record(*runs.shifted(b))[0] for b in sequences]
     for number, result in enumerate(whole):
         moved = torch.stack([other[number] != result for other in others]).flatten(1)
-        if moved.any() and (not moved.any(1).all() or (result.numel() > 1 and moved.sum(0).max() > 1)):
+        # A value that no text moves may lie where a ReLU or an argmax is flat.
+        is_of_others = moved.any(0).all() and not moved.any(1).all()
+        if is_of_others or (result.numel() > 1 and moved.sum(0).max() > 1):
             return [Finding("unknown", "A result does not depend on each text of the batch, or mixes several: the axes "
                             "of batch and time may be confused.", _return_line(runs))]
     return []

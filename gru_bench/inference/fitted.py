@@ -94,8 +94,8 @@ class FittedModel:
         """
         label_N, true_N = self._labels(self._found(X)), list(_values(y))
         if not all(isinstance(one, Hashable) for one in true_N):
-            raise UsageError("y must have one class for each text, but has several values in a row, such as "
-                             f"{shown(true_N[0])}: pass one column, such as y.ravel()")
+            raise UsageError("y must have one class for each text, but its rows are lists, such as "
+                             f"{shown(true_N[0])}: pass one column, such as y[:, 0]")
         if len(true_N) != len(label_N) or not true_N:
             raise UsageError(f"y must have a class for each of the {len(label_N):,} texts, but has {len(true_N):,} "
                              "values")

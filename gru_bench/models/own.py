@@ -108,7 +108,7 @@ class Own(nn.Module):
         except GruBenchError:
             raise
         except Exception as error:
-            if isinstance(error, RuntimeError) and out_of_memory(error):
+            if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and out_of_memory(error)):
                 raise
             raise RunError(f"the model's class failed: {said(error)}") from error
 

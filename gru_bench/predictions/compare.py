@@ -23,8 +23,6 @@ from gru_bench.results.logged_metrics import as_difference
 
 METRICS: tuple[ComparedName, ...] = ("accuracy", "macro_f1", "log_loss", "roc_auc", "score")
 """Scores that can be compared."""
-MOST_MARGIN = 50.0
-"""Largest equivalence margin in the unit of the score: percentage points, nats of log loss, or ROC AUC."""
 
 
 def compared(
@@ -56,9 +54,8 @@ def compared(
     chosen = usual if metric is None else next((name for name in METRICS if name == metric), None)
     if chosen is None:
         raise UsageError(f"the metric must be one of {', '.join(METRICS)}, but got {metric!r}")
-    if margin is not None and not 0 < margin <= (MOST_MARGIN if chosen != "score" else float("inf")):
-        most = "" if chosen == "score" else f" and at most {MOST_MARGIN:g}"
-        raise UsageError(f"the equivalence margin must be above 0{most}, but got {margin:g}: try margin=1")
+    if margin is not None and not 0 < margin < float("inf"):
+        raise UsageError(f"the equivalence margin must be a number above 0, but got {margin:g}: leave it out")
     if refusals not in (None, "wrong"):
         raise UsageError(f"refusals must be wrong, or left out, but got {refusals!r}")
     has_groups = columns.get("group") != NONE

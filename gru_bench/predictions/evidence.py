@@ -168,8 +168,8 @@ class StudyRuns:
                 raise UsageError(
                     f"with interim analyses, texts, metric and margin are those of the plan, but {study_name(study)} "
                     f"planned {count:,} texts, {plan.metric} and {plan.margin / unit:g}, and got "
-                    f"{len(examples.id_N):,}, {metric} and {asked / unit:g}: predict all test texts, and leave out "
-                    "the metric and the margin")
+                    f"{len(examples.id_N):,}, {metric} and {asked / as_difference(1.0, metric):g}: predict all test "
+                    "texts, and leave out the metric and the margin")
 
     def described(self, examples: Examples) -> Examples:
         """Return the examples with what the study knows of them."""

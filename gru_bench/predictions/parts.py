@@ -55,12 +55,12 @@ def data(
     if study is not None and (named or assigned):
         typed = next(iter([*(OPTIONS[setting] for setting in named), *(f"--set {setting}" for setting in assigned)]))
         raise UsageError(f"give either --study or {typed}, but not both")
+    config = with_settings(RunConfig(), {**named, **assigned, "data.max_length": None}).data
     for setting in assigned:
         if not setting.startswith("data.") or setting == "data.max_length":
             raise UsageError(f"--set must name a setting that selects or splits texts (data.*), but {setting} does "
                              "neither: leave it out")
     console = cli.out()
-    config = with_settings(RunConfig(), {**named, **assigned}).data
     fingerprint = ""
     if study is not None:
         config, fingerprint = _of_study(study, tracking_uri)

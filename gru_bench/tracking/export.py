@@ -102,7 +102,11 @@ def renamed(record: RunRecord, study: str) -> RunRecord:
     name = tags.get("mlflow.runName", "")
     if before and (name == before or name.startswith((f"{before} ", f"{before}: "))):
         tags["mlflow.runName"] = study + name.removeprefix(before)
-    if len(words := _words(tags.get("mlflow.source.name", ""))) > 1:
+    command = tags.get("mlflow.source.name", "")
+    if command.startswith("gru_bench.run_study("):
+        call = re.sub(r", name=('[^']*'|\"[^\"]*\")", "", command[:-1])
+        tags["mlflow.source.name"] = f"{call}, name={study!r})"
+    elif len(words := _words(command)) > 1:
         kept = [word for last, word in pairwise(["", *words])
                 if last != "--study-name" and word.partition("=")[0] != "--study-name"]
         tags["mlflow.source.name"] = shlex.join([*kept, "--study-name", study])

@@ -192,6 +192,7 @@ def test_an_import_does_not_know_the_store_of_the_export(own: Path, empty_databa
     ("gru-bench sweep --study-name=quick --study 'a b.toml'",
      "gru-bench sweep --study 'a b.toml' --study-name other"),
     ("gru-bench sweep --study-name quick --trials 3", "gru-bench sweep --trials 3 --study-name other"),
+    ("gru_bench.run_study('a b.csv', name='quick')", "gru_bench.run_study('a b.csv', name='other')"),
     ("gru-bench", "gru-bench"), ("", ""), ("a 'b", "a 'b")])
 def test_the_command_of_a_renamed_study_continues_that_study(command: str, renamed: str) -> None:
     before = RunRecord("1" * 32, 1, first_tags={"gru_bench.study": "quick", "mlflow.source.name": command})

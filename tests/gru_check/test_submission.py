@@ -21,7 +21,8 @@ LEFT_OUT = ("print('x')", "frame = read_csv('x.csv')", "weights = torch.load('x.
             "for i in range(3):\n    pass", "table = np.loadtxt('x')", "n = len(reviews)", "import no_such_module",
             "A.x = 3", "%matplotlib inline", "!pip install torch", "%%bash\nls", "def broken(:\n", "W[0] = 3",
             "g = lambda: open('x')", "class B(Unknown):\n    pass", "@unknown\ndef g(): pass",
-           "def g(x=unknown): pass", "def g(x: unknown): pass", "import namespace.part", "from namespace.part import x")
+           "def g(x=unknown): pass", "def g(x: unknown): pass", "def g() -> unknown: pass",
+            "import namespace.part", "from namespace.part import x")
 
 
 def test_statements_that_define_are_kept() -> None:

@@ -637,7 +637,7 @@ def test_scores_that_are_missing_and_files_alike_are_refused_and_equal_runs_are_
     mentions(refused("a.csv", "gone.csv"), "No such file: 'gone.csv'")
     mentions(refused("a.csv", "--metric", "log_loss"), "needs the probability of each class")
     mentions(refused("a.csv", "--metric", "loss"), "metric must be one of", "log_loss")
-    mentions(refused("a.csv", "--margin", "0"), "margin must be above 0", "margin=1")
+    mentions(refused("a.csv", "--margin", "0"), "margin must be a number above 0", "leave it out")
     mentions(refused("a.csv", "--id-column", "idd"), "unknown column", "'id'")
     Path("words.csv").write_text(Path("a.csv").read_text("utf-8"), "utf-16")
     assert refused("words.csv", code=ExitCode.FAILED).endswith("save it as UTF-8\n")  # it cannot name an encoding
@@ -841,7 +841,7 @@ def test_messages_name_a_frame_after_its_model_and_what_to_give() -> None:
         ({"good": good.drop(columns="prediction")}, {}, "the score column"),
         ({"good": good, "poor": poor[1:]}, {}, "common"),
         ({"good": good}, {"metric": "log_loss"}, "metric=log_loss"),
-        ({"good": good}, {"margin": -1}, "margin=1"),
+        ({"good": good}, {"margin": -1}, "above 0"),
         ({"good": good, "poor": poor.assign(label=LABEL_N)}, {}, "good.parquet and poor.parquet"),
         ({"good": good, "poor": pd.concat([poor, poor[["label"]]], axis=1)}, {}, "of poor must have one column"),
         ({"good": good.assign(label=[1, "x"] * (N // 2))}, {}, "frame['label'].astype(str)")]

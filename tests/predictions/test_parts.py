@@ -125,6 +125,13 @@ def test_a_setting_without_effect_on_the_texts_is_refused(easy_csv: Path, settin
     assert not Path("parts").exists()
 
 
+def test_made_up_sequences_are_written_and_unknown_settings_named() -> None:
+    assert completed(app, "--data", "recall:k=500", "--limit", "300", "--out", "parts").returncode == ExitCode.DONE
+    done = completed(app, "--set", "split_seed=3", "--out", "others")
+    assert done.returncode == ExitCode.MISTYPED
+    mentions(done.stderr, "unknown setting", "data.split_seed")
+
+
 def test_a_study_and_data_are_not_given_together(study: Path) -> None:
     done = completed(app, "--study", "quick", "--data", str(study), "--out", "parts")
     assert done.returncode == ExitCode.MISTYPED

@@ -159,7 +159,7 @@ def test_reads_a_database_in_a_read_only_folder(
     monkeypatch.setattr("os.access", lambda *_: False)
     assert open_reader().experiments() == []
     (tmp_path / "mlflow.db-wal").write_bytes(b"changes")
-    with pytest.raises(RunError, match=rf"mlflow\.db-wal.*{tmp_path} is read-only: copy"):
+    with pytest.raises(RunError, match=rf"mlflow\.db-wal.*{tmp_path} is read-only: make it writable"):
         open_reader()
 
 

@@ -208,7 +208,7 @@ def test_missing_predictions_are_an_error(held: Held, fake: FakeStore, run: str)
     study = fake.studies(EXPERIMENT)[0]
     run_id = {"study": held.ids[study.run.run_id], "failed": held.ids[study.confirms[2].run_id], "absent": ABSENT}[run]
     with pytest.raises(RunError, match=rf"^the run {run_id} must contain the artifact predictions/test\.parquet, but "
-                                       r"it cannot be read \(.*\): restore it from a copy or an archive, or delete"):
+                                       r"it cannot be read \(.*\): restore it from a copy or an archive"):
         held.store.predictions(run_id, "test")
 
 

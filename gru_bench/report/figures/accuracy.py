@@ -68,9 +68,10 @@ def difference_figure(
         scale: The score that is shown.
         intervals: What the caption calls the intervals.
     """
+    shown = "each pair" if len(values.rows) <= LINES else f"the first {LINES} of {len(values.rows)} pairs"
     return Figure(
         "differences",
-        f"Difference in test {scale.score} for each pair, with {intervals}, unadjusted for multiple comparisons. The "
+        f"Difference in test {scale.score} for {shown}, with {intervals}, unadjusted for multiple comparisons. The "
         "shaded band is the equivalence margin.",
         f"Difference in test {scale.score} of {len(values.rows)} pairs.", values,
         partial(_differences, margin=margin, scale=scale))

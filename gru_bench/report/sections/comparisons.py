@@ -29,6 +29,7 @@ from gru_bench.report.evidence.pairs import Pair, by_score
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import advice, needed_sentence
 from gru_bench.report.figures.interim import interim_figure
+from gru_bench.results.interim import MIXTURE
 from gru_bench.stats.verdict import ALIKE
 
 COMPARED = (
@@ -97,7 +98,7 @@ def _analyses(evidence: Evidence) -> list[Block]:
 def _planned(one: StudyAnalyses) -> Sentence:
     """Return what was planned, and how it ended."""
     end = " It stopped after analysis {taken}, because every pair was settled" + (
-        "; pairs of the mixture are not waited for." if one.plan.is_with_mixture else ".")
+        "; pairs of the mixture are not waited for." if any(MIXTURE in pair.pair for pair in one.pairs) else ".")
     if not one.ended:
         end = " {taken} {taken:has|have} been done so far."
     elif len(one.analyses) == len(one.plan.interim):
