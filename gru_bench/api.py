@@ -141,6 +141,10 @@ def run_study(
         fixed["data.group_column"] = group
     changes = {"name": name, "trials": trials, "confirm": confirm, "seed": seed,
                "interim": None if interim is None else list(interim)}
+    for role, column in {"text": text, "label": label, "category": category, "split": split, "group": group,
+                         "id": id}.items():
+        if column == "":
+            raise UsageError(f"{role} must not be empty: leave it out, or name a column")
     spec = _spec(study, model, changes, fixed, settings or {})
     columns = Columns(text or "text", label or "label", category, split, id,
                       None if group == NONE else "" if group == "auto" else group)

@@ -99,7 +99,7 @@ class Columns:
         read = " and ".join(f"the {role}s are in column {shown(name)}" for role, name in others.items())
         by_name = (f"{read}, by {'its name' if len(others) == 1 else 'their names'}; to use others, specify "
                    f"{' and '.join(f'the {role} column' for role in others)}")
-        return ". ".join(filter(None, (by_name, several)))
+        return f"{by_name}. {several[0].upper()}{several[1:]}" if several else by_name
 
     def _is_missing_default(self, role: str, known: Sequence[str]) -> bool:
         return role in USUAL and getattr(self, role) == role and role not in known

@@ -14,9 +14,9 @@ such number is lowest, from each given split in proportion.
 
 **Groups.** Where rows belong to groups, each split that is made here keeps whole groups. A group belongs to the class
 and the category that most of its rows have. In each class and category, the groups whose number is lowest go to test
-until the share is reached, and those whose number is highest to validation. A group larger than the share is passed
-over. What one category has too much or too little of, because a group is taken as a whole, the next one of the class
-makes up for. So the splits keep the shares of the classes, but adding data may move a group.
+until the share is reached, and those whose number is highest to validation. A group more than twice as large as what is
+lacking is passed over. What one category has too much or too little of, because a group is taken as a whole, the next
+one of the class makes up for. So the splits keep the shares of the classes, but adding data may move a group.
 
 **Classes.** Their names and order stand in `Corpus.classes`. They belong to the fingerprint, but for data that hold 0
 and 1 themselves, and for pickles. Each class must have training texts, unless `unseen` lets the others count as

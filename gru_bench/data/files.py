@@ -162,7 +162,10 @@ def files_of(path: Path) -> Found:
     if not matching:
         raise UsageError(f"No file matches {shown(str(path))}")
     root = next(parent for parent in path.parents if not _WILD.search(str(parent)))
-    return Found(_of_splits(path, [DataFile(one, _split_of(one, root), root=root) for one in matching]))
+    left_out = [one for one in matching if _first_word(one) in _UNLABELED and len(matching) > 1]
+    return Found(_of_splits(path, [DataFile(one, _split_of(one, root), root=root)
+                                   for one in matching if one not in left_out] or list(map(DataFile, matching))),
+                 tuple(one.relative_to(root).as_posix() for one in left_out))
 
 
 def check_files(files: Sequence[DataFile], where: Path) -> None:

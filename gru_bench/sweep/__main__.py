@@ -256,8 +256,6 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     if unsynced or len(found.permanent) < len(found.faults):
         console.print("work is left, or Optuna and MLflow disagree: run the same command without --check to continue "
                       "the study")
-    if unsynced or aside or not (found.permanent or unreadable):
-        return ExitCode.INCOMPLETE
     if unreadable:
         console.print("artifacts of these runs are missing, which continuing does not repair: restore them, or delete "
                       "the runs in MLflow and run the command again to retrain them")
@@ -265,7 +263,7 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
         console.print("the two stores do not match, perhaps because one was lost or replaced, which continuing does "
                       "not repair: restore the matching store, or start the study again under another name "
                       "(--study-name NAME)")
-    return ExitCode.NO
+    return ExitCode.INCOMPLETE if unsynced or aside or not (found.permanent or unreadable) else ExitCode.NO
 
 
 def _unreadable(store: Any, runs: Sequence[LoggedRun]) -> Iterator[str]:

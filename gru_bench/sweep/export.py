@@ -168,7 +168,7 @@ def _check(trial: optuna.trial.FrozenTrial, *, needs_key: bool) -> None:
         for attributes in (trial.user_attrs, trial.system_attrs, trial.distributions):
             _NAMES.validate_python(attributes)
         if notes.retry_of is not None and notes.retry_of >= trial.number:
-            raise ValueError("it must refer to an earlier trial, but refers to a later one")
+            raise ValueError("it must refer to an earlier trial, but refers to itself or a later one")
         if needs_key and not notes.key:
             raise ValueError("it must have a key, but has none")
     except Exception as error:

@@ -440,7 +440,7 @@ def _parts(values: dict[str, Any], where: str) -> Parts:
             raise UsageError(f"{where}: metric and training.metric set the same thing: remove one")
         sections.setdefault("training", {})["metric"] = values.pop("metric")
     if "space" in values:
-        values["space"] = _space(_with_none(values["space"]), where)
+        values["space"] = _space(_with_none(values["space"], lists=True), where)
     if "first" in values:
         values["first"] = flattened(_with_none(values["first"]))
     return Parts(values, sections, _own(sections, where))
@@ -552,12 +552,17 @@ def _space(nested: Any, where: str) -> dict[str, Range]:
     return {setting: validated(Range, entry, where, under=f"space.{setting}") for setting, entry in ranges.items()}
 
 
-def _with_none(values: Any) -> Any:
-    """Return the values with the text `none` replaced by None, which TOML cannot express."""
+def _with_none(values: Any, *, lists: bool = False) -> Any:
+    """Return the values with the text `none` replaced by None, which TOML cannot express.
+
+    Args:
+        values: Any values.
+        lists: Whether it is replaced in lists too; a list of classes may name one `none`.
+    """
     if isinstance(values, dict):
-        return {key: _with_none(value) for key, value in values.items()}
-    if isinstance(values, list):
-        return [_with_none(value) for value in values]
+        return {key: _with_none(value, lists=lists) for key, value in values.items()}
+    if lists and isinstance(values, list):
+        return [_with_none(value, lists=True) for value in values]
     return None if values == "none" else values
 
 
@@ -581,7 +586,7 @@ def _ablations(values: Any, settings: Mapping[str, Any]) -> Any:
     """Flatten the settings of the ablations, which TOML reads as nested tables: `{ model.pooling = "last" }`."""
     if not isinstance(values, dict):
         return values
-    values = _with_none(values)
+    values = _with_none(values, lists=True)
     if isinstance(common := flattened(values.get("settings")), dict):
         values["settings"] = {key: value for key, value in common.items() if key not in settings}
     others = values.get("other")
@@ -593,8 +598,8 @@ def _ablations(values: Any, settings: Mapping[str, Any]) -> Any:
 
 def _check(spec: StudySpec, where: str) -> None:
     if spec.trials and not spec.space:
-        raise UsageError(f"{where}: trials is {spec.trials}, but [space] is empty: add a setting to [space], or set "
-                         "trials to 0")
+        raise UsageError(f"{where}: trials is {spec.trials}, but [space] is empty: search a setting, or set trials to "
+                         "0 (--trials 0)")
     if not spec.trials and not spec.confirm:
         raise UsageError(f"{where}: trials and confirm are both 0, so there is nothing to run")
     if spec.interim != sorted(set(spec.interim)):

@@ -173,7 +173,7 @@ def trial(number: int, *, of_search: bool = True) -> Callable[[list[Any]], Any]:
     (None, lambda found: of(NEW_STUDY)(found).update(op_code=99), "line 1 is damaged"),
     (None, lambda found: trial(0)(found)["user_attrs"].update(retry_of=[1]), "trial 0: .*retry_of"),
     (None, lambda found: trial(1)(found)["user_attrs"].update(retry_of=1),
-     "trial 1: it must refer to an earlier trial, but refers to a later one"),
+     "trial 1: it must refer to an earlier trial, but refers to itself or a later one"),
     (None, lambda found: trial(0)(found).update(state=0), "trial 0: it must not be running"),
     (None, lambda found: trial(0)(found)["params"].update({"training.lr": 7.0}), "trial 0: "),
     (None, lambda found: trial(0)(found).update(datetime_complete="1960-01-01T00:00:00+00:00"),

@@ -149,6 +149,9 @@ def test_a_pattern_keeps_the_splits_that_a_folder_keeps(tmp_path: Path) -> None:
     assert load(str(folder / "*.csv"), tmp_path / "cache").fingerprint == load(
         str(folder), tmp_path / "cache").fingerprint
     assert load(str(folder / "train*.csv"), tmp_path / "cache").available == 80
+    shards(folder, ["unsupervised-0.csv"])  # without labels
+    assert load(str(folder / "*.csv"), tmp_path / "cache").fingerprint == load(
+        str(folder), tmp_path / "cache").fingerprint
     parts = tmp_path / "parts"
     for name in ("train", "test"):
         shards(parts / name, [])

@@ -109,6 +109,11 @@ def test_refuses_typed_interim_analyses_that_are_no_list_of_numbers(text: str) -
         parsed_interim(text)
 
 
+def test_a_class_may_be_called_none(tmp_path: Path) -> None:
+    spec = load_study(study_file(tmp_path, GOOD + '\n[data]\nclasses = ["none", "mild"]\n'))
+    assert spec.base.data.classes == ("none", "mild")
+
+
 def test_none_is_a_choice(tmp_path: Path) -> None:
     text = GOOD.replace('model.pooling = { choices = ["last", "mean"] }',
                         'training.clip_norm = { choices = [1.0, "none"] }')
