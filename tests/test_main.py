@@ -86,7 +86,7 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     (["sweep"], ["--study"]),
     (["archive"], ["Missing command"]),
     (["archive", "export"], ["Missing"]),
-    (["report", "--margin", "-1"], ["--margin", "-1", "--margin 1"]),
+    (["report", "--margin", "-1"], ["--margin", "-1", "leave it out"]),
     (["train", "--model", "lstm"], ["model.name"]),
     (["diagnose", "--text", ""], ["--text"]),
     (["gru-check", "mine.py"], ["mine.py"]),

@@ -598,8 +598,8 @@ def _ablations(values: Any, settings: Mapping[str, Any]) -> Any:
 
 def _check(spec: StudySpec, where: str) -> None:
     if spec.trials and not spec.space:
-        raise UsageError(f"{where}: trials is {spec.trials}, but [space] is empty: search a setting, or set trials to "
-                         "0 (--trials 0)")
+        raise UsageError(f"{where}: trials is {spec.trials}, but [space] is empty: search a setting, or use "
+                         "trials=0")
     if not spec.trials and not spec.confirm:
         raise UsageError(f"{where}: trials and confirm are both 0, so there is nothing to run")
     if spec.interim != sorted(set(spec.interim)):
