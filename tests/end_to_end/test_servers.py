@@ -115,7 +115,7 @@ def test_a_server_that_is_away_during_a_whole_sweep_is_synced_later(
     process.send_signal(signal.SIGINT)
     rest = end(process)
     assert process.returncode == ExitCode.INTERRUPTED
-    mentions(rest, "the next start in this directory", "gru-bench sync")
+    mentions(rest, "the next start with this store", "gru-bench sync")
 
     done = completed(sync_app)
     assert done.returncode == ExitCode.INCOMPLETE
