@@ -410,7 +410,6 @@ class Sweep:
             if isinstance(message, Finished | WasPruned | Failed):
                 del self._receivers[job.key]
             receive(job, message)
-        self.display.alive()
         self._renew()
         if self.interrupt.asked:
             raise KeyboardInterrupt
@@ -543,7 +542,7 @@ class Sweep:
             run.trials.give_up(run.number, str(error), fault=False)
             raise
         self.active[run.key] = ActiveRun(run, writer, self.spec)
-        self.display.job_started(run.key, run.label, run.settings if run.role == "trial" else {}, (run.model, run.role),
+        self.display.job_started(run.key, run.label, run.settings if run.role == "trial" else {},
                                  run.config.training.epochs)
         checks = PRUNERS[self.spec.pruner].checks if run.role == "trial" else 0
         task = Train(run.config, score_test=run.role == "confirm", checks=checks)

@@ -121,7 +121,7 @@ def completed(
         say(*record_lines(record.state()))
         sweep = Sweep(
             record, corpus, vectors, store, pool, experiment=corpus.name, command=command, threads=threads,
-            timeout=timeout, texts=texts, display=ProgressDisplay(console, count, spec.metric, own.seconds),
+            timeout=timeout, texts=texts, display=ProgressDisplay(console, spec.metric),
             interrupt=interrupt, own=own.artifacts)
         if record.lease.start > 1:
             store.require()  # to read what earlier starts have done
