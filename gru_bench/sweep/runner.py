@@ -29,15 +29,12 @@ from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import (
     Check,
     EpochRecord,
-    RunResult,
     StepReport,
     StudySummary,
-    WindowLoss,
 )
 from gru_bench.stats.intervals import Scored
 from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.active_run import ActiveRun, Assignment
-from gru_bench.sweep.console.console_log import result_lines, window_line
 from gru_bench.sweep.console.description import study_description
 from gru_bench.sweep.console.interim import analysis_lines
 from gru_bench.sweep.console.interrupt import Interrupt
@@ -555,18 +552,14 @@ class Sweep:
 
     def _receive_run(self, job: Job, message: Message) -> None:
         active = self.active[job.key]
-        label = active.run.label
         match message:
             case StepReport():
                 self.display.job_step(job.key, message)
-            case WindowLoss():
-                if self._prints_console_log(active):
-                    self.display.note(f"{label}: {window_line(message)}")
             case Resumed(epoch):
                 self.display.job_resumed(job.key, epoch)
             case Restarted(reason):
                 active.restart(reason)
-                self.display.note(f"{label}: {reason}")
+                self.display.note(f"{active.run.label}: {reason}")
             case Note(text):
                 self._note(text)
             case Check():
@@ -585,15 +578,8 @@ class Sweep:
             self.shown_notes.add(text)
             self.display.note(f"note: {text}")
 
-    def _prints_console_log(self, active: ActiveRun) -> bool:
-        return self.spec.console_log and active.run.role == "confirm"
-
     def _end_run(self, job: Job, active: ActiveRun, message: Finished | WasPruned | Failed) -> None:
         outcome, run = active.end(message), active.run
-        if isinstance(message, Finished) and outcome.state == "tested" and self._prints_console_log(active):
-            assert isinstance(message.outcome, RunResult)
-            for line in result_lines(message.outcome):
-                self.display.note(f"{run.label}: {line}")
         del self.active[job.key]
         self._read()
         self.display.tick(to_begin(self.state))

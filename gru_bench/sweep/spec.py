@@ -194,8 +194,6 @@ class StudySpec(Section):
     """`halving` prunes at checks within an epoch, `median` between epochs. A trial of several seeds is not pruned."""
     seeds_per_trial: Annotated[int, Field(ge=1, le=100)] = 1
     """Number of seeds over which a trial's validation accuracy is averaged."""
-    console_log: bool = False
-    """Whether the console shows each confirmation run line by line: losses by window, sizes and test results."""
     protocol: Protocol = "tuning"
     """Contents of the study's report: the usual sections, or the homework's sections as well."""
     base: RunConfig = RunConfig()

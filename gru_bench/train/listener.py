@@ -1,4 +1,4 @@
-"""What a run reports while it trains: a listener is told each step, window, check and epoch, and may end the run."""
+"""What a run reports while it trains: a listener is told each step, check and epoch, and may end the run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gru_bench.results.runs import Check, EpochRecord, RunResult, StepReport, WindowLoss
+    from gru_bench.results.runs import Check, EpochRecord, RunResult, StepReport
 
 
 class Pruned(Exception):
@@ -24,8 +24,6 @@ class Listener:
 
     step: Callable[[StepReport], None] = _ignore
     """Called about twice a second."""
-    window: Callable[[WindowLoss], None] = _ignore
-    """Called at the end of each window of the training loss, but not again for those of a checkpoint."""
     check: Callable[[Check], None] = _ignore
     """Called after each check within an epoch. It may raise `Pruned`."""
     epoch: Callable[[EpochRecord], None] = _ignore

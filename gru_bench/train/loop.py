@@ -480,9 +480,7 @@ class _Run:
         training, progress = self.config.training, self.progress
         self._checked(mean)
         lowest = min((point.loss for point in progress.window_losses), default=math.inf)
-        point = WindowLoss(progress.iteration, number, progress.seconds, mean)
-        progress.window_losses.append(point)
-        self.listener.window(point)
+        progress.window_losses.append(WindowLoss(progress.iteration, number, progress.seconds, mean))
         if training.selection == "lowest_train_window" and mean < lowest:
             self._keep_best(number)
 

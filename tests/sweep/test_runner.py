@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import re
 import shutil
 import threading
 from collections.abc import Sequence
@@ -32,14 +31,14 @@ from gru_bench.sweep.sharing import trials
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.sweep.workers.local import Failed, Finished, Message, WasPruned
+from gru_bench.sweep.workers.local import Failed, Message, WasPruned
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import LoggedStudy, RunWriter, Store, open_reader, outbox, reader
 from gru_bench.tracking import store as tracking_store
 from gru_bench.tracking.client import open_client
 from tests.support import workers
 from tests.support.commands import mentions
-from tests.support.runs import all_baselines, baseline, result
+from tests.support.runs import all_baselines, baseline
 from tests.support.values import present
 from tests.support.workers import EPOCH, KILLED, NAN, WELL, Script, states, swept
 
@@ -217,23 +216,6 @@ def test_the_baselines_are_shown_by_the_score_of_the_study(easy_csv: Path) -> No
     (line,) = [line for line in text.getvalue().splitlines() if line.startswith("baselines")]
     mentions(line, "macro F1", "majority class 61.0 %", "TF-IDF + logistic regression 61.0 %")
     assert "80.0" not in line
-
-
-@pytest.mark.parametrize("asked", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_the_console_shows_the_log_of_confirmation_runs_if_asked(easy_csv: Path, asked: bool) -> None:
-    text = io.StringIO()
-    swept(easy_csv, lambda _: (*result().window_losses, EPOCH, Finished(result())), trials=0, confirm=1,
-          console=Console(file=text, width=200), **({"console_log": True} if asked else {"protocol": "homework"}))
-    lines = re.findall(r"torch seed 10000: (.*?) *$", text.getvalue(), re.MULTILINE)
-    if not asked:
-        assert lines == []
-        return
-    first, second, parameters, lowest, _, test, *_ = lines
-    mentions(first, "epoch 1", "iteration 10", "0.6900")
-    mentions(second, "epoch 1", "iteration 20", "0.6600")
-    mentions(parameters, "12 parameters", "fused")
-    mentions(lowest, "0.6600", "iteration 20")
-    mentions(test, "50.00 %", "2 of 4")
 
 
 class TestANewStore:

@@ -20,7 +20,7 @@ from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.vectors import Vectors, load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
 from gru_bench.results.logged_metrics import best
-from gru_bench.results.runs import EpochRecord, RunResult, WindowLoss
+from gru_bench.results.runs import EpochRecord, RunResult, StepReport
 from gru_bench.stats.metrics import correct, predicted, value_of
 from gru_bench.train import loop, network
 from gru_bench.train.listener import Listener, Pruned
@@ -316,13 +316,14 @@ def test_a_class_that_draws_its_own_masks_repeats_itself_and_resumes(
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(5)
 
-    def cut_off(point: WindowLoss) -> None:
-        if point.epoch == 2:
+    def cut_off(report: StepReport) -> None:
+        if report.epoch == 2:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "REFRESH_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
-        train(drawn, corpus, vectors, Listener(window=cut_off), checkpoint=tmp_path / "run.pt")
+        train(drawn, corpus, vectors, Listener(step=cut_off), checkpoint=tmp_path / "run.pt")
     again = train(drawn, corpus, vectors, checkpoint=tmp_path / "run.pt")
     assert windows(first) == windows(again)
     assert losses(first) == losses(again)

@@ -25,7 +25,7 @@ from gru_bench.config import DataConfig
 from gru_bench.data.code import keep
 from gru_bench.errors import GruBenchError, MachineError, RunError, out_of_memory
 from gru_bench.platforms import cores, interrupts_held_back, was_killed, worker_per_core
-from gru_bench.results.runs import Check, EpochRecord, StepReport, WindowLoss
+from gru_bench.results.runs import Check, EpochRecord, StepReport
 from gru_bench.sweep.workers.tasks import Task, requiring
 from gru_bench.train.card import NO_MEMORY, pinned, visible
 from gru_bench.train.listener import Listener, Pruned
@@ -95,7 +95,7 @@ class Note:
     text: str
 
 
-Message = StepReport | WindowLoss | Check | EpochRecord | Resumed | Restarted | Note | Finished | WasPruned | Failed
+Message = StepReport | Check | EpochRecord | Resumed | Restarted | Note | Finished | WasPruned | Failed
 """What a worker sends. After a `Check` or an `EpochRecord` it waits for the answer whether to continue."""
 
 
@@ -313,7 +313,7 @@ def run_job(job: Job, channel: Channel) -> Finished | WasPruned | Failed:
             raise Pruned
 
     listener = Listener(
-        step=channel.send, window=channel.send, check=ask, epoch=ask,
+        step=channel.send, check=ask, epoch=ask,
         restarted=lambda reason: channel.send(Restarted(reason)),
         note=lambda text: channel.send(Note(text)), resumed=lambda epoch: channel.send(Resumed(epoch)))
     try:
