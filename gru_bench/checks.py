@@ -400,8 +400,7 @@ def lost_trials(subject: Subject) -> Found:
                     pruned=numbers.add("pruned", pruned))
 
 
-@check("GRU008", "Use the scores of the confirmation runs; in the next search, average each trial over several seeds "
-                 "(seeds_per_trial=3).")
+@check("GRU008", "Use the scores of the confirmation runs.")
 def lucky_best_trial(subject: Subject) -> Found:
     """A best trial better than its confirmation runs by more than chance."""
     for one in () if subject.evidence is None else subject.evidence.searches:

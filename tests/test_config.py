@@ -111,7 +111,7 @@ def test_an_odd_study_file_is_refused_in_a_short_message_or_its_search_ends(
     tuning_runs(spec, {})
     ablation_runs(spec, {}, {})
     if spec.space:
-        _search_to_its_end(spec.model_copy(update={"trials": 6, "sampler": "random", "seeds_per_trial": 1}), tmp_path)
+        _search_to_its_end(spec.model_copy(update={"trials": 6, "sampler": "random"}), tmp_path)
 
 
 def _search_to_its_end(spec: StudySpec, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def best_trials(evidence: Evidence, place: int) -> Table:
             model_name(model),
             (own.add("ended", ended), " of ", own.add("planned", max(search.plan.trials, ended))),
             MISSING if best is None else own.add("number", best.summary.number, "setting"),
-            MISSING if best is None else own.on([run.run_id for run in best.runs], size, "validation").add(
+            MISSING if best is None else own.on([best.run.run_id], size, "validation").add(
                 "best", best.summary.value, scale.kind, "best epoch, on validation")))
     rows += (
         (name, MISSING, MISSING, numbers.on([run.run_id], size, "validation").named("baseline", name).add(

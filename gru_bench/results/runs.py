@@ -284,8 +284,6 @@ class SearchPlan:
 
     trials: int
     """Number of trials for each model."""
-    seeds: int
-    """Number of seeds of each trial."""
     space: Mapping[str, Mapping[str, Any]]
     """Setting -> its range, as in a `StudySummary`."""
 

@@ -462,20 +462,18 @@ def accuracy_difference(
     return estimate(Values.of_correct(correct_A_RN), Values.of_correct(correct_B_RN), group_N)
 
 
-def best_by_chance(fresh_R: Sequence[float], trials: int, per_trial: int = 1) -> float:
+def best_by_chance(fresh_R: Sequence[float], trials: int) -> float:
     """Return how far the best of some trials may be above the mean of fresh runs of its settings by chance alone.
 
-    Of n trials that differ by their seeds alone, each the mean of k of them, the best is about s sqrt(2 ln n / k) above
-    their mean, with s the standard deviation between seeds; the mean of R fresh seeds is known to within
-    t_{.975,R-1} s / sqrt(R).
+    Of n trials that differ by their seeds alone, the best is about s sqrt(2 ln n) above their mean, with s the standard
+    deviation between seeds; the mean of R fresh seeds is known to within t_{.975,R-1} s / sqrt(R).
 
     Args:
         fresh_R: Score of each of the fresh seeds; at least two.
         trials: Number of trials; at least one.
-        per_trial: Number of seeds of each trial.
     """
     seeds, s = len(fresh_R), float(np.std(fresh_R, ddof=1))
-    return float(s * math.sqrt(2 * math.log(trials) / per_trial) + special.stdtrit(seeds - 1, 0.975) * s / seeds**0.5)
+    return float(s * math.sqrt(2 * math.log(trials)) + special.stdtrit(seeds - 1, 0.975) * s / seeds**0.5)
 
 
 def may_be_guessing(metric: ComparedName, found: Estimate, guess: float) -> bool:

@@ -34,7 +34,6 @@ MLFLOW_UI = "http://127.0.0.1:5000"
 """Address at which mlflow ui shows a store that is a file."""
 OPTIONS = {
     "name": "--study-name", "trials": "--trials", "confirm": "--confirm", "interim": "--interim", "seed": "--seed",
-    "seeds_per_trial": "--seeds-per-trial",
 }
 """Key of a study file -> the option that sets it."""
 
@@ -73,9 +72,6 @@ def sweep(
     seed: Annotated[int | None, typer.Option(help="Random seed of the search, from which the confirmation seeds are "
         "derived.",
                                              show_default="the study's", rich_help_panel="Study")] = None,
-    seeds_per_trial: Annotated[int | None, typer.Option(
-        help="Number of seeds over which a trial's score is averaged. With more than one, trials are not pruned.",
-        show_default="the study's", rich_help_panel="Study")] = None,
     workers: Annotated[int | None, typer.Option(
         help="Number of training processes. They share the cores and the GPUs.", min=1, max=1_024,
         show_default="one per GPU; without GPUs one per core, at most 4 in a search",
@@ -172,7 +168,7 @@ def _again(
     from gru_bench.sweep.again import study_again
     from gru_bench.tracking import open_reader
 
-    for key in ("trials", "interim", "seeds_per_trial"):
+    for key in ("trials", "interim"):
         if key in changes:
             raise UsageError(f"--again does not search, so it does not take {OPTIONS[key]}: leave it out, or use "
                              "--study")

@@ -21,7 +21,7 @@ from gru_bench.tracking import RunWriter
 
 @dataclass(frozen=True)
 class Assignment:
-    """A run that this process has taken from the study: a trial of a search (or one seed of it), or a planned run."""
+    """A run that this process has taken from the study: a trial of a search, or a planned run."""
 
     trials: Trials
     """Those that its trial is one of: the search, or the planned work of the study."""
@@ -34,8 +34,6 @@ class Assignment:
     label: str
     """Name under which the run is shown."""
     tags: Mapping[str, str]
-    seeds_done: tuple[float, ...] = ()
-    """Validation accuracy of each seed of the trial trained so far; empty in a study of one seed per trial."""
     planned: str = ""
     """Key of the planned run."""
     repeats: int | None = None
@@ -59,15 +57,13 @@ REASSIGNED = "given to another process, because this one seemed dead"
 class Outcome:
     """How a run has ended."""
 
-    state: Literal["complete", "tested", "validated", "seed done", "pruned", "failed", "left"]
+    state: Literal["complete", "tested", "validated", "pruned", "failed", "left"]
     """left: another process has the run now."""
     value: float | None = None
     """The accuracy that it reached."""
     reason: str = ""
     again: bool = False
     """Whether a failed run is queued again."""
-    seeds_done: tuple[float, ...] = ()
-    """Of a trial whose next seed follows: the validation accuracy of each seed so far."""
 
 
 class ActiveRun:
@@ -82,7 +78,7 @@ class ActiveRun:
         """What was decided at each check so far."""
         self._reassigned = False
         """Whether the run was given to another process."""
-        run.trials.note_run(run.number, writer.run_id, seeds=len(run.seeds_done))
+        run.trials.note_run(run.number, writer.run_id)
 
     @property
     def _search(self) -> Search:
@@ -113,9 +109,6 @@ class ActiveRun:
         self.scores.append(score)
         if self.run.role != "trial":
             self._reassigned = not self.run.trials.note_progress(self.run.number, record.epoch, score)
-            return not self._reassigned
-        if self.spec.seeds_per_trial > 1:
-            self._reassigned = not self._search.is_ours(self.run.number)
             return not self._reassigned
         verdict = self._search.report(self.run.number, record.epoch, self._best)
         self._reassigned = verdict == "reassigned"
@@ -158,18 +151,7 @@ class ActiveRun:
                 return self._complete("tested", self._score(result.predictions["test"]))
             case "ablation":
                 return self._complete("validated", self._score(result.predictions["validation"]))
-        if self.spec.seeds_per_trial == 1:
-            return self._complete("complete", self._best)
-        return self._finished_seed(self._best)
-
-    def _finished_seed(self, value: float) -> Outcome:
-        """End one seed of a trial; after the last one, end the trial."""
-        done = (*self.run.seeds_done, value)
-        verdict = self._search.report(self.run.number, len(done) - 1, value)
-        if verdict == "continue" and len(done) < self.spec.seeds_per_trial:
-            self.writer.release()
-            return Outcome("seed done", value, seeds_done=done)
-        return self._complete("complete", sum(done) / len(done))
+        return self._complete("complete", self._best)
 
     @property
     def _best(self) -> float:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from gru_bench.results.baselines import BASELINES
 from gru_bench.results.logged_metrics import compared
@@ -146,7 +145,7 @@ def _trial_faults(
     for trial in trials:
         own = by_trial.get(str(trial.number), [])
         if trial.state in RUN_ENDS:
-            yield from (_seeds_faults if spec.seeds_per_trial > 1 else _run_faults)(trial, own)
+            yield from _run_faults(trial, own)
             yield from _value_faults(spec, trial, own)
         elif own and trial.state != "running":
             yield f"trial {trial.number} was never trained, but has the run {own[0].run_id}"
@@ -161,31 +160,20 @@ def _run_faults(trial: StoredTrial, runs: Sequence[LoggedRun]) -> Iterator[str]:
             yield f"trial {trial.number} is {trial.state}, but its run {run.run_id} is {end[0]} and {end[1]}"
 
 
-def _seeds_faults(trial: StoredTrial, runs: Sequence[LoggedRun]) -> Iterator[str]:
-    """Yield the faults of a trial of several seeds: it has a run for each seed it was trained on, and all ended."""
-    if not runs and trial.state not in ("interrupted", "failed") and trial.retry_of is None:
-        yield f"trial {trial.number} is {trial.state} and must have runs, but has none"
-    for run in runs:
-        if run.status not in ("FINISHED", "FAILED", "KILLED"):
-            yield f"trial {trial.number} is {trial.state}, but its run {run.run_id} is {run.status}"
-
-
 def _value_faults(spec: StudySpec, trial: StoredTrial, runs: Sequence[LoggedRun]) -> Iterator[str]:
-    """Yield that the value of a trial is not the validation score of its run, or the mean over those of its seeds.
+    """Yield that the value of a trial is not the validation score of its run.
 
-    A trial that took over seeds of an earlier one is not compared, nor is one whose run keeps another epoch than the
-    best.
+    It is not compared where the run keeps another epoch than the best.
     """
     whole = [run for run in runs if run.complete]
-    if len(whole) == spec.seeds_per_trial and spec.base.training.selection == "best_validation":
-        yield from _differences(f"trial {trial.number}", trial, whole, compared(spec.metric, "val").key)
+    if len(whole) == 1 and spec.base.training.selection == "best_validation":
+        yield from _differences(f"trial {trial.number}", trial, whole[0], compared(spec.metric, "val").key)
 
 
-def _differences(what: str, trial: StoredTrial, runs: Sequence[LoggedRun], metric: str) -> Iterator[str]:
-    logged = [run.metrics[metric] for run in runs if metric in run.metrics]
-    if trial.value is not None and logged and abs(trial.value - fmean(logged)) > TOLERANCE:
-        yield (f"{what} has the value {trial.value:g} in Optuna, but {fmean(logged):g} in MLflow "
-               f"({', '.join(run.run_id for run in runs)})")
+def _differences(what: str, trial: StoredTrial, run: LoggedRun, metric: str) -> Iterator[str]:
+    logged = run.metrics.get(metric)
+    if trial.value is not None and logged is not None and abs(trial.value - logged) > TOLERANCE:
+        yield f"{what} has the value {trial.value:g} in Optuna, but {logged:g} in MLflow ({run.run_id})"
 
 
 def _planned_faults(
@@ -204,4 +192,4 @@ def _planned_faults(
         if len(whole) != 1:
             yield f"{what} is done and must have one complete run, but has {len(whole)}"
         else:
-            yield from _differences(what, trial, whole, compared(state.spec.metric, SCORED[role]).key)
+            yield from _differences(what, trial, whole[0], compared(state.spec.metric, SCORED[role]).key)

@@ -136,10 +136,7 @@ def _change(key: str, began: Mapping[str, Any], identity: Mapping[str, Any]) -> 
 
 def objective(spec: StudySpec) -> str:
     """Return the objective of the search in words."""
-    what, towards = compared(spec.metric, "val").label, f"{direction(spec.metric)}d"
-    if spec.seeds_per_trial > 1:
-        return f"{what}, mean over {spec.seeds_per_trial} seeds, {towards}"
-    return f"{what} of the best epoch, {towards}"
+    return f"{compared(spec.metric, 'val').label} of the best epoch, {direction(spec.metric)}d"
 
 
 def _short(value: object) -> str:

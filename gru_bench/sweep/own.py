@@ -127,7 +127,7 @@ def _runs_left(state: StudyState, model: str) -> int:
     """Return the most runs of a model that the next start of a study may have to train."""
     spec, counts = state.spec, to_begin(replace(state, start=state.start + 1), [model])
     later = 0 if state.interim_ended else len(spec.confirm_seeds) - len(state.seeds(model))
-    return sum(counts.values()) + counts[model, "trial"] * (spec.seeds_per_trial - 1) + later
+    return sum(counts.values()) + later
 
 
 def _iterations(spec: StudySpec, model: str, examples: int) -> int:

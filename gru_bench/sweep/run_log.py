@@ -209,7 +209,7 @@ class RunLog:
         self.study.text(DATA, json.dumps(asdict(self.data), indent=1))
         if self.spec.trials:
             space = {key: span.described() for key, span in self.spec.space.items()}
-            plan = SearchPlan(self.spec.trials, self.spec.seeds_per_trial, space)
+            plan = SearchPlan(self.spec.trials, space)
             self.study.text(SEARCH, json.dumps(asdict(plan), indent=1))
         return notes
 
@@ -289,13 +289,11 @@ class RunLog:
         return [trial for trials in (*self.record.searches.values(), self.record.work) for trial in trials.stored]
 
     def _has_ended(self, run_id: str) -> bool | None:
-        """Return whether a trial, or one of its seeds, has ended with a run; None while that is open."""
+        """Return whether a trial has ended with a run; None while that is open."""
         trials = [trial for trial in self._trials() if trial.run_id == run_id]
         if any(trial.state == "running" for trial in trials):
             return None
-        by_seed = self.spec.seeds_per_trial > 1
-        return any(trial.state in ENDED or (by_seed and not trial.key and trial.reported > trial.seeds)
-                   for trial in trials)
+        return any(trial.state in ENDED for trial in trials)
 
     def _close_runs(self) -> None:
         """Close the runs of dead processes in MLflow: those that are open, and those whose trials are done again."""
@@ -305,8 +303,7 @@ class RunLog:
             if run.status == "RUNNING":  # if its trial has ended, its record waits on the machine where it was trained
                 wrong = not self._has_ended(run.run_id)
             else:
-                wrong = state == "interrupted" and run.state in ("complete", "pruned") and not (
-                    self.spec.seeds_per_trial > 1 and run.role == "trial")
+                wrong = state == "interrupted" and run.state in ("complete", "pruned")
             if wrong and self.record.lease.is_dead(run.tags.get("gru_bench.owner", "")):
                 writer = self.store.writer(run.run_id)
                 writer.describe(INTERRUPTED)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
-from gru_bench.config import SOURCE, RunConfig, Scalar
+from gru_bench.config import SOURCE, RunConfig
 from gru_bench.data.code import kept
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
@@ -298,20 +298,12 @@ class Sweep:
         """Begin the next trial of a search, if another process has not taken the last one."""
         if (asked := search.ask(self.state.searches[search.model].trials)) is not None:
             number, settings = asked
-            done = search.resumed_seeds(number) if self.spec.seeds_per_trial > 1 else ()
-            self._train(self._seed_of(search, number, settings, done))
-
-    def _seed_of(
-        self, search: Search, number: int, settings: Mapping[str, Scalar], done: tuple[float, ...]
-    ) -> Assignment:
-        # All backends compute the same function, so a search takes the fastest one.
-        config = self._with_threads(self.spec.config(
-            search.model, {**settings, "model.backend": "auto"}, self.spec.search_seeds[len(done)]))
-        label = f"{search.model} trial {number}"
-        if self.spec.seeds_per_trial > 1:
-            label += f" seed {config.seed}"
-        return Assignment(search, number, "trial", config, settings, label, {"gru_bench.trial": str(number)}, done,
-                          repeats=search.repeats(number))
+            # All backends compute the same function, so a search takes the fastest one.
+            config = self._with_threads(self.spec.config(
+                search.model, {**settings, "model.backend": "auto"}, self.spec.seed))
+            self._train(Assignment(
+                search, number, "trial", config, settings, f"{search.model} trial {number}",
+                {"gru_bench.trial": str(number)}, repeats=search.repeats(number)))
 
     def _take(self, run: PlannedRun) -> None:
         if (number := self.record.work.take(run.key)) is not None:
@@ -587,8 +579,6 @@ class Sweep:
         if outcome.state not in ("failed", "left"):
             self._failed_in_row[run.model] = 0
         if isinstance(run.trials, Search):
-            if outcome.seeds_done:
-                self._train(self._seed_of(run.trials, run.number, run.settings, outcome.seeds_done))
             if outcome.state == "complete" and outcome.value is not None:
                 if sum(trial.state == "complete" for trial in self.state.searches[run.model].trials) == 1:
                     self.first_trials[run.model] = outcome.value

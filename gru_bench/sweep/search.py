@@ -142,8 +142,8 @@ class Search(Trials):
 
         Args:
             number: Number of the trial.
-            step: Epoch, from 1. In a study of several seeds per trial: index of the seed, from 0.
-            value: Best validation accuracy so far. In a study of several seeds per trial: that of the seed.
+            step: Epoch, from 1.
+            value: Best validation accuracy so far.
         """
         trial = self._asked[number]
         try:
@@ -169,19 +169,6 @@ class Search(Trials):
     @property
     def _by_checks(self) -> bool:
         return PRUNERS[self.spec.pruner].checks > 0
-
-    def resumed_seeds(self, number: int) -> tuple[float, ...]:
-        """Return the values of the seeds that an earlier try of a trial finished, and report them again.
-
-        They are at most all seeds but one, so that the trial still ends in this process.
-        """
-        trial = self._trial(number)
-        while not trial.intermediate_values and (earlier := stored(trial).retry_of) is not None:
-            trial = self._trial(earlier)
-        done = tuple(value for _, value in sorted(trial.intermediate_values.items()))[:self.spec.seeds_per_trial - 1]
-        for index, value in enumerate(done):
-            self.report(number, index, value)
-        return done
 
     def prune(self, number: int) -> bool:
         """End a trial that the pruner has stopped; return False if another process has the trial by now."""
@@ -357,13 +344,11 @@ def _pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
 
 
 def _value(spec: StudySpec, trial: FrozenTrial) -> float | None:
-    """Return the objective value of a trial so far: that of its best epoch, or the mean over its seeds."""
+    """Return the objective value of a trial so far: that of its best epoch."""
     if trial.state == TrialState.COMPLETE:
         return trial.value
     values = list((_by_epoch(trial) or trial.intermediate_values).values())
-    if not values:
-        return None
-    return sum(values) / len(values) if spec.seeds_per_trial > 1 else best(spec.metric, values)
+    return best(spec.metric, values) if values else None
 
 
 def _by_epoch(trial: FrozenTrial) -> dict[int, float]:
@@ -371,7 +356,5 @@ def _by_epoch(trial: FrozenTrial) -> dict[int, float]:
 
 
 def _epochs(spec: StudySpec, trial: FrozenTrial) -> float:
-    if spec.seeds_per_trial > 1:
-        return len(trial.intermediate_values) * spec.base.training.epochs
     return max(trial.intermediate_values, default=0) / (PRUNERS[spec.pruner].checks or 1)
 

@@ -191,9 +191,7 @@ class StudySpec(Section):
     sampler: Literal["tpe", "random"] = "tpe"
     """What proposes the settings of the next trial."""
     pruner: PrunerName = "median"
-    """`halving` prunes at checks within an epoch, `median` between epochs. A trial of several seeds is not pruned."""
-    seeds_per_trial: Annotated[int, Field(ge=1, le=100)] = 1
-    """Number of seeds over which a trial's validation accuracy is averaged."""
+    """`halving` prunes at checks within an epoch, `median` between epochs."""
     protocol: Protocol = "tuning"
     """Contents of the study's report: the usual sections, or the homework's sections as well."""
     base: RunConfig = RunConfig()
@@ -278,11 +276,6 @@ class StudySpec(Section):
     def margin_in_hundredths(self) -> float:
         """Return the margin in percentage points, or in hundredths of a nat or of an area."""
         return self.margin if compared(self.metric, "test").unit == "share" else 100 * self.margin
-
-    @property
-    def search_seeds(self) -> tuple[int, ...]:
-        """Seeds of each trial. They are at most 9,999, so they never equal a confirmation seed."""
-        return tuple((self.seed + n) % (LARGEST_SEED + 1) for n in range(self.seeds_per_trial))
 
     @property
     def confirm_seeds(self) -> tuple[int, ...]:
@@ -379,8 +372,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     values |= changes
     # Random trials are a fair sample of the space only if no trial is pruned by a comparison with others.
     is_fair = values.get("sampler") == "random" and "pruner" not in in_file
-    is_mean = values.get("seeds_per_trial", 1) != 1 and not {"pruner", "seeds_per_trial"} <= in_file
-    if "pruner" not in changes and (is_fair or is_mean):
+    if "pruner" not in changes and is_fair:
         values["pruner"] = "none"
     values.setdefault("pruner", "median")
     if compared(base.training.metric, "test").unit != "share" and "margin" not in values:
@@ -537,8 +529,7 @@ def _space(nested: Any, where: str) -> dict[str, Range]:
     known = flat(RunConfig())
     for setting, entry in ranges.items():
         if setting.rpartition(".")[2] == "seed":
-            raise UsageError(f"{where}: [space] must not contain a seed, but has {shown(setting, '')}: remove it; "
-                             "seeds_per_trial = 3 averages each trial over three seeds")
+            raise UsageError(f"{where}: [space] must not contain a seed, but has {shown(setting, '')}: remove it")
         if setting not in known:
             raise unknown_setting(setting, known, where)
         if isinstance(entry, list):
@@ -612,9 +603,6 @@ def _check(spec: StudySpec, where: str) -> None:
     for model in spec.models if spec.trials else ():
         if (selection := spec.config(model, {}, 0).training.selection) != "best_validation":
             raise UsageError(f"{where}: a search needs training.selection 'best_validation', but got {selection!r}")
-    if spec.pruner != "none" and spec.seeds_per_trial > 1:
-        raise UsageError(f"{where}: pruner {spec.pruner!r} compares epochs of one seed, but seeds_per_trial is "
-                         f"{spec.seeds_per_trial}: use 'none'")
     if spec.margin_in_hundredths > 50:
         raise UsageError(f"{where}: margin must be at most 0.5 nats of log loss, or 0.5 of ROC AUC, but got "
                          f"{spec.margin:g}: choose a smaller one")

@@ -491,31 +491,6 @@ class TestProcesses:
             checked = sweep(tmp_path, few_reviews, "--study-name", study.run.study, *options, "--check")
             assert checked.returncode == ExitCode.DONE, checked.stdout
 
-    def test_a_trial_of_several_seeds_that_was_cut_off_trains_each_seed_once(
-        self, tmp_path: Path, few_reviews: Path
-    ) -> None:
-        options = ("--workers", "2", "--trials", "3", "--epochs", "2", "--confirm", "1", "--seeds-per-trial", "2")
-        process = started(tmp_path, few_reviews, *options, until="seed done")
-        process.kill()
-        process.communicate()
-        done = sweep(tmp_path, few_reviews, *options)
-        assert done.returncode == 0, done.stderr
-        study = only_study(tmp_path)
-        summary = present(study.summary)
-        mentions(summary.objective, "mean over 2 seeds")
-        complete = [trial for trial in summary.trials if trial.state == "complete"]
-        assert len(complete) == 3
-        runs = [run for run in study.trials if run.complete]
-        assert sorted((run.params["training.lr"], run.seed) for run in runs) == sorted(
-            (str(trial.settings["training.lr"]), seed) for trial in complete for seed in (0, 1))
-        histories = open_reader(f"sqlite:///{tmp_path / 'mlflow.db'}").histories(
-            [run.run_id for run in runs], ["accuracy/val"])
-        for trial in complete:
-            best = [max(value for _, value in histories[run.run_id]["accuracy/val"]) for run in runs
-                    if run.params["training.lr"] == str(trial.settings["training.lr"])]
-            assert trial.value == pytest.approx(sum(best) / 2)
-        assert sweep(tmp_path, few_reviews, *options, "--check").returncode == ExitCode.DONE
-
     def test_without_numba_a_sweep_runs_on_torch_and_says_so_once(self, tmp_path: Path, few_reviews: Path) -> None:
         (tmp_path / "hidden" / "numba").mkdir(parents=True)
         (tmp_path / "hidden" / "numba" / "__init__.py").write_text("raise ImportError('hidden')", encoding="utf-8")

@@ -69,7 +69,7 @@ def test_the_best_trials_stand_beside_the_baselines(store: FakeStore, study: Log
         name, ended, number, value = table_of(report, "search-so-far").rows[place]
         assert (name, said(ended)) == (label, "5 of 8")
         assert (number.value, value.value) == (best.summary.number, best.summary.value)
-        assert value.runs == (best.runs[0].run_id,)
+        assert value.runs == (best.run.run_id,)
         assert value.low is None  # the interval of a chosen trial would be wrong
     assert [(row[0], row[3].text) for row in table_of(report, "search-so-far").rows[2:]] == [
         ("majority class", "53.9"), ("TF-IDF + logistic regression", "86.5")]
@@ -81,7 +81,7 @@ def test_a_trial_that_was_pruned_within_its_first_epoch_has_the_score_of_its_che
 ) -> None:
     pruned = next(run for run in study.trials if run.state == "pruned")
     store.metrics[pruned.run_id] = {"search/check": [(1, 0.7), (2, 0.75), (3, 0.72)]}
-    found = next(trial.summary for trial in trials_of(study, store) if pruned in trial.runs)
+    found = next(trial.summary for trial in trials_of(study, store) if trial.run == pruned)
     assert (found.state, found.epochs, found.value) == ("pruned", 0.75, 0.75)
 
 
@@ -137,19 +137,6 @@ def test_a_trial_that_was_done_again_is_one(store: FakeStore, study: LoggedStudy
     assert trials_of(replace(study, trials=(broken, first, *others)), store) == trials_of(study, store)
     alone = trials_of(replace(study, trials=(broken, *others)), store)
     assert [(one.summary.state, one.summary.value) for one in alone if one.summary.number == 7] == [("other", None)]
-
-
-def test_a_trial_of_several_seeds_has_their_mean(store: FakeStore, study: LoggedStudy) -> None:
-    first, second, *_ = study.trials
-    alike = replace(second, seed=2, tags={**second.tags, "gru_bench.settings": first.tags["gru_bench.settings"]})
-    path = study.run.run_id, "search.json"
-    values = [store.metrics[run.run_id]["accuracy/val"][1][1] for run in (first, second)]
-    for seeds, state in (("2", "complete"), ("3", "other")):
-        store.artifacts[path] = store.artifacts[path].replace('"seeds": 1', f'"seeds": {seeds}').replace(
-            '"seeds": 2', f'"seeds": {seeds}')
-        (trial,) = trials_of(replace(study, trials=(first, alike)), store)
-        assert (trial.summary.state, len(trial.runs)) == (state, 2)
-        assert trial.summary.value == pytest.approx(sum(values) / 2)
 
 
 def test_a_study_without_a_complete_run_has_no_report(store: FakeStore, study: LoggedStudy) -> None:

@@ -462,7 +462,7 @@ def searching(store: FakeStore, study: LoggedStudy, trials: int = 5) -> LoggedSt
     planned = len(summary.trials) // len(summary.models)
     begun = under_way(store, study, models=",".join(summary.models), contents="search", trials=str(planned))
     store.artifacts[study.run.run_id, "search.json"] = json.dumps(
-        {"trials": planned, "seeds": 1, "space": summary.space})
+        {"trials": planned, "space": summary.space})
     runs = []
     for run, trial in zip(study.trials, summary.trials, strict=True):
         if trial.number >= trials:

@@ -245,14 +245,3 @@ def test_names_a_value_that_differs_between_the_stores(role: str, study: Study) 
             study.trials[0] = replace(study.trials[0], value=value)
         faults(study.found(), *expected)
         assert len(study.found().permanent) == len(expected)
-
-
-def test_the_value_of_a_trial_of_several_seeds_is_the_mean_over_its_runs(study: Study) -> None:
-    study.spec = study.spec.model_copy(update={"seeds_per_trial": 2})
-    study.trials[0] = replace(study.trials[0], value=0.7)
-    study.runs[0] = replace(study.runs[0], metrics={"score/val_accuracy": 0.6})
-    faults(study.found())  # one of its seeds was scored by another trial
-    study.runs.append(replace(study.runs[0], run_id="second", metrics={"score/val_accuracy": 0.8}))
-    faults(study.found())
-    study.trials[0] = replace(study.trials[0], value=0.9)
-    faults(study.found(), r"trial 0 .*0\.9.*0\.7")

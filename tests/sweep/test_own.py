@@ -29,7 +29,6 @@ def left(trials: tuple[StoredState, ...], confirmed: int = 0, *analyses: Interim
 
 @pytest.mark.parametrize(("found", "expected"), [
     (left(()), 4 + 5), (left(("complete", "interrupted", "waiting")), 3 + 5),
-    (left(("complete",), seeds_per_trial=2, pruner="none"), 3 * 2 + 5),
     (left(("complete", "pruned", "failed", "complete"), 2), 3), (left(("complete",) * 6, 5), 0),
     (left(("complete",) * 4, confirm=None, interim=[2, 5]), 5),
     (left(("complete",) * 4, 2, InterimAnalysis(2, {"torch": (10_000, 10_001)}, (), stops=True), confirm=None,

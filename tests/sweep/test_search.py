@@ -491,48 +491,12 @@ class TestChecks:
         with pytest.raises(UsageError, match=r"pruner was .*halving.* and is now median or none"):
             search_over(tmp_path, self.SPACE, 3, pruner="median")
 
-
-class TestSeveralSeeds:
-    SPACE = "training.lr = { low = 1e-4, high = 1e-1, log = true }"
-
-    def test_a_trial_that_is_tried_again_keeps_its_seeds(self, tmp_path: Path) -> None:
-        search = search_over(tmp_path, self.SPACE, 3, seeds_per_trial=3)
-        number, _ = asked(search)
-        search.report(number, 0, 0.7)
-        search.report(number, 1, 0.8)
-        search.give_up(number, "killed")
-        search.give_up(asked(search)[0], "killed before it began")
-        number, _ = asked(search)
-        assert search.resumed_seeds(number) == (0.7, 0.8)
-        last = search.trials()[-1]
-        assert last.epochs == 4
-        assert last.value == pytest.approx(0.75)
-
-    def test_refuses_several_seeds_per_trial_once_a_search_of_one_has_begun(self, tmp_path: Path) -> None:
-        search_over(tmp_path, self.SPACE, 3)
-        with pytest.raises(UsageError, match=r"objective.*3 seeds"):
-            search_over(tmp_path, self.SPACE, 3, seeds_per_trial=3)
-
-    @pytest.mark.parametrize(("seeds", "pruner"), [(1, "median"), (2, "none"), (5, "none")])
-    def test_the_default_pruner_depends_on_the_seeds_per_trial(self, tmp_path: Path, seeds: int, pruner: str) -> None:
-        assert search_over(tmp_path, self.SPACE, 3, seeds_per_trial=seeds).spec.pruner == pruner
-
     @pytest.mark.parametrize("name", PRUNERS)
     def test_every_pruner_can_be_chosen(self, tmp_path: Path, name: str) -> None:
         assert set(PRUNERS) == set(get_args(PrunerName))
         search = search_over(tmp_path, self.SPACE, 3, pruner=name)
         assert type(search.study.pruner).__name__ == PRUNERS[name].optuna
         assert bool(PRUNERS[name].reason) == (name != "none")
-
-    @pytest.mark.parametrize("pruner", ["median", "halving"])
-    def test_refuses_to_prune_trials_of_several_seeds(self, tmp_path: Path, pruner: str) -> None:
-        with pytest.raises(UsageError, match=f"'{pruner}'.*seeds_per_trial.*2.*'none'"):
-            search_over(tmp_path, self.SPACE, 3, seeds_per_trial=2, pruner=pruner)
-
-    def test_search_seeds_stay_below_the_confirmation_seeds(self, tmp_path: Path) -> None:
-        spec = search_over(tmp_path, self.SPACE, 3, seeds_per_trial=4, seed=9_998).spec
-        assert spec.search_seeds == (9_998, 9_999, 0, 1)
-        assert min(spec.confirm_seeds) > 9_999
 
 
 def test_each_start_proposes_other_configurations(tmp_path: Path) -> None:

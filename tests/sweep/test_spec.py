@@ -159,16 +159,6 @@ def test_random_trials_are_not_pruned_unless_a_file_says_so(tmp_path: Path) -> N
     assert load_study(study_file(tmp_path, inherits + 'pruner = "halving"')).pruner == "halving"
 
 
-def test_trials_of_several_seeds_are_not_pruned(tmp_path: Path) -> None:
-    for name in known_studies():
-        assert load_study(name, seeds_per_trial=3).pruner == "none"
-    several = 'base = "bidirectional"\nseeds_per_trial = 3\n'
-    assert load_study(study_file(tmp_path, several)).pruner == "none"
-    assert load_study(study_file(tmp_path, several), seeds_per_trial=1).pruner == "halving"
-    with pytest.raises(UsageError, match=r"'halving'.*seeds_per_trial.*'none'"):
-        load_study(study_file(tmp_path, several + 'pruner = "halving"'))
-
-
 @pytest.mark.parametrize("name", known_studies())
 def test_every_study_of_the_package_can_be_read(name: str) -> None:
     spec = load_study(name)
@@ -181,7 +171,7 @@ def test_confirmation_seeds_are_outside_every_search(tmp_path: Path, seed: int) 
     path = study_file(tmp_path, GOOD)
     seeds = load_study(path, seed=seed, confirm=50).confirm_seeds
     assert len(set(seeds)) == 50
-    assert min(seeds) > 9_999 >= max(load_study(path, seed=seed, trials=1).search_seeds)
+    assert min(seeds) > 9_999 >= load_study(path, seed=seed, trials=1).seed
     assert not set(seeds) & set(load_study(path, seed=(seed + 1) % 10_000, confirm=50).confirm_seeds)
 
 
@@ -242,7 +232,7 @@ def test_names_the_mistake_in_a_study_file(tmp_path: Path, change: tuple[str, st
 
 
 @pytest.mark.parametrize(("lines", "parts"), [
-    ("[space]\ntraining.seed = { choices = [1, 2] }", ("training.seed", "seeds_per_trial")),
+    ("[space]\ntraining.seed = { choices = [1, 2] }", ("training.seed", "remove it")),
     ('model = "scratch"', ("model", "'scratch'", 'models = ["scratch"]'))])
 def test_common_mistakes_are_answered_in_one_short_sentence(tmp_path: Path, lines: str, parts: tuple[str, ...]) -> None:
     (tmp_path / "a.toml").write_text(f"{lines}\n", encoding="utf-8")

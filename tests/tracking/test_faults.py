@@ -31,8 +31,7 @@ from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import Trials
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import read_study
-from gru_bench.tracking import Reader, RunWriter, waiting
-from tests.support import workers
+from gru_bench.tracking import Reader, waiting
 from tests.support.runs import modeled, result
 from tests.support.servers import MlflowServer
 from tests.support.workers import swept, well
@@ -177,32 +176,6 @@ class Injection:
             number += step
         assert number > 10
         return wrong
-
-
-def start_by_seeds(folder: Path, csv: Path, revision: str, *, dies: bool) -> None:
-    """Start a study of two seeds per trial, in a process that may end as its first seed counts."""
-    utils._get_latest_schema_revision = lambda: revision
-    workers.STUDY = workers.STUDY.replace("trials = 5", "trials = 5\nseeds_per_trial = 2")
-    if dies:
-        setattr(RunWriter, "release", lambda _: os._exit(ENDED))  # noqa: B010
-    with chdir(folder):
-        swept(csv, lambda _: well(modeled(result())), trials=1)
-
-
-def test_a_seed_that_counts_is_not_logged_as_killed(easy_csv: Path, empty_database: Path) -> None:
-    folder = Path(shutil.copy(empty_database, Path.cwd())).parent
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(LIBRARIES)
-    codes = list[int | None]()
-    for dies in (True, False):
-        process = processes.Process(target=start_by_seeds, kwargs={"dies": dies}, args=(
-            folder, easy_csv, utils._get_latest_schema_revision()))
-        process.start()
-        process.join()
-        codes.append(process.exitcode)
-    assert codes == [ENDED, 0]
-    (study,) = Reader().studies(easy_csv.stem)
-    assert [run.state for run in study.trials] == ["complete", "complete"]
 
 
 @pytest.mark.parametrize(("kind", "number"), [

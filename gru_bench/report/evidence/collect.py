@@ -149,5 +149,5 @@ def assembled(
     return Evidence(
         studies, numbers, groups, gaps, store, histories, margin, compared,
         [*apart, *apart_from_linear, *ambiguous, *unplanned],
-        baselines, against, searches_of(groups, histories, store), searches_so_far(studies, store), analyses,
+        baselines, against, searches_of(groups, histories), searches_so_far(studies, store), analyses,
         test_sets, are_groups_off, mixtures, of_mixtures, not_mixed, data_sets, over)

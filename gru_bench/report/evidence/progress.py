@@ -62,7 +62,7 @@ def baseline_runs(study: LoggedStudy) -> tuple[LoggedRun, ...]:
 
 def study_search(study: LoggedStudy, store: Store) -> SearchPlan:
     """Return what the search of a study is to do; without settings where its run does not hold it."""
-    return artifact(study, store, SEARCH, SearchPlan) or SearchPlan(study.plan().trials or 0, 1, {})
+    return artifact(study, store, SEARCH, SearchPlan) or SearchPlan(study.plan().trials or 0, {})
 
 
 def artifact(study: LoggedStudy, store: Store, path: str, kind: type[T]) -> T | None:

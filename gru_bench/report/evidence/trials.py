@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from gru_bench.config import MetricName, flat
 from gru_bench.errors import RunError
 from gru_bench.report.document.numbers import Number, Scale, plain, scale_of
@@ -30,10 +28,10 @@ class Trial:
     """A trial, as its runs tell of it."""
 
     summary: TrialSummary
-    """Its value is the mean over its seeds, each with the best validation score of its epochs. Of a trial that was
-    pruned before its first epoch had ended, it is the best score at its checks."""
-    runs: tuple[LoggedRun, ...]
-    """Its complete runs, one for each seed; where there is none, the latest run."""
+    """Its value is the best validation score of its epochs. Of a trial that was pruned before its first epoch had
+    ended, it is the best score at its checks."""
+    run: LoggedRun
+    """Its complete run; where there is none, the latest one."""
 
 
 def run_state(run: LoggedRun) -> str:
@@ -55,34 +53,30 @@ def trials_of(study: LoggedStudy, store: Store) -> tuple[Trial, ...]:
     by_run = store.histories([run.run_id for run in study.trials], [key, CHECK.key])
     found = []
     for place, ((model, _), runs) in enumerate(alike.items()):
-        done = tuple({run.seed: run for run in runs if run.complete}.values())
-        last, number = runs[-1], runs[-1].tags.get("gru_bench.trial", "")
-        state = run_state(last) if len(done) < plan.seeds else "complete"
-        if state == "complete" and len(done) < plan.seeds:
-            state = "other"  # seeds are left
-        by_epoch = [[value for _, value in by_run.get(run.run_id, {}).get(key, ())] for run in done or (last,)]
-        epochs: float = sum(map(len, by_epoch))
-        if not epochs:  # it was pruned before its first epoch had ended, if ever
-            checks = by_run.get(last.run_id, {}).get(CHECK.key, ())
-            by_epoch, epochs = [[value for _, value in checks]], len(checks) / CHECKS
-        values = [best(metric, scores) for scores in by_epoch if scores]
+        run = next((run for run in reversed(runs) if run.complete), runs[-1])
+        number = run.tags.get("gru_bench.trial", "")
+        scores = [value for _, value in by_run.get(run.run_id, {}).get(key, ())]
+        epochs: float = len(scores)
+        if not scores:  # it was pruned before its first epoch had ended, if ever
+            scores = [value for _, value in by_run.get(run.run_id, {}).get(CHECK.key, ())]
+            epochs = len(scores) / CHECKS
         try:
-            settings = flat(last.config())
+            settings = flat(run.config())
         except RunError:
             settings = {}
         found.append(Trial(TrialSummary(
-            number=int(number) if re.fullmatch("[0-9]{1,9}", number) else place, model=model, state=state,
-            value=float(np.mean(values)) if values else None, epochs=epochs,
-            settings={name: settings[name] for name in plan.space if name in settings}), done or (last,)))
+            number=int(number) if re.fullmatch("[0-9]{1,9}", number) else place, model=model, state=run_state(run),
+            value=best(metric, scores) if scores else None, epochs=epochs,
+            settings={name: settings[name] for name in plan.space if name in settings}), run))
     models = [run.model for run in study.trials]
     return tuple(sorted(found, key=lambda trial: (models.index(trial.summary.model), trial.summary.number)))
 
 
 def best_trial(trials: Sequence[Trial], model: str, metric: MetricName) -> Trial | None:
-    """Return the best trial of a model, among those with most seeds; None where none has a complete run."""
+    """Return the best trial of a model; None where none has a complete run."""
     sign = -1 if compared(metric, "val").higher_is_better else 1
-    ranked = [((-len(trial.runs), sign * value, trial.summary.number), trial) for trial in trials
-              if trial.summary.model == model and trial.runs[0].complete and (value := trial.summary.value) is not None]
+    ranked = [((sign * value, trial.summary.number), trial) for trial in trials
+              if trial.summary.model == model and trial.run.complete and (value := trial.summary.value) is not None]
     return min(ranked, key=lambda pair: pair[0])[1] if ranked else None
 
 
@@ -131,8 +125,6 @@ class Search:
     """Setting -> its importance; empty where it was not computed."""
     fresh_R: tuple[float, ...] = ()
     """Validation score of each fresh seed."""
-    per_trial: int = 1
-    """Number of seeds of each trial."""
 
     @property
     def complete(self) -> int:
@@ -170,11 +162,9 @@ class Search:
         """Return how much better than fresh seeds the best of its trials may be by chance; None for one fresh seed."""
         if len(self.fresh_R) < 2 or not self.scored:
             return None
-        luck, each = ("2 ln n", "") if self.per_trial == 1 else (f"2 ln n / {self.per_trial}",
-                                                                 f" of {self.per_trial} seeds each")
         return self.group.on_validation.add(
-            "search.expected", best_by_chance(self.fresh_R, self.scored, self.per_trial), self.scale.kind,
-            f"s sqrt({luck}) + t s/sqrt(R), for n complete or pruned trials{each} and R fresh seeds with the standard "
+            "search.expected", best_by_chance(self.fresh_R, self.scored), self.scale.kind,
+            "s sqrt(2 ln n) + t s/sqrt(R), for n complete or pruned trials and R fresh seeds with the standard "
             "deviation s")
 
     @property
@@ -186,13 +176,12 @@ class Search:
         return (-fall if self.scale.higher_is_better else fall) > self.expected.value
 
 
-def searches_of(groups: Sequence[ModelRuns], histories: Histories, store: Store) -> list[Search]:
+def searches_of(groups: Sequence[ModelRuns], histories: Histories) -> list[Search]:
     """Return the searches for the settings of models, and what fresh seeds of these settings reach.
 
     Args:
         groups: The models. Those without a search are left out.
         histories: The curves of their runs.
-        store: The store that has the plans of the searches.
     """
     searches = []
     for group in groups:
@@ -212,5 +201,5 @@ def searches_of(groups: Sequence[ModelRuns], histories: Histories, store: Store)
         searches.append(Search(
             group, summary, sorted(trials, key=lambda trial: trial.number), best,
             group.on_validation.over_runs("search.confirmed", known, kind), summary.importance.get(group.model, {}),
-            tuple(known), study_search(group.study, store).seeds))
+            tuple(known)))
     return searches

@@ -66,8 +66,6 @@ class TrialNotes:
     """What is to be done, for planned work."""
     owner: Text = ""
     """The process that does it, or did it last."""
-    seeds: Count = 0
-    """Of a trial of several seeds: how many of them had ended when its latest run began."""
     run_id: Text = ""
     """Id of its latest run in the tracking store."""
     reason: Text = ""
@@ -77,7 +75,7 @@ class TrialNotes:
     attempt: Annotated[int, Field(ge=1, le=1000, strict=True)] = 1
     """Which attempt it is, of those that may themselves be the cause of their failures."""
     reached: Count = 0
-    """Of a retried trial: the most epochs (or seeds) that an earlier attempt was trained for."""
+    """Of a retried trial: the most epochs that an earlier attempt was trained for."""
     own_fault: Annotated[bool, Field(strict=True)] = False
     """Whether it made itself fail, such as by a loss that is not finite; it counts as tried."""
     failed_at: Count = 0
@@ -102,9 +100,6 @@ class StoredTrial(TrialNotes):
     value: float | None = field(default=None, kw_only=True)
     """Objective of a complete trial; of a baseline or confirmation run, its test score; of a follow-up, its number of
     tasks."""
-
-    reported: int = field(default=0, kw_only=True)
-    """How many values it has reported: of epochs, or of seeds."""
 
     @cached_property
     def ended(self) -> bool:
@@ -153,10 +148,6 @@ class Trials:
             self._finished[trial.number] = found
         return found
 
-    def is_ours(self, number: int) -> bool:
-        """Return whether a trial that this process began is still running, so was not given to another process."""
-        return self._trial(number).state == TrialState.RUNNING
-
     def orphans(self, trials: Iterable[StoredTrial] | None = None) -> list[int]:
         """Return the numbers of the running trials whose process has died.
 
@@ -169,10 +160,10 @@ class Trials:
         # A trial without an owner: its process died between beginning the trial and writing the owner.
         return [trial.number for trial in running if not trial.owner or trial.owner in dead]
 
-    def note_run(self, number: int, run_id: str, *, seeds: int = 0) -> None:
-        """Note the run of a trial, of which so many seeds have ended; nothing happens if the trial has ended."""
+    def note_run(self, number: int, run_id: str) -> None:
+        """Note the run of a trial; nothing happens if the trial has ended."""
         with suppress(UpdateFinishedTrialError):
-            self._note(number, TrialNotes(run_id=run_id, seeds=seeds))
+            self._note(number, TrialNotes(run_id=run_id))
 
     def note_progress(self, number: int, epoch: int, score: float) -> bool:
         """Note how far planned work got, so that it is not blamed when its process dies; return False if another
@@ -313,8 +304,7 @@ def stored(trial: FrozenTrial) -> StoredTrial:
     notes = {name: value for name, value in trial.user_attrs.items() if name in _NAMES}
     return StoredTrial(
         trial.number, state_of(trial), dict(trial.params),
-        value=trial.value if trial.state == TrialState.COMPLETE else None, reported=len(trial.intermediate_values),
-        **notes)
+        value=trial.value if trial.state == TrialState.COMPLETE else None, **notes)
 
 
 def state_of(trial: FrozenTrial) -> StoredState:

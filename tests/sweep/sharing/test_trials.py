@@ -44,7 +44,6 @@ class TestEither:
         trials, number = self.begun(a, planned)
         for other in (a, b):
             assert self.begin(other, planned)[1] is None
-        assert trials.is_ours(number)
         assert trials.complete(number, 0.5)
         assert not trials.complete(number, 0.6)
         for other in (a, b, start()):
@@ -72,7 +71,6 @@ class TestEither:
         second = b.work if planned else b
         assert second.give_up(number, "seemed dead")
         _, again = self.begun(b, planned)
-        assert not first.is_ours(number)
         assert not first.complete(number, 0.5)
         assert not first.fail(number, "not finite")
         first.note_run(number, "late")
