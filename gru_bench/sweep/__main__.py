@@ -273,15 +273,11 @@ def _unreadable(store: Any, runs: Sequence[LoggedRun]) -> Iterator[str]:
 
 
 def _show(console: Any, sweep: Sweep | DoneStudy, summary: StudySummary, evidence: Evidence | None) -> None:
-    from gru_bench.report.document.sentences import in_text
-    from gru_bench.report.evidence.decision import decision_sentence
-    from gru_bench.sweep.summary import mixtures
+    from gru_bench.sweep.summary import confirmed_scores, decision_in_text
 
-    if evidence is not None and evidence.groups:
-        console.print(in_text(decision_sentence(evidence)), markup=False, soft_wrap=True)
-    found = sweep.confirmed()
-    if found and evidence is not None:
-        found |= mixtures(evidence)
+    found = {} if evidence is None else confirmed_scores(evidence)
+    if evidence is not None and found:
+        console.print(decision_in_text(evidence), markup=False, soft_wrap=True)
     if found or summary.best_value:
         console.print(_results(found, summary, sweep.baselines))
     for note in summary.notes:

@@ -9,7 +9,6 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gru_bench.config import MetricName
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import GruBenchError
 from gru_bench.results.baselines import BaselineResult
@@ -19,7 +18,7 @@ from gru_bench.sweep.plan import StudyState, left_to_do
 from gru_bench.sweep.sharing.trials import StoredTrial
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import begun_with, read_study, require_same_settings
-from gru_bench.sweep.summary import Confirmed, asked_for, confirmed
+from gru_bench.sweep.summary import asked_for
 from gru_bench.tracking import LoggedStudy, Reader, open_reader
 
 if TYPE_CHECKING:
@@ -58,12 +57,6 @@ class DoneStudy:
     def logged(self) -> list[LoggedStudy]:
         """Return the study as MLflow has it."""
         return [self._logged]
-
-    def confirmed(self) -> dict[str, Confirmed]:
-        """Return model -> test score of its confirmation runs, for the models that have any."""
-        metric: MetricName = self.spec.metric
-        return {model: confirmed([self.store.predictions(trial.run_id, "test") for trial in own.values()], metric)
-                for model in self.state.searches if (own := self.state.confirmed(model))}
 
     def page(self, served: str) -> str | None:
         """Return the URL of the study's page in MLflow, where a store that is a file is shown at the address `served`.

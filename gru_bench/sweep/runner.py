@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -64,13 +64,12 @@ from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.summary import (
     Confirmed,
-    confirmed,
+    confirmed_scores,
     data_summary,
-    mixtures,
+    decision_in_text,
     result_metrics,
     study_metrics,
     study_summary,
-    verdicts_in_text,
 )
 from gru_bench.sweep.workers.local import (
     Failed,
@@ -157,10 +156,6 @@ class Sweep:
         """The trials of other processes that have ended, but whose runs MLflow does not have at the end."""
         self.view: str | None = None
         """Page with the saved view of the runs in MLflow; empty where there is none, None while that is not known."""
-        self.linked = False
-        """Whether the saved view was looked for."""
-        self._scored: dict[str, tuple[list[str], Confirmed]] = {}
-        """Model -> ids and test score of its confirmation runs, as they were last read."""
         self.first_trials: dict[str, float] = {}
         """Model -> score of its first complete trial, until it is shown beside the baseline."""
         self.shown_notes: set[str] = set()
@@ -232,7 +227,7 @@ class Sweep:
         if self.texts and not log.texts:
             self.display.note("note: no texts are stored, because the study was started with no_texts")
         work = self._next_work()
-        self._describe("running", read=not log.is_new)
+        self._describe()
         self.display.begin(to_begin(self.state), done=work is None or isinstance(work, Follow))
 
     def _work(self) -> None:
@@ -407,9 +402,7 @@ class Sweep:
         self.store.check()
         if self._reads_at_once:
             self._supersede()
-            if not self.linked:
-                self.linked = True
-                self._describe("running")  # MLflow has the experiment only now
+        self._note_logged()
         if self.seconds - self.last_take_over >= TAKE_OVER_SECONDS:
             self.last_take_over = self.seconds
             self._read()
@@ -462,7 +455,7 @@ class Sweep:
         if all(model in self._announced for model in self.state.active):
             self.record.lease.note_search(self.seconds)
         search.load_importance()
-        self._describe("running")
+        self._describe()
         self.display.search_ended(search.model, found.best, len(self.state.free(plan.confirmations)))
 
     def _nothing_to_confirm(self, search: Search) -> RunError:
@@ -585,8 +578,6 @@ class Sweep:
                 self._show_first_trials()
         elif (plan := self.state.plans[run.model]).tuned is not None and self._tags_of(run) != run.tags:
             self._to_supersede[run.model] = plan  # it was planned otherwise meanwhile
-        if outcome.state == "tested" and len(self.state.confirmed(run.model)) == len(self.state.seeds(run.model)):
-            self._describe("running")
         if not isinstance(message, Failed):
             return
         if message.kind == "settings":
@@ -647,7 +638,7 @@ class Sweep:
             self._sign_out()
             if not self.record.lease.has_others() and not (self.state.is_complete and self.log.is_complete):
                 (self.log.study.kill if interrupted else self.log.study.fail)(reason)
-                self._describe("interrupted" if interrupted else "failed", read=False)
+                self._describe()
 
     def _end(self) -> StudySummary:
         """Complete the study's parent run, unless another process still has work to do for it and will complete it.
@@ -672,8 +663,9 @@ class Sweep:
         if state.is_complete or not lease.has_others():
             self.store.catch_up()
             self.log.describe_if_lost()
-            results, said, mixed = self._findings() if state.is_complete else ({}, [], {})
-            self._describe("incomplete" if state.others_left or self.not_sent else "complete", said=said, mixed=mixed)
+            self._note_logged()
+            results, decided, found = self._findings() if state.is_complete else ({}, "", {})
+            self._describe(decided, found)
             study.metrics({**results, **study_metrics(summary)})  # MLflow shows them in this order
             if state.others_left or self.not_sent:
                 study.kill(still_to_do(state.others_left) if state.others_left else not_sent(self.not_sent))
@@ -682,56 +674,37 @@ class Sweep:
                 study.complete()
         return summary
 
-    def _findings(self) -> tuple[dict[str, float], list[str], dict[str, Confirmed]]:
-        """Return what a report of the study finds: the metrics of its models, its decision with the sentence on each
-        pair, and the score of its mixture; all empty while MLflow is away."""
+    def _findings(self) -> tuple[dict[str, float], str, dict[str, Confirmed]]:
+        """Return what a report of the study finds: the metrics of its models, its decision, and the scores of its
+        models and its mixture; all empty while MLflow is away."""
         from gru_bench.report.evidence.collect import collect
 
         with suppress(Exception):  # a study that has ended is completed all the same; a report shows the error
             if logged := self.logged():
                 evidence = collect(logged, self.store)
-                return result_metrics(evidence), verdicts_in_text(evidence), mixtures(evidence)
-        return {}, [], {}
+                return result_metrics(evidence), decision_in_text(evidence), confirmed_scores(evidence)
+        return {}, "", {}
 
     def logged(self) -> list[LoggedStudy]:
         """Return the study as MLflow has it; an empty list while MLflow does not have it."""
         study = self.store.logged_study(self.log.study.run_id) if self.store.catch_up() else None
         return [] if study is None else [study]
 
-    def _describe(
-        self, state: str, *, read: bool = True, said: Sequence[str] = (), mixed: Mapping[str, Confirmed] | None = None
-    ) -> None:
-        """Write the description of the study; with `read`, unknown scores are read first, if that waits for nothing."""
-        if read and self._reads_at_once:
-            with suppress(RunError, AwayError):  # another process may still be writing its runs
-                self.linked = True
+    def _note_logged(self) -> None:
+        """Note once that MLflow has the study, and look for the saved view of its runs, if that waits for nothing."""
+        if self.view is None and self._reads_at_once:
+            with suppress(RunError, AwayError):
                 self.log.note_logged()
-                if self.view is None:
-                    self.view = self.store.view(self.log.experiment, self.spec.metric)
-                self.confirmed()
-        found = {model: scored for model, (_, scored) in self._scored.items() if self.state.confirmed(model)}
+                self.view = self.store.view(self.log.experiment, self.spec.metric)
+
+    def _describe(self, decision: str = "", found: Mapping[str, Confirmed] = {}) -> None:
+        """Write the description of the study."""
         self.log.study.describe(study_description(
-            self.spec, state, command=self.log.command, uri=self.store.typed_uri, best=self.state.best_values,
-            found={**found, **(mixed or {})}, view=self.view,
-            trials=sum(search.counted for search in self.state.searches.values()),
-            confirmed=sum(len(self.state.confirmed(model)) for model in self.state.searches),
-            baselines=self.baselines, said=said, left=self.left if state == "complete" else ()))
+            self.spec, command=self.log.command, best=self.state.best_values, found=found, baselines=self.baselines,
+            decision=decision))
 
     def _sign_out(self) -> None:
         self.record.lease.end(self.seconds)
-
-    def confirmed(self) -> dict[str, Confirmed]:
-        """Return model -> test score of its confirmation runs, for the models that have any in MLflow; each is read
-        once."""
-        found, not_there = dict[str, Confirmed](), {trial.run_id for trial in self.not_sent}
-        for model in self.state.searches:
-            ids = [trial.run_id for trial in self.state.confirmed(model).values() if trial.run_id not in not_there]
-            if ids and self._scored.get(model, ([], None))[0] != ids:
-                self._scored[model] = ids, confirmed(
-                    [self.store.predictions(run_id, "test") for run_id in ids], self.spec.metric)
-            if ids:
-                found[model] = self._scored[model][1]
-        return found
 
     @property
     def is_confirmed(self) -> bool:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gru_bench.config import MetricName
 from gru_bench.data.batches import encode
 from gru_bench.data.corpus import SPLITS, Corpus
 from gru_bench.data.vectors import Vectors
@@ -21,9 +20,9 @@ from gru_bench.results.logged_metrics import (
     over_seeds,
     trials_in,
 )
-from gru_bench.results.runs import DataSummary, Predictions, StudySummary, Timing
+from gru_bench.results.runs import DataSummary, StudySummary, Timing
 from gru_bench.stats.estimate import Estimate, EvidenceLevel
-from gru_bench.stats.intervals import Scored, interval
+from gru_bench.stats.intervals import interval
 from gru_bench.sweep.ablations import ablations_of
 from gru_bench.sweep.identity import objective
 from gru_bench.sweep.plan import ModelPlan, StudyState
@@ -127,21 +126,18 @@ def result_metrics(evidence: Evidence) -> dict[str, float]:
     return found
 
 
-def mixtures(evidence: Evidence) -> dict[str, Confirmed]:
-    """Return model -> confirmed score, for the mixture of a study."""
+def confirmed_scores(evidence: Evidence) -> dict[str, Confirmed]:
+    """Return model -> confirmed test score, for the models of a study and its mixture."""
     return {group.model: Confirmed(interval(group.metric, group), tuple(group.scores(group.metric)))
-            for group in evidence.mixtures if group.metric != "score"}
+            for group in (*evidence.groups, *evidence.mixtures) if group.metric != "score"}
 
 
-def verdicts_in_text(evidence: Evidence) -> list[str]:
-    """Return the decision, and the sentence on each pair of models; empty where no model is confirmed."""
+def decision_in_text(evidence: Evidence) -> str:
+    """Return the decision as text; empty where no model is confirmed."""
     from gru_bench.report.document.sentences import in_text
     from gru_bench.report.evidence.decision import decision_sentence
-    from gru_bench.report.findings import findings_of
 
-    if not evidence.groups:
-        return []
-    return [in_text(decision_sentence(evidence)), *(pair.sentence for pair in findings_of(evidence).pairs)]
+    return in_text(decision_sentence(evidence)) if evidence.groups else ""
 
 
 @dataclass(frozen=True)
@@ -160,10 +156,3 @@ class Confirmed:
             return f"{len(self.by_seed)} seeds: no interval"
         low, high = metric.written(self.estimate.low).removesuffix(" %"), metric.written(self.estimate.high)
         return f"{low} to {high}{' (test texts alone)' if level is EvidenceLevel.EXAMPLES_ONLY else ''}"
-
-
-def confirmed(runs: Sequence[Predictions], metric: MetricName = "accuracy") -> Confirmed:
-    """Return the score of one or more confirmation runs on the same texts."""
-    ordered = [run.by_id() for run in runs]  # as in reports: the order of a sum moves its last digit
-    scored = Scored(ordered[0].label_N, np.stack([run.probability_NC for run in ordered]), ordered[0].group_N)
-    return Confirmed(interval(metric, scored), tuple(scored.scores(metric)))

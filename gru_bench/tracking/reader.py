@@ -296,17 +296,6 @@ class Reader:
         """Directory of the outboxes: that of the database file, or the working directory for a server."""
         return self.database.parent if self.database is not None else Path.cwd()
 
-    @property
-    def typed_uri(self) -> str:
-        """The tracking URI to type in this directory, without its password; empty where none must be typed."""
-        if self.database is None:
-            return without_passwords(self.uri)
-        here = Path.cwd()
-        if self.database == here / DEFAULT_DATABASE:
-            return ""
-        place = self.database.relative_to(here) if self.database.is_relative_to(here) else self.database
-        return f"sqlite:///{place.as_posix()}"
-
     @cached_property
     def client(self) -> MlflowClient:
         """MLflow's client of the store, which is opened when it is first needed."""

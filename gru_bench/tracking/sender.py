@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gru_bench.models.saved import SHARED
-from gru_bench.tracking.client import ID_TAG, NOTE, PARENT_TAG, ROWS_TAG
+from gru_bench.tracking.client import ID_TAG, PARENT_TAG, ROWS_TAG
 from gru_bench.tracking.failures import MissingError
 from gru_bench.tracking.outbox import FOLDER
 from gru_bench.tracking.reader import Reader
 from gru_bench.tracking.record import RunRecord
 from gru_bench.tracking.registry import log_model
-from gru_bench.tracking.view import moved, save_view
+from gru_bench.tracking.view import save_view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -134,8 +134,6 @@ class Sender:
             tags |= {PARENT_TAG: record.parent, "mlflow.parentRunId": parent.mlflow_id}
         else:
             place = self._experiment(record.experiment)
-        if NOTE in tags:  # its links lead to the experiment that it was written in
-            tags[NOTE] = moved(tags[NOTE], place)
         with nullcontext() if record.parent is not None else _begin_lock(self._store.home):
             if record.parent is None:
                 self._require_turn(record.run_id)

@@ -47,11 +47,6 @@ def view_page(experiment_id: str, metric: MetricName) -> str:
     return f"#/experiments/{experiment_id}/runs?{KEY}={view_id(metric)}&{TRAINING}"
 
 
-def moved(text: str, experiment_id: str) -> str:
-    """Return a description whose links to the view lead to that of another experiment."""
-    return re.sub(r"#/experiments/[^/\s]+/runs\?viewStateShareKey=", f"#/experiments/{experiment_id}/runs?{KEY}=", text)
-
-
 def is_known(version: str) -> bool:
     """Return whether the form of saved views is known for a version of MLflow."""
     found = re.match(r"(\d+)\.(\d+)", version)

@@ -154,7 +154,7 @@ def assert_shown(browser: Chromium, uri: str, study: LoggedStudy) -> None:
     shown(browser, f"{page}&compareRunsMode=CHART", "seed 10000 (accuracy/val)", "trial 0 (loss/train)")
     run = store.run_url(study.run)
     assert run is not None
-    text = shown(browser, run, "Question: Which learning rate?", "Status: complete. See all runs in one table")
+    text = shown(browser, run, "Decision: ", "seeds, lowest to highest")
     assert "**" not in text
     assert "Evaluation runs" not in text  # the pages are those for training runs
 

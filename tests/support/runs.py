@@ -18,7 +18,9 @@ from gru_bench.results.runs import (
     TrialSummary,
     WindowLoss,
 )
+from gru_bench.stats.intervals import Scored, interval
 from gru_bench.stats.metrics import of_two, scores
+from gru_bench.sweep.summary import Confirmed
 
 
 def predictions(count: int = 4) -> Predictions:
@@ -85,3 +87,10 @@ def answered(right: int, positive: int = 50, examples: int = 100) -> Predictions
         np.arange(examples).astype(np.str_), label_N,
         of_two(np.where(hit_N == (label_N == 1), 0.9, 0.1).astype(np.float32)),
         np.full(examples, ""), np.ones(examples, np.int32), np.zeros(examples, np.int32))
+
+
+def confirmed(*right: int) -> Confirmed:
+    """The score of a model with so many right answers of 100 for each seed."""
+    runs = [answered(count) for count in right]
+    scored = Scored(runs[0].label_N, np.stack([run.probability_NC for run in runs]))
+    return Confirmed(interval("accuracy", scored), tuple(scored.scores("accuracy")))

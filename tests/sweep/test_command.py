@@ -22,10 +22,9 @@ from gru_bench.sweep.console.opening import backend_note
 from gru_bench.sweep.plan import SearchState, StudyState, left_to_do
 from gru_bench.sweep.sharing.trials import StoredState, StoredTrial, digest, run_key
 from gru_bench.sweep.spec import load_study
-from gru_bench.sweep.summary import confirmed
 from tests.support.commands import completed, mentions
 from tests.support.fake_store import FakeStore, add_study
-from tests.support.runs import answered, baseline, summary
+from tests.support.runs import baseline, confirmed, summary
 from tests.support.searches import DONE_BASELINES
 from tests.support.studies import study_file
 
@@ -63,8 +62,7 @@ class TestClosing:
 
     def test_shows_an_interval_from_three_seeds_on(self) -> None:
         assert self.summary is not None
-        found = {"one": confirmed([answered(80)]), "two": confirmed([answered(70), answered(80)]),
-                 "three": confirmed([answered(70), answered(80), answered(84)])}
+        found = {"one": confirmed(80), "two": confirmed(70, 80), "three": confirmed(70, 80, 84)}
         majority = baseline("majority", val_accuracy=0.503, test_accuracy=0.501)
         whole = replace(self.summary, models=tuple(found), best_value={"three": 0.9})
         rows = {row[0]: row[1:] for row in shown(_results(found, whole, [majority]))}
@@ -80,8 +78,7 @@ class TestClosing:
 
     def test_a_narrow_terminal_shows_whole_names_of_models(self) -> None:
         assert self.summary is not None
-        rows = shown(_results({"bidirectional": confirmed([answered(70), answered(80)])}, self.summary, ()),
-                     width=80)
+        rows = shown(_results({"bidirectional": confirmed(70, 80)}, self.summary, ()), width=80)
         assert "bidirectional" in [row[0] for row in rows]
 
 

@@ -32,8 +32,9 @@ from gru_bench.sweep.sharing.leases import LEASE_SECONDS, LeaseWatch, this_proce
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import StoredTrial
 from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.start import logged_so_far
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.sweep.summary import Confirmed
+from gru_bench.sweep.summary import Confirmed, confirmed_scores
 from gru_bench.sweep.workers.local import Message
 from gru_bench.tracking import Store, StudyPlan, open_reader, waiting
 from gru_bench.tracking import store as tracking_store
@@ -93,7 +94,8 @@ def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_
     def ending(sweep: Sweep) -> StudySummary:
         summary = end(sweep)
         if not gate.cut:
-            scored.append(sweep.confirmed())  # as the command shows them
+            evidence = logged_so_far(sweep).evidence
+            scored.append({} if evidence is None else confirmed_scores(evidence))  # as the command shows them
             _show_next(Console(file=shown, width=500), sweep, summary, None, None, has_report=False)
         return summary
 
@@ -132,7 +134,7 @@ def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_
     start("there")
     (study,) = open_reader(f"sqlite:///{database}").studies("easy")
     assert [run.complete for run in study.runs] == [True] * 7
-    assert list(scored[-1]) == ["torch"]
+    assert list(scored[-1]) == ["torch", "mixture"]
     mentions(shown.getvalue(), "study is done")
     assert checked().returncode == ExitCode.DONE
     assert trained == [0, 0, 10_000]

@@ -11,7 +11,7 @@ import pytest
 
 from gru_bench.config import MetricName
 from gru_bench.errors import RunError
-from gru_bench.tracking import Reader, Store, attach, view
+from gru_bench.tracking import Store, attach, view
 from gru_bench.tracking.client import shown_version
 from gru_bench.tracking.store import ATTACHED
 from tests.support.mlflow_stores import artifacts_of, client_of
@@ -95,19 +95,6 @@ class TestAStoreThatRefusesViews:
         client: Any = self.Client(error)
         with pytest.raises(RunError, match="get_experiment"):
             view.save_view(client, "sqlite:///mlflow.db", "1", "accuracy", 0)
-
-
-def test_links_lead_to_the_view_of_the_experiment_that_a_study_was_imported_to() -> None:
-    link = "[x](#/experiments/{}/runs?viewStateShareKey=gru-bench-accuracy&compareRunsMode=CHART)"
-    assert view.moved(f"a {link.format(12)} b {link.format(12)}", "7") == f"a {link.format(7)} b {link.format(7)}"
-
-
-def test_the_uri_to_type_is_empty_for_the_usual_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert Reader().typed_uri == ""
-    assert Reader(f"sqlite:///{tmp_path / 'a' / 'x.db'}").typed_uri == "sqlite:///a/x.db"
-    assert Reader(f"sqlite:///{tmp_path.parent / 'x.db'}").typed_uri == f"sqlite:///{tmp_path.parent / 'x.db'}"
-    assert Reader("http://me:secret@host:1").typed_uri == "http://me@host:1"
 
 
 class TestAttached:

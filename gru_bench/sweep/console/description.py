@@ -1,4 +1,4 @@
-"""What a study says of itself in MLflow, as Markdown: its question, how far it is, its results, and what to type next.
+"""What a study says of itself in MLflow, as Markdown: its decision, its scores and its command.
 
 Texts never stand in it, and neither do error messages, which may quote some.
 """
@@ -14,7 +14,6 @@ from gru_bench.report.evidence.progress import typed
 from gru_bench.results.baselines import baseline_label
 from gru_bench.results.logged_metrics import Metric, compared
 from gru_bench.sweep.console.progress import described
-from gru_bench.tracking.view import MISSING
 
 if TYPE_CHECKING:
     from gru_bench.results.baselines import BaselineResult
@@ -22,19 +21,8 @@ if TYPE_CHECKING:
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.sweep.summary import Confirmed
 
-STATUS = {
-    "running": "running. If its process has died, the same command continues it.",
-    "complete": "complete.",
-    "left": "complete, but {left}. The same command continues it.",
-    "incomplete": "not complete: {done}. The same command continues it.",
-    "interrupted": "interrupted after {done}. The same command continues it.",
-    "failed": "failed after {done}. The same command continues it once the cause is fixed.",
-}
-"""State of a study -> what its description says of it, with the runs that are done where it has stopped early."""
 MOST_COMMAND = 2_000
 """Most characters of a command that are shown: MLflow cuts a description at 8,000."""
-MOST_PAIRS = 10
-"""Most pairs of models whose verdicts are shown, for the same reason."""
 SPACE = "&emsp;"
 _ROLES: Mapping[Role, str] = {
     "trial": "A trial of the search, scored on validation data",
@@ -44,47 +32,27 @@ _ROLES: Mapping[Role, str] = {
 
 
 def study_description(
-    spec: StudySpec, state: str, *, command: str, uri: str, best: Mapping[str, float], found: Mapping[str, Confirmed],
-    view: str | None, trials: int = 0, confirmed: int = 0, baselines: Iterable[BaselineResult] = (),
-    said: Sequence[str] = (), left: Sequence[str] = (),
+    spec: StudySpec, *, command: str, best: Mapping[str, float], found: Mapping[str, Confirmed],
+    baselines: Iterable[BaselineResult] = (), decision: str = "",
 ) -> str:
-    """Return the description of a study.
+    """Return the description of a study: its decision, its scores and its command, as far as known.
 
     Args:
         spec: The study.
-        state: How far it is, a key of `STATUS`.
         command: The command that started it.
-        uri: Tracking URI, where it must be typed; otherwise empty.
         best: Model -> validation score of its best trial, as far as known.
         found: Model -> its confirmed score, as far as known; also that of the mixture.
-        view: Page with the saved view of its experiment; empty where there is none, None while that is not known.
-        trials: Number of trials that are done, of all models, where the study has stopped early.
-        confirmed: Number of its confirmation runs that are complete, of all models.
         baselines: The baselines on the same data, as far as known.
-        said: The decision and the sentence on each pair of models, once all runs of the study have ended.
-        left: What a complete study has not done, such as runs that failed.
+        decision: The decision, once all runs of the study have ended.
     """
-    decision, *verdicts = [_escaped(one) for one in said] or [""]
     # MLflow shows only the first lines until a reader asks for more.
-    parts = [f"**Decision:** {decision}"] if decision else []
-    parts += [f"**Question:** {_escaped(spec.purpose)}"] if spec.purpose.strip() else []
-    status = STATUS["left" if state == "complete" and left else state]
-    parts.append("**Status:** " + status.format(done=_done(spec, trials, confirmed), left=_escaped("; ".join(left))))
-    if view:
-        parts[-1] += f" See all runs [in one table]({view}) or [as charts]({view}&compareRunsMode=CHART)."
-    elif view is not None:
-        parts[-1] += f" {MISSING}"
+    parts = [f"**Decision:** {_escaped(decision)}"] if decision else []
     if best or found:
         headings, *rows = results(spec.metric, spec.models, best, found, baselines)
         line = f"|---|{'---:|' * (len(headings) - 1)}"
         parts.append("\n".join([_row(headings), line, *map(_row, rows)]))
-    if verdicts:
-        more = [f"{len(verdicts) - MOST_PAIRS} more pairs are in the report."] * (len(verdicts) > MOST_PAIRS)
-        parts.append("\n".join(f"- {line}" for line in (*verdicts[:MOST_PAIRS], *more)))
-    parts += ["**Started by:**", _code([_typed(command)])]
-    if best or found:
-        parts += ["**Next:**", _code(next_commands(spec.name, uri, report=True, predict=bool(found), serve=False))]
-    return "\n\n".join(parts)
+    # An indented block shows every character as it is.
+    return "\n\n".join([*parts, "**Command:**", f"    {' '.join(_typed(command).split())[:MOST_COMMAND]}"])
 
 
 def results(
@@ -144,15 +112,6 @@ def next_commands(
         yield cli.line(["mlflow", "ui", *(["--backend-store-uri", uri] if uri else [])])
 
 
-def _done(spec: StudySpec, trials: int, confirmed: int) -> str:
-    """Return how many runs of a study are done, of how many: `1 of 6 trials, 0 of 4 confirmation runs`."""
-    models, most = len(spec.models), "up to " if spec.interim else ""  # interim analyses may stop it early
-    parts = [(trials, "", models * spec.trials, "trials"),
-             (confirmed, most, models * spec.confirm, "confirmation runs")]
-    return ", ".join(f"{done} of {up_to}{max(done, asked)} {what}" for done, up_to, asked, what in parts
-                     if done or asked)
-
-
 def _confirmed(one: Confirmed | None, test: Metric) -> Sequence[str]:
     """Return the score of a model over its confirmation seeds, its interval, and the range of the seeds."""
     if one is None:
@@ -175,11 +134,6 @@ def _typed(command: str) -> str:
     """Return a recorded command as it can be typed, where that is known."""
     words = typed(command)
     return f"{words[0]} {cli.line(words[1:])}" if words else command
-
-
-def _code(lines: Iterable[str]) -> str:
-    """Return lines as an indented block, which shows every character as it is."""
-    return "\n".join(f"    {' '.join(line.split())[:MOST_COMMAND]}" for line in lines)
 
 
 def _escaped(text: str) -> str:
