@@ -122,17 +122,13 @@ RunCode = Annotated[bool, typer.Option(
 NoTexts = Annotated[bool, typer.Option(
     "--no-texts", help="Store no texts.", rich_help_panel="Stores")]
 
-DATA_OPTIONS = {
+SETTING_OPTIONS = {
     "data.name": "--data", "data.test_name": "--test-data", "data.text_column": "--text-column",
     "data.label_column": "--label-column", "data.category_column": "--category-column",
     "data.split_column": "--split-column", "data.group_column": "--group-column", "data.id_column": "--id-column",
     "data.positive": "--positive", "data.encoding": "--encoding",
-    "embedding.name": "--embedding",
-}
-"""Setting that says which data are read -> the option that sets it."""
-SETTING_OPTIONS = {
-    **DATA_OPTIONS, "data.limit": "--limit", "training.epochs": "--epochs", "training.device": "--device",
-    "training.metric": "--metric",
+    "embedding.name": "--embedding", "data.limit": "--limit", "training.epochs": "--epochs",
+    "training.device": "--device", "training.metric": "--metric",
 }
 """Setting -> the option that sets it, for all commands that train."""
 

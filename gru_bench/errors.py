@@ -126,10 +126,6 @@ class MachineError(RunError):
     """
 
 
-class FormatError(RunError):
-    """A store was written by another version of gru-bench, which named things otherwise."""
-
-
 class IncompleteError(RunError):
     """What was asked for needs something that is not complete yet, such as a study without confirmation runs."""
 

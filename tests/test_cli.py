@@ -345,13 +345,6 @@ def test_a_file_as_it_was_downloaded_needs_no_other_option(tmp_path: Path) -> No
     said = done.stdout
     mentions(said, "'review'", "'sentiment'", "specify the text column and the label column")
     assert said.count("the text column") == 1
-    assert " --data imdb.csv --positive negative  (" in said
-    order = 'data.classes=["positive", "negative"]'
-    done = completed(train_command.app, "--data", "imdb.csv", "--set", order, *quick)
-    assert done.returncode == 0, done.stderr
-    said = done.stdout
-    assert f" --data imdb.csv --set {cli.quoted(order)}  (" in said
-    assert "already has these settings and data" not in said
 
 
 @pytest.mark.parametrize(("words", "parts"), [

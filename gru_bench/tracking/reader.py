@@ -23,7 +23,7 @@ from gru_bench.config import (
     removed_settings,
     with_settings,
 )
-from gru_bench.errors import FormatError, RunError, UsageError, first_line, unknown, without_passwords
+from gru_bench.errors import RunError, UsageError, first_line, unknown, without_passwords
 from gru_bench.models import linear
 from gru_bench.models.linear import TrainedLinear
 from gru_bench.models.saved import SHARED, Origin, artifact, read
@@ -637,13 +637,13 @@ def _logged(
     """Return a run, with its tags checked.
 
     Raises:
-        FormatError: Another version has logged the run, in another format.
+        RunError: Another version has logged the run, in another format.
         ValueError: A value of the run is invalid.
     """
     had_looks = "looks" in params  # the name of interim analyses once; without them no verdict would hold
     if (logged_format := tags.get(FORMAT_TAG, "")) != FORMAT or had_looks:
         earlier = had_looks or logged_format in ("", *map(str, range(int(FORMAT))))
-        raise FormatError(
+        raise RunError(
             f"the tracking store must contain runs of this version of gru-bench, but the run {run_id} "
             f"({(name or '')[:60]!r}) was logged by {'an earlier' if earlier else 'a later'} one, which has other "
             "names for metrics and settings: read it with the version that wrote it; with this version, start again in "

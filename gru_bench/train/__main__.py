@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gru_bench import cli
-from gru_bench.config import SOURCE, MetricName, RunConfig, flat, is_own, parsed_settings, with_settings
+from gru_bench.config import SOURCE, MetricName, RunConfig, parsed_settings, with_settings
 from gru_bench.data.code import own_model
-from gru_bench.errors import FormatError, MachineError, RunError, without_passwords
+from gru_bench.errors import MachineError, RunError, without_passwords
 from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL, curve
 from gru_bench.stats.text import percent
 from gru_bench.train.listener import Listener
@@ -20,15 +20,11 @@ if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
     from gru_bench.data.vectors import Vectors
     from gru_bench.results.runs import EpochRecord, Predictions, RunResult, StepReport
-    from gru_bench.tracking import LoggedRun, RunWriter, Store
+    from gru_bench.tracking import RunWriter, Store
     from gru_bench.train.placement import Placement
 
-SHOWN_DIGITS = 8
-"""Characters of a run's id that are shown. They are enough to name it."""
 PATIENCE_SECONDS = 30.0
 """Seconds that the end of a run waits for a tracking server that is away. `gru-bench sync` sends the run later."""
-STUDIES = ("bidirectional", "torch", "scratch")
-"""Studies that search for the settings of one model and have its name."""
 OPTIONS = {
     **cli.SETTING_OPTIONS, "model.name": "--model", "model.hidden_size": "--hidden-size", "model.layers": "--layers",
     "model.pooling": "--pooling", "training.batch_size": "--batch-size", "training.lr": "--lr", "seed": "--seed",
@@ -92,11 +88,11 @@ def train(
     if model is not None and (own := own_model(model)) is not None:
         named |= {"model.name": own[0], SOURCE: own[1]}
     config = with_settings(RunConfig(), {**named, **assigned})
-    _run(config, model, cli.out(), score_test, tracking_uri, not no_texts)
+    _run(config, cli.out(), score_test, tracking_uri, not no_texts)
 
 
 def _run(
-    config: RunConfig, model: str | None, console: Any, score_test: bool, tracking_uri: str | None, with_texts: bool
+    config: RunConfig, console: Any, score_test: bool, tracking_uri: str | None, with_texts: bool
 ) -> None:
     from gru_bench.data.corpus import load_corpus
     from gru_bench.data.vectors import load_vectors
@@ -113,33 +109,9 @@ def _run(
     with console.status("opening the tracking store"):
         store = Store(tracking_uri, say=lambda text: console.print(text, markup=False), patience=PATIENCE_SECONDS)
     with store:
-        if (before := _trained_before(config, corpus, store)) is not None:
-            console.print(f"note: run {before.run_id} already has these settings and data; they are trained again, as "
-                          "a new run", markup=False)
         result, writer = _logged(config, placement, console, corpus, vectors, store, score_test, with_texts)
         _show(console, result, corpus)  # before the wait for a server that may never answer
-    console.print(f"logged as run {writer.run_id} in {without_passwords(store.uri)}; next:", markup=False)
-    for command, what in _next_steps(config, model, writer.run_id, score_test, tracking_uri):
-        console.print(f"  {command}  ({what})", markup=False)
-
-
-def _trained_before(config: RunConfig, corpus: Corpus, store: Store) -> LoggedRun | None:
-    """Return the newest run with these settings and texts, or None. Only a store that is a file is searched."""
-    from gru_bench.tracking import Reader
-
-    if store.database is None or not store.database.exists():
-        return None
-    reader = Reader(store.uri)
-    try:
-        for run in reader.runs(corpus.name) if corpus.name in reader.experiments() else ():
-            if (run.role == "single" and run.complete and run.fingerprint == corpus.fingerprint
-                    and run.config() == config and not run.removed_settings):
-                return run
-    except FormatError:  # a new run must not be logged among such runs
-        raise
-    except RunError:
-        pass
-    return None
+    console.print(f"logged as run {writer.run_id} in {without_passwords(store.uri)}", markup=False)
 
 
 def _logged(
@@ -273,31 +245,6 @@ def accuracy_of(predictions: Predictions) -> tuple[str, bool]:
     guess = guessing("accuracy", predictions.label_N, predictions.probability_NC.shape[1])
     return (f"{percent(float(right_N.mean()))} (95 % interval {100 * low:.1f} to {percent(high)}) on {len(right_N):,} "
             f"texts; always predicting the most frequent class reaches {percent(guess)}", low <= guess)
-
-
-def _next_steps(
-    config: RunConfig, model: str | None, run_id: str, score_test: bool, tracking_uri: str | None
-) -> Iterator[tuple[str, str]]:
-    """Yield commands that may be useful next, each with what it shows. `model` is the model as it was typed."""
-    where = without_passwords(tracking_uri or "")
-    store = ["--tracking-uri", where] if where else []
-    if not score_test:
-        yield "the same command with --score-test", "the test accuracy, after all choices are made"
-    look = cli.line(["gru-bench", "diagnose", "--run", run_id[:SHOWN_DIGITS], *store])
-    yield look, "influential words"
-    usual, own = flat(RunConfig()), flat(config)
-    data = [word for key, option in cli.DATA_OPTIONS.items() if own[key] != usual[key]
-            for word in (option, str(own[key]))]
-    for key in ("data.classes", "data.unseen"):
-        data += ["--set", f"{key}={own[key]}"] if own[key] != usual[key] else []
-    name = config.model.name
-    own_class = ["--model", "torch", "--model", model or name] if is_own(name) else []
-    study = "own" if own_class else name if name in STUDIES else STUDIES[0]
-    yield (cli.line(["gru-bench", "sweep", "--study", study, *own_class, *data, *store]),
-           f"{'its comparison with the Torch GRU' if own_class else 'the best settings'}, on several seeds")
-    if not (tracking_uri or "").startswith("http"):
-        backend = ["--backend-store-uri", where] if where else []
-        yield cli.line(["mlflow", "ui", *backend]), "curves of all runs"
 
 
 def main() -> None:

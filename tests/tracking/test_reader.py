@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 
 from gru_bench.config import DataConfig, EmbeddingConfig, MetricName, ModelConfig, RunConfig, TrainingConfig, flat
-from gru_bench.errors import FormatError, RunError, UsageError
+from gru_bench.errors import RunError, UsageError
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.evidence.groups import group_of
 from gru_bench.report.evidence.temperatures import temperatures
@@ -303,7 +303,7 @@ def test_refuses_to_read_before_anything_was_run() -> None:
 @pytest.mark.parametrize(("tag", "by"), [(None, "an earlier"), ("2", "an earlier"), ("4", "a later")])
 def test_refuses_runs_of_another_format(store: Store, tag: str | None, by: str) -> None:
     change_format(present(store.database), store, tag)
-    with pytest.raises(FormatError) as refused:
+    with pytest.raises(RunError) as refused:
         open_reader(store.uri).runs("reviews")
     mentions(str(refused.value), by, "tracking_uri", "storage")
 
@@ -312,7 +312,7 @@ def test_refuses_a_study_whose_interim_analyses_have_their_earlier_name(store: S
     study = store.start("reviews", "old", role="study", study="old")
     study.params({"looks": "5,8"})
     store.catch_up()
-    with pytest.raises(FormatError) as refused:
+    with pytest.raises(RunError) as refused:
         open_reader(store.uri).studies("reviews")
     mentions(str(refused.value), "an earlier", "tracking_uri", "storage")
 

@@ -1,4 +1,4 @@
-"""What `gru-bench train` says of an accuracy, and what it suggests next."""
+"""What `gru-bench train` says of an accuracy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from gru_bench import cli
-from gru_bench.config import SOURCE, RunConfig, with_settings
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError
 from gru_bench.results.runs import RunResult
@@ -17,7 +16,7 @@ from gru_bench.stats.estimate import wilson_interval
 from gru_bench.stats.text import percent
 from gru_bench.tracking import Store
 from gru_bench.train import loop
-from gru_bench.train.__main__ import _next_steps, _show, accuracy_of, app
+from gru_bench.train.__main__ import _show, accuracy_of, app
 from tests.support.commands import mentions
 from tests.support.runs import answered
 
@@ -45,20 +44,6 @@ def test_the_limit_is_named_only_where_it_left_texts_out(
     for available, is_named in ((corpus.available, True), (corpus.available - corpus.held_back, False)):
         _show(cli.out(), whole, replace(corpus, available=available))
         assert ("--limit" in capsys.readouterr().out) == is_named
-
-
-def sweep_after(name: str, typed: str | None) -> str:
-    own = {SOURCE: "0" * 64} if ":" in name else {}
-    settings = {"model.name": name, **own}
-    commands = [command for command, _ in _next_steps(with_settings(RunConfig(), settings), typed, "3f2a", False, None)]
-    return next(command for command in commands if " sweep " in command)
-
-
-def test_the_study_that_is_suggested_has_the_model_that_was_trained() -> None:
-    assert sweep_after("torch", "torch") == "gru-bench sweep --study torch"
-    assert sweep_after("bidirectional", None) == "gru-bench sweep --study bidirectional"
-    assert sweep_after("homework.py:MyGRU", "src/homework.py:MyGRU") == (
-        "gru-bench sweep --study own --model torch --model src/homework.py:MyGRU")
 
 
 def test_a_store_that_fails_leaves_the_checkpoint_to_the_next_start(
