@@ -365,11 +365,6 @@ def command_line() -> str:
     return shlex.join([Path(sys.argv[0]).name.removesuffix(".exe"), *map(without_passwords, sys.argv[1:])])
 
 
-def command_with(option: str, value: str) -> str:
-    """Return the command that was typed, with another value of one option and without passwords."""
-    return f"{command_without(option)} {line([option, value])}"
-
-
 def command_without(option: str) -> str:
     """Return the command that was typed, without one option and without passwords."""
     words = shlex.split(command_line())[1:]

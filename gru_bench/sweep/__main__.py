@@ -148,7 +148,7 @@ def sweep(
     with Interrupt() as interrupt, completed(
             spec, console, command=cli.command_line(), storage=storage, tracking_uri=tracking_uri, workers=workers,
             cluster=cluster, gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts, interrupt=interrupt,
-            allow_slow=allow_slow, with_limit=lambda limit: cli.command_with("--limit", str(limit))) as (done, summary):
+            allow_slow=allow_slow) as (done, summary):
         subject = logged_so_far(done)
         _show(console, done, summary, subject.evidence)
         for one in end_warnings(done, subject):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,78 +19,50 @@ from gru_bench.sweep.plan import to_begin
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
     from gru_bench.sweep.plan import StudyState
-    from gru_bench.sweep.spec import StudySpec
 
 MOST_SECONDS = 3600.0
 """Longest training of the user's own classes that begins without being allowed."""
 FAR = 1.1
 """Factor between the standard deviations of two models' initial weights from which they are said to differ."""
-LIMIT_STEP, LEAST_LIMIT = 100, 500
-"""Steps in which fewer texts are proposed, and the fewest."""
 CHECK_SECONDS, CHECK_GIGABYTES = 600.0, 4.0
 """Most seconds and gigabytes that gru-check may take."""
 
 
-@dataclass(frozen=True)
-class OwnModels:
-    """What a start knows of the classes of the user's own that it works on."""
-
-    artifacts: Mapping[str, str]
-    """Artifact of the study's parent run -> its text, for the models of which no start has logged it."""
-    seconds: Mapping[str, float]
-    """Model -> seconds that a run takes, for the models with runs that are left."""
-
-
 def checked_models(
-    spec: StudySpec, corpus: Corpus, console: Any, *, stored: StudyState, workers: int, threads: int,
-    allow_slow: bool, with_limit: Callable[[int], str],
-) -> OwnModels:
-    """Try the classes of the user's own that this start works on, and print how each is called and how long its runs
+    stored: StudyState, corpus: Corpus, console: Any, *, workers: int, threads: int, allow_slow: bool
+) -> dict[str, str]:
+    """Try the classes of the user's own that a start works on, and print how each is called and how long its runs
     that are left take.
 
     Args:
-        spec: The study.
+        stored: The study as earlier starts have left it.
         corpus: Its texts.
         console: Where to print.
-        stored: The study as earlier starts have left it.
         workers: Number of runs at the same time.
         threads: CPU threads of each.
         allow_slow: Whether training may take more than an hour.
-        with_limit: Returns what to type for fewer texts.
+
+    Returns:
+        Artifact of the study's parent run -> its text, for the models of which no start has logged it.
 
     Raises:
         UsageError: for a class that cannot be used, and for training that takes too long.
         RunError: where gru-check cannot run the file.
     """
-    models = [model for model in spec.active_models if is_own(model)]
-    found = {own_artifact(model): _described(spec.config(model, {}, 0), console).to_json()
+    models = [model for model in stored.spec.active_models if is_own(model)]
+    found = {own_artifact(model): _described(stored.spec.config(model, {}, 0), console).to_json()
              for model in models if not stored.searches[model].identity}
-    left = {model: runs for model in models if (runs := _runs_left(stored, model))}
-    batch = {model: _seconds_of_batch(spec, model, corpus, threads) for model in left}
-    examples = len(corpus.train)
-
-    def expected(model: str, study: StudySpec, examples: int) -> float:
-        return batch[model] * _iterations(study, model, examples)
-
-    seconds = {model: expected(model, spec, examples) for model in left}
-    for model, runs in left.items():
-        again = " still to train" if stored.searches[model].identity else ""
-        console.print(f"{model}: about {duration(runs * seconds[model] / workers)} for {several(runs, 'run')}{again}, "
-                      "from the time of one batch", markup=False)
-
-    def whole(study: StudySpec, examples: int) -> float:
-        return sum(runs * expected(model, study, examples) for model, runs in left.items()) / workers
-
-    if whole(spec, examples) > MOST_SECONDS and not allow_slow:
-        texts = examples + len(corpus.validation) + len(corpus.test)
-        fitting = next((limit for limit in range(texts // LIMIT_STEP * LIMIT_STEP, LEAST_LIMIT - 1, -LIMIT_STEP)
-                        if whole(spec.fitted(limit * examples // texts), limit * examples // texts) <= MOST_SECONDS),
-                       None)
-        remedy = ("use shorter texts (data.max_length), fewer epochs or fewer seeds" if fitting is None else
-                  f"use fewer texts, {with_limit(fitting)}")
-        raise UsageError(f"models of your own must train within {duration(MOST_SECONDS)}, but {' and '.join(seconds)} "
-                         f"would take about {duration(whole(spec, examples))}: {remedy}, or set allow_slow")
-    return OwnModels(found, seconds)
+    whole = 0.0
+    for model in models:
+        if runs := _runs_left(stored, model):
+            seconds = runs * _seconds_of_run(stored.spec.config(model, {}, 0), corpus, threads) / workers
+            whole += seconds
+            console.print(f"{model}: about {duration(seconds)} for {several(runs, 'run')}, from the time of one batch",
+                          markup=False)
+    if whole > MOST_SECONDS and not allow_slow:
+        raise UsageError(f"models of your own must train within {duration(MOST_SECONDS)}, but would take about "
+                         f"{duration(whole)}: use fewer texts (limit), fewer epochs or fewer seeds, or set allow_slow")
+    return found
 
 
 def _described(config: RunConfig, console: Any) -> OwnModel:
@@ -130,18 +101,11 @@ def _runs_left(state: StudyState, model: str) -> int:
     return sum(counts.values()) + later
 
 
-def _iterations(spec: StudySpec, model: str, examples: int) -> int:
-    """Return the training steps of a run of a model on so many texts."""
-    training = spec.config(model, {}, 0).training
-    return iterations_of_epoch(examples, training) * training.epochs
-
-
-def _seconds_of_batch(spec: StudySpec, model: str, corpus: Corpus, threads: int) -> float:
-    """Return the seconds that a model takes for one batch of texts of mean length."""
+def _seconds_of_run(config: RunConfig, corpus: Corpus, threads: int) -> float:
+    """Return the seconds that a run takes, from the time of one batch of texts of mean length."""
     from gru_bench.models.own import seconds_of_batch
 
-    config = spec.config(model, {}, 0)
     tokens = max(1, int(corpus.train.offsets_N1[-1]) // len(corpus.train))
-    return seconds_of_batch(
+    return config.training.epochs * iterations_of_epoch(len(corpus.train), config.training) * seconds_of_batch(
         config.model, config.embedding.dimension, config.training.batch_size,
         min(tokens, config.data.max_length or tokens), threads=threads, trainable=config.embedding.trainable)

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 def completed(
     spec: StudySpec, console: Any, *, command: str, storage: str | None = None, tracking_uri: str | None = None,
     workers: int | None = None, cluster: str | None = None, gpus_per_trial: float | None = None,
-    timeout: float | None = None, texts: bool = True, allow_slow: bool = False,
-    interrupt: Interrupt, with_limit: Callable[[int], str] = "limit={}".format,
+    timeout: float | None = None, texts: bool = True, allow_slow: bool = False, interrupt: Interrupt,
 ) -> Iterator[tuple[Sweep | DoneStudy, StudySummary]]:
     """Run what is left of a study, and yield it with its summary while its stores are open. Where nothing is left, no
     worker starts and nothing is written.
@@ -51,7 +50,6 @@ def completed(
         texts: Whether texts may be stored.
         allow_slow: Whether models of the user's own may train for more than an hour.
         interrupt: What handles Ctrl-C, already entered.
-        with_limit: Returns what to type so that they take fewer texts.
 
     Raises:
         UsageError: The study began with other settings.
@@ -110,8 +108,7 @@ def completed(
         require_same_settings(stored, corpus.fingerprint, corpus.name)  # before anything is trained on other data
         spec = stored.spec
         say(*settings_lines(spec, begun, len(corpus.train)))
-        own = checked_models(spec, corpus, console, stored=stored, workers=count, threads=threads,
-                             allow_slow=allow_slow, with_limit=with_limit)
+        own = checked_models(stored, corpus, console, workers=count, threads=threads, allow_slow=allow_slow)
         with console.status("preparing the word vectors"):
             vectors = load_vectors(spec.base.embedding, corpus, on_progress=say)
         with console.status("opening the stores"):
@@ -122,7 +119,7 @@ def completed(
         sweep = Sweep(
             record, corpus, vectors, store, pool, experiment=corpus.name, command=command, threads=threads,
             timeout=timeout, texts=texts, display=ProgressDisplay(console, spec.metric),
-            interrupt=interrupt, own=own.artifacts)
+            interrupt=interrupt, own=own)
         if record.lease.start > 1:
             store.require()  # to read what earlier starts have done
         for one in start_warnings(record.spec, sweep.data):

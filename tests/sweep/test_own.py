@@ -10,10 +10,11 @@ import pytest
 
 from gru_bench.errors import UsageError
 from gru_bench.results.interim import InterimAnalysis
-from gru_bench.sweep.own import MOST_SECONDS, _runs_left, checked_models
+from gru_bench.sweep.own import _runs_left, checked_models
 from gru_bench.sweep.plan import SearchState, StudyState
 from gru_bench.sweep.sharing.trials import StoredState, StoredTrial, digest, run_key
 from gru_bench.sweep.spec import load_study
+from tests.support.commands import mentions
 
 BEST = {"training.lr": 0.01}
 
@@ -47,30 +48,25 @@ class Texts:
         return self.count
 
 
-def test_a_refusal_names_the_most_texts_that_train_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_for_more_than_an_hour_is_refused_unless_it_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("homework.py").write_text("class MyGRU: pass\n", encoding="utf-8")
     monkeypatch.setattr("gru_bench.models.own.seconds_of_batch", lambda *_, **__: 2.0)
-    said = list[str]()
-    console = SimpleNamespace(print=lambda line, **_: said.append(line))
 
-    def start(limit: int, **more: Any) -> float:
-        """Seconds of a run, with eight of ten texts to train on."""
-        corpus: Any = SimpleNamespace(train=Texts(limit * 8 // 10), validation=Texts(limit // 10),
-                                      test=Texts(limit // 10))
-        spec = load_study("own", models=["torch", "homework.py:MyGRU"]).fitted(len(corpus.train))
+    def start(count: int, **more: Any) -> str:
+        """Start with so many training texts and return what is printed."""
+        said = list[str]()
+        spec = load_study("own", models=["torch", "homework.py:MyGRU"],
+                          settings={"training.epochs": 20, "training.batch_size": 64})
         searches = {model: SearchState((), identity={"data": "known"}) for model in spec.models}
-        return checked_models(
-            spec, corpus, console, stored=StudyState(spec, searches, {}), workers=2, threads=1,
-            with_limit="--limit {}".format, **{"allow_slow": False, **more}).seconds["homework.py:MyGRU"]
+        corpus: Any = SimpleNamespace(train=Texts(count))
+        console = SimpleNamespace(print=lambda line, **_: said.append(line))
+        assert checked_models(StudyState(spec, searches, {}), corpus, console, workers=2, threads=1,
+                              **{"allow_slow": False, **more}) == {}
+        (line,) = said
+        return line
 
-    with pytest.raises(UsageError) as refused:
-        start(30_000)
-    limit = int(str(refused.value).partition("--limit ")[2].split(",")[0])
-    assert start(limit) * 5 / 2 <= MOST_SECONDS
-    with pytest.raises(UsageError, match=f"--limit {limit}"):
-        start(limit + 100)
-    assert start(30_000, allow_slow=True) * 5 / 2 > MOST_SECONDS
-
-    monkeypatch.setattr("gru_bench.models.own.seconds_of_batch", lambda *_, **__: 200.0)
-    with pytest.raises(UsageError, match=r"data\.max_length"):
-        start(30_000)
+    # 5 runs of 20 epochs of 64 texts a batch, two at a time
+    mentions(start(64 * 30), "homework.py:MyGRU", "about 50 min 0 s", "5 runs")
+    with pytest.raises(UsageError, match=r"within 1 h 0 min.*about 1 h 6 min.*limit"):
+        start(64 * 40)
+    mentions(start(64 * 40, allow_slow=True), "about 1 h 6 min")
