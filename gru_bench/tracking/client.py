@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DEFAULT_DATABASE = "mlflow.db"
+ARTIFACTS = "mlartifacts"
+"""Folder beside a database file with the artifacts of its runs."""
 URI_KINDS = "a file such as sqlite:///mlflow.db, or a server such as http://127.0.0.1:5000"
 DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
 ID_TAG, PARENT_TAG = "gru_bench.id", "gru_bench.parent"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from gru_bench.tracking.client import ID_TAG, TEST_SET, reading
+from gru_bench.tracking.client import ARTIFACTS, ID_TAG, TEST_SET, reading
 from gru_bench.tracking.source import Found, RawPoint, RawRun, Source
 
 if TYPE_CHECKING:
@@ -119,9 +119,13 @@ class FileSource(Source):
         return super().artifact(run_id, path) if folder is None else (folder / path).read_bytes()
 
     def artifacts(self, run_id: str) -> Path | None:
-        """Return the folder of a run's artifacts; None if it is not a local path."""
+        """Return the folder of a run's artifacts; None if it is not a local path.
+
+        Raises:
+            FileNotFoundError: The folder is missing, where the run was logged and beside the database.
+        """
         found = self._rows("SELECT artifact_uri FROM runs WHERE run_uuid = ?", run_id)
-        return local_path(found[0][0] or "") if found else None
+        return folder_of(found[0][0] or "", self._database.parent) if found else None
 
     def paths(self, run_id: str) -> list[str]:
         """Return the paths of a run's artifacts."""
@@ -136,9 +140,30 @@ class FileSource(Source):
             return connection.execute(query, values).fetchall()
 
 
-def local_path(uri: str) -> Path | None:
-    """Return the folder that a `file:` URI or an absolute path names; None otherwise."""
-    parts = urlsplit(uri)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return Path(url2pathname(parts.path))
-    return Path(uri) if Path(uri).is_absolute() else None
+def folder_of(address: str, home: Path) -> Path | None:
+    """Return the local folder that an address of artifacts means; None for one on a server or in a cloud.
+
+    MLflow stores absolute addresses. Those below `ARTIFACTS` are found in the folder of the database wherever it was
+    moved or copied to.
+
+    Args:
+        address: A `file:` URI or a path.
+        home: Folder of the database.
+
+    Raises:
+        FileNotFoundError: The folder is missing, at its address and in `home`.
+    """
+    parts = urlsplit(address)
+    is_path = not parts.scheme or Path(address).is_absolute()
+    if not address or not (is_path or (parts.scheme == "file" and parts.netloc in ("", "localhost"))):
+        return None
+    stored = Path(address if is_path else url2pathname(parts.path))
+    folders = stored.parts
+    if ARTIFACTS not in folders:
+        return stored
+    here = home.joinpath(ARTIFACTS, *folders[len(folders) - folders[::-1].index(ARTIFACTS):])
+    if here.is_dir() or here == stored:
+        return here
+    if stored.is_absolute() and stored.is_dir():
+        return stored
+    raise FileNotFoundError(f"{stored} is missing, and so is {here}")

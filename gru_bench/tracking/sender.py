@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gru_bench.models.saved import SHARED
-from gru_bench.tracking.client import ID_TAG, PARENT_TAG, ROWS_TAG
+from gru_bench.tracking.client import ARTIFACTS, ID_TAG, PARENT_TAG, ROWS_TAG
 from gru_bench.tracking.failures import MissingError
 from gru_bench.tracking.outbox import FOLDER
 from gru_bench.tracking.reader import Reader
@@ -26,7 +26,6 @@ from gru_bench.tracking.view import save_view
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-ARTIFACTS = "mlartifacts"
 BATCH = 1000
 """Most points, params and tags in one call to MLflow."""
 BEGIN_SECONDS = 5.0

@@ -5,11 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import lzma
 import pickle
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,9 @@ from gru_bench.config import DataConfig
 from gru_bench.data.corpus import IMDB_BLOCK, SPLITS, Corpus, load_corpus
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError, UsageError
-from tests.support.commands import ROOT, mentions
+from gru_bench.tracking import open_reader
+from tests.support.commands import mentions
+from tests.support.examples import unpacked
 from tests.support.reviews import load, reviews, write
 from tests.support.values import present
 
@@ -364,13 +364,9 @@ def test_the_default_data_may_be_tested_on_another_file(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_data_of_a_study_in_the_repository_still_have_its_fingerprint(tmp_path: Path) -> None:
-    with (lzma.open(ROOT / "reports" / "example" / "bidirectional.study") as whole,
-          zipfile.ZipFile(whole) as archive):
-        model = next(name for name in archive.namelist() if name.endswith("model/model.json"))
-        data = DataConfig(**json.loads(archive.read(model))["config"]["data"])
-        *_, study = (name for name in archive.namelist() if name.endswith("/run.json"))
-        tags = json.loads(archive.read(study))["first_tags"]
-    assert load_corpus(data, tmp_path).fingerprint == tags["gru_bench.data_fingerprint"]
+    store = open_reader(f"sqlite:///{unpacked(tmp_path) / 'mlflow.db'}")
+    run = next(run for run in store.runs("movie-reviews") if run.study == "bidirectional" and run.role == "confirm")
+    assert load_corpus(run.config().data, tmp_path / "cache").fingerprint == run.fingerprint
 
 
 def test_names_and_order_of_classes_belong_to_the_fingerprint_of_all_other_data(tmp_path: Path) -> None:

@@ -76,7 +76,6 @@ RUN: Mapping[str, str] = {
     "gru-bench sweep --study bidirectional --study-name my-vectors --embedding vectors.txt --set embedding.scale=4":
         "the study my-vectors is done",
     "gru-bench train --model scratch --hidden-size 64 --lr 0.002": "logged as run",
-    "gru-bench archive import reports/example/torch.study": "torch",
     "python benchmarks/interval_coverage.py --repetitions 10000": "",
 }
 """Command, as a page shows it -> words that it prints. They run in this order, in one directory. `--help` needs no
@@ -100,8 +99,7 @@ NOT_RUN: Mapping[str, str] = {
         python3 -m venv .venv
         py -m venv .venv
         source .venv/bin/activate
-        export GRU_BENCH_CACHE=$HOME/gru-bench-cache
-        E=$PWD/reports/example; mkdir -p /tmp/example; cd /tmp/example""",
+        export GRU_BENCH_CACHE=$HOME/gru-bench-cache""",
     "it checks this project, tests and site included": r"""
         .ci/run
         .ci/constraints
@@ -147,19 +145,12 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench gru-check homework.py:MyGRU
         gru-bench sweep --study own --model torch --model homework.py:MyGRU
         gru-bench report --study own""",
-    "tests/archive/test_examples.py runs it": r"""
-        gru-bench archive import $E/bidirectional.study
-        gru-bench archive import $E/torch.study
-        gru-bench archive import $E/scratch.study
-        gru-bench archive import $E/compare.study
-        gru-bench archive import $E/compare-swapped.study
-        gru-bench archive import $E/amazon.study
-        gru-bench archive import $E/homework.study
-        gru-bench report --verify $E/tuned
-        gru-bench report --verify $E/amazon
-        gru-bench report --verify $E/compare
-        gru-bench report --verify $E/compare-swapped
-        gru-bench report --verify $E/homework""",
+    "tests/test_examples.py reads it, and tests/test_publish.py writes another": r"""
+        mkdir -p /tmp/example
+        tar xf reports/example/studies.tar.xz -C /tmp/example
+        cd /tmp/example
+        gru-bench report --study torch
+        python reports/publish.py studies.tar.xz --study torch""",
     "it takes minutes, or reads what does": r"""
         gru-bench sweep --study compare
         gru-bench sweep --study homework --data TRAIN.tar.gz --test-data TEST.tar.gz --embedding VECTORS.bin.gz

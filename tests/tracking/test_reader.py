@@ -28,7 +28,7 @@ from gru_bench.results.runs import digest_of_examples
 from gru_bench.tracking import LoggedStudy, Reader, RunWriter, Store, StudyPlan, open_reader
 from gru_bench.tracking.client import TEST_SET, reading
 from gru_bench.tracking.failures import AwayError
-from gru_bench.tracking.file import MOST_IDS, FileSource, local_path
+from gru_bench.tracking.file import MOST_IDS, FileSource, folder_of
 from gru_bench.tracking.outbox import FOLDER, Outbox
 from gru_bench.tracking.reader import RESTORE
 from gru_bench.tracking.source import Source
@@ -235,11 +235,39 @@ def test_a_file_is_opened_and_read_without_mlflow_and_left_as_it_is(store: Store
     assert after - set(before) <= {"runs.db-wal", "runs.db-shm", ".gru-bench"}
 
 
-@pytest.mark.parametrize(("uri", "folder"), [
+@pytest.mark.parametrize(("address", "folder"), [
     ("file:///some/with%20space/artifacts", "/some/with space/artifacts"), ("/plain/path", "/plain/path"),
-    ("file://elsewhere/some", None), ("mlflow-artifacts:/1/2", None), ("s3://bucket/key", None), ("", None)])
-def test_only_local_artifacts_are_opened_directly(uri: str, folder: str | None) -> None:
-    assert local_path(uri) == (None if folder is None else Path(folder))
+    ("file://elsewhere/some", None), ("mlflow-artifacts:/1/2", None), ("s3://bucket/mlartifacts/1", None), ("", None)])
+def test_only_local_artifacts_are_opened_directly(address: str, folder: str | None, tmp_path: Path) -> None:
+    assert folder_of(address, tmp_path) == (None if folder is None else Path(folder))
+
+
+@pytest.mark.parametrize("address", [
+    "file:///gone/mlartifacts/abc/artifacts", "/gone/mlartifacts/old/mlartifacts/abc/artifacts",
+    "mlartifacts/abc/artifacts"])
+def test_artifacts_are_found_beside_the_database_wherever_its_folder_is(address: str, tmp_path: Path) -> None:
+    home, before = tmp_path / "with space", tmp_path / "before"
+    for folder in (home, before):
+        folder.joinpath("mlartifacts", "abc", "artifacts").mkdir(parents=True)
+    found = home / "mlartifacts" / "abc" / "artifacts"
+    assert folder_of(address, home) == found
+    assert folder_of((before / "mlartifacts/abc/artifacts").as_uri(), home) == found  # a copy beside its original
+    found.rmdir()
+    assert folder_of((before / "mlartifacts/abc/artifacts").as_uri(), home) == before / "mlartifacts/abc/artifacts"
+    assert folder_of(found.as_uri(), home) == found  # nothing was logged yet
+    with pytest.raises(FileNotFoundError, match=rf"abc/artifacts is missing.*{re.escape(str(found))}"):
+        folder_of(address, home)
+
+
+def test_a_study_is_read_in_the_folder_that_it_was_moved_to(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    with Store(f"sqlite:///{before / 'mlflow.db'}") as store:
+        run_id = store.start("reviews", "s", role="study", study="s").run_id
+        store.writer(run_id).text("notes.txt", "logged")
+    before.rename(after)
+    assert Reader(f"sqlite:///{after / 'mlflow.db'}").text(run_id, "notes.txt") == "logged"
+    assert not before.exists()
 
 
 def test_a_study_that_is_not_complete_has_no_summary(store: Store) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +11,18 @@ from gru_bench.report import verify
 from gru_bench.report.__main__ import app as report_app
 from gru_bench.report.render import record
 from gru_bench.results.runs import digest_of_examples
-from tests.support.archives import imported, stores
-from tests.support.commands import ROOT, completed
+from gru_bench.tracking import open_reader
+from tests.support.commands import completed
+from tests.support.examples import EXAMPLE, unpacked
 from tests.support.renderings import without_drawing
-
-EXAMPLE = ROOT / "reports" / "example"
-
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A machine with all studies that come with the repository. No test may change it."""
-    directory = tmp_path_factory.mktemp("examples")
-    shutil.copy(empty_database, directory)
-    for study in sorted(EXAMPLE.glob("*.study")):
-        imported(study, directory)
-    return directory
+    return unpacked(tmp_path_factory.mktemp("examples"))
 
 
 @pytest.mark.parametrize(("name", "experiment", "models"), [
@@ -37,10 +30,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> P
     ("bidirectional", "movie-reviews", {"bidirectional"}),
     ("amazon", "sentiment_dataset_train_amazon14", {"bidirectional"}),
 ])
-def test_an_example_is_imported_without_reviews_and_its_runs_can_be_read(
+def test_an_example_has_no_texts_and_its_runs_can_be_read(
     name: str, experiment: str, models: set[str], machine: Path
 ) -> None:
-    store, _ = stores(machine)
+    store = open_reader(f"sqlite:///{machine / 'mlflow.db'}")
     (study,) = [study for study in store.studies(experiment) if study.run.study == name]
     done = [run for run in study.confirms if run.complete]
     assert {run.model for run in done} == models
@@ -48,14 +41,14 @@ def test_an_example_is_imported_without_reviews_and_its_runs_can_be_read(
         found = store.predictions(run.run_id, "test")
         right = np.mean((found.probability_NC[:, 1] > 0.5) == found.label_N)
         assert right == pytest.approx(run.metrics["score/test_accuracy"])
-        assert run.test_set == digest_of_examples(found.example_id_N)  # computed at the import
+        assert run.test_set == digest_of_examples(found.example_id_N)
     assert store.texts(study.run.run_id, "test") is None
 
 
 @pytest.mark.parametrize(("example", "studies"), [
     ("homework", ["homework"]), ("amazon", ["amazon"]), ("tuned", ["bidirectional", "torch", "scratch"]),
     ("compare", ["compare"]), ("compare-swapped", ["compare-swapped"])])
-def test_the_numbers_of_an_example_are_those_of_its_archives(
+def test_the_numbers_of_an_example_are_those_of_its_studies(
     example: str, studies: list[str], machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(machine)
@@ -70,6 +63,3 @@ def test_the_numbers_of_an_example_are_those_of_its_archives(
     assert {found for key, number in committed.numbers.items()
             if (found := verify._difference(number, again.numbers[key], {}))} == set()
     assert committed.on_test == again.on_test
-    said = (ROOT / "reports" / "README.md").read_text(encoding="utf-8")
-    for name in studies:
-        assert f"gru-bench archive import $E/{name}.study\n" in said
