@@ -417,7 +417,7 @@ def _failing_folder(error: OSError) -> str | None:
                     "command again")
         case code if code in UNWRITABLE:
             return (f"cannot read and write{where or ' here'} ({error.strerror}): run this in a folder that you own, "
-                    "to which gru-bench archive moves studies")
+                    "such as a copy of this one")
     return None
 
 

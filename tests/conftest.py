@@ -39,7 +39,7 @@ GROUPS = {
     **dict.fromkeys(("end_to_end/test_chaos.py", "sweep/workers/test_ray.py"), "chaos"),
     "tracking/test_faults.py": "faults",
     **dict.fromkeys(("kernels", "models", "train", "diagnose"), "training"),
-    **dict.fromkeys(("inference", "tracking", "archive"), "stores"),
+    **dict.fromkeys(("inference", "tracking"), "stores"),
     "sweep": "sweep", "report": "report", "gru_check": "gru_check", "report/figures": "figures"}
 """File or folder below tests/ -> its group, in the order of their start. The longest name that a test is below counts.
 All tests of a group run in one process: what they share, such as a report or a server, is made once. While one group

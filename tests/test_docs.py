@@ -30,8 +30,6 @@ PROGRAMS = {
     "gru_bench.train": r"(?:python -m gru_bench\.train|gru-bench train)",
     "gru_bench.report": r"(?:python -m gru_bench\.report|gru-bench report)",
     "gru_bench.diagnose": r"(?:python -m gru_bench\.diagnose|gru-bench diagnose)",
-    "gru_bench.archive export": r"(?:python -m gru_bench\.archive|gru-bench archive) export",
-    "gru_bench.archive import": r"(?:python -m gru_bench\.archive|gru-bench archive) import",
     "gru_bench.gru_check": r"(?:python -m gru_bench\.gru_check|gru-bench gru-check)",
     "gru_bench.grade": r"gru-bench grade",
     "gru_bench.predictions": r"gru-bench compare",

@@ -15,13 +15,13 @@ from tests.support.sources import parsed
 
 ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli", "kernels", "stats", "models",
          "gru_check", "tracking", "train", "report.document.numbers", "report.document.sentences",
-         "report.evidence", "checks", "report", "predictions", "diagnose", "sweep", "archive", "inference", "api",
+         "report.evidence", "checks", "report", "predictions", "diagnose", "sweep", "inference", "api",
          "gru_check.folder", "gru_check.feedback", "gru_check.__main__", "grade", "lint", "__main__")
 """Packages and the files beside them: each imports only those before it. Checks look at the evidence of a report, and
 the rest of report shows what they warn of."""
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "mlflow": ("tracking.client", "tracking.registry", "tracking.source", "tracking.sender", "inference.served"),
-    "optuna": ("sweep.study", "sweep.identity", "sweep.search", "sweep.export", "sweep.sharing."),
+    "optuna": ("sweep.study", "sweep.identity", "sweep.search", "sweep.sharing."),
     "ray": ("sweep.workers.ray",),
     "torch": ("data.batches", "kernels.", "models.", "train.", "diagnose.", "sweep.workers.tasks",
               "inference.predictor", "gru_check."),
@@ -38,7 +38,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "psutil": ("platforms",),
     "platformdirs": ("platforms",),
     "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__", "diagnose.__main__",
-              "archive.__main__", "tracking.__main__", "inference.predict", "inference.save_model",
+              "tracking.__main__", "inference.predict", "inference.save_model",
               "predictions.__main__", "predictions.parts", "gru_check.__main__", "grade.__main__", "lint"),
 }
 """Library -> the modules that may import it, anywhere in their code."""
@@ -174,7 +174,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "", "config", "results.runs", "results.diagnostics", "results.logged_metrics", "stats.metrics",
     "tracking", "data.corpus", "kernels", "data.vectors", "data.batches",
     "data.recall", "sweep.spec", "sweep.workers.local", "sweep.workers.ray", "sweep.console.progress",
-    "train.__main__", "sweep.__main__", "report.__main__", "archive.__main__", "archive.container",
+    "train.__main__", "sweep.__main__", "report.__main__",
     "diagnose.__main__", "inference.predict", "inference.save_model", "models.trained", "models.saved", "gru_check",
     "gru_check.__main__", "gru_check.child", "gru_check.sandbox", "gru_check.folder",
     "grade.__main__", "lint", *ALLOWED,

@@ -14,7 +14,7 @@ from gru_bench.__main__ import SUBCOMMANDS, app
 from gru_bench.errors import ExitCode
 from tests.support.commands import ROOT, SLOW, command, completed, mentions
 
-MODULES = ("train", "sweep", "report", "diagnose", "archive", "gru_check", "grade", "tracking", "inference",
+MODULES = ("train", "sweep", "report", "diagnose", "gru_check", "grade", "tracking", "inference",
            "lint", "predictions")
 
 
@@ -41,7 +41,6 @@ def test_every_module_with_a_command_is_a_subcommand() -> None:
 
 
 @pytest.mark.parametrize(("words", "usage"), [
-    (["-m", "gru_bench.archive", "import", "-h"], "python -m gru_bench.archive import [OPTIONS]"),
     (["sweeps/run.py", "--help"], "python sweeps/run.py [OPTIONS]"),
 ])
 def test_help_names_the_command_as_it_was_typed(words: list[str], usage: str) -> None:
@@ -50,7 +49,7 @@ def test_help_names_the_command_as_it_was_typed(words: list[str], usage: str) ->
     assert f"Usage: {usage}" in done.stdout
 
 
-@pytest.mark.parametrize("words", [[], *([name] for name in SUBCOMMANDS), ["archive", "export"]])
+@pytest.mark.parametrize("words", [[], *([name] for name in SUBCOMMANDS)])
 def test_help_of_a_subcommand_names_it(words: list[str]) -> None:
     done = completed(app, *words, "-h")
     assert done.returncode == ExitCode.DONE
@@ -84,8 +83,6 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     (["swep"], ["'swep'", "'sweep'"]),
     (["--no-such-option"], ["--no-such-option"]),
     (["sweep"], ["--study"]),
-    (["archive"], ["Missing command"]),
-    (["archive", "export"], ["Missing"]),
     (["report", "--margin", "-1"], ["--margin", "-1", "leave it out"]),
     (["train", "--model", "lstm"], ["model.name"]),
     (["diagnose", "--text", ""], ["--text"]),
@@ -109,8 +106,7 @@ def test_no_command_shows_the_help_page() -> None:
 
 
 @pytest.mark.parametrize(("typed", "offered"), [
-    ("sw", {"sweep"}), ("", set(SUBCOMMANDS)), ("sweep --tri", {"--trials"}), ("archive ", {"export", "import"}),
-    ("archive export --no-", {"--no-texts", "--no-weights"}),
+    ("sw", {"sweep"}), ("", set(SUBCOMMANDS)), ("sweep --tri", {"--trials"}),
 ])
 def test_a_shell_completes(
     typed: str, offered: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

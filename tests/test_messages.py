@@ -47,7 +47,6 @@ FILES = {
     "sums.csv": "id,label,p_0,p_1\n" + "".join(f"d{n},{n % 2},0.7,0.4\n" for n in range(60)),
     "without-ids.csv": "label,prediction\n" + "".join(f"{n % 2},1\n" for n in range(60)),
     "grades.csv": "id,grade\n" + "".join(f"d{n},{n % 4 + 1}\n" for n in range(60)),
-    "damaged.study": "no archive at all\n",
 }
 
 

@@ -1,7 +1,7 @@
 """Python files with a model of the user's own: `FILE.py:CLASS` -> the name of the model and the SHA-256 of its file.
 
-A file that a command names is kept in the cache under its SHA-256, and runs use this copy alone. What a store, an
-archive or a saved model brings is code from elsewhere: it runs only if this machine keeps the same file, or where
+A file that a command names is kept in the cache under its SHA-256, and runs use this copy alone. What a store or
+a saved model brings is code from elsewhere: it runs only if this machine keeps the same file, or where
 `--run-code` allows it.
 """
 

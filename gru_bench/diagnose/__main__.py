@@ -92,11 +92,9 @@ def choose(store: Reader, run_id: str | None) -> LoggedRun:
         RunError: When no run has weights, or the named one has none. The error lists runs that have.
         UsageError: For an unknown or ambiguous id. The error lists runs that exist.
     """
-    from gru_bench.tracking.export import NO_WEIGHTS
-
     runs = [run for experiment in store.experiments() for run in store.runs(experiment)]
     usable = [run for run in sorted(runs, key=lambda run: -run.started)
-              if run.complete and run.role in ("confirm", "single") and NO_WEIGHTS not in run.tags]
+              if run.complete and run.role in ("confirm", "single")]
     listed = "\n".join(f"  {run.run_id}  {run.name}" for run in usable[:SHOWN_RUNS])
     if not usable:
         raise RunError(f"no run in {store.uri} has weights ({len(runs)} runs): train a model (gru-bench train), or let "
@@ -110,8 +108,8 @@ def choose(store: Reader, run_id: str | None) -> LoggedRun:
     if len(found) > 1:
         raise UsageError(f"--run is ambiguous: {len(found)} run ids start with {run_id!r}; give more characters")
     if found[0] not in usable:
-        raise RunError(f"the run {found[0].run_id} ({found[0].name}) has no weights, like trials, studies, "
-                       f"unfinished runs and some imported ones; these have:\n{listed}")
+        raise RunError(f"the run {found[0].run_id} ({found[0].name}) has no weights, like trials, studies "
+                       f"and unfinished runs; these have:\n{listed}")
     return found[0]
 
 

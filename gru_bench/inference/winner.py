@@ -10,7 +10,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gru_bench import cli
 from gru_bench.config import DataConfig, validated
 from gru_bench.errors import (
     IncompleteError,
@@ -32,7 +31,6 @@ from gru_bench.results.interim import MIXTURE
 from gru_bench.results.logged_metrics import compared, score
 from gru_bench.results.runs import DataSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy, Reader
-from gru_bench.tracking.export import NO_WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -259,8 +257,8 @@ def _linear(store: Reader, winner: LinearWinner) -> TrainedLinear:
         trained = [name for name in winner.beaten if name not in BASELINES]
         command = re.sub(" -+no-texts|, no_texts=True", "", winner.study.run.command)
         raise RunError(
-            f"the linear model {winner.name} cannot be read from its run {winner.run.run_id}: archives and studies "
-            "without texts do not store it, because its n-grams are fragments of texts. "
+            f"the linear model {winner.name} cannot be read from its run {winner.run.run_id}: a study "
+            "without texts does not store it, because its n-grams are fragments of texts. "
             + (f"Choose a trained model ({', '.join(trained)}), or run" if trained else "Run")
             + f" the study with texts under another name ({command})") from error
 
@@ -271,8 +269,5 @@ def _has_text_labels(data: DataSummary | None) -> bool:
 
 def _without_model(winner: Winner, error: RunError) -> RunError:
     study = winner.study.run.study
-    again = f"delete the runs in MLflow and run the sweep again to retrain them ({winner.study.run.command})"
-    if NO_WEIGHTS in winner.group.runs[0].tags:
-        again = (f"import an archive that was exported without --no-weights under another name "
-                 f"({cli.line(['gru-bench', 'archive', 'import', 'FILE', '--study-name', 'NAME'])}), or {again}")
-    return RunError(f"the runs of the study {study!r} have no weights that this version can read ({error}): {again}")
+    return RunError(f"the runs of the study {study!r} have no weights that this version can read ({error}): delete the "
+                    f"runs in MLflow and run the sweep again to retrain them ({winner.study.run.command})")

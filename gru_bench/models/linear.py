@@ -4,8 +4,8 @@
     linear.npz      n-grams and weights (`gru_bench.stats.linear`)
     README.md       the model card, for people; it may be edited
 
-It is a folder with these files, or the run of a baseline, which has them as artifacts in `model/`. Archives leave them
-out, and so does a study that stores no texts, because n-grams are fragments of texts.
+It is a folder with these files, or the run of a baseline, which has them as artifacts in `model/`. A study that stores
+no texts leaves them out, because n-grams are fragments of texts.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def differences(folder: Path, found: Record, store: StudyStore) -> list[str]:
         else:
             studies.append(study)
             told += [study.damaged] if study.damaged else []
-    ids = {name: run.run_id for study in studies for run in study.runs for name in (*run.earlier_ids, run.run_id)}
+    ids = {run.run_id for study in studies for run in study.runs}
     gone = {source.run for source in found.studies}
     told += [f"the run {run} is gone" for run in found.runs if run not in ids and run not in gone]
     try:
@@ -69,7 +69,7 @@ def differences(folder: Path, found: Record, store: StudyStore) -> list[str]:
         return [*told, f"it cannot be recomputed: {error}"]
     fresh = {key: Entry.of(number) for key, number in report.numbers.items()}
     for key in dict.fromkeys((*fresh, *found.numbers)):
-        if said := _difference(found.numbers.get(key), fresh.get(key), ids):
+        if said := _difference(found.numbers.get(key), fresh.get(key)):
             told.append(f"{NAME}: {key} {said}")
     numbers = {part.key: part for number in report.numbers.values() for part in (number, *number.ends)}
     for name in found.digests:
@@ -87,26 +87,23 @@ def _changed_files(folder: Path, digests: Mapping[str, str]) -> Iterator[str]:
 
 
 def _found(source: SourceStudy, here: Sequence[LoggedStudy]) -> LoggedStudy | None:
-    """Return the study that a report names, or else an import of it, under the name that the report has for it."""
-    same = [study for study in here if source.run in (study.run.run_id, *study.run.earlier_ids)]
-    first = min(same, key=lambda study: (study.run.run_id != source.run, study.name != source.name), default=None)
-    return first and replace(first, run=replace(first.run, study=source.name))
+    """Return the study that a report names."""
+    return next((study for study in here if source.run == study.run.run_id), None)
 
 
-def _difference(was: Entry | None, now: Entry | None, ids: Mapping[str, str]) -> str:
+def _difference(was: Entry | None, now: Entry | None) -> str:
     """Return the first part in which two entries of a number differ; empty if none does.
 
     Args:
         was: As the record has it; None where it lacks the number.
         now: As it is computed again; None where the runs do not give it.
-        ids: Id of a run, or an earlier one -> its id in the store.
     """
     if was is None or now is None:
         return "is missing" if was is None else "cannot be computed from the runs"
     for part in fields(Entry):
         old, new = getattr(was, part.name), getattr(now, part.name)
         if part.name == "runs":
-            old, new = ({ids.get(run, run) for run in runs} for runs in (old, new))
+            old, new = set(old), set(new)
         if not _equal(old, new):
             return f"has the {part.name} {old!a}, but the runs give {new!a}"
     return ""

@@ -35,8 +35,6 @@ from gru_bench.sweep.spec import StudySpec
 
 FORMAT_KEY, FORMAT = "format", 4
 """Set when a study begins: the format of what is stored of it."""
-IMPORTING = "importing"
-"""Set while a study is being imported: the archive that it comes from."""
 RUN, TEXTS = "run_id", "texts"
 """Set when the study's own run begins: its id, and whether texts are stored."""
 LOGGED = "logged to"
@@ -70,9 +68,6 @@ class StudyRecord:
         with self.lock:
             self.study = optuna.create_study(
                 study_name=spec.name, storage=storage, direction=direction(spec.metric), load_if_exists=True)
-            if self.study.user_attrs.get(IMPORTING):
-                raise RunError(f"the study {spec.name!r} was not imported completely: import it again (gru-bench "
-                               "archive import FILE)")
             self.spec = spec.with_stored(_sources(self.study.user_attrs))
             for model in _models(self.study.user_attrs):
                 self.identity(model)
@@ -264,7 +259,7 @@ def need_format(name: str, storage: BaseStorage) -> None:
     found = attributes.get(FORMAT_KEY)
     begun = any(stored.startswith(f"{name}/") for stored in optuna.get_all_study_names(storage))
     had_looks = "looks taken" in attributes  # the name of interim analyses once; without them no verdict would hold
-    if begun and (found != FORMAT or had_looks) and not attributes.get(IMPORTING):
+    if begun and (found != FORMAT or had_looks):
         is_earlier = found is None or found < FORMAT or had_looks
         raise RunError(
             f"{name!r} was stored by {'an earlier' if is_earlier else 'another'} version of "

@@ -1,6 +1,4 @@
-"""Readers of the tables that runs log as Parquet artifacts; they check the values and limit the memory.
-
-The limit is needed because a file of a kilobyte may claim millions of rows, or repeat one long text in each of them.
+"""The tables that runs log as Parquet artifacts, and their readers, which check the values.
 
 Shapes: `N` examples of a split, `C` classes, `L` likeliest classes.
 """
@@ -9,8 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
@@ -19,42 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import MOST_CLASSES
-from gru_bench.errors import UsageError, first_line
+from gru_bench.errors import first_line
 from gru_bench.results.runs import MOST_WHOLE, Predictions
 from gru_bench.stats.metrics import average_precision, by_class, class_scores, counts, of_two, predicted, roc_auc
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MOST_SWELL = 64
-"""Most memory of a table, as a multiple of its file size. Predictions take about ten times their file size."""
-FREE_BYTES = 256 << 20
-"""Bytes that any table may take in memory, however small its file is."""
-_SETTING = "GRU_BENCH_LIMITS"
-MORE = f"{_SETTING}=10 in the environment allows ten times as much"
-_CELL = 8
-"""Most bytes of a number in memory."""
 LIKELIEST = 5
 """Number of classes that are kept of more, beside the true one."""
 _LISTS = {"wholes": "whole", "numbers": "number"}
 """Kind of a column of lists of one length -> kind of their values."""
-
-
-def factor() -> float:
-    """Return the factor of all limits of tables and archives: the value of GRU_BENCH_LIMITS, or 1.
-
-    Raises:
-        UsageError: where it is set and is not a number of at least 1.
-    """
-    text = os.environ.get(_SETTING, "").strip() or "1"
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 1 <= number <= 1e6:
-        raise UsageError(f"{_SETTING} must be a number from 1 to 1,000,000, but got {text[:40]!r}: leave it out, or "
-                         "set it to 10 for limits ten times as high")
-    return number
 
 
 def prediction_table(predictions: Predictions) -> pa.Table:
@@ -111,7 +82,7 @@ def predictions_of(content: bytes) -> Predictions:
     """Return the predictions of a run for a split, from the bytes of their Parquet file.
 
     Raises:
-        ValueError: The table is damaged, has other columns, or takes too much memory.
+        ValueError: The table is damaged or has other columns.
     """
     names, classes, more = _form(content)
     kinds = {"probability": "number", "probabilities": "numbers", "likeliest": "wholes", "true_probability": "number"}
@@ -172,7 +143,7 @@ def texts_of(content: bytes) -> dict[str, str]:
     """Return example id -> text, from the bytes of their Parquet file.
 
     Raises:
-        ValueError: The table is damaged, has other columns, or takes too much memory.
+        ValueError: The table is damaged or has other columns.
     """
     column = _columns(content, {"example_id": "text", "text": "object"})
     return dict(zip(column["example_id"].tolist(), column["text"].tolist(), strict=True))
@@ -184,22 +155,13 @@ def _columns(content: bytes, kinds: Mapping[str, str]) -> dict[str, NDArray[Any]
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    most = int(max(FREE_BYTES, MOST_SWELL * len(content)) * factor())
-    words = [name for name, kind in kinds.items() if kind in ("text", "object")]
     try:
-        # Repeated texts are stored once until the memory of the whole column is known. Arrow can do so only for texts.
-        texts = {field.name for field in pq.read_schema(io.BytesIO(content)) if pa.types.is_string(field.type)}
-        with pq.ParquetFile(io.BytesIO(content), read_dictionary=[name for name in words if name in texts]) as file:
+        with pq.ParquetFile(io.BytesIO(content)) as file:
             held = {field.name: field.type for field in file.schema_arrow}
             if missing := [name for name in kinds if name not in held]:
                 raise ValueError(f"it has no column {missing[0]!r}")
-            groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
-            _bound(file.metadata.num_rows * _CELL * len(kinds) + sum(group.total_byte_size for group in groups), most)
-            wrong = [name for name, kind in kinds.items() if not _is(held[name], kind)]
-            if wrong:
+            if wrong := [name for name, kind in kinds.items() if not _is(held[name], kind)]:
                 raise ValueError(f"its column {wrong[0]!r} contains {held[wrong[0]]}")
-            listed = sum(held[name].list_size for name, kind in kinds.items() if kind in _LISTS)
-            _bound(file.metadata.num_rows * _CELL * listed, most)
             table = file.read(columns=list(kinds), use_threads=False)
         if empty := [name for name in kinds if table.column(name).null_count]:
             raise ValueError(f"its column {empty[0]!r} has missing values")
@@ -212,10 +174,6 @@ def _columns(content: bytes, kinds: Mapping[str, str]) -> dict[str, NDArray[Any]
                     raise ValueError(f"its column {name!r} has missing values")
                 found[name] = flat.to_numpy().reshape(len(column), held[name].list_size)
                 continue
-            if name in words:
-                most -= _room(column, fixed=kind == "text")
-                _bound(-most, 0)
-                column = column.cast(pa.string())
             values = column.to_numpy()
             found[name] = values.astype(np.str_) if kind == "text" else values
     except (pa.ArrowException, OSError, KeyError, TypeError, OverflowError, MemoryError) as error:
@@ -232,22 +190,4 @@ def _is(kind: pa.DataType, asked: str) -> bool:
     if asked in _LISTS:
         return bool(pa.types.is_fixed_size_list(kind) and 0 < kind.list_size <= MOST_CLASSES
                     and tests[_LISTS[asked]](kind.value_type))
-    return bool(pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type))
-
-
-def _room(column: pa.ChunkedArray, *, fixed: bool) -> int:
-    """Return the bytes that a column of texts takes. In a fixed-width array each text takes as many as the longest."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    texts = column.combine_chunks()
-    lengths = pc.binary_length(texts.dictionary)
-    if fixed:
-        return 4 * (pc.max(lengths).as_py() or 0) * len(column)
-    return pc.sum(pc.take(lengths, texts.indices).cast(pa.int64())).as_py() or 0
-
-
-def _bound(bytes_needed: int, most: int) -> None:
-    if bytes_needed > most:
-        raise ValueError(f"it takes more than {MOST_SWELL} times its own size to read, and more than "
-                         f"{FREE_BYTES >> 20:,} MB; {MORE}")
+    return bool(pa.types.is_string(kind))

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from gru_bench.errors import RunError, UsageError, first_line, without_passwords
 from gru_bench.platforms import remove, replace
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 DEFAULT_DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
 """Folder beside a database file with the artifacts of its runs."""
+_ADDRESSES = (("runs", "artifact_uri"), ("logged_models", "artifact_location"), ("model_versions", "source"),
+              ("model_versions", "storage_location"))
+"""Tables and columns of MLflow with addresses below that of an experiment."""
 URI_KINDS = "a file such as sqlite:///mlflow.db, or a server such as http://127.0.0.1:5000"
 DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
 ID_TAG, PARENT_TAG = "gru_bench.id", "gru_bench.parent"
@@ -64,7 +68,62 @@ def open_client(uri: str, database: Path | None) -> MlflowClient:
         client = _answering_client(uri)
         with closing(sqlite3.connect(database)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
+            with connection:
+                _move_addresses(connection, database.parent)
     return cast("MlflowClient", _WrappedClient(client, uri))
+
+
+def _move_addresses(connection: sqlite3.Connection, home: Path) -> None:
+    """Let the addresses of artifacts lead to `home`, to which a study's folder was moved or copied.
+
+    Raises:
+        RunError: The artifacts of an experiment are neither here nor where they were logged.
+    """
+    for experiment, address in connection.execute(
+            "SELECT experiment_id, artifact_location FROM experiments WHERE lifecycle_stage = 'active'").fetchall():
+        try:
+            folder = folder_of(address or "", home)
+        except FileNotFoundError as error:
+            raise RunError(f"the artifacts of the runs in {home / DEFAULT_DATABASE} are needed, but {error}: move or "
+                           f"copy {ARTIFACTS} with the database") from None
+        if folder is None or address in (str(folder), folder.as_uri()):
+            continue
+        connection.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
+                           (folder.as_uri(), experiment))
+        for table, column in _ADDRESSES:
+            connection.execute(
+                f"UPDATE {table} SET {column} = :new || substr({column}, length(:old)) "
+                f"WHERE substr({column}, 1, length(:old)) = :old",
+                {"new": folder.as_uri(), "old": f"{address}/"})
+
+
+def folder_of(address: str, home: Path) -> Path | None:
+    """Return the local folder that an address of artifacts means; None for one on a server or in a cloud.
+
+    MLflow stores absolute addresses. Those below `ARTIFACTS` are found in the folder of the database wherever it was
+    moved or copied to.
+
+    Args:
+        address: A `file:` URI or a path.
+        home: Folder of the database.
+
+    Raises:
+        FileNotFoundError: The folder is missing, at its address and in `home`.
+    """
+    parts = urlsplit(address)
+    is_path = not parts.scheme or Path(address).is_absolute()
+    if not address or not (is_path or (parts.scheme == "file" and parts.netloc in ("", "localhost"))):
+        return None
+    stored = Path(address if is_path else url2pathname(parts.path))
+    folders = stored.parts
+    if ARTIFACTS not in folders:
+        return stored
+    here = home.joinpath(ARTIFACTS, *folders[len(folders) - folders[::-1].index(ARTIFACTS):])
+    if here.is_dir() or here == stored:
+        return here
+    if stored.is_absolute() and stored.is_dir():
+        return stored
+    raise FileNotFoundError(f"{stored} is missing, and so is {here}")
 
 
 def _prepare(database: Path) -> None:

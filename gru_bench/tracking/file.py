@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
-from gru_bench.tracking.client import ARTIFACTS, ID_TAG, TEST_SET, reading
+from gru_bench.tracking.client import ID_TAG, TEST_SET, folder_of, reading
 from gru_bench.tracking.source import Found, RawPoint, RawRun, Source
 
 if TYPE_CHECKING:
@@ -138,32 +136,3 @@ class FileSource(Source):
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with reading(self._database) as connection:
             return connection.execute(query, values).fetchall()
-
-
-def folder_of(address: str, home: Path) -> Path | None:
-    """Return the local folder that an address of artifacts means; None for one on a server or in a cloud.
-
-    MLflow stores absolute addresses. Those below `ARTIFACTS` are found in the folder of the database wherever it was
-    moved or copied to.
-
-    Args:
-        address: A `file:` URI or a path.
-        home: Folder of the database.
-
-    Raises:
-        FileNotFoundError: The folder is missing, at its address and in `home`.
-    """
-    parts = urlsplit(address)
-    is_path = not parts.scheme or Path(address).is_absolute()
-    if not address or not (is_path or (parts.scheme == "file" and parts.netloc in ("", "localhost"))):
-        return None
-    stored = Path(address if is_path else url2pathname(parts.path))
-    folders = stored.parts
-    if ARTIFACTS not in folders:
-        return stored
-    here = home.joinpath(ARTIFACTS, *folders[len(folders) - folders[::-1].index(ARTIFACTS):])
-    if here.is_dir() or here == stored:
-        return here
-    if stored.is_absolute() and stored.is_dir():
-        return stored
-    raise FileNotFoundError(f"{stored} is missing, and so is {here}")

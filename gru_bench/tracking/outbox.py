@@ -135,21 +135,17 @@ class Outbox:
         self.folder, self.uri, self._lock = folder, uri, lock
         self.inherited = False
         """Whether another process has left it."""
-        self.received = False
-        """Whether its records were made elsewhere, such as those of an archive."""
         self._next = 1 + max((entry.number for entry in self.entries()), default=0)
 
     @classmethod
     def begin(
-        cls, root: Path, uri: str, *, secret: bool = False, say: Callable[[str], None] = lambda _: None
+        cls, root: Path, uri: str, *, say: Callable[[str], None] = lambda _: None
     ) -> Outbox:
         """Create the outbox of this process in `root`, for the tracking store `uri`.
 
         Args:
             root: Folder of the outboxes.
             uri: MLflow's tracking URI.
-            secret: Whether no other process knows the outbox before `reveal`. It is for records that were made
-                elsewhere.
             say: Called with a sentence for the user when another process keeps the lock of the outboxes.
 
         Raises:
@@ -166,9 +162,7 @@ class Outbox:
                 lock = _folder_lock(folder)
                 lock.acquire()
                 outbox = cls(folder, without_passwords(uri), lock)
-                outbox.received = secret
-                if not secret:
-                    outbox.reveal()
+                _write(folder / _OWNER, json.dumps({"uri": _portable(outbox.uri, root)}).encode())
         except OSError as error:
             raise _unwritable(folder, error) from error
         return outbox
@@ -184,15 +178,6 @@ class Outbox:
         outbox = cls(folder, _resolved(owner["uri"], folder.parent), lock)
         outbox.inherited = True
         return outbox
-
-    def reveal(self) -> None:
-        """Let other processes upload the records if this one dies."""
-        _write(self.folder / _OWNER, json.dumps({"uri": _portable(self.uri, self.folder.parent)}).encode())
-
-    @property
-    def is_secret(self) -> bool:
-        """Whether `reveal` was not called yet."""
-        return not (self.folder / _OWNER).exists()
 
     def entries(self, *states: RecordState) -> list[Entry]:
         """Return the records in some states, or in any, in their order."""
@@ -306,7 +291,7 @@ class Outbox:
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None
-            if not self.is_secret and self.entries("waiting", "held", "open"):
+            if self.entries("waiting", "held", "open"):
                 return
             shutil.rmtree(self.folder, ignore_errors=True)
 

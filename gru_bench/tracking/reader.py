@@ -54,8 +54,6 @@ FORMAT_TAG, FORMAT = "gru_bench.format", "3"
 """Tag and version of a run's format: the names and meaning of its keys. Runs of another format are refused."""
 FILE = "file"
 """Role of a run that is in no store: a file has its predictions."""
-EARLIER_IDS = "gru_bench.earlier_ids"
-"""Tag with the ids that a run had before it was imported under other names, the first one first."""
 _SECTIONS = tuple(f"{section}." for section in SECTIONS)
 """Prefixes of the params that are settings, together with `seed`."""
 T = TypeVar("T")
@@ -101,11 +99,6 @@ class LoggedRun:
     def is_called(self, name: str) -> bool:
         """Return whether a text is our id of the run, MLflow's, or the beginning of one."""
         return self.run_id.startswith(name) or self.mlflow_id.startswith(name)
-
-    @property
-    def earlier_ids(self) -> tuple[str, ...]:
-        """The ids that the run had before it was imported under other names, the first one first."""
-        return tuple(self.tags.get(EARLIER_IDS, "").split())
 
     @property
     def state(self) -> str:
@@ -247,8 +240,7 @@ def _margin(text: str) -> float | None:
     return points / 100 if 0 < points <= 50 else None
 
 
-RESTORE = (": restore it from a copy or an archive, move the study's folder back if it was moved, or delete the run in "
-           "MLflow and run its study again")
+RESTORE = ": restore it from a copy, or delete the run in MLflow and run its study again"
 """Remedy for an artifact that is damaged or missing, as the end of an error message."""
 
 
@@ -434,21 +426,15 @@ class Reader:
 
     def _confirmed(self, test_set: str, until: float) -> list[tuple[str, str, str]]:
         """Return each model of `confirmed_models` whose runs began by a time: study's id, study, model."""
-        origins: dict[tuple[str, str, str], set[str]] = {}
-        for run_id, start_ms, tags in self._read(lambda source: source.scored_on(test_set)) or ():
+        models: dict[tuple[str, str, str], None] = {}
+        for _, start_ms, tags in self._read(lambda source: source.scored_on(test_set)) or ():
             if tags.get("gru_bench.role") != "confirm" or tags.get("gru_bench.complete") != "true" or (
                     start_ms or 0) / 1000 > until:
                 continue
-            first = (tags.get(EARLIER_IDS, "").split() or [tags.get(ID_TAG, run_id)])[0]
             parent, study, model = (
                 tags.get(tag, "") for tag in ("mlflow.parentRunId", "gru_bench.study", "gru_bench.model"))
-            origins.setdefault((parent, study, model), set()).add(first)
-        models, seen = [], set[str]()
-        for key, own in origins.items():
-            if not own & seen:
-                models.append(key)
-            seen |= own
-        return models
+            models[parent, study, model] = None
+        return list(models)
 
     def histories(
         self, run_ids: Sequence[str], metrics: Sequence[str]

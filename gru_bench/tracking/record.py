@@ -10,17 +10,13 @@ A record contains all of a run, or a part that is added to a run that MLflow has
 from __future__ import annotations
 
 import json
-import posixpath
-import re
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Annotated, ClassVar, NamedTuple
+from typing import NamedTuple
 
-from pydantic import AfterValidator, ConfigDict, Field
-
-from gru_bench.config import MOST_NAME, MetricName, checked_name
+from gru_bench.config import MetricName
 from gru_bench.tracking.client import NOTE
 
 DIED = "its process ended unexpectedly"
@@ -33,68 +29,41 @@ LATEST = 253_402_300_799_999
 """The end of the year 9999 in milliseconds since 1970. No later time can be shown."""
 
 
-def _key(text: str) -> str:
-    if not re.fullmatch(r"[\w.\-: /]+", text) or posixpath.normpath(text) != text or text.startswith(("/", "..")):
-        raise ValueError("MLflow does not accept this name")
-    return text
-
-
-def without_nul(text: str) -> str:
-    """Return a text that a database can hold.
-
-    Raises:
-        ValueError: The text contains the character NUL.
-    """
-    if "\0" in text:
-        raise ValueError("it must not contain the character NUL, which databases cannot store")
-    return text
-
-
-# The forms that a record from another machine must have. They are not checked where a record is made.
-Id = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
-Moment = Annotated[int, Field(ge=0, le=LATEST)]
-"""Milliseconds since 1970."""
-Key = Annotated[str, Field(max_length=MOST_NAME), AfterValidator(_key)]
-Text = Annotated[str, Field(max_length=8000), AfterValidator(without_nul)]
-Param = Annotated[str, Field(max_length=6000), AfterValidator(without_nul)]
-
-
 class Point(NamedTuple):
     """One value of a metric."""
 
-    key: Key
+    key: str
     value: float
-    step: Annotated[int, Field(ge=-2**53, le=2**53)]
-    time: Moment
+    step: int
+    time: int
+    """In milliseconds since 1970."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
     """A run, or a part of one."""
 
-    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
-
-    run_id: Id
+    run_id: str
     """Our id of the run, for life. MLflow's run has it as a tag."""
-    time: Moment
+    time: int
     """When the run began, or when this part was written, in milliseconds since 1970."""
-    experiment: Annotated[str, AfterValidator(checked_name)] = ""
+    experiment: str = ""
     """Name of the experiment, for a run without a parent."""
-    parent: Id | None = None
+    parent: str | None = None
     """Id of the parent run."""
-    first_tags: Mapping[Key, Text] = field(default_factory=dict)
+    first_tags: Mapping[str, str] = field(default_factory=dict)
     """Tags of a run that begins. Empty: the record is a part of a run that MLflow has."""
-    tags: Mapping[Key, Text] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
     """Tags that are set last, because `gru_bench.complete` is one of them."""
-    params: Mapping[Key, Param] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
     points: tuple[Point, ...] = ()
-    dataset: tuple[Annotated[Text, Field(max_length=500)], Text] | None = None
+    dataset: tuple[str, str] | None = None
     """Name and fingerprint of the data that the run trains on."""
-    model: Text = ""
+    model: str = ""
     """Name of the model whose weights are among the artifacts; empty if there are none."""
-    status: Text = ""
+    status: str = ""
     """New MLflow status of the run; empty changes nothing."""
-    ended: Moment | None = None
+    ended: int | None = None
     """When the run ended, in milliseconds since 1970."""
     view: MetricName | None = None
     """Score of the studies that the run's experiment gets a saved view for; None changes nothing."""

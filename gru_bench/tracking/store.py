@@ -10,8 +10,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
@@ -31,7 +31,7 @@ from gru_bench.tracking.writer import RunWriter
 T = TypeVar("T")
 
 ATTACHED = "report"
-"""Folder among a run's artifacts with a report. It was computed from the runs, so archives leave it out."""
+"""Folder among a run's artifacts with a report, which was computed from the runs."""
 LAST_SECONDS = 2.0
 """Seconds to continue uploading when a command ends by an error or Ctrl-C."""
 MOST_SECONDS = 600.0
@@ -265,20 +265,6 @@ class Store(Reader):
         entry = outbox.put(record, files, state)
         uploader.notify()
         return entry
-
-    @contextmanager
-    def receive(self) -> Iterator[Outbox]:
-        """Return an outbox for records that were made elsewhere. They are uploaded from the end of the context on, if
-        `reveal` was called; otherwise they are removed."""
-        assert self._uploader is not None
-        outbox = Outbox.begin(self._root, self.uri, secret=True)
-        try:
-            yield outbox
-        finally:
-            if outbox.is_secret:
-                outbox.close()
-            else:
-                self._uploader.add(outbox)
 
     def share(self, run_id: str, files: Mapping[str, bytes]) -> None:
         """Log artifacts of a run whose names say what is in them, unless this process has logged them already."""

@@ -194,7 +194,7 @@ class Uploader:
                 if not entry.is_sound:
                     raise MissingError("the record is damaged")
                 self.sender.send(entry.record(), entry.files(), late=outbox.inherited,
-                                 ours=not (outbox.inherited or outbox.received))
+                                 ours=not outbox.inherited)
                 outbox.mark_sent(entry)
         except Exception as error:
             what = meaning(error)

@@ -60,7 +60,7 @@ def test_help_pages_load_neither_torch_nor_mlflow() -> None:
         import contextlib, importlib, io, sys
         from gru_bench import cli
         shown = 0
-        for name in ("train", "sweep", "report", "diagnose", "archive"):
+        for name in ("train", "sweep", "report", "diagnose"):
             sys.argv = [name, "--help"]
             with contextlib.redirect_stdout(io.StringIO()) as page:
                 assert cli.ended(importlib.import_module(f"gru_bench.{name}.__main__").app) == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +9,6 @@ from pathlib import Path
 import optuna
 import pytest
 
-from gru_bench.archive.container import MANIFEST, VERSION
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.tracking import Store
 from tests.support.commands import completed, mentions
@@ -54,14 +51,6 @@ def earlier_analyses(database: Path) -> None:
         search.set_user_attr("looks taken", "[]")
 
 
-def earlier_archive(database: Path) -> None:
-    del database
-    about = {"kind": "gru-bench archive", "version": VERSION - 1, "about": {}}
-    with zipfile.ZipFile("earlier.study", "w") as archive:
-        archive.writestr("runs.json", "{}")
-        archive.writestr(MANIFEST, json.dumps(about))
-
-
 SWEEP = ["gru_bench.sweep", "--study", "earlier.toml", "--data", "reviews.csv"]
 
 
@@ -74,8 +63,6 @@ SWEEP = ["gru_bench.sweep", "--study", "earlier.toml", "--data", "reviews.csv"]
     (earlier_journal, SWEEP, ["'earlier'", "earlier version", "name"]),
     (earlier_journal, [*SWEEP, "--check"], ["'earlier'", "earlier version", "name"]),
     (earlier_analyses, SWEEP, ["'earlier'", "version", "name"]),
-    (earlier_archive, ["gru_bench.archive", "import", "earlier.study"],
-     [f"version {VERSION}", f"version {VERSION - 1}"]),
 ])
 def test_refuses_a_store_of_an_earlier_format(
     make: Callable[[Path], None], arguments: list[str], parts: list[str], easy_csv: Path, database: Path

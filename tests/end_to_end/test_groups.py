@@ -1,4 +1,4 @@
-"""Reviews in groups, from a file with known ones to the sweep, the report, the archive and Python."""
+"""Reviews in groups, from a file with known ones to the sweep, the report and Python."""
 
 from __future__ import annotations
 
@@ -79,18 +79,10 @@ def test_the_report_allows_for_the_groups_and_its_predictions_join_to_the_file(s
     assert (one["groups"], one["group_columns"]) == (24, ["film"])
 
 
-def test_python_and_an_archive_keep_groups_and_names(swept: Path, tmp_path: Path, empty_database: Path) -> None:
-    shutil.copy(empty_database, tmp_path)
-    for words, folder in ((("export", "--study", "quick"), swept), (("import",), tmp_path)):
-        done = completed(app, "archive", *words, str(tmp_path / "quick.zip"), cwd=folder)
-        assert done.returncode == 0, done.stderr
-    here, there = (gb.open_study("quick", folder=folder).predictions() for folder in (swept, tmp_path))
-    columns = ["seed", "example", "row", "group", "probability"]
-    pd.testing.assert_frame_equal(here[columns], there[columns])
-    assert set(here["group"].str.partition(" ")[0]) == {"film"}
-    before, after = numbers(swept, "before"), numbers(tmp_path, "after")
-    assert before.keys() == after.keys()
-    assert all(before[key]["value"] == after[key]["value"] for key in before if "accuracy" in key)
+def test_predictions_in_python_have_groups_and_names(swept: Path) -> None:
+    found = gb.open_study("quick", folder=swept).predictions()
+    assert {"seed", "example", "row", "group", "probability"} <= set(found.columns)
+    assert set(found["group"].str.partition(" ")[0]) == {"film"}
 
 
 def test_a_study_is_not_continued_with_other_groups(swept: Path, films: Path, tmp_path: Path) -> None:

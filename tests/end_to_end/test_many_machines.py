@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +12,6 @@ from typing import Any
 import optuna
 import pytest
 
-from gru_bench.archive.__main__ import app as archive_app
 from gru_bench.errors import UsageError
 from gru_bench.report.__main__ import app as report_app
 from gru_bench.sweep.sharing.storage import open_storage
@@ -67,7 +65,7 @@ def numbers(folder: Path, tracking: str, study: LoggedStudy) -> dict[str, Any]:
 
 @pytest.mark.service
 @pytest.mark.timeout(600)
-def test_machines_share_a_study_that_outlives_one_of_them_and_one_file_carries_it_home(
+def test_machines_share_a_study_that_outlives_one_of_them(
     tmp_path: Path, few_reviews: Path, empty_database: Path, postgres_url: str, tracking_server: MlflowServer
 ) -> None:
     stores = postgres_url, tracking_server.uri
@@ -84,18 +82,6 @@ def test_machines_share_a_study_that_outlives_one_of_them_and_one_file_carries_i
     study = check_complete(*stores)
     # MLflow may not have the run that was killed: while runs train, they are uploaded as far as there is time.
     assert all("its process ended" in run.reason for run in study.trials if run.status == "KILLED")
-
-    done = completed(archive_app, "export", "--study", "quick", str(tmp_path / "quick.zip"), "--storage", postgres_url,
-                     "--tracking-uri", tracking_server.uri)
-    assert done.returncode == 0, done.stderr
-    home = tmp_path / "home"
-    home.mkdir()
-    shutil.copy(empty_database, home)
-    done = completed(archive_app, "import", str(tmp_path / "quick.zip"), cwd=home)
-    assert done.returncode == 0, done.stderr
-    there = f"sqlite:///{home / empty_database.name}"
-    (carried,) = open_reader(there).studies("easy")
-    assert numbers(tmp_path / "far", tracking_server.uri, study) == numbers(tmp_path / "near", there, carried)
 
 
 def test_a_missing_driver_is_named_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Classes of the user's own in one study with the built-in models: from the sweep to the archive and back."""
+"""Classes of the user's own in one study with the built-in models: from the sweep to another machine."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ def ran(folder: Path, *words: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-def test_own_classes_are_trained_reported_archived_and_run_elsewhere_only_where_allowed(
+def test_own_classes_are_trained_reported_copied_and_run_elsewhere_only_where_allowed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
-    there.mkdir()
     homework = written(here)
     (here / "mine.toml").write_text(STUDY, encoding="utf-8")
     said = ran(here, "sweep", "--study", "mine.toml", *SMALL)
@@ -46,7 +45,6 @@ def test_own_classes_are_trained_reported_archived_and_run_elsewhere_only_where_
     mine = ("predict", "--study", "mine", "--model", "homework.py:BatchFirst", "A wonderful film.")
     ran(here, *mine)
     ran(here, "save-model", "--study", "mine", "--model", "homework.py:Cell", "saved")
-    ran(here, "archive", "export", "--study", "mine", "mine.study")
     homework.write_text(homework.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
     mentions(ran(here, "sweep", "--study", "mine.toml", *SMALL, code=2), "homework.py", "changed", "name")
     mentions(ran(here, "sweep", "--study", "smoke", "--model", "homework.py:TimeFirst", code=2), "first axis",
@@ -54,8 +52,8 @@ def test_own_classes_are_trained_reported_archived_and_run_elsewhere_only_where_
 
     caches = tmp_path / "caches"
     monkeypatch.setenv("GRU_BENCH_CACHE", str(caches))
-    shutil.copy(here / "mine.study", there)
-    ran(there, "archive", "import", "mine.study")
+    shutil.copytree(here, there)
+    (there / "homework.py").unlink()
     assert "all" in ran(there, "report", "--verify", str(here / "report"), "--tracking-uri", "sqlite:///mlflow.db")
     mentions(ran(there, *mine, code=2), "homework.py:BatchFirst", "run_code")
     mentions(ran(there, "predict", "--model", str(here / "saved"), "Fine.", code=2), "homework.py:Cell", "run_code")

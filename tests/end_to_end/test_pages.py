@@ -134,8 +134,6 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench sweep --study bidirectional --trials 40 --storage postgresql://gru@head/gru --tracking-uri http://head:5000
         exec python sweeps/run.py --study bidirectional --trials 200 --workers "$SLURM_CPUS_PER_TASK" --storage postgresql://gru@head/gru --tracking-uri http://head:5000
         gru-bench sweep --study bidirectional --cluster auto
-        gru-bench archive export --study bidirectional mine.study --storage postgresql://gru@head/gru --tracking-uri http://head:5000
-        gru-bench archive import mine.study
         type reviews.txt | gru-bench predict --study NAME
         python benchmarks/gpu.py""",  # noqa: E501
     "tests/predictions/test_command.py compares such files": r"""
@@ -150,6 +148,7 @@ NOT_RUN: Mapping[str, str] = {
         tar xf reports/example/studies.tar.xz -C /tmp/example
         cd /tmp/example
         gru-bench report --study torch
+        python reports/publish.py studies.tar.xz --study NAME
         python reports/publish.py studies.tar.xz --study torch""",
     "it takes minutes, or reads what does": r"""
         gru-bench sweep --study compare

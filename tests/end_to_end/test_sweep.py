@@ -58,9 +58,14 @@ def swept(tmp_path_factory: pytest.TempPathFactory, few_reviews: Path, empty_dat
 
 @pytest.fixture
 def copy(swept: Path, tmp_path: Path) -> Path:
-    """A copy of the study to change; the artifacts stay where its runs say."""
+    """A copy of the study to change."""
     shutil.copytree(swept, tmp_path / "copy")
     return tmp_path / "copy"
+
+
+def listing(folder: Path) -> list[tuple[str, int]]:
+    """Return path and time of change of each file below a folder; empty if it is gone."""
+    return sorted((str(path), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file())
 
 
 class TestComplete:
@@ -225,23 +230,36 @@ class TestResumes:
         assert sorted(present(run.seed) for run in study.confirms) == [10_000, 10_001, 10_002]
         assert len({trial.settings["training.lr"] for trial in study.summary.trials}) == 5
 
-    def test_a_study_is_carried_to_another_machine_and_resumed_there(
-        self, swept: Path, tmp_path: Path, few_reviews: Path, empty_database: Path
+    @pytest.mark.parametrize("is_copy", [False, True])
+    def test_a_study_is_resumed_in_the_folder_that_it_was_moved_or_copied_to(
+        self, copy: Path, tmp_path: Path, few_reviews: Path, is_copy: bool
     ) -> None:
-        file, there = tmp_path / "quick.zip", tmp_path / "there"
-        there.mkdir()
-        shutil.copy(empty_database, there)
-        for words, directory in ((("export", "--study", "quick"), swept), (("import",), there)):
-            done = completed(app, "archive", *words, str(file), cwd=directory)
-            assert done.returncode == 0, done.stderr
+        there = tmp_path / "with space" / "there"
+        before = only_study(copy)
+        if is_copy:
+            shutil.copytree(copy, there)
+        else:
+            there.parent.mkdir()
+            copy.rename(there)
+        listed = listing(copy)
+        done = sweep(there, few_reviews, *CATEGORIES, "--trials", "4", "--set", "training.batch_size=8")
+        assert done.returncode == ExitCode.MISTYPED
         done = sweep(there, few_reviews, *CATEGORIES, "--trials", "4")
         assert done.returncode == 0, done.stderr
-        study, before = only_study(there), only_study(swept)
+        study = only_study(there)
         assert len(study.trials) == 4
         assert [run.metrics["loss/val"] for run in study.trials[:3]] == [
             run.metrics["loss/val"] for run in before.trials]
         assert sum(run.complete for run in study.confirms) == 2
+        for words in (("report", "--study", "quick"), ("predict", "--study", "quick", "a film")):
+            done = completed(app, *words, cwd=there)
+            assert done.returncode == 0, done.stderr
         assert sweep(there, few_reviews, *CATEGORIES, "--trials", "4", "--check").returncode == ExitCode.DONE
+        assert listing(copy) == listed
+        client = client_of(open_reader(f"sqlite:///{there / 'mlflow.db'}"))
+        for run in study.runs:
+            address = client.get_run(run.mlflow_id).info.artifact_uri
+            assert address.startswith(f"{(there / 'mlartifacts').as_uri()}/")
 
     @pytest.mark.parametrize(("options", "change"), [
         (["--set", "training.batch_size=8"], "training.batch_size was 16 and is now 8"),

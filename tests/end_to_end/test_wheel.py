@@ -89,7 +89,6 @@ def test_an_installed_wheel_sweeps_reports_predicts_compares_and_checks(
         (["gru-bench", "predict", "--model", "model", "A good film."], "good"),
         (["gru-bench", "compare", "first.csv", "second.csv", "--out", "compared"], "compared"),
         (["gru-bench", "gru-check", "mine.py"], "GRU"),
-        (["gru-bench", "archive", "export", "--study", "small", "small.study"], "small.study"),
     ):
         done = subprocess.run([scripts / words[0], *words[1:]], cwd=tmp_path, capture_output=True, text=True,
                               check=False)

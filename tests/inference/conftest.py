@@ -11,7 +11,6 @@ import pytest
 from gru_bench.data.corpus import load_corpus
 from gru_bench.results.runs import RunResult
 from gru_bench.tracking import Reader, open_reader
-from tests.support.archives import copied
 from tests.support.trained_study import database, log_study
 
 
@@ -33,7 +32,7 @@ class Studied:
 
     def copied(self, directory: Path) -> Reader:
         """Copy the study to a directory where its artifacts may be changed."""
-        copied(self.directory, directory)
+        shutil.copytree(self.directory, directory, dirs_exist_ok=True)
         return open_reader(database(directory))
 
 

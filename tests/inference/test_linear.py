@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 import gru_bench as gb
-from gru_bench.archive.study import export_study, import_study
 from gru_bench.errors import DataError, ExitCode, GruBenchError, RunError
 from gru_bench.inference.linear import LinearPredictor
 from gru_bench.inference.predict import app as predict_app
@@ -24,11 +23,10 @@ from gru_bench.models import linear, saved
 from gru_bench.models.linear import TrainedLinear
 from gru_bench.results.baselines import BASELINES, MAJORITY, NGRAMS, TFIDF
 from gru_bench.stats.linear import LinearModel
-from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.tracking import Reader, Store, open_reader
+from gru_bench.tracking import Reader, open_reader
 from tests.inference.conftest import Studied
-from tests.support.archives import copied
 from tests.support.commands import completed, mentions
+from tests.support.mlflow_stores import artifacts_of
 from tests.support.trained_study import database, log_study
 
 
@@ -200,16 +198,13 @@ def test_a_saved_linear_model_that_was_changed_is_refused(
         linear.load(folder)
 
 
-def test_archives_leave_its_ngrams_out_and_what_needs_them_says_so(directory: Path, tmp_path: Path) -> None:
-    near = copied(directory, tmp_path / "near")
-    export_study(Store(database(near)), open_storage(str(near / "optuna.journal")), "quick", near / "quick.study",
-                 experiment=None, texts=True)
-    far = tmp_path / "far"
-    far.mkdir()
-    with Store(database(far)) as other:
-        import_study(near / "quick.study", other, lambda: open_storage(str(far / "optuna.journal")), None)
-    store = open_reader(database(far))
+def test_a_study_without_texts_leaves_its_ngrams_out_and_what_needs_them_says_so(
+    directory: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(directory, tmp_path, dirs_exist_ok=True)
+    store = open_reader(database(tmp_path))
     winner = asked(store, store.study("quick"), NGRAMS)
+    shutil.rmtree(artifacts_of(store, store.mlflow_id(winner.ids[0])) / "model")
     assert len(store.predictions(winner.ids[0], "test")) > 0
     assert isinstance(winner, LinearWinner)
     for command in ("gru-bench sweep --no-texts --study q.toml", "gru_bench.run_study(frame, no_texts=True, name='q')"):

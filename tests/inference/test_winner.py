@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gru_bench.archive.study import export_study
 from gru_bench.config import MetricName
-from gru_bench.diagnose.__main__ import choose as run_to_diagnose
 from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError
 from gru_bench.inference.predictor import Predictor
 from gru_bench.inference.winner import best_seed, better_baseline, choose, load
@@ -26,7 +24,6 @@ from gru_bench.results.logged_metrics import compared
 from gru_bench.stats.calibration import temperature
 from gru_bench.tracking import LoggedStudy, Reader, open_reader
 from tests.inference.conftest import Studied
-from tests.support.archives import imported, stores
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, one_each, with_params
 from tests.support.mlflow_stores import artifacts_of
@@ -267,18 +264,6 @@ def test_weights_that_were_not_logged_are_named(studied: Studied, tmp_path: Path
     mentions(refused(store, RunError), run.run_id, "weights", "delete the runs in MLflow", "gru-bench sweep")
 
 
-def test_weights_that_an_archive_left_out_are_named(studied: Studied, database: Path, tmp_path: Path) -> None:
-    export_study(
-        *stores(studied.directory), "quick", tmp_path / "quick.zip", experiment=None, texts=True, weights=False)
-    imported(tmp_path / "quick.zip", tmp_path, None)
-    store = open_reader(f"sqlite:///{database}")
-    mentions(refused(store, RunError), "no weights", "--no-weights", "gru-bench archive import FILE --study-name NAME")
-    (run, *_) = store.study("quick").confirms
-    for run_id in (None, run.run_id):
-        with pytest.raises(RunError, match=r"no .*weights"):
-            run_to_diagnose(store, run_id)
-
-
 def test_a_model_in_the_form_of_an_earlier_version_is_refused_with_the_remedy(studied: Studied, tmp_path: Path) -> None:
     store = studied.copied(tmp_path)
     (run, *_) = store.study("quick").confirms
@@ -314,22 +299,6 @@ def test_vectors_that_training_leaves_unchanged_are_stored_once(studied: Studied
     one, two = store.models([run.run_id for run in study.confirms], study.run.run_id)
     assert one.table_VE is two.table_VE
 
-
-def test_an_imported_study_of_another_name_predicts_the_same(
-    studied: Studied, database: Path, tmp_path: Path
-) -> None:
-    export_study(*stores(studied.directory), "quick", tmp_path / "quick.zip", experiment=None, texts=True)
-    imported(tmp_path / "quick.zip", tmp_path, "other")
-    before, store = studied.store(), open_reader(f"sqlite:///{database}")
-    one, two = (load(where, choose(where, where.study(name)))
-                for where, name in ((before, "quick"), (store, "other")))
-    texts = list(studied.texts.values())[:20]
-    assert two.study == "other"
-    assert set(two.run_ids).isdisjoint(one.run_ids)
-    assert np.array_equal(Predictor(two).predict(texts).probability_NC, Predictor(one).predict(texts).probability_NC)
-    run = store.study("other").confirms[0]
-    (alone,) = store.models([run.run_id], run.parent_id)  # as gru-bench diagnose reads it
-    assert alone.words_V == one.words_V
 
 
 def test_seeds_that_were_trained_on_other_machines_keep_their_own_vectors(studied: Studied, tmp_path: Path) -> None:

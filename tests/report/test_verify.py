@@ -18,9 +18,8 @@ from gru_bench.report.document.figure import Figure
 from gru_bench.report.evidence.store import StudyStore
 from gru_bench.report.render import files, record
 from gru_bench.results.runs import EpochRecord, RunResult
-from gru_bench.tracking import LoggedRun
 from tests.support.commands import completed, mentions
-from tests.support.fake_store import FakeStore, TestSet
+from tests.support.fake_store import TestSet
 from tests.support.mlflow_stores import client_of
 from tests.support.renderings import Written
 from tests.support.reports import build
@@ -164,60 +163,6 @@ def test_a_study_and_an_experiment_that_are_gone_are_named(original: Written, fo
              study.run.run_id, "study scratch", "is gone")
     mentions(differences(replace(store, by_experiment={"other": [study]}), folder)[0], "experiment is gone")
     mentions(differences(replace(store, by_experiment={"movie-reviews": []}), folder)[-1], "cannot be recomputed")
-
-
-def imported(store: FakeStore, *earlier: int, name: str | None = None) -> FakeStore:
-    """Return a store that holds the studies under ids of its own, having come there through others."""
-    def moved(run: LoggedRun, place: int) -> str:
-        return f"{int(run.run_id, 16) ^ (place + 1) << 120:032x}" if place >= 0 else run.run_id
-
-    def here(run: LoggedRun) -> LoggedRun:
-        ids = " ".join(moved(run, place) for place in earlier)
-        study = name if name and run.study == "scratch" else run.study
-        return replace(run, run_id=moved(run, 7), study=study, tags={**run.tags, "gru_bench.earlier_ids": ids})
-
-    ids = {run.run_id: moved(run, 7) for run in store.runs("movie-reviews")}
-    studies = [replace(study, run=here(study.run), trials=tuple(map(here, study.trials)),
-                       confirms=tuple(map(here, study.confirms)), ablations=tuple(map(here, study.ablations)),
-                       baselines=tuple(map(here, study.baselines)))
-               for study in store.by_experiment["movie-reviews"]]
-    return replace(
-        store, by_experiment={"movie-reviews": studies}, url=None,
-        metrics={ids[run]: found for run, found in store.metrics.items()},
-        predicted={(ids[run], split): found for (run, split), found in store.predicted.items()})
-
-
-def test_a_report_is_verified_against_imported_runs(original: Written, folder: Path) -> None:
-    store, _, report = original
-    assert differences(imported(store, -1), folder) == []
-    assert differences(imported(store, -1, 2, 3), folder) == []  # through two more stores
-    assert differences(imported(store, -1, name="other"), folder) == []
-    mentions(differences(imported(store, 2), folder)[0],
-             f"run {report.source.studies[0].run}", "study scratch", "is gone")
-
-
-def test_a_report_from_a_server_is_verified_against_imported_runs(original: Written, tmp_path: Path) -> None:
-    url = "http://host:5000"
-    store = replace(original.store, url=url)
-    report = build(store.by_experiment["movie-reviews"], store, experiment="movie-reviews", tracking_uri=url)
-    files.write(report, tmp_path)
-    assert url in (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert differences(imported(store, -1), tmp_path) == []
-    both = imported(store, -1)
-    both.by_experiment["movie-reviews"] += store.by_experiment["movie-reviews"]
-    both = replace(both, url=url, metrics={**both.metrics, **store.metrics},
-                   predicted={**both.predicted, **store.predicted})
-    assert differences(both, tmp_path) == []  # the runs themselves are there beside their copies
-
-
-def test_two_runs_that_claim_one_earlier_id_are_no_copy(original: Written, folder: Path) -> None:
-    store = imported(original[0], -1)
-    study, *others = store.by_experiment["movie-reviews"]
-    twin = tuple(replace(run, tags=study.confirms[0].tags) for run in study.confirms)
-    store.by_experiment["movie-reviews"] = [replace(study, confirms=twin), *others]
-    found = differences(store, folder)
-    mentions(found[0], "is gone")
-    assert any(line.startswith(f"numbers.json: {ACCURACY} has ") for line in found)
 
 
 def test_what_differs_is_shown_in_plain_characters(original: Written, folder: Path) -> None:

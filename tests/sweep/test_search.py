@@ -352,13 +352,6 @@ class TestIdentity:
         with pytest.raises(RunError, match=r"'small'.*another"):
             read_study(search.spec, open_storage(str(tmp_path / "optuna.journal")))
 
-    def test_asks_to_repeat_an_import_that_was_interrupted(self, tmp_path: Path) -> None:
-        search = self.began(tmp_path)
-        search.work.study.set_user_attr("importing", "0" * 64)
-        search.work.study.set_user_attr("format", None)  # as when the import ended before it wrote the format
-        with pytest.raises(RunError, match=r"'small'.*gru-bench archive import"):
-            self.began(tmp_path)
-
 
 class TestProposals:
     SPACE = "training.lr = { low = 1e-4, high = 1e-1, log = true }\nmodel.layers = { low = 1, high = 2 }"

@@ -12,10 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gru_bench.errors import UsageError
 from gru_bench.results.runs import Predictions
 from gru_bench.stats.metrics import scores
-from gru_bench.tracking.artifacts import class_table, factor, prediction_table, predictions_of, texts_of
+from gru_bench.tracking.artifacts import class_table, prediction_table, predictions_of, texts_of
 from gru_bench.tracking.writer import _parquet, _text_table
 from tests.support.fake_store import TestSet
 from tests.support.values import present
@@ -134,31 +133,6 @@ def test_an_empty_table_and_a_damaged_file_are_refused() -> None:
     for content in (b"", b"PAR1", b"PAR1" * 100, packed(columns())[:-20]):
         with pytest.raises(ValueError, match=r"."):
             predictions_of(content)
-
-
-@pytest.mark.parametrize("longest", [20_000, 300])
-def test_refuses_a_small_file_that_would_take_much_memory(longest: int) -> None:
-    rows = 1_000_000
-    ids = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array(["x" * longest]))
-    zeros = np.zeros(rows, np.int32)
-    content = packed({"example_id": ids, "label": zeros, "probability": zeros.astype(np.float32), "category": ids,
-                      "tokens": zeros, "dropped": zeros})
-    assert len(content) < 100_000
-    with pytest.raises(ValueError, match=r"64 times its own size.* 256 MB"):
-        predictions_of(content)
-    if longest > 300:
-        with pytest.raises(ValueError, match="64 times its own size"):
-            texts_of(packed({"example_id": ids, "text": ids}))
-
-
-def test_the_factor_of_the_limits_is_a_number_of_at_least_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert factor() == 1
-    monkeypatch.setenv("GRU_BENCH_LIMITS", "2.5")
-    assert factor() == 2.5
-    for value in ("0", "x", "nan", "1e300", "-1"):
-        monkeypatch.setenv("GRU_BENCH_LIMITS", value)
-        with pytest.raises(UsageError, match=rf"GRU_BENCH_LIMITS .*'{value}'"):
-            factor()
 
 
 def test_names_of_rows_and_groups_are_read_as_they_were_written() -> None:

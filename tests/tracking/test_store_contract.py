@@ -171,7 +171,6 @@ def test_a_run_has_the_same_fields(held: Held, fake: FakeStore) -> None:
             assert type(getattr(one, field.name)) is type(getattr(run, field.name)), (run.name, field.name)
         assert {key: one.tags.get(key) for key in run.tags} == run.tags, run.name
         assert {key: one.metrics.get(key) for key in run.metrics} == pytest.approx(run.metrics, rel=1e-12), run.name
-        assert one.earlier_ids == ()
         assert len(one.run_id) == len(ABSENT)
         assert one.started > 0
 
@@ -208,7 +207,7 @@ def test_missing_predictions_are_an_error(held: Held, fake: FakeStore, run: str)
     study = fake.studies(EXPERIMENT)[0]
     run_id = {"study": held.ids[study.run.run_id], "failed": held.ids[study.confirms[2].run_id], "absent": ABSENT}[run]
     with pytest.raises(RunError, match=rf"^the run {run_id} must contain the artifact predictions/test\.parquet, but "
-                                       r"it cannot be read \(.*\): restore it from a copy or an archive"):
+                                       r"it cannot be read \(.*\): restore it from a copy"):
         held.store.predictions(run_id, "test")
 
 

@@ -14,22 +14,19 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from pydantic import Field
 
 from gru_bench.config import Scalar
 from gru_bench.sweep.sharing.leases import Lease, this_process
 from gru_bench.sweep.spec import Point, point
-from gru_bench.tracking.record import Text
 
 MOST_ATTEMPTS = 4
 """Most attempts at work that may itself be the cause of its failures, such as by killing its process."""
-Count = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 StoredState = Literal["complete", "pruned", "failed", "interrupted", "running", "waiting"]
 ENDED: tuple[StoredState, ...] = ("complete", "pruned", "failed")
 """States of a trial that has ended and is not repeated."""
@@ -62,23 +59,23 @@ def baseline_key(name: str) -> str:
 class TrialNotes:
     """What is noted of a trial: Optuna's user attributes of these names."""
 
-    key: Text = ""
+    key: str = ""
     """What is to be done, for planned work."""
-    owner: Text = ""
+    owner: str = ""
     """The process that does it, or did it last."""
-    run_id: Text = ""
+    run_id: str = ""
     """Id of its latest run in the tracking store."""
-    reason: Text = ""
+    reason: str = ""
     """Why it ended early."""
-    retry_of: Count | None = None
+    retry_of: int | None = None
     """Number of the trial that it retries."""
-    attempt: Annotated[int, Field(ge=1, le=1000, strict=True)] = 1
+    attempt: int = 1
     """Which attempt it is, of those that may themselves be the cause of their failures."""
-    reached: Count = 0
+    reached: int = 0
     """Of a retried trial: the most epochs that an earlier attempt was trained for."""
-    own_fault: Annotated[bool, Field(strict=True)] = False
+    own_fault: bool = False
     """Whether it made itself fail, such as by a loss that is not finite; it counts as tried."""
-    failed_at: Count = 0
+    failed_at: int = 0
     """How many starts the study had when it failed so. Planned work may be tried again by later ones."""
 
     def written(self) -> dict[str, Any]:
