@@ -61,5 +61,5 @@ def test_the_numbers_of_an_example_are_those_of_its_studies(
     committed, again = (record.read(folder) for folder in (EXAMPLE / example, tmp_path / "again"))
     assert committed.numbers.keys() == again.numbers.keys()
     assert {found for key, number in committed.numbers.items()
-            if (found := verify._difference(number, again.numbers[key], {}))} == set()
+            if (found := verify._difference(number, again.numbers[key]))} == set()
     assert committed.on_test == again.on_test

@@ -144,9 +144,6 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench sweep --study own --model torch --model homework.py:MyGRU
         gru-bench report --study own""",
     "tests/test_examples.py reads it, and tests/test_publish.py writes another": r"""
-        mkdir -p /tmp/example
-        tar xf reports/example/studies.tar.xz -C /tmp/example
-        cd /tmp/example
         gru-bench report --study torch
         python reports/publish.py studies.tar.xz --study NAME
         python reports/publish.py studies.tar.xz --study torch""",

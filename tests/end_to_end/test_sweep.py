@@ -21,6 +21,7 @@ import numpy as np
 import optuna
 import psutil
 import pytest
+from mlflow.tracking._tracking_service import utils
 
 from gru_bench import platforms
 from gru_bench.__main__ import app
@@ -58,7 +59,8 @@ def swept(tmp_path_factory: pytest.TempPathFactory, few_reviews: Path, empty_dat
 
 @pytest.fixture
 def copy(swept: Path, tmp_path: Path) -> Path:
-    """A copy of the study to change."""
+    """A copy of the study to change. Within a process, MLflow remembers where the artifacts of a run are."""
+    utils._artifact_repos_cache.clear()
     shutil.copytree(swept, tmp_path / "copy")
     return tmp_path / "copy"
 
