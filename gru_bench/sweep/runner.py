@@ -156,8 +156,6 @@ class Sweep:
         """The trials of other processes that have ended, but whose runs MLflow does not have at the end."""
         self.view: str | None = None
         """Page with the saved view of the runs in MLflow; empty where there is none, None while that is not known."""
-        self.first_trials: dict[str, float] = {}
-        """Model -> score of its first complete trial, until it is shown beside the baseline."""
         self.shown_notes: set[str] = set()
         """The notes that have been shown to the user."""
         self.started = time.monotonic()
@@ -350,7 +348,6 @@ class Sweep:
                 case Finished(outcome):
                     assert isinstance(outcome, tuple)
                     self.baselines = outcome
-                    self._show_first_trials()
                     metric = compared(self.spec.metric, "test")
                     self.display.note(f"baselines, {metric.label}: " + ", ".join(
                         f"{baseline_label(one.model, one.settings)} {metric.written(one.metrics[metric.key])}"
@@ -571,12 +568,8 @@ class Sweep:
         self.display.job_ended(job.key, outcome.state, outcome.value, outcome.reason)
         if outcome.state not in ("failed", "left"):
             self._failed_in_row[run.model] = 0
-        if isinstance(run.trials, Search):
-            if outcome.state == "complete" and outcome.value is not None:
-                if sum(trial.state == "complete" for trial in self.state.searches[run.model].trials) == 1:
-                    self.first_trials[run.model] = outcome.value
-                self._show_first_trials()
-        elif (plan := self.state.plans[run.model]).tuned is not None and self._tags_of(run) != run.tags:
+        if run.role != "trial" and (plan := self.state.plans[run.model]).tuned is not None and (
+                self._tags_of(run) != run.tags):
             self._to_supersede[run.model] = plan  # it was planned otherwise meanwhile
         if not isinstance(message, Failed):
             return
@@ -598,20 +591,6 @@ class Sweep:
     def _tags_of(self, run: Assignment) -> Mapping[str, str]:
         """Return the tags that a planned run has now; empty if it is no longer planned."""
         return next((planned.tags for planned in self.state.plans[run.model].runs if planned.key == run.planned), {})
-
-    def _show_first_trials(self) -> None:
-        """Show the first complete trial of each search beside the linear baseline, once both are known."""
-        if not self.baselines:
-            return
-        score = compared(self.spec.metric, "val")
-        linear = compared_baseline(self.baselines, self.spec.metric) or self.baselines[-1]
-        reached, name = linear.metrics.get(score.key), baseline_label(linear.model, linear.settings)
-        for model, value in self.first_trials.items():
-            if reached is not None:
-                self.display.note(
-                    f"{model}: its first trial reached {score.label} {score.written(value)}, {name} (baseline) "
-                    f"{score.written(reached)}; from now on, a report is possible after Ctrl-C")
-        self.first_trials.clear()
 
     def _log_baselines(self) -> bool:
         """Log the baselines that no process has logged, or note why there are none; return whether there were any."""
