@@ -112,7 +112,7 @@ def summary(model: str, trials: int) -> StudySummary:
         "corpus", 300, 49_000, 0.02, 400, 0.1, 32_000, ("negative", "positive"), (16_000, 16_000))
     tried = tuple(TrialSummary(n, model, "complete", 0.8 + 1e-5 * n, EPOCHS, BEST) for n in range(trials))
     return StudySummary(
-        model, "How fast is a report?", (model,), SPACE, "tpe", "median", "validation accuracy", EPOCHS, 0,
+        model, "How fast is a report?", (model,), SPACE, "tpe", "halving", "validation accuracy", EPOCHS, 0,
         tuple(range(10_000, 10_000 + SEEDS)), tried, {model: BEST}, {model: 0.87},
         {model: dict(zip(SPACE, (0.6, 0.3, 0.1), strict=True))}, "PED-ANOVA", data, 900.0)
 

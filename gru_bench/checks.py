@@ -32,7 +32,6 @@ from gru_bench.report.evidence.trials import Search
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.results.baselines import CONVERGED, IS_AT_END, REGULARIZATION
 from gru_bench.results.interim import MIXTURE
-from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import DataSummary, StudySummary
 from gru_bench.stats.classes import are_uneven
 from gru_bench.stats.estimate import EvidenceLevel
@@ -381,23 +380,20 @@ def _uneven(
         texts=texts)
 
 
-@check("GRU007", "Narrow the ranges to where trials succeed, such as lower learning rates, or prune later.")
+@check("GRU007", "Narrow the ranges to where trials succeed, such as lower learning rates.")
 def lost_trials(subject: Subject) -> Found:
-    """Most trials did not finish."""
+    """Most trials failed."""
     for study, summary in subject.summaries:
         for model in summary.models:
             states = [trial.state for trial in summary.trials if trial.model == model]
             run_id = study.run.run_id
             numbers = subject.numbers.named("lost", study_name(study), model, same=run_id).on([run_id])
-            trials, failed, pruned = len(states), states.count("failed"), states.count("pruned")
-            # A pruner that decides within an epoch is meant to end most trials.
-            meant = summary.pruner in PRUNERS and PRUNERS[summary.pruner].checks > 0
+            trials, failed = len(states), states.count("failed")
             if trials:
-                yield None if 2 * (failed + (0 if meant else pruned)) <= trials else say(
-                    "Most trials of {model} ({study}) did not finish: of {trials}, {failed} failed and {pruned} were "
-                    "pruned.", model=model_name(model), study=study_name(study),
-                    trials=numbers.add("trials", trials), failed=numbers.add("failed", failed),
-                    pruned=numbers.add("pruned", pruned))
+                yield None if 2 * failed <= trials else say(
+                    "Most trials of {model} ({study}) failed: {failed} of {trials}.", model=model_name(model),
+                    study=study_name(study), failed=numbers.add("failed", failed),
+                    trials=numbers.add("trials", trials))
 
 
 @check("GRU008", "Use the scores of the confirmation runs.")

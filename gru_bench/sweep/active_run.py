@@ -8,7 +8,7 @@ from typing import Literal
 
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.results.logged_metrics import best, compared
-from gru_bench.results.pruners import PRUNERS
+from gru_bench.results.pruners import PRUNERS, REASON
 from gru_bench.results.runs import Check, EpochRecord, Predictions, RunResult
 from gru_bench.stats.metrics import value_of
 from gru_bench.sweep.plan import Role
@@ -110,9 +110,8 @@ class ActiveRun:
         if self.run.role != "trial":
             self._reassigned = not self.run.trials.note_progress(self.run.number, record.epoch, score)
             return not self._reassigned
-        verdict = self._search.report(self.run.number, record.epoch, self._best)
-        self._reassigned = verdict == "reassigned"
-        return verdict == "continue" or (verdict == "prune" and record.epoch >= self.run.config.training.epochs)
+        self._reassigned = not self._search.report(self.run.number, record.epoch, self._best)
+        return not self._reassigned
 
     def end(self, message: Finished | WasPruned | Failed) -> Outcome:
         """Log the end of the run and end its trial."""
@@ -170,12 +169,11 @@ class ActiveRun:
 
     def _pruned(self) -> Outcome:
         if not self._reassigned:
-            pruner = PRUNERS[self.spec.pruner]
-            when = f"at check {len(self.checks)}" if pruner.checks else f"after epoch {len(self.scores)}"
-            self.writer.prune(f"pruned {when} by the {pruner.label}: {pruner.reason}", held=True)
+            self.writer.prune(
+                f"pruned at check {len(self.checks)} by the {PRUNERS[self.spec.pruner]}: {REASON}", held=True)
             if self._search.prune(self.run.number):
                 self.writer.release()
-                return Outcome("pruned", self._best if self.scores else None, pruner.reason)
+                return Outcome("pruned", self._best if self.scores else None, REASON)
         return self._left()
 
     def _left(self) -> Outcome:

@@ -13,13 +13,11 @@ from gru_bench.config import NEUTRAL, SOURCE, MetricName, RunConfig, flat, remov
 from gru_bench.data.frames import changes, is_kept
 from gru_bench.errors import UsageError, shown
 from gru_bench.results.logged_metrics import compared
-from gru_bench.results.pruners import PRUNERS
+from gru_bench.results.pruners import HALVING
 from gru_bench.sweep.spec import StudySpec
 
 PROPOSALS = ("optuna", "sampler", "sampler options", "pruner", "first trial")
 """Entries of an identity that decide which settings new trials get."""
-AFTER_EPOCHS = " or ".join(name for name, pruner in PRUNERS.items() if not pruner.checks)
-"""The pruners of which an identity has no entry: they decide after whole epochs."""
 MACHINE_SETTINGS = (
     "training.device", "training.threads", "training.micro_batches", "model.name", "model.backend", "seed")
 """Settings that may change between two starts of a study: they change where it runs, not what it asks."""
@@ -83,8 +81,8 @@ def _proposals(spec: StudySpec) -> dict[str, Any]:
     found: dict[str, Any] = {"optuna": optuna.__version__.partition(".")[0], "sampler": spec.sampler}
     if spec.sampler == "tpe":
         found["sampler options"] = TPE
-    if PRUNERS[spec.pruner].checks:
-        found["pruner"] = {spec.pruner: PRUNERS[spec.pruner].options}
+    if spec.pruner == "halving":
+        found["pruner"] = {spec.pruner: HALVING}
     if spec.first:
         found["first trial"] = dict(spec.first)
     return found
@@ -129,9 +127,7 @@ def _change(key: str, began: Mapping[str, Any], identity: Mapping[str, Any]) -> 
     if key == SOURCE:
         return f"the file of its class has changed (SHA-256 {_short(began.get(key))}, now {_short(identity.get(key))})"
     name = "data" if key == "data.name" else "Optuna's version" if key == "optuna" else key
-    was, now = (AFTER_EPOCHS if key == "pruner" and key not in entries else _short(entries.get(key))
-                for entries in (began, identity))
-    return f"{name} was {was} and is now {now}"
+    return f"{name} was {_short(began.get(key))} and is now {_short(identity.get(key))}"
 
 
 def objective(spec: StudySpec) -> str:

@@ -25,7 +25,7 @@ from gru_bench.models.trained import TrainedModel
 from gru_bench.results.baselines import BaselineResult, baseline_label, compared_baseline
 from gru_bench.results.interim import INTERIM, interim_json
 from gru_bench.results.logged_metrics import compared
-from gru_bench.results.pruners import PRUNERS
+from gru_bench.results.pruners import CHECKS
 from gru_bench.results.runs import (
     Check,
     EpochRecord,
@@ -523,7 +523,7 @@ class Sweep:
         self.active[run.key] = ActiveRun(run, writer, self.spec)
         self.display.job_started(run.key, run.label, run.settings if run.role == "trial" else {},
                                  run.config.training.epochs)
-        checks = PRUNERS[self.spec.pruner].checks if run.role == "trial" else 0
+        checks = CHECKS if run.role == "trial" and self.spec.pruner == "halving" else 0
         task = Train(run.config, score_test=run.role == "confirm", checks=checks)
         self._submit(self._job(run.key, task), self._receive_run)
 

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gru_bench.config import MetricName, Scalar
 from gru_bench.results.logged_metrics import best
-from gru_bench.results.pruners import PRUNERS
+from gru_bench.results.pruners import CHECKS, HALVING, REASON
 from gru_bench.results.runs import Check, TrialSummary
 from gru_bench.sweep.identity import TPE, direction
 from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, TrialNotes, Trials, state_of, stored
@@ -36,7 +36,7 @@ IMPORTANCE_TRIALS = 4
 """Complete trials that the importance of settings needs at least."""
 IMPORTANCE_METHOD = "PED-ANOVA"
 EPOCH = "epoch "
-"""Prefix of the attributes of a trial that hold its best score after each epoch, where the pruner decides by checks."""
+"""Prefix of the attributes of a trial that hold its best score after each epoch. Optuna's own values are of checks."""
 SEARCH = "search "
 """What the key of the notes on a model's search begins with, in the record of a study."""
 IDENTITY = "identity"
@@ -47,7 +47,7 @@ ASKED = "trials asked"
 """Noted of a search: the most trials that a start has asked for."""
 
 Verdict = Literal["continue", "prune", "reassigned"]
-"""What happens to a trial after an epoch. `reassigned`: another process has it, because this one seemed dead."""
+"""What happens to a trial after a check. `reassigned`: another process has it, because this one seemed dead."""
 
 
 class Search(Trials):
@@ -135,25 +135,13 @@ class Search(Trials):
         most = sum(trial.counts or trial.state == "waiting" for trial in trials)
         return min(self.spec.trials - most, _size(self.space) - len(trials))
 
-    def report(self, number: int, step: int, value: float) -> Verdict:
-        """Report a value of a trial and return what happens to the trial.
-
-        Where the pruner decides by checks, the value of an epoch is only kept.
-
-        Args:
-            number: Number of the trial.
-            step: Epoch, from 1.
-            value: Best validation accuracy so far.
-        """
-        trial = self._asked[number]
+    def report(self, number: int, epoch: int, value: float) -> bool:
+        """Note the best score of a trial after an epoch; return False if another process has the trial by now."""
         try:
-            if self._by_checks:
-                trial.set_user_attr(f"{EPOCH}{step}", value)
-                return "continue"
-            trial.report(value, step)
+            self._asked[number].set_user_attr(f"{EPOCH}{epoch}", value)
         except UpdateFinishedTrialError:
-            return "reassigned"
-        return "prune" if trial.should_prune() else "continue"
+            return False
+        return True
 
     def check(self, number: int, check: Check) -> Verdict:
         """Report a check of a trial and return what happens to the trial."""
@@ -166,20 +154,16 @@ class Search(Trials):
         ended = check.epochs >= trial.params.get("training.epochs", self.spec.base.training.epochs)
         return "prune" if not ended and trial.should_prune() else "continue"
 
-    @property
-    def _by_checks(self) -> bool:
-        return PRUNERS[self.spec.pruner].checks > 0
-
     def prune(self, number: int) -> bool:
         """End a trial that the pruner has stopped; return False if another process has the trial by now."""
-        return self._end(number, TrialState.PRUNED, notes=TrialNotes(reason=PRUNERS[self.spec.pruner].reason))
+        return self._end(number, TrialState.PRUNED, notes=TrialNotes(reason=REASON))
 
     def trials(self) -> list[TrialSummary]:
         """Return the trials that are running or have ended, without those that were interrupted and are done again."""
         return [
             TrialSummary(
                 number=trial.number, model=self.model, state=state,
-                value=_value(self.spec, trial), epochs=_epochs(self.spec, trial), settings=dict(trial.params),
+                value=_value(self.spec, trial), epochs=_epochs(trial), settings=dict(trial.params),
                 reason=stored(trial).reason)
             for trial in self.study.get_trials(deepcopy=False)
             if (state := state_of(trial)) in (*ENDED, "running")
@@ -336,11 +320,7 @@ def _seed(text: str) -> int:
 
 
 def _pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
-    chosen = PRUNERS[spec.pruner]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        pruner: optuna.pruners.BasePruner = getattr(optuna.pruners, chosen.optuna)(**chosen.options)
-    return pruner
+    return optuna.pruners.SuccessiveHalvingPruner(**HALVING) if spec.pruner == "halving" else optuna.pruners.NopPruner()
 
 
 def _value(spec: StudySpec, trial: FrozenTrial) -> float | None:
@@ -355,6 +335,6 @@ def _by_epoch(trial: FrozenTrial) -> dict[int, float]:
     return {int(key.removeprefix(EPOCH)): value for key, value in trial.user_attrs.items() if key.startswith(EPOCH)}
 
 
-def _epochs(spec: StudySpec, trial: FrozenTrial) -> float:
-    return max(trial.intermediate_values, default=0) / (PRUNERS[spec.pruner].checks or 1)
+def _epochs(trial: FrozenTrial) -> float:
+    return max(max(trial.intermediate_values, default=0) / CHECKS, max(_by_epoch(trial), default=0))
 

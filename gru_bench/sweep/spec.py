@@ -190,8 +190,8 @@ class StudySpec(Section):
     """Seed of the search. All other seeds follow from it."""
     sampler: Literal["tpe", "random"] = "tpe"
     """What proposes the settings of the next trial."""
-    pruner: PrunerName = "median"
-    """`halving` prunes at checks within an epoch, `median` between epochs."""
+    pruner: PrunerName = "halving"
+    """What ends the trials that fall behind, at checks within an epoch."""
     protocol: Protocol = "tuning"
     """Contents of the study's report: the usual sections, or the homework's sections as well."""
     base: RunConfig = RunConfig()
@@ -371,10 +371,8 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     _plan_interim(values, changes, path.name)
     values |= changes
     # Random trials are a fair sample of the space only if no trial is pruned by a comparison with others.
-    is_fair = values.get("sampler") == "random" and "pruner" not in in_file
-    if "pruner" not in changes and is_fair:
+    if values.get("sampler") == "random" and "pruner" not in {*in_file, *changes}:
         values["pruner"] = "none"
-    values.setdefault("pruner", "median")
     if compared(base.training.metric, "test").unit != "share" and "margin" not in values:
         raise UsageError(f"{path.name}: a study of {base.training.metric} needs an equivalence margin, the largest "
                          "difference that does not matter in practice: add a line such as margin = 0.01")

@@ -364,14 +364,14 @@ def add_study(
                 run_hash(name, model, "trial", place), name=f"{model} trial {place}", role="trial", study=name,
                 model=model, seed=config.seed, backend="fused" if state == "complete" else "",
                 complete=state == "complete", status="FAILED" if state == "failed" else "FINISHED",
-                reason="" if state == "complete" else "worse than the median at epoch 1", params=params,
+                reason="" if state == "complete" else "not in the better half at check 2", params=params,
                 tags=tags | {"gru_bench.state": state},
             ))
             value = None if state == "failed" else 0.65 + 0.02 * rng.random()
             tried = {"training.lr": 1e-4 * 100 ** (7 * place % trials / trials), "model.hidden_size": 32 + 14 * place}
             trial_summaries.append(TrialSummary(place, model, state, value, epochs, {**chosen, **tried}))
     summary = StudySummary(
-        name=name, purpose=purpose, models=tuple(models), space=space, sampler="TPE", pruner="median",
+        name=name, purpose=purpose, models=tuple(models), space=space, sampler="TPE", pruner="halving",
         objective="validation accuracy of the best epoch", epochs=epochs, search_seed=0,
         confirm_seeds=tuple(range(1000, 1000 + seeds + failed)), trials=tuple(trial_summaries),
         best=dict.fromkeys(models, chosen) if search else {},

@@ -65,7 +65,7 @@ def summary() -> StudySummary:
     data = DataSummary("d", "f", 8, 1, 1, 0.5, {"a": 10}, 0, 0, 5, "corpus", 3, 4, 0.1, None, 0.0, 10,
                        ("negative", "positive"), (5, 5))
     return StudySummary(
-        "s", "why", ("torch",), {"training.lr": {"low": 1e-4, "high": 1e-2, "log": True}}, "tpe", "median", "accuracy",
+        "s", "why", ("torch",), {"training.lr": {"low": 1e-4, "high": 1e-2, "log": True}}, "tpe", "halving", "accuracy",
         3, 0, (10000, 10001), (TrialSummary(0, "torch", "complete", 0.8, 3, {"training.lr": 1e-3}),),
         {"torch": {"training.lr": 1e-3}}, {"torch": 0.8}, {"torch": {}}, "PED-ANOVA", data,
         12.0, ("a note",))

@@ -67,10 +67,10 @@ class TestFailures:
             swept(easy_csv, Script((NAN,), (NAN,)))
 
     def test_complete_and_pruned_trials_between_failures_reset_their_count(self, easy_csv: Path) -> None:
-        found = states(swept(easy_csv, Script((NAN,), WELL, (NAN,), (EPOCH, WasPruned()), (NAN,))))
+        found = states(swept(easy_csv, Script((NAN,), WELL, (NAN,), (*checked(0.5, 0.5), WasPruned()), (NAN,))))
         assert found == {"failed": 3, "complete": 1, "pruned": 1}
         (reason,) = {run.reason for run in logged().trials if run.tags["gru_bench.state"] == "pruned"}
-        mentions(reason, "after epoch 1", "median pruner")
+        mentions(reason, "at check 2", "successive-halving pruner")
 
     @pytest.mark.slow
     def test_workers_that_always_die_before_the_first_epoch_end_a_sweep(self, easy_csv: Path) -> None:
@@ -83,7 +83,7 @@ class TestFailures:
         self, easy_csv: Path
     ) -> None:
         """The first attempt got further than none, so that it does not count. The sweep goes on to other trials."""
-        script = Script((EPOCH, KILLED), (EPOCH, KILLED), WELL)
+        script = Script(*[(*checked(0.5), EPOCH, KILLED)] * 2, WELL)
         summary = swept(easy_csv, script, trials=3)
         assert sorted(script.tries.values()) == [1, 3, 3]
         assert states(summary)["complete"] == 1
@@ -100,7 +100,7 @@ def test_a_run_that_gets_further_each_time_survives_any_number_of_kills(easy_csv
         assert config.training.epochs > tries
         tries += 1
         epochs = [replace(EPOCH, epoch=epoch) for epoch in range(1, tries + 1)]
-        return (*epochs, KILLED) if tries < 8 else WELL
+        return (*(checked(*[0.5] * tries) if trials else ()), *epochs, KILLED) if tries < 8 else WELL
 
     swept(easy_csv, says, trials=trials, confirm=1 - trials, settings={"training.epochs": 9})
     assert tries == 8
@@ -151,7 +151,7 @@ def test_a_worker_that_finds_other_data_ends_the_sweep_and_its_trial_is_queued_a
 def test_the_decisions_at_checks_are_logged(easy_csv: Path) -> None:
     text = io.StringIO()
     script = Script((*checked(0.6, 0.7, 0.7, 0.8), *WELL), (*checked(0.5, 0.5), WasPruned()))
-    swept(easy_csv, script, pruner="halving", trials=2, console=Console(file=text, width=200))
+    swept(easy_csv, script, trials=2, console=Console(file=text, width=200))
     study = logged()
     found = {run.tags["gru_bench.trial"]: run for run in study.trials}
     assert found["0"].tags["gru_bench.checks"] == (

@@ -151,9 +151,9 @@ def test_a_start_with_a_name_and_models_of_its_own_is_a_study_of_these_models() 
 
 
 def test_random_trials_are_not_pruned_unless_a_file_says_so(tmp_path: Path) -> None:
-    assert load_study("smoke").pruner == "median"
-    assert load_study("smoke", sampler="random").pruner == "none"
-    assert load_study(study_file(tmp_path, 'pruner = "median"\n' + GOOD), sampler="random").pruner == "median"
+    assert load_study(study_file(tmp_path, GOOD)).pruner == "halving"
+    assert load_study(study_file(tmp_path, GOOD), sampler="random").pruner == "none"
+    assert load_study(study_file(tmp_path, 'pruner = "halving"\n' + GOOD), sampler="random").pruner == "halving"
     inherits = 'base = "bidirectional"\nsampler = "random"\n'
     assert load_study(study_file(tmp_path, inherits)).pruner == "none"
     assert load_study(study_file(tmp_path, inherits + 'pruner = "halving"')).pruner == "halving"

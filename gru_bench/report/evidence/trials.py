@@ -146,7 +146,7 @@ class Search:
         """Return its sampler and its pruner, in words."""
         sampler, pruner = self.summary.sampler, self.summary.pruner
         return (f"{SAMPLERS.get(sampler.lower(), plain(sampler))}, "
-                f"{PRUNERS[pruner].label if pruner in PRUNERS else plain(pruner)}")
+                f"{PRUNERS[pruner] if pruner in PRUNERS else plain(pruner)}")
 
     @property
     def fall(self) -> Number:

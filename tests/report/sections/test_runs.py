@@ -32,7 +32,7 @@ def test_a_run_still_running_counts_as_other() -> None:
     running = logged("r", role="trial", complete=False, status="RUNNING", tags={"gru_bench.state": "running"})
     report = build_only([replace(study, trials=(*study.trials, running))], store, runs_section)
     assert column_of(report, "runs", "Other")[0].value == 1
-    mentions(words_of(report, "runs"), "torch trial 4: failed: worse", "r: interrupted or unfinished")
+    mentions(words_of(report, "runs"), "torch trial 4: failed: not in the better half", "r: interrupted or unfinished")
 
 
 def test_nothing_is_listed_if_all_runs_are_complete() -> None:

@@ -55,7 +55,7 @@ def test_the_caption_names_the_methods_of_importance_that_were_used(
 
 
 @pytest.mark.parametrize(("pruner", "name"), [
-    ("median", "median pruner"), ("halving", "successive-halving pruner"), ("none", "none pruned")])
+    ("halving", "successive-halving pruner"), ("none", "none pruned")])
 def test_the_table_names_the_sampler_the_pruner_and_the_objective(
     torch: tuple[FakeStore, LoggedStudy], pruner: str, name: str
 ) -> None:
