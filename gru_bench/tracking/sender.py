@@ -41,8 +41,10 @@ class _Sent:
     """MLflow's id of its experiment, once that was asked for."""
     points: int = 0
     """How many of its points, counted from the first one."""
-    described: bool = False
-    """Whether its params and its data set were logged."""
+    has_dataset: bool = False
+    """Whether its data set was logged."""
+    params: set[str] = field(default_factory=set)
+    """Names of its params. Those of a baseline are known at its end alone."""
     tags: dict[str, str] = field(default_factory=dict)
 
 
@@ -92,10 +94,10 @@ class Sender:
             log_model(client, run_id, record.model)
         known = sent.points if whole else 0
         metrics = [Metric(point.key, point.value, point.time, point.step) for point in record.points[known:]]
-        params = [] if whole and sent.described else [Param(key, value) for key, value in record.params.items()]
+        params = [Param(key, value) for key, value in record.params.items() if not whole or key not in sent.params]
         # Tags come last, because `gru_bench.complete` is one of them.
         tags = [RunTag(key, value) for key, value in record.tags.items() if sent.tags.get(key) != value]
-        if record.dataset is not None and not sent.described:
+        if record.dataset is not None and not sent.has_dataset:
             _log_dataset(client, run_id, *record.dataset, record.first_tags.get(ROWS_TAG))
         while len(metrics) + len(params) + len(tags) > BATCH:
             client.log_batch(run_id, metrics=metrics[:BATCH])
@@ -103,8 +105,9 @@ class Sender:
         if metrics or params or tags:
             client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
         sent.tags |= record.tags
+        sent.params |= record.params.keys()
         if whole:
-            sent.points, sent.described = len(record.points), True
+            sent.points, sent.has_dataset = len(record.points), True
         if record.status == "RUNNING":
             client.update_run(run_id, status="RUNNING")
         elif record.status:

@@ -13,7 +13,7 @@ from gru_bench.config import RunConfig, flat
 from gru_bench.errors import RunError
 from gru_bench.tracking import NOTE, Store
 from gru_bench.tracking.record import INTERRUPTED
-from tests.support.runs import modeled, predictions, result, summary
+from tests.support.runs import baseline, modeled, predictions, result, summary
 from tests.support.values import present
 
 
@@ -44,6 +44,15 @@ def test_a_run_is_read_back_as_it_was_written(store: Store) -> None:
     for name in ("example_id_N", "label_N", "probability_NC", "category_N", "tokens_N", "dropped_N"):
         np.testing.assert_array_equal(getattr(read, name), getattr(wanted, name))
         assert getattr(read, name).dtype.kind == getattr(wanted, name).dtype.kind
+
+
+def test_params_that_are_known_at_the_end_of_a_run_that_was_shown_before_arrive(store: Store) -> None:
+    writer, linear = store.start("reviews", "s tfidf", role="baseline", study="s", model="tfidf"), baseline("tfidf")
+    assert store.catch_up()
+    assert store.runs("reviews")[0].params == {}
+    writer.finish_baseline(linear)
+    (run,) = store.runs("reviews")
+    assert run.params == {key: str(value) for key, value in linear.settings.items()}
 
 
 @pytest.mark.parametrize(("end", "state", "status"), [
