@@ -27,7 +27,7 @@ from gru_bench.results.pruners import CHECKS, HALVING, REASON
 from gru_bench.results.runs import Check, TrialSummary
 from gru_bench.sweep.identity import TPE, direction
 from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, TrialNotes, Trials, state_of, stored
-from gru_bench.sweep.spec import Range, StudySpec, point
+from gru_bench.sweep.spec import Range, StudySpec
 
 STARTUP_SHARE = 0.25
 """Share of the trials that are drawn at random before the sampler begins to model."""
@@ -78,8 +78,7 @@ class Search(Trials):
         startup = notes.get(STARTUP, max(LEAST_STARTUP, round(STARTUP_SHARE * spec.trials)))
         asked = max(spec.trials, notes.get(ASKED, sum(trial.counts for trial in self.stored)))
         self.note(**{IDENTITY: dict(identity), STARTUP: startup, ASKED: asked})
-        study.sampler = self._sampler = Redrawn(
-            _sampler(spec, f"{spec.seed}:{model}:{self.lease.start - 1}:", startup), self.space)
+        study.sampler = _sampler(spec, f"{spec.seed}:{model}:{self.lease.start - 1}:", startup)
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -95,8 +94,7 @@ class Search(Trials):
     def ask(self, trials: Sequence[StoredTrial] | None = None) -> tuple[int, dict[str, Scalar]] | None:
         """Begin a trial and return its number and settings.
 
-        Its settings are drawn once it has begun, without the lock. Those that equal an earlier or running trial's are
-        drawn once more, and then tried: two processes that draw at the same time may try the same.
+        Its settings are drawn once it has begun, without the lock. They may equal those of another trial.
 
         Args:
             trials: The trials, where they have just been read.
@@ -115,7 +113,6 @@ class Search(Trials):
                        if trial.state == "waiting" and self._continue(trial.number))
             begun = next(waiting, None)
             begun = self._begin() if begun is None else begun
-        self._sampler.trials = trials
         trial = Trial(copy(self.study), begun)
         self._asked[trial.number] = trial
         for key, span in self.space.items():
@@ -196,44 +193,6 @@ def notes_of(model: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
     return dict(attributes.get(f"{SEARCH}{model}", {}))
 
 
-class Redrawn(optuna.samplers.BaseSampler):
-    """Draws points as another sampler does, and one that was tried already once more."""
-
-    def __init__(self, sampler: optuna.samplers.BaseSampler, space: Mapping[str, BaseDistribution]) -> None:
-        """Draw from a space with a sampler."""
-        self.sampler = sampler
-        self.trials: Sequence[StoredTrial] = ()
-        """The trials so far."""
-        self._space = {key: span for key, span in space.items() if not span.single()}
-        self._fixed = {key: _first(span) for key, span in space.items() if span.single()}
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return the settings that are drawn together: all of them."""
-        del study, trial
-        return self._space
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Draw a point."""
-        drawn = self._point(study, trial)
-        found = point({**self._fixed, **drawn})
-        is_tried = any(one.counts and one.point == found for one in self.trials)
-        return self._point(study, trial) if is_tried else drawn
-
-    def _point(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
-        together = self.sampler.infer_relative_search_space(study, trial)
-        drawn = self.sampler.sample_relative(study, trial, together)
-        return {key: drawn[key] if key in drawn else self.sample_independent(study, trial, key, span)
-                for key, span in self._space.items()}
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Draw one setting."""
-        return self.sampler.sample_independent(study, trial, param_name, param_distribution)
-
-
 def is_exhausted(trials: Sequence[StoredTrial], space: Mapping[str, BaseDistribution]) -> bool:
     """Return whether every point of a space has been tried or is being tried, and none waits for a retry. A trial whose
     settings are being drawn may be the last point."""
@@ -256,15 +215,6 @@ def _draw(trial: Trial, key: str, span: BaseDistribution) -> None:
             trial.suggest_float(key, span.low, span.high, step=span.step, log=span.log)
 
 
-def _first(span: BaseDistribution) -> Any:
-    """Return the first value of a setting, which is the only one where there is one alone."""
-    match span:
-        case CategoricalDistribution():
-            return span.choices[0]
-        case IntDistribution() | FloatDistribution():
-            return span.low
-
-
 def _size(space: Mapping[str, BaseDistribution]) -> float:
     """Return the number of points of a space, which may be infinite."""
     return math.prod(map(_points, space.values()))
@@ -274,7 +224,7 @@ def _points(span: BaseDistribution) -> float:
     """Return the number of different values of a setting, which may be infinite."""
     match span:
         case CategoricalDistribution():
-            return len({point({"": choice}) for choice in span.choices})
+            return len(span.choices)
         case IntDistribution():
             return len(range(span.low, span.high + 1, span.step))
         case FloatDistribution(step=float(step)):

@@ -139,6 +139,12 @@ def test_a_trial_that_was_done_again_is_one(store: FakeStore, study: LoggedStudy
     assert [(one.summary.state, one.summary.value) for one in alone if one.summary.number == 7] == [("other", None)]
 
 
+def test_settings_that_were_proposed_twice_are_two_trials(store: FakeStore, study: LoggedStudy) -> None:
+    first, second, *_ = study.trials
+    alike = replace(second, tags={**second.tags, "gru_bench.settings": first.tags["gru_bench.settings"]})
+    assert [trial.run for trial in trials_of(replace(study, trials=(first, alike)), store)] == [first, alike]
+
+
 def test_a_study_without_a_complete_run_has_no_report(store: FakeStore, study: LoggedStudy) -> None:
     other = add_study(store, "other", {"torch": 0.0}, test_set=SMALL)
     with pytest.raises(IncompleteError, match="complete trial"):

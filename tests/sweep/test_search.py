@@ -21,11 +21,11 @@ from gru_bench.errors import RunError, UsageError
 from gru_bench.platforms import machine
 from gru_bench.results.runs import Check
 from gru_bench.sweep import identity as identities
-from gru_bench.sweep.search import Redrawn, Search, best_of, is_exhausted
+from gru_bench.sweep.search import Search, best_of, is_exhausted
 from gru_bench.sweep.sharing import trials as shared_trials
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import stored
-from gru_bench.sweep.spec import Range, StudySpec, load_study
+from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.study import FORMAT, StudyRecord, read_study
 from tests.support.searches import TOTAL, asked, search_in, spec_in
 from tests.support.sweeps import STUDY
@@ -235,24 +235,7 @@ def test_a_pruned_trial_is_never_the_best(tmp_path: Path) -> None:
     assert (best.settings, best.value) == (settings, 0.5)
 
 
-class TestDuplicates:
-    def test_a_repeated_proposal_is_replaced_once_and_then_tried(self, tmp_path: Path) -> None:
-        search = search_over(tmp_path, "model.hidden_size = { low = 1, high = 9 }", 4)
-        proposed = iter([3, 3, 5, 5, 3, 7])
-
-        class Same(optuna.samplers.RandomSampler):
-            def sample_independent(self, *_: object) -> int:
-                return next(proposed)
-
-        assert isinstance(search.study.sampler, Redrawn)
-        search.study.sampler.sampler = Same()
-        assert [asked(search) for _ in range(4)] == [
-            (number, {"model.hidden_size": size}) for number, size in enumerate((3, 5, 3, 7))]
-        assert search.ask() is None
-        assert sum(trial.counts for trial in search.stored) == len(search.study.trials) == 4  # none is stored as failed
-        search.give_up(2, "killed")  # its repeated settings are tried again all the same
-        assert asked(search) == (4, {"model.hidden_size": 3})
-
+class TestFiniteSpaces:
     def test_a_search_ends_when_its_space_has_no_more_points(self, tmp_path: Path) -> None:
         search = search_over(tmp_path, "model.pooling = { choices = ['last', 'mean', 'max'] }", 100)
         numbers = list[int]()
@@ -267,16 +250,6 @@ class TestDuplicates:
         assert not is_exhausted(search.stored, search.space)
         assert asked(search)[1] == search.study.trials[numbers[1]].params
         assert search.ask() is None
-
-    def test_equal_choices_are_one_point(self, tmp_path: Path) -> None:
-        spec = spec_over(tmp_path, "training.lr = { choices = [0.1, 0.2] }", 20)
-        equal = Range(choices=[0.3, 0.30000000000000004])  # a file may not hold it
-        spec = spec.model_copy(update={"space": {"training.lr": equal}})
-        storage = open_storage(str(tmp_path / "optuna.journal"))
-        search = StudyRecord(spec, storage, "data").searches["torch"]
-        search.complete(asked(search)[0], 0.5)
-        assert search.ask() is None
-        assert read_study(spec, storage).searches["torch"].exhausted
 
     @pytest.mark.parametrize(("span", "values"), [
         (IntDistribution(2, 8, step=3), [2, 5, 8]), (FloatDistribution(0.1, 0.4, step=0.1), [0.1, 0.2, 0.3, 0.4])])
@@ -351,9 +324,8 @@ class TestProposals:
             folder.mkdir()
             for asked_for in (trials, 100):  # a search that is made longer goes on as it began
                 sampler = search_over(folder, self.SPACE, asked_for).study.sampler
-                assert isinstance(sampler, Redrawn)
-                assert isinstance(sampler.sampler, optuna.samplers.TPESampler)
-                assert sampler.sampler._n_startup_trials == startup
+                assert isinstance(sampler, optuna.samplers.TPESampler)
+                assert sampler._n_startup_trials == startup
 
     @pytest.mark.parametrize(("change", "parts"), [
         ("options", 'sampler options was .*"n_ei_candidates": 24} and is now .*"n_ei_candidates": 5}'),

@@ -31,7 +31,6 @@ class Trial:
     """Its value is the best validation score of its epochs. Of a trial that was pruned before its first epoch had
     ended, it is the best score at its checks."""
     run: LoggedRun
-    """Its complete run; where there is none, the latest one."""
 
 
 def run_state(run: LoggedRun) -> str:
@@ -45,15 +44,15 @@ def run_state(run: LoggedRun) -> str:
 
 def trials_of(study: LoggedStudy, store: Store) -> tuple[Trial, ...]:
     """Return the trials of a study, by model and number. What was interrupted and done again is one trial."""
-    alike: dict[tuple[str, str], list[LoggedRun]] = {}
-    for run in study.trials:
-        alike.setdefault((run.model, run.tags.get("gru_bench.settings", run.run_id)), []).append(run)
+    latest = {_point(run): run for run in study.trials}
     metric, plan = study.plan().metric, study_search(study, store)
     key = (curve(metric) or (LOSS_VAL if metric == "log_loss" else ACCURACY_VAL)).key
     by_run = store.histories([run.run_id for run in study.trials], [key, CHECK.key])
     found = []
-    for place, ((model, _), runs) in enumerate(alike.items()):
-        run = next((run for run in reversed(runs) if run.complete), runs[-1])
+    for place, run in enumerate(study.trials):
+        state = run_state(run)
+        if state == "other" and latest[_point(run)] is not run:
+            continue
         number = run.tags.get("gru_bench.trial", "")
         scores = [value for _, value in by_run.get(run.run_id, {}).get(key, ())]
         epochs: float = len(scores)
@@ -65,11 +64,15 @@ def trials_of(study: LoggedStudy, store: Store) -> tuple[Trial, ...]:
         except RunError:
             settings = {}
         found.append(Trial(TrialSummary(
-            number=int(number) if re.fullmatch("[0-9]{1,9}", number) else place, model=model, state=run_state(run),
+            number=int(number) if re.fullmatch("[0-9]{1,9}", number) else place, model=run.model, state=state,
             value=best(metric, scores) if scores else None, epochs=epochs,
             settings={name: settings[name] for name in plan.space if name in settings}), run))
     models = [run.model for run in study.trials]
     return tuple(sorted(found, key=lambda trial: (models.index(trial.summary.model), trial.summary.number)))
+
+
+def _point(run: LoggedRun) -> tuple[str, str]:
+    return run.model, run.tags.get("gru_bench.settings", run.run_id)
 
 
 def best_trial(trials: Sequence[Trial], model: str, metric: MetricName) -> Trial | None:
