@@ -18,14 +18,14 @@ repetitions is sqrt(p (1 - p)/n): 0.7 points for 5 % of 1,000.
 With --linear, the two families of a report have some false finding of each kind after their adjustment: the pairs of
 models, where those of one group are equal, and each model with a linear model, which is fitted once. One linear model
 is as good as the better group, so that no difference from it is true; another one is exactly the margin better. The
-reports are on 2,000 examples, on 100 groups of 1 to 30 examples whose difficulties correlate by 0.3, and on three
-interim analyses at 5, 10 and 20 seeds, at any of which the finding counts. Goal: at most 5.5.
+reports are on 2,000 examples, and on 100 groups of 1 to 30 examples whose difficulties correlate by 0.3. Goal: at most
+5.5.
 
 With --mixture, the family of a mixture and its two parts has some false finding of each kind: a model with 5 or 10
 seeds, and a linear one. A run of the mixture finds an example as easy as both of its parts do on average. Its accuracy
 is exactly that of both parts, so that no difference is true, or exactly the margin above it. The last two columns are
 the tests for a difference from either part by itself at 5 %, which Holm's procedure makes where the other part is
-beaten. Reports are on the same three designs. Goal: at most 5.5 in the first three columns.
+beaten. Reports are on the same two designs. Goal: at most 5.5 in the first three columns.
 
 Shapes: `R` runs, `N` examples.
 """
@@ -43,20 +43,19 @@ import numpy as np
 from interval_coverage import ACCURACY, BETWEEN, CHUNK, DEVIATION, LARGEST, WITHIN, Truth
 from scipy import special
 
-from gru_bench.results.interim import MIXTURE, InterimPlan
 from gru_bench.stats.estimate import ALPHA, Estimate, accuracy_difference
-from gru_bench.stats.interim import Kind, follow
 from gru_bench.stats.intervals import Scored, difference, paired_difference
 from gru_bench.stats.metrics import of_two
 from gru_bench.stats.verdict import MARGIN, Finding, Verdict, adjusted_tests
 
 SEEDS, EXAMPLES = 5, 5500
 COLUMNS = ("equivalent, alone", "equivalent, adjusted", "beyond, alone", "beyond, adjusted")
-DESIGNS = ("texts", "groups", "interim")
-LINEAR_EXAMPLES, GROUPS, ALIKE, INTERIM = 2000, 100, 0.3, (5, 10, 20)
-MIXTURE_COLUMNS = (*(kind.name.lower() for kind in Kind), "alone, linear", "alone, trained")
+KINDS = ("different", "beyond", "equivalent")
+DESIGNS = ("texts", "groups")
+LINEAR_EXAMPLES, GROUPS, ALIKE = 2000, 100, 0.3
+MIXTURE_COLUMNS = (*KINDS, "alone, linear", "alone, trained")
 MIXTURE_SEEDS = (5, 10)
-LINEAR_COLUMNS = tuple(f"{family} {kind.name.lower()}" for family in ("pairs", "linear") for kind in Kind)
+LINEAR_COLUMNS = tuple(f"{family} {kind}" for family in ("pairs", "linear") for kind in KINDS)
 TRUTH = Truth.of(ACCURACY, DEVIATION, WITHIN, BETWEEN)
 LOWER = float(special.ndtri(ACCURACY - MARGIN) * np.sqrt(1 + TRUTH.seed**2) - TRUTH.mean)
 """What makes a model the margin worse."""
@@ -100,25 +99,21 @@ def counted_with_linear(
     for _ in range(repetitions):
         group_N = np.repeat(np.arange(GROUPS), rng.integers(1, LARGEST + 1, GROUPS)) if design == "groups" else None
         size = examples if group_N is None else len(group_N)
-        seeds = INTERIM[-1] if design == "interim" else SEEDS
-        drawn = TRUTH.draw(models + 2, seeds, size, rng, shifts, group_N, ALIKE, once=2)
+        drawn = TRUTH.draw(models + 2, SEEDS, size, rng, shifts, group_N, ALIKE, once=2)
         runs = [Scored(np.zeros(size, np.int8), of_two(np.where(right_RN, 0.1, 0.9)), group_N,
                        is_fitted_once=place >= models) for place, right_RN in enumerate(drawn)]
         families = [pairs, *([(place, linear) for place in range(models)] for linear in (same, better))]
-        found = _at_interim(runs, models) if design == "interim" else {
-            pair: kinds for family in families for pair, kinds in _at_once(runs, family).items()}
+        found = {pair: kinds for family in families for pair, kinds in _tested(
+            family, [difference("accuracy", runs[a], runs[b]) for a, b in family]).items()}
         sums += [any(kind in found[pair] for pair in some)
-                 for kind, some in zip([*Kind, *Kind], false, strict=True)]
+                 for kind, some in zip([*KINDS, *KINDS], false, strict=True)]
     return sums
 
 
 def counted_with_mixture(
     design: str, seeds: int, repetitions: int, rng: np.random.Generator, examples: int = LINEAR_EXAMPLES
 ) -> np.ndarray:
-    """Return in how many reports of a design, one of `DESIGNS`, each of `MIXTURE_COLUMNS` has some false finding.
-
-    With interim analyses, `seeds` are those of the last one.
-    """
+    """Return in how many reports of a design, one of `DESIGNS`, each of `MIXTURE_COLUMNS` has some false finding."""
     equal = float(special.ndtri(ACCURACY)) - TRUTH.mean
     # Of the mean of both parts: what their models share, and half of the variance of what each has by itself.
     spread = float(np.sqrt(TRUTH.between + (1 - TRUTH.between) / 2 + TRUTH.seed**2 / 4))
@@ -133,58 +128,19 @@ def counted_with_mixture(
             Scored(np.zeros(size, np.int8), of_two(np.where(ease_RN > 0, 0.1, 0.9)), group_N,
                    is_fitted_once=len(ease_RN) == 1)
             for ease_RN in (trained_RN, linear_1N, *((trained_RN + linear_1N) / 2 + np.float32(one) for one in shift)))
-        find = _mixture_at_interim if design == "interim" else _mixture_at_once
-        found = [set().union(*find(one, linear, trained).values()) for one in (same, better)]
+        found = [set().union(*_tested([(2, 1), (2, 0)], [
+            difference("accuracy", one, linear), paired_difference("accuracy", one, trained)]).values())
+            for one in (same, better)]
         alone = (difference("accuracy", same, linear).p, paired_difference("accuracy", same, trained).p)
-        sums += [*(kind in found[kind is not Kind.DIFFERENT] for kind in Kind),
+        sums += [*(kind in found[kind != "different"] for kind in KINDS),
                  *(p is not None and p < ALPHA for p in alone)]
     return sums
 
 
-def _mixture_at_once(mixture: Scored, linear: Scored, trained: Scored) -> dict[Pair, set[Kind]]:
-    """Return what is found on a mixture and its two parts."""
-    return _tested([(2, 1), (2, 0)], [difference("accuracy", mixture, linear),
-                                      paired_difference("accuracy", mixture, trained)])
-
-
-def _mixture_at_interim(mixture: Scored, linear: Scored, trained: Scored) -> dict[Pair, set[Kind]]:
-    """Return what any interim analysis finds on a mixture and its two parts."""
-    plan = InterimPlan("", ("0",), "accuracy", MARGIN, INTERIM, tuple(range(INTERIM[-1])), "", is_with_linear=True,
-                    is_with_mixture=True)
-    analyses = [{name: Scored(one.label_N, one.probability_RNC[:seeds])
-                 for name, one in (("0", trained), (MIXTURE, mixture))} for seeds in INTERIM]
-    *_, first, second = follow(plan, analyses, ("1", linear), "0")
-    return {(2, 1): first.found, (2, 0): second.found}
-
-
-def _at_once(runs: Sequence[Scored], family: Sequence[Pair]) -> dict[Pair, set[Kind]]:
-    """Return what is found on the pairs of a family."""
-    return _tested(family, [difference("accuracy", runs[a], runs[b]) for a, b in family])
-
-
-def _tested(family: Sequence[Pair], differences: Sequence[Estimate]) -> dict[Pair, set[Kind]]:
-    """Return what the adjusted tests of the pairs of a family find."""
-    found: dict[Pair, set[Kind]] = {}
-    for pair, tests in zip(family, adjusted_tests(differences), strict=True):
-        assert tests is not None
-        p = {Kind.DIFFERENT: tests.different, Kind.BEYOND: tests.beyond, Kind.EQUIVALENT: tests.equivalent}
-        found[pair] = {kind for kind, value in p.items() if value < ALPHA}
-    return found
-
-
-def _at_interim(runs: Sequence[Scored], models: int) -> dict[Pair, set[Kind]]:
-    """Return what any interim analysis finds on the pairs of all families."""
-    plan = InterimPlan("", tuple(map(str, range(models))), "accuracy", MARGIN, INTERIM, tuple(range(INTERIM[-1])), "",
-                    is_with_linear=True)
-    analyses = [
-        {str(place): Scored(one.label_N, one.probability_RNC[:seeds]) for place, one in enumerate(runs[:models])}
-        for seeds in INTERIM]
-    found: dict[Pair, set[Kind]] = {}
-    for linear in (models, models + 1):
-        for pair in follow(plan, analyses, (str(linear), runs[linear])):
-            a, b = map(int, pair.pair)
-            found[a, b] = pair.found
-    return found
+def _tested(family: Sequence[Pair], differences: Sequence[Estimate]) -> dict[Pair, set[str]]:
+    """Return what the adjusted tests of the pairs of a family find, of `KINDS`."""
+    return {pair: {kind for kind in KINDS if getattr(tests, kind) < ALPHA}
+            for pair, tests in zip(family, adjusted_tests(differences), strict=True)}
 
 
 def _chunk(count: Callable[..., np.ndarray], job: tuple[int, int, int]) -> np.ndarray:
@@ -223,9 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         table(LINEAR_COLUMNS, ((design, models, partial(counted_with_linear, design))
                                for design in DESIGNS for models in sizes), typed.repetitions)
     elif typed.mixture:
-        sizes_of = {"interim": INTERIM[-1:]}
         table(MIXTURE_COLUMNS, ((design, seeds, partial(counted_with_mixture, design)) for design in DESIGNS
-                                for seeds in sizes_of.get(design, MIXTURE_SEEDS)), typed.repetitions, "seeds")
+                                for seeds in MIXTURE_SEEDS), typed.repetitions, "seeds")
     else:
         table(COLUMNS, (("", models, counted) for models in sizes), typed.repetitions)
 

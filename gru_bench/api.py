@@ -29,7 +29,7 @@ from gru_bench.errors import (
     unknown,
     without_passwords,
 )
-from gru_bench.results.interim import MIXTURE
+from gru_bench.results.baselines import MIXTURE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,8 +53,8 @@ _SETTINGS = {
     "data.group_column": "group", "data.id_column": "id", "data.limit": "limit", "training.epochs": "epochs"}
 """Setting -> the argument that sets it."""
 _KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "True or False", "Path": "a path",
-          "Sequence[str]": "a list of texts", "Sequence[int]": "a list of whole numbers",
-          "Mapping[str, Scalar]": "a dictionary of settings", "Mapping[str, str]": "a dictionary of column names",
+          "Sequence[str]": "a list of texts", "Mapping[str, Scalar]": "a dictionary of settings",
+          "Mapping[str, str]": "a dictionary of column names",
           "None": "None"}
 """Type of an argument -> its name in messages."""
 
@@ -64,7 +64,7 @@ _KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool":
 
 def run_study(
     data: Data, *, text: str | None = None, label: str | None = None, model: str | Sequence[str] | None = None,
-    trials: int | None = None, confirm: int | None = None, interim: Sequence[int] | None = None,
+    trials: int | None = None, confirm: int | None = None,
     study: str | Path | None = None, name: str | None = None,
     settings: Mapping[str, Scalar] | None = None, epochs: int | None = None, limit: int | None = None,
     seed: int | None = None, category: str | None = None, split: str | None = None, group: str | None = "auto",
@@ -87,8 +87,6 @@ def run_study(
             this call works on these models of it, and the study stays one of all of them, unless `name` is given.
         trials: Trials of the search for each model, in total over all calls. By default the study's: 18.
         confirm: Fresh seeds on which each best model is trained again. By default the study's: 5.
-        interim: Fresh seeds at each interim analysis, instead of `confirm`: the study ends at the first that settles
-            every pair of its models.
         study: A study that comes with the package, or a TOML file. By default the search of the study `bidirectional`,
             for any model.
         name: Name to store the study under. By default the study's, or those of the models.
@@ -139,8 +137,7 @@ def run_study(
     fixed: dict[str, Scalar] = {key: value for key, value in own.items() if value is not None}
     if group != "auto":
         fixed["data.group_column"] = group
-    changes = {"name": name, "trials": trials, "confirm": confirm, "seed": seed,
-               "interim": None if interim is None else list(interim)}
+    changes = {"name": name, "trials": trials, "confirm": confirm, "seed": seed}
     for role, column in {"text": text, "label": label, "category": category, "split": split, "group": group,
                          "id": id}.items():
         if column == "":

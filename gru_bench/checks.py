@@ -31,11 +31,9 @@ from gru_bench.report.evidence.store import Store
 from gru_bench.report.evidence.trials import Search
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.results.baselines import CONVERGED, IS_AT_END, REGULARIZATION
-from gru_bench.results.interim import MIXTURE
 from gru_bench.results.runs import DataSummary, StudySummary
 from gru_bench.stats.classes import are_uneven
 from gru_bench.stats.estimate import EvidenceLevel
-from gru_bench.stats.interim import settled_as
 from gru_bench.tracking import LoggedStudy
 
 if TYPE_CHECKING:
@@ -467,41 +465,6 @@ def foreign_vectors(subject: Subject) -> Found:
             "The word vectors {vectors} have an unusual scale: their mean norm is {norm}, while {least} to {most} is "
             "usual.", **one.names, least=f"{LEAST_NORM:g}", most=f"{MOST_NORM:g}",
             norm=one.numbers.add("norm", norm, "score", "mean over the words of the data"))
-
-
-@check("GRU013", "Report this with the verdict, or run a new study that follows its plan.")
-def plan_not_followed(subject: Subject) -> Found:
-    """A plan of interim analyses that was not followed."""
-    for one in subject.evidence.analyses if subject.evidence is not None else ():
-        yield None
-        study = study_name(one.study)
-        if one.digest != one.plan.digest:
-            yield say("{study}: the logged plan does not match its digest, so it was changed.", study=study)
-        if one.plan.data != one.study.run.fingerprint:
-            yield say("{study}: the plan is for different data than the study.", study=study)
-        for place, analysis in enumerate(one.analyses):
-            number = one.numbers.add(f"interim-{place + 1}", place + 1)
-            if place >= len(one.plan.interim) or analysis.planned != one.plan.interim[place]:
-                yield say("{study}: interim analysis {number} does not follow the plan.", study=study, number=number)
-            for model, seeds in analysis.seeds.items():
-                if (missing := analysis.planned - len(seeds)) > 0:
-                    yield say("{study}: interim analysis {number} has {missing} {missing:seed|seeds} of {model} fewer "
-                              "than planned, because {missing:it|they} failed.", study=study, number=number,
-                              model=model_name(model), missing=one.numbers.add(
-                                  f"interim-{place + 1}.{slug(model, 'model')}.missing", missing))
-        now = {settled_as(pair) for pair in one.pairs if pair.settled is not None and MIXTURE not in pair.pair}
-        if one.lost:
-            yield say("{study}: runs used by an interim analysis are gone ({lost}).", study=study,
-                      lost=", ".join(one.lost))
-        elif one.analyses and now != set(one.analyses[-1].settled):
-            yield say("{study}: the runs no longer reproduce the last interim analysis ({found}).", study=study,
-                      found="; ".join(one.analyses[-1].settled) or "nothing settled")
-        for model, group in one.groups.items():
-            known = set(one.analyses[-1].seeds.get(model, ())) if one.ended else set(one.plan.seeds)
-            if extra := sorted({run.seed for run in group.runs if run.seed is not None} - known):
-                yield say("{study}: {model} has {extra} confirmation runs that were not planned (seeds {seeds}).",
-                          study=study, model=model_name(model), seeds=", ".join(map(str, extra)),
-                          extra=one.numbers.add(f"{slug(model, 'model')}.extra", len(extra)))
 
 
 @check("GRU014", "Treat its score as a lower bound for linear models.")

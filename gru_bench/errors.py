@@ -29,7 +29,6 @@ _RAW = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2
 """Characters that control a terminal, change the direction of a text, or cannot be written."""
 REMOVED: Mapping[str, str] = {
     "--class": "gru-bench diagnose explains the most likely class, or the second of two",
-    "--looks": "use --interim",
     "--mcnemar": "use gru-bench report --tables, which writes the predictions of each run, and mcnemar of statsmodels",
     "--neighbours": "use most_similar of gensim",
     "--no-speed": "leave it out: gru-check no longer measures times",
@@ -37,7 +36,6 @@ REMOVED: Mapping[str, str] = {
     "--review": "use gru-bench predict --why, which shows the words behind a prediction",
     "--speed": "gru-check no longer measures times; the report of a study with the class shows them",
     "--text": "use gru-bench predict --why, which shows the words behind a prediction",
-    "confirm.looks": "use confirm = { interim = [5, 8, 12, 20] }",
     "doctor": "use pip check for conflicts between packages and mlflow doctor for MLflow; the cache "
               "(~/.cache/gru-bench) may be deleted while nothing runs",
     "embedding.word_dropout": "leave it out: it gained at most 0.2 points of accuracy (docs/recipe.md)",

@@ -28,7 +28,6 @@ from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.document.sentences import Warning, say
 from gru_bench.report.sections.search import search
 from gru_bench.results.baselines import CONVERGED, IS_AT_END, REGULARIZATION
-from gru_bench.results.interim import PLAN, InterimPlan
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.own import OwnModel, digest_of, own_artifact
 from gru_bench.results.runs import SEARCH, NearDuplicates, SearchPlan
@@ -49,7 +48,6 @@ from tests.support.fake_store import (
     under_way,
     with_answers,
     with_data,
-    with_interim,
 )
 from tests.support.renderings import all_said, column_of, words_of
 from tests.support.reports import build
@@ -145,15 +143,6 @@ def guessed() -> Studies:
     return store, [replace(studies[0], baselines=())]
 
 
-def other_plan() -> Studies:
-    """A study whose interim analyses were to come at other numbers of seeds."""
-    store, (study,) = sound(seeds=6)
-    followed = with_interim(store, study, (5, 6), 2)
-    plan, _ = InterimPlan.from_json(store.artifacts[study.run.run_id, PLAN])
-    store.artifacts[study.run.run_id, PLAN] = replace(plan, interim=(5, 8)).to_json()
-    return store, [followed]
-
-
 MADE: dict[str, tuple[Callable[[], Studies], Sequence[str]]] = {
     "GRU001": (lambda: sound(best=BEST), ("hidden size", "250", "32 to 256")),
     "GRU002": (other_budget, ("sound has 13 finished trials for each model", "longer has 32 finished trials of up to")),
@@ -178,7 +167,6 @@ MADE: dict[str, tuple[Callable[[], Studies], Sequence[str]]] = {
                ("movie-reviews", f"31 of {EXAMPLES} test texts", "7 groups")),
     "GRU018": (lambda: changed(lambda study: with_data(study, near=NearDuplicates(300, 5, 17, removed=False))),
                ("movie-reviews", f"17 of {EXAMPLES} test texts", "5 of 2,048 validation texts")),
-    "GRU013": (other_plan, ("sound", "interim analysis 2 does not follow the plan")),
     "GRU019": (lambda: changed(unfinished), ("TF-IDF", "not converge")),
     "GRU020": (lambda: changed(wider), ("layers (Scratch GRU 2, Torch GRU 1)",)),
 }
@@ -211,8 +199,8 @@ def test_a_sound_study_has_no_warnings() -> None:
     store, studies = sound()
     subject = of_logged(studies, store)
     assert warned(subject) == []
-    # The cosine of vectors, the regularization and near-duplicates were not logged; no interim analyses, no groups.
-    assert states(subject, State.NOT_APPLICABLE) == {"GRU013", "GRU014", "GRU016", "GRU017", "GRU018", "GRU019"}
+    # The cosine of vectors, the regularization and near-duplicates were not logged; no groups.
+    assert states(subject, State.NOT_APPLICABLE) == {"GRU014", "GRU016", "GRU017", "GRU018", "GRU019"}
     assert warned(of_logged([with_data(studies[0], vector_norm=2.0, vector_cosine=0.1)], store)) == []
 
 

@@ -103,7 +103,7 @@ COMMANDS = ("*__main__.py", "errors.py", "cli.py", "lint.py", "diagnose/*", "gru
 """Files whose texts are of commands alone, or are parts of a report, which shows commands."""
 OPTION = re.compile(r"(?<![\w-])--(?:set|study-name|tracking-uri|no-texts|test-data|allow-slow|run-code|text-column|"
                     r"label-column|category-column|split-column|group-column|id-column|limit|epochs|device|metric|"
-                    r"storage|workers|timeout|trials|confirm|interim|force|single|embedding|encoding|positive)(?![\w-])")
+                    r"storage|workers|timeout|trials|confirm|force|single|embedding|encoding|positive)(?![\w-])")
 COMMAND = re.compile(r"\bgru-bench [a-z-]+[^();:,\n]*")
 """A whole command, which is the same for everybody."""
 

@@ -26,8 +26,7 @@ from gru_bench.report.evidence.mixtures import Mixture, study_mixture
 from gru_bench.report.evidence.progress import baseline_runs, study_data
 from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.report.evidence.temperatures import temperatures
-from gru_bench.results.baselines import BASELINES, MAJORITY, baseline_label, compared_baseline
-from gru_bench.results.interim import MIXTURE
+from gru_bench.results.baselines import BASELINES, MAJORITY, MIXTURE, baseline_label, compared_baseline
 from gru_bench.results.logged_metrics import compared, score
 from gru_bench.results.runs import DataSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy, Reader

@@ -22,7 +22,7 @@ from gru_bench.models import linear, saved
 from gru_bench.models.linear import TrainedLinear
 from gru_bench.models.saved import ABOUT, MIXED, AboutModel, Origin, Temperature
 from gru_bench.models.trained import TrainedModel
-from gru_bench.results.interim import MIXTURE
+from gru_bench.results.baselines import MIXTURE
 
 KIND = "gru-bench mixture"
 FORMAT = 1

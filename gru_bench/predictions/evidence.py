@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -19,11 +18,8 @@ from gru_bench.report.document.sentences import Sentence, listed
 from gru_bench.report.evidence.baselines import baselines_of
 from gru_bench.report.evidence.collect import Evidence, assembled
 from gru_bench.report.evidence.groups import ModelRuns, confirm_groups
-from gru_bench.report.evidence.interim import study_analyses
 from gru_bench.report.evidence.pairs import margin_of
-from gru_bench.report.evidence.progress import interim_plan, study_name
 from gru_bench.report.evidence.store import Histories, Store
-from gru_bench.results.logged_metrics import as_difference
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import FILE, LoggedRun, LoggedStudy
 
@@ -90,7 +86,7 @@ def evidence_of(
         are_groups_off: Whether columns of groups were not looked for.
 
     Raises:
-        UsageError: for a score without an equivalence margin, and for what differs from a plan of interim analyses.
+        UsageError: for a score without an equivalence margin.
     """
     if margin is None and metric == "score":
         raise UsageError("metric=score needs an equivalence margin, because only you know which difference does not "
@@ -107,13 +103,11 @@ def evidence_of(
         return assembled((), store, numbers, groups, gaps, margin_of((), margin, numbers, metric),
                          are_groups_off=are_groups_off)
     store.texts_of_files = known or own_study.store.texts(own_study.studies[0].run.run_id, "test")
-    own_study.check_plan(examples, metric, margin)
     own = [own_study.cut(group, examples, metric) for group in own_study.groups]
     read, missing = baselines_of(own_study.studies, store, metric, numbers)
     baselines = [own_study.cut(one, examples, metric) for one in read]
-    planned = study_analyses(own_study.studies, own, baselines, store, numbers)
     return assembled(own_study.studies, store, numbers, [*own, *groups], [*own_study.gaps, *missing, *gaps],
-                     margin_of(own_study.studies, margin, numbers, metric), planned, baselines)
+                     margin_of(own_study.studies, margin, numbers, metric), baselines)
 
 
 @dataclass(frozen=True)
@@ -152,24 +146,6 @@ class StudyRuns:
         name_N = self.store.predictions(first.ids[0], "test").by_id().name_N
         return KnownExamples(f"the study {first.study.name}", first.example_N.tolist(), first.label_N, self.classes,
                              () if name_N is None else name_N.tolist())
-
-    def check_plan(self, examples: Examples, metric: ComparedName, margin: float | None) -> None:
-        """Check that a comparison with a study that has interim analyses is the one that was planned.
-
-        Raises:
-            UsageError: for fewer test texts, another metric or another margin.
-        """
-        for study in self.studies:
-            if (planned := interim_plan(study, self.store)) is None:
-                continue
-            plan, count, unit = planned[0], self.groups[0].example_N.size, as_difference(1.0, planned[0].metric)
-            asked = plan.margin if margin is None else margin
-            if len(examples.id_N) < count or metric != plan.metric or not math.isclose(asked, plan.margin):
-                raise UsageError(
-                    f"with interim analyses, texts, metric and margin are those of the plan, but {study_name(study)} "
-                    f"planned {count:,} texts, {plan.metric} and {plan.margin / unit:g}, and got "
-                    f"{len(examples.id_N):,}, {metric} and {asked / as_difference(1.0, metric):g}: predict all test "
-                    "texts, and leave out the metric and the margin")
 
     def described(self, examples: Examples) -> Examples:
         """Return the examples with what the study knows of them."""

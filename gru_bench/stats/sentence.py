@@ -23,6 +23,8 @@ from gru_bench.stats.verdict import (
 TESTS: Mapping[str, str] = {
     "p": "two-sided test", "p_beyond": "two-sided test against the margin", "p_equivalent": "two one-sided tests"}
 """Slot of a p value -> the name of its test."""
+NARROW = f"90{NBSP}% interval"
+"""Name of the interval that decides on equivalence."""
 DETECTED = "minimum detectable difference: the smallest true one found with 80 % power at the 5 % level by such runs"
 
 
@@ -46,14 +48,11 @@ def _verdict(pair: Pair) -> str:
         case Finding.BETTER_BY_MARGIN:
             return f"{better} by more than {{margin}}{{unit}}: {size}{_test(pair, 'p_beyond')}."
         case Finding.NEGLIGIBLE:
-            return (f"{better}, but by a negligible amount: {found}; the {pair.narrow_name}, {{narrow}}, lies within "
+            return (f"{better}, but by a negligible amount: {found}; the {NARROW}, {{narrow}}, lies within "
                     f"±{{margin}}{{unit}}{_test(pair, 'p_equivalent')}.")
         case Finding.EQUIVALENT:
-            return (f"{before}{{a}} and {{b}} are equivalent within {{margin}}{{unit}}: the {pair.narrow_name} of "
+            return (f"{before}{{a}} and {{b}} are equivalent within {{margin}}{{unit}}: the {NARROW} of "
                     f"their difference is {{narrow}}{{unit}}{_test(pair, 'p_equivalent')}.")
-        case Finding.TOO_FEW_SEEDS:
-            return ("No verdict on {a} and {b} from {seeds} seeds (an interim analysis needs at least 5): {a} minus "
-                    f"{{b}} is {size}.")
         case Finding.TOO_FEW_GROUPS:
             return (f"No verdict on {{a}} and {{b}} from {{groups}} effective groups (at least {LEAST_GROUPS} are "
                     f"needed): {{a}} minus {{b}} is {size}.")
@@ -64,8 +63,6 @@ def _verdict(pair: Pair) -> str:
         case Finding.GUESSING:
             return ("No verdict on {a} and {b}: neither is above guessing, which reaches {guessing}. {a} minus {b} is "
                     f"{size}.")
-        case Finding.INCONCLUSIVE if pair.planned and not pair.interim:
-            return ("No verdict on {a} and {b}: no interim analysis is done yet, or its runs are gone.")
         case Finding.INCONCLUSIVE:
             where = " over {data_sets} data sets" if is_over else (
                 " in these runs" if pair.is_of_runs else " with few seeds" if pair.has_few_seeds else "")
@@ -105,7 +102,7 @@ def quantity(pair: Pair, slot: str) -> Number:
         case "difference":
             return _difference(pair, "difference", found, pair.interval_name)
         case "narrow":
-            return _difference(pair, "difference-90", pair.verdict.equivalence, pair.narrow_name)
+            return _difference(pair, "difference-90", pair.verdict.equivalence, NARROW)
         case "margin":
             return Number("margin", margin, kind, "equivalence margin: the largest difference of no practical weight",
                           decimals=decimals_for([margin], [0.0], kind))
@@ -124,16 +121,10 @@ def quantity(pair: Pair, slot: str) -> Number:
         case "wins" | "losses" if isinstance(pair, OverDataSets):
             value = pair.wins if slot == "wins" else pair.losses
             return Number(slot, value, "count", "data sets on which the first model scores better, or worse")
-        case "seeds":
-            return Number("fewest-seeds", pair.fewest_seeds, "count", "of the model with fewer")
         case "groups":
             return Number("groups", found.groups, "tenth", "groups of one size")
         case "family":
             return Number("family", pair.family, "count", "pairs tested together")
-        case "interim":
-            return Number("interim", pair.interim, "count", "from 1, of the interim analyses planned")
-        case "planned":
-            return Number("planned", pair.planned, "count", "interim analyses planned")
         case "least":
             return Number("equivalence-examples", examples_for_equivalence(margin), "count",
                           "fewest test texts that show equivalence where no answer differs")
@@ -179,11 +170,7 @@ def _size(pair: Pair) -> str:
 
 
 def _test(pair: Pair, slot: str) -> str:
-    """Return the test that decides, with its p value; of a planned pair, at which interim analysis it was settled."""
-    if pair.planned:
-        if not pair.interim:
-            return ""
-        return f", {'settled at' if pair.is_settled else 'open after'} interim analysis {{interim}} of {{planned}}"
+    """Return the test that decides, with its p value."""
     return "" if pair.tests is None else f", {TESTS[slot]}: {{{slot}}}{' after Holm' if pair.family > 1 else ''}"
 
 
@@ -193,8 +180,8 @@ def _reasons(pair: Pair) -> str:
     able = can_be_equivalent(found, margin)
     chance = ", but with {family} pairs, one such result may be due to chance."
     said = "" if found.low <= 0 <= found.high else f" The unadjusted interval excludes 0{chance}"
-    if not pair.planned and able and -margin < inner.low and inner.high < margin:
-        said += f" The unadjusted {pair.narrow_name} lies within the equivalence margin{chance}"
+    if able and -margin < inner.low and inner.high < margin:
+        said += f" The unadjusted {NARROW} lies within the equivalence margin{chance}"
     if found.design is not None:
         said += f" The minimum detectable difference of such runs is {{detectable}}{{unit}} (80{NBSP}% power)."
     if pair.has_few_seeds:

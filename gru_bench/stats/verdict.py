@@ -52,7 +52,6 @@ class Finding(Enum):
     NEGLIGIBLE = "real but negligible"
     EQUIVALENT = "equivalent within the margin"
     INCONCLUSIVE = "inconclusive"
-    TOO_FEW_SEEDS = "too few seeds for an interim analysis"
     TOO_FEW_GROUPS = "too few groups of examples for a verdict"
     TOO_FEW_DATA_SETS = "too few data sets for a verdict"
     GUESSING = "neither is above guessing"
@@ -64,7 +63,7 @@ DIFFERENT = (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE)
 ALIKE = (Finding.EQUIVALENT, Finding.NEGLIGIBLE)
 """Findings that say that any difference is within the equivalence margin."""
 
-TOO_FEW = (Finding.TOO_FEW_SEEDS, Finding.TOO_FEW_GROUPS, Finding.TOO_FEW_DATA_SETS)
+TOO_FEW = (Finding.TOO_FEW_GROUPS, Finding.TOO_FEW_DATA_SETS)
 """Findings that say that nothing was tested."""
 
 
@@ -168,20 +167,14 @@ class Pair:
 
     names: tuple[str, str]
     difference: Estimate
-    """With its 95 % interval; where interim analyses are planned, with the repeated one of the last."""
+    """With its 95 % interval."""
     tests: PairTests | None
-    """The p values, adjusted over the family. None where a test was not possible, and with interim analyses."""
+    """The p values, adjusted over the family. None where a test was not possible."""
     family: int
     """Number of pairs that the tests allow for: all pairs of models in the store that were scored on the same test
-    examples, or those of the plan of interim analyses."""
+    examples."""
     verdict: Verdict
     metric: ComparedName = "accuracy"
-    planned: int = 0
-    """Interim analyses that were planned. 0: a confirmation stage of one size."""
-    interim: int | None = None
-    """The interim analysis that settled the pair, or the last one taken, from 1. None without any."""
-    is_settled: bool = False
-    """Whether an interim analysis settled it."""
 
     @property
     def favours(self) -> int:
@@ -211,15 +204,7 @@ class Pair:
     @property
     def interval_name(self) -> str:
         """Return the name of the interval of the difference."""
-        repeated = self.interim is not None and self.verdict.finding not in TOO_FEW
-        return f"{'repeated ' if repeated else ''}95{NBSP}% interval"
-
-    @property
-    def narrow_name(self) -> str:
-        """Return the name of the interval that decides on equivalence."""
-        if not self.is_settled:
-            return f"90{NBSP}% interval"
-        return f"interval for equivalence at interim analysis {self.interim}"
+        return f"95{NBSP}% interval"
 
 
 def can_be_equivalent(difference: Estimate, margin: float) -> bool:

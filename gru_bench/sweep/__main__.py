@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 
 MLFLOW_UI = "http://127.0.0.1:5000"
 """Address at which mlflow ui shows a store that is a file."""
-OPTIONS = {
-    "name": "--study-name", "trials": "--trials", "confirm": "--confirm", "interim": "--interim", "seed": "--seed",
-}
+OPTIONS = {"name": "--study-name", "trials": "--trials", "confirm": "--confirm", "seed": "--seed"}
 """Key of a study file -> the option that sets it."""
 
 app = cli.app()
@@ -63,10 +61,6 @@ def sweep(
                                                show_default="the study's", rich_help_panel="Study")] = None,
     confirm: Annotated[int | None, typer.Option(help="Number of confirmation runs per model, each on a fresh seed.",
                                                 show_default="the study's", rich_help_panel="Study")] = None,
-    interim: Annotated[str | None, typer.Option(
-        help="Instead of --confirm: number of fresh seeds at each interim analysis, such as 5,8,12,20. The study ends "
-        "at the first analysis that settles every pair of models. Fixed before the first run.",
-        show_default="the study's", rich_help_panel="Study")] = None,
     timeout: Annotated[str | None, typer.Option(help="Start no new trial after this time: 90s, 10m, 1.5h.",
                                                 show_default="none", rich_help_panel="Study")] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed of the search, from which the confirmation seeds are "
@@ -107,9 +101,6 @@ def sweep(
     report: Annotated[bool, typer.Option(
         "--report", help="Write the report on the study at the end, like gru-bench report.",
         rich_help_panel="Stores")] = False,
-    plan_only: Annotated[bool, typer.Option(
-        "--plan-only", help="Only write the plan of the interim analyses and its digest to STUDY.plan.json, for "
-        "example to preregister the study.", rich_help_panel="Stores")] = False,
     check: Annotated[bool, typer.Option(
         "--check", help="Only check that everything requested is done and that Optuna and MLflow agree. Exit code 0: "
         "yes, 3: the same command or gru-bench sync has work left, 4: the stores disagree and cannot be repaired.",
@@ -123,12 +114,12 @@ def sweep(
     done, it shows the result again.
     """
     from gru_bench.sweep.console.interrupt import Interrupt
-    from gru_bench.sweep.spec import load_study, parsed_duration, parsed_interim
+    from gru_bench.sweep.spec import load_study, parsed_duration
     from gru_bench.sweep.start import completed, end_warnings, logged_so_far
 
     options = cli.given_settings(context)
     assigned = parsed_settings(settings or [])
-    changes = cli.given(context, OPTIONS) | ({} if interim is None else {"interim": parsed_interim(interim)})
+    changes = cli.given(context, OPTIONS)
     console, seconds = cli.out(), parsed_duration(timeout)
     if (study is None) == (again is None):
         raise UsageError("give either --study or --again, but got "
@@ -138,9 +129,6 @@ def sweep(
     else:
         spec, has_texts = _again(again or "", changes, model or None, {**options, **assigned}, tracking_uri, console)
         no_texts |= not has_texts
-    if plan_only:
-        _write_plan(spec.with_stored(), console)
-        return
     if check:
         raise typer.Exit(_check(spec, console, storage, tracking_uri))
     if gpus_per_trial is not None and cluster is None:
@@ -168,10 +156,8 @@ def _again(
     from gru_bench.sweep.again import study_again
     from gru_bench.tracking import open_reader
 
-    for key in ("trials", "interim"):
-        if key in changes:
-            raise UsageError(f"--again does not search, so it does not take {OPTIONS[key]}: leave it out, or use "
-                             "--study")
+    if "trials" in changes:
+        raise UsageError("--again does not search, so it does not take --trials: leave it out, or use --study")
     store = open_reader(tracking_uri)
     logged = store.study(name)
     known = [study for experiment in store.experiments() for study in store.studies(experiment)]
@@ -182,24 +168,6 @@ def _again(
         raise UsageError(f"{data.name} has changed since the study {name} was logged: restore it, or give the right "
                          "data with --data")
     return spec, logged.run.params.get("texts") != "False"
-
-
-def _write_plan(spec: StudySpec, console: Any) -> None:
-    from pathlib import Path
-
-    from gru_bench.data.corpus import load_corpus
-
-    if not spec.interim:
-        raise UsageError(f"--plan-only needs interim analyses, but the study {spec.name!r} has none: add --interim "
-                         "5,8,12,20, or confirm = { interim = [5, 8, 12, 20] } to its file")
-    plan = spec.plan(load_corpus(spec.base.data).fingerprint)
-    assert plan is not None
-    path, text = Path(f"{spec.name}.plan.json"), f"{plan.to_json()}\n"
-    if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
-        raise UsageError(f"{path} already exists and contains another plan: move it away, or choose another "
-                         "--study-name")
-    path.write_text(text, encoding="utf-8")
-    console.print(f"wrote {path}: digest {plan.digest}. A study that follows it logs the same digest.", markup=False)
 
 
 def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None) -> ExitCode:

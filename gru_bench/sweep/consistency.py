@@ -53,8 +53,6 @@ def compare_stores(
     spec, roles = state.spec, Counter(run.role for run in runs)
     running = [run.name for run in (*studies, *runs) if run.status == "RUNNING"]
     counts = [_counts(state, model) for model in spec.models]
-    if state.interim is not None:
-        counts.append(f"{len(state.taken)} of at most {len(spec.interim)} interim analyses done")
     counts.append(f"MLflow: {len(studies)} run of the study, {roles['trial']} of trials, "
                   f"{roles['confirm']} of confirmation seeds, {roles['baseline']} of baselines; {len(running)} running")
     faults = list(left_to_do(state))
@@ -96,7 +94,7 @@ def _counts(state: StudyState, model: str) -> str:
             f"{states['pruned']} pruned, {states['failed']} failed), "
             f"{len(_duplicates(search))} duplicates, {search.running} running; "
             f"{states['interrupted']} interrupted and queued again; "
-            f"{len(state.confirmed(model))} of {len(state.seeds(model))} confirmation seeds")
+            f"{len(state.confirmed(model))} of {state.spec.confirm} confirmation seeds")
 
 
 def _search_faults(spec: StudySpec, search: SearchState) -> Iterator[str]:

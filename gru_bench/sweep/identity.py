@@ -68,10 +68,7 @@ def identity_of(spec: StudySpec, model: str, fingerprint: str, experiment: str |
     fixed = {key: value for key, value in flat(spec.config(model, {}, 0)).items()
              if key not in MACHINE_SETTINGS and key not in spec.space}
     space = {f"space of {key}": span.described() for key, span in spec.space.items()}
-    # A plan of interim analyses is fixed as a whole: fewer models or another margin would be another plan.
-    plan = {"interim": spec.interim, "margin": spec.margin, "models": spec.models} if spec.interim else {}
     values = {"data": fingerprint, "objective": objective(spec), "search seed": spec.seed, **_proposals(spec), **space,
-              **plan,
               **fixed, **({} if experiment is None else {EXPERIMENT: experiment})}
     return dict(json.loads(json.dumps(values)))
 

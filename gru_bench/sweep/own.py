@@ -96,9 +96,7 @@ def _described(config: RunConfig, console: Any) -> OwnModel:
 
 def _runs_left(state: StudyState, model: str) -> int:
     """Return the most runs of a model that the next start of a study may have to train."""
-    spec, counts = state.spec, to_begin(replace(state, start=state.start + 1), [model])
-    later = 0 if state.interim_ended else len(spec.confirm_seeds) - len(state.seeds(model))
-    return sum(counts.values()) + later
+    return sum(to_begin(replace(state, start=state.start + 1), [model]).values())
 
 
 def _seconds_of_run(config: RunConfig, corpus: Corpus, threads: int) -> float:

@@ -2,8 +2,7 @@
 
 It is a pure function. A `StudyState` is what was read of the study at one moment; `next_work` names the work that
 follows from it. Trials come first. The runs that follow a search are planned once it is over: confirmation runs, then
-runs of the ablations. In a study with interim analyses, the confirmation runs of one are planned once the one before
-was taken. Follow-ups come last.
+runs of the ablations. Follow-ups come last.
 """
 
 from __future__ import annotations
@@ -16,11 +15,9 @@ from typing import Any, Literal
 
 from gru_bench.config import Scalar
 from gru_bench.results.baselines import BASELINES
-from gru_bench.results.interim import InterimAnalysis, InterimPlan
 from gru_bench.results.logged_metrics import compared
 from gru_bench.sweep.ablations import PlannedRun, ablation_runs, tuning_runs
 from gru_bench.sweep.followups import FollowUp, follow_ups
-from gru_bench.sweep.sharing.interim import open_seeds
 from gru_bench.sweep.sharing.trials import StoredTrial, baseline_key, is_free
 from gru_bench.sweep.spec import StudySpec
 
@@ -42,8 +39,6 @@ class SearchState:
     """The most trials that a start has asked for."""
     searched_elsewhere: bool = False
     """Whether another process that lives may ask for more trials."""
-    worked_on_elsewhere: bool = False
-    """Whether another process that lives works on the model."""
 
     @cached_property
     def ended(self) -> int:
@@ -93,10 +88,6 @@ class StudyState:
     """Number of the start."""
     in_time: bool = True
     """Whether this start may begin new trials."""
-    interim: InterimPlan | None = None
-    """The planned interim analyses; None for a confirmation stage of one size."""
-    taken: tuple[InterimAnalysis, ...] = ()
-    """The interim analyses that were taken."""
     texts: bool = False
     """Whether the study stores texts."""
     run_id: str = ""
@@ -124,15 +115,6 @@ class StudyState:
     def others(self) -> list[str]:
         """The models of the study that this start does not work on."""
         return [model for model in self.searches if model not in self.spec.active_models]
-
-    @property
-    def interim_ended(self) -> bool:
-        """Whether no interim analysis follows."""
-        return self.interim is None or bool(self.taken and self.taken[-1].stops)
-
-    def seeds(self, model: str) -> tuple[int, ...]:
-        """Return the confirmation seeds of a model that are to be trained by now."""
-        return self.spec.confirm_seeds if self.interim is None else open_seeds(self.interim, self.taken, model)
 
     def confirmed(self, model: str) -> dict[int, StoredTrial]:
         """Return confirmation seed -> the trial of its complete run, from all processes."""
@@ -168,11 +150,6 @@ class StudyState:
         return [model for model in self.others if self.is_open(model)]
 
     @property
-    def cut_short(self) -> list[str]:
-        """The models of this start whose searches have fewer trials than were asked for, although points are left."""
-        return [model for model in self.active if _has_room(self, model)]
-
-    @property
     def free_baselines(self) -> list[str]:
         """The baselines that no process has begun to log, or that are to be fitted again."""
         return [name for name in BASELINES if is_free(self.work.get(baseline_key(name)), self.start)]
@@ -189,7 +166,7 @@ class StudyState:
     @property
     def is_complete(self) -> bool:
         """Whether all trials, planned runs and baselines of the study have ended, also of models of other starts."""
-        return self.interim_ended and self.has_baselines and not any(map(self.is_open, self.searches))
+        return self.has_baselines and not any(map(self.is_open, self.searches))
 
     @property
     def has_baselines(self) -> bool:
@@ -212,14 +189,6 @@ class TrainPlanned:
 
 
 @dataclass(frozen=True)
-class Analyze:
-    """Take the next interim analysis."""
-
-    index: int
-    """Its index in the plan of the interim analyses."""
-
-
-@dataclass(frozen=True)
 class Follow:
     """Do a follow-up."""
 
@@ -238,7 +207,7 @@ class Wait:
     """Begin nothing at present: runs are being trained, here or by other processes."""
 
 
-Work = AskTrial | TrainPlanned | Analyze | Follow | NothingToConfirm | Wait
+Work = AskTrial | TrainPlanned | Follow | NothingToConfirm | Wait
 
 
 def next_work(state: StudyState) -> Work | None:
@@ -250,12 +219,10 @@ def next_work(state: StudyState) -> Work | None:
     for model in state.active:
         if plans[model].tuned is None and _is_over(state, model):
             return NothingToConfirm(model)
-    if _is_analysis_due(state):
-        return Analyze(len(state.taken))
     free = state.free(run for model in state.active for run in plans[model].runs)
     if free:
         return TrainPlanned(min(free, key=lambda run: run.rank))
-    if any(map(state.is_open, state.active)) or _awaits_analysis(state) or not state.has_baselines:
+    if any(map(state.is_open, state.active)) or not state.has_baselines:
         return Wait()
     for follow_up in state.follow_ups:  # the start that completes the study does them
         if is_free(state.work.get(follow_up.key), state.start):
@@ -285,8 +252,6 @@ def left_to_do(state: StudyState) -> Iterator[str]:
     for name in state.free_baselines:
         yield f"the baseline {name} {'failed' if baseline_key(name) in failed else 'is not done'}"
     match next_work(state):
-        case Analyze(index):
-            yield f"the interim analysis {index + 1} is not done"
         case NothingToConfirm(model):
             yield f"{model}: no trial is complete, so there is nothing to confirm"
     for follow_up in state.follow_ups:
@@ -327,7 +292,7 @@ def to_begin(state: StudyState, models: Sequence[str] | None = None) -> Counter[
         if plan.tuned is None:
             left = state.spec.trials - state.searches[model].counted
             counts[model, "trial"] += max(0, left) if _is_searched(state, model) else 0
-            counts[model, "confirm"] += len(state.seeds(model))
+            counts[model, "confirm"] += len(state.spec.confirm_seeds)
             counts[model, "ablation"] += _expected_ablations(state.spec, model)
         else:
             for run in state.free(plan.runs):
@@ -343,8 +308,6 @@ def _has_room(state: StudyState, model: str) -> bool:
 
 def _is_searched(state: StudyState, model: str) -> bool:
     """Return whether trials of a model may still begin, if any are left."""
-    if state.taken:
-        return False  # settings may not change once test results were seen
     # A first trial always runs, even after the time limit: without one there is nothing to confirm.
     return state.in_time or state.searches[model].counted == 0 or model in state.others
 
@@ -360,7 +323,7 @@ def _plan(state: StudyState, model: str) -> ModelPlan:
     if (search.best is None and spec.trials) or not _is_over(state, model):
         return ModelPlan()
     tuned = {} if search.best is None else search.best.settings
-    confirmations = [PlannedRun(spec.config(model, tuned, seed), tuned) for seed in state.seeds(model)]
+    confirmations = [PlannedRun(spec.config(model, tuned, seed), tuned) for seed in spec.confirm_seeds]
     if spec.ablations is None or spec.ablations.model != model:
         return ModelPlan(tuned, tuple(confirmations))
     tuning = tuning_runs(spec, tuned)
@@ -394,16 +357,3 @@ def _expected_ablations(spec: StudySpec, model: str) -> int:
         return 0
     tuning = tuning_runs(spec, {})
     return sum(len(runs) + spec.ablations.seeds for runs in tuning.values()) + len(ablation_runs(spec, {}, {}))
-
-
-def _is_analysis_due(state: StudyState) -> bool:
-    """Return whether all confirmation runs that the next interim analysis rests on have ended."""
-    return not state.interim_ended and all(
-        plan.tuned is not None and all(state.has_ended(run.key) for run in plan.confirmations)
-        for plan in state.plans.values())
-
-
-def _awaits_analysis(state: StudyState) -> bool:
-    """Return whether an interim analysis will be due because other processes train all runs that it waits for."""
-    return not state.interim_ended and all(
-        state.searches[model].worked_on_elsewhere for model in state.others_left)

@@ -11,7 +11,6 @@ from gru_bench.config import DataConfig, Scalar, assignment
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError, without_passwords
 from gru_bench.results.baselines import BaselineResult, baseline_label
-from gru_bench.results.interim import PLAN
 from gru_bench.results.logged_metrics import Split, compared
 from gru_bench.results.runs import DATA, NEAR, SEARCH, DataSummary, SearchPlan
 from gru_bench.sweep.ablations import PlannedRun
@@ -143,9 +142,6 @@ class RunLog:
         if self.texts:
             self.study.texts("test", corpus.test.example_id_N, corpus.texts("test"))
             self.study.text(NEAR, json.dumps(corpus.near_examples))
-        if (plan := spec.plan(corpus.fingerprint)) is not None:
-            self.study.text(PLAN, plan.to_json())
-            self.study.params({"interim": ",".join(map(str, plan.interim))})
         if spec.defaults:
             self.study.params({"defaults": ", ".join(assignment(*one) for one in spec.defaults.items())})
         # Params are logged last: their presence tells that the description is complete.

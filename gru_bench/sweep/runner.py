@@ -22,8 +22,7 @@ from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
 from gru_bench.errors import RunError, UsageError
 from gru_bench.models.trained import TrainedModel
-from gru_bench.results.baselines import BaselineResult, baseline_label, compared_baseline
-from gru_bench.results.interim import INTERIM, interim_json
+from gru_bench.results.baselines import BaselineResult, baseline_label
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.pruners import CHECKS
 from gru_bench.results.runs import (
@@ -32,16 +31,13 @@ from gru_bench.results.runs import (
     StepReport,
     StudySummary,
 )
-from gru_bench.stats.intervals import Scored
 from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.active_run import ActiveRun, Assignment
 from gru_bench.sweep.console.description import study_description
-from gru_bench.sweep.console.interim import analysis_lines
 from gru_bench.sweep.console.interrupt import Interrupt
 from gru_bench.sweep.console.progress import ProgressDisplay, described
 from gru_bench.sweep.followups import TIMINGS, ActiveFollowUp, FollowUp, timings_of
 from gru_bench.sweep.plan import (
-    Analyze,
     AskTrial,
     Follow,
     ModelPlan,
@@ -57,7 +53,6 @@ from gru_bench.sweep.plan import (
 )
 from gru_bench.sweep.run_log import OTHERS_SECONDS, POLL_SECONDS, RunLog, corpus_for, not_sent
 from gru_bench.sweep.search import Search
-from gru_bench.sweep.sharing.interim import take_analysis, taken_analyses
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS, this_process
 from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS, StoredTrial, baseline_key
 from gru_bench.sweep.spec import StudySpec
@@ -220,8 +215,6 @@ class Sweep:
         for note in log.resume():
             self._note(note)
         self._read()
-        self._note_closed_searches()
-        self._log_analyses()  # the process that took the last one may have died before it logged it
         if self.texts and not log.texts:
             self.display.note("note: no texts are stored, because the study was started with no_texts")
         work = self._next_work()
@@ -263,8 +256,6 @@ class Sweep:
             match work := next_work(self.state):
                 case NothingToConfirm(model):
                     raise self._nothing_to_confirm(self.record.searches[model])
-                case Analyze(index) if BASELINES not in self._receivers:
-                    self._take_analysis(index)
                 case _:
                     return work
 
@@ -459,51 +450,6 @@ class Sweep:
         reasons = sorted({trial.reason for trial in search.trials() if trial.state == "failed" and trial.reason})
         return RunError(f"{search.model} has no complete trial to confirm: {'; '.join(reasons) or 'all were pruned'}. "
                         "Widen the search space, or raise trials")
-
-    def _take_analysis(self, index: int) -> None:
-        """Take an interim analysis, unless another process has taken it, and show what it found."""
-        record, plan = self.record, self.state.interim
-        assert plan is not None
-        self._require_others()
-        runs = {model: self._scored_by_seed(model) for model in self.state.searches}
-        if empty := [model for model, own in runs.items() if not own]:
-            raise RunError("an interim analysis needs a complete confirmation run of each model, but all runs of "
-                           f"{empty[0]} failed: run this again to retry them, or start a study without the model under "
-                           "another name")
-        with record.lock:
-            if len(taken_analyses(record.study.user_attrs)) > index:
-                return
-            analysis, pairs = take_analysis(plan, record.study, runs, self._linear())
-            self._log_analyses()
-        for line in analysis_lines(plan, analysis, index, pairs):
-            self.display.note(line)
-
-    def _linear(self) -> tuple[str, Scored] | None:
-        """Return the linear model that models are compared with, and what it predicts; None if it was not measured."""
-        if (linear := compared_baseline(self.baselines, self.spec.metric)) is None:
-            return None
-        test = linear.predictions["test"].by_id()
-        return linear.model, Scored(test.label_N, test.probability_NC[None], test.group_N, is_fitted_once=True)
-
-    def _note_closed_searches(self) -> None:
-        if self.state.taken:
-            self.notes += (
-                f"The search of {model} stays at {self.state.searches[model].counted} of {self.spec.trials} trials: an "
-                "interim analysis of its confirmation runs is already done." for model in self.state.cut_short)
-
-    def _log_analyses(self) -> None:
-        """Log the interim analyses taken so far, from all processes and starts."""
-        with self.record.lock:
-            if taken := taken_analyses(self.record.study.user_attrs):
-                self.log.study.text(INTERIM, interim_json(taken))
-
-    def _scored_by_seed(self, model: str) -> dict[int, Scored]:
-        """Return confirmation seed -> what its run predicts, for the complete runs, with the texts in one order."""
-        found = {}
-        for seed, trial in self.state.confirmed(model).items():
-            test = self.store.predictions(trial.run_id, "test").by_id()  # as in reports
-            found[seed] = Scored(test.label_N, test.probability_NC[None], test.group_N)
-        return found
 
     def _supersede(self) -> None:
         """Supersede the runs that are no longer planned."""

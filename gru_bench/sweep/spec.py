@@ -34,18 +34,14 @@ from gru_bench.config import (
 )
 from gru_bench.data.code import own_model
 from gru_bench.data.recall import RecallTask
-from gru_bench.errors import DataError, UsageError, removed, shown, unknown
+from gru_bench.errors import DataError, UsageError, shown, unknown
 from gru_bench.resources import resource
-from gru_bench.results.interim import InterimPlan
-from gru_bench.results.logged_metrics import as_difference, compared
+from gru_bench.results.logged_metrics import compared
 from gru_bench.results.pruners import PrunerName
 from gru_bench.sweep.defaults import NO_BASE, RECIPE, Parts, by_size, inherit
 
 LARGEST_SEED = 9_999
 MOST_CONFIRM_SEEDS = 5_000
-MOST_ANALYSES = 20
-LEAST_AT_LAST = 5
-"""Fewest seeds of the last interim analysis: those that are enough for a verdict."""
 LEAST_APART = 1e-9
 """Smallest step of a range, relative to its ends. Points are compared by 12 digits, so steps must not be smaller."""
 MODELS: tuple[str, ...] = tuple(PRESETS)
@@ -183,9 +179,7 @@ class StudySpec(Section):
     trials: Annotated[int, Field(ge=0, le=100_000)] = 0
     """Trials of the search of each model, in total over all starts. 0: no search."""
     confirm: Annotated[int, Field(ge=0, le=MOST_CONFIRM_SEEDS)] = 5
-    """Number of confirmation seeds of each model. With interim analyses: the largest number, at the last of them."""
-    interim: list[Annotated[int, Field(ge=1, le=MOST_CONFIRM_SEEDS)]] = Field([], max_length=MOST_ANALYSES)
-    """Number of confirmation seeds at each interim analysis, after which the study may end; empty for none."""
+    """Number of confirmation seeds of each model."""
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     """Seed of the search. All other seeds follow from it."""
     sampler: Literal["tpe", "random"] = "tpe"
@@ -245,8 +239,6 @@ class StudySpec(Section):
     def with_stored(self, stored: Mapping[str, str | None] = {}) -> StudySpec:
         """Return the study with all of its models: its own, and those that earlier starts have begun.
 
-        A plan of interim analyses is of the models that it was made of: a study file with other models is another plan.
-
         Args:
             stored: The models that have a search in the storage, and the SHA-256 of the file of each that is a class
                 of the user's own.
@@ -255,8 +247,7 @@ class StudySpec(Section):
         sources = {model: {SOURCE: source} for model, source in stored.items()
                    if source is not None and model not in file.own}
         file = file.model_copy(update={"own": {**file.own, **sources}}) if sources else file
-        wanted = {*(self.only if self.is_of_these else file.models),
-                  *(stored if self.is_of_these or not self.interim else ())}
+        wanted = {*(self.only if self.is_of_these else file.models), *stored}
         others = {*MODELS, *file.own} - set(file.models)
         models = [*(model for model in file.models if model in wanted), *sorted(wanted & others)]
         ablations = file.ablations if file.ablations and file.ablations.model in models else None
@@ -282,19 +273,6 @@ class StudySpec(Section):
         """Seeds of the confirmation stage. They are above 9,999, so no search trains with them."""
         return tuple(range(self._first_seed, self._first_seed + self.confirm))
 
-    def plan(self, fingerprint: str) -> InterimPlan | None:
-        """Return the plan of the interim analyses; None for a confirmation stage of one size.
-
-        Args:
-            fingerprint: Fingerprint of the data.
-        """
-        if not self.interim:
-            return None
-        return InterimPlan(
-            study=self.name, models=tuple(self.models), metric=self.metric,
-            margin=as_difference(self.margin, self.metric), interim=tuple(self.interim), seeds=self.confirm_seeds,
-            data=fingerprint, is_with_linear=True, is_with_mixture=True)
-
     @property
     def ablation_seeds(self) -> tuple[int, ...]:
         """Seeds of the ablations, which never equal a seed of a search or of the confirmation stage."""
@@ -306,11 +284,11 @@ class StudySpec(Section):
         return (self.seed + 1) * (LARGEST_SEED + 1)
 
 
-KEYS = (*(key for key in StudySpec.model_fields if key not in ("own", "interim", "only", "usual", "is_of_these")),
-        "metric", *SECTIONS)
-"""Top-level keys of a study file. `own` is built from its sections, `metric` is `training.metric`, `interim` is part of
-`confirm`, `usual` are the settings that it leaves out, and `only` and `is_of_these` belong to a start. `base` names a
-study in a file; the `base` of a `StudySpec` holds the settings."""
+KEYS = (*(key for key in StudySpec.model_fields if key not in ("own", "only", "usual", "is_of_these")), "metric",
+        *SECTIONS)
+"""Top-level keys of a study file. `own` is built from its sections, `metric` is `training.metric`, `usual`
+are the settings that it leaves out, and `only` and `is_of_these` belong to a start. `base` names a study in a file; the
+`base` of a `StudySpec` holds the settings."""
 
 
 def known_studies() -> list[str]:
@@ -323,7 +301,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
 
     Args:
         source: One of `known_studies`, or the path of a file.
-        changes: Values that replace those of the file, such as `trials`, `confirm`, `interim`, `seed` and `name`; None
+        changes: Values that replace those of the file, such as `trials`, `confirm`, `seed` and `name`; None
             changes nothing. `models` lists the models of the study that this start works on; with a `name` that is
             not the file's, the study is of these alone. `all_models` replaces those of the study. `settings` maps
             dotted settings of every run to values.
@@ -368,7 +346,6 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         values["ablations"] = _ablations(values["ablations"], settings)
     values.setdefault("name", path.stem)
     is_named = changes.get("name", values["name"]) != values["name"]
-    _plan_interim(values, changes, path.name)
     values |= changes
     # Random trials are a fair sample of the space only if no trial is pruned by a comparison with others.
     if values.get("sampler") == "random" and "pruner" not in {*in_file, *changes}:
@@ -447,40 +424,6 @@ def _base(name: Any, where: str) -> Parts | None:
         error = unknown("base", str(name), [*known_studies(), NO_BASE], "A base must be a built-in study.")
         raise UsageError(f"{where}: {error}")
     return _parts(_read(resource("studies") / f"{name or RECIPE}.toml"), where)
-
-
-def _plan_interim(values: dict[str, Any], changes: dict[str, Any], where: str) -> None:
-    """Take the seeds of `confirm = { interim = [5, 8] }`, or those of the changes; `confirm` becomes the last."""
-    form = "a number of seeds such as 5, or those at each interim analysis, such as { interim = [5, 8, 12, 20] }"
-    if isinstance(table := values.get("confirm"), dict):
-        if "looks" in table:
-            raise UsageError(f"{where}: {removed('confirm.looks')}")
-        if table.keys() != {"interim"} or not isinstance(table["interim"], list) or not table["interim"]:
-            raise UsageError(f"{where}: confirm must be {form}, but got {shown(table)}")
-        if "confirm" not in changes:  # it replaces the plan of the file
-            values["interim"] = table["interim"]
-    if "interim" in changes:
-        if "confirm" in changes:
-            raise UsageError("give either confirm or interim, but not both")
-        values["interim"] = changes.pop("interim")
-    if "interim" in values:
-        if not all(type(seeds) is int for seeds in values["interim"]):
-            raise UsageError(f"{where}: interim must be whole numbers of seeds, but got {shown(values['interim'])}")
-        values["confirm"] = max(values["interim"], default=0)
-
-
-def parsed_interim(text: str | None) -> list[int] | None:
-    """Return the seeds at each interim analysis of a text such as `5,8,12,20`; None for None.
-
-    Raises:
-        UsageError: The text is no list of whole numbers.
-    """
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
-        raise UsageError(f"interim must be numbers of seeds separated by commas, such as 5,8,12,20, but got {text!r}")
-    return [int(part) for part in parts]
 
 
 def is_file_name(name: str) -> bool:
@@ -589,15 +532,6 @@ def _check(spec: StudySpec, where: str) -> None:
                          "trials=0")
     if not spec.trials and not spec.confirm:
         raise UsageError(f"{where}: trials and confirm are both 0, so there is nothing to run")
-    if spec.interim != sorted(set(spec.interim)):
-        raise UsageError(f"{where}: interim must be increasing numbers of seeds, such as 5, 8, 12, 20, but got "
-                         f"{', '.join(map(str, spec.interim))}")
-    if spec.interim and spec.interim[-1] < LEAST_AT_LAST:
-        raise UsageError(f"{where}: the last interim analysis needs at least {LEAST_AT_LAST} seeds for a verdict, but "
-                         f"got {spec.interim[-1]}: add one, or set confirm = {spec.confirm}")
-    if spec.interim and spec.metric not in ("accuracy", "log_loss"):
-        raise UsageError(f"{where}: interim analyses support only the metrics accuracy and log_loss, but got "
-                         f"{spec.metric}: use one of them, or confirm = {spec.confirm}")
     for model in spec.models if spec.trials else ():
         if (selection := spec.config(model, {}, 0).training.selection) != "best_validation":
             raise UsageError(f"{where}: a search needs training.selection 'best_validation', but got {selection!r}")

@@ -1,8 +1,8 @@
 """The record of a study: what the processes that work on it share, and its searches.
 
-The record is an Optuna study with the study's name. It has the lease of each start, the interim analyses, how each
-search began, and the planned work of all models as trials. Next to it, the search of each model is an Optuna study,
-`STUDY/MODEL`, which has only trials. All of them are written under one lock.
+The record is an Optuna study with the study's name. It has the lease of each start, how each search began, and the
+planned work of all models as trials. Next to it, the search of each model is an Optuna study, `STUDY/MODEL`, which has
+only trials. All of them are written under one lock.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from gru_bench.sweep.search import (
     is_exhausted,
     notes_of,
 )
-from gru_bench.sweep.sharing.interim import taken_analyses
 from gru_bench.sweep.sharing.leases import STARTS, Lease, LeaseWatch, this_process
 from gru_bench.sweep.sharing.storage import lock_for
 from gru_bench.sweep.sharing.trials import StoredTrial, Trials, latest_trials, trials_of
@@ -187,11 +186,9 @@ def _state(
     """Return a study whose record has these attributes and this planned work, beside other starts with these leases."""
     found = {model: _search_state(spec, model, searches[model], notes_of(model, attributes), others)
              if model in searches else SearchState() for model in spec.models}
-    data = next((search.identity.get("data", "") for search in found.values() if search.identity), "")
     return StudyState(
-        spec, found, work, start=start, in_time=in_time, interim=spec.plan(data),
-        taken=tuple(taken_analyses(attributes)), texts=bool(attributes.get(TEXTS)), run_id=str(attributes.get(RUN, "")),
-        logged_to=str(attributes.get(LOGGED, "")))
+        spec, found, work, start=start, in_time=in_time, texts=bool(attributes.get(TEXTS)),
+        run_id=str(attributes.get(RUN, "")), logged_to=str(attributes.get(LOGGED, "")))
 
 
 def _search_state(
@@ -201,8 +198,7 @@ def _search_state(
     return SearchState(
         tuple(trials), is_exhausted(trials, distributions(spec)), best_of(trials, spec.metric),
         notes.get(IDENTITY, {}), int(notes.get(ASKED, 0)),
-        searched_elsewhere=any(model in lease["searching"] for lease in others),
-        worked_on_elsewhere=any(model in lease["models"] for lease in others))
+        searched_elsewhere=any(model in lease["searching"] for lease in others))
 
 
 def begun_with(spec: StudySpec, storage: BaseStorage, fingerprint: str | None = None) -> dict[str, Scalar]:
@@ -258,9 +254,8 @@ def need_format(name: str, storage: BaseStorage) -> None:
     attributes = attributes_of(name, storage)
     found = attributes.get(FORMAT_KEY)
     begun = any(stored.startswith(f"{name}/") for stored in optuna.get_all_study_names(storage))
-    had_looks = "looks taken" in attributes  # the name of interim analyses once; without them no verdict would hold
-    if begun and (found != FORMAT or had_looks):
-        is_earlier = found is None or found < FORMAT or had_looks
+    if begun and found != FORMAT:
+        is_earlier = found is None or found < FORMAT
         raise RunError(
             f"{name!r} was stored by {'an earlier' if is_earlier else 'another'} version of "
             "gru-bench in another format: continue it with that version, or start again with this one, in an empty "

@@ -93,9 +93,7 @@ def asked_for(state: StudyState) -> dict[str, Any]:
         "name": spec.name, "purpose": spec.purpose, "models": tuple(spec.models),
         "space": {key: span.described() for key, span in spec.space.items()}, "sampler": spec.sampler,
         "pruner": spec.pruner, "objective": objective(spec), "epochs": spec.base.training.epochs,
-        "search_seed": spec.seed,
-        "confirm_seeds": tuple(sorted({seed for model in state.searches for seed in state.seeds(model)})),
-        "protocol": spec.protocol,
+        "search_seed": spec.seed, "confirm_seeds": spec.confirm_seeds, "protocol": spec.protocol,
         "ablations": () if ablated.tuned is None else ablations_of(spec, ablated.tuned, ablated.chosen),
         "ablation_seeds": spec.ablation_seeds, "metric": spec.metric}
 

@@ -175,8 +175,6 @@ class StudyPlan:
     """tuning or homework."""
     metric: MetricName = "accuracy"
     """Score that the study is about. Accuracy where none was logged."""
-    interim: bool = False
-    """Whether its confirmation stage has interim analyses."""
 
 
 @dataclass(frozen=True)
@@ -214,8 +212,7 @@ class LoggedStudy:
             models=_listed(logged.get("models", "")), trials=_count(logged.get("trials", "")),
             confirm=_count(logged.get("confirm", "")), margin=_margin(logged.get("margin", "")),
             metric=metric_of(logged.get("metric", "")),
-            contents=None if contents is None else _listed(contents), protocol=logged.get("protocol", ""),
-            interim="interim" in logged)
+            contents=None if contents is None else _listed(contents), protocol=logged.get("protocol", ""))
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -626,9 +623,8 @@ def _logged(
         RunError: Another version has logged the run, in another format.
         ValueError: A value of the run is invalid.
     """
-    had_looks = "looks" in params  # the name of interim analyses once; without them no verdict would hold
-    if (logged_format := tags.get(FORMAT_TAG, "")) != FORMAT or had_looks:
-        earlier = had_looks or logged_format in ("", *map(str, range(int(FORMAT))))
+    if (logged_format := tags.get(FORMAT_TAG, "")) != FORMAT:
+        earlier = logged_format in ("", *map(str, range(int(FORMAT))))
         raise RunError(
             f"the tracking store must contain runs of this version of gru-bench, but the run {run_id} "
             f"({(name or '')[:60]!r}) was logged by {'an earlier' if earlier else 'a later'} one, which has other "

@@ -43,14 +43,6 @@ def earlier_journal(database: Path) -> None:
     search.set_user_attr("identity", {"data": "abc"})
 
 
-def earlier_analyses(database: Path) -> None:
-    del database
-    for name in ("earlier", "earlier/scratch"):
-        search = optuna.create_study(study_name=name, storage=open_storage(None), direction="maximize")
-        search.set_user_attr("format", 4)
-        search.set_user_attr("looks taken", "[]")
-
-
 SWEEP = ["gru_bench.sweep", "--study", "earlier.toml", "--data", "reviews.csv"]
 
 
@@ -62,7 +54,6 @@ SWEEP = ["gru_bench.sweep", "--study", "earlier.toml", "--data", "reviews.csv"]
     (earlier_database, SWEEP, ["earlier one", "tracking_uri"]),
     (earlier_journal, SWEEP, ["'earlier'", "earlier version", "name"]),
     (earlier_journal, [*SWEEP, "--check"], ["'earlier'", "earlier version", "name"]),
-    (earlier_analyses, SWEEP, ["'earlier'", "version", "name"]),
 ])
 def test_refuses_a_store_of_an_earlier_format(
     make: Callable[[Path], None], arguments: list[str], parts: list[str], easy_csv: Path, database: Path

@@ -151,8 +151,7 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench sweep --study compare
         gru-bench sweep --study homework --data TRAIN.tar.gz --test-data TEST.tar.gz --embedding VECTORS.bin.gz
         gru-bench sweep --study homework --set model.backend=fused --study-name homework-quick --data ...
-        gru-bench sweep --study compare --study-name compare-more --interim 5,8,12
-        gru-bench report --study compare-more --claim "bidirectional > torch"
+        gru-bench report --study compare --claim "bidirectional > torch"
         gru-bench gru-check submissions --csv checked.csv --feedback feedback
         python benchmarks/compare.py
         python benchmarks/data_sets.py page
@@ -165,7 +164,6 @@ NOT_RUN: Mapping[str, str] = {
         python benchmarks/interval_coverage.py --few --repetitions 4000
         python benchmarks/interval_coverage.py --few-seeds --repetitions 4000
         python benchmarks/interval_coverage.py --groups --repetitions 1000
-        python benchmarks/interim.py --repetitions 5000
         python benchmarks/overhead.py
         python benchmarks/predict.py
         python benchmarks/report.py
@@ -229,9 +227,8 @@ def directory(tmp_path: Path, few_reviews: Path, database: Path) -> Path:
     """A directory with the files that the commands read."""
     shutil.copy(few_reviews, tmp_path / "mine.csv")
     study = blocks(text(ROOT / "docs" / "studies.md"), "toml")[0]
-    analyses = "confirm = { interim = [5, 10, 20] }"
-    assert analyses in study
-    (tmp_path / "my.toml").write_text(study.replace(analyses, "confirm = 2"), encoding="utf-8")
+    assert "confirm = 10" in study
+    (tmp_path / "my.toml").write_text(study.replace("confirm = 10", "confirm = 2"), encoding="utf-8")
     (thesis,) = blocks(text(ROOT / "reports" / "README.md"), "latex")
     (tmp_path / "thesis.tex").write_text(thesis, encoding="utf-8")
     (vectors,) = (block for block in blocks(text(ROOT / "docs" / "your-data.md")) if block.startswith("good "))

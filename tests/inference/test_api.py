@@ -340,7 +340,6 @@ FRAME = pd.DataFrame({"review": ["a b", "c d"] * 20, "sentiment": [0, 1] * 20})
     ({"timeout": "soon"}, UsageError, ["timeout", "90s", "'soon'"]),
     ({"model": 3}, UsageError, ["model must be", "list of texts", "3 of type int"]),
     ({"trials": "3"}, UsageError, ["trials must be a whole number", "'3' of type str"]),
-    ({"interim": np.array([2, 3])}, UsageError, ["interim must be a list of whole numbers", "ndarray"]),
     ({"workers": 1.5}, UsageError, ["workers must be a whole number", "1.5"]),
     ({"name": b"x"}, UsageError, ["name must be a text", "bytes"]),
     ({"folder": None}, UsageError, ["folder must be a text or a path", "None"]),

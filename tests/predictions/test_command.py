@@ -28,7 +28,7 @@ from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import of_two
 from gru_bench.stats.verdict import Finding
 from tests.support.commands import completed, mentions
-from tests.support.fake_store import FakeStore, add_study, of_classes, three_models, with_interim
+from tests.support.fake_store import FakeStore, of_classes, three_models
 from tests.support.reports import build
 
 N = 400
@@ -787,38 +787,6 @@ def test_a_class_called_positive_is_one_of_several_or_the_second_of_two() -> Non
     assert found(several)["models"][0]["score"] == (chance_NC.argmax(axis=1) == label_N).mean()
     two = write("two.csv", {"id": range(N), "label": LABEL_N, "p_positive": chance_NC[:, 0]})
     assert found(two)["models"][0]["score"] == ((chance_NC[:, 0] > 0.5) == LABEL_N).mean()
-
-
-def test_a_study_with_interim_analyses_keeps_the_verdict_of_its_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = FakeStore()
-    study = add_study(store, "planned", {"scratch": 0.0, "bidirectional": 0.16}, seeds=10)
-    study = with_interim(store, study, (5, 10), 2)
-    store.by_experiment["movie-reviews"] = [study]
-    monkeypatch.setattr(gru_bench.tracking, "open_reader", lambda *_, **__: store)
-    wanted = build([study], store).findings.pairs[0]
-    first = store.predictions(study.confirms[0].run_id, "test")
-    rng = np.random.default_rng(0)
-    answer_N = np.where(rng.random(len(first)) < 0.9, first.label_N, 1 - first.label_N)
-    names = ("negative", "positive")
-    file = write("mine.csv", {"id": first.example_id_N, "prediction": [names[int(one)] for one in answer_N]})
-    pairs = found(file, "--study", "planned")["pairs"]
-    planned, *against_linear = (one for one in pairs if "mine" not in (one["a"], one["b"]))
-    assert [one["interim_planned"] for one in against_linear] == [2, 2]
-    assert (planned["finding"], planned["seeds"]) == (wanted.finding, list(wanted.seeds))
-    assert (planned["low"], planned["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
-    usual = accuracy_difference(*(np.stack([
-        scored.probability_NC.argmax(axis=1) == scored.label_N for run in study.confirms if run.model == model
-        for scored in [store.predictions(run.run_id, "test")]]) for model in ("bidirectional", "scratch")))
-    assert planned["high"] - planned["low"] > usual.high - usual.low
-    others = [one["seeds"] for one in pairs if "mine" in (one["a"], one["b"])]
-    assert [{*seeds} for seeds in others] == [{1, 10}, {1, 10}, {1, None}]
-    assert found(file, "--study", "planned", "--margin", "1")["pairs"] == pairs
-    less = write("less.csv", {"id": first.example_id_N[1:], "prediction": [names[int(one)] for one in answer_N[1:]]})
-    more = write("more.csv", {"id": [*first.example_id_N, "more"], "prediction": [
-        names[int(one)] for one in (*answer_N, 0)]})
-    assert len(found(more, "--study", "planned", "--common")["pairs"]) == len(pairs)
-    for asked in ([less, "--common"], [file, "--margin", "3"], [file, "--metric", "macro_f1"]):
-        mentions(refused(*asked, "--study", "planned"), "planned", "accuracy", "margin")
 
 
 def test_the_minimum_detectable_difference_of_single_runs_is_that_of_a_paired_test_over_examples() -> None:

@@ -36,7 +36,7 @@ def test_with_a_linear_model_there_is_a_row_for_each_design(
     heading, *rows = capsys.readouterr().out.splitlines()
     assert "linear different" in heading
     assert [row.split()[:3] for row in rows] == [
-        [design, *size] for design in ("texts", "groups", "interim") for size in (["1", "0"], ["3", "3"])]
+        [design, *size] for design in ("texts", "groups") for size in (["1", "0"], ["3", "3"])]
     assert all(row.split()[6] == "100.0" for row in rows)
 
 
@@ -69,14 +69,14 @@ def test_false_findings_are_rare_after_the_adjustment(families: ModuleType) -> N
     assert max(shares[1], shares[3]) <= 0.07
 
 
-@pytest.mark.parametrize("design", ["texts", "groups", "interim"])
+@pytest.mark.parametrize("design", ["texts", "groups"])
 def test_few_of_some_reports_find_what_is_false_of_the_linear_model(families: ModuleType, design: str) -> None:
     sums = families.counted_with_linear(design, 3, 20, np.random.default_rng(0), 400)
     assert sums.shape == (6,)
     assert sums.max() <= 5  # 1.1 are expected
 
 
-@pytest.mark.parametrize(("design", "seeds"), [("texts", 5), ("groups", 10), ("interim", 20)])
+@pytest.mark.parametrize(("design", "seeds"), [("texts", 5), ("groups", 10)])
 def test_few_of_some_reports_find_what_is_false_of_the_mixture(families: ModuleType, design: str, seeds: int) -> None:
     sums = families.counted_with_mixture(design, seeds, 20, np.random.default_rng(0), 400)
     assert sums.shape == (5,)
@@ -92,19 +92,19 @@ def test_with_a_mixture_there_is_a_row_for_each_design_and_number_of_seeds(
     heading, *rows = capsys.readouterr().out.splitlines()
     assert heading.split()[:3] == ["seeds", "pairs", "different"]
     assert [row.split()[:4] for row in rows] == [[design, seeds, "2", "100.0"] for design, seeds in (
-        ("texts", "5"), ("texts", "10"), ("groups", "5"), ("groups", "10"), ("interim", "20"))]
+        ("texts", "5"), ("texts", "10"), ("groups", "5"), ("groups", "10"))]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("design", "seeds"), [
-    ("texts", 5), ("texts", 10), ("groups", 5), ("groups", 10), ("interim", 20)])
+    ("texts", 5), ("texts", 10), ("groups", 5), ("groups", 10)])
 def test_the_family_of_the_mixture_keeps_its_error_rate(families: ModuleType, design: str, seeds: int) -> None:
     share = families.counted_with_mixture(design, seeds, 300, np.random.default_rng(1)) / 300
     assert share[:3].max() <= 0.085  # 5.5 % and less than three standard errors
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("design", ["texts", "groups", "interim"])
+@pytest.mark.parametrize("design", ["texts", "groups"])
 def test_each_family_keeps_its_error_rate(families: ModuleType, design: str) -> None:
     share = families.counted_with_linear(design, 3, 300, np.random.default_rng(1)) / 300
     assert share.max() <= 0.085  # 5.5 % and less than three standard errors

@@ -348,6 +348,15 @@ def test_design_is_that_of_counting_pairs_of_runs_that_disagree() -> None:
     assert design.variance((5, 5), 200) == pytest.approx(found.variance)
 
 
+def test_variance_is_the_variance_sum_where_seeds_vary() -> None:
+    """floor + sum s2/R is v + sum max(0, s2 - MSE/N)/R where no term is cut off at 0."""
+    rng = np.random.default_rng(1)
+    chance_R1 = rng.normal(0.8, 0.05, (6, 1))
+    a, b = (rng.random((6, 900)) < chance_R1 for _ in range(2))
+    found = accuracy_difference(a, b)
+    assert present(found.design).variance((6, 6), 900) == pytest.approx(found.variance, rel=1e-9)
+
+
 def test_more_seeds_detect_less_until_examples_are_the_limit() -> None:
     design = design_of(0.005, 0.07, 0.10)
     values = [design.detectable((r, r), 2000) for r in (5, 10, 50, 10_000)]

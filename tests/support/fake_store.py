@@ -22,7 +22,6 @@ from scipy.special import ndtr
 from gru_bench.config import RunConfig, flat, with_settings
 from gru_bench.errors import RunError, unknown
 from gru_bench.results.baselines import CLASSIFIER, MAJORITY, REGRESSION, TFIDF
-from gru_bench.results.interim import INTERIM, PLAN, InterimAnalysis, InterimPlan, interim_json
 from gru_bench.results.runs import (
     MOST_WHOLE,
     DataSummary,
@@ -32,8 +31,6 @@ from gru_bench.results.runs import (
     digest_of_examples,
 )
 from gru_bench.stats import metrics as measured
-from gru_bench.stats.interim import follow, scored_at, settled_as
-from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import scores
 from gru_bench.tracking import LoggedRun, LoggedStudy, Reader
 from gru_bench.tracking.artifacts import LIKELIEST
@@ -391,28 +388,6 @@ def add_study(
                         baselines=baselines(store, name, test_set, fingerprint) if finished else ())
     store.by_experiment.setdefault(experiment, []).append(study)
     return study
-
-
-def with_interim(
-    store: FakeStore, study: LoggedStudy, planned: Sequence[int], taken: int, *, margin: float = 0.01
-) -> LoggedStudy:
-    """Return a study whose confirmation seeds grew over so many interim analyses, the last of which ended the stage."""
-    models = tuple(dict.fromkeys(run.model for run in study.confirms))
-    seeds = sorted({run.seed for run in study.confirms if run.seed is not None and run.complete})
-    plan = InterimPlan(
-        study.run.study, models, "accuracy", margin, tuple(planned), tuple(range(1000, 1000 + planned[-1])),
-        study.run.fingerprint, is_with_linear=True, is_with_mixture=True)
-    runs = {model: {run.seed: Scored(found.label_N, found.probability_NC[None]) for run in study.confirms
-                    if run.model == model and run.complete and run.seed is not None
-                    for found in [store.predicted[run.run_id, "test"]]} for model in models}
-    analyses = [InterimAnalysis(size, dict.fromkeys(models, tuple(seeds[:size]))) for size in planned[:taken]]
-    linear = store.predicted.get((study.baselines[-1].run_id, "test")) if study.baselines else None
-    pairs = follow(plan, [scored_at(analysis, runs) for analysis in analyses], None if linear is None else (
-        study.baselines[-1].model, Scored(linear.label_N, linear.probability_NC[None], is_fitted_once=True)))
-    analyses[-1] = replace(analyses[-1], settled=tuple(settled_as(pair) for pair in pairs if pair.settled), stops=True)
-    store.artifacts[study.run.run_id, PLAN] = plan.to_json()
-    store.artifacts[study.run.run_id, INTERIM] = interim_json(analyses)
-    return with_params(study, interim=",".join(map(str, planned)), confirm=str(planned[-1]))
 
 
 def with_validation(store: FakeStore, study: LoggedStudy, size: int = 500) -> LoggedStudy:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,13 @@ from rich.table import Table
 from gru_bench import cli
 from gru_bench.errors import UsageError
 from gru_bench.report.render import record
-from gru_bench.results.interim import InterimPlan
 from gru_bench.stats.text import percent
-from gru_bench.sweep.__main__ import _results, _show_next, app
+from gru_bench.sweep.__main__ import _results, _show_next
 from gru_bench.sweep.console.opening import backend_note
 from gru_bench.sweep.plan import SearchState, StudyState, left_to_do
 from gru_bench.sweep.sharing.trials import StoredState, StoredTrial, digest, run_key
 from gru_bench.sweep.spec import load_study
-from tests.support.commands import completed, mentions
+from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, add_study
 from tests.support.runs import baseline, confirmed, summary
 from tests.support.searches import DONE_BASELINES
@@ -80,25 +78,6 @@ class TestClosing:
         assert self.summary is not None
         rows = shown(_results({"bidirectional": confirmed(70, 80)}, self.summary, ()), width=80)
         assert "bidirectional" in [row[0] for row in rows]
-
-
-def test_writes_a_plan_but_never_over_another_one(tmp_path: Path, easy_csv: Path) -> None:
-    study_file(tmp_path, 'models = ["torch", "scratch"]\n')
-
-    def planned(*options: str) -> subprocess.CompletedProcess[str]:
-        return completed(app, "--study", "mine.toml", "--data", str(easy_csv), "--plan-only", *options, cwd=tmp_path)
-
-    first = planned("--interim", "5,8")
-    plan, digest = InterimPlan.from_json((tmp_path / "mine.plan.json").read_text(encoding="utf-8"))
-    assert (plan.interim, plan.models, digest) == ((5, 8), ("torch", "scratch"), plan.digest)
-    assert digest in first.stdout
-    assert planned("--interim", "5,8").returncode == 0
-    other = planned("--interim", "5,9")
-    assert other.returncode == 2
-    mentions(other.stderr, "mine.plan.json", "another")
-    none = planned()
-    assert none.returncode == 2
-    mentions(none.stderr, "--plan-only", "'mine'")
 
 
 @pytest.mark.parametrize(("models", "settings", "told"), [

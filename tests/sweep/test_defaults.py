@@ -112,10 +112,10 @@ class TestBase:
         assert set(spec.defaults) == set(BY_SIZE)
 
     def test_the_keys_of_a_file_win_over_its_base(self, tmp_path: Path) -> None:
-        text = ('base = "bidirectional"\nmodels = ["torch"]\ntrials = 4\nconfirm = { interim = [5, 8] }\n'
+        text = ('base = "bidirectional"\nmodels = ["torch"]\ntrials = 4\nconfirm = 8\n'
                 "model.layers = 2\n[training]\nepochs = 1\n[model.torch]\nhidden_size = 9\n")
         spec = load_study(study_file(tmp_path, text))
-        assert (spec.models, spec.trials, spec.interim) == (["torch"], 4, [5, 8])
+        assert (spec.models, spec.trials, spec.confirm) == (["torch"], 4, 8)
         assert (spec.base.model.layers, spec.base.training.epochs, spec.base.model.pooling) == (2, 1, "meanmax")
         assert (list(spec.space), dict(spec.first)) == (["training.lr"], {"training.lr": 3e-3})
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from rich.console import Console
 
 from gru_bench.config import RunConfig
 from gru_bench.errors import RunError
@@ -26,9 +24,8 @@ from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import read_study
 from gru_bench.sweep.workers.local import Message
 from gru_bench.tracking import NOTE, LoggedStudy, Store
-from tests.support.commands import mentions
 from tests.support.values import present
-from tests.support.workers import WELL, answers, linear_of, swept, well
+from tests.support.workers import WELL, answers, swept, well
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -163,43 +160,3 @@ def test_a_decision_that_cannot_be_made_does_not_keep_a_study_from_ending(
     study = logged()
     assert study.run.complete
     assert study.run.tags[NOTE].startswith("| model")
-
-
-class TestInterim:
-    """A plan of interim analyses is of all models of the study, whichever of them a start works on."""
-
-    def trained(self, csv: Path, *models: str) -> tuple[list[tuple[str, int]], str]:
-        """Start the study, and return model and number of each seed that is trained, and what is printed."""
-        done, text = list[tuple[str, int]](), io.StringIO()
-
-        def says(config: RunConfig) -> Sequence[Message]:
-            done.append((config.model.name, config.seed - 10_000))
-            return well(answers(config.seed, 0.802 if config.model.name == "torch" else 0.8))
-
-        start(csv, *models, says=says, trials=0, confirm=None, interim=[1, 2, 5],
-              baselines=linear_of(0.5), console=Console(file=text, width=200))
-        return done, text.getvalue()
-
-    def test_each_start_trains_its_model_up_to_the_analysis_that_waits_for_the_others(self, easy_csv: Path) -> None:
-        assert self.trained(easy_csv, "torch")[0] == [("torch", 0)]
-        assert self.trained(easy_csv, "torch")[0] == []
-        study = logged()
-        assert (study.run.complete, study.run.reason) == (False, "scratch is still to be searched or confirmed")
-        done, printed = self.trained(easy_csv, "scratch")
-        assert done == [("scratch", 0), ("scratch", 1)]
-        mentions(printed, "interim analysis 1 of 3", "continues to 2 seeds")
-        done, printed = self.trained(easy_csv)
-        assert sorted(done) == [("scratch", 2), ("scratch", 3), ("scratch", 4), *(("torch", n) for n in range(1, 5))]
-        mentions(printed, "interim analysis 2 of 3", "interim analysis 3 of 3")
-        study = logged()
-        assert study.run.complete
-        assert len(study.confirms) == 10
-        assert self.check() == ()
-        pairs = findings_of(collect([study], Store())).pairs
-        assert [(pair.interim, pair.interim_planned) for pair in pairs] == 5 * [(3, 3)]
-
-    @staticmethod
-    def check() -> tuple[str, ...]:
-        spec = load_study("study.toml", all_models=MODELS, trials=0, interim=[1, 2, 5])
-        study = logged()
-        return compare_stores(read_study(spec, open_storage(None)), [study.run], study.runs[1:]).faults

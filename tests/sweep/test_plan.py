@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 
 from gru_bench.config import MetricName
-from gru_bench.results.interim import InterimAnalysis
 from gru_bench.sweep.followups import follow_ups
 from gru_bench.sweep.plan import (
-    Analyze,
     AskTrial,
     Follow,
     NothingToConfirm,
@@ -64,10 +62,8 @@ def searched(ended: int, running: int = 0, **more: Any) -> SearchState:
 
 GOING, FULL, LAST = searched(0, 1), searched(4, best=BEST_TRIAL), searched(3, 1, best=BEST_TRIAL)
 THREE = searched(3, best=BEST_TRIAL)
-OTHER = replace(GOING, searched_elsewhere=True, worked_on_elsewhere=True)
+OTHER = replace(GOING, searched_elsewhere=True)
 SEEDS = (10_000, 10_001)
-ANALYZED = InterimAnalysis(1, {"torch": (10_000,), "scratch": (10_000,)}, (), stops=False)
-"""The first interim analysis of one seed, two and five."""
 
 
 def spec_of(*models: str, **changes: Any) -> StudySpec:
@@ -142,33 +138,6 @@ def test_what_is_next(
     state = StudyState(spec, {"torch": torch, "scratch": scratch}, work_of(*work), **more)
     assert named(next_work(state)) == expected
     assert named(next_work(state)) == expected  # nothing has changed by that
-
-
-@pytest.mark.parametrize(("models", "torch", "scratch", "work", "taken", "expected"), [
-    ("", FULL, FULL, [], (), ("torch", "confirm", 10_000)),
-    ("", FULL, FULL, confirmed("torch", "scratch", seeds=[10_000]), (), Analyze(0)),
-    ("", FULL, FULL, [*confirmed("torch", seeds=[10_000]), trial(confirm(10_000, "scratch"), "running")], (), Wait()),
-    ("", FULL, FULL, [*confirmed("torch", seeds=[10_000]), trial(confirm(10_000, "scratch"), "failed", failed_at=1)],
-     (), Analyze(0)),
-    # Another start trains the other model: its runs are waited for while it lives.
-    ("torch", FULL, replace(OTHER, trials=LAST.trials), confirmed("torch", seeds=[10_000]), (), Wait()),
-    ("torch", FULL, searched(3, 1), confirmed("torch", seeds=[10_000]), (), None),
-    # The seeds of the next one are open once one was taken, and no trial begins any more.
-    ("", FULL, FULL, confirmed("torch", "scratch", seeds=[10_000]), (ANALYZED,), ("torch", "confirm", 10_001)),
-    ("", THREE, FULL, confirmed("torch", "scratch", seeds=[10_000]), (ANALYZED,),
-     ("torch", "confirm", 10_001)),
-    ("", FULL, FULL, confirmed("torch", "scratch"), (ANALYZED,), Analyze(1)),
-    ("", FULL, FULL, confirmed("torch", "scratch", seeds=[10_000]), (replace(ANALYZED, stops=True),), "recall"),
-])
-def test_what_is_next_in_a_study_with_interim_analyses(
-    models: str, torch: SearchState, scratch: SearchState, work: list[StoredTrial], taken: tuple[InterimAnalysis, ...],
-    expected: object
-) -> None:
-    spec = spec_of(*models.split(), interim=[1, 2, 5], confirm=None).with_stored()
-    spec = spec.model_copy(update={"ablations": None})
-    searches = {"torch": torch, "scratch": scratch}
-    state = StudyState(spec, searches, work_of(*work), interim=spec.plan("abc"), taken=taken)
-    assert named(next_work(state)) == expected
 
 
 def test_the_other_side_of_an_ablation_is_planned_once_its_tuning_has_ended() -> None:

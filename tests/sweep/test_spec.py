@@ -8,7 +8,7 @@ import pytest
 
 from gru_bench.config import Scalar
 from gru_bench.errors import DataError, UsageError
-from gru_bench.sweep.spec import Range, known_studies, load_study, parsed_duration, parsed_interim
+from gru_bench.sweep.spec import Range, known_studies, load_study, parsed_duration
 from tests.support.commands import mentions
 from tests.support.studies import HOMEWORK, study_file
 from tests.support.values import present
@@ -61,52 +61,6 @@ def test_a_metric_has_its_own_unit_of_the_margin(tmp_path: Path, lines: str, hun
     assert f'metric = "{spec.metric}"' in (lines or 'metric = "accuracy"')
     assert spec.config("torch", {}, 0).training.metric == spec.metric
     assert spec.margin_in_hundredths == pytest.approx(hundredths)
-
-
-def test_reads_planned_interim_analyses_from_the_file_or_an_option(tmp_path: Path) -> None:
-    planned = study_file(tmp_path, "confirm = { interim = [5, 8, 12] }\n" + GOOD)
-    spec = load_study(planned)
-    assert (spec.interim, spec.confirm, spec.confirm_seeds[-1]) == ([5, 8, 12], 12, 10_011)
-    assert load_study(planned, interim=[3, 6]).confirm_seeds == tuple(range(10_000, 10_006))
-    assert load_study(study_file(tmp_path, GOOD), interim=[5]).interim == [5]
-    fixed = load_study(planned, confirm=6)
-    assert (fixed.interim, fixed.confirm, fixed.plan("data")) == ([], 6, None)
-    plan = present(spec.plan("data"))
-    assert (plan.interim, plan.margin, plan.models, plan.data) == ((5, 8, 12), 0.01, ("torch",), "data")
-    assert load_study(study_file(tmp_path, GOOD)).plan("data") is None
-    nats = load_study(study_file(tmp_path, 'metric = "log_loss"\nmargin = 0.02\n' + GOOD), interim=[5, 9])
-    assert present(nats.plan("data")).margin == pytest.approx(0.02)
-
-
-@pytest.mark.parametrize(("line", "changes", "parts"), [
-    ("", {"confirm": 5, "interim": [5]}, "confirm or interim"),
-    ("confirm = { looks = [5, 8] }", {}, "confirm.looks was removed: .*interim = "),
-    ("confirm = { interims = [5, 8] }", {}, "confirm must be a number"),
-    ("confirm = { interim = [] }", {}, "confirm must be a number"),
-    ("confirm = { interim = [8, 5] }", {}, "interim.*increasing.*8, 5"),
-    ("confirm = { interim = [5, 5] }", {}, "interim.*increasing.*5, 5"),
-    ("confirm = { interim = [0, 5] }", {}, "interim"),
-    ('confirm = { interim = ["5"] }', {}, "interim.*whole numbers"),
-    ("confirm = { interim = [2, 4] }", {}, "last interim analysis.*at least 5.*got 4"),
-    ("interim = [5, 8]", {}, "unknown setting 'interim'"),
-    ('metric = "f1"\nconfirm = { interim = [5, 8] }', {}, "interim analyses.*log_loss.*f1"),
-])
-def test_refuses_interim_analyses_that_cannot_be_planned(
-    tmp_path: Path, line: str, changes: dict[str, object], parts: str
-) -> None:
-    with pytest.raises(UsageError, match=parts):
-        load_study(study_file(tmp_path, f"{line}\n{GOOD}"), **changes)
-
-
-def test_reads_typed_interim_analyses_with_commas() -> None:
-    assert parsed_interim("5, 8,12") == [5, 8, 12]
-    assert parsed_interim(None) is None
-
-
-@pytest.mark.parametrize("text", ["5;8", "five", "5,", "", "-1"])
-def test_refuses_typed_interim_analyses_that_are_no_list_of_numbers(text: str) -> None:
-    with pytest.raises(UsageError, match=f"interim.*{text}"):
-        parsed_interim(text)
 
 
 def test_a_class_may_be_called_none(tmp_path: Path) -> None:

@@ -335,15 +335,6 @@ def test_refuses_runs_of_another_format(store: Store, tag: str | None, by: str) 
     mentions(str(refused.value), by, "tracking_uri", "storage")
 
 
-def test_refuses_a_study_whose_interim_analyses_have_their_earlier_name(store: Store) -> None:
-    study = store.start("reviews", "old", role="study", study="old")
-    study.params({"looks": "5,8"})
-    store.catch_up()
-    with pytest.raises(RunError) as refused:
-        open_reader(store.uri).studies("reviews")
-    mentions(str(refused.value), "an earlier", "tracking_uri", "storage")
-
-
 def test_a_database_that_is_removed_while_it_is_read_is_named(tmp_path: Path, empty_database: Path) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     store = open_reader()

@@ -88,10 +88,10 @@ class Answer:
     low: float | None
     high: float | None
     interval: str
-    """Name of the interval: of a study with interim analyses it is the repeated one."""
+    """Name of the interval."""
     margin: float
     p: float | None
-    """Two-sided, after Holm. None where there was no test, and for a pair of a study with interim analyses."""
+    """Two-sided, after Holm. None where there was no test."""
     p_beyond: float | None
     """The same of a difference of more than the margin."""
     p_equivalent: float | None
@@ -99,14 +99,10 @@ class Answer:
     family: int
     """Number of pairs that the p values allow for: all pairs of models in the store that were scored on the same test
     examples, or of each of them and the linear model; of several data sets, those of all.
-    Of a study with interim analyses: the same pairs of its plan. Of a mixture: 2. Over data sets: all such pairs."""
+    Of a mixture: 2. Over data sets: all such pairs."""
     seeds: tuple[int | None, int | None]
     """None: fitted once."""
     examples: int
-    interim: int | None
-    """The interim analysis that settled the pair, or the last one, from 1. None without any."""
-    interim_planned: int | None
-    """Number of interim analyses planned."""
     settled: bool
     """Whether it is found different or equivalent, from enough seeds for a claim."""
     sentence: str

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gru_bench.config import is_own
-from gru_bench.errors import UsageError
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.baselines import baselines_of
 from gru_bench.report.evidence.data_sets import PairOverDataSets, data_sets_of, pairs_over
 from gru_bench.report.evidence.groups import ModelRuns, confirm_groups, metric_of
-from gru_bench.report.evidence.interim import StudyAnalyses, study_analyses
 from gru_bench.report.evidence.mixtures import Mixture, mixtures_of
 from gru_bench.report.evidence.pairs import (
     Margin,
@@ -25,10 +22,10 @@ from gru_bench.report.evidence.pairs import (
     margin_of,
     scored_test_sets,
 )
-from gru_bench.report.evidence.progress import is_searched, nothing_to_report, study_name
+from gru_bench.report.evidence.progress import is_searched, nothing_to_report
 from gru_bench.report.evidence.store import Histories, Store
 from gru_bench.report.evidence.trials import Search, SearchSoFar, searches_of, searches_so_far
-from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL, as_difference
+from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL
 from gru_bench.results.runs import OnTest
 from gru_bench.tracking import LoggedStudy
 
@@ -59,8 +56,6 @@ class Evidence:
     searches: Sequence[Search]
     so_far: Sequence[SearchSoFar] = ()
     """The searches that are shown by their trials, because no summary of them is logged or nothing confirms them."""
-    analyses: Sequence[StudyAnalyses] = ()
-    """The interim analyses of the studies that have some."""
     test_sets: Sequence[ScoredTestSet] = ()
     """For each test set the models that were scored on it, in the whole store."""
     are_groups_off: bool = False
@@ -116,38 +111,29 @@ def collect(
         raise nothing_to_report("there is none")
     baselines, missing = baselines_of(studies, store, metric_of(studies), numbers) if groups else ([], [])
     mixtures, not_mixed = mixtures_of(studies, groups, baselines, store, numbers) if groups else ([], [])
-    analyses = study_analyses(studies, groups, baselines, store, numbers, mixtures) if groups else ()
-    for one in analyses:
-        if margin is not None and not math.isclose(margin, one.plan.margin):
-            unit = as_difference(1.0, one.plan.metric)
-            raise UsageError(f"with interim analyses, the margin is that of the plan, but {study_name(one.study)} "
-                             f"planned {one.plan.margin / unit:g} and got {margin / unit:g}: leave --margin out")
     chosen = margin_of(studies, margin, numbers, metric_of(studies))
     return assembled(
-        studies, store, numbers, groups, [*gaps, *missing], chosen, analyses, baselines, mixtures, not_mixed,
+        studies, store, numbers, groups, [*gaps, *missing], chosen, baselines, mixtures, not_mixed,
         counted=counted)
 
 
 def assembled(
     studies: Sequence[LoggedStudy], store: Store, numbers: Numbers, groups: Sequence[ModelRuns],
-    gaps: Sequence[Sentence], margin: Margin, analyses: Sequence[StudyAnalyses] = (),
-    baselines: Sequence[ModelRuns] = (), mixtures: Sequence[Mixture] = (), not_mixed: Sequence[Sentence] = (), *,
-    counted: Mapping[str, OnTest] | None = None,
-    are_groups_off: bool = False,
+    gaps: Sequence[Sentence], margin: Margin, baselines: Sequence[ModelRuns] = (), mixtures: Sequence[Mixture] = (),
+    not_mixed: Sequence[Sentence] = (), *, counted: Mapping[str, OnTest] | None = None, are_groups_off: bool = False,
 ) -> Evidence:
     """Return the evidence of some models: they are compared, and the curves of their runs are read."""
     are_groups_off |= any(group.is_logged and group.config.data.group_column is None for group in groups)
     test_sets, data_sets = scored_test_sets(groups, store, numbers, counted), data_sets_of(groups)
     tested = [test_sets] if data_sets else [(test_set,) for test_set in test_sets]
-    compared, apart = compare(groups, margin.value, analyses, tested, numbers)
-    against, apart_from_linear = compare_with_linear(margin.value, analyses, tested, baselines, numbers)
+    compared, apart = compare(groups, margin.value, tested, numbers)
+    against, apart_from_linear = compare_with_linear(margin.value, tested, baselines, numbers)
     over, ambiguous = pairs_over(data_sets, compared, against, margin.value, numbers)
-    of_mixtures, unplanned = compare_mixtures(margin.value, analyses, mixtures)
     histories = store.histories(
         [run.run_id for group in groups if group.is_logged for run in group.runs],
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
     return Evidence(
         studies, numbers, groups, gaps, store, histories, margin, compared,
-        [*apart, *apart_from_linear, *ambiguous, *unplanned],
-        baselines, against, searches_of(groups, histories), searches_so_far(studies, store), analyses,
-        test_sets, are_groups_off, mixtures, of_mixtures, not_mixed, data_sets, over)
+        [*apart, *apart_from_linear, *ambiguous],
+        baselines, against, searches_of(groups, histories), searches_so_far(studies, store), test_sets,
+        are_groups_off, mixtures, compare_mixtures(margin.value, mixtures), not_mixed, data_sets, over)

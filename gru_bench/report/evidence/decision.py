@@ -14,7 +14,7 @@ from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import ModelRuns, in_order, validation_rank
 from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.pairs import Pair
-from gru_bench.results.interim import MIXTURE
+from gru_bench.results.baselines import MIXTURE
 from gru_bench.results.logged_metrics import score, score_name
 from gru_bench.stats.text import MINUS
 from gru_bench.stats.verdict import ALIKE, Finding

@@ -427,7 +427,7 @@ def _chosen(
              runs=number("other-configuration", len(others), others))
     lost = [run for run in own if not run.complete and run.seed not in kept]
     seeds = sorted({run.seed for run in lost}, key=lambda seed: seed or 0)
-    asked = None if study.plan().interim else study.plan().confirm  # how many seeds interim analyses take is not known
+    asked = study.plan().confirm
     left = 0 if study.summary is not None or asked is None else asked - len(kept)
     if lost and left <= 0:
         names = ", ".join("unknown" if seed is None else str(seed) for seed in seeds)

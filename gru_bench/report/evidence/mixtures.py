@@ -18,10 +18,10 @@ from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.document.sentences import Sentence, in_text, joined, say
 from gru_bench.report.evidence.baselines import baselines_of, linear_model
 from gru_bench.report.evidence.groups import ModelRuns, confirm_groups, metric_of, validation_rank
-from gru_bench.report.evidence.progress import interim_plan, study_name
+from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.report.evidence.temperatures import Temperatures, temperatures
-from gru_bench.results.interim import MIXTURE
+from gru_bench.results.baselines import MIXTURE
 from gru_bench.stats.metrics import mean_probability
 from gru_bench.stats.mixture import mixed
 from gru_bench.tracking import LoggedRun, LoggedStudy
@@ -101,8 +101,6 @@ def mixture_of(
 ) -> Mixture | str:
     """Return the mixture of a study, or why there is none.
 
-    With interim analyses, the seeds of the first one choose its trained model, so that it is the same in all of them.
-
     Args:
         study: The study.
         groups: The confirmation runs of its models.
@@ -110,18 +108,9 @@ def mixture_of(
         store: Store of the runs.
         numbers: Gives its numbers their keys.
         label: What a report calls it.
-
-    Raises:
-        RunError: The plan of interim analyses cannot be read.
     """
-    planned = interim_plan(study, store)
-    first = {run.seed for one in groups for run in one.runs}
-    if planned is not None:
-        plan, _ = planned
-        first = set(plan.seeds[:plan.interim[0]])
     try:
-        trained = min(groups, key=lambda group: validation_rank(
-            study, [run for run in group.runs if run.seed in first] or group.runs))
+        trained = min(groups, key=lambda group: validation_rank(study, group.runs))
     except KeyError:
         return "its models are chosen on validation texts, and the runs have no validation scores"
     linear = linear_model(baselines, trained)

@@ -21,13 +21,11 @@ from gru_bench.report.document.numbers import Number, Numbers, Scale, decimals_f
 from gru_bench.report.document.sentences import Aside, Sentence, joined, say
 from gru_bench.report.evidence.baselines import linear_model
 from gru_bench.report.evidence.groups import ModelRuns, model_name
-from gru_bench.report.evidence.interim import StudyAnalyses
 from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.progress import unfinished
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.runs import OnTest, digest_of_examples
 from gru_bench.stats.estimate import Design, Estimate
-from gru_bench.stats.interim import PairAnalyses, compared_at
 from gru_bench.stats.intervals import difference, paired_difference
 from gru_bench.stats.sentence import TESTS, decided_by, quantity
 from gru_bench.stats.text import MINUS
@@ -39,10 +37,8 @@ SEEDS = (10, 20, 50)
 """Numbers of confirmation seeds that are considered where more test examples are needed."""
 
 
-GIVEN = ("margin", "family", "planned", "least")
+GIVEN = ("margin", "family", "least")
 """Slots of the sentences on a pair whose values neither runs nor examples give."""
-OF_RUNS = ("seeds", "data_sets", "interim")
-"""Slots whose values come from the runs alone, and not from what they predict."""
 Couple = tuple[Numbers, ModelRuns, ModelRuns]
 """What makes the numbers of a pair, and the groups that it calls A and B."""
 
@@ -122,8 +118,6 @@ class Pair(Compared):
     b: ModelRuns
     ids: tuple[str, ...]
     """The ids of the runs that its difference is computed from."""
-    followed: PairAnalyses | None = None
-    """The pair through the interim analyses of its study. None for a confirmation stage of one size."""
     pairs_again: int = 0
     """Number of pairs that the tests of fresh confirmation seeds on the same test examples must allow for: the old
     and the new models count."""
@@ -172,7 +166,7 @@ class Pair(Compared):
     def number(self, slot: str) -> Number:
         """Return the value of a slot of the sentences on the pair."""
         found = quantity(self, slot)
-        numbers = self.numbers.on(()) if slot in GIVEN else self.of_runs if slot in OF_RUNS else self.on_examples
+        numbers = self.numbers.on(()) if slot in GIVEN else self.of_runs if slot == "data_sets" else self.on_examples
         return numbers.add(found.key, found.value, found.kind, found.method, low=found.low, high=found.high,
                            decimals=found.decimals)
 
@@ -185,8 +179,6 @@ class Pair(Compared):
     @property
     def test(self) -> str:
         """Return the name of what decides its verdict; empty where nothing does."""
-        if self.interim is not None and self.verdict.finding not in TOO_FEW:
-            return "repeated interval"
         return TESTS.get(decided_by(self), "")
 
     @property
@@ -327,38 +319,30 @@ def tested(couples: Sequence[Couple], margin: float, family: int) -> list[Pair]:
     family = max(family, sum(one is not None for one in adjusted))
     return [
         _shown(Compared((a.label, b.label), found, own, family, Verdict.of(found, own, margin), a.metric),
-               numbers, a, b, a.ids + b.ids)
+               numbers, a, b)
         for (numbers, a, b), found, own in zip(couples, differences, adjusted, strict=True)
     ]
 
 
 def compare(
-    groups: Sequence[ModelRuns], margin: float, analyses: Sequence[StudyAnalyses],
-    test_sets: Sequence[Sequence[ScoredTestSet]], numbers: Numbers,
+    groups: Sequence[ModelRuns], margin: float, test_sets: Sequence[Sequence[ScoredTestSet]], numbers: Numbers,
 ) -> tuple[list[Pair], list[Sentence]]:
     """Return each pair of models that met the same test examples, and sentences about the others.
 
     Args:
         groups: The groups of confirmation runs. In a pair the one with the better mean comes first, over all data sets.
         margin: Largest difference of no practical weight; 0.01 is one point.
-        analyses: The interim analyses of the studies that have planned some. Their pairs have the margin and the
-            verdict of the plan.
         test_sets: For each test set the models that were scored on it: one list of them if they are independent data
             sets, else a list each. All pairs of a list are tested together.
         numbers: Makes the numbers of the report.
     """
     apart: list[Sentence] = []
     couples: list[tuple[Numbers, ModelRuns, ModelRuns]] = []
-    planned = {one.study.run.run_id: one for one in analyses}
     are_data_sets = any(len(some) > 1 for some in test_sets)
     ranks = {one.key: fmean(own.rank for own in groups if own is one or (are_data_sets and own.model == one.model))
              for one in groups}
     for one, two in combinations(groups, 2):
-        ids = {group.study.run.run_id for group in (one, two) if group.is_logged}
-        if len(ids) > 1 and planned.keys() & ids:
-            apart.append((f"{one.label} and {two.label} are not compared: the error rate of a study with interim "
-                          "analyses covers only its own pairs. Compare them in one study.",))
-        elif one.fingerprint == two.fingerprint and np.array_equal(one.example_N, two.example_N):
+        if one.fingerprint == two.fingerprint and np.array_equal(one.example_N, two.example_N):
             a, b = (two, one) if ranks[two.key] < ranks[one.key] else (one, two)
             couples.append((numbers.of(f"pair.{a.key}.{b.key}"), a, b))
         elif not are_data_sets:
@@ -369,16 +353,13 @@ def compare(
         own = {group.key for test_set in some for group in test_set.groups}
         again = sum(pairs_of(test_set.size + len(test_set.groups)) for test_set in some)
         found |= {pair.numbers.key: replace(pair, pairs_again=again) for pair in tested(
-            [(part, a, b) for part, a, b in couples
-             if a.key in own and not (a.study is b.study and a.study.run.run_id in planned)],
-            margin, sum(pairs_of(test_set.size) for test_set in some))}
-    return [found[one.key] if one.key in found else _followed(one, a, b, planned[a.study.run.run_id])
-            for one, a, b in couples], apart
+            [couple for couple in couples if couple[1].key in own], margin,
+            sum(pairs_of(test_set.size) for test_set in some))}
+    return [found[one.key] for one, *_ in couples], apart
 
 
 def compare_with_linear(
-    margin: float, analyses: Sequence[StudyAnalyses], test_sets: Sequence[Sequence[ScoredTestSet]],
-    baselines: Sequence[ModelRuns], numbers: Numbers,
+    margin: float, test_sets: Sequence[Sequence[ScoredTestSet]], baselines: Sequence[ModelRuns], numbers: Numbers,
 ) -> tuple[list[Pair], list[Sentence]]:
     """Return each model and the linear model on its data, and sentences about those that are not compared.
 
@@ -386,62 +367,41 @@ def compare_with_linear(
 
     Args:
         margin: As for `compare`.
-        analyses: As for `compare`. A plan that does not name the linear model gives no verdict against it.
         test_sets: As for `compare`. There are as many pairs as models.
         baselines: The baselines of the report.
         numbers: Makes the numbers of the report.
     """
     found: list[Pair] = []
     apart: list[Sentence] = []
-    planned = {one.study.run.run_id: one for one in analyses}
     for some in test_sets:
         couples: list[tuple[Numbers, ModelRuns, ModelRuns]] = []
         for group in (group for test_set in some for group in test_set.groups):
             if (linear := linear_model(baselines, group)) is None:
                 continue
-            part, own = numbers.of(f"pair.{group.key}.{linear.key}"), planned.get(group.study.run.run_id)
-            names = f"{group.label} and {linear.label} are not compared"
-            if not (np.array_equal(group.example_N, linear.example_N)
-                    and np.array_equal(group.label_N, linear.label_N)):
-                apart.append((f"{names}: their test texts differ.",))
-            elif own is None:
-                couples.append((part, group, linear))
-            elif own.plan.is_with_linear:
-                found.append(_followed(part, group, linear, own))
+            if np.array_equal(group.example_N, linear.example_N) and np.array_equal(group.label_N, linear.label_N):
+                couples.append((numbers.of(f"pair.{group.key}.{linear.key}"), group, linear))
             else:
-                apart.append((f"{names}: the plan of interim analyses does not include the linear model.",))
+                apart.append((f"{group.label} and {linear.label} are not compared: their test texts differ.",))
         size = sum(test_set.size for test_set in some)
         found += [replace(pair, pairs_again=size + len(couples)) for pair in tested(couples, margin, size)]
     return found, apart
 
 
-def compare_mixtures(
-    margin: float, analyses: Sequence[StudyAnalyses], mixtures: Sequence[Mixture]
-) -> tuple[list[Pair], list[Sentence]]:
-    """Return each mixture with the linear model and the trained model that it is of, and sentences about others.
+def compare_mixtures(margin: float, mixtures: Sequence[Mixture]) -> list[Pair]:
+    """Return each mixture with the linear model and the trained model that it is of.
 
     The two pairs of a mixture are a family of tests of their own.
 
     Args:
         margin: As for `compare`.
-        analyses: As for `compare`. A plan that does not name the mixture gives no verdict on it.
         mixtures: The mixtures of the report.
     """
     found: list[Pair] = []
-    apart: list[Sentence] = []
-    planned = {one.study.run.run_id: one for one in analyses}
     for mixture in mixtures:
         couples = [(mixture.numbers.of("minus-linear"), mixture, mixture.linear),
                    (mixture.numbers.of("minus-trained"), mixture, mixture.trained)]
-        own = planned.get(mixture.study.run.run_id)
-        if own is None:
-            found += [replace(pair, pairs_again=2 * len(couples)) for pair in tested(couples, margin, len(couples))]
-        elif own.plan.is_with_mixture:
-            found += [_followed(*couple, own) for couple in couples]
-        else:
-            apart.append((f"{mixture.label} and its parts are not compared: the plan of interim analyses does not "
-                          "include it.",))
-    return found, apart
+        found += [replace(pair, pairs_again=2 * len(couples)) for pair in tested(couples, margin, len(couples))]
+    return found
 
 
 def _difference(a: ModelRuns, b: ModelRuns) -> Estimate:
@@ -450,18 +410,10 @@ def _difference(a: ModelRuns, b: ModelRuns) -> Estimate:
     return (paired_difference if of_same_seeds else difference)(a.metric, a, b)
 
 
-def _followed(numbers: Numbers, a: ModelRuns, b: ModelRuns, analyses: StudyAnalyses) -> Pair:
-    pair = analyses.of(a.model, b.model) or PairAnalyses((a.model, b.model))
-    usual = _difference(a, b)
-    ids = analyses.runs_at(pair.last.place, a, b) if pair.analyses else a.ids + b.ids
-    found = compared_at(pair, analyses.plan, (a.label, b.label), usual)
-    return replace(_shown(found, numbers, a, b, ids), followed=pair)
-
-
-def _shown(pair: Compared, numbers: Numbers, a: ModelRuns, b: ModelRuns, ids: tuple[str, ...]) -> Pair:
+def _shown(pair: Compared, numbers: Numbers, a: ModelRuns, b: ModelRuns) -> Pair:
     """Return a pair with its groups, and without a verdict where neither model is above guessing."""
     found = pair.verdict
     if found.finding not in TOO_FEW and a.may_be_guessing and b.may_be_guessing:
         pair = replace(pair, verdict=replace(found, finding=Finding.GUESSING))
-    return Pair(**vars(pair), numbers=numbers, a=a, b=b, ids=ids)
+    return Pair(**vars(pair), numbers=numbers, a=a, b=b, ids=a.ids + b.ids)
 

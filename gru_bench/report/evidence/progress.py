@@ -14,7 +14,6 @@ from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.baselines import BASELINES
 from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL
-from gru_bench.results.interim import PLAN, InterimPlan
 from gru_bench.results.runs import DATA, SEARCH, DataSummary, SearchPlan, parsed
 from gru_bench.tracking import LoggedRun, LoggedStudy
 from gru_bench.tracking.reader import damaged
@@ -76,20 +75,6 @@ def artifact(study: LoggedStudy, store: Store, path: str, kind: type[T]) -> T | 
         return None if text is None else parsed(kind, text)
     except ValueError as error:
         raise damaged(study.run.run_id, path, error) from error
-
-
-def interim_plan(study: LoggedStudy, store: Store) -> tuple[InterimPlan, str] | None:
-    """Return the plan of interim analyses that a study has logged, with its digest; None for one without any.
-
-    Raises:
-        RunError: The plan cannot be read. Without it no verdict would hold.
-    """
-    if not study.plan().interim:
-        return None
-    try:
-        return InterimPlan.from_json(store.text(study.run.run_id, PLAN) or "{}")
-    except ValueError as error:
-        raise damaged(study.run.run_id, PLAN, error) from error
 
 
 def is_confirmed(study: LoggedStudy) -> bool:

@@ -15,8 +15,6 @@ from gru_bench.stats.sentence import DETECTED, detected, slots_in, verdict_templ
 
 FRESH = ("fewest that detect the equivalence margin with 80 % power in a second test on the same texts, and at least "
          "twice those at hand; one number for all pairs")
-INTERIM = "confirm = { interim = [5, 10, 20] }, or --interim 5,10,20"
-"""What is advised to new studies: interim analyses that are planned."""
 MORE_EXAMPLES = (
     "collect more labeled texts and start a study under another --study-name, with the texts either in a separate file "
     "(--test-data FILE) or in a larger file (--data FILE), a tenth of which is used for testing."
@@ -105,11 +103,10 @@ def advice(pair: Pair, limit: Limit | None = None) -> list[Sentence]:
     counted: Sentence = () if not pair.pairs_again else say(
         ", with p adjusted for all {pairs} pairs of old and new models", pairs=pair.numbers.on(()).add(
             "pairs-again", pair.pairs_again, "count", "pairs of the old and the new models"))
-    planned = "" if pair.followed is not None else f" In a new study, plan interim analyses instead: {INTERIM}."
     return [*source, say(
         "Fresh seeds on the same test texts are a second test{counted}: compare the p values of both tests with 0.025, "
-        "and ignore their verdicts. The result may still be inconclusive. Do not pool the old runs with the new "
-        "ones.{planned}", counted=counted, planned=planned)]
+        "and ignore their verdicts. The result may still be inconclusive. Do not pool the old runs with the new ones.",
+        counted=counted)]
 
 
 def _enough_examples(pair: Pair) -> Sentence:

@@ -22,7 +22,6 @@ BECOMES: Mapping[Finding, tuple[str, str]] = {
     Finding.NEGLIGIBLE: ("is confirmed only by a negligible amount", "is not confirmed"),
     Finding.EQUIVALENT: ("is not confirmed", "is not confirmed"),
     Finding.INCONCLUSIVE: ("stays open", "stays open"),
-    Finding.TOO_FEW_SEEDS: ("stays open", "stays open"),
     Finding.TOO_FEW_GROUPS: ("stays open", "stays open"),
     Finding.TOO_FEW_DATA_SETS: ("stays open", "stays open"),
     Finding.GUESSING: ("stays open", "stays open"),

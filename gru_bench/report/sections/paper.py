@@ -23,7 +23,7 @@ from gru_bench.stats.verdict import DIFFERENT
 CITED = {
     "Satterthwaite 1946": "satterthwaite1946", "Cameron et al. 2011": "cameron2011", "Wilson 1927": "wilson1927",
     "Tango 1998": "tango1998", "Holm 1979": "holm1979", "Schuirmann 1987": "schuirmann1987",
-    "Ibragimov and Müller 2010": "ibragimov2010", "Lan and DeMets 1983": "lan1983"}
+    "Ibragimov and Müller 2010": "ibragimov2010"}
 """How the paragraph names a method -> its key in `paper.bib`."""
 
 
@@ -106,8 +106,6 @@ def _methods(evidence: Evidence) -> list[Sentence]:
     if sizes:
         said.append(say(f"Tests are two-sided{', with p adjusted over {pairs} (Holm 1979)' if adjusted else ''}.",
                         pairs=joined(adjusted, " and over ")))
-    if evidence.analyses:
-        said.append(("Interim analyses were planned, with error spending (Lan and DeMets 1983).",))
     said.append(say("Equivalence within {margin}{unit} has two one-sided tests (Schuirmann 1987).",
                     margin=pairs[0].number("margin"), unit=pairs[0].scale.after))
     return said

@@ -18,12 +18,10 @@ from gru_bench.report.evidence.decision import decision_sentence
 from gru_bench.report.evidence.groups import by_test_set
 from gru_bench.report.evidence.next_steps import fresh_for_all
 from gru_bench.report.evidence.pairs import Pair, by_score
-from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.sections.comparisons import verdict_columns
-from gru_bench.stats.interim import SETTLING
-from gru_bench.stats.verdict import pairs_of
+from gru_bench.stats.verdict import DIFFERENT, Finding, pairs_of
 
 FEW_TEXTS = 200
 """Number of test texts below which a warning is shown."""
@@ -87,7 +85,7 @@ def _verdicts_over(evidence: Evidence, over: Sequence[PairOverDataSets]) -> list
 def in_sentences(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return the same for a terminal: the decision, then a sentence on each pair of models."""
     settled_first = sorted((*evidence.pairs, *evidence.of_mixtures),
-                           key=lambda pair: pair.verdict.finding not in SETTLING)
+                           key=lambda pair: pair.verdict.finding not in (*DIFFERENT, Finding.EQUIVALENT))
     return (decision_sentence(evidence), *map(verdict_sentence, (*evidence.over_data_sets, *settled_first)),
             *about_examples(evidence), *_fresh_seeds(evidence))
 
@@ -197,26 +195,18 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
             continue
         whose = "these test texts" if len(evidence.test_sets) == 1 else (
             f"the test texts of {listed([group.label for group in test_set.groups])}")
-        adjusted = ["for their {pairs} pairs"] if any(pair.followed is None for pair in own) else []
-        adjusted += (["for {models} comparisons with the linear model, one for each of them"]
-                     if any(pair.followed is None for pair in with_linear) else [])
+        adjusted = ["for their {pairs} pairs"] if own else []
+        adjusted += ["for {models} comparisons with the linear model, one for each of them"] if with_linear else []
         if evidence.data_sets:
             adjusted = ["for the pairs on all data sets"]
-        words = "In this store {models} models were scored on {whose}, {outside} of them not shown here ({names})"
-        if adjusted:
-            words += f". p is adjusted for all of them: {', and '.join(adjusted)}"
-        planned = {study_name(pair.a.study): pair for pair in (*with_linear, *own) if pair.followed is not None}
-        if planned:
-            words += ". Interim analyses cover the pairs of their own plan only ({planned})"
         said.append(say(
-            f"{words}.", whose=whose, names=listed([*named[:FEW], *([f"{more} more"] if more > 0 else [])]),
+            "In this store {models} models were scored on {whose}, {outside} of them not shown here ({names}). p is "
+            f"adjusted for all of them: {', and '.join(adjusted)}.", whose=whose,
+            names=listed([*named[:FEW], *([f"{more} more"] if more > 0 else [])]),
             models=numbers.add("models", test_set.size, "count", "models with a complete confirmation run on these "
                                "test texts, in all studies of the store"),
             outside=numbers.add("outside", outside, "count", "models not shown in this report"),
-            pairs=numbers.add("pairs", pairs_of(test_set.size), "count", "pairs of these models"),
-            planned=joined([
-                (pair.numbers.on(()).add("plan-pairs", pair.family, "count", "pairs of the plan"), f" of {name}")
-                for name, pair in planned.items()], ", ")))
+            pairs=numbers.add("pairs", pairs_of(test_set.size), "count", "pairs of these models")))
     return tuple(said)
 
 

@@ -17,7 +17,6 @@ from gru_bench.report.evidence.decision import decision_sentence, recommended
 from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.findings import findings_of, judged
 from gru_bench.report.sections.evaluation import evaluation
-from gru_bench.results.interim import PLAN, InterimPlan
 from gru_bench.stats.calibration import SMALLEST, temperature
 from gru_bench.stats.estimate import Values, estimate
 from gru_bench.stats.intervals import difference
@@ -25,8 +24,8 @@ from gru_bench.stats.metrics import correct
 from gru_bench.stats.verdict import Finding, holm
 from gru_bench.tracking import LoggedRun, LoggedStudy
 from tests.support.commands import mentions
-from tests.support.fake_store import FakeStore, TestSet, add_study, with_interim, with_validation
-from tests.support.renderings import all_said, said, table_of, words_of
+from tests.support.fake_store import FakeStore, TestSet, add_study, with_validation
+from tests.support.renderings import said, table_of, words_of
 from tests.support.reports import build
 from tests.support.sections import build_only
 from tests.support.values import present
@@ -206,49 +205,6 @@ def test_several_studies_have_a_mixture_each() -> None:
     assert [one.label for one in evidence.mixtures] == ["Mixture (one)", "Mixture (two)"]
     assert [pair.family for pair in evidence.of_mixtures] == [2] * 4
     assert len({pair.numbers.key for pair in evidence.of_mixtures}) == 4
-
-
-def with_plan(is_with_mixture: bool) -> tuple[FakeStore, LoggedStudy]:
-    store = FakeStore()
-    study = with_validation(store, add_study(store, "grown", MODELS, seeds=8, test_set=TestSet.draw(600)))
-    study = with_interim(store, study, (5, 8), 2)
-    key = study.run.run_id, PLAN
-    plan, _ = InterimPlan.from_json(store.artifacts[key])
-    store.artifacts[key] = replace(plan, is_with_mixture=is_with_mixture).to_json()
-    return store, study
-
-
-def test_with_interim_analyses_it_is_compared_by_their_levels() -> None:
-    store, study = with_plan(is_with_mixture=True)
-    evidence = collect([study], store)
-    mixture, (first, second) = mixture_of(evidence), evidence.of_mixtures
-    assert [(pair.planned, pair.family, pair.tests) for pair in (first, second)] == [(2, 2, None)] * 2
-    analyses = present(second.followed).analyses
-    assert [analysis.usual.seeds for analysis in analyses] == [(5,), (8,)]
-    assert analyses[1].usual == estimate(
-        mixture.values("accuracy").minus(mixture.trained.values("accuracy")))
-    assert set(second.ids) == set(mixture.ids)
-    report = build([study], store)
-    mentions(all_said(report.in_short), "interim analysis")
-    assert not [one for one in report.warnings if "GRU013" in in_text(one)]
-
-
-def test_a_plan_without_it_gives_no_verdict() -> None:
-    store, study = with_plan(is_with_mixture=False)
-    evidence = collect([study], store)
-    assert evidence.mixtures
-    assert not evidence.of_mixtures
-    assert "mixture" not in said(decision_sentence(evidence))
-    mentions(words_of(build([study], store), "comparisons"), "the plan of interim analyses does not include it")
-
-
-def test_the_seeds_of_the_first_interim_analysis_choose_its_trained_model() -> None:
-    """So it is the same in all of them, whatever later seeds score on validation."""
-    store, study = with_plan(is_with_mixture=True)
-    later = {run.run_id for run in study.confirms if present(run.seed) >= 1005 and run.model == "torch"}
-    confirms = tuple(replace(run, metrics={**run.metrics, "score/val_accuracy": 1.0}) if run.run_id in later else run
-                     for run in study.confirms)
-    assert mixture_of(collect([replace(study, confirms=confirms)], store)).trained.model == "bidirectional"
 
 
 def test_fresh_seeds_of_a_mixture_and_its_model_are_counted_once() -> None:

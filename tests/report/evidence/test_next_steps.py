@@ -102,8 +102,7 @@ def test_new_test_examples_come_before_a_second_set_whose_cost_is_said(inconclus
     evidence = collect(studies, store, MARGIN)
     (pair,) = evidence.compared
     text = sentence_of(evidence)
-    mentions(text, "new test texts", "collect more labeled texts", "second test", "0.025", "all 6 pairs",
-             "--interim 5,10,20")
+    mentions(text, "new test texts", "collect more labeled texts", "second test", "0.025", "all 6 pairs")
     assert text.index("new test texts") < text.index("second test")
     assert (pair.family, pair.pairs_again) == (1, 6)
     (fresh,), (detected,) = sizes_in(evidence, "fresh-seeds"), sizes_in(evidence, "fresh-detectable")

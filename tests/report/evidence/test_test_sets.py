@@ -14,7 +14,7 @@ from gru_bench.report.sections.summary import others_on_test, summary
 from gru_bench.results.runs import OnTest, digest_of_examples
 from gru_bench.stats.verdict import adjusted_tests
 from tests.support.commands import mentions
-from tests.support.fake_store import FakeStore, TestSet, add_study, with_interim
+from tests.support.fake_store import FakeStore, TestSet, add_study
 from tests.support.renderings import said
 from tests.support.reports import build
 
@@ -63,13 +63,6 @@ def test_each_test_set_is_a_family_of_its_own(store: FakeStore) -> None:
     assert [(test_set.size, len(test_set.groups)) for test_set in evidence.test_sets] == [(4, 4), (1, 1)]
     assert {pair.family for pair in evidence.compared} == {6}
     assert others_on_test(evidence) == ()
-
-
-def test_a_plan_of_interim_analyses_keeps_its_family_and_the_report_names_the_other_models(store: FakeStore) -> None:
-    (study,) = store.studies("movie-reviews")
-    evidence = collect([with_interim(store, study, (3, 5), 2)], store)
-    assert [pair.family for pair in evidence.compared] == [1]
-    mentions(said(others_on_test(evidence)[0]), "4 models", "own plan", "1 of pair")
 
 
 def test_studies_that_are_run_later_leave_a_report_true(store: FakeStore, tmp_path: Path) -> None:
