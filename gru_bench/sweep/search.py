@@ -75,10 +75,9 @@ class Search(Trials):
         notes = self.notes
         if not notes and spec.first and spec.trials and not self.stored:
             study.enqueue_trial(dict(spec.first))
-        startup = notes.get(STARTUP, max(LEAST_STARTUP, round(STARTUP_SHARE * spec.trials)))
+        self._startup = int(notes.get(STARTUP, max(LEAST_STARTUP, round(STARTUP_SHARE * spec.trials))))
         asked = max(spec.trials, notes.get(ASKED, sum(trial.counts for trial in self.stored)))
-        self.note(**{IDENTITY: dict(identity), STARTUP: startup, ASKED: asked})
-        study.sampler = _sampler(spec, f"{spec.seed}:{model}:{self.lease.start - 1}:", startup)
+        self.note(**{IDENTITY: dict(identity), STARTUP: self._startup, ASKED: asked})
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -114,11 +113,28 @@ class Search(Trials):
             begun = next(waiting, None)
             begun = self._begin() if begun is None else begun
         trial = Trial(copy(self.study), begun)
+        trial.study.sampler = self._sampler(trial.number, trials)
         self._asked[trial.number] = trial
         for key, span in self.space.items():
             _draw(trial, key, span)
         trial.study = self.study  # the copy keeps the trials that it has read
         return trial.number, dict(trial.params)
+
+    def _sampler(self, number: int, trials: Sequence[StoredTrial]) -> optuna.samplers.BaseSampler:
+        """Return the sampler of a trial, seeded by the number of points drawn before it.
+
+        Retries draw none, so that a search that was interrupted proposes the same points as one that was not.
+        """
+        if len(trials) < number:  # other processes have begun some since
+            trials = self.stored
+        drawn = sum(trial.retry_of is None for trial in trials[:number])
+        digest = hashlib.sha256(f"{self.spec.seed}:{self.model}:{drawn}".encode()).digest()
+        seed = int.from_bytes(digest[:4], "big")
+        if self.spec.sampler == "random":
+            return optuna.samplers.RandomSampler(seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(seed=seed, n_startup_trials=self._startup, **TPE)
 
     def repeats(self, number: int) -> int | None:
         """Return the number of the interrupted trial that one which this process has begun repeats; None for a new one.
@@ -253,20 +269,6 @@ def _distribution(span: Range) -> BaseDistribution:
     if isinstance(span.low, int) and isinstance(span.high, int):
         return IntDistribution(span.low, span.high, log=span.log, step=int(span.step or 1))
     return FloatDistribution(float(span.low), float(span.high), log=span.log, step=span.step)
-
-
-def _sampler(spec: StudySpec, start: str, startup: int) -> optuna.samplers.BaseSampler:
-    """Return a sampler seeded by `start`: with the same seed, each start would propose the same points again."""
-    seed = _seed(start)
-    if spec.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, **TPE)
-
-
-def _seed(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
 def _pruner(spec: StudySpec) -> optuna.pruners.BasePruner:

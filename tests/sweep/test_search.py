@@ -6,7 +6,7 @@ import math
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial, TrialState, create_trial
 
+from gru_bench.config import Scalar
 from gru_bench.errors import RunError, UsageError
 from gru_bench.platforms import machine
 from gru_bench.results.runs import Check
@@ -174,7 +175,7 @@ class TestExactlyN:
 
             monkeypatch.setattr(of, name, call)
 
-        for of, name in ((search.study._storage, "create_new_trial"), (search.study.sampler, "sample_relative"),
+        for of, name in ((search.study._storage, "create_new_trial"), (optuna.samplers.TPESampler, "sample_relative"),
                          (search.study, "enqueue_trial"), (search.study, "tell")):
             noted(of, name)
         search.give_up(asked(search)[0], "killed")
@@ -318,14 +319,45 @@ class TestProposals:
         assert asked(search)[1] != {"training.lr": 5e-3, "model.layers": 2}
         assert asked(other)[0] == 2
 
-    def test_a_quarter_of_the_trials_but_at_least_three_is_drawn_at_random(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("sampler", ["tpe", "random"])
+    @pytest.mark.parametrize("ended", ["before its first trial", "during its second"])
+    def test_the_same_seed_proposes_the_same_points_after_a_start_that_ended(
+        self, tmp_path: Path, sampler: str, ended: str
+    ) -> None:
+        def points(name: str, *, ends: bool) -> list[object]:
+            (folder := tmp_path / name).mkdir()
+            if ends:
+                search = search_over(folder, self.SPACE, 9, sampler=sampler)
+                if ended == "during its second":
+                    number, settings = asked(search)
+                    search.complete(number, score(settings))
+                    search.give_up(asked(search)[0], "interrupted", fault=False)
+            search = search_over(folder, self.SPACE, 9, sampler=sampler)
+            while (trial := search.ask()) is not None:
+                search.complete(trial[0], score(trial[1]))
+            return [trial.settings for trial in search.stored if trial.counts]
+
+        def score(settings: Mapping[str, Scalar]) -> float:
+            return float(settings["training.lr"]) + float(settings["model.layers"])  # type: ignore[arg-type]
+
+        assert points("cut", ends=True) == points("whole", ends=False)
+
+    def test_a_quarter_of_the_trials_but_at_least_three_is_drawn_at_random(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        drawn, real = list[object](), optuna.samplers.TPESampler
+
+        def sampler(**options: Any) -> optuna.samplers.TPESampler:
+            drawn.append(options.get("n_startup_trials"))
+            return real(**options)
+
+        monkeypatch.setattr(optuna.samplers, "TPESampler", sampler)
         for trials, startup in ((2, 3), (12, 3), (40, 10)):
             folder = tmp_path / str(trials)
             folder.mkdir()
             for asked_for in (trials, 100):  # a search that is made longer goes on as it began
-                sampler = search_over(folder, self.SPACE, asked_for).study.sampler
-                assert isinstance(sampler, optuna.samplers.TPESampler)
-                assert sampler._n_startup_trials == startup
+                asked(search_over(folder, self.SPACE, asked_for))
+                assert drawn[-1] == startup
 
     @pytest.mark.parametrize(("change", "parts"), [
         ("options", 'sampler options was .*"n_ei_candidates": 24} and is now .*"n_ei_candidates": 5}'),
