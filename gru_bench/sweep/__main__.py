@@ -179,7 +179,7 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     from gru_bench.sweep.study import begun_with, read_study, require_same_settings
     from gru_bench.tracking import open_reader, refused, waiting
 
-    opened = open_storage(storage, create=False, say=lambda text: console.print(text, markup=False))
+    opened = open_storage(storage, create=False)
     with wrapped_errors(storage):
         state = read_study(spec.fitted(None, begun_with(spec, opened)), opened)
     require_same_settings(state)

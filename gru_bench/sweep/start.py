@@ -76,7 +76,7 @@ def completed(
         from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
         from gru_bench.sweep.study import attributes_of
 
-        opened = open_storage(storage, say=say)
+        opened = open_storage(storage)
         with wrapped_errors(storage):
             corpus = read() if attributes_of(spec.name, opened) else None
             found = None if corpus is None else done_study(spec, corpus, opened, tracking_uri)
@@ -101,7 +101,7 @@ def completed(
         say(*data_lines(corpus, texts=texts))
         need_windows(spec.fitted(len(corpus.train)), corpus)  # nothing is stored of a study that cannot run
         with console.status("opening the stores"):
-            opened = opened or open_storage(storage, say=say)
+            opened = opened or open_storage(storage)
             with wrapped_errors(storage):
                 begun = begun_with(spec, opened, corpus.fingerprint)
                 stored = read_study(spec.fitted(len(corpus.train), begun), opened)

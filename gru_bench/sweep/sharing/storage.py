@@ -5,23 +5,22 @@ makes single writes safe, but "count the trials, then begin one" takes several w
 out meanwhile. A lock is released when its holder dies, however it dies.
 
 A journal holds one entry per line. What a killed process has left of a line is removed before the next entry is
-appended. A journal with a damaged line is refused, and the error names the line.
+appended.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from optuna.storages.journal import JournalFileBackend
 
 from gru_bench.errors import RunError, UsageError, without_passwords
@@ -32,24 +31,16 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 STORAGE_KINDS = "a PostgreSQL URL such as postgresql://user@host/name, or a file that ends in .journal"
-QUIET_SECONDS = 5.0
-"""Seconds to wait for the lock of a journal before the user is told."""
-OPERATIONS = range(11)
-"""The kinds of entries of a journal. Optuna has no public name for them. It reports an unknown kind only where Python
-checks assertions, and takes that line for read, so that the next write would follow it."""
 MOST_IDLE_SECONDS = 60
 """Seconds after which a database ends an idle session that holds a lock, for example if its machine is gone."""
 
 
-def open_storage(
-    url: str | None, *, create: bool = True, say: Callable[[str], None] = lambda _: None
-) -> optuna.storages.BaseStorage:
+def open_storage(url: str | None, *, create: bool = True) -> optuna.storages.BaseStorage:
     """Return the storage of the searches, opened: a journal file or a PostgreSQL database.
 
     Args:
         url: Path of a .journal file or URL of a database; None means `optuna.journal` in the working directory.
         create: Whether a missing journal is created. If not, it is an error, and its folder may be read-only.
-        say: Called with a sentence for the user when another process keeps the lock of a journal.
 
     Raises:
         UsageError: The URL does not name a PostgreSQL database, or a driver is not installed.
@@ -57,7 +48,7 @@ def open_storage(
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if url is None or url.endswith(".journal"):
-        return Journal(Path(url or JOURNAL), create=create, say=say)
+        return Journal(Path(url or JOURNAL), create=create)
     with _opening(url):
         return _open_database(url)
 
@@ -111,7 +102,7 @@ def lock_for(storage: optuna.storages.BaseStorage, name: str) -> AbstractContext
 class Journal(optuna.storages.JournalStorage):
     """Optuna's journal storage in a file, with a lock for several writes."""
 
-    def __init__(self, path: Path, *, create: bool, say: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, *, create: bool) -> None:
         """Open the file; the arguments are those of `open_storage`.
 
         Raises:
@@ -127,129 +118,36 @@ class Journal(optuna.storages.JournalStorage):
         if not create and not path.exists():
             raise RunError(f"No such file: {str(path)!r}. Run this in the directory of the sweep, or give another "
                            "storage. If the file is lost, start the study again under another study name")
-        self.step_lock = _JournalLock(path.with_name(f"{path.name}.step.lock"), say)
-        lines = _Lines(path, _JournalLock(path.with_name(f"{path.name}.append.lock"), say))
+        self.step_lock = FileLock(path.with_name(f"{path.name}.step.lock"), is_singleton=True)
         try:
-            super().__init__(lines)
-        except (RunError, OSError):
-            raise
-        except Exception as error:  # Optuna raises various kinds where an entry lacks something
-            raise lines.damaged(lines.line, f"{type(error).__name__}: {error}") from error
-
-
-class _JournalLock:
-    """A reentrant lock between processes. A process that waits for it tells the user so after a while."""
-
-    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
-        self._path, self._say = path, say
-        self._lock = FileLock(path, is_singleton=True)
-
-    def acquire(self) -> bool:
-        try:
-            self._lock.acquire(timeout=QUIET_SECONDS)
-        except Timeout:
-            self._say(f"waiting for another process, which holds {self._path.name}, the lock of the search: if that "
-                      "process is stopped (Ctrl-Z), continue it with fg, or end it")
-            self._lock.acquire()
-        return True
-
-    def release(self) -> None:
-        self._lock.release()
-
-    def __enter__(self) -> _JournalLock:
-        self.acquire()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self.release()
+            super().__init__(_Lines(path, FileLock(path.with_name(f"{path.name}.append.lock"), is_singleton=True)))
+        except (ValueError, LookupError, TypeError, AssertionError) as error:
+            raise RunError(f"Optuna cannot read {str(path)!r} ({error!r}): restore a copy of the file, or start its "
+                           "studies again under another name") from error
 
 
 class _Lines(JournalFileBackend):
-    """The lines of a journal file, appended by Optuna and read with the number of each line."""
+    """Optuna's lines of a journal file, appended after what a killed process has left of a line is removed."""
 
-    def __init__(self, path: Path, lock: _JournalLock) -> None:
+    def __init__(self, path: Path, lock: FileLock) -> None:
         super().__init__(str(path), lock_obj=lock)  # type: ignore[arg-type]  # it has what Optuna uses of a lock
         self._path, self._appending = path, lock
-        self._next = (0, 0)
-        """Number and byte offset of the first entry that is not read yet."""
-        self._opened = os.open(path, os.O_RDONLY)  # while it is open, no other file gets its inode number
-        weakref.finalize(self, os.close, self._opened)
-
-    @property
-    def line(self) -> int:
-        """Number of the latest line that was read, from 1."""
-        return self._next[0]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append entries, after what a killed process has left of a line is removed."""
-        with self._appending:
-            self._require_same()
+        """Append entries."""
+        with self._appending:  # it is reentrant
             patiently(self._cut_torn_tail)
             patiently(lambda: super(_Lines, self).append_logs(logs))  # what is refused here is opening the file
 
-    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # a generator
-        """Yield the entries from a number on. What follows the last line break is not complete, or never will be."""
-        self._require_same()
-        number, offset = self._next if self._next[0] == log_number_from else (0, 0)
-        with patiently(lambda: self._path.open("rb")) as file:
-            file.seek(offset)
-            *lines, _ = file.read().split(b"\n")
-        for line in lines:
-            try:
-                entry = _entry(line)
-            except ValueError as error:
-                raise self.damaged(number + 1, str(error)) from error
-            number, offset = number + 1, offset + len(line) + 1
-            self._next = number, offset
-            if number > log_number_from:
-                yield entry
-
-    def damaged(self, line: int, reason: str) -> RunError:
-        """Return the error that names a damaged line and what to do."""
-        return RunError(
-            f"each line of {str(self._path)!r} must be an entry of a search, but line {line} is damaged ({reason}). "
-            "Restore a copy of the file, or start its studies again under another name")
-
     def _cut_torn_tail(self) -> None:
-        """Remove what follows the last line break; a complete entry gets its line break instead."""
+        """Remove what follows the last line break, which no process has read."""
         with self._path.open("rb+") as file:
             begin, tail = file.seek(0, os.SEEK_END), b""
             while begin and b"\n" not in tail:
                 step = min(begin, 1 << 16)
                 begin = file.seek(begin - step)
                 tail = file.read(step) + tail
-            tail = tail.rpartition(b"\n")[2]
-            if not tail:
-                return
-            try:
-                _entry(tail)
-            except ValueError:
-                file.truncate(file.seek(-len(tail), os.SEEK_END))
-            else:
-                file.seek(0, os.SEEK_END)
-                file.write(b"\n")
-
-    def _require_same(self) -> None:
-        """Check that the file is still the one that was opened."""
-        found = None
-        with suppress(FileNotFoundError):
-            found = self._path.stat()
-        if found is None or not os.path.samestat(found, os.fstat(self._opened)) or found.st_size < self._next[1]:
-            raise RunError(f"{str(self._path)!r} was removed or replaced while in use: put it back and run this again, "
-                           "or start the study again under another study name")
-
-
-def _entry(line: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError("it is not JSON") from error
-    if not (isinstance(found, dict) and isinstance(found.get("worker_id"), str)
-            and isinstance(found.get("op_code"), int) and found["op_code"] in OPERATIONS):
-        raise ValueError("it is JSON, but not an entry of a search")
-    return found
+            file.truncate(begin + tail.rfind(b"\n") + 1)
 
 
 class _DatabaseLock:
