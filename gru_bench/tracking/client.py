@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
 from importlib.metadata import version
@@ -292,24 +292,15 @@ def shown_version(uri: str) -> str:
     """
     if not uri.startswith(("http://", "https://")):
         return version("mlflow")
-    answer = asked(uri, "/version", "return its version")
-    return str(answer.text).strip() if answer.status_code == HTTPStatus.OK else ""
-
-
-def asked(uri: str, route: str, doing: str, params: Mapping[str, object] | None = None) -> Any:
-    """Return a server's answer to a GET request, whatever its status.
-
-    Raises:
-        RunError: The server does not answer.
-    """
     mlflow = _mlflow()
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
     try:
-        return http_request(get_default_host_creds(uri), route, "GET", raise_on_status=False, params=params)
+        answer = http_request(get_default_host_creds(uri), "/version", "GET", raise_on_status=False)
     except mlflow.exceptions.MlflowException as error:
-        raise failed(without_passwords(uri), doing, error) from error
+        raise failed(without_passwords(uri), "return its version", error) from error
+    return str(answer.text).strip() if answer.status_code == HTTPStatus.OK else ""
 
 
 def replace_artifacts(uri: str, artifact_uri: str, folder: Path, place: str) -> None:

@@ -26,7 +26,7 @@ class FileSource(Source):
 
     def __init__(self, database: Path, client: Callable[[], MlflowClient]) -> None:
         """Read from `database`; `client` returns MLflow's client for it."""
-        super().__init__(f"sqlite:///{database}", client)
+        super().__init__(client)
         self._database = database
 
     def experiments(self) -> list[str]:

@@ -299,7 +299,7 @@ class Reader:
     def source(self) -> Source:
         """What the store is asked."""
         if self.database is None:
-            return Source(self.uri, lambda: self.client)
+            return Source(lambda: self.client)
         return FileSource(self.database, lambda: self.client)
 
     def _read(self, read: Callable[[Source], T]) -> T | None:

@@ -1,6 +1,6 @@
 """What is read from a tracking store, as MLflow has it: through its client, which works for any store.
 
-A server is asked for the histories of many runs at once. `FileSource` reads a database file faster.
+`FileSource` reads a database file faster.
 """
 
 from __future__ import annotations
@@ -8,11 +8,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gru_bench.tracking.client import ID_TAG, TEST_SET, asked
+from gru_bench.tracking.client import ID_TAG, TEST_SET
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,11 +23,6 @@ RawRun = tuple[str, str, str | None, str, int | None, int | None, Mapping[str, s
 params and metrics."""
 RawPoint = tuple[str, str, int, float, int]
 """MLflow's id of a run, metric, step, value and time in milliseconds since 1970."""
-BULK_ROUTE = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
-BULK_RUNS = 100
-"""Most runs in one request for a metric's history to an MLflow server."""
-BULK_POINTS = 25_000
-"""Most points in one answer of the server. It leaves out the rest silently."""
 PAGE = 1000
 """Most runs in one answer of MLflow."""
 
@@ -47,9 +41,9 @@ class Found:
 class Source:
     """What a reader asks of a tracking store. Runs are named by MLflow's ids, except in `find`."""
 
-    def __init__(self, uri: str, client: Callable[[], MlflowClient]) -> None:
-        """Read from the store at `uri`; `client` returns its client, which is opened when it is first needed."""
-        self._uri, self._open = uri, client
+    def __init__(self, client: Callable[[], MlflowClient]) -> None:
+        """Read from a store; `client` returns its client, which is opened when it is first needed."""
+        self._open = client
 
     @property
     def _client(self) -> MlflowClient:
@@ -90,26 +84,11 @@ class Source:
             yield run.info.run_id, run.info.start_time, run.data.tags
 
     def points(self, run_ids: Sequence[str], metrics: Sequence[str]) -> Iterator[RawPoint]:
-        """Yield the points of some metrics: for many runs at once if it can, otherwise for each metric of each run."""
-        in_bulk = self._uri.startswith(("http://", "https://"))
+        """Yield the points of some metrics."""
         for metric in metrics:
-            left = sorted(set(run_ids))
-            while left:
-                some = left[:BULK_RUNS]
-                points = bulk_history(self._uri, some, metric) if in_bulk else None
-                if points is None:
-                    in_bulk = False
-                    yield from self._slow_points(left, metric)
-                    break
-                left = left[BULK_RUNS:]
-                if len(points) >= BULK_POINTS:
-                    # An answer is ordered by run id and ends at this many points: the last run may be incomplete.
-                    last = points[-1]["run_id"]
-                    points = [point for point in points if point["run_id"] != last]
-                    yield from self._slow_points([last], metric)
-                    left = [run_id for run_id in some if run_id > last] + left
-                for point in points:
-                    yield point["run_id"], metric, point["step"], point["value"], point["timestamp"]
+            for run_id in sorted(set(run_ids)):
+                for point in self._client.get_metric_history(run_id, metric):
+                    yield run_id, metric, point.step, point.value, point.timestamp
 
     def find(self, run_id: str) -> Found | None:
         """Return where the run with one of our ids is, even if it was deleted; None if the store does not have it."""
@@ -150,11 +129,6 @@ class Source:
             else:
                 yield entry.path
 
-    def _slow_points(self, run_ids: Sequence[str], metric: str) -> Iterator[RawPoint]:
-        for run_id in run_ids:
-            for point in self._client.get_metric_history(run_id, metric):
-                yield run_id, metric, point.step, point.value, point.timestamp
-
     def _experiments(self, *, deleted: bool = False) -> Iterator[Experiment]:
         """Yield all experiments page by page, with `deleted` also those that were deleted."""
         from mlflow.entities import ViewType
@@ -182,22 +156,3 @@ class Source:
 def _raw(run: Run) -> RawRun:
     return (run.info.run_id, run.info.experiment_id, run.info.run_name, run.info.status, run.info.start_time,
             run.info.end_time, run.data.tags, run.data.params, run.data.metrics)
-
-
-def bulk_history(uri: str, run_ids: Sequence[str], metric: str) -> list[dict[str, Any]] | None:
-    """Return the points of a metric of up to `BULK_RUNS` runs from an MLflow server.
-
-    Each point has `run_id`, `step`, `value` and `timestamp`. They are ordered by run id, and there are at
-    most `BULK_POINTS` of them. The result is None if the server has no bulk requests.
-
-    Raises:
-        RunError: The server does not answer.
-    """
-    answer = asked(uri, BULK_ROUTE, f"return the history of {metric}", {
-        "run_id": list(run_ids), "metric_key": metric, "max_results": BULK_POINTS})
-    if answer.status_code != HTTPStatus.OK:
-        return None
-    try:
-        return list(answer.json()["metrics"])
-    except (ValueError, KeyError, TypeError):  # an HTML page, from a server without this route
-        return None

@@ -1,4 +1,4 @@
-"""A tracking store is opened or refused in a sentence, and histories are read from a server in bulk."""
+"""A tracking store is opened or refused in a sentence, and histories are read from a server."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
 from gru_bench.errors import RunError, UsageError
-from gru_bench.tracking import Reader, Store, client, open_reader, source
+from gru_bench.tracking import Reader, Store, client, open_reader
 from gru_bench.tracking.client import open_client, reading, sqlite_path
 from tests.support.runs import result
 from tests.support.servers import MlflowServer
@@ -163,80 +162,8 @@ def test_reads_a_database_in_a_read_only_folder(
         open_reader()
 
 
-class TestHistoriesFromAServer:
-    POINTS: ClassVar = {f"{run:032x}": [(step, run + step / 10, step) for step in range(run)] for run in range(8)}
-    """Run id -> its points of a metric: step, value and time."""
-
-    @pytest.fixture
-    def asked(self, most: list[int], monkeypatch: pytest.MonkeyPatch) -> list[int | str]:
-        """Of each request to the made-up server: how many runs it asks for at once, or which run it asks for alone."""
-        asked: list[int | str] = []
-
-        def bulk(uri: str, run_ids: list[str], metric: str) -> list[dict[str, object]]:
-            del uri, metric
-            asked.append(len(run_ids))
-            points = [{"run_id": run, "step": step, "value": value, "timestamp": time}
-                      for run in sorted(run_ids) for step, value, time in self.POINTS[run]]
-            return points[:most[0]]
-
-        monkeypatch.setattr(source, "bulk_history", bulk)
-        return asked
-
-    @pytest.fixture
-    def most(self) -> list[int]:
-        """The most points in an answer of the server."""
-        return [source.BULK_POINTS]
-
-    @pytest.fixture
-    def reader(self, asked: list[int | str]) -> Reader:
-        def alone(run: str, metric: str) -> list[SimpleNamespace]:
-            del metric
-            asked.append(run)
-            return [SimpleNamespace(step=step, value=value, timestamp=time) for step, value, time in self.POINTS[run]]
-
-        reader = Reader("http://127.0.0.1:9")
-        vars(reader)["client"] = SimpleNamespace(get_metric_history=alone)
-        reader._mlflow_ids = {run: run for run in self.POINTS}
-        return reader
-
-    def histories(self, reader: Reader) -> None:
-        """Read those of all runs, which must be whole."""
-        found = reader.histories(list(self.POINTS), ["loss/train"])
-        for run, points in self.POINTS.items():
-            assert found[run].get("loss/train", []) == [(step, value) for step, value, _ in points]
-
-    def test_many_runs_are_asked_for_at_once(self, reader: Reader, asked: list[int | str]) -> None:
-        self.histories(reader)
-        assert asked == [8]
-
-    def test_more_runs_than_a_request_may_name_take_several(
-        self, reader: Reader, asked: list[int | str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(source, "BULK_RUNS", 3)
-        self.histories(reader)
-        assert asked == [3, 3, 2]
-
-    @pytest.mark.parametrize("limit", [4, 7, 10])
-    def test_an_answer_that_was_cut_off_is_completed(
-        self, reader: Reader, asked: list[int | str], most: list[int], monkeypatch: pytest.MonkeyPatch, limit: int
-    ) -> None:
-        monkeypatch.setattr(source, "BULK_POINTS", limit)
-        most[0] = limit
-        self.histories(reader)
-        assert any(isinstance(one, str) for one in asked)
-
-    def test_a_server_without_this_route_is_asked_run_by_run(
-        self, reader: Reader, asked: list[int | str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(source, "bulk_history", lambda *_: None)
-        self.histories(reader)
-        assert asked == list(self.POINTS)
-
-
 @pytest.mark.service
-def test_a_server_returns_the_same_points_in_bulk_and_run_by_run(
-    tracking_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_returns_the_points_that_were_logged(tracking_server: MlflowServer) -> None:
     store = Store(tracking_server.uri)
     writers = [store.start("reviews", f"r{n}", role="single") for n in range(3)]
     for n, writer in enumerate(writers):
@@ -247,15 +174,8 @@ def test_a_server_returns_the_same_points_in_bulk_and_run_by_run(
     assert store.catch_up()
     ids = [writer.run_id for writer in writers]
     metrics = ["loss/train", "loss/train_window", "absent"]
-    in_mlflow = [store.mlflow_id(run_id) for run_id in ids]
-    assert len(present(source.bulk_history(store.uri, in_mlflow, "loss/train"))) == 7
-    in_bulk = store.histories(ids, metrics)
-    monkeypatch.setattr(source, "bulk_history", lambda *_: None)
-    slow = store.histories(ids, metrics)
-    assert repr(in_bulk) == repr(slow)
-    assert slow[ids[2]]["loss/train"] == [(1, 0.99), (2, 0.5 + 2)]
-    assert repr(slow[ids[0]]["loss/train_window"]) == "[(3, nan)]"
-    monkeypatch.setattr(source, "BULK_ROUTE", "/ajax-api/2.0/mlflow/metrics/no-such-thing")
-    assert source.bulk_history(store.uri, in_mlflow, "loss/train") is None
+    found = store.histories(ids, metrics)
+    assert found[ids[2]]["loss/train"] == [(1, 0.99), (2, 0.5 + 2)]
+    assert repr(found[ids[0]]["loss/train_window"]) == "[(3, nan)]"
     with pytest.raises(RunError, match=r"predictions/test\.parquet"):
         store.predictions(ids[0], "test")

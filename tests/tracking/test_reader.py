@@ -98,7 +98,7 @@ def test_each_question_to_a_file_has_the_answer_of_mlflow(store: Store, monkeypa
     client.delete_run(store.mlflow_id(written[1].run_id))
     client.delete_experiment(present(client.get_experiment_by_name("removed")).experiment_id)
 
-    file, any_store = FileSource(present(store.database), lambda: client), Source(store.uri, lambda: client)
+    file, any_store = FileSource(present(store.database), lambda: client), Source(lambda: client)
     ours = [study.run_id, *(one.run_id for one in written), "0" * 32]
     theirs = [store.mlflow_id(run_id) for run_id in ours[:-1]]
     digest = digest_of_examples(result().predictions["test"].example_id_N)
@@ -218,7 +218,7 @@ def test_the_artifacts_of_a_file_are_those_that_mlflow_lists(store: Store) -> No
     client, mlflow_id = client_of(store), store.mlflow_id(writer.run_id)
     (artifacts_of(store, mlflow_id) / "b" / ".artifact.uploading.1").write_text("half", encoding="utf-8")
     found = FileSource(present(store.database), lambda: client).paths(mlflow_id)
-    assert sorted(found) == sorted(Source(store.uri, lambda: client).paths(mlflow_id)) == [
+    assert sorted(found) == sorted(Source(lambda: client).paths(mlflow_id)) == [
         "a.txt", "b-c.txt", "b.txt", "b/a/d.txt", "b/c.txt"]
 
 
@@ -283,7 +283,7 @@ def test_all_experiments_of_a_server_are_read_page_by_page(store: Store, monkeyp
     search = MlflowClient.search_experiments
     monkeypatch.setattr(MlflowClient, "search_experiments",
                         lambda *given, **named: search(*given, **{**named, "max_results": 1}))
-    source = Source(store.uri, lambda: client_of(store))
+    source = Source(lambda: client_of(store))
     assert sorted(source.experiments()) == ["one", "three", "two"]
     assert len(list(source.scored_on("a" * 16))) == 3
     assert [present(source.find(writer.run_id)).experiment for writer in writers] == ["one", "two", "three"]
