@@ -111,8 +111,8 @@ Settings = Annotated[list[str] | None, typer.Option(
     "--set", metavar="SECTION.KEY=VALUE", help="Any other setting, such as training.clip_norm=5. May be repeated.",
     show_default=False, rich_help_panel="Training")]
 TrackingUri = Annotated[str | None, typer.Option(
-    "--tracking-uri", help="MLflow tracking URI.", show_default="sqlite:///mlflow.db in this directory",
-    rich_help_panel="Stores")]
+    "--tracking-uri", help="MLflow tracking URI: sqlite:///FILE or http(s)://SERVER.",
+    show_default="sqlite:///mlflow.db in this directory", rich_help_panel="Stores")]
 Storage = Annotated[str | None, typer.Option(
     "--storage", help="Optuna storage of the search: a .journal file or a PostgreSQL URL.",
     show_default="optuna.journal in this directory", rich_help_panel="Stores")]

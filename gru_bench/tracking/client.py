@@ -31,7 +31,6 @@ _ADDRESSES = (("runs", "artifact_uri"), ("logged_models", "artifact_location"), 
               ("model_versions", "storage_location"))
 """Tables and columns of MLflow with addresses below that of an experiment."""
 URI_KINDS = "a file such as sqlite:///mlflow.db, or a server such as http://127.0.0.1:5000"
-DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
 ID_TAG, PARENT_TAG = "gru_bench.id", "gru_bench.parent"
 """Tags with our id of a run, and that of its parent run."""
 NOTE = "mlflow.note.content"
@@ -206,14 +205,16 @@ def require_uri(uri: str) -> None:
     Raises:
         UsageError: The text is not a tracking URI.
     """
+    database = sqlite_path(uri)
     try:
         parts = urlsplit(uri)
-        wrong = "://" not in uri or (parts.scheme in ("http", "https") and not parts.hostname)
+        is_server = parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:
-        wrong = True
-    if wrong or (uri.startswith("sqlite") and sqlite_path(uri) is None):
-        raise UsageError(f"tracking_uri must be {URI_KINDS}, but got {without_passwords(uri)!r}")
-    database = sqlite_path(uri)
+        is_server = False
+    if database is None and not is_server:
+        is_database = "://" in uri and not uri.startswith(("sqlite", "http"))
+        raise UsageError(f"tracking_uri must be {URI_KINDS}, but got {without_passwords(uri)!r}" + (
+            ": start an MLflow server in front of it (mlflow server --backend-store-uri)" if is_database else ""))
     if database is not None and database.is_dir():
         raise UsageError(f"tracking_uri must be a file, but {uri!r} is a folder: try "
                          f"sqlite:///{database / DEFAULT_DATABASE}")
@@ -239,8 +240,6 @@ def _answering_client(uri: str, of: str | None = None) -> MlflowClient:
     """
     mlflow = _mlflow()
     with _opening(of or uri):
-        if uri.startswith(DATABASE_SERVERS):
-            _try_database(uri)
         client: MlflowClient = mlflow.MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client
@@ -259,30 +258,13 @@ def _opening(uri: str) -> Iterator[None]:
                   "to use mlflow.db in this directory")
     try:
         yield
-    except (_mlflow().exceptions.MlflowException, ConnectionError) as error:
+    except _mlflow().exceptions.MlflowException as error:
         raise RunError(unanswered.format(brief(error) if is_away(error) else first_line(error))) from error
     except Exception as error:
         if (database := sqlite_path(uri)) is not None:
             raise unreadable(database, error) from error
         raise UsageError(f"tracking_uri must be {URI_KINDS}, but got {shown!r}: "
                          f"{first_line(error)}") from error
-
-
-def _try_database(uri: str) -> None:
-    """Connect to a database server once, because MLflow would retry for minutes.
-
-    Raises:
-        ConnectionError: The server does not answer.
-    """
-    import sqlalchemy
-
-    engine = sqlalchemy.create_engine(uri)
-    try:
-        engine.connect().close()
-    except sqlalchemy.exc.OperationalError as error:
-        raise ConnectionError(first_line(error)) from error
-    finally:
-        engine.dispose()
 
 
 def shown_version(uri: str) -> str:

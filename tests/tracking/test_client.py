@@ -117,8 +117,16 @@ class TestOpening:
 @pytest.mark.parametrize("uri", [
     "mlflow.db", "sqlite:x.db", "sqlite:///", "sqlite+pysqlite:///x.db", "http://", "http://[::1", "https:///x"])
 def test_refuses_a_text_that_is_no_uri_before_mlflow_tries_it(uri: str) -> None:
-    with pytest.raises(UsageError, match=f"tracking_uri must be .*, but got {re.escape(repr(uri))}"):
+    with pytest.raises(UsageError, match=f"tracking_uri must be .*, but got {re.escape(repr(uri))}$"):
         Store(uri)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql+pymysql", "mssql+pyodbc"])
+@pytest.mark.parametrize("opened", [Store, open_reader])
+def test_a_database_on_a_server_needs_mlflow_in_front_of_it(kind: str, opened: Callable[..., Reader]) -> None:
+    with pytest.raises(UsageError, match=rf"{re.escape(kind)}://me@host/runs': start .*mlflow server") as refused:
+        opened(f"{kind}://me:secret@host/runs")
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.usefixtures("_ready_tables")

@@ -550,15 +550,6 @@ def test_a_server_that_is_away_at_the_start_is_named_and_runs_wait() -> None:
     mentions(said[1], NOBODY, "1 run waits")
 
 
-def test_a_database_server_that_is_away_is_named_without_its_password() -> None:
-    pytest.importorskip("psycopg")
-    said: list[str] = []
-    Store("postgresql://me:secret@127.0.0.1:9/runs", say=said.append).close()
-    mentions(said[0], "postgresql://me@127.0.0.1:9/runs does not respond")
-    with pytest.raises(RunError, match="'postgresql://me@127"):
-        open_reader("postgresql://me:secret@127.0.0.1:9/runs")
-
-
 def test_a_report_counts_the_runs_that_wait_and_names_a_run_that_it_leaves_out(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
