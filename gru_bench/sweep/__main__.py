@@ -22,12 +22,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from gru_bench.report.evidence.collect import Evidence
-    from gru_bench.results.baselines import BaselineResult
     from gru_bench.results.runs import StudySummary
     from gru_bench.sweep.done import DoneStudy
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.spec import StudySpec
-    from gru_bench.sweep.summary import Confirmed
+    from gru_bench.sweep.summary import Conclusion
     from gru_bench.tracking import LoggedRun
 
 MLFLOW_UI = "http://127.0.0.1:5000"
@@ -241,13 +240,13 @@ def _unreadable(store: Any, runs: Sequence[LoggedRun]) -> Iterator[str]:
 
 
 def _show(console: Any, sweep: Sweep | DoneStudy, summary: StudySummary, evidence: Evidence | None) -> None:
-    from gru_bench.sweep.summary import confirmed_scores, decision_in_text
+    from gru_bench.sweep.summary import Conclusion, conclusion
 
-    found = {} if evidence is None else confirmed_scores(evidence)
-    if evidence is not None and found:
-        console.print(decision_in_text(evidence), markup=False, soft_wrap=True)
-    if found or summary.best_value:
-        console.print(_results(found, summary, sweep.baselines))
+    concluded = Conclusion() if evidence is None else conclusion(evidence)
+    if concluded.decision:
+        console.print(concluded.decision, markup=False, soft_wrap=True)
+    if concluded.scores or summary.best_value:
+        console.print(_results(summary, concluded))
     for note in summary.notes:
         if note in sweep.shown_notes:
             continue
@@ -299,18 +298,17 @@ def _show_next(
         console.print(f"note: {MISSING}", markup=False)
 
 
-def _results(
-    found: Mapping[str, Confirmed], summary: StudySummary, baselines: Sequence[BaselineResult]
-) -> Table:
+def _results(summary: StudySummary, concluded: Conclusion) -> Table:
     """Return the table of the scores of a study."""
     from rich.markup import escape
     from rich.table import Column, Table
 
     from gru_bench.sweep.console.description import results
 
-    headings, *rows = results(summary.metric, summary.models, summary.best_value, found, baselines)
+    headings, *rows = results(summary.metric, summary.models, summary.best_value, concluded)
     first = Column(headings[0], min_width=max(map(len, summary.models)))  # a name is never cut
-    table = Table(first, *headings[1:], title="confirmed on fresh seeds" if found else "best trials, not confirmed")
+    title = "confirmed on fresh seeds" if concluded.scores else "best trials, not confirmed"
+    table = Table(first, *headings[1:], title=title)
     for row in rows:
         table.add_row(*map(escape, row))
     return table

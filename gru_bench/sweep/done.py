@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import GruBenchError
-from gru_bench.results.baselines import BaselineResult
 from gru_bench.results.runs import DataSummary, StudySummary
 from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.plan import StudyState, left_to_do
@@ -47,12 +45,6 @@ class DoneStudy:
     def is_confirmed(self) -> bool:
         """Whether a model has a complete confirmation run, so that it can be asked."""
         return any(map(self.state.confirmed, self.state.searches))
-
-    @property
-    def baselines(self) -> Sequence[BaselineResult]:
-        """The baselines, without their predictions."""
-        return [BaselineResult(run.model, self.data.classes, run.params, 0.0, run.metrics)
-                for run in self._logged.baselines if run.complete]
 
     def logged(self) -> list[LoggedStudy]:
         """Return the study as MLflow has it."""

@@ -151,7 +151,7 @@ class StudyState:
 
     @property
     def free_baselines(self) -> list[str]:
-        """The baselines that no process has begun to log, or that are to be fitted again."""
+        """The baselines that no process has begun to fit, or that are to be fitted again."""
         return [name for name in BASELINES if is_free(self.work.get(baseline_key(name)), self.start)]
 
     @property
@@ -170,8 +170,13 @@ class StudyState:
 
     @property
     def has_baselines(self) -> bool:
-        """Whether all baselines were logged, or have failed in this start."""
+        """Whether all baselines were fitted and logged, or have failed in this start."""
         return all(self.has_ended(baseline_key(name)) for name in BASELINES)
+
+
+@dataclass(frozen=True)
+class FitBaselines:
+    """Fit the baselines that no process has begun to fit."""
 
 
 @dataclass(frozen=True)
@@ -207,17 +212,19 @@ class Wait:
     """Begin nothing at present: runs are being trained, here or by other processes."""
 
 
-Work = AskTrial | TrainPlanned | Follow | NothingToConfirm | Wait
+Work = FitBaselines | AskTrial | TrainPlanned | Follow | NothingToConfirm | Wait
 
 
 def next_work(state: StudyState) -> Work | None:
     """Return what a start of a study does next; None if nothing is left to it."""
     plans = state.plans
+    if state.free_baselines:
+        return FitBaselines()
     for model in state.active:
         if may_ask(state, model):
             return AskTrial(model)
     for model in state.active:
-        if plans[model].tuned is None and _is_over(state, model):
+        if _lacks_settings(state, model):
             return NothingToConfirm(model)
     free = state.free(run for model in state.active for run in plans[model].runs)
     if free:
@@ -244,6 +251,8 @@ def left_to_do(state: StudyState) -> Iterator[str]:
     for model in state.active:
         if may_ask(state, model):
             yield f"{model}: {state.searches[model].ended} of {state.spec.trials} trials are finished{why}"
+        elif _lacks_settings(state, model):
+            yield f"{model}: no trial is complete, so there is nothing to confirm"
         seeds: dict[tuple[str, str], list[int]] = {}
         for run in state.free(state.plans[model].runs):
             what = f"ablation run {run.name!r}, seed" if run.name else "confirmation seed"
@@ -251,9 +260,6 @@ def left_to_do(state: StudyState) -> Iterator[str]:
         yield from (f"{model}: {what} {', '.join(map(str, found))} {how}" for (what, how), found in seeds.items())
     for name in state.free_baselines:
         yield f"the baseline {name} {'failed' if baseline_key(name) in failed else 'is not done'}"
-    match next_work(state):
-        case NothingToConfirm(model):
-            yield f"{model}: no trial is complete, so there is nothing to confirm"
     for follow_up in state.follow_ups:
         if is_free(state.work.get(follow_up.key), state.start):
             yield f"the follow-up {follow_up.name!r} {'failed' if follow_up.key in failed else 'is not done'}"
@@ -316,6 +322,11 @@ def _is_over(state: StudyState, model: str) -> bool:
     """Return whether no trial is running and no process may ask for another one."""
     search = state.searches[model]
     return not (may_ask(state, model) or search.running or search.searched_elsewhere)
+
+
+def _lacks_settings(state: StudyState, model: str) -> bool:
+    """Return whether the search of a model is over, and none of its trials is complete."""
+    return state.plans[model].tuned is None and _is_over(state, model)
 
 
 def _plan(state: StudyState, model: str) -> ModelPlan:

@@ -150,11 +150,9 @@ class RunLog:
                            "margin": spec.margin_in_hundredths, "metric": spec.metric,
                            "contents": ",".join(_contents(spec)), "protocol": spec.protocol})
 
-    def baseline(self, result: BaselineResult) -> None:
-        """Log a baseline as a run of the study, unless another process does."""
+    def baseline(self, number: int, result: BaselineResult) -> None:
+        """Log a baseline as a run of the study, and end its trial."""
         work = self.record.work
-        if (number := work.take(baseline_key(result.model))) is None:
-            return
         writer = self.store.start(
             self.experiment, f"{self.spec.name} {result.model}", role="baseline", study=self.spec.name,
             model=result.model, command=self.command, fingerprint=self.corpus.fingerprint, rows=self.corpus.rows,

@@ -22,7 +22,7 @@ from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
 from gru_bench.errors import RunError, UsageError
 from gru_bench.models.trained import TrainedModel
-from gru_bench.results.baselines import BaselineResult, baseline_label
+from gru_bench.results.baselines import baseline_label
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.pruners import CHECKS
 from gru_bench.results.runs import (
@@ -39,6 +39,7 @@ from gru_bench.sweep.console.progress import ProgressDisplay, described
 from gru_bench.sweep.followups import TIMINGS, ActiveFollowUp, FollowUp, timings_of
 from gru_bench.sweep.plan import (
     AskTrial,
+    FitBaselines,
     Follow,
     ModelPlan,
     NothingToConfirm,
@@ -58,11 +59,9 @@ from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS, StoredTrial, baseline_
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.summary import (
-    Confirmed,
-    confirmed_scores,
+    Conclusion,
+    conclusion,
     data_summary,
-    decision_in_text,
-    result_metrics,
     study_metrics,
     study_summary,
 )
@@ -137,10 +136,8 @@ class Sweep:
         """Model -> its plan, while runs in MLflow may not fit it."""
         self._announced: dict[str, ModelPlan] = {}
         """Model -> what was last planned for it, as the user and MLflow know it."""
-        self.baselines: tuple[BaselineResult, ...] = ()
-        """The baselines, once a worker has fitted them."""
-        self._not_measured = ""
-        """Why the baselines could not be measured."""
+        self._fitting: dict[str, int] = {}
+        """Baseline that this process fits -> number of its trial."""
         self.data = data_summary(record.spec, corpus, vectors)
         self._open_log = partial(
             RunLog, record, corpus, store, experiment=experiment, command=command, texts=texts, data=self.data,
@@ -200,13 +197,8 @@ class Sweep:
 
         configs = (self.spec.config(model, {}, self.spec.seed) for model in self.spec.active_models)
         self._submit_task(SETTINGS, TrySettings(tuple(map(self._with_threads, configs))), receive)
-        measuring = self.pool.idle
-        if measuring:
-            self._measure_baselines()
         while waiting:
             self._receive()
-        if not measuring:
-            self._measure_baselines()
 
     def _begin(self) -> None:
         """Begin the study in MLflow, or continue it, and show what is to do."""
@@ -219,7 +211,7 @@ class Sweep:
             self.display.note("note: no texts are stored, because the study was started with no_texts")
         work = self._next_work()
         self._describe()
-        self.display.begin(to_begin(self.state), done=work is None or isinstance(work, Follow))
+        self.display.begin(to_begin(self.state), done=not isinstance(work, Wait))
 
     def _work(self) -> None:
         """Do all work that is left."""
@@ -234,6 +226,8 @@ class Sweep:
                 continue
             work = self._next_work()
             match work:
+                case FitBaselines() if BASELINES not in self._receivers:
+                    self._fit_baselines()
                 case AskTrial(model):
                     self._ask(self.record.searches[model])
                 case TrainPlanned(run):
@@ -251,13 +245,12 @@ class Sweep:
                 self._read()
             self._is_read = False
             self.record.note_searching(self.state)
-            if self._announce() or self._log_baselines():
+            if self._announce():
                 continue
-            match work := next_work(self.state):
-                case NothingToConfirm(model):
-                    raise self._nothing_to_confirm(self.record.searches[model])
-                case _:
-                    return work
+            work = next_work(self.state)
+            if isinstance(work, NothingToConfirm):
+                raise self._nothing_to_confirm(self.record.searches[work.model])
+            return work
 
     def _read(self) -> None:
         in_time = self.timeout is None or self.seconds < self.timeout
@@ -333,19 +326,31 @@ class Sweep:
         self.display.job_started(key, label, {})
         return True
 
-    def _measure_baselines(self) -> None:
+    def _fit_baselines(self) -> None:
+        """Fit the baselines that no process has begun to fit, and log them."""
+        with self.record.lock:  # all of them, or none
+            for name in self.state.free_baselines:
+                if (number := self.record.work.take(baseline_key(name))) is not None:
+                    self._fitting[name] = number
+        if not self._fitting:
+            return
+
         def receive(message: Finished | Failed) -> None:
             match message:
                 case Finished(outcome):
                     assert isinstance(outcome, tuple)
-                    self.baselines = outcome
+                    for result in outcome:
+                        if result.model in self._fitting:
+                            self.log.baseline(self._fitting[result.model], result)
                     metric = compared(self.spec.metric, "test")
                     self.display.note(f"baselines, {metric.label}: " + ", ".join(
                         f"{baseline_label(one.model, one.settings)} {metric.written(one.metrics[metric.key])}"
                         for one in outcome if metric.key in one.metrics))
                 case Failed(_, reason):
-                    self._not_measured = reason
+                    for number in self._fitting.values():
+                        self.record.work.fail(number, reason)
                     self._note(f"The baselines could not be measured: {reason}")
+            self._fitting.clear()
 
         self._submit_task(BASELINES, MeasureBaselines(self.spec.base.data, self.texts), receive)
 
@@ -538,17 +543,6 @@ class Sweep:
         """Return the tags that a planned run has now; empty if it is no longer planned."""
         return next((planned.tags for planned in self.state.plans[run.model].runs if planned.key == run.planned), {})
 
-    def _log_baselines(self) -> bool:
-        """Log the baselines that no process has logged, or note why there are none; return whether there were any."""
-        free = self.state.free_baselines if self.baselines or self._not_measured else []
-        for result in self.baselines:
-            if result.model in free:
-                self.log.baseline(result)
-        for name in free if self._not_measured else ():
-            if (number := self.record.work.take(baseline_key(name))) is not None:
-                self.record.work.fail(number, self._not_measured)
-        return bool(free)
-
     def _stop_early(self, error: BaseException) -> None:
         """End the active runs and queue them again for the next start, as far as the stores still answer."""
         interrupted = isinstance(error, KeyboardInterrupt)
@@ -556,6 +550,9 @@ class Sweep:
         for active in self.active.values():
             with suppress(Exception):  # the next start finds out what is not noted here; the first error is shown
                 active.break_off(reason)
+        for number in self._fitting.values():
+            with suppress(Exception):
+                self.record.work.give_up(number, reason, fault=False)
         with suppress(Exception):
             if self.follow_up is not None:
                 self.record.work.give_up(self.follow_up.number, "interrupted", fault=False)
@@ -589,9 +586,9 @@ class Sweep:
             self.store.catch_up()
             self.log.describe_if_lost()
             self._note_logged()
-            results, decided, found = self._findings() if state.is_complete else ({}, "", {})
-            self._describe(decided, found)
-            study.metrics({**results, **study_metrics(summary)})  # MLflow shows them in this order
+            concluded = self._conclusion() if state.is_complete else Conclusion()
+            self._describe(concluded)
+            study.metrics({**concluded.metrics, **study_metrics(summary)})  # MLflow shows them in this order
             if state.others_left or self.not_sent:
                 study.kill(still_to_do(state.others_left) if state.others_left else not_sent(self.not_sent))
             else:
@@ -599,16 +596,14 @@ class Sweep:
                 study.complete()
         return summary
 
-    def _findings(self) -> tuple[dict[str, float], str, dict[str, Confirmed]]:
-        """Return what a report of the study finds: the metrics of its models, its decision, and the scores of its
-        models and its mixture; all empty while MLflow is away."""
+    def _conclusion(self) -> Conclusion:
+        """Return what the study concludes; nothing while MLflow is away."""
         from gru_bench.report.evidence.collect import collect
 
         with suppress(Exception):  # a study that has ended is completed all the same; a report shows the error
             if logged := self.logged():
-                evidence = collect(logged, self.store)
-                return result_metrics(evidence), decision_in_text(evidence), confirmed_scores(evidence)
-        return {}, "", {}
+                return conclusion(collect(logged, self.store))
+        return Conclusion()
 
     def logged(self) -> list[LoggedStudy]:
         """Return the study as MLflow has it; an empty list while MLflow does not have it."""
@@ -622,11 +617,10 @@ class Sweep:
                 self.log.note_logged()
                 self.view = self.store.view(self.log.experiment, self.spec.metric)
 
-    def _describe(self, decision: str = "", found: Mapping[str, Confirmed] = {}) -> None:
+    def _describe(self, concluded: Conclusion = Conclusion()) -> None:
         """Write the description of the study."""
         self.log.study.describe(study_description(
-            self.spec, command=self.log.command, best=self.state.best_values, found=found, baselines=self.baselines,
-            decision=decision))
+            self.spec, command=self.log.command, best=self.state.best_values, concluded=concluded))
 
     def _sign_out(self) -> None:
         self.record.lease.end(self.seconds)

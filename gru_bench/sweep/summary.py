@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from gru_bench.sweep.spec import StudySpec
 
 if TYPE_CHECKING:
     from gru_bench.report.evidence.collect import Evidence
+    from gru_bench.tracking import LoggedRun
 
 
 def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSummary:
@@ -111,33 +112,6 @@ def study_metrics(summary: StudySummary) -> dict[str, float]:
     }
 
 
-def result_metrics(evidence: Evidence) -> dict[str, float]:
-    """Return the test scores of a study's models, its mixture and its linear models, to four digits: key -> value."""
-    found: dict[str, float] = {}
-    for group in (*evidence.groups, *evidence.mixtures, *evidence.baselines):
-        if group.metric == "score" or group.score.value is None:
-            continue
-        for part, value in (("mean", group.score.value), ("low", group.score.low), ("high", group.score.high),
-                            ("seeds", len(group.runs))):
-            if value is not None:
-                found[over_seeds(group.model, group.metric, part).key] = round(float(value), 4)
-    return found
-
-
-def confirmed_scores(evidence: Evidence) -> dict[str, Confirmed]:
-    """Return model -> confirmed test score, for the models of a study and its mixture."""
-    return {group.model: Confirmed(interval(group.metric, group), tuple(group.scores(group.metric)))
-            for group in (*evidence.groups, *evidence.mixtures) if group.metric != "score"}
-
-
-def decision_in_text(evidence: Evidence) -> str:
-    """Return the decision as text; empty where no model is confirmed."""
-    from gru_bench.report.document.sentences import in_text
-    from gru_bench.report.evidence.decision import decision_sentence
-
-    return in_text(decision_sentence(evidence)) if evidence.groups else ""
-
-
 @dataclass(frozen=True)
 class Confirmed:
     """Test score of the confirmation runs of one model."""
@@ -154,3 +128,35 @@ class Confirmed:
             return f"{len(self.by_seed)} seeds: no interval"
         low, high = metric.written(self.estimate.low).removesuffix(" %"), metric.written(self.estimate.high)
         return f"{low} to {high}{' (test texts alone)' if level is EvidenceLevel.EXAMPLES_ONLY else ''}"
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What a study concludes from its logged runs, as far as known."""
+
+    decision: str = ""
+    """The decision in words; empty where no model is confirmed."""
+    scores: Mapping[str, Confirmed] = field(default_factory=dict)
+    """Model -> its confirmed test score; also that of the mixture."""
+    baselines: Sequence[LoggedRun] = ()
+    """The runs of the baselines."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Key -> test score of a model, of the mixture or of a linear model, to four digits."""
+
+
+def conclusion(evidence: Evidence) -> Conclusion:
+    """Return what a study concludes from what it has logged."""
+    from gru_bench.report.document.sentences import in_text
+    from gru_bench.report.evidence.decision import decision_sentence
+    from gru_bench.report.evidence.progress import baseline_runs
+
+    tested = (*evidence.groups, *evidence.mixtures)
+    return Conclusion(
+        in_text(decision_sentence(evidence)) if evidence.groups else "",
+        {group.model: Confirmed(interval(group.metric, group), tuple(group.scores(group.metric)))
+         for group in tested if group.metric != "score"},
+        [run for study in evidence.studies for run in baseline_runs(study)],
+        {over_seeds(group.model, group.metric, part).key: round(float(value), 4)
+         for group in (*tested, *evidence.baselines) if group.metric != "score" and group.score.value is not None
+         for part, value in (("mean", group.score.value), ("low", group.score.low), ("high", group.score.high),
+                             ("seeds", len(group.runs))) if value is not None})

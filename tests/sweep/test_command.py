@@ -20,9 +20,10 @@ from gru_bench.sweep.console.opening import backend_note
 from gru_bench.sweep.plan import SearchState, StudyState, left_to_do
 from gru_bench.sweep.sharing.trials import StoredState, StoredTrial, digest, run_key
 from gru_bench.sweep.spec import load_study
+from gru_bench.sweep.summary import Conclusion
 from tests.support.commands import mentions
-from tests.support.fake_store import FakeStore, add_study
-from tests.support.runs import baseline, confirmed, summary
+from tests.support.fake_store import FakeStore, add_study, logged
+from tests.support.runs import confirmed, summary
 from tests.support.searches import DONE_BASELINES
 from tests.support.studies import study_file
 
@@ -39,7 +40,7 @@ class TestClosing:
 
     def test_a_search_that_nothing_confirms_shows_its_best_trials(self) -> None:
         assert self.summary is not None
-        table = _results({}, replace(self.summary, best_value={"scratch": 0.94, "bidirectional": 0.6}), ())
+        table = _results(replace(self.summary, best_value={"scratch": 0.94, "bidirectional": 0.6}), Conclusion())
         assert shown(table)[:2] == [["scratch", "94.0 %"], ["bidirectional", "60.0 %"]]
         mentions(str(table.title), "not confirmed")
 
@@ -61,9 +62,9 @@ class TestClosing:
     def test_shows_an_interval_from_three_seeds_on(self) -> None:
         assert self.summary is not None
         found = {"one": confirmed(80), "two": confirmed(70, 80), "three": confirmed(70, 80, 84)}
-        majority = baseline("majority", val_accuracy=0.503, test_accuracy=0.501)
+        majority = logged("m", model="majority", metrics={"score/val_accuracy": 0.503, "score/test_accuracy": 0.501})
         whole = replace(self.summary, models=tuple(found), best_value={"three": 0.9})
-        rows = {row[0]: row[1:] for row in shown(_results(found, whole, [majority]))}
+        rows = {row[0]: row[1:] for row in shown(_results(whole, Conclusion("", found, [majority])))}
         assert rows["one"][0] == "80.0 %"
         assert rows["one"][1].endswith("% (test texts alone)")
         assert rows["one"][2:] == ["1", ""]
@@ -76,7 +77,8 @@ class TestClosing:
 
     def test_a_narrow_terminal_shows_whole_names_of_models(self) -> None:
         assert self.summary is not None
-        rows = shown(_results({"bidirectional": confirmed(70, 80)}, self.summary, ()), width=80)
+        concluded = Conclusion(scores={"bidirectional": confirmed(70, 80)})
+        rows = shown(_results(self.summary, concluded), width=80)
         assert "bidirectional" in [row[0] for row in rows]
 
 

@@ -14,6 +14,7 @@ from gru_bench.config import MetricName
 from gru_bench.sweep.followups import follow_ups
 from gru_bench.sweep.plan import (
     AskTrial,
+    FitBaselines,
     Follow,
     NothingToConfirm,
     SearchState,
@@ -99,6 +100,10 @@ def named(work: object) -> object:
 
 
 @pytest.mark.parametrize(("models", "torch", "scratch", "work", "more", "expected"), [
+    # The baselines come first, unless another start fits them.
+    ("", SearchState(), SearchState(), [trial(baseline_key("ngrams"), "waiting")], {}, FitBaselines()),
+    ("", FULL, replace(FULL, best=None), [trial(baseline_key("ngrams"), "interrupted")], {}, FitBaselines()),
+    ("", SearchState(), SearchState(), [trial(baseline_key("ngrams"), "running")], {}, AskTrial("torch")),
     # Searches: the first model with room comes first.
     ("", SearchState(), SearchState(), [], {}, AskTrial("torch")),
     ("", GOING, SearchState(), [], {}, AskTrial("torch")),
@@ -184,7 +189,7 @@ def test_follow_ups_come_once_all_runs_of_all_models_have_ended() -> None:
     assert next_work(replace(state, searches={**searches, "scratch": LAST})) == Wait()
 
 
-def test_a_study_ends_once_each_baseline_is_logged_or_has_failed() -> None:
+def test_a_study_ends_once_each_baseline_is_fitted_or_has_failed() -> None:
     spec = spec_of().model_copy(update={"ablations": None, "recall": None})
     state = StudyState(spec, {"torch": FULL, "scratch": FULL}, work_of(*confirmed("torch", "scratch")))
     assert (state.is_complete, next_work(state)) == (True, None)
@@ -196,7 +201,7 @@ def test_a_study_ends_once_each_baseline_is_logged_or_has_failed() -> None:
         work = {one: known for one, known in state.work.items() if one != key}
         one = replace(state, work=work if end is None else {**work, key: trial(key, end, failed_at=failed_at)})
         assert (one.is_complete, one.free_baselines == ["ngrams"]) == (is_complete, is_free)
-        assert next_work(one) == (None if is_complete else Wait())
+        assert next_work(one) == (None if is_complete else FitBaselines() if is_free else Wait())
         assert any("ngrams" in left for left in left_to_do(one)) == (end != "running")
 
 

@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir, suppress
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from gru_bench.sweep.sharing.trials import StoredTrial
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.start import logged_so_far
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.sweep.summary import Confirmed, confirmed_scores
+from gru_bench.sweep.summary import Confirmed, conclusion
 from gru_bench.sweep.workers.local import Message
 from gru_bench.tracking import Store, StudyPlan, open_reader, waiting
 from gru_bench.tracking import store as tracking_store
@@ -89,13 +89,13 @@ def test_what_another_start_has_not_sent_is_waited_for_and_named_and_nothing_is_
     monkeypatch.setattr(runner, "OTHERS_SECONDS", 0.5)
     monkeypatch.setattr(RunLog.await_runs, "__defaults__", (0.5,))
     shown = io.StringIO()
-    trained, scored, end = list[int](), list[dict[str, Confirmed]](), Sweep._end
+    trained, scored, end = list[int](), list[Mapping[str, Confirmed]](), Sweep._end
 
     def ending(sweep: Sweep) -> StudySummary:
         summary = end(sweep)
         if not gate.cut:
             evidence = logged_so_far(sweep).evidence
-            scored.append({} if evidence is None else confirmed_scores(evidence))  # as the command shows them
+            scored.append({} if evidence is None else conclusion(evidence).scores)  # as the command shows them
             _show_next(Console(file=shown, width=500), sweep, summary, None, None, has_report=False)
         return summary
 

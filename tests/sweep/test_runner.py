@@ -7,7 +7,7 @@ import io
 import os
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from rich.console import Console
 from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import RunError
+from gru_bench.platforms import machine
 from gru_bench.report.evidence.progress import baseline_runs
 from gru_bench.results.baselines import BASELINES
 from gru_bench.results.logged_metrics import CHECK, TRAIN_SECONDS
@@ -27,20 +28,21 @@ from gru_bench.results.runs import Check
 from gru_bench.sweep import runner
 from gru_bench.sweep.active_run import Assignment
 from gru_bench.sweep.run_log import RunLog
-from gru_bench.sweep.sharing import trials
+from gru_bench.sweep.runner import Sweep
+from gru_bench.sweep.sharing import leases, trials
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.sweep.workers.local import Failed, Message, WasPruned
-from gru_bench.sweep.workers.tasks import Train
-from gru_bench.tracking import LoggedStudy, RunWriter, Store, open_reader, outbox, reader
+from gru_bench.sweep.workers.local import Failed, Job, Message, WasPruned
+from gru_bench.sweep.workers.tasks import MeasureBaselines, Train
+from gru_bench.tracking import NOTE, LoggedStudy, RunWriter, Store, open_reader, outbox, reader
 from gru_bench.tracking import store as tracking_store
 from gru_bench.tracking.client import open_client
 from tests.support import workers
 from tests.support.commands import mentions
 from tests.support.runs import all_baselines, baseline
 from tests.support.values import present
-from tests.support.workers import EPOCH, KILLED, NAN, WELL, Script, states, swept
+from tests.support.workers import EPOCH, KILLED, NAN, WELL, Actors, Script, states, swept
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -139,13 +141,13 @@ def test_a_full_disk_is_never_blamed_on_a_trial(
 def test_a_worker_that_finds_other_data_ends_the_sweep_and_its_trial_is_queued_again(easy_csv: Path) -> None:
     changed = Failed("machine", "the data must stay the same, but reviews.csv was changed: restore the file")
     with pytest.raises(RunError, match=r"reviews\.csv was changed"):
+        swept(easy_csv, lambda _: WELL, trials=1, baselines=changed)
+    with pytest.raises(RunError, match=r"reviews\.csv was changed"):
         swept(easy_csv, Script((EPOCH, changed)))
     (run,) = logged().trials
     assert (run.complete, run.status) == (False, "KILLED")
     summary = swept(easy_csv, lambda _: WELL, trials=1)
     assert states(summary) == {"complete": 1}
-    with pytest.raises(RunError, match=r"reviews\.csv was changed"):
-        swept(easy_csv, lambda _: WELL, trials=2, baselines=changed)
 
 
 def test_the_decisions_at_checks_are_logged(easy_csv: Path) -> None:
@@ -190,8 +192,79 @@ def test_each_baseline_is_a_run_whose_ngrams_are_kept_only_where_texts_are(easy_
         for split, found in one.predictions.items():
             assert np.array_equal(store.predictions(run.run_id, split).probability_NC, found.probability_NC)
         assert (store.text(run.run_id, "model/linear.npz") == "numbers") == texts
-    swept(easy_csv, lambda _: WELL, trials=0, confirm=1, baselines=fitted, texts=texts)
-    assert logged().baselines == study.baselines  # none twice
+
+
+class TestBaselines:
+    """They are fitted once, by one of the starts of a study."""
+
+    @pytest.fixture(autouse=True)
+    def _counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.fits = 0
+        self.meanwhile: Callable[[], object] = lambda: None
+        """What happens once while the baselines are fitted."""
+        submit = Actors.submit
+
+        def counted(actors: Actors, job: Job) -> None:
+            if isinstance(job.task, MeasureBaselines):
+                self.fits += 1
+                meanwhile, self.meanwhile = self.meanwhile, lambda: None
+                meanwhile()
+            submit(actors, job)
+
+        monkeypatch.setattr(Actors, "submit", counted)
+
+    def test_a_later_start_reads_them(self, easy_csv: Path) -> None:
+        swept(easy_csv, lambda _: WELL, trials=0, confirm=1)
+        before = logged()
+        swept(easy_csv, lambda _: WELL, trials=0, confirm=2)
+        after = logged()
+        assert self.fits == 1
+        assert after.baselines == before.baselines
+        first, second = ([line for line in study.run.tags[NOTE].splitlines() if "(baseline)" in line]
+                         for study in (before, after))
+        assert len(first) == 3
+        assert first == second
+
+    def test_two_starts_at_once_fit_them_once(self, easy_csv: Path) -> None:
+        trains = threading.Event()
+
+        def says(_: RunConfig) -> Sequence[Message]:
+            trains.set()
+            return WELL
+
+        other = threading.Thread(target=lambda: swept(easy_csv, says, trials=0, confirm=1))
+
+        def meanwhile() -> None:
+            other.start()
+            assert trains.wait(60)  # the other start has passed the baselines
+
+        self.meanwhile = meanwhile
+        swept(easy_csv, says, trials=0, confirm=1)
+        other.join()
+        study = logged()
+        assert self.fits == 1
+        assert study.run.complete
+        assert [run.complete for run in study.baselines] == [True] * 3
+
+    @pytest.mark.parametrize("is_killed", [False, True])
+    def test_the_next_start_fits_them_after_one_that_ended_meanwhile(
+        self, easy_csv: Path, is_killed: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupted() -> None:
+            raise KeyboardInterrupt
+
+        self.meanwhile = interrupted
+        with monkeypatch.context() as killed:
+            if is_killed:
+                killed.setattr(Sweep, "_stop_early", lambda *_: None)
+                for module in (leases, trials):
+                    killed.setattr(module, "this_process", lambda: f"{machine()} 999999999 1")
+            with pytest.raises(KeyboardInterrupt):
+                swept(easy_csv, lambda _: WELL, trials=0, confirm=1)
+        assert logged().baselines == ()
+        swept(easy_csv, lambda _: WELL, trials=0, confirm=1)
+        assert self.fits == 2
+        assert [run.complete for run in logged().baselines] == [True] * 3
 
 
 def test_baselines_that_cannot_be_measured_are_tried_again_by_the_next_start(easy_csv: Path) -> None:

@@ -16,10 +16,9 @@ from gru_bench.results.logged_metrics import Metric, compared
 from gru_bench.sweep.console.progress import described
 
 if TYPE_CHECKING:
-    from gru_bench.results.baselines import BaselineResult
     from gru_bench.sweep.plan import Role
     from gru_bench.sweep.spec import StudySpec
-    from gru_bench.sweep.summary import Confirmed
+    from gru_bench.sweep.summary import Conclusion, Confirmed
 
 MOST_COMMAND = 2_000
 """Most characters of a command that are shown: MLflow cuts a description at 8,000."""
@@ -32,8 +31,7 @@ _ROLES: Mapping[Role, str] = {
 
 
 def study_description(
-    spec: StudySpec, *, command: str, best: Mapping[str, float], found: Mapping[str, Confirmed],
-    baselines: Iterable[BaselineResult] = (), decision: str = "",
+    spec: StudySpec, *, command: str, best: Mapping[str, float], concluded: Conclusion
 ) -> str:
     """Return the description of a study: its decision, its scores and its command, as far as known.
 
@@ -41,14 +39,12 @@ def study_description(
         spec: The study.
         command: The command that started it.
         best: Model -> validation score of its best trial, as far as known.
-        found: Model -> its confirmed score, as far as known; also that of the mixture.
-        baselines: The baselines on the same data, as far as known.
-        decision: The decision, once all runs of the study have ended.
+        concluded: What it concludes.
     """
     # MLflow shows only the first lines until a reader asks for more.
-    parts = [f"**Decision:** {_escaped(decision)}"] if decision else []
-    if best or found:
-        headings, *rows = results(spec.metric, spec.models, best, found, baselines)
+    parts = [f"**Decision:** {_escaped(concluded.decision)}"] if concluded.decision else []
+    if best or concluded.scores:
+        headings, *rows = results(spec.metric, spec.models, best, concluded)
         line = f"|---|{'---:|' * (len(headings) - 1)}"
         parts.append("\n".join([_row(headings), line, *map(_row, rows)]))
     # An indented block shows every character as it is.
@@ -56,8 +52,7 @@ def study_description(
 
 
 def results(
-    metric: MetricName, models: Iterable[str], best: Mapping[str, float], found: Mapping[str, Confirmed],
-    baselines: Iterable[BaselineResult],
+    metric: MetricName, models: Iterable[str], best: Mapping[str, float], concluded: Conclusion
 ) -> list[list[str]]:
     """Return the table of a study's scores: its headings, then a row for each model and each baseline. Columns that no
     model fills are left out.
@@ -66,16 +61,15 @@ def results(
         metric: Score that the study is about.
         models: Its models.
         best: Model -> validation score of its best trial, as far as known.
-        found: Model -> its confirmed score, as far as known; also that of the mixture.
-        baselines: The baselines on the same data, as far as known.
+        concluded: What the study concludes.
     """
     test, val = compared(metric, "test"), compared(metric, "val")
     headings = ["model", test.label, "95 % interval", "seeds, lowest to highest", f"best trial: {val.label}"]
-    of_models = [[model, *_confirmed(found.get(model), test), _written(val, best.get(model))]
-                 for model in dict.fromkeys((*models, *found))]
+    of_models = [[model, *_confirmed(concluded.scores.get(model), test), _written(val, best.get(model))]
+                 for model in dict.fromkeys((*models, *concluded.scores))]
     of_baselines = [
-        [f"{baseline_label(one.model, one.settings)} (baseline)", _written(test, one.metrics.get(test.key)), "", "",
-         _written(val, one.metrics.get(val.key))] for one in baselines]
+        [f"{baseline_label(run.model, run.params)} (baseline)", _written(test, run.metrics.get(test.key)), "", "",
+         _written(val, run.metrics.get(val.key))] for run in concluded.baselines]
     kept = [any(column) for column in zip(*of_models, strict=True)]
     return [[cell for cell, keep in zip(row, kept, strict=True) if keep]
             for row in (headings, *of_models, *of_baselines)]

@@ -7,17 +7,21 @@ from typing import Any
 
 import pytest
 
+from gru_bench.results.baselines import CLASSIFIER, REGRESSION
 from gru_bench.results.logged_metrics import compared
 from gru_bench.sweep.console.description import MOST_COMMAND, next_commands, run_description, study_description
 from gru_bench.sweep.spec import StudySpec, load_study
+from gru_bench.sweep.summary import Conclusion
 from gru_bench.sweep.workers.local import Message
 from gru_bench.tracking import NOTE, open_reader
 from tests.support.commands import mentions
-from tests.support.runs import baseline, confirmed
+from tests.support.fake_store import logged
+from tests.support.runs import confirmed
 from tests.support.studies import study_file
 from tests.support.workers import WELL, swept
 
-BASELINE = baseline("tfidf", val_accuracy=0.796, test_accuracy=0.782)
+BASELINE = logged("b", model="tfidf", params={CLASSIFIER: REGRESSION},
+                  metrics={"score/val_accuracy": 0.796, "score/test_accuracy": 0.782})
 LINEAR = "TF-IDF + logistic regression (baseline)"
 
 
@@ -37,7 +41,7 @@ def test_a_complete_study_has_its_decision_its_scores_and_its_command(tmp_path: 
     low, high = found["torch"].estimate.low, found["torch"].estimate.high
     interval = f"{100 * low:.1f} to {100 * high:.1f} %"
     text = study_description(spec, command="run.py --study pair.toml", best={"torch": 0.8512, "bidirectional": 0.5},
-                             found=found, baselines=(BASELINE,), decision="Take torch.")
+                             concluded=Conclusion("Take torch.", found, [BASELINE]))
     assert rows(text) == [
         ["model", "test accuracy", "95 % interval", "seeds, lowest to highest", "best trial: validation accuracy"],
         ["torch", "78.0 %", interval, "3: 70.0 to 84.0 %", "85.1 %"],
@@ -50,29 +54,30 @@ def test_a_complete_study_has_its_decision_its_scores_and_its_command(tmp_path: 
 
 
 def test_a_study_that_is_searched_has_no_columns_for_the_test_split(tmp_path: Path) -> None:
-    text = study_description(spec_of(tmp_path), command="", best={"torch": 0.5}, found={}, baselines=(BASELINE,))
+    text = study_description(spec_of(tmp_path), command="", best={"torch": 0.5},
+                             concluded=Conclusion(baselines=[BASELINE]))
     assert rows(text) == [["model", "best trial: validation accuracy"], ["torch", "50.0 %"], ["bidirectional", ""],
                           [LINEAR, "79.6 %"]]
     assert "Decision" not in text
 
 
 def test_a_study_without_a_search_has_no_column_for_trials(tmp_path: Path) -> None:
-    text = study_description(spec_of(tmp_path), command="", best={}, found={"torch": confirmed(70, 80)},
-                             baselines=(BASELINE,))
+    text = study_description(spec_of(tmp_path), command="", best={},
+                             concluded=Conclusion(scores={"torch": confirmed(70, 80)}, baselines=[BASELINE]))
     header, _, bidirectional, linear = rows(text)
     assert header == ["model", "test accuracy", "95 % interval", "seeds, lowest to highest"]
     assert (bidirectional, linear) == (["bidirectional", "", "", ""], [LINEAR, "78.2 %", "", ""])
 
 
 def test_a_study_that_has_found_nothing_has_its_command_alone(tmp_path: Path) -> None:
-    text = study_description(spec_of(tmp_path), command="run.py --study smoke", best={}, found={})
+    text = study_description(spec_of(tmp_path), command="run.py --study smoke", best={}, concluded=Conclusion())
     assert text == "**Command:**\n\n    python sweeps/run.py --study smoke"
 
 
 def test_markup_in_what_a_user_writes_is_escaped(tmp_path: Path) -> None:
     decision = "# 1. [x](http://evil) <b>&amp;</b> `a` *b* _c_ | d\n- e"
-    text = study_description(spec_of(tmp_path), command="my\n# script `x` " + "y" * 9_000, best={}, found={},
-                             decision=decision)
+    text = study_description(spec_of(tmp_path), command="my\n# script `x` " + "y" * 9_000, best={},
+                             concluded=Conclusion(decision))
     said, *_, code = text.splitlines()
     assert said == (
         r"**Decision:** \# 1. \[x\](http&#58;//evil) &lt;b\>&amp;amp;&lt;/b\> \`a\` \*b\* \_c\_ \| d - e")
