@@ -102,15 +102,12 @@ class ActiveRun:
         return verdict == "continue"
 
     def report(self, record: EpochRecord) -> bool:
-        """Report an epoch to the search; return whether the run goes on."""
+        """Report an epoch; return whether the run goes on."""
         score = record.score(self.spec.metric)
         if score is None:
             return True
         self.scores.append(score)
-        if self.run.role != "trial":
-            self._reassigned = not self.run.trials.note_progress(self.run.number, record.epoch, score)
-            return not self._reassigned
-        self._reassigned = not self._search.report(self.run.number, record.epoch, self._best)
+        self._reassigned = not self.run.trials.report(self.run.number, record.epoch, score)
         return not self._reassigned
 
     def end(self, message: Finished | WasPruned | Failed) -> Outcome:

@@ -532,8 +532,7 @@ class Sweep:
             return
         if run.role != "trial":
             self.notes.append(f"The {run.role} run {run.label!r} failed: {message.reason}")
-        elif message.kind == "run" or not active.scores:
-            # A worker that dies during training, after at least one epoch, says nothing about later trials.
+        else:
             self._failed_in_row[run.model] += 1
             if self._failed_in_row[run.model] >= MOST_FAILURES:
                 raise RunError(f"the last {MOST_FAILURES} trials of {run.model} failed in a row, the last because "

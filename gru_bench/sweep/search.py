@@ -26,7 +26,7 @@ from gru_bench.results.logged_metrics import best
 from gru_bench.results.pruners import CHECKS, HALVING, REASON
 from gru_bench.results.runs import Check, TrialSummary
 from gru_bench.sweep.identity import TPE, direction
-from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, TrialNotes, Trials, state_of, stored
+from gru_bench.sweep.sharing.trials import ENDED, EPOCH, StoredTrial, TrialNotes, Trials, state_of, stored
 from gru_bench.sweep.spec import Range, StudySpec
 
 STARTUP_SHARE = 0.25
@@ -35,8 +35,6 @@ LEAST_STARTUP = 3
 IMPORTANCE_TRIALS = 4
 """Complete trials that the importance of settings needs at least."""
 IMPORTANCE_METHOD = "PED-ANOVA"
-EPOCH = "epoch "
-"""Prefix of the attributes of a trial that hold its best score after each epoch. Optuna's own values are of checks."""
 SEARCH = "search "
 """What the key of the notes on a model's search begins with, in the record of a study."""
 IDENTITY = "identity"
@@ -147,14 +145,6 @@ class Search(Trials):
         the next number, so that one number tells whether there is room left."""
         most = sum(trial.counts or trial.state == "waiting" for trial in trials)
         return min(self.spec.trials - most, _size(self.space) - len(trials))
-
-    def report(self, number: int, epoch: int, value: float) -> bool:
-        """Note the best score of a trial after an epoch; return False if another process has the trial by now."""
-        try:
-            self._asked[number].set_user_attr(f"{EPOCH}{epoch}", value)
-        except UpdateFinishedTrialError:
-            return False
-        return True
 
     def check(self, number: int, check: Check) -> Verdict:
         """Report a check of a trial and return what happens to the trial."""

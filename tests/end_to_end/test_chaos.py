@@ -212,7 +212,7 @@ class Chaos:
         url = self.storage or str(self.directory / "optuna.journal")
         trials = optuna.load_study(study_name="chaos/torch", storage=open_storage(url)).trials
         counted = [trial for trial in trials if trial.state.name in ("COMPLETE", "PRUNED")
-                   or trial.user_attrs.get("own_fault")]
+                   or "failed_at" in trial.user_attrs]
         states = Counter(trial.state.name for trial in counted)
         assert len(counted) == self.trials
         assert not [trial for trial in trials if trial.state.name == "RUNNING"]

@@ -185,21 +185,6 @@ class TestExactlyN:
 
 
 class TestInterruptedTrials:
-    def test_an_attempt_that_got_further_than_all_earlier_ones_is_not_counted(self, tmp_path: Path) -> None:
-        search = search_in(tmp_path)
-        for epochs in (1, 2, 3):
-            number, _ = asked(search)
-            for epoch in range(1, epochs + 1):
-                search.check(number, Check(epoch, epoch / 4, 0.5))
-            assert search.give_up(number, "killed")
-        # The most epochs so far count: an attempt that ended earlier does not lower them.
-        for epochs, again in ((3, True), (1, True), (3, True), (2, False)):
-            number, _ = asked(search)
-            for epoch in range(1, epochs + 1):
-                search.check(number, Check(epoch, epoch / 4, 0.5))
-            assert search.give_up(number, "killed") is again
-        assert sum(trial.counts for trial in search.stored) == 1
-
     def test_a_trial_given_up_twice_is_queued_again_once(self, tmp_path: Path) -> None:
         search = search_in(tmp_path)
         number, settings = asked(search)

@@ -26,7 +26,9 @@ from gru_bench.sweep.sharing.leases import Lease, this_process
 from gru_bench.sweep.spec import Point, point
 
 MOST_ATTEMPTS = 4
-"""Most attempts at work that may itself be the cause of its failures, such as by killing its process."""
+"""Most attempts at work whose process dies."""
+EPOCH = "epoch "
+"""Prefix of the attributes of a trial that hold its score after each epoch. Optuna's own values are of checks."""
 StoredState = Literal["complete", "pruned", "failed", "interrupted", "running", "waiting"]
 ENDED: tuple[StoredState, ...] = ("complete", "pruned", "failed")
 """States of a trial that has ended and is not repeated."""
@@ -70,13 +72,10 @@ class TrialNotes:
     retry_of: int | None = None
     """Number of the trial that it retries."""
     attempt: int = 1
-    """Which attempt it is, of those that may themselves be the cause of their failures."""
-    reached: int = 0
-    """Of a retried trial: the most epochs that an earlier attempt was trained for."""
-    own_fault: bool = False
-    """Whether it made itself fail, such as by a loss that is not finite; it counts as tried."""
+    """Which attempt it is, without those that were interrupted."""
     failed_at: int = 0
-    """How many starts the study had when it failed so. Planned work may be tried again by later ones."""
+    """Of a trial that failed and counts as tried, such as by a loss that is not finite: how many starts the study had
+    then. Planned work may be tried again by later ones."""
 
     def written(self) -> dict[str, Any]:
         """Return the notes that differ from their defaults, as user attributes."""
@@ -162,11 +161,10 @@ class Trials:
         with suppress(UpdateFinishedTrialError):
             self._note(number, TrialNotes(run_id=run_id))
 
-    def note_progress(self, number: int, epoch: int, score: float) -> bool:
-        """Note how far planned work got, so that it is not blamed when its process dies; return False if another
-        process has its trial by now."""
+    def report(self, number: int, epoch: int, score: float) -> bool:
+        """Note the score of a trial after an epoch; return False if another process has the trial by now."""
         try:
-            self.study._storage.set_trial_intermediate_value(self._id(number), epoch, score)
+            self.study._storage.set_trial_user_attr(self._id(number), f"{EPOCH}{epoch}", score)
         except UpdateFinishedTrialError:
             return False
         return True
@@ -177,8 +175,7 @@ class Trials:
 
     def fail(self, number: int, reason: str) -> bool:
         """End a trial that failed by its own fault; return False if another process has the trial by now."""
-        return self._end(number, TrialState.FAIL, notes=TrialNotes(
-            own_fault=True, failed_at=self.lease.starts, reason=reason))
+        return self._end(number, TrialState.FAIL, notes=TrialNotes(failed_at=self.lease.starts, reason=reason))
 
     def give_up(self, number: int, reason: str, *, fault: bool = True) -> bool:
         """End a trial that was interrupted and queue it again; return False if it was tried too often.
@@ -186,13 +183,13 @@ class Trials:
         Args:
             number: Number of the trial.
             reason: Why it was interrupted.
-            fault: Whether the trial itself may be the cause. This then counts as one of its attempts, unless it got
-                further than all earlier ones: a trial that kills its process does so again at the same place.
+            fault: Whether its process has died, of which the trial itself may be the cause. Only this counts as one of
+                its attempts.
         """
         with self.lock:
             trial = self._trial(number)
-            known, reached = stored(trial), len(trial.intermediate_values)
-            attempt = known.attempt + (fault and reached <= known.reached)
+            known = stored(trial)
+            attempt = known.attempt + fault
             again = attempt <= MOST_ATTEMPTS
             if trial.state != TrialState.RUNNING:
                 return again
@@ -200,7 +197,7 @@ class Trials:
             # The trial is queued first and ended second: if this process dies in between, another one repeats both.
             if again and settings.keys() == self.space.keys() and not self._is_retried(number):
                 self.study.enqueue_trial(settings, user_attrs=TrialNotes(
-                    key=known.key, retry_of=number, attempt=attempt, reached=max(known.reached, reached)).written())
+                    key=known.key, retry_of=number, attempt=attempt).written())
             if again:
                 self._end(number, TrialState.FAIL, notes=TrialNotes(reason=reason))
             else:
@@ -315,4 +312,4 @@ def state_of(trial: FrozenTrial) -> StoredState:
             return "running"
         case TrialState.WAITING:
             return "waiting"
-    return "failed" if trial.user_attrs.get("own_fault") else "interrupted"
+    return "failed" if "failed_at" in trial.user_attrs else "interrupted"
