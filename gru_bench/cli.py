@@ -30,7 +30,6 @@ from gru_bench.errors import (
     GruBenchError,
     InterruptedCommandError,
     UsageError,
-    removed,
     shown,
     visible,
     without_passwords,
@@ -52,7 +51,6 @@ _UNTYPABLE = str.maketrans({"−": "-", "–": "-", "—": "-", "≤": "<=", "�
 """Characters that have a likeness in ASCII, for streams whose encoding lacks them."""
 _NUMBERS = {"valid integer": "a whole number", "valid number": "a number", "valid float": "a number"}
 """Part of typer's message about a word that is no number -> what an option must be."""
-_UNKNOWN = re.compile(r"No such (?:option|command):? '?([\w-]+)")
 """Typer's message about an unknown option or command."""
 INTERRUPTED = "interrupted; the same command continues from here"
 
@@ -274,8 +272,7 @@ def ended(application: typer.Typer, name: str | None = None) -> int:
         show, exit_code = getattr(error, "show", None), getattr(error, "exit_code", None)
         if show is None or exit_code is None:
             raise
-        unknown = _UNKNOWN.match(getattr(error, "message", ""))
-        if sentence := (removed(unknown[1]) if unknown else _not_a_number(error)):
+        if sentence := _not_a_number(error):
             _complain(sentence)
             return int(exit_code)
         if "unexpected extra argument" in getattr(error, "message", ""):

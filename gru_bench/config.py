@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from gru_bench.errors import UsageError, removed, shown, unknown
+from gru_bench.errors import UsageError, shown, unknown
 
 Pooling = Literal["last", "final", "mean", "max", "meanmax"]
 Part = Literal["last", "final", "mean", "max"]
@@ -413,19 +413,6 @@ class RunConfig(Section):
     """Decides weights, batches and dropout."""
 
 
-NEUTRAL: Mapping[str, Scalar] = {"embedding.word_dropout": 0.0, "training.bf16": False, "training.teachers": 0}
-"""Setting that was removed -> its value in the records of runs that it did not affect."""
-
-
-def removed_settings(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a run's recorded settings that affected it and were removed since.
-
-    Args:
-        recorded: Dotted name -> value, or the text of it.
-    """
-    return {key: value for key, value in recorded.items() if key in NEUTRAL and str(value) != str(NEUTRAL[key])}
-
-
 SOURCE = "model.source"
 """The setting that only models of one's own have."""
 SECTIONS = tuple(name for name in RunConfig.model_fields if name != "seed")
@@ -666,8 +653,6 @@ def unknown_setting(name: str, known: Collection[str], where: str = "") -> Usage
         known: Dotted names of all settings.
         where: File that the name comes from.
     """
-    if gone := removed(name):
-        return UsageError(f"{where}: {gone}" if where else gone)
     near = _meant(name, known)
     section = near[0].rpartition(".")[0] if near else ""
     error = str(unknown("setting", name, known, near=near))

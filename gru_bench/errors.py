@@ -6,7 +6,7 @@ A message says what is wrong, the value found and, where that helps, the rule an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from enum import IntEnum
 from pathlib import Path
@@ -27,22 +27,6 @@ _PASSWORDS = (
 
 _RAW = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that control a terminal, change the direction of a text, or cannot be written."""
-REMOVED: Mapping[str, str] = {
-    "--class": "gru-bench diagnose explains the most likely class, or the second of two",
-    "--mcnemar": "use gru-bench report --tables, which writes the predictions of each run, and mcnemar of statsmodels",
-    "--neighbours": "use most_similar of gensim",
-    "--no-speed": "leave it out: gru-check no longer measures times",
-    "--recall": "run a study with [recall], such as homework: its report compares an RNN and a GRU",
-    "--review": "use gru-bench predict --why, which shows the words behind a prediction",
-    "--speed": "gru-check no longer measures times; the report of a study with the class shows them",
-    "--text": "use gru-bench predict --why, which shows the words behind a prediction",
-    "doctor": "use pip check for conflicts between packages and mlflow doctor for MLflow; the cache "
-              "(~/.cache/gru-bench) may be deleted while nothing runs",
-    "embedding.word_dropout": "leave it out: it gained at most 0.2 points of accuracy (docs/recipe.md)",
-    "training.bf16": "leave it out: products are float32 on every device",
-    "training.teachers": "leave it out: two teachers took three times as long for half a point (docs/recipe.md)",
-}
-"""Option, command or dotted setting that was removed -> what to do now. An error says so where one is given."""
 
 
 class ExitCode(IntEnum):
@@ -173,11 +157,6 @@ def no_file(path: Path) -> UsageError:
     if path.is_dir():
         return UsageError(f"{name} is a folder: give a file")
     return UsageError(f"{name} is a pipe or a device: give a file" if path.exists() else f"No such file: {name}")
-
-
-def removed(name: str) -> str:
-    """Return that an option, a command or a setting was removed, and what to do now; empty for any other name."""
-    return f"{shown(name, '')} was removed: {REMOVED[name]}" if name in REMOVED else ""
 
 
 def shown(value: object, quote: str = "'", most: int = LONGEST_SHOWN) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from gru_bench.errors import (
-    REMOVED,
     DataError,
     DifferenceError,
     ExitCode,
@@ -20,11 +19,10 @@ from gru_bench.errors import (
     MachineError,
     RunError,
     UsageError,
-    removed,
     shown,
     without_passwords,
 )
-from tests.support.commands import ROOT, mentions
+from tests.support.commands import ROOT
 from tests.support.sources import parsed
 
 
@@ -122,9 +120,3 @@ def test_a_message_that_a_call_of_python_may_show_names_settings_and_not_options
              for text in texts(parsed(path))
              if OPTION.search(COMMAND.sub("", str(text.value))) and "in Python" not in str(text.value)]
     assert not found, "name the setting: limit, text column, training.lr=0.001"
-
-
-@pytest.mark.parametrize("name", REMOVED)
-def test_what_was_removed_is_refused_by_name_with_what_to_do_now(name: str) -> None:
-    mentions(removed(name), f"{name} was removed: ", REMOVED[name])
-    assert removed(f"{name}x") == ""

@@ -85,13 +85,11 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     (["sweep"], ["--study"]),
     (["report", "--margin", "-1"], ["--margin", "-1", "leave it out"]),
     (["train", "--model", "lstm"], ["model.name"]),
-    (["diagnose", "--text", ""], ["--text"]),
     (["gru-check", "mine.py"], ["mine.py"]),
     (["grade"], ["--study", "--accuracy"]),
     (["sync", "now"], ["extra argument"]),
     (["predict", "A text."], ["model"]),
     (["save-model", "folder"], ["--study"]),
-    (["doctor"], ["doctor was removed", "pip check"]),
 ])
 def test_refuses_what_is_wrongly_typed(words: list[str], parts: list[str]) -> None:
     done = completed(app, *words)

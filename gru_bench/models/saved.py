@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gru_bench import __version__, platforms
-from gru_bench.config import NEUTRAL, RunConfig, validated
+from gru_bench.config import RunConfig, validated
 from gru_bench.data.tokenizer import SETTINGS
 from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.models.trained import TABLE, TrainedModel, Weights
@@ -333,7 +333,7 @@ def read(
     about = _about(origin)
     shared = {} if shared is None else shared
     code = None if CODE not in about.files else content_of(origin, about.files, CODE).decode(errors="replace")
-    config = _config(about)
+    config = validated(RunConfig, about.config)
     if config.model.source != (None if code is None else digest_of(code)):
         raise origin.refused(f"its {CODE} is not the file that its settings name")
     table_VE: NDArray[Any] | None = None
@@ -426,7 +426,7 @@ def about_of(content: bytes, name: str) -> About:
         where = ".".join(map(str, first["loc"][:4]))
         raise ValueError(f"is damaged ({where}: {first['msg']})") from error
     try:
-        _config(about)
+        validated(RunConfig, about.config)
     except UsageError as error:
         raise ValueError(f"is damaged ({error})") from error
     if not 0 <= about.best < len(about.seeds) or len(about.classes) < 2:
@@ -442,26 +442,13 @@ def about_of(content: bytes, name: str) -> About:
     return about
 
 
-def _config(about: About) -> RunConfig:
-    """Return the settings of a model, without those that were removed since it was saved.
-
-    Raises:
-        UsageError: for a setting that is unknown or out of range.
-    """
-    return validated(RunConfig, {
-        section: {key: value for key, value in values.items() if f"{section}.{key}" not in NEUTRAL}
-        if isinstance(values, dict) else values for section, values in about.config.items()})
-
-
 def _require(name: str, values: Mapping[str, Any], key: str, ours: object) -> None:
     """Raise a DataError where a value of `model.json` is not that of this version of gru-bench."""
     if (found := values.get(key)) == ours and type(found) is type(ours):
         return
-    newer = isinstance(found, int) and isinstance(ours, int) and found > ours
     writer = shown(values.get("gru_bench", "unknown"), "")
-    raise DataError(f"{name} must have the {key} {shown(ours)}, but has {shown(found)}: "
-                    + ("pip install --upgrade gru-bench" if newer else "train and save it again with this version, or "
-                       f"load it with the one that wrote it ({writer})"))
+    raise DataError(f"{name} must have the {key} {shown(ours)}, but has {shown(found)}: train and save it again, or "
+                    f"load it with the version of gru-bench that wrote it ({writer})")
 
 
 def _file(origin: Origin, about: About, name: str) -> tuple[dict[str, NDArray[Any]], list[str]]:

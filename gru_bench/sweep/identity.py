@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import optuna
 
-from gru_bench.config import NEUTRAL, SOURCE, MetricName, RunConfig, flat, removed_settings
+from gru_bench.config import SOURCE, MetricName, RunConfig, flat
 from gru_bench.data.frames import changes, is_kept
 from gru_bench.errors import UsageError, shown
 from gru_bench.results.logged_metrics import compared
@@ -94,8 +94,7 @@ def _changes(known: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]
     """Return a sentence for each setting that differs from when the study began."""
     # A setting that was added since the study began had its default then.
     defaults = {key: value for key, value in flat(RunConfig()).items() if key in identity and not _describes_data(key)}
-    began = {**defaults, **{key: value for key, value in known.items() if key not in NEUTRAL},
-             **removed_settings(known)}
+    began = {**defaults, **known}
     changed = [key for key in sorted({*began, *identity}) if began.get(key) != identity.get(key)]
     return [*_data_changes(began, identity, [key for key in changed if _describes_data(key)]),
             *(_change(key, began, identity) for key in changed if not _describes_data(key))]

@@ -58,7 +58,7 @@ class StudyRecord:
 
         Raises:
             UsageError: A search was begun with another space, data, objective or fixed setting.
-            RunError: The study is of another version of gru-bench, or its import was interrupted.
+            RunError: The study is stored in another format.
         """
         self.storage, self._begun_with = storage, (fingerprint, experiment)
         self._creators = LeaseWatch()
@@ -168,7 +168,7 @@ def read_study(spec: StudySpec, storage: BaseStorage) -> StudyState:
         storage: The Optuna storage.
 
     Raises:
-        RunError: Another version of gru-bench has stored it.
+        RunError: It is stored in another format.
     """
     need_format(spec.name, storage)
     attributes = attributes_of(spec.name, storage)
@@ -240,26 +240,22 @@ def require_same_settings(state: StudyState, fingerprint: str | None = None, exp
 
 
 def need_format(name: str, storage: BaseStorage) -> None:
-    """Refuse a study that another version of gru-bench has stored.
-
-    It is not refused if its import was interrupted: its format may not be written yet.
+    """Refuse a study that is stored in another format.
 
     Args:
         name: Name of the study.
         storage: The Optuna storage.
 
     Raises:
-        RunError: Another version has stored it.
+        RunError: It is.
     """
     attributes = attributes_of(name, storage)
     found = attributes.get(FORMAT_KEY)
     begun = any(stored.startswith(f"{name}/") for stored in optuna.get_all_study_names(storage))
     if begun and found != FORMAT:
-        is_earlier = found is None or found < FORMAT
         raise RunError(
-            f"{name!r} was stored by {'an earlier' if is_earlier else 'another'} version of "
-            "gru-bench in another format: continue it with that version, or start again with this one, in an empty "
-            "folder, with another storage and tracking_uri, or under another study name")
+            f"the study {name!r} must be stored in format {FORMAT}, but is in format {found or 'none'}: start again in "
+            "an empty folder, with another storage and tracking_uri, or under another study name")
 
 
 def attributes_of(name: str, storage: BaseStorage) -> Mapping[str, Any]:

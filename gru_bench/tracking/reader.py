@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 
 from gru_bench import cli
 from gru_bench.config import (
-    NEUTRAL,
     SECTIONS,
     MetricName,
     RunConfig,
     is_valid_setting,
-    removed_settings,
     with_settings,
 )
 from gru_bench.errors import RunError, UsageError, first_line, unknown, without_passwords
@@ -137,8 +135,7 @@ class LoggedRun:
         return self.tags.get("gru_bench.side", "")
 
     def config(self) -> RunConfig:
-        """Return the config that was logged with the run, without the settings that were removed since. A setting that
-        was not logged has its default.
+        """Return the config that was logged with the run. A setting that was not logged has its default.
 
         Raises:
             RunError: The params are not those of a valid config. The message names the first such setting.
@@ -146,16 +143,11 @@ class LoggedRun:
         settings = {  # "None" stays text where a setting is always text
             key: None if text == "None" and is_valid_setting(key, None) else text
             for key, text in self.params.items()
-            if (key == "seed" or key.startswith(_SECTIONS)) and key not in NEUTRAL}
+            if key == "seed" or key.startswith(_SECTIONS)}
         try:
             return with_settings(RunConfig(), settings)
         except UsageError as error:
             raise damaged(self.run_id, "its config", error) from error
-
-    @property
-    def removed_settings(self) -> dict[str, str]:
-        """Settings that affected the run and were removed from gru-bench since, as they were logged."""
-        return removed_settings(self.params)
 
 
 @dataclass(frozen=True)
@@ -620,16 +612,14 @@ def _logged(
     """Return a run, with its tags checked.
 
     Raises:
-        RunError: Another version has logged the run, in another format.
+        RunError: The run was logged in another format.
         ValueError: A value of the run is invalid.
     """
     if (logged_format := tags.get(FORMAT_TAG, "")) != FORMAT:
-        earlier = logged_format in ("", *map(str, range(int(FORMAT))))
         raise RunError(
-            f"the tracking store must contain runs of this version of gru-bench, but the run {run_id} "
-            f"({(name or '')[:60]!r}) was logged by {'an earlier' if earlier else 'a later'} one, which has other "
-            "names for metrics and settings: read it with the version that wrote it; with this version, start again in "
-            "an empty folder, or with another tracking_uri and storage")
+            f"the tracking store must contain runs in format {FORMAT}, but the run {run_id} ({(name or '')[:60]!r}) is "
+            f"in format {logged_format[:20] or 'none'}: start again in an empty folder, or with another tracking_uri "
+            "and storage")
     seed = tags.get("gru_bench.seed", "")
     if not re.fullmatch("(-?[0-9]{1,20})?", seed):
         raise ValueError(f"its tag gru_bench.seed must be a whole number, but is {seed[:40]!r}")

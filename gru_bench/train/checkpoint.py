@@ -117,7 +117,7 @@ def load_checkpoint(path: Path, identity: str, model: nn.Module, optimizer: Opti
     """Load a checkpoint into `model` and `optimizer`, and return the progress of its run.
 
     Raises:
-        DataError: The file is damaged, or another version of gru-bench wrote it. `model` and `optimizer` may hold a
+        DataError: The file is damaged, or in another format. `model` and `optimizer` may hold a
             part of it.
         RunError: The file was written by a run with other settings or data.
         MachineError: The file cannot be read.
@@ -139,7 +139,7 @@ def load_checkpoint(path: Path, identity: str, model: nn.Module, optimizer: Opti
     except (RunError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        raise DataError(f"the checkpoint {path} is damaged, or of another version of gru-bench "
+        raise DataError(f"the checkpoint {path} is damaged, or in another format "
                         f"({type(error).__name__})") from error
 
 

@@ -154,8 +154,6 @@ def test_without_a_text_of_known_words_only_gradients_are_shown(
     (["--run", "zzz"], 2, "--run.*'zzz'"),
     (["--run", ""], 2, "--run.*6 run ids start with ''"),
     (["--out", "file.txt"], 1, "--out.*folder.*file.txt"),
-    (["--text", "quark"], 2, "--text was removed: .*predict --why"),
-    (["--recall"], 2, r"--recall was removed: .*\[recall\]"),
 ])
 def test_refuses_options_that_do_not_fit(
     arguments: list[str], code: int, message: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

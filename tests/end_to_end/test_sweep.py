@@ -304,15 +304,6 @@ class TestResumes:
         with pytest.raises(UsageError, match=r"training\.drop_last was false and is now true"):
             StudyRecord(changed, storage, "data")
 
-    def test_a_study_may_be_resumed_without_a_removed_setting_that_changed_nothing(self, tmp_path: Path) -> None:
-        spec, storage = load_study(self.study_file(tmp_path, STUDY)), open_storage(str(tmp_path / "optuna.journal"))
-        record = StudyRecord(spec, storage, "data")
-        record.searches["torch"].note(identity={**record.identity("torch"), "training.bf16": False})
-        StudyRecord(spec, storage, "data")
-        record.searches["torch"].note(identity={**record.identity("torch"), "training.bf16": True})
-        with pytest.raises(UsageError, match=r"training\.bf16 was true and is now none"):
-            StudyRecord(spec, storage, "data")
-
     @staticmethod
     def study_file(directory: Path, text: str) -> str:
         (directory / "quick.toml").write_text(text, encoding="utf-8")

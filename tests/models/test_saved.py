@@ -296,12 +296,10 @@ def test_a_file_of_another_model_is_refused(folder: Path, model: TrainedModel, t
     mentions(refused(folder), VECTORS, "was changed")
 
 
-@pytest.mark.parametrize(("format_", "said"), [
-    (2, "save it again"), (None, "save it again"), ("x", "save it again"), (4, "pip install --upgrade gru-bench"),
-    (10**30, "pip install --upgrade gru-bench")])
-def test_another_format_is_refused_by_its_number(folder: Path, format_: object, said: str) -> None:
+@pytest.mark.parametrize("format_", [2, None, "x", 4, 10**30])
+def test_another_format_is_refused_by_its_number(folder: Path, format_: object) -> None:
     rewritten(folder, lambda content: content.update(format=format_))
-    mentions(refused(folder), f"format 3, but has {format_!r}:", said)
+    mentions(refused(folder), f"format 3, but has {format_!r}:", "save it again")
 
 
 def test_a_model_of_another_tokenizer_is_refused(folder: Path) -> None:
@@ -336,11 +334,6 @@ def test_a_model_with_a_wrong_setting_is_refused_by_its_name(
 ) -> None:
     rewritten(folder, lambda content: content["config"].update(change))
     mentions(refused(folder), ABOUT, named)
-
-
-def test_a_model_with_a_setting_that_was_removed_since_is_loaded(folder: Path, model: TrainedModel) -> None:
-    rewritten(folder, lambda content: content["config"]["training"].update(bf16=True))
-    assert load(folder)[0].config == saved.without_folders(model.config)
 
 
 def test_a_model_json_that_was_edited_is_refused(folder: Path) -> None:

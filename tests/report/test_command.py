@@ -510,15 +510,5 @@ def test_a_run_without_predictions_or_settings_leaves_its_cells_empty(store: Fak
     spreadsheets.write(collect([replace(study, confirms=(first, broken, *others))], store), tmp_path)
     assert first.run_id not in {row["run"] for row in table(tmp_path / "predictions.csv")}
     (row,) = (row for row in table(tmp_path / "runs.csv") if row["id"] == second.run_id)
-    assert "training.bf16" not in row
     assert row["training.lr"] == ""
     assert float(row["score/test_accuracy"]) == second.metrics["score/test_accuracy"]
-
-
-def test_a_removed_setting_that_affected_a_run_has_a_column(store: FakeStore, tmp_path: Path) -> None:
-    study = store.by_experiment["movie-reviews"][0]
-    first, *others = study.confirms
-    rounded = replace(first, params={**first.params, "training.bf16": "True"})
-    spreadsheets.write(collect([replace(study, confirms=(rounded, *others))], store), tmp_path)
-    assert {row["id"]: row["training.bf16"] for row in table(tmp_path / "runs.csv") if row["role"] == "confirm"} == {
-        first.run_id: "True", **{run.run_id: "" for run in others}}

@@ -49,7 +49,7 @@ def release(own: Outbox) -> None:
 
 
 def change_format(database: Path, store: Store, tag: str | None) -> None:
-    """Log a run, then let it be of another format, or of the time when runs had no tag for it."""
+    """Log a run, then let it be of another format; None for no format."""
     store.start("reviews", "r", role="single").kill("done")
     store.close()
     with closing(sqlite3.connect(database)) as connection, connection:

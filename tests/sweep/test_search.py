@@ -282,15 +282,21 @@ class TestIdentity:
         settings: dict[str, Any] = {"data.name": "moved/mine.csv", "data.limit": 1_000_000}
         self.began(tmp_path, **settings)
 
-    def test_refuses_a_study_in_the_form_of_another_version(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("found", [None, FORMAT - 1, FORMAT + 1])
+    def test_refuses_a_study_in_another_format(self, tmp_path: Path, found: int | None) -> None:
         search = self.began(tmp_path)
-        for earlier in (None, FORMAT - 1):
-            search.work.study.set_user_attr("format", earlier)
-            with pytest.raises(RunError, match=r"'small'.*earlier.*name"):
-                self.began(tmp_path)
-        search.work.study.set_user_attr("format", FORMAT + 1)
-        with pytest.raises(RunError, match=r"'small'.*another"):
+        search.work.study.set_user_attr("format", found)
+        expected = rf"'small' must be stored in format {FORMAT}, but is in format {found or 'none'}:.*study name"
+        with pytest.raises(RunError, match=expected):
+            self.began(tmp_path)
+        with pytest.raises(RunError, match=expected):
             read_study(search.spec, open_storage(str(tmp_path / "optuna.journal")))
+
+    def test_refuses_a_study_without_a_record(self, tmp_path: Path) -> None:
+        search = search_in(tmp_path)
+        optuna.delete_study(study_name=search.spec.name, storage=search.study._storage)
+        with pytest.raises(RunError, match=r"in format none:.*study name"):
+            search_in(tmp_path)
 
 
 class TestProposals:

@@ -241,7 +241,7 @@ def of_another_version(content: bytes) -> bytes:
 @pytest.mark.parametrize(("damage", "score_test"), [
     (with_one_bit_changed, False), (with_one_bit_changed, True), (of_another_version, False), (lambda _: b"", True),
     (lambda content: content[:-1], False), (lambda _: b"no checkpoint", False)],
-    ids=["a bit, search trial", "a bit, confirmation run", "another version", "empty", "one byte less", "text"])
+    ids=["a bit, search trial", "a bit, confirmation run", "another format", "empty", "one byte less", "text"])
 def test_a_run_begins_again_where_its_checkpoint_is_damaged(
     damage: Callable[[bytes], bytes], score_test: bool, config: RunConfig, corpus: Corpus, vectors: Vectors,
     whole: RunResult, interrupted: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -505,9 +505,9 @@ def class_names(data: DataSummary | None, count: int) -> tuple[str, ...]:
     return tuple(map(plain, known))
 
 
-def _settings(run: LoggedRun) -> tuple[str, RunConfig, dict[str, str]]:
+def _settings(run: LoggedRun) -> tuple[str, RunConfig]:
     """Return what must be equal between the runs of a group: the data, and all settings but the seed."""
     config = run.config()
     free = {"threads": None, "device": "auto"}
     return run.fingerprint, config.model_copy(
-        update={"seed": 0, "training": config.training.model_copy(update=free)}), run.removed_settings
+        update={"seed": 0, "training": config.training.model_copy(update=free)})

@@ -116,7 +116,7 @@ def read(folder: Path) -> Record:
     try:
         found = parsed(Record, path.read_bytes())
     except ValueError as error:
-        raise DataError(f"{path} is damaged, or of another version ({error}): write the report again with gru-bench "
+        raise DataError(f"{path} is damaged, or in another format ({error}): write the report again with gru-bench "
                         f"report --out {quoted(str(folder))}") from None
     if found.files:
         raise UsageError(f"--verify is for reports on studies, but {folder} is on files of predictions: run its "

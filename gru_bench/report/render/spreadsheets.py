@@ -85,8 +85,7 @@ def _cell(value: str | float | None) -> str:
 
 def runs_table(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
     """Yield a row for every run of the studies, with its settings and its latest metrics."""
-    earlier = sorted({key for study in studies for run in study.runs for key in run.removed_settings})
-    settings = [*(name for name in flat(RunConfig()) if name != "seed"), *earlier]
+    settings = [name for name in flat(RunConfig()) if name != "seed"]
     measured = sorted({key for study in studies for run in study.runs for key in run.metrics})
     yield [*FIRST_COLUMNS["runs.csv"], *settings, *measured]
     for study in studies:
@@ -100,7 +99,7 @@ def runs_table(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
 def _config(run: LoggedRun) -> Mapping[str, Scalar]:
     """Return the settings of a run: none for a study's own run and its baselines, and where they cannot be read."""
     try:
-        return {} if run.role in ("study", "baseline") else {**flat(run.config()), **run.removed_settings}
+        return {} if run.role in ("study", "baseline") else flat(run.config())
     except RunError:
         return {}
 
