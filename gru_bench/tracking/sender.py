@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gru_bench.errors import argument
 from gru_bench.models.saved import SHARED
 from gru_bench.tracking.client import ARTIFACTS, ID_TAG, PARENT_TAG, ROWS_TAG
 from gru_bench.tracking.failures import MissingError
@@ -178,7 +179,7 @@ class Sender:
             if found.lifecycle_stage == "deleted":
                 raise MissingError(
                     f"the experiment {name!r} was deleted: restore it (mlflow experiments restore --experiment-id "
-                    f"{found.experiment_id}), or use another tracking_uri")
+                    f"{found.experiment_id}), or use another store ({argument('tracking_uri')})")
             return str(found.experiment_id)
 
 
