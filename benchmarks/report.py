@@ -74,18 +74,17 @@ def fill(database: Path, runs: int) -> None:
                 writer.epoch(record)
             writer.finish(result)
             if trial:
-                store.catch_up()
                 copies(database, store.mlflow_id(writer.run_id), trials - 1)
         baseline = store.start(EXPERIMENT, f"{model} tfidf", role="baseline", study=model, model="tfidf",
                                fingerprint="f", parent=parent.run_id)
         answers = dict.fromkeys(("validation", "test"), result.predictions["test"])
-        baseline.finish_baseline(BaselineResult("tfidf", ("negative", "positive"), {}, 9.0, {
+        baseline.baseline(BaselineResult("tfidf", ("negative", "positive"), {}, 9.0, {
             f"score/{split}_{key}": 0.87 for split in ("val", "test") for key in ("accuracy", "f1")}, answers))
+        baseline.complete()
         reviews = range(REVIEWS)
         parent.texts("test", [f"{i:06d}" for i in reviews], [f"review {i}" + " word" * 150 for i in reviews])
         parent.text("study.json", summary(model, trials).to_json())
         parent.complete()
-    store.close()
 
 
 def made_up(config: RunConfig, label_N: Any, ease_N: Any, rng: np.random.Generator) -> RunResult:

@@ -191,12 +191,11 @@ def _sweep(trials: int, url: str | None, workers: Workers, measured: Callable[[A
 
     spec = _spec(trials)
     corpus = load_corpus(spec.base.data)
-    with Store(None) as store:
-        record = StudyRecord(spec, open_storage(url), corpus.fingerprint, corpus.name)
-        measured(record)
-        Sweep(record, corpus, load_vectors(spec.base.embedding, corpus), store, workers,
-              experiment=corpus.name, command="scaling.py", threads=1, timeout=None, texts=False,
-              display=ProgressDisplay(Console(quiet=True))).run()
+    store, record = Store(None), StudyRecord(spec, open_storage(url), corpus.fingerprint, corpus.name)
+    measured(record)
+    Sweep(record, corpus, load_vectors(spec.base.embedding, corpus), store, workers,
+          experiment=corpus.name, command="scaling.py", threads=1, timeout=None, texts=False,
+          display=ProgressDisplay(Console(quiet=True))).run()
 
 
 def conducted(size: int, url: str | None) -> dict[str, float]:
@@ -226,9 +225,9 @@ def conducted(size: int, url: str | None) -> dict[str, float]:
 def _add_trials(count: int, url: str | None) -> None:
     """Repeat the one trial of the study in both stores, with other ids and settings."""
     import optuna
+    from gru_bench.tracking.record import new_id
 
     from gru_bench.sweep.sharing.storage import open_storage
-    from gru_bench.tracking.record import new_id
 
     study = optuna.load_study(study_name="study/torch", storage=open_storage(url))
     one, ids = study.trials[0], [new_id() for _ in range(count)]

@@ -44,8 +44,6 @@ SUBCOMMANDS = {
     "gru-check": Subcommand("gru_check.__main__", MORE, "Check a GRU implementation and name its convention."),
     "grade": Subcommand("grade.__main__", MORE, "Check claimed accuracies against a reference."),
     "train": Subcommand("train.__main__", MORE, "Train one model with settings of your choice."),
-    "sync": Subcommand(
-        "tracking.__main__", MORE, "Upload runs that MLflow missed during an outage."),
 }
 
 HELP = """Tune and compare recurrent text classifiers, with tests and confidence intervals.

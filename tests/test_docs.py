@@ -34,7 +34,6 @@ PROGRAMS = {
     "gru_bench.grade": r"gru-bench grade",
     "gru_bench.predictions": r"gru-bench compare",
     "gru_bench.predictions.parts": r"gru-bench data",
-    "gru_bench.tracking": r"(?:python -m gru_bench\.tracking|gru-bench sync)",
     "gru_bench.inference.predict": r"(?:python -m gru_bench\.inference\.predict|gru-bench predict)",
     "gru_bench.inference.save_model": r"(?:python -m gru_bench\.inference\.save_model|gru-bench save-model)",
     "gru_bench.lint": r"(?:python -m gru_bench\.lint|gru-bench lint)",

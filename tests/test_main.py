@@ -14,7 +14,7 @@ from gru_bench.__main__ import SUBCOMMANDS, app
 from gru_bench.errors import ExitCode
 from tests.support.commands import ROOT, SLOW, command, completed, mentions
 
-MODULES = ("train", "sweep", "report", "diagnose", "gru_check", "grade", "tracking", "inference",
+MODULES = ("train", "sweep", "report", "diagnose", "gru_check", "grade", "inference",
            "lint", "predictions")
 
 
@@ -87,7 +87,6 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     (["train", "--model", "lstm"], ["model.name"]),
     (["gru-check", "mine.py"], ["mine.py"]),
     (["grade"], ["--study", "--accuracy"]),
-    (["sync", "now"], ["extra argument"]),
     (["predict", "A text."], ["model"]),
     (["save-model", "folder"], ["--study"]),
 ])

@@ -56,8 +56,8 @@ def published(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) ->
     home, folder = (tmp_path_factory.mktemp(name) for name in ("home", "with space"))
     shutil.copy(empty_database, home)
     storage = open_storage(str(home / "optuna.journal"))
-    with Store(f"sqlite:///{home / 'mlflow.db'}") as store:
-        kept, left_out = (run_study(store, storage, name) for name in ("mine", "other"))
+    store = Store(f"sqlite:///{home / 'mlflow.db'}")
+    kept, left_out = (run_study(store, storage, name) for name in ("mine", "other"))
     script().publish(home, ["mine"], home / "studies.tar.xz")
     shutil.copytree(home / "mlartifacts", folder / "before")  # to see that it is not read
     shutil.rmtree(home / "mlartifacts")

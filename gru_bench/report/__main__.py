@@ -90,8 +90,7 @@ def report(
     from gru_bench.report.findings import answered
     from gru_bench.report.render import files, spreadsheets
     from gru_bench.results.logged_metrics import as_difference
-    from gru_bench.tracking import open_reader, waiting
-    from gru_bench.tracking.outbox import sync_in
+    from gru_bench.tracking import open_reader
 
     if tables is not None:
         spreadsheets.check(tables)
@@ -114,8 +113,6 @@ def report(
     whole = chosen_report(choice, store, evidence)
     if answers:
         raise typer.Exit(answered(whole.findings, claim, as_json=as_json))
-    for found in waiting(store.home, store.uri):
-        say(f"{found}: not in this report; {sync_in(store.home)} uploads what waits")
     folder = out or Path("reports") / folder_name("-".join(study) if study else choice.experiment, "report")
     with _writable("--out", folder):
         page, *others = files.write(whole, folder)

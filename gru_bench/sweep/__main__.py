@@ -102,7 +102,7 @@ def sweep(
         rich_help_panel="Stores")] = False,
     check: Annotated[bool, typer.Option(
         "--check", help="Only check that everything requested is done and that Optuna and MLflow agree. Exit code 0: "
-        "yes, 3: the same command or gru-bench sync has work left, 4: the stores disagree and cannot be repaired.",
+        "yes, 3: the same command has work left, 4: the stores disagree and cannot be repaired.",
         rich_help_panel="Stores")] = False,
 ) -> None:
     """Search for the best settings of a recurrent classifier, then confirm them on fresh seeds.
@@ -176,7 +176,7 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     from gru_bench.sweep.run_log import deleted, logged_elsewhere
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
     from gru_bench.sweep.study import begun_with, read_study, require_same_settings
-    from gru_bench.tracking import open_reader, refused, waiting
+    from gru_bench.tracking import open_reader
 
     opened = open_storage(storage, create=False)
     with wrapped_errors(storage):
@@ -186,7 +186,6 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     store = open_reader(tracking_uri)
     logged = [run for experiment in store.experiments() for run in store.runs(experiment)]
     runs = [run for run in logged if run.study == spec.name]
-    known = {run.run_id: run.study for run in logged}
     studies = [run for run in runs if run.role == "study" and (run.fingerprint in prints or not prints)]
     ids = {study.run_id for study in studies}
     if state.run_id and state.run_id not in ids:
@@ -202,11 +201,8 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
         if trial.run_id and trial.run_id not in there and store.is_deleted(trial.run_id)])
     for count in found.counts:
         console.print(count, markup=False)
-    unsynced = waiting(store.home, store.uri, lambda outbox: spec.name in (outbox.studies(known) or {spec.name}))
     unreadable = list(_unreadable(store, runs))
-    aside = [one for one in refused(store.home, store.uri)
-             if spec.name == (known.get(one.entry.run_id) or one.study or spec.name)]
-    faults = [*found.faults, *unreadable, *map(str, unsynced), *map(str, aside)]
+    faults = [*found.faults, *unreadable]
     for remark in store.odd.values():
         console.print(f"note: {remark}", markup=False)
     for fault in faults:
@@ -216,7 +212,7 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
                       "everything requested is done, and Optuna and MLflow agree; "
                       f"{still_to_do(state.others_left)}", markup=False)
         return ExitCode.DONE
-    if unsynced or len(found.permanent) < len(found.faults):
+    if len(found.permanent) < len(found.faults):
         console.print("work is left, or Optuna and MLflow disagree: run the same command without --check to continue "
                       "the study")
     if unreadable:
@@ -226,7 +222,7 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
         console.print("the two stores do not match, perhaps because one was lost or replaced, which continuing does "
                       "not repair: restore the matching store, or start the study again under another name "
                       "(--study-name NAME)")
-    return ExitCode.INCOMPLETE if unsynced or aside or not (found.permanent or unreadable) else ExitCode.NO
+    return ExitCode.NO if found.permanent or unreadable else ExitCode.INCOMPLETE
 
 
 def _unreadable(store: Any, runs: Sequence[LoggedRun]) -> Iterator[str]:
@@ -274,7 +270,6 @@ def _show_next(
     from gru_bench.sweep.console.description import next_commands
     from gru_bench.sweep.console.progress import duration
     from gru_bench.sweep.plan import how_far
-    from gru_bench.sweep.run_log import not_sent
     from gru_bench.tracking.view import MISSING
 
     where = without_passwords(tracking_uri or "")
@@ -283,8 +278,7 @@ def _show_next(
     took = f"took {here}" if here == whole else f"took {here}, over all starts {whole}"
     if summary.trials and summary.search_seconds is not None:
         took += f", {duration(summary.search_seconds)} of it for the search"
-    state = (f"not done yet ({not_sent(sweep.not_sent)}): then the same command completes it" if sweep.not_sent else
-             how_far(sweep.state, "the same command", cli.command_without("--model")))
+    state = how_far(sweep.state, "the same command", cli.command_without("--model"))
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
     for command in next_commands(summary.name, where, report=not has_report, predict=sweep.is_confirmed,
                                  serve=not where.startswith("http"),

@@ -139,9 +139,7 @@ class ActiveRun:
         return again
 
     def _finished(self, result: RunResult) -> Outcome:
-        # The record is on the disk before the trial ends. If this process dies in between, the trial is done again,
-        # and the record is uploaded as that of an interrupted run.
-        self.writer.finish(result, held=True)
+        self.writer.result(result)
         match self.run.role:
             case "confirm":
                 return self._complete("tested", self._score(result.predictions["test"]))
@@ -159,18 +157,16 @@ class ActiveRun:
         return value
 
     def _complete(self, state: Literal["complete", "tested", "validated"], value: float) -> Outcome:
-        if not self.run.trials.complete(self.run.number, value):
-            return self._left()
-        self.writer.release()
-        return Outcome(state, value)
+        # The run is complete in MLflow before its trial ends. If this process dies in between, another one adopts it.
+        ended = self.writer.store.patiently(
+            lambda: self.run.trials.complete(self.run.number, value, self.writer.complete))
+        return Outcome(state, value) if ended else self._left()
 
     def _pruned(self) -> Outcome:
-        if not self._reassigned:
-            self.writer.prune(
-                f"pruned at check {len(self.checks)} by the {PRUNERS[self.spec.pruner]}: {REASON}", held=True)
-            if self._search.prune(self.run.number):
-                self.writer.release()
-                return Outcome("pruned", self._best if self.scores else None, REASON)
+        pruned = f"pruned at check {len(self.checks)} by the {PRUNERS[self.spec.pruner]}: {REASON}"
+        if not self._reassigned and self.writer.store.patiently(
+                lambda: self._search.prune(self.run.number, lambda: self.writer.prune(pruned))):
+            return Outcome("pruned", self._best if self.scores else None, REASON)
         return self._left()
 
     def _left(self) -> Outcome:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gru_bench.results.baselines import BASELINES
 from gru_bench.results.logged_metrics import compared
 from gru_bench.sweep.plan import SearchState, StudyState, left_to_do
-from gru_bench.sweep.run_log import SCORED, key_of, not_sent, unknown_runs, without_run
+from gru_bench.sweep.run_log import SCORED, key_of, unknown_runs
 from gru_bench.sweep.sharing.trials import StoredTrial, baseline_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.tracking import LoggedRun
@@ -58,16 +58,11 @@ def compare_stores(
     faults = list(left_to_do(state))
     permanent = [f"{run.model}: the run {run.run_id} ({run.name}) is unknown to the storage of the search"
                  for run in unknown_runs(state, runs)]
-    unsent = [trial for trial in without_run(state.logged, {run.run_id: run for run in runs})
-              if trial.run_id not in deleted]
-    if unsent:
-        faults.append(not_sent(unsent))
-    sent_later = {trial.run_id for trial in unsent}
     for model, search in state.searches.items():
         own = [run for run in runs if run.model == model]
         faults += (f"{model}: {fault}" for fault in _search_faults(spec, search))
         permanent += (f"{model}: {fault}" for fault in (
-            *_duplicate_faults(search), *_trial_faults(spec, search, own, sent_later)))
+            *_duplicate_faults(search), *_trial_faults(spec, search, own)))
     for key, trial in state.work.items():
         if trial.state == "running":
             faults.append(f"the planned run {key!r} is RUNNING")
@@ -75,7 +70,7 @@ def compare_stores(
             faults.append(f"the planned run {key!r} was deleted in MLflow ({trial.run_id})")
     planned = [(baseline_key(name), "baseline") for name in BASELINES]
     planned += [(run.key, run.role) for plan in state.plans.values() for run in plan.runs]
-    permanent += _planned_faults(state, planned, runs, {*deleted, *sent_later})
+    permanent += _planned_faults(state, planned, runs, deleted)
     faults += ("MLflow: the study's own run is not complete yet" for study in studies
                if not study.is_described)
     faults += (f"MLflow: {name!r} is RUNNING" for name in running)
@@ -132,10 +127,8 @@ def _by_trial(runs: Sequence[LoggedRun]) -> dict[str, list[LoggedRun]]:
     return found
 
 
-def _trial_faults(
-    spec: StudySpec, search: SearchState, runs: Sequence[LoggedRun], sent_later: Collection[str]
-) -> Iterator[str]:
-    by_trial, trials = _by_trial(runs), [trial for trial in search.trials if trial.run_id not in sent_later]
+def _trial_faults(spec: StudySpec, search: SearchState, runs: Sequence[LoggedRun]) -> Iterator[str]:
+    by_trial, trials = _by_trial(runs), search.trials
     ended = [str(trial.number) for trial in trials if trial.ended]
     if len(ended) > 1 and by_trial.keys().isdisjoint(ended):
         yield f"{len(ended)} trials have ended, but none has a run"
@@ -179,7 +172,7 @@ def _planned_faults(
 ) -> Iterator[str]:
     """Yield the planned runs (key, role) that are done and do not have one complete run, or one with another score.
 
-    Those whose runs are `known` to be deleted, or not sent yet, are left out.
+    Those whose runs are `known` to be deleted are left out.
     """
     for key, role in planned:
         trial, what = state.work.get(key), f"the planned run {key!r}"

@@ -13,7 +13,6 @@ from gru_bench.errors import GruBenchError
 from gru_bench.results.runs import DataSummary, StudySummary
 from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.plan import StudyState, left_to_do
-from gru_bench.sweep.sharing.trials import StoredTrial
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import begun_with, read_study, require_same_settings
 from gru_bench.sweep.summary import asked_for
@@ -31,7 +30,6 @@ class DoneStudy:
         self.state, self.spec, self.summary, self.store = state, state.spec, summary, store
         self.data: DataSummary = summary.data
         self.left: list[str] = []
-        self.not_sent: list[StoredTrial] = []
         self.shown_notes: set[str] = set()
         self._logged = logged
         self._started = time.monotonic()

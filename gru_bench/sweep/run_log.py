@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, replace
+from functools import partial
 
 from gru_bench.config import DataConfig, Scalar, assignment
 from gru_bench.data.corpus import Corpus
-from gru_bench.errors import RunError, UsageError, argument, without_passwords
+from gru_bench.errors import RunError, UsageError, without_passwords
 from gru_bench.results.baselines import BaselineResult, baseline_label
 from gru_bench.results.logged_metrics import Split, compared
 from gru_bench.results.runs import DATA, NEAR, SEARCH, DataSummary, SearchPlan
@@ -17,21 +18,21 @@ from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.active_run import REASSIGNED, Assignment
 from gru_bench.sweep.console.description import run_description
 from gru_bench.sweep.plan import StudyState
-from gru_bench.sweep.sharing.leases import this_process
-from gru_bench.sweep.sharing.trials import ENDED, StoredTrial, Trials, baseline_key, digest, run_key
+from gru_bench.sweep.search import Search
+from gru_bench.sweep.sharing.trials import Trials, baseline_key, digest, run_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.tasks import corpus_of
-from gru_bench.tracking import DIED, INTERRUPTED, NOTE, PARENT_TAG, LoggedRun, RunWriter, Store, new_id
+from gru_bench.tracking import INTERRUPTED, NOTE, PARENT_TAG, LoggedRun, RunWriter, Store
 
 SCORED: Mapping[str, Split] = {"confirm": "test", "ablation": "val", "baseline": "test"}
 """Role -> split whose score is the objective value of such a run."""
-OTHERS_SECONDS = 60.0
-"""Seconds to wait for runs that other processes still upload."""
 POLL_SECONDS = 0.5
 """Seconds between two looks at what other processes do."""
-MOST_ASKED = 10
-"""Most runs that MLflow is asked for one by one, instead of for all runs of the study."""
+DIED = "its process ended unexpectedly"
+"""Why a run of a dead start has no result."""
+OWNER = "gru_bench.owner"
+"""Tag with the id of the start that trains a run."""
 SUPERSEDED = {"gru_bench.role": "superseded"}
 """Tag of a run that is no longer part of its study; reports leave it out."""
 
@@ -62,26 +63,29 @@ class RunLog:
         """
         self.record, self.corpus, self.store = record, corpus, store
         self.experiment, self.command, self.data = experiment, command, data
-        self._to_close = False
-        """Whether dead processes may have left runs that are open in MLflow."""
-        store.create_if(lambda run_id: run_id != record.run_id or record.may_create_run())
-        store.adopt(self.spec.name)
         known = self._known_study()
-        begins = record.begin_run(new_id(), texts=texts)
+        begins = record.begin_run(uuid.uuid4().hex, texts=texts)
         self.texts = record.state().texts
         """Whether texts are stored."""
         if self.texts and not texts:
-            raise UsageError(f"the study {self.spec.name!r} was started without {argument('no_texts')} and has stored "
-                             f"texts: leave it out, or choose another study name ({argument('name')})")
+            raise UsageError(f"the study {self.spec.name!r} was started without no_texts and has stored texts: leave "
+                             "no_texts out, or choose another study name")
         self.is_new = known is None
         """Whether the tracking store does not have the study's own run yet."""
-        self.study = store.writer(record.run_id) if known is not None else store.start(
-            self.experiment, self.spec.name, role="study", study=self.spec.name, model=",".join(self.spec.models),
-            command=self.command, fingerprint=self.corpus.fingerprint, rows=self.corpus.rows, run_id=record.run_id)
+        self.study = store.writer(record.run_id) if known is not None else store.patiently(self._begun)
         if begins or (known is not None and not known.is_described and not record.lease.has_others()):
             self._describe()  # the start that began it died
         for path, text in own.items():
             self.study.text(path, text)
+        self.note_logged()
+
+    def _begun(self) -> RunWriter:
+        """Begin the study's own run, which only one of several starts creates."""
+        with self.record.lock:
+            return self.store.start(
+                self.experiment, self.spec.name, role="study", study=self.spec.name, model=",".join(self.spec.models),
+                command=self.command, fingerprint=self.corpus.fingerprint, rows=self.corpus.rows,
+                run_id=self.record.run_id)
 
     @property
     def spec(self) -> StudySpec:
@@ -98,8 +102,6 @@ class RunLog:
             if (other := next(self._logged_studies(), None)) is not None and not self.record.run_id:
                 raise of_other_stores(self.spec.name, self.store.uri, f"the study's own run {other.run_id}")
             return None
-        if not self.store.catch_up():  # it answers later
-            return None
         found = self.store.find(self.record.run_id)
         if found is None:
             if logged_to := self.record.logged_to:
@@ -108,7 +110,6 @@ class RunLog:
         if found.is_deleted:
             raise RunError(deleted(self.spec.name, found.run_id))
         self.experiment = found.experiment  # a user may have renamed it
-        self.note_logged()
         return self.own_run()
 
     def note_logged(self) -> None:
@@ -157,13 +158,11 @@ class RunLog:
             self.experiment, f"{self.spec.name} {result.model}", role="baseline", study=self.spec.name,
             model=result.model, command=self.command, fingerprint=self.corpus.fingerprint, rows=self.corpus.rows,
             parent=self.study.run_id,
-            tags={"gru_bench.owner": this_process(), NOTE: baseline_label(result.model, result.settings)})
+            tags={OWNER: self.record.lease.owner, NOTE: baseline_label(result.model, result.settings)})
         work.note_run(number, writer.run_id)
-        # As with any run, the record is on the disk before its trial ends. N-grams are fragments of texts.
-        writer.finish_baseline(result if self.texts else replace(result, weights=b""), held=True)
-        if work.complete(number, result.metrics[compared(self.spec.metric, "test").key]):
-            writer.release()
-        else:
+        writer.baseline(result if self.texts else replace(result, weights=b""))  # n-grams are fragments of texts
+        score = result.metrics[compared(self.spec.metric, "test").key]
+        if not self.store.patiently(lambda: work.complete(number, score, writer.complete)):
             writer.kill(REASSIGNED)
 
     def begin(self, run: Assignment) -> RunWriter:
@@ -177,7 +176,7 @@ class RunLog:
             self.experiment, f"{self.spec.name} {label}", role=run.role, study=self.spec.name, model=run.model,
             command=self.command, config=run.config, fingerprint=corpus.fingerprint, rows=corpus.rows,
             parent=self.study.run_id,
-            tags={"gru_bench.settings": digest(run.settings), "gru_bench.owner": this_process(),
+            tags={"gru_bench.settings": digest(run.settings), OWNER: self.record.lease.owner,
                   NOTE: run_description(run.role, run.settings, run.repeats), **run.tags})
 
     def runs(self) -> list[LoggedRun]:
@@ -186,9 +185,6 @@ class RunLog:
 
     def resume(self) -> list[str]:
         """Clean up what earlier starts have left, then mark the study as running again.
-
-        The clean-up comes first: a read after a write waits for MLflow, which is still being imported. A study that
-        was just begun reads nothing.
 
         Returns:
             Notes for the readers of the study.
@@ -199,7 +195,8 @@ class RunLog:
             self._require_known(runs)
             notes = self._retrain_deleted(runs)
         self.take_over(first=not self.is_new)
-        self.study.reopen(self.command, self.spec.metric)
+        self.study.reopen(self.command)
+        self.store.save_view(self.study.run_id, self.spec.metric)
         self.study.text(DATA, json.dumps(asdict(self.data), indent=1))
         if self.spec.trials:
             space = {key: span.described() for key, span in self.spec.space.items()}
@@ -215,7 +212,7 @@ class RunLog:
             RunError: It does not: the two stores do not belong together.
         """
         ended = [run for run in runs
-                 if run.status != "RUNNING" or self.record.lease.is_dead(run.tags.get("gru_bench.owner", ""))]
+                 if run.status != "RUNNING" or self.record.lease.is_dead(run.tags.get(OWNER, ""))]
         # The searches are read after the runs, because a trial begins before its run.
         if unknown := unknown_runs(self.record.state(), ended):
             raise of_other_stores(self.spec.name, self.store.uri,
@@ -234,71 +231,45 @@ class RunLog:
             return []
         return [f"Runs of earlier starts that were deleted in MLflow and are trained again: {len(deleted)}."]
 
-    def take_over(self, state: StudyState | None = None, *, first: bool = False, wait: bool = True) -> None:
-        """Queue again what processes that have died were working on, and close their runs.
+    def take_over(self, state: StudyState | None = None, *, first: bool = False) -> None:
+        """Take over the trials of dead starts: adopt those whose runs are complete, and queue the others again.
 
         Args:
             state: The study, where it has just been read.
-            first: Whether to look for unclosed runs even when no search knows of a dead process.
-            wait: Whether to wait for MLflow. If not, and it has not taken all yet, the runs are closed by a later call.
+            first: Whether to look for unclosed runs even when no trial belongs to a dead start.
         """
         record, state = self.record, self.record.state() if state is None else state
         orphans: list[tuple[Trials, int]] = [(record.work, number) for number in record.work.orphans()]
         for model, search in state.searches.items():
             orphans += [(record.searches[model], number) for number in record.searches[model].orphans(search.trials)]
-        # Those that were interrupted queue their runs again themselves, but may leave records that MLflow lacks.
-        self.store.adopt(self.spec.name)
         if orphans:
-            with record.lock:
-                for trials, number in orphans:
-                    if number in trials.orphans():  # otherwise another process was faster
-                        trials.give_up(number, DIED)
-        self.store.settle(self._has_ended, DIED)
-        self._to_close = self._to_close or first or bool(orphans)
-        if self._to_close and (wait or (self.store.is_caught_up and not self.store.away)):
-            self._to_close = False
+            runs = {run.run_id: run for run in self.runs()}
+            for trials, number in orphans:
+                self.store.patiently(partial(self._recover, trials, number, runs))
+        if first or orphans:
             self._close_runs()
 
-    def await_runs(self, trials: Sequence[StoredTrial], seconds: float = OTHERS_SECONDS) -> list[StoredTrial]:
-        """Wait until MLflow has the runs of trials that have ended, which other processes still upload or have left.
-
-        Returns:
-            The trials whose runs MLflow does not have after `seconds`.
-        """
-        deadline = time.monotonic() + seconds
-        self.take_over()
-        self.store.catch_up()  # with what dead processes have left
-        there = {run.run_id: run for run in self.runs()} if trials else {}
-        missing = [one for one in without_run(trials, there)  # a user may have deleted some in MLflow
-                   if one.run_id in there or not self.store.is_deleted(one.run_id)]
-        while missing and time.monotonic() <= deadline:
-            self.store.pause(POLL_SECONDS)
-            self.take_over()
-            found = self.runs() if len(missing) > MOST_ASKED else [self.store.run(one.run_id) for one in missing]
-            missing = without_run(missing, {run.run_id: run for run in found if run is not None})
-        return missing
-
-    def _trials(self) -> list[StoredTrial]:
-        """Return the trials of all searches and of the planned work."""
-        return [trial for trials in (*self.record.searches.values(), self.record.work) for trial in trials.stored]
-
-    def _has_ended(self, run_id: str) -> bool | None:
-        """Return whether a trial has ended with a run; None while that is open."""
-        trials = [trial for trial in self._trials() if trial.run_id == run_id]
-        if any(trial.state == "running" for trial in trials):
-            return None
-        return any(trial.state in ENDED for trial in trials)
+    def _recover(self, trials: Trials, number: int, runs: Mapping[str, LoggedRun]) -> None:
+        """End a trial of a dead start as its run in MLflow has ended, or queue it again."""
+        with self.record.lock:
+            if number not in trials.orphans():  # another start was faster
+                return
+            run = runs.get(trials.run_id(number))
+            if run is not None and run.complete:
+                score = run.metrics[compared(self.spec.metric, "val" if isinstance(trials, Search) else "test").key]
+                trials.complete(number, score, self.store.writer(run.run_id).complete)  # sets its status too
+            elif run is not None and run.state == "pruned" and isinstance(trials, Search):
+                trials.prune(number, partial(self.store.writer(run.run_id).prune, run.reason))
+            else:
+                trials.give_up(number, DIED)
 
     def _close_runs(self) -> None:
-        """Close the runs of dead processes in MLflow: those that are open, and those whose trials are done again."""
-        states = {trial.run_id: trial.state for trial in self._trials()}
+        """Close the runs of dead starts in MLflow: those that are open, and those that are not the run of a trial."""
+        trials = [trial for trials in (*self.record.searches.values(), self.record.work) for trial in trials.stored]
+        ended = {trial.run_id for trial in trials if trial.ended}
         for run in self.runs():
-            state = states.get(run.run_id)
-            if run.status == "RUNNING":  # if its trial has ended, its record waits on the machine where it was trained
-                wrong = not self._has_ended(run.run_id)
-            else:
-                wrong = state == "interrupted" and run.state in ("complete", "pruned")
-            if wrong and self.record.lease.is_dead(run.tags.get("gru_bench.owner", "")):
+            if run.run_id not in ended and (run.status == "RUNNING" or run.state in ("complete", "pruned")) and (
+                    self.record.lease.is_dead(run.tags.get(OWNER, ""))):
                 writer = self.store.writer(run.run_id)
                 writer.describe(INTERRUPTED)
                 writer.kill(DIED)
@@ -349,34 +320,15 @@ def of_other_stores(study: str, uri: str, what: str) -> RunError:
     """Return the error for runs of a study in a tracking store that the search's storage does not know."""
     return RunError(
         f"the storage of the search must contain the runs of the study {study!r} in {without_passwords(uri)}, but it "
-        f"lacks {what}: the two stores do not match. Restore the original storage, or give it "
-        f"({argument('storage')}); or start a new study under another name ({argument('name')})")
+        f"lacks {what}: the two stores do not match. Restore the original storage, or set storage to it; or start a "
+        "new study under another name")
 
 
 def logged_elsewhere(study: str, uri: str, logged_to: str) -> str:
     """Return that a tracking store does not have the runs of a study, which another has, and what to do."""
     return (f"the tracking store must contain the runs of the study {study!r}, but {without_passwords(uri)} lacks its "
-            f"own run, which is in {logged_to}: use {argument('tracking_uri', logged_to)}, or restore the store; or "
-            f"start a new study under another name ({argument('name')})")
-
-
-def without_run(trials: Iterable[StoredTrial], there: Mapping[str, LoggedRun]) -> list[StoredTrial]:
-    """Return those of the trials that have ended whose runs MLflow does not have, or not up to their end.
-
-    Args:
-        trials: The trials.
-        there: Run id -> run in MLflow.
-    """
-    return [trial for trial in trials if (run := there.get(trial.run_id)) is None or (
-        not run.complete if trial.state == "complete" else run.status == "RUNNING")]
-
-
-def not_sent(trials: Sequence[StoredTrial]) -> str:
-    """Return what sends the runs of trials that MLflow does not have, as a clause."""
-    machines = " and ".join(sorted({trial.owner.rsplit(" ", 2)[0].partition("/")[0] for trial in trials}))
-    one = len(trials) == 1
-    return (f"{len(trials)} {'run is' if one else 'runs are'} not in MLflow yet: run gru-bench sync in the directory "
-            f"of the sweep that trained {'it' if one else 'them'}, on {machines}")
+            f"own run, which is in {logged_to}: set tracking_uri={logged_to}, or restore the store; or start a new "
+            "study under another name")
 
 
 def deleted(study: str, run_id: str) -> str:

@@ -20,7 +20,7 @@ from gru_bench.config import SOURCE, RunConfig
 from gru_bench.data.code import kept
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
-from gru_bench.errors import RunError, UsageError, argument
+from gru_bench.errors import RunError, UsageError, first_line
 from gru_bench.models.trained import TrainedModel
 from gru_bench.results.baselines import baseline_label
 from gru_bench.results.logged_metrics import compared
@@ -52,10 +52,10 @@ from gru_bench.sweep.plan import (
     still_to_do,
     to_begin,
 )
-from gru_bench.sweep.run_log import OTHERS_SECONDS, POLL_SECONDS, RunLog, corpus_for, not_sent
+from gru_bench.sweep.run_log import POLL_SECONDS, RunLog, corpus_for
 from gru_bench.sweep.search import Search
-from gru_bench.sweep.sharing.leases import LEASE_SECONDS, this_process
-from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS, StoredTrial, baseline_key
+from gru_bench.sweep.sharing.leases import LEASE_SECONDS
+from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS, baseline_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.summary import (
@@ -78,7 +78,6 @@ from gru_bench.sweep.workers.local import (
 )
 from gru_bench.sweep.workers.tasks import MeasureBaselines, Task, Train, TrySettings, materials
 from gru_bench.tracking import LoggedStudy, Store
-from gru_bench.tracking.failures import AwayError
 
 TAKE_OVER_SECONDS = 2.0
 """Seconds between two checks for runs of dead processes."""
@@ -144,15 +143,11 @@ class Sweep:
             own=own or {})
         self.notes: list[str] = []
         self.interrupt = interrupt or Interrupt()
-        self.not_sent: list[StoredTrial] = []
-        """The trials of other processes that have ended, but whose runs MLflow does not have at the end."""
-        self.view: str | None = None
-        """Page with the saved view of the runs in MLflow; empty where there is none, None while that is not known."""
         self.shown_notes: set[str] = set()
         """The notes that have been shown to the user."""
         self.started = time.monotonic()
         self.last_take_over = -TAKE_OVER_SECONDS
-        store.stay_alive(self._renew)
+        store.while_waiting = self._live_on
 
     def run(self) -> StudySummary:
         """Run what is left of the study and return the summary of the whole study.
@@ -167,9 +162,6 @@ class Sweep:
                 self._try_settings()
                 self._begin()
                 self._work()
-                missing = self.log.await_runs(self._ended_elsewhere())
-                self._work()  # what starts have left that ended meanwhile
-                self.not_sent = self.log.await_runs(self._ended_elsewhere(), 0.0 if missing else OTHERS_SECONDS)
             except BaseException as error:
                 if self.begun:
                     self._stop_early(error)
@@ -178,6 +170,7 @@ class Sweep:
                         self._sign_out()
                 raise
             finally:
+                self.record.lease.leave()  # it is dead now, even if it was cut off before it could say so
                 self.display.end()
             return self._end()
 
@@ -208,7 +201,7 @@ class Sweep:
             self._note(note)
         self._read()
         if self.texts and not log.texts:
-            self.display.note(f"note: no texts are stored, because the study was started with {argument('no_texts')}")
+            self.display.note("note: no texts are stored, because the study was started with no_texts")
         work = self._next_work()
         self._describe()
         self.display.begin(to_begin(self.state), done=not isinstance(work, Wait))
@@ -292,8 +285,6 @@ class Sweep:
         if (number := self.record.work.take(follow_up.key)) is None:
             return
         try:
-            # The runs of this process are read from its outbox, even when the tracking server is away.
-            self._require_others()
             tasks = follow_up.tasks(self._with_threads, self._read_models)
         except BaseException:
             self.record.work.give_up(number, "interrupted", fault=False)
@@ -387,48 +378,29 @@ class Sweep:
             if isinstance(message, Finished | WasPruned | Failed):
                 del self._receivers[job.key]
             receive(job, message)
-        self._renew()
-        if self.interrupt.asked:
-            raise KeyboardInterrupt
+        self._live_on()
         if not self.begun:
             return
-        self.store.check()
-        if self._reads_at_once:
-            self._supersede()
-        self._note_logged()
+        self._supersede()
         if self.seconds - self.last_take_over >= TAKE_OVER_SECONDS:
             self.last_take_over = self.seconds
             self._read()
             self.display.tick(to_begin(self.state))
-            self.log.take_over(self.state, wait=False)
+            self.log.take_over(self.state)
             self._is_read = False
 
-    def _renew(self) -> None:
-        """Show other starts that this one lives: while it works, and while it waits for the tracking store."""
-        self.record.lease.renew(self.seconds)
+    def _live_on(self) -> None:
+        """Show other starts that this one lives: while it works, and while it waits for the tracking store.
 
-    @property
-    def _reads_at_once(self) -> bool:
-        """Whether the tracking store has all that this start has logged, so that reading from it waits for nothing."""
-        return self.store.is_caught_up and not self.store.away
+        Raises:
+            KeyboardInterrupt: The user has asked for it.
+        """
+        self.record.lease.renew(self.seconds)
+        if self.interrupt.asked:
+            raise KeyboardInterrupt
 
     def _read_models(self, runs: Mapping[str, str]) -> dict[str, TrainedModel]:
         return dict(zip(runs, self.store.models(list(runs.values()), self.log.study.run_id), strict=True))
-
-    def _ended_elsewhere(self) -> list[StoredTrial]:
-        """Return the trials and planned runs that other processes have ended with a run."""
-        return [trial for trial in self.state.logged if trial.owner != this_process()]
-
-    def _require_others(self) -> None:
-        """Wait until MLflow has the confirmation runs that other processes have done.
-
-        Raises:
-            RunError: It does not have them after a while.
-        """
-        confirmed = {trial.run_id for model in self.state.searches for trial in self.state.confirmed(model).values()}
-        if missing := self.log.await_runs([one for one in self._ended_elsewhere() if one.run_id in confirmed]):
-            raise RunError("MLflow needs all confirmation runs before the study can continue, but "
-                           f"{not_sent(missing)}, then run this here again")
 
     @property
     def spec(self) -> StudySpec:
@@ -543,7 +515,8 @@ class Sweep:
         return next((planned.tags for planned in self.state.plans[run.model].runs if planned.key == run.planned), {})
 
     def _stop_early(self, error: BaseException) -> None:
-        """End the active runs and queue them again for the next start, as far as the stores still answer."""
+        """End the active runs and queue them again for the next start, as far as the stores still respond."""
+        self.store.patience = 0.0
         interrupted = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if interrupted else str(error)
         for active in self.active.values():
@@ -555,11 +528,13 @@ class Sweep:
         with suppress(Exception):
             if self.follow_up is not None:
                 self.record.work.give_up(self.follow_up.number, "interrupted", fault=False)
-        with suppress(Exception):
+        try:
             self._sign_out()
             if not self.record.lease.has_others() and not (self.state.is_complete and self.log.is_complete):
                 (self.log.study.kill if interrupted else self.log.study.fail)(reason)
                 self._describe()
+        except Exception as failure:
+            self.display.note(f"note: MLflow shows the study as running until its next start ({first_line(failure)})")
 
     def _end(self) -> StudySummary:
         """Complete the study's parent run, unless another process still has work to do for it and will complete it.
@@ -582,14 +557,12 @@ class Sweep:
             search_seconds=lease.search_seconds(), notes=self.notes)
         # Another start may have nothing to do any more, or die before it completes the study: twice does no harm.
         if state.is_complete or not lease.has_others():
-            self.store.catch_up()
             self.log.describe_if_lost()
-            self._note_logged()
             concluded = self._conclusion() if state.is_complete else Conclusion()
             self._describe(concluded)
             study.metrics({**concluded.metrics, **study_metrics(summary)})  # MLflow shows them in this order
-            if state.others_left or self.not_sent:
-                study.kill(still_to_do(state.others_left) if state.others_left else not_sent(self.not_sent))
+            if state.others_left:
+                study.kill(still_to_do(state.others_left))
             else:
                 study.text("study.json", summary.to_json())
                 study.complete()
@@ -606,15 +579,8 @@ class Sweep:
 
     def logged(self) -> list[LoggedStudy]:
         """Return the study as MLflow has it; an empty list while MLflow does not have it."""
-        study = self.store.logged_study(self.log.study.run_id) if self.store.catch_up() else None
+        study = self.store.logged_study(self.log.study.run_id)
         return [] if study is None else [study]
-
-    def _note_logged(self) -> None:
-        """Note once that MLflow has the study, and look for the saved view of its runs, if that waits for nothing."""
-        if self.view is None and self._reads_at_once:
-            with suppress(RunError, AwayError):
-                self.log.note_logged()
-                self.view = self.store.view(self.log.experiment, self.spec.metric)
 
     def _describe(self, concluded: Conclusion = Conclusion()) -> None:
         """Write the description of the study."""
@@ -639,14 +605,15 @@ class Sweep:
         return None if study is None else self.store.run_url(study, served)
 
     def view_url(self, served: str) -> str | None:
-        """Return the URL of the saved view of the runs; empty where there is none, None while that is not known.
+        """Return the URL of the saved view of the runs; empty where there is none.
 
         Args:
             served: Address at which a store that is a file would be shown.
         """
-        return self.view and self.store.page_url(self.view, served)
+        view = self.store.view(self.log.experiment, self.spec.metric)
+        return view and self.store.page_url(view, served)
 
     @property
     def left(self) -> list[str]:
         """What this start was asked for and has not done; the same command does it."""
-        return [*left_to_do(self.state), *([not_sent(self.not_sent)] if self.not_sent else [])]
+        return list(left_to_do(self.state))

@@ -10,7 +10,7 @@ import hashlib
 import math
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from importlib import import_module
 from typing import Any, Literal
@@ -157,9 +157,14 @@ class Search(Trials):
         ended = check.epochs >= trial.params.get("training.epochs", self.spec.base.training.epochs)
         return "prune" if not ended and trial.should_prune() else "continue"
 
-    def prune(self, number: int) -> bool:
-        """End a trial that the pruner has stopped; return False if another process has the trial by now."""
-        return self._end(number, TrialState.PRUNED, notes=TrialNotes(reason=REASON))
+    def prune(self, number: int, log: Callable[[], None] = lambda: None) -> bool:
+        """End a trial that the pruner has stopped; return False if another start has the trial by now.
+
+        Args:
+            number: Number of the trial.
+            log: Marks its run as pruned, as in `complete`.
+        """
+        return self._end(number, TrialState.PRUNED, notes=TrialNotes(reason=REASON), log=log)
 
     def trials(self) -> list[TrialSummary]:
         """Return the trials that are running or have ended, without those that were interrupted and are done again."""

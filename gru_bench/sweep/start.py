@@ -120,14 +120,11 @@ def completed(
             record, corpus, vectors, store, pool, experiment=corpus.name, command=command, threads=threads,
             timeout=timeout, texts=texts, display=ProgressDisplay(console, spec.metric),
             interrupt=interrupt, own=own)
-        if record.lease.start > 1:
-            store.require()  # to read what earlier starts have done
         for one in start_warnings(record.spec, sweep.data):
             one.show(console)
-        with store:
-            with wrapped_errors(storage):
-                summary = sweep.run()
-            yield sweep, summary
+        with wrapped_errors(storage):
+            summary = sweep.run()
+        yield sweep, summary
 
 
 def start_warnings(spec: StudySpec, data: DataSummary) -> list[Outcome]:

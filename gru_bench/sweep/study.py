@@ -14,7 +14,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from gru_bench.config import SOURCE, Scalar
-from gru_bench.errors import RunError, argument
+from gru_bench.errors import RunError
 from gru_bench.sweep.identity import EXPERIMENT, PROPOSALS, direction, identity_of, require_same
 from gru_bench.sweep.plan import SearchState, StudyState, may_ask
 from gru_bench.sweep.search import (
@@ -27,7 +27,7 @@ from gru_bench.sweep.search import (
     is_exhausted,
     notes_of,
 )
-from gru_bench.sweep.sharing.leases import STARTS, Lease, LeaseWatch, this_process
+from gru_bench.sweep.sharing.leases import STARTS, Lease
 from gru_bench.sweep.sharing.storage import lock_for
 from gru_bench.sweep.sharing.trials import StoredTrial, Trials, latest_trials, trials_of
 from gru_bench.sweep.spec import StudySpec
@@ -38,8 +38,6 @@ RUN, TEXTS = "run_id", "texts"
 """Set when the study's own run begins: its id, and whether texts are stored."""
 LOGGED = "logged to"
 """Set once a tracking store has the study's own run: its URI, without a password."""
-CREATOR = "run created by"
-"""Set when the study's own run is created in MLflow: the process that creates it, and how often it has said so."""
 
 
 class StudyRecord:
@@ -61,7 +59,6 @@ class StudyRecord:
             RunError: The study is stored in another format.
         """
         self.storage, self._begun_with = storage, (fingerprint, experiment)
-        self._creators = LeaseWatch()
         need_format(spec.name, storage)
         self.lock = lock_for(storage, spec.name)
         with self.lock:
@@ -148,16 +145,6 @@ class StudyRecord:
         if self.logged_to != uri:
             with self.lock:
                 self.study.set_user_attr(LOGGED, uri)
-
-    def may_create_run(self) -> bool:
-        """Return whether this process creates the study's own run in MLflow. No lock is held while it does: it is the
-        first process that asks, as long as it lives and asks again within `LEASE_SECONDS`."""
-        with lock_for(self.storage, self.spec.name):  # a lock of its own: a thread that uploads asks
-            creator, asked = self.study.user_attrs.get(CREATOR, (this_process(), 0))
-            if creator != this_process() and not self._creators.is_dead(creator, asked):
-                return False
-            self.study.set_user_attr(CREATOR, (this_process(), asked + 1))
-            return True
 
 
 def read_study(spec: StudySpec, storage: BaseStorage) -> StudyState:
@@ -255,8 +242,7 @@ def need_format(name: str, storage: BaseStorage) -> None:
     if begun and found != FORMAT:
         raise RunError(
             f"the study {name!r} must be stored in format {FORMAT}, but is in format {found or 'none'}: start again in "
-            f"an empty folder, with another {argument('storage')} and {argument('tracking_uri')}, or under another "
-            f"study name ({argument('name')})")
+            "an empty folder, with another storage and tracking_uri, or under another study name")
 
 
 def attributes_of(name: str, storage: BaseStorage) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from gru_bench.errors import RunError, UsageError, argument, first_line, without_passwords
+from gru_bench.errors import RunError, UsageError, first_line, without_passwords
 from gru_bench.platforms import remove, replace
 from gru_bench.tracking.failures import LOCKED, brief, failed, is_away
 
@@ -144,7 +144,7 @@ def unreadable(database: Path, error: Exception) -> RunError:
         return RunError(f"the tracking store {str(database)!r} is locked by another process: end that process, then "
                         "run this again")
     return RunError(f"{str(database)!r} cannot be read as an MLflow database ({first_line(error)}): restore a copy, "
-                    f"move it away to start a new one, or use another store ({argument('tracking_uri')})")
+                    "move it away to start a new one, or set tracking_uri")
 
 
 @contextmanager
@@ -213,10 +213,10 @@ def require_uri(uri: str) -> None:
         is_server = False
     if database is None and not is_server:
         is_database = "://" in uri and not uri.startswith(("sqlite", "http"))
-        raise UsageError(f"{argument('tracking_uri')} must be {URI_KINDS}, but got {without_passwords(uri)!r}" + (
+        raise UsageError(f"tracking_uri must be {URI_KINDS}, but got {without_passwords(uri)!r}" + (
             ": start an MLflow server in front of it (mlflow server --backend-store-uri)" if is_database else ""))
     if database is not None and database.is_dir():
-        raise UsageError(f"{argument('tracking_uri')} must be a file, but {uri!r} is a folder: try "
+        raise UsageError(f"tracking_uri must be a file, but {uri!r} is a folder: try "
                          f"sqlite:///{database / DEFAULT_DATABASE}")
 
 
@@ -227,8 +227,8 @@ def require_folder(database: Path) -> None:
         UsageError: The folder does not exist.
     """
     if not database.parent.is_dir():
-        raise UsageError(f"{argument('tracking_uri')} must be a file in an existing folder, but got "
-                         f"'sqlite:///{database}': create {database.parent} first")
+        raise UsageError(f"tracking_uri must be a file in an existing folder, but got 'sqlite:///{database}': create "
+                         f"{database.parent} first")
 
 
 def _answering_client(uri: str, of: str | None = None) -> MlflowClient:
@@ -238,7 +238,7 @@ def _answering_client(uri: str, of: str | None = None) -> MlflowClient:
         UsageError: The URI is not valid for MLflow.
         RunError: The store does not answer or is damaged.
     """
-    mlflow = _mlflow()
+    mlflow = load_mlflow()
     with _opening(of or uri):
         client: MlflowClient = mlflow.MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
@@ -254,16 +254,16 @@ def _opening(uri: str) -> Iterator[None]:
         RunError: The store does not answer or is damaged.
     """
     shown = without_passwords(uri)
-    unanswered = (f"the tracking store {shown!r} does not respond: {{}}. Start its server, or leave out "
-                  f"{argument('tracking_uri')} to use mlflow.db in this directory")
+    unanswered = (f"the tracking store {shown!r} does not respond: {{}}. Start its server, or leave tracking_uri out "
+                  "to use mlflow.db in this directory")
     try:
         yield
-    except _mlflow().exceptions.MlflowException as error:
+    except load_mlflow().exceptions.MlflowException as error:
         raise RunError(unanswered.format(brief(error) if is_away(error) else first_line(error))) from error
     except Exception as error:
         if (database := sqlite_path(uri)) is not None:
             raise unreadable(database, error) from error
-        raise UsageError(f"{argument('tracking_uri')} must be {URI_KINDS}, but got {shown!r}: "
+        raise UsageError(f"tracking_uri must be {URI_KINDS}, but got {shown!r}: "
                          f"{first_line(error)}") from error
 
 
@@ -274,7 +274,7 @@ def shown_version(uri: str) -> str:
     """
     if not uri.startswith(("http://", "https://")):
         return version("mlflow")
-    mlflow = _mlflow()
+    mlflow = load_mlflow()
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
@@ -297,7 +297,7 @@ def replace_artifacts(uri: str, artifact_uri: str, folder: Path, place: str) -> 
     Raises:
         MlflowException, OSError: The artifacts cannot be written.
     """
-    _mlflow()
+    load_mlflow()
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     repository = get_artifact_repository(artifact_uri, tracking_uri=uri)
@@ -318,13 +318,13 @@ class _WrappedClient:
         def wrapped(*arguments: Any, **named: Any) -> Any:
             try:
                 return call(*arguments, **named)
-            except _mlflow().exceptions.MlflowException as error:
+            except load_mlflow().exceptions.MlflowException as error:
                 raise failed(self._uri, name, error) from error
 
         return wrapped
 
 
-def _mlflow() -> Any:
+def load_mlflow() -> Any:
     """Import mlflow with its telemetry, log lines and progress bars switched off."""
     for key, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",

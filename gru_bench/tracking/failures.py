@@ -6,39 +6,25 @@ import errno
 import sqlite3
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any
 
 from gru_bench.errors import GruBenchError, RunError, UsageError, first_line
 
-Meaning = Literal["unusable", "busy", "away", "refused", "unclear"]
-BUSY = ("UNIQUE constraint", "IntegrityError", "UniqueViolation")
-"""Words of an error that says that another process has written the same row at this moment."""
 LOCKED = "database is locked"
 """Words of an error that says that another process writes to the file."""
-TRY_LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY,
-             HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
-"""HTTP statuses of a server that cannot answer now, whatever the request was."""
-DENIED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-"""HTTP statuses that may change, for example when an expired token is renewed."""
-
-
-class MissingError(RunError):
-    """A record cannot be uploaded: it is damaged, MLflow lacks its run or its experiment, or a user has deleted it."""
+PASSING = (LOCKED, "UNIQUE constraint", "IntegrityError", "UniqueViolation")
+"""Words of errors that say so, or that another process has written the same row at this moment."""
+TRY_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+"""HTTP statuses of a server that cannot answer now, beside those of errors of the server."""
 
 
 class AwayError(GruBenchError):
     """A store does not respond. It is no RunError: what the store holds is neither missing nor damaged."""
 
 
-def meaning(error: BaseException) -> Meaning:
-    """Return what an error of a tracking store means.
-
-    - unusable: the disk of this machine is full, or the store is not an MLflow store that can be read
-    - busy: another process has written the same row at this moment
-    - away: the server cannot answer now, whatever it is asked, or another process writes to the file
-    - refused: another attempt would get the same answer
-    - unclear: anything else
-    """
+def is_away(error: BaseException) -> bool:
+    """Return whether an error means that the store cannot answer now, so that another attempt may succeed: its server
+    is away or fails, or another process writes to its file or has written the same row at this moment."""
     import requests
 
     silent = (requests.ConnectionError, requests.Timeout, requests.exceptions.RetryError,
@@ -47,24 +33,13 @@ def meaning(error: BaseException) -> Meaning:
     status = next((code for link in links if (code := _status(link)) is not None), None)
     text = "\n".join(map(str, links))
     if isinstance(error, UsageError) or _is_out_of_space(error):
-        return "unusable"
-    if any(word in text for word in BUSY):
-        return "busy"
-    if LOCKED in text:
-        return "away"
+        return False
+    if any(word in text for word in PASSING):
+        return True
     if any(type(link) in (sqlite3.OperationalError, sqlite3.DatabaseError) for link in links):
-        return "unusable"
-    if status in TRY_LATER or any(isinstance(link, silent) for link in links):
-        return "away"
-    if isinstance(error, MissingError) or (status is not None and status not in DENIED and (
-            HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR)):
-        return "refused"
-    return "unclear"
-
-
-def is_away(error: BaseException) -> bool:
-    """Return whether an error means that a server cannot answer now, and not that it refused a request."""
-    return meaning(error) == "away"
+        return False  # the file is damaged, or cannot be read or written
+    return any(isinstance(link, silent) for link in links) or (status is not None and (
+        status in TRY_LATER or status >= HTTPStatus.INTERNAL_SERVER_ERROR))
 
 
 def brief(error: BaseException) -> str:

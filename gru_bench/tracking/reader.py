@@ -21,7 +21,7 @@ from gru_bench.config import (
     is_valid_setting,
     with_settings,
 )
-from gru_bench.errors import RunError, UsageError, argument, first_line, unknown, without_passwords
+from gru_bench.errors import RunError, UsageError, first_line, unknown, without_passwords
 from gru_bench.models import linear
 from gru_bench.models.linear import TrainedLinear
 from gru_bench.models.saved import SHARED, Origin, artifact, read
@@ -40,8 +40,6 @@ from gru_bench.tracking.client import (
 )
 from gru_bench.tracking.failures import AwayError, brief, is_away
 from gru_bench.tracking.file import FileSource
-from gru_bench.tracking.outbox import sync_in, waiting
-from gru_bench.tracking.record import LATEST
 from gru_bench.tracking.source import Found, RawRun, Source
 from gru_bench.tracking.view import TRAINING, view_page, view_tag
 
@@ -54,6 +52,8 @@ FILE = "file"
 """Role of a run that is in no store: a file has its predictions."""
 _SECTIONS = tuple(f"{section}." for section in SECTIONS)
 """Prefixes of the params that are settings, together with `seed`."""
+LATEST = 253_402_300_799_999
+"""The end of the year 9999 in milliseconds since 1970. No later time can be shown."""
 T = TypeVar("T")
 
 
@@ -274,7 +274,7 @@ class Reader:
 
     @property
     def home(self) -> Path:
-        """Directory of the outboxes: that of the database file, or the working directory for a server."""
+        """Directory of the database file; the working directory for a server."""
         return self.database.parent if self.database is not None else Path.cwd()
 
     @cached_property
@@ -298,14 +298,9 @@ class Reader:
         """Ask the store something; return None if it does not exist yet, because nothing was written to it."""
         return read(self.source)
 
-    def _read_list(self, read: Callable[[Source], T], name: str) -> T | None:
-        """Ask the store for a list with a name. While it is away, its last answer or None may be returned."""
-        del name  # for a store that is written to
-        return self._read(read)
-
     def experiments(self) -> list[str]:
         """Return the names of the experiments with runs of gru-bench, the most recent first."""
-        return list(self._read_list(lambda source: source.experiments(), "") or ())
+        return list(self._read(lambda source: source.experiments()) or ())
 
     def studies(self, experiment: str) -> list[LoggedStudy]:
         """Return the studies of an experiment with their children, newest first.
@@ -372,7 +367,7 @@ class Reader:
                 raise unknown("experiment", experiment, source.experiments())
             return found
 
-        found = self._read_list(read, " ".join((experiment, *(tag or ())))) or ()
+        found = self._read(read) or ()
         return list(self._sound(run for run in found if "gru_bench.role" in run[6]))
 
     def run(self, run_id: str) -> LoggedRun | None:
@@ -381,7 +376,7 @@ class Reader:
             found = source.find(run_id)
             return () if found is None or found.is_deleted else (source.run(found.run_id),)
 
-        return next(self._sound(self._read_list(read, run_id) or ()), None)
+        return next(self._sound(self._read(read) or ()), None)
 
     def _sound(self, runs: Iterable[tuple[Any, ...]]) -> Iterator[LoggedRun]:
         """Yield the valid runs, and store the reason for each other run in `odd`."""
@@ -596,12 +591,9 @@ def open_reader(uri: str | None = None) -> Reader:
         assert reader.client is not None  # opened now, so that errors of the store are raised now
     elif reader.database.exists():
         require_tables(reader.database)
-    elif left := waiting(reader.home, reader.uri):
-        raise RunError(f"{left[0]}, which does not exist yet: run {sync_in(reader.home)} to upload them, or the "
-                       "same sweep or training command again")
     else:
         raise RunError(f"No such file: {reader.database}. Run a sweep in this directory first (gru-bench sweep --study "
-                       f"smoke), or use another store ({argument('tracking_uri')})")
+                       "smoke), or set tracking_uri")
     return reader
 
 
@@ -618,8 +610,8 @@ def _logged(
     if (logged_format := tags.get(FORMAT_TAG, "")) != FORMAT:
         raise RunError(
             f"the tracking store must contain runs in format {FORMAT}, but the run {run_id} ({(name or '')[:60]!r}) is "
-            f"in format {logged_format[:20] or 'none'}: start again in an empty folder, or with another "
-            f"{argument('tracking_uri')} and {argument('storage')}")
+            f"in format {logged_format[:20] or 'none'}: start again in an empty folder, or with another tracking_uri "
+            "and storage")
     seed = tags.get("gru_bench.seed", "")
     if not re.fullmatch("(-?[0-9]{1,20})?", seed):
         raise ValueError(f"its tag gru_bench.seed must be a whole number, but is {seed[:40]!r}")

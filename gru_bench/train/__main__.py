@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from gru_bench.tracking import RunWriter, Store
     from gru_bench.train.placement import Placement
 
-PATIENCE_SECONDS = 30.0
-"""Seconds that the end of a run waits for a tracking server that is away. `gru-bench sync` sends the run later."""
 OPTIONS = {
     **cli.SETTING_OPTIONS, "model.name": "--model", "model.hidden_size": "--hidden-size", "model.layers": "--layers",
     "model.pooling": "--pooling", "training.batch_size": "--batch-size", "training.lr": "--lr", "seed": "--seed",
@@ -107,10 +105,9 @@ def _run(
     with console.status("preparing the word vectors"):
         vectors = load_vectors(config.embedding, corpus, on_progress=lambda text: console.print(text, markup=False))
     with console.status("opening the tracking store"):
-        store = Store(tracking_uri, say=lambda text: console.print(text, markup=False), patience=PATIENCE_SECONDS)
-    with store:
-        result, writer = _logged(config, placement, console, corpus, vectors, store, score_test, with_texts)
-        _show(console, result, corpus)  # before the wait for a server that may never answer
+        store = Store(tracking_uri, say=lambda text: console.print(text, markup=False))
+    result, writer = _logged(config, placement, console, corpus, vectors, store, score_test, with_texts)
+    _show(console, result, corpus)
     console.print(f"logged as run {writer.run_id} in {without_passwords(store.uri)}", markup=False)
 
 
@@ -134,13 +131,14 @@ def _logged(
 
             @_without_fault()
             def on_step(report: StepReport) -> None:
-                store.check()
                 progress.step(report)
 
+            @_without_fault()
             def on_done(result: RunResult) -> None:
                 texts = {split: corpus.texts(split) for split in result.predictions} if with_texts else {}
                 writer.finish(with_model(result, vectors), texts=texts)
 
+            @_without_fault()
             def on_restart(reason: str) -> None:
                 writer.tags({"gru_bench.done_again": reason})
                 note(reason)

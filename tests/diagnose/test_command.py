@@ -50,7 +50,6 @@ def store(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, easy_c
     logged.start("easy", "scratch trial", role="trial", model="scratch", config=base).complete()
     changed = logged.start("easy", "on other data", role="single", model="scratch", config=base, fingerprint="f00d")
     changed.finish(with_model(result, vectors))
-    logged.close()
     return folder
 
 
@@ -197,7 +196,6 @@ def test_a_class_of_ones_own_has_words_and_no_gradients(
     logged = Store(f"sqlite:///{tmp_path / 'own' / 'mlflow.db'}")
     writer = logged.start("easy", name, role="single", model=name, config=config, fingerprint=corpus.fingerprint)
     writer.finish(with_model(train(config, corpus, vectors), vectors))
-    logged.close()
     monkeypatch.setattr(Figure, "alone", lambda figure, form: b"")
     code, out, err = ended(["--run", writer.run_id, "--out", "there"], tmp_path / "own", monkeypatch, capsys)
     assert code == 0, err

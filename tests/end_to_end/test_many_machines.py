@@ -80,7 +80,6 @@ def test_machines_share_a_study_that_outlives_one_of_them(
     for out, _ in shown:
         assert "confirmed on fresh seeds" in out
     study = check_complete(*stores)
-    # MLflow may not have the run that was killed: while runs train, they are uploaded as far as there is time.
     assert all("its process ended" in run.reason for run in study.trials if run.status == "KILLED")
 
 

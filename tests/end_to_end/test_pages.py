@@ -61,7 +61,6 @@ RUN: Mapping[str, str] = {
     "gru-bench report --pdf": "report.pdf",
     "gru-bench report --study smoke --out out": "wrote out/report.html",
     "latexmk -pdf thesis.tex": "thesis.pdf",
-    "gru-bench sync": "no waiting runs",
     "gru-bench sweep --study bidirectional": "the study bidirectional is done",
     "gru-bench sweep --study bidirectional --study-name pooling-max --set model.pooling=max":
         "the study pooling-max is done",

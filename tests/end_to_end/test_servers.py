@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -18,8 +17,7 @@ import pytest
 from gru_bench.errors import ExitCode
 from gru_bench.report.__main__ import app as report_app
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.tracking import LoggedStudy, open_reader, waiting
-from gru_bench.tracking.__main__ import app as sync_app
+from gru_bench.tracking import LoggedStudy, open_reader
 from gru_bench.tracking.store import ATTACHED
 from tests.support.chromium import PROGRAM, Chromium, chromium
 from tests.support.commands import completed, mentions
@@ -78,7 +76,6 @@ def logged(server: MlflowServer) -> LoggedStudy:
         assert run.tags["gru_bench.state"] == noted[run.run_id].state.name.lower()
     epochs = open_reader(server.uri).histories([run.run_id for run in runs], ["loss/train"])
     assert all([step for step, _ in epochs[run.run_id]["loss/train"]] == [1, 2] for run in study.confirms)
-    assert waiting(Path.cwd()) == []
     models = open_reader(server.uri).models([run.run_id for run in study.confirms], study.run.run_id)
     assert [one.seeds for one in models] == [(run.seed,) for run in study.confirms]
     return study
@@ -106,28 +103,15 @@ def test_a_server_that_goes_away_during_a_sweep_costs_nothing(
     logged(own_server)
 
 
-@pytest.mark.timeout(600)
-def test_a_server_that_is_away_during_a_whole_sweep_is_synced_later(
-    own_server: MlflowServer, few_reviews: Path
-) -> None:
-    process = begun(few_reviews, own_server.uri)
-    until(process, "does not respond", "confirmed on fresh seeds", "Ctrl-C leaves them there for the next start")
-    process.send_signal(signal.SIGINT)
-    rest = end(process)
-    assert process.returncode == ExitCode.INTERRUPTED
-    mentions(rest, "the next start with this store", "gru-bench sync")
-
-    done = completed(sync_app)
-    assert done.returncode == ExitCode.INCOMPLETE
-    mentions(done.stderr, "start the server")
+def test_a_sweep_does_not_begin_while_its_server_is_away(own_server: MlflowServer, few_reviews: Path) -> None:
+    Path("quick.toml").write_text(STUDY, encoding="utf-8")
+    done = sweep(Path.cwd(), few_reviews, "--tracking-uri", own_server.uri)
+    assert done.returncode == ExitCode.FAILED
+    mentions(done.stderr, own_server.uri, "does not respond", "Start its server")
     own_server.start()
-    done = completed(sync_app)
+    done = sweep(Path.cwd(), few_reviews, "--tracking-uri", own_server.uri)
     assert done.returncode == 0, done.stderr
-    study = logged(own_server)
-    complete = sweep(Path.cwd(), few_reviews, "--tracking-uri", own_server.uri)
-    assert complete.returncode == 0, complete.stderr
-    (same,) = open_reader(own_server.uri).studies("easy")
-    assert [run.run_id for run in same.confirms] == [run.run_id for run in study.confirms]
+    logged(own_server)
 
 
 def shown(browser: Chromium, address: str, *signs: str) -> str:

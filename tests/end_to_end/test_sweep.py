@@ -35,7 +35,6 @@ from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.tracking import NOTE, Store, open_reader
 from gru_bench.tracking.client import ROWS_TAG
-from gru_bench.tracking.upload import upload_all
 from tests.support.commands import ROOT, command, completed, mentions
 from tests.support.mlflow_stores import client_of
 from tests.support.sweeps import SCRIPT, STUDY, only_study, started, sweep, without_worker_processes
@@ -153,7 +152,7 @@ class TestResumes:
     ) -> None:
         stores = [copy / "mlflow.db", copy / "optuna.journal"]
         before = [path.read_bytes() for path in stores]
-        for name in ("sweep.start.choose_workers", "tracking.client._mlflow"):
+        for name in ("sweep.start.choose_workers", "tracking.client.load_mlflow"):
             monkeypatch.setattr(f"gru_bench.{name}", lambda *_, name=name, **__: pytest.fail(f"{name} is called"))
         done = sweep(copy, few_reviews, *CATEGORIES)
         assert done.returncode == 0, done.stderr
@@ -431,7 +430,6 @@ class TestProcesses:
         _, complaint = process.communicate(timeout=60)
         assert process.returncode == ExitCode.INTERRUPTED
         mentions(complaint, "interrupted", "the same command continues")
-        list(upload_all(tmp_path))  # a busy machine may have left runs behind
         study = only_study(tmp_path)
         assert {run.status for run in (study.run, *study.trials)} == {"KILLED"}
         search = optuna.load_study(study_name="quick/torch", storage=open_storage(str(tmp_path / "optuna.journal")))

@@ -21,7 +21,7 @@ from tests.support.windows import environment
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600),
               pytest.mark.skipif(platforms.WINDOWS, reason="the other tests are the real thing there")]
 TESTED = ("test_platforms.py", "test_cli.py", "test_errors.py", "test_main.py", "test_config.py", "sharing",
-          "test_spec.py", "test_work_folder.py", "test_cache.py", "test_outbox.py", "test_upload.py",
+          "test_spec.py", "test_work_folder.py", "test_cache.py", "test_store.py",
           "render and test_files.py")
 """Files and folders whose tests are run."""
 

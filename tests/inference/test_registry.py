@@ -73,7 +73,6 @@ def saved(folder: Path, seed: int = 0) -> Path:
 def study(store: Store) -> LoggedRun:
     """The parent run of a study."""
     writer = store.start("data", "mine", role="study", study="mine")
-    store.catch_up()
     return next(run for run in store.runs("data") if run.run_id == writer.run_id)
 
 
@@ -83,10 +82,9 @@ def registering(store: Store, run: LoggedRun, folder: Path) -> Registered:
 
 
 @pytest.fixture
-def store(tmp_path: Path, empty_database: Path) -> Iterator[Store]:
+def store(tmp_path: Path, empty_database: Path) -> Store:
     shutil.copy(empty_database, tmp_path / "runs.db")
-    with Store(f"sqlite:///{tmp_path / 'runs.db'}") as store:
-        yield store
+    return Store(f"sqlite:///{tmp_path / 'runs.db'}")
 
 
 def logged_models(store: Store) -> list[Any]:
@@ -99,7 +97,6 @@ def test_a_run_with_weights_has_one_logged_model(store: Store) -> None:
     with_model, without = (store.start("data", name, role="confirm") for name in "ab")
     with_model.finish(modeled(result()))
     without.finish(result())
-    store.catch_up()
     mlflow_id = store.mlflow_id(with_model.run_id)
     (model,) = logged_models(store)
     assert (model.name, str(model.status), model.source_run_id) == ("bidirectional", "READY", mlflow_id)
@@ -259,9 +256,9 @@ def test_an_environment_without_gru_bench_names_the_remedy(monkeypatch: pytest.M
 
 @pytest.mark.service
 def test_a_server_registers_the_same_model_once(tracking_server: MlflowServer, tmp_path: Path) -> None:
-    with Store(tracking_server.uri) as store:
-        run = study(store)
-        assert registering(store, run, saved(tmp_path / "one")) == Registered("mine", "1", new=True)
-        assert registering(store, run, saved(tmp_path / "again")) == Registered("mine", "1", new=False)
-        model = client_of(store).get_model_version_by_alias("mine", "best")
-        assert (str(model.version), model.run_id) == ("1", store.mlflow_id(run.run_id))
+    store = Store(tracking_server.uri)
+    run = study(store)
+    assert registering(store, run, saved(tmp_path / "one")) == Registered("mine", "1", new=True)
+    assert registering(store, run, saved(tmp_path / "again")) == Registered("mine", "1", new=False)
+    model = client_of(store).get_model_version_by_alias("mine", "best")
+    assert (str(model.version), model.run_id) == ("1", store.mlflow_id(run.run_id))

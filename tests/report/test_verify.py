@@ -231,7 +231,6 @@ def test_a_run_deleted_in_mlflow_itself(tmp_path: Path, empty_database: Path) ->
             RunConfig(seed=seed), "torch", "cpu", (epoch,), (), 1, 12, 2, 4.5, 1000,
             {"test": test_set.predictions(rng, np.zeros(60), 0.0)}, {}, classes=test_set.classes))
         runs.append(run)
-    writer.catch_up()
     store = gru_bench.tracking.open_reader(writer.uri)
     folder = tmp_path / "report"
     report = build(store.studies("reviews"), store, experiment="reviews", tracking_uri=store.uri)

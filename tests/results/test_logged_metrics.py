@@ -48,12 +48,12 @@ def test_the_table_holds_the_scores_that_are_computed() -> None:
 
 @pytest.mark.usefixtures("database")
 def test_every_key_that_a_run_logs_is_in_the_table() -> None:
-    with Store() as store:
-        writer, whole = store.start("reviews", "r", role="single"), result()
-        for record in whole.epochs:
-            writer.epoch(record)
-        writer.finish(modeled(whole))
-        (run,) = store.runs("reviews")
+    store = Store()
+    writer, whole = store.start("reviews", "r", role="single"), result()
+    for record in whole.epochs:
+        writer.epoch(record)
+    writer.finish(modeled(whole))
+    (run,) = store.runs("reviews")
     logged = set(run.metrics)
     assert set(logged) <= set(KEYS)
     # The seconds are of a study, and a trial of a search may have checks.

@@ -64,8 +64,10 @@ def log_study(
             writer.finish(with_model(result, vectors))
             results.setdefault(model, []).append(result)
     for fit in baselines(corpus, weights=True) if linear else ():
-        store.start("easy", f"{name} {fit.model}", role="baseline", study=name, model=fit.model,
-                    fingerprint=corpus.fingerprint, parent=parent.run_id).finish_baseline(fit)
+        writer = store.start("easy", f"{name} {fit.model}", role="baseline", study=name, model=fit.model,
+                             fingerprint=corpus.fingerprint, parent=parent.run_id)
+        writer.baseline(fit)
+        writer.complete()
     counts = np.bincount(np.concatenate([corpus.split(s).label_N for s in ("train", "validation", "test")]))
     data = DataSummary(
         "easy", corpus.fingerprint, len(corpus.train), len(corpus.validation), len(corpus.test), 0.5, {}, 0, 0,
@@ -75,7 +77,6 @@ def log_study(
         summary(), name=name, models=tuple(models), trials=(), confirm_seeds=tuple(seeds),
         best={model: {} for model in models}, best_value={}, importance={}, data=data).to_json())
     parent.complete()
-    store.close()
     return results
 
 

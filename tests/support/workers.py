@@ -16,7 +16,7 @@ from gru_bench.config import RunConfig
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.vectors import load_vectors
 from gru_bench.results.baselines import BaselineResult
-from gru_bench.results.runs import EpochRecord, Predictions, RunResult, StudySummary
+from gru_bench.results.runs import Check, EpochRecord, Predictions, RunResult, StudySummary
 from gru_bench.stats.metrics import correct, of_two
 from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.runner import BASELINES, SETTINGS, Sweep
@@ -112,11 +112,10 @@ def swept(
     corpus = load_corpus(spec.base.data)
     store, storage = Store(uri), storage or open_storage(None)
     record = StudyRecord(spec, storage, corpus.fingerprint)
-    with store:
-        return Sweep(
-            record, corpus, load_vectors(spec.base.embedding, corpus), store, Actors(says, baselines, submitted),
-            experiment=corpus.name, command="run.py", threads=1, timeout=None,
-            texts=texts, display=ProgressDisplay(console or Console(quiet=True))).run()
+    return Sweep(
+        record, corpus, load_vectors(spec.base.embedding, corpus), store, Actors(says, baselines, submitted),
+        experiment=corpus.name, command="run.py", threads=1, timeout=None,
+        texts=texts, display=ProgressDisplay(console or Console(quiet=True))).run()
 
 
 class Script:
@@ -133,6 +132,11 @@ class Script:
 
 def states(summary: StudySummary) -> Mapping[str, int]:
     return Counter(trial.state for trial in summary.trials)
+
+
+def checked(*scores: float) -> tuple[Message, ...]:
+    """What is said of the checks of a trial."""
+    return tuple(Check(number, number / 4, score) for number, score in enumerate(scores, 1))
 
 
 def well(outcome: RunResult) -> Sequence[Message]:

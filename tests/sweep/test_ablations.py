@@ -96,11 +96,11 @@ class Study:
         corpus = load_corpus(spec.base.data)
         self.trained.clear()
         storage = open_storage("optuna.journal")
-        with Store() as store:
-            return Sweep(
-                StudyRecord(spec, storage, corpus.fingerprint), corpus, load_vectors(spec.base.embedding, corpus),
-                store, self.workers(self.says), experiment="e", command=command, threads=1, timeout=None, texts=False,
-                display=ProgressDisplay(Console(quiet=True))).run()
+        store = Store()
+        return Sweep(
+            StudyRecord(spec, storage, corpus.fingerprint), corpus, load_vectors(spec.base.embedding, corpus),
+            store, self.workers(self.says), experiment="e", command=command, threads=1, timeout=None, texts=False,
+            display=ProgressDisplay(Console(quiet=True))).run()
 
     def says(self, config: RunConfig) -> Sequence[Message]:
         """Answer as workers would."""

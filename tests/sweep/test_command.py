@@ -104,7 +104,7 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
         seconds = 1.0
         spec = load_study("smoke")
         state = StudyState(spec, {}, DONE_BASELINES)
-        is_confirmed, not_sent = True, ()
+        is_confirmed = True
 
         def page(self, served: str) -> str:
             return f"{served}/#/experiments/1/runs/abc"

@@ -189,7 +189,7 @@ def test_each_baseline_has_one_complete_run(study: Study) -> None:
     study.planned = {**study.planned, "tfidf baseline": replace(study.planned["tfidf baseline"], value=0.8)}
     faults(study.found(), "tfidf baseline.*0.8 in Optuna, but 0.7 in MLflow")
     study.runs = others
-    faults(study.found(), "1 run is not in MLflow yet")
+    faults(study.found(), "tfidf baseline.*one complete run, but has 0")
     faults(study.found(tfidf.run_id), "tfidf baseline.*deleted")
     study.planned = {key: one for key, one in study.planned.items() if key != "tfidf baseline"}
     faults(study.found(), "baseline tfidf is not done")
@@ -215,22 +215,6 @@ def test_the_same_command_repairs_a_confirmation_run_that_was_deleted_in_mlflow(
     found = study.found(gone)
     faults(found, f"torch.*{first}.*was deleted.*{gone}")
     assert not found.permanent
-
-
-@pytest.mark.parametrize("there", [(), ("running", "RUNNING")], ids=["missing", "not up to its end"])
-def test_runs_that_are_not_sent_yet_are_named_and_not_permanent(there: tuple[str, ...], study: Study) -> None:
-    first, _ = study.spec.confirm_seeds
-    key = run_key("torch", "confirm", digest(BEST), first)
-    study.planned[key] = replace(study.planned[key], run_id="later", owner="machine-b/boot/pid:[1] 1 1")
-    study.trials[0] = replace(study.trials[0], run_id="first", owner="machine-a 1 1")
-    study.runs = [run("trial", "0", *there, run_id="first") if there else run("trial", "1", "pruned"),
-                  *study.runs[1 if there else 2:4], *study.runs[5:]]
-    found = study.found()
-    faults(found, "2 runs.*gru-bench sync.*on machine-a and machine-b$", *["'trial 0' is RUNNING"] * len(there[:1]))
-    assert not found.permanent
-    study.runs.append(run("confirm", str(first), run_id="later"))
-    faults(study.found(), "1 run .*gru-bench sync.*machine-a", *["'trial 0' is RUNNING"] * len(there[:1]))
-    assert study.found("first").permanent
 
 
 @pytest.mark.parametrize("role", ["trial", "confirm"])

@@ -14,8 +14,6 @@ from gru_bench.results.diagnostics import RecallCurve
 from gru_bench.sweep.__main__ import app
 from gru_bench.sweep.workers.local import Failed, Finished, Message
 from gru_bench.sweep.workers.tasks import Train
-from gru_bench.tracking.outbox import FOLDER, Outbox
-from gru_bench.tracking.record import RunRecord
 from tests.support.commands import completed, mentions
 from tests.support.workers import NAN, WELL, Actors
 
@@ -136,15 +134,3 @@ def test_a_start_of_one_model_is_done_and_names_the_models_that_are_not(command:
     code, printed = command.run(NO_SEARCH)
     assert code == ExitCode.DONE
     assert "still to be" not in printed
-
-
-def test_a_check_counts_a_record_that_mlflow_refused_as_one_that_is_still_to_be_uploaded(
-    command: Command, database: Path
-) -> None:
-    command.run(NO_SEARCH)
-    outbox = Outbox.begin(Path(FOLDER), f"sqlite:///{database}")
-    outbox.refuse(outbox.put(RunRecord("f" * 32, 1)), "its experiment was deleted")
-    outbox.close()
-    code, printed = command.run(NO_SEARCH, "--check")
-    assert code == ExitCode.INCOMPLETE
-    mentions(printed, "its experiment was deleted", "gru-bench sync")

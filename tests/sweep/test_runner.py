@@ -5,12 +5,10 @@ from __future__ import annotations
 import errno
 import io
 import os
-import shutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -18,31 +16,24 @@ import pytest
 from rich.console import Console
 
 from gru_bench.config import RunConfig
-from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import RunError
-from gru_bench.platforms import machine
 from gru_bench.report.evidence.progress import baseline_runs
 from gru_bench.results.baselines import BASELINES
 from gru_bench.results.logged_metrics import CHECK, TRAIN_SECONDS
-from gru_bench.results.runs import Check
 from gru_bench.sweep import runner
 from gru_bench.sweep.active_run import Assignment
 from gru_bench.sweep.run_log import RunLog
 from gru_bench.sweep.runner import Sweep
-from gru_bench.sweep.sharing import leases, trials
+from gru_bench.sweep.sharing import trials
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.sweep.spec import load_study
-from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import Failed, Job, Message, WasPruned
 from gru_bench.sweep.workers.tasks import MeasureBaselines, Train
-from gru_bench.tracking import NOTE, LoggedStudy, RunWriter, Store, open_reader, outbox, reader
-from gru_bench.tracking import store as tracking_store
-from gru_bench.tracking.client import open_client
-from tests.support import workers
+from gru_bench.tracking import NOTE, LoggedStudy, RunWriter, Store, open_reader
+from gru_bench.tracking.pending import PendingRun
 from tests.support.commands import mentions
 from tests.support.runs import all_baselines, baseline
 from tests.support.values import present
-from tests.support.workers import EPOCH, KILLED, NAN, WELL, Actors, Script, states, swept
+from tests.support.workers import EPOCH, KILLED, NAN, WELL, Actors, Script, checked, states, swept
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -51,10 +42,6 @@ def logged() -> LoggedStudy:
     store = Store()
     (study,) = store.studies(store.experiments()[0])
     return study
-
-
-def checked(*scores: float) -> tuple[Message, ...]:
-    return tuple(Check(number, number / 4, score) for number, score in enumerate(scores, 1))
 
 
 class TestFailures:
@@ -94,7 +81,7 @@ class TestFailures:
 def test_a_full_disk_is_never_blamed_on_a_trial(
     easy_csv: Path, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is no space for the outbox, but the search can still write."""
+    """There is no space for runs, but the search can still write."""
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -102,12 +89,12 @@ def test_a_full_disk_is_never_blamed_on_a_trial(
     for _ in range(trials.MOST_ATTEMPTS + 1):
         with monkeypatch.context() as patch:
             def says(config: RunConfig, patch: pytest.MonkeyPatch = patch) -> Sequence[Message]:
-                patch.setattr(outbox, "_write", full)
+                patch.setattr(PendingRun, "send", full)
                 return WELL if when == "at its end" else (EPOCH, Failed("machine", f"no space: {config.seed}"))
 
             def beginning(log: RunLog, run: Assignment, patch: pytest.MonkeyPatch = patch) -> RunWriter:
                 if when == "at its beginning":
-                    patch.setattr(outbox, "_write", full)
+                    patch.setattr(PendingRun, "send", full)
                 return begin(log, run)
 
             patch.setattr(RunLog, "begin", beginning)
@@ -238,8 +225,6 @@ class TestBaselines:
         with monkeypatch.context() as killed:
             if is_killed:
                 killed.setattr(Sweep, "_stop_early", lambda *_: None)
-                for module in (leases, trials):
-                    killed.setattr(module, "this_process", lambda: f"{machine()} 999999999 1")
             with pytest.raises(KeyboardInterrupt):
                 swept(easy_csv, lambda _: WELL, trials=0, confirm=1)
         assert logged().baselines == ()
@@ -265,75 +250,3 @@ def test_the_baselines_are_shown_by_the_score_of_the_study(easy_csv: Path) -> No
     (line,) = [line for line in text.getvalue().splitlines() if line.startswith("baselines")]
     mentions(line, "macro F1", "majority class 61.0 %", "TF-IDF + logistic regression 61.0 %")
     assert "80.0" not in line
-
-
-class TestANewStore:
-    """MLflow takes seconds to load and to prepare a file. Meanwhile runs begin, here and in other processes."""
-
-    @pytest.fixture(autouse=True)
-    def opens(self, database: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-        """MLflow waits for this."""
-        database.unlink()
-        event = threading.Event()
-
-        def open_later(uri: str, database: Path | None) -> Any:
-            assert event.wait(60)
-            if not present(database).exists():
-                shutil.copy(empty_database, present(database))
-            return open_client(uri, database)
-
-        monkeypatch.setattr(reader, "open_client", open_later)
-        return event
-
-    @staticmethod
-    def known_run(csv: Path) -> str:
-        """Id of the study's own run, as another start finds it."""
-        spec = load_study("study.toml", settings={"data.name": str(csv)})
-        record = StudyRecord(spec, open_storage(None), load_corpus(spec.base.data).fingerprint)
-        record.lease.end(0.0)
-        return record.run_id
-
-    def test_runs_begin_before_mlflow_is_there(self, easy_csv: Path, opens: threading.Event) -> None:
-        known: list[str] = []
-
-        def says(config: RunConfig) -> Sequence[Message]:
-            del config
-            known.append(self.known_run(easy_csv))
-            opens.set()
-            return WELL
-
-        swept(easy_csv, says, trials=2)
-        (study,) = open_reader().studies("easy")
-        assert set(known) == {study.run.run_id}
-        searched = optuna.load_study(study_name="study/torch", storage=open_storage(None)).trials
-        assert {run.run_id for run in study.trials} == {trial.user_attrs["run_id"] for trial in searched}
-
-    def test_no_run_waits_for_mlflow_to_have_another(
-        self, easy_csv: Path, opens: threading.Event, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """All confirmation runs of one model have ended while none of the other has begun."""
-        def says(config: RunConfig) -> Sequence[Message]:
-            if config.model.name == "scratch":
-                opens.set()
-            return WELL
-
-        monkeypatch.setattr(workers, "STUDY", workers.STUDY.replace('["torch"]', '["torch", "scratch"]'))
-        swept(easy_csv, says, trials=0, confirm=1)
-        assert opens.is_set()
-        assert sum(run.complete for run in logged().confirms) == 2
-
-    def test_another_start_continues_the_run_of_one_that_has_failed(
-        self, easy_csv: Path, opens: threading.Event, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def says(config: RunConfig) -> Sequence[Message]:
-            raise RunError(f"no {config.model.name} today")
-
-        monkeypatch.setattr(tracking_store, "LAST_SECONDS", 0.1)
-        with pytest.raises(RunError, match="no torch today"):
-            swept(easy_csv, says)
-        known = self.known_run(easy_csv)
-        opens.set()
-        swept(easy_csv, lambda _: WELL, trials=1)
-        (study,) = open_reader().studies("easy")
-        assert (study.run.run_id, study.run.complete) == (known, True)
-        assert sum(run.complete for run in study.trials) == 1

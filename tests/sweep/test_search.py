@@ -19,11 +19,9 @@ from optuna.trial import Trial, TrialState, create_trial
 
 from gru_bench.config import Scalar
 from gru_bench.errors import RunError, UsageError
-from gru_bench.platforms import machine
 from gru_bench.results.runs import Check
 from gru_bench.sweep import identity as identities
 from gru_bench.sweep.search import Search, best_of, is_exhausted
-from gru_bench.sweep.sharing import trials as shared_trials
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import stored
 from gru_bench.sweep.spec import StudySpec, load_study
@@ -473,10 +471,10 @@ def test_each_start_proposes_other_configurations(tmp_path: Path) -> None:
     assert len(set(proposed)) == 4
 
 
-def test_a_trial_of_a_dead_process_is_queued_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as dead:
-        dead.setattr(shared_trials, "this_process", lambda: f"{machine()} 999999999 1")
-        _, before = asked(search_in(tmp_path))
+def test_a_trial_of_a_dead_start_is_queued_again(tmp_path: Path) -> None:
+    dead = search_in(tmp_path)
+    _, before = asked(dead)
+    dead.lease.leave()
     search = search_in(tmp_path)
     (orphan,) = search.orphans()
     search.give_up(orphan, "its process ended unexpectedly")

@@ -49,14 +49,14 @@ def test_processes_that_make_the_same_database_at_once_share_it(tmp_path: Path) 
 
 @pytest.mark.usefixtures("_ready_tables")
 def test_a_database_is_made_only_when_something_is_written(tmp_path: Path) -> None:
-    with Store(f"sqlite:///{tmp_path / 'new.db'}") as store:
-        assert store.experiments() == []
-        assert store.runs("reviews") == []
-        assert not (tmp_path / "new.db").exists()
-        writer = store.start("reviews", "r", role="single")
-        writer.kill("done")
-        assert store.experiments() == ["reviews"]
-        assert [run.run_id for run in store.runs("reviews")] == [writer.run_id]
+    store = Store(f"sqlite:///{tmp_path / 'new.db'}")
+    assert store.experiments() == []
+    assert store.runs("reviews") == []
+    assert not (tmp_path / "new.db").exists()
+    writer = store.start("reviews", "r", role="single")
+    writer.kill("done")
+    assert store.experiments() == ["reviews"]
+    assert [run.run_id for run in store.runs("reviews")] == [writer.run_id]
 
 
 @pytest.mark.usefixtures("_ready_tables")
@@ -140,11 +140,11 @@ def test_the_log_of_a_removed_database_is_not_merged_into_a_new_one(tmp_path: Pa
         left = log.read_bytes()
         database.unlink()
     log.write_bytes(left)
-    with Store() as store:
-        store.start("reviews", "r", role="single").kill("")
-        assert [run.name for run in store.runs("reviews")] == ["r"]
-        with reading(database) as connection:
-            assert not connection.execute("SELECT name FROM sqlite_master WHERE name = 'lost'").fetchall()
+    store = Store()
+    store.start("reviews", "r", role="single").kill("")
+    assert [run.name for run in store.runs("reviews")] == ["r"]
+    with reading(database) as connection:
+        assert not connection.execute("SELECT name FROM sqlite_master WHERE name = 'lost'").fetchall()
     assert (tmp_path / "mlflow.db.lost-wal").read_bytes() == left
 
 
@@ -179,7 +179,6 @@ def test_a_server_returns_the_points_that_were_logged(tracking_server: MlflowSer
             writer.epoch(replace(record, train_loss=record.train_loss + n))
         writer.metrics({"loss/train_window": float("nan")}, step=3)
     writers[2].epoch(replace(result().epochs[0], train_loss=0.99))
-    assert store.catch_up()
     ids = [writer.run_id for writer in writers]
     metrics = ["loss/train", "loss/train_window", "absent"]
     found = store.histories(ids, metrics)

@@ -18,7 +18,7 @@ from mlflow.protos.databricks_pb2 import (
 )
 
 from gru_bench.errors import RunError, UsageError
-from gru_bench.tracking.failures import Meaning, MissingError, failed, is_away, meaning
+from gru_bench.tracking.failures import failed, is_away
 
 
 def of_mlflow(text: str, code: int, cause: Exception | None = None) -> RunError:
@@ -29,24 +29,23 @@ def of_mlflow(text: str, code: int, cause: Exception | None = None) -> RunError:
 
 
 @pytest.mark.parametrize(("error", "expected"), [
-    (of_mlflow("(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.name", BAD_REQUEST), "busy"),
+    (of_mlflow("(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.name", BAD_REQUEST), True),
     (of_mlflow("(raised as a result of Query-invoked autoflush)\ndatabase is locked", TEMPORARILY_UNAVAILABLE,
-               sqlite3.OperationalError("database is locked")), "away"),
-    (of_mlflow("no such table", TEMPORARILY_UNAVAILABLE, sqlite3.OperationalError("no such table")), "unusable"),
-    (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "unusable"),
-    (UsageError("no URI"), "unusable"),
-    (of_mlflow("database or disk is full", TEMPORARILY_UNAVAILABLE), "away"),  # that of a server
-    (of_mlflow("API request failed", INTERNAL_ERROR, requests.ConnectionError("refused")), "away"),
-    (ConnectionResetError("reset by peer"), "away"),
-    (of_mlflow("Changing param values is not allowed", BAD_REQUEST), "refused"),
-    (of_mlflow("no such run", RESOURCE_DOES_NOT_EXIST), "refused"),
-    (MissingError("the run was deleted"), "refused"),
-    (of_mlflow("the token has expired", PERMISSION_DENIED), "unclear"),
-    (of_mlflow("a bug of the server", INTERNAL_ERROR), "unclear"),
-    (TypeError("a bug of ours"), "unclear"),
+               sqlite3.OperationalError("database is locked")), True),
+    (of_mlflow("no such table", TEMPORARILY_UNAVAILABLE, sqlite3.OperationalError("no such table")), False),
+    (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), False),
+    (UsageError("no URI"), False),
+    (of_mlflow("database or disk is full", TEMPORARILY_UNAVAILABLE), True),  # that of a server
+    (of_mlflow("API request failed", INTERNAL_ERROR, requests.ConnectionError("refused")), True),
+    (of_mlflow("the server failed", INTERNAL_ERROR), True),
+    (ConnectionResetError("reset by peer"), True),
+    (of_mlflow("Changing param values is not allowed", BAD_REQUEST), False),
+    (of_mlflow("no such run", RESOURCE_DOES_NOT_EXIST), False),
+    (of_mlflow("the token has expired", PERMISSION_DENIED), False),
+    (TypeError("a bug of ours"), False),
 ])
-def test_an_error_has_one_meaning(error: Exception, expected: Meaning) -> None:
-    assert meaning(error) == expected
+def test_another_attempt_may_succeed_where_a_store_cannot_answer_now(error: Exception, expected: bool) -> None:
+    assert is_away(error) == expected
 
 
 @pytest.mark.parametrize("error", [

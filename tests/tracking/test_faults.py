@@ -1,4 +1,4 @@
-"""A process that ends at any of its calls into MLflow, the file system or the search's storage loses no run.
+"""A process that ends at any of its calls into MLflow or the search's storage loses no run.
 
 After each such end, the same command completes the study: each trial once, each run in MLflow once, with each of its
 points once, and nothing is left running.
@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import shutil
 import sqlite3
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import chdir, closing
@@ -31,23 +30,19 @@ from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import Trials
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import read_study
-from gru_bench.tracking import Reader, waiting
+from gru_bench.tracking import Reader
 from tests.support.runs import modeled, result
 from tests.support.servers import MlflowServer
 from tests.support.workers import swept, well
 
-Kind = Literal["mlflow", "files", "search", "ends"]
-"""What is counted: calls of MLflow's client, changes of files below `.gru-bench`, writes to the search's storage, or
-trials that are about to end, whose records are on the disk."""
+Kind = Literal["mlflow", "search", "ends"]
+"""What is counted: calls of MLflow's client, writes to the search's storage, or trials that are about to end, whose
+results are in MLflow."""
 TRIALS, CONFIRM = 1, 1
 ENDED = 77
 """Exit code of a process that ends as if it was killed."""
 LIBRARIES = ["tests.support.workers", "mlflow.store.tracking.sqlalchemy_store", "scipy.stats", "safetensors.numpy"]
 """What the processes would otherwise import one after the other, which takes longer than the study."""
-PATHS = {"os.rename": (0, 1), "os.mkdir": (0,), "os.remove": (0,), "os.rmdir": (0,), "shutil.rmtree": (0,),
-         "os.truncate": (0,)}
-"""Event of Python that changes files -> which of its arguments are paths."""
-
 pytestmark = pytest.mark.skipif(WINDOWS, reason="the processes are forked")
 
 
@@ -69,19 +64,11 @@ def end_before(kind: Kind, number: int) -> None:
 
         return ending
 
-    def changes_files(event: str, arguments: tuple[Any, ...]) -> None:
-        paths = [arguments[0]] if event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR) else [
-            arguments[place] for place in PATHS.get(event, ())]
-        if any(".gru-bench" in os.fsdecode(path) for path in paths if isinstance(path, str | bytes | os.PathLike)):
-            count()
-
     match kind:
         case "mlflow":
             for name, call in list(vars(MlflowClient).items()):
                 if callable(call) and not name.startswith("_"):
                     setattr(MlflowClient, name, counted(call))
-        case "files":
-            sys.addaudithook(changes_files)
         case "search":
             setattr(JournalFileBackend, "append_logs", counted(JournalFileBackend.append_logs))  # noqa: B010
         case "ends":
@@ -105,7 +92,6 @@ def faults(folder: Path, csv: Path, uri: str | None, database: Path) -> Iterator
         studies = reader.studies(csv.stem)
         runs = [run for study in studies for run in study.runs[1:]]
         yield from compare_stores(read_study(spec, storage), [study.run for study in studies], runs).faults
-        yield from map(str, waiting(folder))
         for name in optuna.get_all_study_names(storage):
             states = Counter(trial.state.name for trial in optuna.load_study(study_name=name, storage=storage).trials)
             done = TRIALS if "/" in name else CONFIRM + len(BASELINES)
@@ -180,7 +166,7 @@ class Injection:
 
 @pytest.mark.parametrize(("kind", "number"), [
     ("mlflow", 9), *(pytest.param(kind, number, marks=pytest.mark.slow) for kind, number in (
-        ("mlflow", 4), ("files", 9), ("search", 14), ("ends", 1), ("ends", 2)))])
+        ("mlflow", 4), ("search", 14), ("ends", 1), ("ends", 2)))])
 def test_a_start_completes_the_study_of_one_that_ended_at_a_call(
     kind: Kind, number: int, easy_csv: Path, empty_database: Path
 ) -> None:
@@ -189,18 +175,18 @@ def test_a_start_completes_the_study_of_one_that_ended_at_a_call(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("kind", "step"), [("mlflow", 2), ("files", 7), ("search", 2)])
+@pytest.mark.parametrize(("kind", "step"), [("mlflow", 2), ("search", 2)])
 def test_a_start_completes_the_study_of_one_that_ended_at_any_call(
     kind: Kind, step: int, easy_csv: Path, empty_database: Path
 ) -> None:
-    """Every call into MLflow, and each third one into files, was tried once; here fewer of them are."""
+    """Every call was tried once; here it is each second one."""
     assert Injection(easy_csv, empty_database, None).run_all(kind, step) == {}
 
 
 @pytest.mark.service
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("kind", "number"), [
-    ("mlflow", 4), ("mlflow", 17), ("mlflow", 31), ("mlflow", 45), ("files", 9), ("files", 30), ("search", 14)])
+    ("mlflow", 4), ("mlflow", 17), ("mlflow", 31), ("mlflow", 45), ("search", 14)])
 def test_a_start_completes_the_study_of_one_that_ended_at_a_call_over_http(
     kind: Kind, number: int, easy_csv: Path, empty_database: Path, tracking_server: MlflowServer
 ) -> None:

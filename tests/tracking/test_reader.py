@@ -29,7 +29,6 @@ from gru_bench.tracking import LoggedStudy, Reader, RunWriter, Store, StudyPlan,
 from gru_bench.tracking.client import TEST_SET, folder_of, reading
 from gru_bench.tracking.failures import AwayError
 from gru_bench.tracking.file import MOST_IDS, FileSource
-from gru_bench.tracking.outbox import FOLDER, Outbox
 from gru_bench.tracking.reader import RESTORE
 from gru_bench.tracking.source import Source
 from gru_bench.tracking.view import view_tag
@@ -38,7 +37,7 @@ from tests.support.fake_store import logged
 from tests.support.mlflow_stores import artifacts_of, client_of
 from tests.support.runs import result, summary
 from tests.support.values import present
-from tests.support.writes import change_format, records
+from tests.support.writes import change_format
 
 
 def test_histories_agree_with_mlflow_itself(store: Store) -> None:
@@ -46,7 +45,6 @@ def test_histories_agree_with_mlflow_itself(store: Store) -> None:
     for record in result().epochs:
         writer.epoch(record)
     writer.epoch(replace(result().epochs[0], train_loss=0.99))
-    assert store.catch_up()
     ours = store.histories([writer.run_id], ["loss/train"])[writer.run_id]["loss/train"]
     store.database, database = None, store.database
     theirs = store.histories([writer.run_id], ["loss/train"])[writer.run_id]["loss/train"]
@@ -58,7 +56,6 @@ def test_a_run_that_begins_while_runs_are_read_is_not_among_them(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = store.start("reviews", "first", role="single")
-    assert store.catch_up()
     mlflow_client, begun = client_of(store), list[str]()
 
     def begin(statement: str) -> None:
@@ -80,7 +77,7 @@ def test_a_run_that_begins_while_runs_are_read_is_not_among_them(
 def test_each_question_to_a_file_has_the_answer_of_mlflow(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gru_bench.tracking.source.PAGE", 2)
     study = store.start("reviews", "s", role="study", study="s")
-    study.reopen("sweep")  # saves the view
+    store.save_view(study.run_id, "accuracy")
     written = [store.start("reviews", f"run {seed}", role="confirm", study="s", config=RunConfig(seed=seed),
                            parent=study.run_id) for seed in range(3)]
     for number, writer in enumerate(written):
@@ -92,7 +89,6 @@ def test_each_question_to_a_file_has_the_answer_of_mlflow(store: Store, monkeypa
     writer = store.start("removed", "r", role="confirm", parent=None)
     writer.finish(result())
     written.append(writer)
-    assert store.catch_up()
     client = client_of(store)
     client.create_experiment("empty")
     client.delete_run(store.mlflow_id(written[1].run_id))
@@ -146,13 +142,11 @@ def test_a_file_is_read_as_mlflow_reads_it(store: Store, monkeypatch: pytest.Mon
     broken.metrics({"loss/train": float("nan"), "loss/val": float("inf")})
     broken.fail("the loss is not finite")
     gone = store.start("reviews", "gone", role="single")
-    assert store.catch_up()
     client_of(store).delete_run(store.mlflow_id(gone.run_id))
     client_of(store).create_run(store.runs("reviews")[0].experiment_id)  # not one of ours
     store.start("other", "r", role="single").prune("why not")
     parent.text("study.json", summary().to_json())
     parent.complete()
-    assert store.catch_up()
 
     reader = open_reader(store.uri)
     slow = Store(store.uri)
@@ -196,9 +190,7 @@ def test_models_on_a_test_set_are_counted_over_all_experiments(store: Store) -> 
     confirm("others", "rnn", test_set="0" * 16)
     confirm("others", "scratch", complete="false")
     confirm("others", "scratch", role="trial")
-    assert store.catch_up()
     gone = confirm("others", "rnn")
-    assert store.catch_up()
     client_of(store).delete_run(store.mlflow_id(gone.run_id))
     for database in (store.database, None):
         store.database = database
@@ -214,7 +206,6 @@ def test_the_artifacts_of_a_file_are_those_that_mlflow_lists(store: Store) -> No
     for path in ("b.txt", "b/c.txt", "b/a/d.txt", "a.txt", "b-c.txt"):
         writer.text(path, path)
     writer.fail("no reason")
-    assert store.catch_up()
     client, mlflow_id = client_of(store), store.mlflow_id(writer.run_id)
     (artifacts_of(store, mlflow_id) / "b" / ".artifact.uploading.1").write_text("half", encoding="utf-8")
     found = FileSource(present(store.database), lambda: client).paths(mlflow_id)
@@ -224,14 +215,13 @@ def test_the_artifacts_of_a_file_are_those_that_mlflow_lists(store: Store) -> No
 
 def test_a_file_is_opened_and_read_without_mlflow_and_left_as_it_is(store: Store) -> None:
     store.start("reviews", "r", role="single").fail("no reason")
-    store.close()
     before = sorted(path.name for path in present(store.database).parent.iterdir())
-    code = ("import sys\nfrom gru_bench.tracking import Store, open_reader\n"
+    code = ("import sys\nfrom gru_bench.tracking import open_reader\n"
             f"store = open_reader({store.uri!r})\nassert len(store.runs(store.experiments()[0])) == 1\n"
-            f"with Store({store.uri!r}): assert 'mlflow' not in sys.modules\n")
+            "assert 'mlflow' not in sys.modules\n")
     subprocess.run([sys.executable, "-c", code], check=True)
     after = {path.name for path in present(store.database).parent.iterdir()}
-    assert after - set(before) <= {"runs.db-wal", "runs.db-shm", ".gru-bench"}
+    assert after - set(before) <= {"runs.db-wal", "runs.db-shm"}
 
 
 @pytest.mark.parametrize(("address", "folder"), [
@@ -261,9 +251,9 @@ def test_artifacts_are_found_beside_the_database_wherever_its_folder_is(address:
 def test_a_study_is_read_in_the_folder_that_it_was_moved_to(tmp_path: Path) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     before.mkdir()
-    with Store(f"sqlite:///{before / 'mlflow.db'}") as store:
-        run_id = store.start("reviews", "s", role="study", study="s").run_id
-        store.writer(run_id).text("notes.txt", "logged")
+    store = Store(f"sqlite:///{before / 'mlflow.db'}")
+    run_id = store.start("reviews", "s", role="study", study="s").run_id
+    store.writer(run_id).text("notes.txt", "logged")
     before.rename(after)
     assert Reader(f"sqlite:///{after / 'mlflow.db'}").text(run_id, "notes.txt") == "logged"
     assert not before.exists()
@@ -279,7 +269,6 @@ def test_all_experiments_of_a_server_are_read_page_by_page(store: Store, monkeyp
     writers = [store.start(name, "r", role="confirm", tags={TEST_SET: "a" * 16}) for name in ("one", "two", "three")]
     for writer in writers:
         writer.kill("done")
-    assert store.catch_up()
     search = MlflowClient.search_experiments
     monkeypatch.setattr(MlflowClient, "search_experiments",
                         lambda *given, **named: search(*given, **{**named, "max_results": 1}))
@@ -341,20 +330,6 @@ def test_a_database_that_is_removed_while_it_is_read_is_named(tmp_path: Path, em
     (tmp_path / "mlflow.db").unlink()
     with pytest.raises(RunError, match=r"mlflow\.db'.*removed"):
         store.runs("reviews")
-
-
-def test_runs_that_wait_for_a_database_that_does_not_exist_are_counted_and_their_folder_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own = Outbox.begin(tmp_path / FOLDER, f"sqlite:///{tmp_path / 'mlflow.db'}")
-    own.put(records()[0])
-    own.close()
-    with pytest.raises(RunError, match=r"1 run waits .*mlflow\.db.*gru-bench sync to"):
-        open_reader()
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    with pytest.raises(RunError, match=re.escape(f"gru-bench sync in {tmp_path} ")):
-        open_reader(f"sqlite:///{tmp_path / 'mlflow.db'}")
 
 
 def test_a_link_to_a_run_holds_no_password() -> None:

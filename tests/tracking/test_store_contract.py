@@ -62,12 +62,11 @@ def real(fake: FakeStore, tmp_path_factory: pytest.TempPathFactory, empty_databa
     """A database file to which the same studies were written, the oldest first."""
     database = tmp_path_factory.mktemp("real") / "runs.db"
     shutil.copy(empty_database, database)
-    with Store(f"sqlite:///{database}") as writer:
-        written: dict[str, RunWriter] = {}
-        for study in reversed(fake.studies(EXPERIMENT)):
-            written |= write_study(writer, fake, study)
-        assert writer.catch_up()
-        ids = {run_id: run.run_id for run_id, run in written.items()}
+    writer = Store(f"sqlite:///{database}")
+    written: dict[str, RunWriter] = {}
+    for study in reversed(fake.studies(EXPERIMENT)):
+        written |= write_study(writer, fake, study)
+    ids = {run_id: run.run_id for run_id, run in written.items()}
     return Held(open_reader(f"sqlite:///{database}"), ids)
 
 
@@ -108,9 +107,10 @@ def write_study(store: Store, fake: FakeStore, study: LoggedStudy) -> dict[str, 
         metrics = {key: value for key, value in one.metrics.items() if key != "time/train_seconds"}
         answers = {split: fake.predicted[one.run_id, split] for split in SPLIT_NAMES
                    if (one.run_id, split) in fake.predicted}
-        writer.finish_baseline(BaselineResult(
+        writer.baseline(BaselineResult(
             one.model, ("negative", "positive"), one.params, one.metrics["time/train_seconds"], metrics,
             answers))
+        writer.complete()
     for (run_id, path), text in fake.artifacts.items():
         if run_id == run.run_id:
             parent.text(path, text)

@@ -52,9 +52,8 @@ def test_runs_are_sorted_by_validation_score_the_best_first(metric: MetricName, 
 
 def test_a_study_saves_its_view_once_and_a_user_may_change_it(store: Store) -> None:
     study = store.start("reviews", "s", role="study", study="s")
-    assert store.catch_up()
     assert store.view("reviews", "accuracy") == ""
-    study.reopen("run.py")
+    store.save_view(study.run_id, "accuracy")
     number = store.runs("reviews")[0].experiment_id
     assert store.view("reviews", "accuracy") == (
         f"#/experiments/{number}/runs?viewStateShareKey=gru-bench-accuracy&workflowType=machine_learning")
@@ -63,17 +62,15 @@ def test_a_study_saves_its_view_once_and_a_user_may_change_it(store: Store) -> N
     saved = json.loads(client_of(store).get_experiment(number).tags[key])
     assert saved["name"] == "gru-bench: runs by validation accuracy"
     client_of(store).set_experiment_tag(number, key, "mine")
-    study.reopen("run.py", "macro_f1")
-    study.reopen("run.py")
-    store.catch_up()
+    store.save_view(study.run_id, "macro_f1")
+    store.save_view(study.run_id, "accuracy")
     assert client_of(store).get_experiment(number).tags[key] == "mine"
     assert store.view("reviews", "macro_f1")
 
 
 def test_an_unknown_version_gets_no_view(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gru_bench.tracking.view.shown_version", lambda _: "4.0.0")
-    store.start("reviews", "s", role="study", study="s").reopen("run.py")
-    assert store.catch_up()
+    store.save_view(store.start("reviews", "s", role="study", study="s").run_id, "accuracy")
     assert store.view("reviews", "accuracy") == ""
 
 
@@ -101,7 +98,6 @@ class TestAttached:
     def test_a_report_takes_the_place_of_the_one_before(self, store: Store, tmp_path: Path) -> None:
         study = store.start("reviews", "s", role="study", study="s")
         study.complete()
-        store.catch_up()
         for names in (("report.html", "figures/old.pdf"), ("report.html", "figures/new.pdf")):
             folder = tmp_path / names[1].partition("/")[2]
             for name in names:
@@ -116,7 +112,6 @@ class TestAttached:
         self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         study = store.start("reviews", "s", role="study", study="s")
-        store.catch_up()
 
         def denied(*_: object, **__: object) -> None:
             raise PermissionError(13, "Permission denied")

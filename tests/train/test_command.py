@@ -14,7 +14,7 @@ from gru_bench.errors import RunError
 from gru_bench.results.runs import RunResult
 from gru_bench.stats.estimate import wilson_interval
 from gru_bench.stats.text import percent
-from gru_bench.tracking import Store
+from gru_bench.tracking import RunWriter
 from gru_bench.train import loop
 from gru_bench.train.__main__ import _show, accuracy_of, app
 from tests.support.commands import mentions
@@ -53,11 +53,10 @@ def test_a_store_that_fails_leaves_the_checkpoint_to_the_next_start(
     monkeypatch.setattr(loop, "REFRESH_SECONDS", 0.0)
     monkeypatch.setenv("GRU_BENCH_CACHE", str(tmp_path / "cache"))
 
-    def deleted(_: Store) -> None:
-        if list(tmp_path.rglob("*.pt")):
-            raise RunError("the run was deleted in MLflow")
+    def deleted(*_: object) -> None:
+        raise RunError("the run was deleted in MLflow")
 
-    monkeypatch.setattr(Store, "check", deleted)
+    monkeypatch.setattr(RunWriter, "complete", deleted)
     words = ["--data", str(easy_csv), "--limit", "200", "--embedding", "random", "--hidden-size", "4", "--epochs", "2",
              "--set", "model.backend=torch", "--tracking-uri", f"sqlite:///{tmp_path / 'mlflow.db'}"]
     with pytest.raises(RunError, match="deleted in MLflow"):

@@ -1,14 +1,16 @@
-"""Leases: they show which processes work on a study and which of them are still alive.
+"""Leases: they show which starts work on a study and which of them are still alive.
 
-A process on the same machine is looked up by its process id. In addition, each process renews its lease, a counter,
-every few seconds. On any machine, a process whose counter has not changed for `LEASE_SECONDS` counts as dead: it may
-hang, or its machine may be gone. Only the observer's clock is used, so the clocks of the machines need not agree.
+A start is one call of a sweep, and it owns the trials that it has begun. It is dead once it has ended, or once its
+process on this machine is gone. In addition, each start renews its lease, a counter, every few seconds. On any machine,
+a start whose counter has not changed for `LEASE_SECONDS` counts as dead: it may hang, or its machine may be gone. Only
+the observer's clock is used, so the clocks of the machines need not agree.
 """
 
 from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
@@ -22,7 +24,9 @@ STARTS = "starts"
 RENEW_SECONDS = 10.0
 """Seconds between two renewals of a lease."""
 LEASE_SECONDS = 60.0
-"""Seconds without a renewal after which a process counts as dead."""
+"""Seconds without a renewal after which a start counts as dead."""
+_GOING_ON: set[str] = set()
+"""Ids of the starts of this process that go on. One may have been cut off before it could end its lease."""
 
 
 class Attributes(Protocol):
@@ -47,45 +51,51 @@ def is_local(name: str) -> bool:
 
 
 class LeaseWatch:
-    """Watches leases over time to find out which processes are dead."""
+    """Watches leases over time to find out which starts are dead."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin to watch; `clock` returns the time in seconds."""
         self._clock = clock
         self._seen: dict[str, tuple[int, float]] = {}
 
-    def is_dead(self, name: str, lease: int) -> bool:
-        """Return whether the process called `name`, whose lease counter is now `lease`, is dead."""
-        if name == this_process():
-            return False
-        if is_local(name) and not _is_alive(name):
+    def is_dead(self, lease: Mapping[str, Any]) -> bool:
+        """Return whether the start with a lease is dead."""
+        start, process = lease["start"], lease["process"]
+        if lease["ended"]:
             return True
-        before, since = self._seen.get(name, (None, 0.0))
-        if before != lease:
-            self._seen[name] = (lease, self._clock())
+        if process == this_process():
+            return start not in _GOING_ON
+        if is_local(process) and not _is_alive(process):
+            return True
+        before, since = self._seen.get(start, (None, 0.0))
+        if before != lease["lease"]:
+            self._seen[start] = (lease["lease"], self._clock())
             return False
         return self._clock() - since > LEASE_SECONDS
 
 
 class Lease:
-    """The lease of this process on a study. It also shows which other processes work on the study and are alive."""
+    """The lease of a start on a study. It also shows which other starts work on the study and are alive."""
 
     def __init__(self, study: Attributes, models: Sequence[str]) -> None:
         """Count a start of the study and take its lease; the caller holds the study's lock.
 
         Args:
             study: Optuna study that holds the leases as user attributes.
-            models: The models that this process works on.
+            models: The models that this start works on.
         """
         self._study = study
+        self.owner = uuid.uuid4().hex
+        """Id of this start, which owns the trials that it begins."""
         self.start = self.starts + 1
-        """Number of this process's start, from 1."""
+        """Number of this start, from 1."""
         study.set_user_attr(STARTS, self.start)
         self._watch = LeaseWatch()
         self._record: dict[str, Any] = {
-            "owner": this_process(), "lease": 0, "seconds": 0.0, "models": list(models), "searching": list(models),
-            "ended": False}
+            "start": self.owner, "process": this_process(), "lease": 0, "seconds": 0.0, "models": list(models),
+            "searching": list(models), "ended": False}
         self._renewed = 0.0
+        _GOING_ON.add(self.owner)
         self._put()
 
     @property
@@ -100,7 +110,7 @@ class Lease:
             self._put(lease=self._record["lease"] + 1, seconds=seconds)
 
     def note_searching(self, models: Sequence[str]) -> None:
-        """Record the models that this process may ask more trials of."""
+        """Record the models that this start may ask more trials of."""
         if self._record["searching"] != list(models):
             self._put(searching=list(models))
 
@@ -112,14 +122,19 @@ class Lease:
         """End the lease; `seconds` is the time since this start began."""
         self._put(seconds=seconds, searching=[], ended=True)
 
-    def is_dead(self, name: str) -> bool:
-        """Return whether the process called `name` is dead."""
-        return bool(self.dead([name]))
+    def leave(self) -> None:
+        """Let other starts of this process know that this one does not go on, even if its lease could not be ended."""
+        _GOING_ON.discard(self.owner)
 
-    def dead(self, names: Collection[str]) -> set[str]:
-        """Return which of the processes with these names are dead."""
-        leases = {record["owner"]: record["lease"] for record in self._records().values()} if names else {}
-        return {name for name in names if self._watch.is_dead(name, leases.get(name, 0))}
+    def is_dead(self, owner: str) -> bool:
+        """Return whether the start with an id is dead."""
+        return bool(self.dead([owner]))
+
+    def dead(self, owners: Collection[str]) -> set[str]:
+        """Return which of the starts with these ids are dead."""
+        alive = {lease["start"] for lease in self._records().values()
+                 if lease["start"] in owners and not self._watch.is_dead(lease)} if owners else set()
+        return set(owners) - alive
 
     def others(self, attributes: Mapping[str, Any] | None = None) -> dict[int, Mapping[str, Any]]:
         """Return start number -> lease record, of the other starts that still work on the study.
@@ -128,12 +143,11 @@ class Lease:
             attributes: The study's attributes, where they have just been read.
         """
         return {number: record for number, record in self._records(attributes).items()
-                if number != self.start and not record["ended"]
-                and not self._watch.is_dead(record["owner"], record["lease"])}
+                if number != self.start and not self._watch.is_dead(record)}
 
     def has_others(self, *, elsewhere: bool = False) -> bool:
         """Return whether other starts still work on the study; `elsewhere` counts only those on other machines."""
-        return any(not (elsewhere and is_local(record["owner"])) for record in self.others().values())
+        return any(not (elsewhere and is_local(record["process"])) for record in self.others().values())
 
     def seconds(self) -> float:
         """Return the seconds that all starts have taken together; a killed start counts up to its last renewal."""

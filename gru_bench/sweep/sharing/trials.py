@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -22,7 +22,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gru_bench.config import Scalar
-from gru_bench.sweep.sharing.leases import Lease, this_process
+from gru_bench.sweep.sharing.leases import Lease
 from gru_bench.sweep.spec import Point, point
 
 MOST_ATTEMPTS = 4
@@ -64,7 +64,7 @@ class TrialNotes:
     key: str = ""
     """What is to be done, for planned work."""
     owner: str = ""
-    """The process that does it, or did it last."""
+    """Id of the start that does it, or did it last."""
     run_id: str = ""
     """Id of its latest run in the tracking store."""
     reason: str = ""
@@ -145,7 +145,7 @@ class Trials:
         return found
 
     def orphans(self, trials: Iterable[StoredTrial] | None = None) -> list[int]:
-        """Return the numbers of the running trials whose process has died.
+        """Return the numbers of the running trials whose start is dead.
 
         Args:
             trials: The trials, where they have just been read. None reads them, which is reliable while the lock is
@@ -157,21 +157,32 @@ class Trials:
         return [trial.number for trial in running if not trial.owner or trial.owner in dead]
 
     def note_run(self, number: int, run_id: str) -> None:
-        """Note the run of a trial; nothing happens if the trial has ended."""
-        with suppress(UpdateFinishedTrialError):
+        """Note the run of a trial; nothing happens if another start has the trial by now."""
+        with self.lock, suppress(UpdateFinishedTrialError):
             self._note(number, TrialNotes(run_id=run_id))
 
+    def run_id(self, number: int) -> str:
+        """Return the id of the latest run of a trial; empty if it has none."""
+        return stored(self._trial(number)).run_id
+
     def report(self, number: int, epoch: int, score: float) -> bool:
-        """Note the score of a trial after an epoch; return False if another process has the trial by now."""
+        """Note the score of a trial after an epoch; return False if another start has the trial by now."""
         try:
             self.study._storage.set_trial_user_attr(self._id(number), f"{EPOCH}{epoch}", score)
         except UpdateFinishedTrialError:
             return False
         return True
 
-    def complete(self, number: int, value: float) -> bool:
-        """End a trial with its objective value; return False if another process has the trial by now."""
-        return self._end(number, TrialState.COMPLETE, float(value))
+    def complete(self, number: int, value: float, log: Callable[[], None] = lambda: None) -> bool:
+        """End a trial with its objective value; return False if another start has the trial by now.
+
+        Args:
+            number: Number of the trial.
+            value: The value.
+            log: Marks its run as complete. It is called first, unless another start has the trial: so a trial that has
+                ended has a complete run, and only its own.
+        """
+        return self._end(number, TrialState.COMPLETE, float(value), log=log)
 
     def fail(self, number: int, reason: str) -> bool:
         """End a trial that failed by its own fault; return False if another process has the trial by now."""
@@ -230,12 +241,14 @@ class Trials:
         return any(trial.retry_of == number for trial in self.stored)
 
     def _end(
-        self, number: int, state: TrialState, value: float | None = None, notes: TrialNotes | None = None
+        self, number: int, state: TrialState, value: float | None = None, notes: TrialNotes = TrialNotes(),
+        log: Callable[[], None] = lambda: None,
     ) -> bool:
         with self.lock:
             if self._trial(number).state != TrialState.RUNNING:
                 return False
-            self._note(number, notes or TrialNotes())
+            log()
+            self._note(number, notes)
             self.study.tell(number, value, state=state)
             return True
 
@@ -257,14 +270,14 @@ class Trials:
 
     def _begin(self, notes: TrialNotes = TrialNotes()) -> int:
         """Begin a new trial of this process, in one write; return Optuna's id of it."""
-        begun = create_trial(state=TrialState.RUNNING, user_attrs=replace(notes, owner=this_process()).written())
+        begun = create_trial(state=TrialState.RUNNING, user_attrs=replace(notes, owner=self.lease.owner).written())
         return self.study._storage.create_new_trial(self.study._study_id, begun)
 
     def _continue(self, number: int) -> bool:
         """Begin a trial that waits, as one of this process; return False if it does not wait any more."""
         if not self.study._storage.set_trial_state_values(self._id(number), state=TrialState.RUNNING):
             return False
-        self._note(number, TrialNotes(owner=this_process()))
+        self._note(number, TrialNotes(owner=self.lease.owner))
         return True
 
     def _note(self, number: int, notes: TrialNotes) -> None:

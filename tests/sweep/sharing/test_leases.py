@@ -16,49 +16,63 @@ from tests.support.searches import Notes, asked, search_in
 from tests.support.values import present
 
 
+def lease(process: str, count: int = 0, **changes: object) -> dict[str, object]:
+    return {"start": "abc", "process": process, "lease": count, "ended": False, **changes}
+
+
 class TestLiveness:
-    def test_a_killed_process_of_this_machine_is_dead_at_once(self) -> None:
+    def test_a_start_of_a_killed_process_of_this_machine_is_dead_at_once(self) -> None:
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         name = leases._process_name(process.pid)
         watch = LeaseWatch()
-        assert not watch.is_dead(leases.this_process(), 0)
-        assert not watch.is_dead(name, 0)
+        assert not watch.is_dead(lease(name))
         process.kill()
         while process_start(process.pid) != ENDED:
             time.sleep(0.01)
-        assert watch.is_dead(name, 0)  # killed, though nobody has collected it
+        assert watch.is_dead(lease(name))  # killed, though nobody has collected it
         process.wait()
-        assert watch.is_dead(name, 0)
+        assert watch.is_dead(lease(name))
 
     def test_a_later_process_with_the_same_id_is_another_process(self) -> None:
         machine, pid, start = leases.this_process().rsplit(" ", 2)
-        assert LeaseWatch().is_dead(f"{machine} {pid} {float(start) - 60}", 0)
+        assert LeaseWatch().is_dead(lease(f"{machine} {pid} {float(start) - 60}"))
 
-    def test_a_process_elsewhere_is_dead_once_its_lease_expires(self) -> None:
+    def test_a_start_elsewhere_is_dead_once_its_lease_expires(self) -> None:
         now = 0.0
         watch = LeaseWatch(lambda: now)
-        for lease in range(5):
-            assert not watch.is_dead("elsewhere 7 1", lease)
+        for count in range(5):
+            assert not watch.is_dead(lease("elsewhere 7 1", count))
             now += LEASE_SECONDS
-        assert not watch.is_dead("elsewhere 7 1", 4)
+        assert not watch.is_dead(lease("elsewhere 7 1", 4))
         now += 0.1
-        assert watch.is_dead("elsewhere 7 1", 4)
-        assert not watch.is_dead("elsewhere 7 1", 5)
+        assert watch.is_dead(lease("elsewhere 7 1", 4))
+        assert not watch.is_dead(lease("elsewhere 7 1", 5))
 
     def test_a_process_of_this_machine_that_hangs_is_dead_once_its_lease_expires(self) -> None:
         now = 0.0
         watch = LeaseWatch(lambda: now)
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         try:
-            assert not watch.is_dead(leases._process_name(process.pid), 3)
-            assert not watch.is_dead(leases.this_process(), 3)
+            hangs = leases._process_name(process.pid)
+            assert not watch.is_dead(lease(hangs, 3))
             now += LEASE_SECONDS + 1
-            assert watch.is_dead(leases._process_name(process.pid), 3)
-            assert not watch.is_dead(leases._process_name(process.pid), 4)
-            assert not watch.is_dead(leases.this_process(), 3)  # a process is never dead to itself
+            assert watch.is_dead(lease(hangs, 3))
+            assert not watch.is_dead(lease(hangs, 4))
         finally:
             process.kill()
             process.wait()
+
+    def test_a_start_is_dead_once_it_has_ended_or_left_while_its_process_goes_on(self) -> None:
+        notes = Notes()
+        first, second, third = (Lease(notes, ["torch"]) for _ in range(3))
+        assert third.dead([first.owner, second.owner]) == set()
+        first.end(1.0)
+        second.leave()  # cut off before it could end its lease
+        assert third.dead([first.owner, second.owner, third.owner]) == {first.owner, second.owner}
+        assert not third.has_others()
+
+    def test_a_start_that_the_study_does_not_know_is_dead(self) -> None:
+        assert Lease(Notes(), ["torch"]).is_dead("0" * 32)
 
     def test_the_trials_of_a_dead_machine_are_recovered_once_its_lease_expires(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -89,7 +103,7 @@ class TestLiveness:
         assert not there.report(number, 1, 0.5)
         assert not there.work.complete(planned, 0.5)
 
-    def test_a_lease_shows_which_other_processes_work_and_search(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_lease_shows_which_other_starts_work_and_search(self, monkeypatch: pytest.MonkeyPatch) -> None:
         notes = Notes()
         first = Lease(notes, ["torch", "scratch"])
         monkeypatch.setattr(leases, "this_process", lambda: "elsewhere 7 1")
