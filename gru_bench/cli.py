@@ -30,6 +30,7 @@ from gru_bench.errors import (
     GruBenchError,
     InterruptedCommandError,
     UsageError,
+    at_the_command_line,
     shown,
     visible,
     without_passwords,
@@ -248,7 +249,7 @@ def ended(application: typer.Typer, name: str | None = None) -> int:
     _set_streams()
     command = command_of(application)
     try:
-        with _sigterm_as_ctrl_c():
+        with _sigterm_as_ctrl_c(), at_the_command_line():
             # On Windows, click would put files in the place of a word such as *, even of a text.
             code = command(standalone_mode=False, prog_name=name or line(program()), windows_expand_args=False)
             sys.stdout.flush()

@@ -6,7 +6,8 @@ A message says what is wrong, the value found and, where that helps, the rule an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from enum import IntEnum
 from pathlib import Path
@@ -27,6 +28,10 @@ _PASSWORDS = (
 
 _RAW = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that control a terminal, change the direction of a text, or cannot be written."""
+_COLUMNS = ("text", "label", "category", "split", "group", "id", "prediction", "score")
+"""Arguments that name a column. Their options end in `-column`."""
+_is_command = False
+"""Whether the user is at the command line, and not in Python."""
 
 
 class ExitCode(IntEnum):
@@ -130,6 +135,30 @@ class NotJudgedError(RunError):
     """What was to be judged could not be."""
 
     exit_code = ExitCode.NOT_JUDGED
+
+
+@contextmanager
+def at_the_command_line() -> Iterator[None]:
+    """Let messages name options, and not arguments of Python."""
+    global _is_command  # a process has one user, who is at one of two doors
+    before, _is_command = _is_command, True
+    try:
+        yield
+    finally:
+        _is_command = before
+
+
+def argument(name: str, value: str = "") -> str:
+    """Return an argument as the user types it: `--no-texts` at the command line, `no_texts` in Python.
+
+    Args:
+        name: The argument in Python.
+        value: Value to give it. Empty names the argument alone.
+    """
+    if not _is_command:
+        return f"{name}={value!r}" if value else name
+    option = "study-name" if name == "name" else f"{name}-column" if name in _COLUMNS else name.replace("_", "-")
+    return f"--{option} {value}".rstrip()
 
 
 def unknown(

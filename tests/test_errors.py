@@ -19,6 +19,8 @@ from gru_bench.errors import (
     MachineError,
     RunError,
     UsageError,
+    argument,
+    at_the_command_line,
     shown,
     without_passwords,
 )
@@ -102,6 +104,7 @@ COMMANDS = ("*__main__.py", "errors.py", "cli.py", "lint.py", "diagnose/*", "gru
 OPTION = re.compile(r"(?<![\w-])--(?:set|study-name|tracking-uri|no-texts|test-data|allow-slow|run-code|text-column|"
                     r"label-column|category-column|split-column|group-column|id-column|limit|epochs|device|metric|"
                     r"storage|workers|timeout|trials|confirm|force|single|embedding|encoding|positive)(?![\w-])")
+ARGUMENT = re.compile(r"(?=.* ).*\b(?:tracking_uri|no_texts|allow_slow|run_code|by_order|study_name)\b(?!=)", re.DOTALL)
 COMMAND = re.compile(r"\bgru-bench [a-z-]+[^();:,\n]*")
 """A whole command, which is the same for everybody."""
 
@@ -114,9 +117,20 @@ def texts(tree: ast.AST) -> Iterator[ast.Constant]:
                     and not OPTION.fullmatch(child.value))
 
 
-def test_a_message_that_a_call_of_python_may_show_names_settings_and_not_options() -> None:
+@pytest.mark.parametrize(("name", "value", "in_python", "typed"), [
+    ("no_texts", "", "no_texts", "--no-texts"), ("id", "", "id", "--id-column"), ("name", "", "name", "--study-name"),
+    ("refusals", "wrong", "refusals='wrong'", "--refusals wrong"),
+])
+def test_an_argument_is_named_as_the_user_types_it(name: str, value: str, in_python: str, typed: str) -> None:
+    assert argument(name, value) == in_python
+    with at_the_command_line():
+        assert argument(name, value) == typed
+    assert argument(name, value) == in_python
+
+
+def test_a_message_names_arguments_and_options_as_the_user_types_them() -> None:
     found = [f"{name}:{text.lineno} {text.value!r}" for path in sorted((ROOT / "gru_bench").rglob("*.py"))
              if not any(fnmatch(name := path.relative_to(ROOT / "gru_bench").as_posix(), plain) for plain in COMMANDS)
              for text in texts(parsed(path))
-             if OPTION.search(COMMAND.sub("", str(text.value))) and "in Python" not in str(text.value)]
-    assert not found, "name the setting: limit, text column, training.lr=0.001"
+             if OPTION.search(COMMAND.sub("", str(text.value))) or ARGUMENT.search(str(text.value))]
+    assert not found, "use errors.argument"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gru_bench.config import PRESETS, is_own
 from gru_bench.data.cache import default_cache
-from gru_bench.errors import DataError, UsageError, shown, unknown
+from gru_bench.errors import DataError, UsageError, argument, shown, unknown
 from gru_bench.platforms import replacing
 from gru_bench.results.own import digest_of
 
@@ -96,5 +96,5 @@ def kept(model: str, digest: str | None) -> str:
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     if digest_of(text) != digest:
         raise UsageError(f"the model {model} contains Python code that has not been allowed on this machine (SHA-256 "
-                         f"{digest}): read it (code.py next to the weights), then allow it with run_code")
+                         f"{digest}): read it (code.py next to the weights), then allow it with {argument('run_code')}")
     return text

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from gru_bench.data.groups import SEVERAL_USUAL, plain_name, usual_groups
-from gru_bench.errors import DataError, UsageError, shown, unknown
+from gru_bench.errors import DataError, UsageError, argument, shown, unknown
 
 USUAL = {
     "text": "text review reviewtext reviewbody sentence content body comment document message tweet post utterance "
@@ -64,8 +64,8 @@ class Columns:
                 listed = ", ".join(shown(one, most=_CUT) for one in (fits or known)[:_SHOWN])
                 why = (f"several columns of {path.name} have a usual name for it ({listed})" if fits else
                        f"none of the {len(known):,} columns of {path.name} has a usual name for it ({listed})")
-                raise UsageError(f"the {role} column is unknown, because {why}: specify it, or, if these are values, "
-                                 "add a header line")
+                raise UsageError(f"the {role} column is unknown, because {why}: specify it "
+                                 f"({argument(role)}), or, if these are values, add a header line")
             if name not in known:
                 near = get_close_matches(name[:100], known[:1000], n=1)
                 raise unknown(f"{role} column", name, [shown(one, "", _CUT) for one in known[:_SHOWN]],

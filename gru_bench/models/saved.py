@@ -37,7 +37,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gru_bench import __version__, platforms
 from gru_bench.config import RunConfig, validated
 from gru_bench.data.tokenizer import SETTINGS
-from gru_bench.errors import DataError, UsageError, shown
+from gru_bench.errors import DataError, UsageError, argument, shown
 from gru_bench.models.trained import TABLE, TrainedModel, Weights
 from gru_bench.results.own import digest_of
 from gru_bench.results.runs import RunResult, parsed
@@ -250,7 +250,7 @@ def check_free(folder: Path, *, force: bool = False) -> None:
         raise UsageError(f"{str(folder)!r} already contains {what}: choose another folder")
     if not force:
         raise UsageError(f"{str(folder)!r} already contains a saved model: choose another folder, or overwrite it with "
-                         "force")
+                         f"{argument('force')}")
 
 
 # ---------------------------------------------------------------- reading

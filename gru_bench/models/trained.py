@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gru_bench.config import DataConfig, RunConfig
 from gru_bench.data.code import keep, kept
-from gru_bench.errors import DataError
+from gru_bench.errors import DataError, argument
 from gru_bench.results.runs import RunResult
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ class TrainedModel:
         first = models[0]
         if any(one.words_V != first.words_V for one in models):
             raise DataError(f"all seeds of a model must have the same vocabulary, but those of {first.name} in the "
-                            f"study {study!r} differ: use one of them (single), or run the study again under another "
-                            "name")
+                            f"study {study!r} differ: use one of them ({argument('single')}), or run the study again "
+                            f"under another name ({argument('name')})")
         weights_S = [one.weights_S[0] for one in models]
         shared = all(one.table_VE is first.table_VE for one in models)
         if not shared:  # they were trained on several machines, each with its own vectors

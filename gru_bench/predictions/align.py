@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gru_bench.config import ComparedName, as_number
 from gru_bench.data.labels import classes_of
-from gru_bench.errors import UsageError, shown
+from gru_bench.errors import UsageError, argument, shown
 from gru_bench.predictions.read import FileRun, Names, Read, class_of, id_of
 from gru_bench.report.document.sentences import listed
 from gru_bench.stats.intervals import Scored
@@ -200,7 +200,8 @@ def _kept(sources: Sequence[FileRun], ids: Names, common: bool | None) -> NDArra
             differing = np.setxor1d(first, own)
             counts = (f"{len(np.setdiff1d(first, own)):,} are only in {sources[0].name}, "
                       f"{len(np.setdiff1d(own, first)):,} only in {run.name}")
-            remedy = "predict the class of each" if common is None else "compare only the common ones (common)"
+            remedy = ("predict the class of each" if common is None else
+                      f"compare only the common ones ({argument('common')})")
             raise UsageError(f"all files must have the same ids, but {counts}, such as {_named(differing, ids)}: "
                              f"{remedy}")
     if len(kept) < 2:
@@ -254,7 +255,8 @@ def _labels(
         lacking = next((run for run in sources if "score" not in run.has), None)
         if lacking is not None:
             raise UsageError(f"{lacking.name} has no true labels, because no column has a usual name for them: specify "
-                             "the label column, or give a file of true labels (truth)")
+                             f"the label column ({argument('label')}), or give a file of true labels "
+                             f"({argument('truth')})")
         return np.zeros(len(id_N), np.int_), ()
     first, spelling_N = labeled[0]
     same_D = (_Meant.of(read.spellings.names, classes, are_numbered=True).class_D if classes else
@@ -340,22 +342,24 @@ def _scored(
         score_RN = np.stack([run.score_N for run in runs if run.score_N is not None])
         if metric == "accuracy" and not np.isin(score_RN, (0, 1)).all():
             odd = score_RN[~np.isin(score_RN, (0, 1))][0]
-            raise UsageError(f"scores must be 0 or 1 for an accuracy, but {first.name} has {odd:g}: use metric=score, "
-                             "with a margin in the unit of the scores")
+            raise UsageError(f"scores must be 0 or 1 for an accuracy, but {first.name} has {odd:g}: use "
+                             f"{argument('metric', 'score')}, with a margin in the unit of the scores")
         if metric not in ("accuracy", "score"):
-            raise UsageError(f"metric={metric} needs predictions, but {first.name} has only scores: use "
-                             "metric=accuracy or metric=score")
+            raise UsageError(f"{argument('metric', metric)} needs predictions, but {first.name} has only scores: use "
+                             f"{argument('metric', 'accuracy')} or {argument('metric', 'score')}")
         nothing = np.empty((len(runs), size, 0), np.float32)
         return Scored(examples.label_N, nothing, group_N, score_RN=score_RN)
     if metric == "score":
-        raise UsageError(f"metric=score needs a column of scores, but {first.name} has none: specify the score column")
+        raise UsageError(f"{argument('metric', 'score')} needs a column of scores, but {first.name} has none: specify "
+                         f"the score column ({argument('score')})")
     count = len(examples.classes) + has_refusals
     probability_RNC = None if has_refusals else _probabilities(runs, examples, named_RN)
     if probability_RNC is None:
         if metric in ("log_loss", "roc_auc"):
             what = ("predicts no class for some examples: compare their accuracy" if has_refusals else
                     f"has none: add a column such as probability_{examples.classes[-1]}")
-            raise UsageError(f"metric={metric} needs the probability of each class, but {first.name} {what}")
+            raise UsageError(f"{argument('metric', metric)} needs the probability of each class, but {first.name} "
+                             f"{what}")
         if named_RN is None:
             raise UsageError(f"{first.name} has only a column of probabilities, and their class is not known: rename "
                              f"it to probability_{examples.classes[-1]}")
@@ -377,8 +381,9 @@ def _predicted(
         raise UsageError(
             f"predictions must be among the classes of the true labels ({listed(classes[:10])}), but {runs[run].name} "
             f"predicts {shown(names[spelling_RN[run, place]], most=40)} for {int(is_none_RN[run].sum()):,} examples, "
-            f"such as {shown(str(examples.id_N[place]), most=40)}: use the same "
-            f"spelling{'' if refusals_are_wrong else ', or count such predictions as wrong (refusals=wrong)'}")
+            f"such as {shown(str(examples.id_N[place]), most=40)}: use the same spelling"
+            + ("" if refusals_are_wrong else
+               f", or count such predictions as wrong ({argument('refusals', 'wrong')})"))
     if meant.is_number_D[spelling_RN].any():
         numbered = listed([f"{place} for {shown(name, most=40)}" for place, name in enumerate(classes[:10])])
         read.notes.append(f"{runs[0].path.name}: numbers are classes in the order of the study, {numbered}")

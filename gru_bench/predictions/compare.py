@@ -10,7 +10,7 @@ import numpy as np
 
 from gru_bench.config import ComparedName
 from gru_bench.data.groups import NONE
-from gru_bench.errors import UsageError, shown
+from gru_bench.errors import UsageError, argument, shown
 from gru_bench.predictions.align import Examples, FileModel, aligned
 from gru_bench.predictions.evidence import StudyRuns, evidence_of
 from gru_bench.predictions.read import Read, read_all
@@ -57,7 +57,7 @@ def compared(
     if margin is not None and not 0 < margin < float("inf"):
         raise UsageError(f"the equivalence margin must be a number above 0, but got {margin:g}: leave it out")
     if refusals not in (None, "wrong"):
-        raise UsageError(f"refusals must be wrong, or left out, but got {refusals!r}")
+        raise UsageError(f"{argument('refusals')} must be wrong, or left out, but got {refusals!r}")
     has_groups = columns.get("group") != NONE
     if not has_groups:
         columns = {role: name for role, name in columns.items() if role != "group"}

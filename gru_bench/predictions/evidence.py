@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gru_bench.config import ComparedName
-from gru_bench.errors import IncompleteError, RunError, UsageError
+from gru_bench.errors import IncompleteError, RunError, UsageError, argument
 from gru_bench.predictions.align import Examples, FileModel, KnownExamples
 from gru_bench.predictions.read import FileRun, class_of
 from gru_bench.report.document.numbers import Numbers, plain
@@ -89,8 +89,8 @@ def evidence_of(
         UsageError: for a score without an equivalence margin.
     """
     if margin is None and metric == "score":
-        raise UsageError("metric=score needs an equivalence margin, because only you know which difference does not "
-                         "matter: give a margin")
+        raise UsageError(f"{argument('metric', 'score')} needs an equivalence margin, because only you know which "
+                         f"difference does not matter: give a margin ({argument('margin')})")
     numbers = Numbers() if own_study is None else own_study.numbers
     known = {id: text for examples, _ in parts
              for id, text in zip(examples.id_N.tolist(), examples.about.get("text", ()), strict=False)} or None

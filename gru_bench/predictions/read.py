@@ -23,7 +23,7 @@ from gru_bench.data.files import TABLES, digest, kind_of, named_path
 from gru_bench.data.groups import too_few
 from gru_bench.data.labels import label_of
 from gru_bench.data.tables import look_like_groups, open_table, storable
-from gru_bench.errors import UsageError, no_file, shown
+from gru_bench.errors import UsageError, argument, no_file, shown
 from gru_bench.predictions.columns import PredictionColumns
 from gru_bench.report.document.sentences import listed
 
@@ -181,7 +181,7 @@ def read_all(
     if truth is not None and not is_first:  # its rows are in the order of a file
         truths = read_files([truth], of_truth, read, by_order=by_order)
     if by_order and "" not in read.id_columns:
-        raise UsageError("by_order is for files without ids, but all files have ids: leave it out")
+        raise UsageError(f"{argument('by_order')} is for files without ids, but all files have ids: leave it out")
     if "id" in asked and asked["id"] not in read.id_columns:
         raise UsageError(f"no file has the id column {shown(asked['id'])}: leave it out to use columns with usual "
                          "names")
@@ -357,15 +357,16 @@ def _require(path: Path, columns: PredictionColumns, by_order: bool) -> None:
     if "id" not in found and not by_order:
         named = "is the one that was named, or " if "id" in columns.asked else ""
         raise UsageError(f"{path} must have a column of ids to align rows by, but none {named}has a usual name: "
-                         "specify the id column, or, if all files have the same examples in the same order, align by "
-                         "order (by_order)")
+                         f"specify the id column ({argument('id')}), or, if all files have the same examples in the "
+                         f"same order, align by order ({argument('by_order')})")
     if columns.is_truth:
         if "label" not in found:
             raise UsageError(f"{path} must have a column of true labels, but none has a usual name: specify the label "
-                             "column")
+                             f"column ({argument('label')})")
     elif not ({"prediction", "probability", "score"} & found.keys() or columns.classes):
         raise UsageError(f"{path} must have a column of predictions, probabilities or scores, but none has a usual "
-                         "name: specify the prediction column or the score column")
+                         f"name: specify the prediction column ({argument('prediction')}) or the score column "
+                         f"({argument('score')})")
 
 
 def _named(

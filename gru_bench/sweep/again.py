@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 
 from gru_bench.config import RunConfig, Scalar, flat, validated, with_settings
-from gru_bench.errors import IncompleteError, UsageError, unknown
+from gru_bench.errors import IncompleteError, UsageError, argument, unknown
 from gru_bench.results.logged_metrics import compared
 from gru_bench.sweep.spec import StudySpec, refuse_settings_of_runs
 from gru_bench.tracking import LoggedStudy
@@ -39,7 +39,8 @@ def study_again(
     """
     refuse_settings_of_runs(settings)
     if name is None or name == logged.name:
-        raise UsageError(f"repeating the study {logged.name} needs a new study_name, but got {name or 'none'}")
+        raise UsageError(f"repeating the study {logged.name} needs a new name ({argument('name')}), but got "
+                         f"{name or 'none'}")
     confirmed = {run.model: {**flat(run.config()), **settings} for run in logged.confirms if run.complete}
     if not confirmed:
         raise IncompleteError(f"the study {logged.name} has no complete confirmation run: finish it first")

@@ -11,7 +11,7 @@ import optuna
 
 from gru_bench.config import SOURCE, MetricName, RunConfig, flat
 from gru_bench.data.frames import changes, is_kept
-from gru_bench.errors import UsageError, shown
+from gru_bench.errors import UsageError, argument, shown
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.pruners import HALVING
 from gru_bench.sweep.spec import StudySpec
@@ -53,7 +53,7 @@ def require_same(
     if changed := _changes(began, now):
         of_class = f"for {model} " if SOURCE in identity else ""
         raise UsageError(f"the study {name!r} was started differently: {of_class}{'; '.join(changed)}. Start a new "
-                         "study under another name (--study-name, or name= in Python), or restore the old settings")
+                         f"study under another name ({argument('name')}), or restore the old settings")
 
 
 def identity_of(spec: StudySpec, model: str, fingerprint: str, experiment: str | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gru_bench.config import RunConfig, is_own
 from gru_bench.data.batches import iterations_of_epoch
 from gru_bench.data.code import kept
-from gru_bench.errors import UsageError
+from gru_bench.errors import UsageError, argument
 from gru_bench.results.own import OwnModel, own_artifact
 from gru_bench.sweep.console.progress import duration, several
 from gru_bench.sweep.plan import to_begin
@@ -61,7 +61,8 @@ def checked_models(
                           markup=False)
     if whole > MOST_SECONDS and not allow_slow:
         raise UsageError(f"models of your own must train within {duration(MOST_SECONDS)}, but would take about "
-                         f"{duration(whole)}: use fewer texts (limit), fewer epochs or fewer seeds, or set allow_slow")
+                         f"{duration(whole)}: use fewer texts ({argument('limit')}), fewer epochs or fewer "
+                         f"seeds, or allow it ({argument('allow_slow')})")
     return found
 
 

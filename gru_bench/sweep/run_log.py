@@ -10,7 +10,7 @@ from functools import partial
 
 from gru_bench.config import DataConfig, Scalar, assignment
 from gru_bench.data.corpus import Corpus
-from gru_bench.errors import RunError, UsageError, without_passwords
+from gru_bench.errors import RunError, UsageError, argument, without_passwords
 from gru_bench.results.baselines import BaselineResult, baseline_label
 from gru_bench.results.logged_metrics import Split, compared
 from gru_bench.results.runs import DATA, NEAR, SEARCH, DataSummary, SearchPlan
@@ -68,8 +68,8 @@ class RunLog:
         self.texts = record.state().texts
         """Whether texts are stored."""
         if self.texts and not texts:
-            raise UsageError(f"the study {self.spec.name!r} was started without no_texts and has stored texts: leave "
-                             "no_texts out, or choose another study name")
+            raise UsageError(f"the study {self.spec.name!r} was started without {argument('no_texts')} and has stored "
+                             f"texts: leave it out, or choose another study name ({argument('name')})")
         self.is_new = known is None
         """Whether the tracking store does not have the study's own run yet."""
         self.study = store.writer(record.run_id) if known is not None else store.patiently(self._begun)
@@ -320,15 +320,15 @@ def of_other_stores(study: str, uri: str, what: str) -> RunError:
     """Return the error for runs of a study in a tracking store that the search's storage does not know."""
     return RunError(
         f"the storage of the search must contain the runs of the study {study!r} in {without_passwords(uri)}, but it "
-        f"lacks {what}: the two stores do not match. Restore the original storage, or set storage to it; or start a "
-        "new study under another name")
+        f"lacks {what}: the two stores do not match. Restore the original storage, or give it "
+        f"({argument('storage')}); or start a new study under another name ({argument('name')})")
 
 
 def logged_elsewhere(study: str, uri: str, logged_to: str) -> str:
     """Return that a tracking store does not have the runs of a study, which another has, and what to do."""
     return (f"the tracking store must contain the runs of the study {study!r}, but {without_passwords(uri)} lacks its "
-            f"own run, which is in {logged_to}: set tracking_uri={logged_to}, or restore the store; or start a new "
-            "study under another name")
+            f"own run, which is in {logged_to}: use {argument('tracking_uri', logged_to)}, or restore the store; or "
+            f"start a new study under another name ({argument('name')})")
 
 
 def deleted(study: str, run_id: str) -> str:

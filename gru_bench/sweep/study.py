@@ -14,7 +14,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from gru_bench.config import SOURCE, Scalar
-from gru_bench.errors import RunError
+from gru_bench.errors import RunError, argument
 from gru_bench.sweep.identity import EXPERIMENT, PROPOSALS, direction, identity_of, require_same
 from gru_bench.sweep.plan import SearchState, StudyState, may_ask
 from gru_bench.sweep.search import (
@@ -242,7 +242,8 @@ def need_format(name: str, storage: BaseStorage) -> None:
     if begun and found != FORMAT:
         raise RunError(
             f"the study {name!r} must be stored in format {FORMAT}, but is in format {found or 'none'}: start again in "
-            "an empty folder, with another storage and tracking_uri, or under another study name")
+            f"an empty folder, with another {argument('storage')} and {argument('tracking_uri')}, or under another "
+            f"study name ({argument('name')})")
 
 
 def attributes_of(name: str, storage: BaseStorage) -> Mapping[str, Any]:

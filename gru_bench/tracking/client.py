@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from gru_bench.errors import RunError, UsageError, first_line, without_passwords
+from gru_bench.errors import RunError, UsageError, argument, first_line, without_passwords
 from gru_bench.platforms import remove, replace
 from gru_bench.tracking.failures import LOCKED, brief, failed, is_away
 
@@ -144,7 +144,7 @@ def unreadable(database: Path, error: Exception) -> RunError:
         return RunError(f"the tracking store {str(database)!r} is locked by another process: end that process, then "
                         "run this again")
     return RunError(f"{str(database)!r} cannot be read as an MLflow database ({first_line(error)}): restore a copy, "
-                    "move it away to start a new one, or set tracking_uri")
+                    f"move it away to start a new one, or use another store ({argument('tracking_uri')})")
 
 
 @contextmanager
@@ -213,10 +213,10 @@ def require_uri(uri: str) -> None:
         is_server = False
     if database is None and not is_server:
         is_database = "://" in uri and not uri.startswith(("sqlite", "http"))
-        raise UsageError(f"tracking_uri must be {URI_KINDS}, but got {without_passwords(uri)!r}" + (
+        raise UsageError(f"{argument('tracking_uri')} must be {URI_KINDS}, but got {without_passwords(uri)!r}" + (
             ": start an MLflow server in front of it (mlflow server --backend-store-uri)" if is_database else ""))
     if database is not None and database.is_dir():
-        raise UsageError(f"tracking_uri must be a file, but {uri!r} is a folder: try "
+        raise UsageError(f"{argument('tracking_uri')} must be a file, but {uri!r} is a folder: try "
                          f"sqlite:///{database / DEFAULT_DATABASE}")
 
 
@@ -227,8 +227,8 @@ def require_folder(database: Path) -> None:
         UsageError: The folder does not exist.
     """
     if not database.parent.is_dir():
-        raise UsageError(f"tracking_uri must be a file in an existing folder, but got 'sqlite:///{database}': create "
-                         f"{database.parent} first")
+        raise UsageError(f"{argument('tracking_uri')} must be a file in an existing folder, but got "
+                         f"'sqlite:///{database}': create {database.parent} first")
 
 
 def _answering_client(uri: str, of: str | None = None) -> MlflowClient:
@@ -254,8 +254,8 @@ def _opening(uri: str) -> Iterator[None]:
         RunError: The store does not answer or is damaged.
     """
     shown = without_passwords(uri)
-    unanswered = (f"the tracking store {shown!r} does not respond: {{}}. Start its server, or leave tracking_uri out "
-                  "to use mlflow.db in this directory")
+    unanswered = (f"the tracking store {shown!r} does not respond: {{}}. Start its server, or leave out "
+                  f"{argument('tracking_uri')} to use mlflow.db in this directory")
     try:
         yield
     except load_mlflow().exceptions.MlflowException as error:
@@ -263,7 +263,7 @@ def _opening(uri: str) -> Iterator[None]:
     except Exception as error:
         if (database := sqlite_path(uri)) is not None:
             raise unreadable(database, error) from error
-        raise UsageError(f"tracking_uri must be {URI_KINDS}, but got {shown!r}: "
+        raise UsageError(f"{argument('tracking_uri')} must be {URI_KINDS}, but got {shown!r}: "
                          f"{first_line(error)}") from error
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from gru_bench.errors import RunError
+from gru_bench.errors import RunError, argument
 from gru_bench.models.saved import SHARED
 from gru_bench.tracking.client import ARTIFACTS, ID_TAG, PARENT_TAG, ROWS_TAG
 from gru_bench.tracking.reader import Reader
@@ -183,7 +183,7 @@ def _experiment(store: Reader, name: str) -> str:
         if found.lifecycle_stage == "deleted":
             raise RunError(
                 f"the experiment {name!r} was deleted: restore it (mlflow experiments restore --experiment-id "
-                f"{found.experiment_id}), or use another tracking_uri")
+                f"{found.experiment_id}), or use another {argument('tracking_uri')}")
         return str(found.experiment_id)
 
 

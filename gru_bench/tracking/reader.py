@@ -21,7 +21,7 @@ from gru_bench.config import (
     is_valid_setting,
     with_settings,
 )
-from gru_bench.errors import RunError, UsageError, first_line, unknown, without_passwords
+from gru_bench.errors import RunError, UsageError, argument, first_line, unknown, without_passwords
 from gru_bench.models import linear
 from gru_bench.models.linear import TrainedLinear
 from gru_bench.models.saved import SHARED, Origin, artifact, read
@@ -593,7 +593,7 @@ def open_reader(uri: str | None = None) -> Reader:
         require_tables(reader.database)
     else:
         raise RunError(f"No such file: {reader.database}. Run a sweep in this directory first (gru-bench sweep --study "
-                       "smoke), or set tracking_uri")
+                       f"smoke), or use another store ({argument('tracking_uri')})")
     return reader
 
 
@@ -610,8 +610,8 @@ def _logged(
     if (logged_format := tags.get(FORMAT_TAG, "")) != FORMAT:
         raise RunError(
             f"the tracking store must contain runs in format {FORMAT}, but the run {run_id} ({(name or '')[:60]!r}) is "
-            f"in format {logged_format[:20] or 'none'}: start again in an empty folder, or with another tracking_uri "
-            "and storage")
+            f"in format {logged_format[:20] or 'none'}: start again in an empty folder, or with another "
+            f"{argument('tracking_uri')} and {argument('storage')}")
     seed = tags.get("gru_bench.seed", "")
     if not re.fullmatch("(-?[0-9]{1,20})?", seed):
         raise ValueError(f"its tag gru_bench.seed must be a whole number, but is {seed[:40]!r}")

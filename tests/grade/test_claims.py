@@ -111,7 +111,7 @@ def test_numbers_are_classes_only_where_a_study_orders_them() -> None:
 
 def test_a_prediction_that_is_no_class_is_refused_or_counts_as_wrong() -> None:
     path = written("p.csv", "id,prediction\na,I cannot\nb,positive\nc,\n")
-    with pytest.raises(UsageError, match=r"'I cannot' for 2 examples.*refusals=wrong"):
+    with pytest.raises(UsageError, match=r"'I cannot' for 2 examples.*refusals='wrong'"):
         read_predictions(path, TRUTH)
     class_N, note = read_predictions(path, replace(TRUTH, refusals_are_wrong=True))
     assert class_N.tolist() == [2, 1, 2]

@@ -187,7 +187,8 @@ class TestStudy:
         count = int((changed["mood"] != frame["mood"].iloc[7:]).sum())
         with pytest.raises(UsageError) as raised:
             run(changed, folder)
-        mentions(str(raised.value), "400 rows then, 393 now", f"{count} with another 'mood'", "7 gone", "name=")
+        mentions(str(raised.value), "400 rows then, 393 now", f"{count} with another 'mood'", "7 gone",
+                 "another name (name)")
         assert "parquet" not in str(raised.value)
 
     @pytest.mark.usefixtures("study")
@@ -200,7 +201,7 @@ class TestStudy:
 
     @pytest.mark.usefixtures("study")
     def test_other_settings_need_another_name(self, frame: pd.DataFrame, folder: Path) -> None:
-        with pytest.raises(UsageError, match=r"training.clip_norm.*name= in Python"):
+        with pytest.raises(UsageError, match=r"training.clip_norm.*another name \(name\)"):
             run(frame, folder, settings={**SETTINGS, "training.clip_norm": 7})
 
     def test_names_in_a_comparison_are_keys_of_the_dictionary_and_models_of_the_studies(self, study: Study) -> None:

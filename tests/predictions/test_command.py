@@ -279,7 +279,7 @@ def test_the_answers_in_samples_of_lm_eval_are_predictions_where_they_are_named(
         path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
         files.append(str(path))
     asked = (*files, "--label-column", "target", "--prediction-column", "filtered_resps")
-    mentions(refused(*asked), "'I am not able to say.' for 1 examples", "refusals=wrong")
+    mentions(refused(*asked), "'I am not able to say.' for 1 examples", "--refusals wrong")
     models = found(*asked, "--refusals", "wrong")["models"]
     assert [(one["score"], one["refusals"]) for one in models] == [
         (np.r_[False, right_N[1:]].mean(), 1) for right_N in (GOOD, POOR)]
@@ -290,7 +290,7 @@ def test_predictions_that_are_no_class_count_as_wrong_where_that_is_asked_for() 
     answers[:3], answers[3], answers[4] = "I cannot say", "", str.upper(answers[4])
     good = write("good.csv", of(GOOD, prediction=answers))
     files = good, write("poor.csv", of(POOR, probability_spam=[0.9 if one == "spam" else 0.2 for one in words(POOR)]))
-    mentions(refused(*files), "'I cannot say' for 4 examples", "'d0'", "refusals=wrong")
+    mentions(refused(*files), "'I cannot say' for 4 examples", "'d0'", "--refusals wrong")
     right_N = GOOD & (np.arange(N) >= 4)
     read = found(*files, "--refusals", "wrong")
     wanted = accuracy_difference(right_N[None], POOR[None])
@@ -415,7 +415,7 @@ def test_grades_are_compared_in_their_own_unit_and_need_a_margin() -> None:
     grade = {name: 3 + one * np.random.default_rng(5).normal(1, 0.3, N) for name, one in (("a", GOOD), ("b", POOR))}
     files = [write(f"{name}.csv", {"id": range(N), "judge": one}, shuffled=8) for name, one in grade.items()]
     asked = ("--score-column", "judge", "--metric", "score")
-    mentions(refused(*files, *asked), "metric=score needs an equivalence margin", "margin")
+    mentions(refused(*files, *asked), "--metric score needs an equivalence margin", "--margin")
     one = pair(*files, *asked, "--margin", "2")
     a, b = (Values(grade[name][None], (-np.inf, np.inf)) for name in ("a", "b"))
     wanted = estimate(a, b)
@@ -542,7 +542,7 @@ def test_the_labels_that_predict_writes_are_predictions() -> None:
     chance_N = np.where([one == "spam" for one in words(GOOD)], 0.8, 0.3)
     file = write("mine.csv", {"id": of(GOOD)["id"], "label": words(GOOD), "probability_ham": 1 - chance_N,
                               "probability_spam": chance_N, "known_words": [0.9] * N})
-    mentions(refused(file), "mine.csv has no true labels", "(truth)")
+    mentions(refused(file), "mine.csv has no true labels", "(--truth)")
     truth = write("truth.csv", {name: of(GOOD)[name] for name in ("id", "label")})
     assert found(file, "--truth", truth)["models"][0]["score"] == GOOD.mean()
 
@@ -588,7 +588,7 @@ def test_files_without_ids_are_aligned_by_order_only_where_that_is_asked_for() -
     unlabeled = write("g.csv", {key: np.array(list(of(GOOD)[key]))[order] for key in ("id", "prediction")})
     assert found(unlabeled, "--truth", labels, "--by-order")["models"][0]["score"] == GOOD.mean()
     write("c.csv", of(GOOD))
-    mentions(refused("c.csv", write("d.csv", of(POOR)), "--by-order"), "by_order is for files without ids", "leave")
+    mentions(refused("c.csv", write("d.csv", of(POOR)), "--by-order"), "--by-order is for files without ids", "leave")
     seeds = write("seeds.csv", {key: [*values, *values] for key, values in of(GOOD).items() if key != "id"} | {
         "seed": [1] * N + [2] * N})
     said = refused(seeds, "a.csv", "--by-order")
@@ -800,15 +800,39 @@ def test_the_minimum_detectable_difference_of_single_runs_is_that_of_a_paired_te
     assert shown == pytest.approx(quantiles * error, rel=1e-9)
 
 
+def without(name: str) -> dict[str, Iterable[Any]]:
+    return {column: values for column, values in of(GOOD).items() if column != name}
+
+
+@pytest.mark.parametrize(("files", "metric", "remedy", "option", "argument"), [
+    ([without("id")], None, "specify the id column ({})", "--id-column", "id"),
+    ([without("id")], None, "align by order ({})", "--by-order", "by_order"),
+    ([without("label")], None, "specify the label column ({})", "--label-column", "label"),
+    ([without("label")], None, "a file of true labels ({})", "--truth", "truth"),
+    ([without("prediction")], None, "the prediction column ({})", "--prediction-column", "prediction"),
+    ([without("prediction")], None, "the score column ({})", "--score-column", "score"),
+    ([of(GOOD), of(POOR, id=[f"e{n}" for n in range(N)])], None, "the common ones ({})", "--common", "common"),
+    ([of(GOOD, prediction=["?"] * N)], None, "as wrong ({})", "--refusals wrong", "refusals='wrong'"),
+    ([of(GOOD)], "log_loss", "{} needs the probability", "--metric log_loss", "metric='log_loss'"),
+    ([of(GOOD)], "score", "{} needs a column of scores", "--metric score", "metric='score'"),
+])
+def test_a_remedy_is_an_option_at_the_command_line_and_an_argument_in_python(
+    files: list[dict[str, Iterable[Any]]], metric: str | None, remedy: str, option: str, argument: str
+) -> None:
+    names = [write(f"{place}.csv", columns) for place, columns in enumerate(files)]
+    mentions(refused(*names, *(["--metric", metric] if metric else [])), remedy.format(option))
+    with pytest.raises(GruBenchError) as raised:
+        gb.compare(names, metric=metric)
+    mentions(str(raised.value), remedy.format(argument))
+    assert "--" not in str(raised.value)
+
+
 def test_messages_name_a_frame_after_its_model_and_what_to_give() -> None:
     good, poor = pd.DataFrame(of(GOOD)), pd.DataFrame(of(POOR))
     calls: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         ({"good": good.rename(columns={"id": "name"})}, {}, "good.parquet must have a column of ids"),
-        ({"good": good.rename(columns={"id": "name"})}, {}, "by_order"),
         ({"good": good.drop(columns="label")}, {}, "specify the label column"),
         ({"good": good.drop(columns="prediction")}, {}, "the score column"),
-        ({"good": good, "poor": poor[1:]}, {}, "common"),
-        ({"good": good}, {"metric": "log_loss"}, "metric=log_loss"),
         ({"good": good}, {"margin": -1}, "above 0"),
         ({"good": good, "poor": poor.assign(label=LABEL_N)}, {}, "good.parquet and poor.parquet"),
         ({"good": good, "poor": pd.concat([poor, poor[["label"]]], axis=1)}, {}, "of poor must have one column"),

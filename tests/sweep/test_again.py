@@ -56,7 +56,7 @@ def test_the_seeds_are_those_of_no_other_study_and_stay_those_of_a_study_that_ha
 
 
 @pytest.mark.parametrize(("changes", "error", "parts"), [
-    ({"name": None}, UsageError, ["study_name"]), ({"name": "first"}, UsageError, ["study_name", "first"]),
+    ({"name": None}, UsageError, ["a new name", "none"]), ({"name": "first"}, UsageError, ["a new name", "first"]),
     ({"models": ["lstm"]}, UsageError, ["'lstm'", "torch"]), ({"settings": {"seed": 1}}, UsageError, ["seed"]),
     ({"settings": {"training.lr": -1}}, UsageError, ["training.lr", "-1"]),
     ({"confirm": 10_000}, UsageError, ["confirm", "10000"])])

@@ -60,7 +60,7 @@ def test_a_start_with_another_tracking_store_is_refused(easy_csv: Path, empty_da
     checked = completed(app, "--study", "study.toml", "--data", str(easy_csv), "--trials", "2", "--check",
                         "--tracking-uri", "sqlite:///other.db")
     assert checked.returncode == ExitCode.NO
-    mentions(checked.stderr, "'study'", "mlflow.db", "other.db", "tracking_uri")
+    mentions(checked.stderr, "'study'", "mlflow.db", "other.db", "--tracking-uri")
 
 
 class DiedError(BaseException):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from gru_bench.config import Scalar, assignment
-from gru_bench.errors import shown
+from gru_bench.errors import argument, shown
 from gru_bench.sweep.defaults import BY_SIZE
 
 if TYPE_CHECKING:
@@ -69,4 +69,4 @@ def backend_note(spec: StudySpec) -> str:
     if not any(config.model.backend == "torch" and config.training.device in ("auto", "cpu") for config in configs):
         return ""
     return ("on a CPU, the backend torch takes several times as long as the backend fused; to run the study on the "
-            "fastest backend, set model.backend=auto and another study name")
+            f"fastest backend, set model.backend=auto and another study name ({argument('name')})")

@@ -23,7 +23,7 @@ import optuna
 from filelock import FileLock
 from optuna.storages.journal import JournalFileBackend
 
-from gru_bench.errors import RunError, UsageError, without_passwords
+from gru_bench.errors import RunError, UsageError, argument, without_passwords
 from gru_bench.platforms import patiently
 from gru_bench.sweep.sharing import JOURNAL
 
@@ -57,7 +57,7 @@ def open_storage(url: str | None, *, create: bool = True) -> optuna.storages.Bas
 def _opening(url: str) -> Iterator[None]:
     """Refuse a URL of another kind, and turn errors of opening a database into ours."""
     if url.partition("://")[0].partition("+")[0] != "postgresql":
-        raise UsageError(f"storage must be {STORAGE_KINDS}, but got {without_passwords(url)!r}")
+        raise UsageError(f"{argument('storage')} must be {STORAGE_KINDS}, but got {without_passwords(url)!r}")
     try:
         yield
     except ImportError as error:
@@ -66,7 +66,7 @@ def _opening(url: str) -> Iterator[None]:
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise RunError(f"the storage {without_passwords(url)!r} does not respond: {lines[0]}. Start its server, or "
-                       "leave storage out to use optuna.journal in this directory") from error
+                       f"leave out {argument('storage')} to use optuna.journal in this directory") from error
 
 
 @contextmanager
@@ -110,14 +110,15 @@ class Journal(optuna.storages.JournalStorage):
             RunError: The journal is missing, not a file, or damaged.
         """
         if not path.parent.is_dir():
-            raise UsageError(f"storage must be a file in an existing folder, but got {str(path)!r}: create "
-                             f"{path.parent} first")
+            raise UsageError(f"{argument('storage')} must be a file in an existing folder, but got {str(path)!r}: "
+                             f"create {path.parent} first")
         if path.exists() and not path.is_file():
-            raise RunError(f"storage must be a file, but {str(path)!r} is not: move it away, or give another storage, "
-                           "such as FILE.journal")
+            raise RunError(f"{argument('storage')} must be a file, but {str(path)!r} is not: move it away, or give "
+                           "another, such as FILE.journal")
         if not create and not path.exists():
             raise RunError(f"No such file: {str(path)!r}. Run this in the directory of the sweep, or give another "
-                           "storage. If the file is lost, start the study again under another study name")
+                           f"storage ({argument('storage')}). If the file is lost, start the study again under another "
+                           f"study name ({argument('name')})")
         self.step_lock = FileLock(path.with_name(f"{path.name}.step.lock"), is_singleton=True)
         try:
             super().__init__(_Lines(path, FileLock(path.with_name(f"{path.name}.append.lock"), is_singleton=True)))
