@@ -82,9 +82,9 @@ def run_study(
             command takes it. The columns of a frame that are read are kept in a file of the cache, which errors name.
         text: Column of the texts. By default `text`, or the one of a usual name.
         label: Column of the classes. By default `label`, or the one of a usual name.
-        model: Model or models to tune: scratch, torch, bidirectional, rnn, or a class of your own as
-            `homework.py:MyGRU`. By default those of the study. With `study`,
-            this call works on these models of it, and the study stays one of all of them, unless `name` is given.
+        model: Model or models to tune: scratch, torch, bidirectional, or a class of your own as `homework.py:MyGRU`.
+            By default those of the study. With `study`, this call works on these models of it, and the study stays one
+            of all of them, unless `name` is given.
         trials: Trials of the search for each model, in total over all calls. By default the study's: 18.
         confirm: Fresh seeds on which each best model is trained again. By default the study's: 5.
         study: A study that comes with the package, or a TOML file. By default the search of the study `bidirectional`,
@@ -535,7 +535,6 @@ def _written(frame: Any, model: str, folder: Path) -> str:
 def _kept(data: Data, columns: Columns, name: str) -> dict[str, Scalar]:
     """Return the settings of the data. A frame is written to the cache first."""
     from gru_bench.data.frames import keep
-    from gru_bench.data.recall import is_recall
 
     if _is_frame(data):
         path, found = keep(data, columns, name)
@@ -545,8 +544,7 @@ def _kept(data: Data, columns: Columns, name: str) -> dict[str, Scalar]:
         raise UsageError("data must be a data frame (pandas, polars, pyarrow, a dictionary of columns), or the name or "
                          f"path of a data set, but got {shown(data)} of type {type(data).__name__}: make a frame of "
                          "it, such as {'text': [...], 'label': [...]}")
-    # Made-up words have no meaning that a corpus could teach.
-    return {"data.name": str(data), **({"embedding.name": "random"} if is_recall(str(data)) else {})}
+    return {"data.name": str(data)}
 
 
 def _spec(

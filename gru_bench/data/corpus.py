@@ -23,7 +23,7 @@ and 1 themselves, and for pickles. Each class must have training texts, unless `
 wrong.
 
 **Near-duplicates.** After all this, the training texts that nearly repeat a validation or test text are counted,
-and removed if the settings say so (`near.py`). They are not counted in made-up data.
+and removed if the settings say so (`near.py`).
 
 Shapes: `N` examples of a split, `N1` is N + 1, `V` words of the vocabulary, `K` classes.
 """
@@ -67,7 +67,6 @@ from gru_bench.data.frames import is_kept
 from gru_bench.data.groups import TURNED_OFF, described, too_few
 from gru_bench.data.labels import NEGATIVE_POSITIVE, alike, listed
 from gru_bench.data.near import near_duplicates
-from gru_bench.data.recall import KIND, is_recall, parsed_task
 from gru_bench.data.tables import Rows, read_files
 from gru_bench.data.tokenizer import tokenize
 from gru_bench.errors import DataError, UsageError, shown, unknown
@@ -145,8 +144,8 @@ class Corpus:
     """Number of removed rows whose label differs from the label of the row that is kept."""
     available: int
     """Number of distinct texts before any limit."""
-    near: NearDuplicates | None
-    """Near-duplicates across splits. None for made-up data."""
+    near: NearDuplicates
+    """Near-duplicates across splits."""
     near_examples: tuple[tuple[str, str], ...]
     """Some of them: a validation or test text and the training text, cut after some words."""
     folder: Path
@@ -175,7 +174,7 @@ class Corpus:
     @property
     def near_removed(self) -> int:
         """Return the number of near-duplicates that are removed from training."""
-        return self.near.train if self.near is not None and self.near.removed else 0
+        return self.near.train if self.near.removed else 0
 
     @property
     def groups(self) -> dict[str, int]:
@@ -233,8 +232,7 @@ def load_corpus(
 ) -> Corpus:
     """Return the corpus of some settings. It is built once and then read from the cache.
 
-    `config.max_length` does not change the corpus, which holds whole texts. (But the sequences of the recall task are
-    refused if `max_length` would cut them.)
+    `config.max_length` does not change the corpus, which holds whole texts.
 
     Args:
         config: Settings of the data.
@@ -277,10 +275,10 @@ def load_corpus(
                    "use the same spelling" for names in alike(about["classes"]))
     if config.group_column is None:
         notes += (f"warning: {TURNED_OFF}",)
-    near, examples = about.pop("near"), tuple(map(tuple, about.pop("near_examples")))
+    near, examples = NearDuplicates(**about.pop("near")), tuple(map(tuple, about.pop("near_examples")))
     return Corpus(
-        name=source.name, folder=folder, classes=tuple(about.pop("classes")), notes=notes, near_examples=examples,
-        near=None if near is None else NearDuplicates(**near), **splits, **about)
+        name=source.name, folder=folder, classes=tuple(about.pop("classes")), notes=notes, near=near,
+        near_examples=examples, **splits, **about)
 
 
 @contextmanager
@@ -311,8 +309,6 @@ def _source(config: DataConfig, cache: Path) -> _Source:
     in_blocks = config.name == MOVIE_REVIEWS and config.test_name is None and config.group_column == "auto"
     columns = Columns(config.text_column, config.label_column, config.category_column, config.split_column,
                       config.id_column, "" if config.group_column == "auto" else config.group_column)
-    if is_recall(config.name):
-        return _recall_source(config)
     if config.name == MOVIE_REVIEWS:
         path = _movie_reviews()
         if columns.category is None and config.test_name is None:
@@ -381,18 +377,6 @@ def _with_test(path: Path, found: Found, test_path: Path, test: Found) -> tuple[
             *(replace(file, split="test") for file in test.files))
 
 
-def _recall_source(config: DataConfig) -> _Source:
-    task = parsed_task(config.name)
-    _refuse_columns(config, f"{KIND} data")
-    if config.test_name is not None:
-        raise UsageError(f"data.test_name must be left out for {KIND} data, which make their own test split, but got "
-                         f"{config.test_name!r}: leave it out")
-    if config.max_length is not None and config.max_length < task.longest:
-        raise UsageError(f"data.max_length must be at least {task.longest}, the tokens of the longest sequences of "
-                         f"{task.name}, but got {config.max_length}: set data.max_length={task.longest}")
-    return _Source(task.name, task.name, task.rows, repr(task))
-
-
 def _files(name: str) -> tuple[Path, Found]:
     """Return the path of a data set that is a file, a folder or a pattern, and its files."""
     path = named_path(name, "the data")
@@ -403,7 +387,7 @@ def _files(name: str) -> tuple[Path, Found]:
     endings = (*TABLES, *(f"{ending}.gz" for ending in TABLES), *PICKLES)
     if path.name != name or name.lower().endswith(endings):
         raise UsageError(f"No such file: {name!r}")
-    raise unknown("data set", name, [MOVIE_REVIEWS, f"{KIND}:k=50"], f"Or give the path of a file or folder: {KINDS}.")
+    raise unknown("data set", name, [MOVIE_REVIEWS], f"Or give the path of a file or folder: {KINDS}.")
 
 
 def _stem(path: Path) -> str:
@@ -444,13 +428,12 @@ def _build(folder: Path, source: _Source, config: DataConfig, on_progress: Progr
     positions = _split(_limited(unique, rows, digests, config), rows, digests, config, source.where)
     _require_groups(rows, positions, source.where)
     words, ids_of = _tokenized(rows, positions)
-    near, examples = (None, []) if is_recall(config.name) else _near_duplicates(
-        rows, positions, ids_of, config, source.where, on_progress)
+    near, examples = _near_duplicates(rows, positions, ids_of, config, source.where, on_progress)
     notes = [*rows.notes, *_name_notes(rows, positions), *_class_notes(rows, positions, config, source.where)]
     words, fingerprint = _write(folder, rows, digests, positions, words, ids_of)
     about = {"words": words, "fingerprint": fingerprint, "classes": rows.classes, "available": len(unique), **counts,
              "notes": notes, "group_column": "" if rows.group_N is None else rows.group_column,
-             "text_labels": rows.text_labels, "near": None if near is None else asdict(near), "near_examples": examples}
+             "text_labels": rows.text_labels, "near": asdict(near), "near_examples": examples}
     (folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
-"""Computation of the diagnostics: gradients through time, gates, the words that decide, and the recall task.
+"""Computation of the diagnostics: gradients through time, gates, and the words that decide.
 
-Except for `recall_curve`, the weights of a model run in float64 on the plain loop of gru.py, where each state can be
-observed. The float32 kernels differ from it only by rounding. A model of the user's own stays in float32.
+The weights of a model run in float64 on the plain loop of gru.py, where each state can be observed. The float32 kernels
+differ from it only by rounding. A model of the user's own stays in float32.
 
 Shapes: `B` texts, `T` steps, `S` steps back, `E` vector width, `H` hidden width, `D` = H times directions,
 `C` classes.
@@ -12,23 +12,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gru_bench.config import SOURCE, ModelConfig, RunConfig, Scalar, with_settings
+from gru_bench.config import ModelConfig, RunConfig
 from gru_bench.data.batches import Encoded, encode
-from gru_bench.data.corpus import Corpus, Split, load_corpus
-from gru_bench.data.recall import RecallTask
+from gru_bench.data.corpus import Corpus, Split
 from gru_bench.data.tokenizer import tokenize
-from gru_bench.data.vectors import Vectors, load_vectors
+from gru_bench.data.vectors import Vectors
 from gru_bench.diagnose.occlusion import occlusion
 from gru_bench.errors import DataError
 from gru_bench.models.classifier import Classifier
-from gru_bench.models.gru import GRUCell
 from gru_bench.models.stack import Stack, Step
 from gru_bench.models.trained import TrainedModel
 from gru_bench.results.diagnostics import (
@@ -39,13 +37,7 @@ from gru_bench.results.diagnostics import (
     GateMap,
     GradientFlow,
     ModelState,
-    RecallCurve,
-    RecallPoint,
 )
-from gru_bench.results.runs import RunResult
-from gru_bench.stats.estimate import METHOD_BOTH, accuracy_interval
-from gru_bench.stats.metrics import correct
-from gru_bench.train.loop import best_epoch, train
 from gru_bench.train.network import restored, untrained
 
 STEPS = 50
@@ -61,27 +53,12 @@ LEGIBLE = (12, 30)
 """Smallest and largest number of known words in a text that is shown, so that its picture can be read."""
 TURN = "but"
 """Texts with this word are preferred, because a turn in the text shows the gates at work."""
-COMPARISON: Mapping[str, Scalar] = {
-    "training.batch_size": 32, "training.lr": 1e-3, "training.clip_norm": 1.0,
-    "training.selection": "lowest_train_window", "training.drop_last": False, "training.threads": 1,
-    "training.optimizer": "adam", "training.weight_decay": 0.0, "embedding.trainable": False}
-COMPARISON_WORDS = "batches of 32, learning rate 0.001, epochs: {}, training loss of the last {:.3f} nats a text"
-
-RECALL_MODELS = ("rnn", "scratch")
-RECALL_RATES = (3e-3, 1e-2)
-"""Learning rates. The better one on validation counts for each run: a single rate would favor one of the models."""
-RECALL_SETTINGS: Mapping[str, Scalar] = {
-    "data.max_length": None, "embedding.name": "random", "model.hidden_size": 32, "training.epochs": 10,
-    "training.batch_size": 32, "training.device": "cpu", "training.threads": 1}
 
 
 def study_diagnostics(
     models: Mapping[str, TrainedModel], corpus: Corpus, vectors: Vectors, *, texts: bool = False
 ) -> Diagnostics:
     """Return the diagnostics of one run of each model of a study.
-
-    If no vanilla RNN is among the models, one is trained for comparison, with the size and the number of epochs of the
-    first model.
 
     Args:
         models: Model -> what one of its runs has trained. All runs have the same data and word vectors.
@@ -93,15 +70,6 @@ def study_diagnostics(
         DataError: where no text is long enough to follow a gradient back.
     """
     flows: list[GradientFlow] = []
-    if "rnn" not in models and models:
-        config = with_settings(next(iter(models.values())).config, {
-            "model.name": "rnn", SOURCE: None, "model.bidirectional": None, "model.backend": "auto",
-            "model.reset": "after", **COMPARISON,
-            "training.log_every": max(1, min(20, len(corpus.train) // 32))})
-        result = train(config, corpus, vectors)
-        how = COMPARISON_WORDS.format(len(result.epochs), result.epochs[-1].train_loss)
-        flows += [replace(flow, trained_how=how if flow.state == "trained" else "") for flow in flows_by_training(
-            Subject.trained(TrainedModel.of(result, vectors)), corpus, vectors)]
     gates: list[GateMap] = []
     attributions: list[Attribution] = []
     legible = legible_text(corpus, vectors) if texts else None
@@ -382,10 +350,10 @@ def shown_sentence(model: TrainedModel, text: Sequence[str] | None) -> Sentence:
 
 
 def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:
-    """Return the gates of the last layer over a sentence, one map for each direction. Empty for an RNN, which has none,
-    and for a class of the user's own."""
+    """Return the gates of the last layer over a sentence, one map for each direction. Empty for a class of the user's
+    own."""
     recurrence = subject.model.recurrence
-    if not isinstance(recurrence, Stack) or not isinstance(recurrence.cell, GRUCell):
+    if not isinstance(recurrence, Stack):
         return []
     cell, seen = recurrence.cell, list[Tensor]()
 
@@ -414,52 +382,3 @@ def occluded(subject: Subject, sentence: Sentence) -> Attribution:
         subject.config.model.name, subject.run_id, sentence.tokens,
         _rounded(occlusion(read, sentence.rows, label).numpy()), math.exp(log_BC[0, label].item()), names[label],
         names[1 - label] if len(names) == 2 else "")
-
-
-# ---------------------------------------------------------------- recall task
-
-
-def recall_curve(
-    *,
-    steps: Sequence[int],
-    seeds: Sequence[int],
-    sequences: int,
-    settings: Mapping[str, Scalar] = RECALL_SETTINGS,
-) -> RecallCurve:
-    """Return the accuracy of models on the recall task for several numbers of steps k. This trains the models.
-
-    Args:
-        steps: Values of k.
-        seeds: Seeds for each model and k. All seeds have the same sequences, but their own weights and batches.
-        sequences: Number of sequences of each data set, over all splits.
-        settings: Dotted settings of every run.
-    """
-    points = []
-    for model in RECALL_MODELS:
-        for k in steps:
-            correct_RN = np.stack([recall_answers(model, k, seed, sequences, settings) for seed in seeds])
-            found = accuracy_interval(correct_RN)
-            points.append(RecallPoint(
-                model, k, tuple(seeds), _rounded(correct_RN.mean(axis=1)), found.estimate, found.low, found.high,
-                found.examples))
-    return RecallCurve(tuple(points), f"{METHOD_BOTH}; where few sequences are answered wrongly, leaning on Wilson's", {
-        "sequences": f"{sequences:,}, a tenth of them to validate and a tenth to test",
-        **{name: str(value) for name, value in settings.items() if name.startswith(("model.", "training."))
-           and name not in ("training.device", "training.threads")},
-        "training.lr": f"the better of {' and '.join(f'{rate:g}' for rate in RECALL_RATES)} on validation"})
-
-
-def recall_answers(
-    model: str, k: int, seed: int, sequences: int, settings: Mapping[str, Scalar]
-) -> NDArray[np.bool_]:
-    """Train a model on the recall task with k steps, and return whether it answers each test sequence correctly."""
-    results: list[RunResult] = []
-    for rate in RECALL_RATES:
-        config = with_settings(RunConfig(), {
-            **settings, "data.name": RecallTask(k=k, n=sequences).name, "model.name": model, "seed": seed,
-            "training.lr": rate})
-        corpus = load_corpus(config.data)
-        results.append(train(config, corpus, load_vectors(config.embedding, corpus), score_test=True))
-    best = max(results, key=lambda result: best_epoch(list(result.epochs)).validation_accuracy or 0.0)
-    test = best.predictions["test"].by_id()  # one order for all seeds
-    return correct(test.label_N, test.probability_NC)

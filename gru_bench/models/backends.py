@@ -1,8 +1,8 @@
 """The backends: what computes the states of a recurrence over a batch.
 
-    reference  the equations as `gru.py` and `rnn.py` write them, in a plain torch loop (`stack.py`)
-    torch      the kernels of torch.nn.GRU and torch.nn.RNN (cuDNN on an NVIDIA card)
-    fused      our kernel (kernels/), for a GRU on a CPU
+    reference  the equations as `gru.py` writes them, in a plain torch loop (`stack.py`)
+    torch      the kernel of torch.nn.GRU (cuDNN on an NVIDIA card)
+    fused      our kernel (kernels/), on a CPU
     own        the user's own class (`own.py`), the only one of such a model
 
 The first three compute the same function of the same weights, and differ by rounding. `train/placement.py` chooses one.
@@ -20,12 +20,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from gru_bench.config import ModelConfig, Pooling
+from gru_bench.config import ModelConfig, Pooling, Reset
 from gru_bench.kernels import fused as kernels
 from gru_bench.models.gru import GRUCell
 from gru_bench.models.own import Own
 from gru_bench.models.pooling import pool
-from gru_bench.models.rnn import RNNCell
 from gru_bench.models.stack import Between, Stack, read_whole, run_layers
 
 Backend = Literal["fused", "torch", "reference", "own"]
@@ -45,23 +44,16 @@ def recurrence_of(config: ModelConfig, input_size: int, generator: torch.Generat
     """
     if config.preset.cell == "own":
         return Own(config, input_size, generator=generator)
-    return Stack(cell_of(config), input_size, config.hidden_size, config.layers,
+    return Stack(GRUCell(config.reset), input_size, config.hidden_size, config.layers,
                  bidirectional=config.is_bidirectional, generator=generator)
 
 
-def cell_of(config: ModelConfig) -> GRUCell | RNNCell:
-    """Return the equations of one step of a preset."""
-    return RNNCell() if config.preset.cell == "rnn" else GRUCell(config.reset)
-
-
-def unsupported(backend: Backend, cell: GRUCell | RNNCell) -> str | None:
-    """Return why a backend cannot compute a cell on any machine, as a clause. None where it can."""
+def unsupported(backend: Backend, reset: Reset) -> str | None:
+    """Return why a backend cannot compute a GRU of this form on any machine, as a clause. None where it can."""
     if backend == "own":
         return "it is only for classes of your own"
-    if backend == "torch" and isinstance(cell, GRUCell) and cell.reset == "before":
+    if backend == "torch" and reset == "before":
         return "torch has no GRU whose reset gate acts before the product"
-    if backend == "fused" and not isinstance(cell, GRUCell):
-        return "it computes gates, and a vanilla RNN has none"
     return None
 
 
@@ -93,7 +85,7 @@ def run(
         The output of the last layer, B x T x D, zero beyond each length, or with a `pooling` its features.
     """
     match recurrence, backend:
-        case Stack(cell=cell), _ if reason := unsupported(backend, cell):
+        case Stack(cell=GRUCell(reset=reset)), _ if reason := unsupported(backend, reset):
             raise ValueError(f"the backend {backend!r} cannot compute this recurrence: {reason}")
         case Stack(cell=GRUCell(reset=reset)), "fused":
             in_kernel = pooling if pooling in kernels.POOLINGS else None
@@ -115,7 +107,7 @@ def run(
 def torch_layers(
     stack: Stack, x_BTE: Tensor, length_B: Tensor, *, between: Between | None = None, equal_lengths: bool = False,
 ) -> Tensor:
-    """Return the output of the last layer from one of torch's own kernels, without packing the sequences.
+    """Return the output of the last layer from torch's own kernel, without packing the sequences.
 
     It computes the same as on packed sequences, for which cuDNN has no use of its fastest algorithm. Without padding
     torch runs all layers and directions at once. The arguments are those of `run`.
@@ -134,10 +126,9 @@ def torch_layers(
 
 def _run_kernel(stack: Stack, x_BTE: Tensor, weights: Sequence[Tensor]) -> Tensor:
     """Return the output of torch's kernel: of one layer and direction, or of all whose weights are given."""
-    kernel = torch.rnn_tanh if isinstance(stack.cell, RNNCell) else torch.gru
     one = len(weights) == 4
     h0 = x_BTE.new_zeros(len(weights) // 4, x_BTE.shape[0], stack.hidden_size)
-    output_BTD: Tensor = kernel(
+    output_BTD: Tensor = torch.gru(
         x_BTE, h0, list(weights), has_biases=True, num_layers=1 if one else stack.layers, dropout=0.0,
         train=torch.is_grad_enabled(), bidirectional=stack.bidirectional and not one, batch_first=True)[0]
     return output_BTD

@@ -63,7 +63,7 @@ class Classifier(nn.Module):
 
     @property
     def recurrence(self) -> Stack | Own:
-        """Return the recurrence. The names of its saved weights begin with `gru`, `rnn` or `own`."""
+        """Return the recurrence. The names of its saved weights begin with `gru` or `own`."""
         found = self.get_submodule(self.config.preset.cell)
         assert isinstance(found, Stack | Own)
         return found

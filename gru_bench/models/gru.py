@@ -20,7 +20,6 @@ Shapes: `B` sequences, `H` hidden width, `G` = 3H (the gates r, z, n side by sid
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -34,8 +33,6 @@ class GRUCell:
 
     reset: Reset = "after"
     """Whether the reset gate acts after or before the hidden product."""
-    blocks: ClassVar[int] = 3
-    """Blocks of H rows in each weight: one for each gate."""
 
     def gates(
         self, input_BG: Tensor, h_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor

@@ -4,7 +4,7 @@
 all of them and reads step by step. `read_whole` serves what reads whole batches forwards and knows no lengths, such as
 torch's kernels.
 
-Shapes: `B` sequences, `T` steps, `E` input width, `H` hidden width, `G` = H times the blocks of the cell, `D` = H times
+Shapes: `B` sequences, `T` steps, `E` input width, `H` hidden width, `G` = 3H (the gates side by side), `D` = H times
 directions.
 """
 
@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from gru_bench.models.gru import GRUCell
-from gru_bench.models.rnn import RNNCell
 
 Between = Callable[[Tensor], Tensor]
 """Function for the output of every layer except the last, such as dropout."""
@@ -78,7 +77,7 @@ class Stack(nn.Module):
     order and shapes, so that each can load the weights of the other."""
 
     def __init__(
-        self, cell: GRUCell | RNNCell, input_size: int, hidden_size: int, layers: int = 1, *,
+        self, cell: GRUCell, input_size: int, hidden_size: int, layers: int = 1, *,
         bidirectional: bool = False, generator: torch.Generator | None = None,
     ) -> None:
         """Draw all weights uniformly in +-1/sqrt(hidden_size).
@@ -93,7 +92,7 @@ class Stack(nn.Module):
         """
         super().__init__()
         self.cell, self.hidden_size, self.layers, self.bidirectional = cell, hidden_size, layers, bidirectional
-        bound, rows = 1 / math.sqrt(hidden_size), cell.blocks * hidden_size
+        bound, rows = 1 / math.sqrt(hidden_size), 3 * hidden_size
         for layer in range(layers):
             width = input_size if layer == 0 else hidden_size * self.directions
             shapes = (rows, width), (rows, hidden_size), (rows,), (rows,)

@@ -1,7 +1,7 @@
-"""Results of the diagnostics as frozen values and as JSON: gradients through time, gates, words and the recall task.
+"""Results of the diagnostics as frozen values and as JSON: gradients through time, gates and words.
 
 The values need neither torch nor numpy, so that a report can read them anywhere. `diagnose/compute.py` computes them. A
-study logs them on its own run as `diagnostics.json` and `recall.json`.
+study logs them on its own run as `diagnostics.json`.
 
 Shapes: `S` steps back in time, `T` tokens of a sentence, `H` units of a state.
 """
@@ -20,7 +20,6 @@ ModelState = Literal["initial", "trained"]
 Direction = Literal["forward", "backward"]
 
 DIAGNOSTICS = "diagnostics.json"
-RECALL = "recall.json"
 STATES: Mapping[ModelState, str] = {"initial": "before training", "trained": "trained"}
 """What the weights of a gradient flow are called in tables."""
 EVERY_STEP = tuple(pooling for pooling, parts in POOLING_PARTS.items() if not {"last", "final"} & set(parts))
@@ -57,8 +56,6 @@ class GradientFlow:
     and for the poolings in `EVERY_STEP`."""
     fitted: tuple[int, int]
     """First and last step of the line."""
-    trained_how: str = ""
-    """How the model was trained, if only for this comparison. Empty for a run of the study."""
 
 
 @dataclass(frozen=True)
@@ -133,49 +130,4 @@ class Diagnostics:
                 raise ValueError("gates must have one row for each token, but have not")
         if any(len(one.tokens) != len(one.weight) for one in found.attributions):
             raise ValueError("an attribution must have one weight for each word, but has not")
-        return found
-
-
-@dataclass(frozen=True)
-class RecallPoint:
-    """Accuracy of a model on the recall task with `k` steps."""
-
-    model: str
-    k: int
-    """Steps between the deciding token and the end."""
-    seeds: tuple[int, ...]
-    accuracy: tuple[float, ...]
-    """Accuracy on the test sequences for each seed."""
-    mean: float
-    low: float
-    high: float
-    """Ends of the 95 % interval of the mean."""
-    test_size: int
-    """Number of test sequences, the same for every seed."""
-
-
-@dataclass(frozen=True)
-class RecallCurve:
-    """Accuracy on the recall task for several numbers of steps."""
-
-    points: tuple[RecallPoint, ...]
-    method: str
-    """How the intervals are computed."""
-    settings: Mapping[str, str]
-    """Settings that all points have in common, such as `training.epochs`."""
-
-    def to_json(self) -> str:
-        """Return the curve as JSON text."""
-        return json.dumps(asdict(self), allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> RecallCurve:
-        """Return the curve that `to_json` wrote.
-
-        Raises:
-            ValueError: for a text of another form, or lists whose lengths differ.
-        """
-        found = parsed(cls, text)
-        if any(len(point.seeds) != len(point.accuracy) for point in found.points):
-            raise ValueError("a point of the recall task must have one accuracy for each seed, but has not")
         return found

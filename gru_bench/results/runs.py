@@ -267,7 +267,7 @@ class DataSummary:
     seen_group_reviews: int = 0
     """Number of test texts of these groups."""
     near: NearDuplicates | None = None
-    """Near-duplicates across splits. None where they were not counted, as in made-up data."""
+    """Near-duplicates across splits. None where they were not logged."""
     text_labels: bool = False
     """Whether the labels look like numbers or truth values, but are texts in the data."""
 

@@ -116,7 +116,7 @@ def sweep(
     from gru_bench.sweep.spec import load_study, parsed_duration
     from gru_bench.sweep.start import completed, end_warnings, logged_so_far
 
-    options = cli.given_settings(context)
+    options = cli.given(context, cli.SETTING_OPTIONS)
     assigned = parsed_settings(settings or [])
     changes = cli.given(context, OPTIONS)
     console, seconds = cli.out(), parsed_duration(timeout)

@@ -37,9 +37,9 @@ app = cli.app()
 def train(
     context: typer.Context,
     model: Annotated[str | None, typer.Option(
-        help="scratch, torch, bidirectional, rnn (a vanilla RNN), or a class of your own as FILE.py:CLASS. scratch and "
-        "torch are the same GRU and use the same kernel, unless you choose --set model.backend=reference (the plain "
-        "equations) or --set model.backend=torch (torch.nn.GRU).",
+        help="scratch, torch, bidirectional, or a class of your own as FILE.py:CLASS. scratch and torch are the same "
+        "GRU and use the same kernel, unless you choose --set model.backend=reference (the plain equations) or --set "
+        "model.backend=torch (torch.nn.GRU).",
         show_default="bidirectional", rich_help_panel="Model")] = None,
     hidden_size: Annotated[int | None, typer.Option(help="Size of the hidden state.", show_default="100",
                                                     rich_help_panel="Model")] = None,
@@ -81,7 +81,7 @@ def train(
     Without options, it trains the bidirectional GRU on the 33,434 movie reviews that are installed with gru-bench.
     After an interruption, the same command continues from its last checkpoint, at most a minute back.
     """
-    named = cli.given_settings(context, OPTIONS)
+    named = cli.given(context, OPTIONS)
     assigned = parsed_settings(settings or [])
     if model is not None and (own := own_model(model)) is not None:
         named |= {"model.name": own[0], SOURCE: own[1]}

@@ -15,7 +15,7 @@ from gru_bench.config import ModelConfig, RunConfig
 from gru_bench.errors import UsageError
 from gru_bench.kernels import fused as kernels
 from gru_bench.models import own
-from gru_bench.models.backends import Backend, cell_of, unsupported
+from gru_bench.models.backends import Backend, unsupported
 from gru_bench.train import card
 
 
@@ -53,7 +53,7 @@ def place(config: RunConfig) -> Placement:
                              "model.backend=auto")
         return Placement(device, model.backend)
     backend = next(backend for backend in get_args(Backend) if _refused(backend, model, device) is None)
-    missing = kernels.unavailable() if device.type == "cpu" and model.preset.cell == "gru" else None
+    missing = kernels.unavailable() if device.type == "cpu" else None
     note = f"training is several times slower here, on the backend {backend!r}: {missing}" if missing else None
     return Placement(device, backend, note)
 
@@ -75,9 +75,6 @@ def check_model(config: ModelConfig) -> None:
     if preset.bidirectional and not config.is_bidirectional:
         raise UsageError(f"model.bidirectional must be true or left out for the model {config.name!r}, but got false: "
                          "choose a model that reads in one direction, such as 'torch'")
-    if config.reset == "before" and preset.cell == "rnn":
-        raise UsageError(f"model.reset must be left at 'after' for the model {config.name!r}, which has no reset gate, "
-                         f"but got {config.reset!r}: leave it out")
     if config.reset == "before" and preset.from_torch:
         raise UsageError(f"model.reset must be 'after' for the model {config.name!r}, because torch.nn.GRU supports no "
                          f"other, but got {config.reset!r}: choose the model 'scratch'")
@@ -85,7 +82,7 @@ def check_model(config: ModelConfig) -> None:
 
 def _refused(backend: Backend, model: ModelConfig, device: torch.device) -> str | None:
     """Return why a backend cannot run a preset on this device, or None where it can."""
-    reason = unsupported(backend, cell_of(model))
+    reason = unsupported(backend, model.reset)
     if reason is not None or backend != "fused":
         return reason
     return f"it runs on a CPU, not on {device.type}" if device.type != "cpu" else kernels.unavailable()

@@ -1,4 +1,4 @@
-"""The figures of the diagnostics, made from what was logged: gradients through time, gates, words and the recall task.
+"""The figures of the diagnostics, made from what was logged: gradients through time, gates and words.
 
 Shapes: `T` tokens of a sentence, `H` units of a state, `N` bands of units.
 """
@@ -6,7 +6,6 @@ Shapes: `T` tokens of a sentence, `H` units of a state, `N` bands of units.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,6 @@ from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Numbers, plain, written
 from gru_bench.report.document.sentences import listed
 from gru_bench.report.evidence.groups import model_name
-from gru_bench.report.figures.accuracy import MEAN
-from gru_bench.report.figures.breakdowns import draw_along
 from gru_bench.report.figures.style import (
     FAINT,
     GUIDE,
@@ -31,7 +28,7 @@ from gru_bench.report.figures.style import (
     shades,
     short,
 )
-from gru_bench.results.diagnostics import STATES, Attribution, GateMap, GradientFlow, RecallCurve
+from gru_bench.results.diagnostics import STATES, Attribution, GateMap, GradientFlow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -187,40 +184,4 @@ def _words(frame: DataFrame, attributions: Sequence[Attribution]) -> Drawing:
     sides = [Patch(color=color_of(place), alpha=0.75, label=f"for {short(plain(side), 11)}")
              for place, side in enumerate((first.label, first.other))]
     figure.legend(handles=sides, loc="outside upper left", ncols=3)
-    return figure
-
-
-# ---------------------------------------------------------------- recall task
-
-
-def recall_figure(curve: RecallCurve, numbers: Numbers, name: str = "recall") -> Figure:
-    """Return the figure of the accuracy of each model by steps to remember: the mean, which is a number, and the seeds.
-
-    Args:
-        curve: The accuracies.
-        numbers: Makes its numbers: those of the run that holds the accuracies.
-        name: Name of the figure.
-    """
-    rows: list[tuple[Any, ...]] = []
-    for point in curve.points:
-        label = model_name(point.model)
-        mean = replace(numbers, examples=point.test_size).named("recall", point.model, str(point.k)).add(
-            "", point.mean, "percent",
-            f"{len(point.seeds)} seeds, 95 % interval: {plain(curve.method)}", low=point.low, high=point.high)
-        rows += [(label, point.k, MEAN, mean), *((label, point.k, f"seed {seed}", accuracy) for seed, accuracy
-                                                 in zip(point.seeds, point.accuracy, strict=True))]
-    return Figure(
-        name,
-        "Recall task: accuracy on sequences whose label is one token, by the steps between that token and the end. "
-        "Mean over seeds with 95 % intervals; small marks are single seeds; the dashed line shows guessing.",
-        f"Accuracy of {listed(list(dict.fromkeys(row[0] for row in rows)))} by steps to remember.",
-        Values(("model", "steps", "what", "accuracy"), tuple(rows), intervals=("accuracy",)), _recall)
-
-
-def _recall(frame: DataFrame) -> Drawing:
-    frame = frame.sort_values("steps", kind="stable")
-    seeds = frame[frame["what"] != MEAN]
-    figure = draw_along(frame[frame["what"] == MEAN], "steps", "steps to remember",
-                        seeds.assign(accuracy=100 * seeds["accuracy"]))
-    figure.axes[0].axhline(50, linestyle="dashed", **GUIDE)
     return figure

@@ -1,35 +1,18 @@
-"""The diagnostics section: gradients, gates, words and recall, from what a study logged."""
+"""The diagnostics section: gradients, gates and words, from what a study logged."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Table, sentences
 from gru_bench.report.document.numbers import MISSING, Kind, Number, Numbers, plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Ends, Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.evidence.progress import study_name
-from gru_bench.report.figures.accuracy import MEAN
-from gru_bench.report.figures.diagnostics import (
-    gate_figure,
-    gradient_figure,
-    recall_figure,
-    with_direction,
-    word_figure,
-)
-from gru_bench.results.diagnostics import (
-    DIAGNOSTICS,
-    RECALL,
-    Attribution,
-    Diagnostics,
-    GateMap,
-    GradientFlow,
-    RecallCurve,
-)
+from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, with_direction, word_figure
+from gru_bench.results.diagnostics import DIAGNOSTICS, Attribution, Diagnostics, GateMap, GradientFlow
 
 GRADIENTS = (
     "Factor: the ratio by which the gradient norm changes with each step back, fitted without the steps nearest to the "
@@ -39,7 +22,6 @@ GRADIENTS = (
 GATES = ("Mean gates over the words of a {} text, and the word with the lowest update gate, at which most of the state "
          "is replaced. Words without a vector are left out.")
 WORDS = "The class that each model predicts, and the words with the most evidence for and against it (occlusion)."
-Found = TypeVar("Found", Diagnostics, RecallCurve)
 
 
 @dataclass(frozen=True)
@@ -63,39 +45,27 @@ class _Names:
 
 def diagnostics(evidence: Evidence) -> Section | None:
     """Return the diagnostics section; None where no study logged diagnostics."""
-    logged = [
-        (study, texts) for study in evidence.studies
-        if any(texts := [evidence.store.text(study.run.run_id, file) for file in (DIAGNOSTICS, RECALL)])
-    ]
+    logged = [(study, text) for study in evidence.studies
+              if (text := evidence.store.text(study.run.run_id, DIAGNOSTICS))]
     blocks: list[Block] = []
-    for study, texts in logged:
+    for study, text in logged:
         name = study_name(study)
         names = _Names(evidence.numbers.named("diagnostics", name, same=study.run.run_id).on([study.run.run_id]),
                        name if len(logged) > 1 else "")
-        found, lost = _read(Diagnostics, texts[0], DIAGNOSTICS, name)
-        curve, also_lost = _read(RecallCurve, texts[1], RECALL, name)
         if names.study:
             blocks.append(Heading(name, names.numbers.key))
-        blocks += sentences([*lost, *also_lost])
-        if found is not None:
-            blocks += [*_gradients(names, found.flows), *_gates(names, found), *_words(names, found.attributions)]
-        if curve is not None:
-            blocks += _recall(names, curve)
+        try:
+            found = Diagnostics.from_json(text)
+        except ValueError:
+            blocks += sentences([(f"{DIAGNOSTICS} of the study {name} cannot be read and is left out.",)])
+            continue
+        blocks += [*_gradients(names, found.flows), *_gates(names, found), *_words(names, found.attributions)]
     return Section("diagnostics", "Inside the models", tuple(blocks)) if blocks else None
 
 
 def _ids(run_ids: Iterable[str]) -> tuple[str, ...]:
     """Return the ids of runs of the study, without those of models that no run of it holds."""
     return tuple(filter(None, run_ids))
-
-
-def _read(kind: type[Found], text: str | None, file: str, study: str) -> tuple[Found | None, list[Sentence]]:
-    if text is None:
-        return None, []
-    try:
-        return kind.from_json(text), []
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None, [(f"{file} of the study {study} cannot be read and is left out.",)]
 
 
 # ---------------------------------------------------------------- gradients
@@ -123,9 +93,6 @@ def _gradients(names: _Names, flows: Sequence[GradientFlow]) -> list[Block]:
             Column("Model", align="left", width=4.6), Column("Steps back"), Column("Factor before"),
             Column("Factor trained"), Column("Left before", "%"), Column("Left trained", "%")),
             tuple((label, *row(states)) for label, states in by_model.items())),
-        *sentences(list(dict.fromkeys(
-            (f"{with_direction(flow, flows)} is not a run of the study: it was trained only for this comparison "
-             f"({flow.trained_how}).",) for flow in flows if flow.trained_how))),
     ]
 
 
@@ -208,35 +175,3 @@ def _word_row(names: _Names, found: Attribution, weights: Sequence[Number]) -> t
         "probability", found.probability, "percent"), *(
             (f"{plain(found.tokens[place])} (", weights[place], ")") if sign * found.weight[place] > 0 else MISSING
             for place, sign in ((most, 1), (least, -1))))
-
-
-# ---------------------------------------------------------------- recall task
-
-
-def _recall(names: _Names, curve: RecallCurve) -> list[Block]:
-    """Return the accuracy of the models by the steps over which they must remember a token."""
-    if not curve.points:
-        return []
-    name = names.of("recall")
-    figure = recall_figure(curve, names.numbers, name)
-    means = {(row["model"], row["steps"]): row["accuracy"] for row in figure.values.records() if row["what"] == MEAN}
-    steps = {k: names.numbers.add(f"recall-steps-{k}", k) for k in sorted(figure.values.groups("steps"))}
-
-    def apart(k: int) -> float:
-        at_k = [point.mean for point in curve.points if point.k == k]
-        return max(at_k) - min(at_k)
-
-    furthest = max(steps, key=apart)
-    there = [say("{model} {accuracy} % ({ends})", model=model, accuracy=accuracy, ends=(Ends(accuracy),))
-             for (model, k), accuracy in means.items() if k == furthest]
-    common = ", ".join(f"{plain(name)} {plain(value)}" for name, value in curve.settings.items())
-    return [
-        Heading("Recall task", f"{name}-heading"),
-        figure,
-        *sentences([
-            say("The models differ most after {steps} steps: {there}.", steps=steps[furthest],
-                there=joined(there, ", ")),
-            say("Settings: {common}; seeds for each number of steps: {seeds}.", common=common,
-                seeds=names.numbers.add("recall-seeds", len(curve.points[0].seeds))),
-        ]),
-    ]

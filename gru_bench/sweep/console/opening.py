@@ -65,7 +65,7 @@ def defaults_line(spec: StudySpec, begun: Mapping[str, Scalar], examples: int) -
 
 def backend_note(spec: StudySpec) -> str:
     """Return how to train faster where a GRU is set to the backend torch and may run on a CPU; empty elsewhere."""
-    configs = [spec.config(model, {}, 0) for model in spec.active_models if model != "rnn"]
+    configs = [spec.config(model, {}, 0) for model in spec.active_models]
     if not any(config.model.backend == "torch" and config.training.device in ("auto", "cpu") for config in configs):
         return ""
     return ("on a CPU, the backend torch takes several times as long as the backend fused; to run the study on the "
