@@ -134,7 +134,7 @@ def data_sets() -> dict[str, dict[str, Any]]:
     suffixes = ("csv", "tsv", "jsonl", "parquet")
     return {
         **{suffix: {"name": f"reviews.{suffix}", "category_column": "kind"} for suffix in suffixes},
-        "folder": {"name": "folder"}, "pickle": {"name": "reviews.tar.gz"}, "recall": {"name": "recall:k=10"},
+        "folder": {"name": "folder"}, "pickle": {"name": "reviews.tar.gz"},
         "movie reviews": {"name": "movie-reviews"}, "movie reviews, 2,000": {"name": "movie-reviews", "limit": 2000}}
 
 

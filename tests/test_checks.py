@@ -294,7 +294,7 @@ def test_a_budget_is_the_number_of_finished_trials_of_each_model() -> None:
     one, two = searched(store, "one", "scratch", "torch"), searched(store, "two", "bidirectional")
     # A second model does not change the budget.
     assert budgets(store, [one, two]) == ""
-    three = searched(store, "three", "rnn", trials=16)
+    three = searched(store, "three", "bidirectional", trials=16)
     mentions(budgets(store, [one, two, three]), "one has 4 finished trials for each model of up to 4 epochs",
              "two has 4 finished trials", "three has 13 finished trials")
 
@@ -308,7 +308,7 @@ def test_models_of_one_study_with_unequal_budgets_are_named() -> None:
 
 def test_a_study_without_a_search_is_named_only_next_to_one_with_a_search() -> None:
     store = FakeStore()
-    fixed = add_study(store, "fixed", {"rnn": 0.0}, seeds=2, search=False, test_set=SMALL)
+    fixed = add_study(store, "fixed", {"bidirectional": 0.0}, seeds=2, search=False, test_set=SMALL)
     assert "fixed has no search" in budgets(store, [searched(store, "two", "torch"), fixed])
     assert budgets(store, [fixed]) == ""
 

@@ -173,7 +173,7 @@ ALLOWED: Mapping[str, set[str]] = {
 @pytest.mark.parametrize("module", [
     "", "config", "results.runs", "results.diagnostics", "results.logged_metrics", "stats.metrics",
     "tracking", "data.corpus", "kernels", "data.vectors", "data.batches",
-    "data.recall", "sweep.spec", "sweep.workers.local", "sweep.workers.ray", "sweep.console.progress",
+    "sweep.spec", "sweep.workers.local", "sweep.workers.ray", "sweep.console.progress",
     "train.__main__", "sweep.__main__", "report.__main__",
     "diagnose.__main__", "inference.predict", "inference.save_model", "models.trained", "models.saved", "gru_check",
     "gru_check.__main__", "gru_check.child", "gru_check.sandbox", "gru_check.folder",

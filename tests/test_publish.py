@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.support.commands import ROOT
 from tests.support.runs import modeled, result
 
 DIAGNOSED = Diagnostics(
-    (), (), (Attribution("torch", "run", ("a", "text"), (0.3, -0.1), 0.6, "positive", "negative"),), "validation")
+    (), (), (Attribution("torch", ("a", "text"), (0.3, -0.1), 0.6, "positive", "negative"),), "validation")
 
 
 def script() -> Any:
@@ -36,12 +37,11 @@ def run_study(store: Store, storage: BaseStorage, name: str) -> str:
     """Log a study with one run, and return the id of this run."""
     study = store.start("texts", name, role="study", study=name)
     study.text("report/report.md", "attached")
-    study.text(DIAGNOSTICS, DIAGNOSED.to_json())
     study.texts("test", ["a"], ["a text"])
     run = store.start("texts", f"{name} seed 1", role="confirm", study=name, model="torch", parent=study.run_id)
     for epoch in (1, 2):
         run.epoch(EpochRecord(epoch, 1 / epoch, 0.6, 0.7, 2.0, 100.0))
-    run.finish(modeled(result()))
+    run.finish(modeled(replace(result(), diagnostics=DIAGNOSED)))
     study.complete()
     optuna.create_study(study_name=name, storage=storage).set_user_attr("format", "1")
     searched = optuna.create_study(study_name=f"{name}/torch", storage=storage, direction="maximize")

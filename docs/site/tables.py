@@ -41,8 +41,7 @@ def keys() -> str:
     """Return a Markdown table of the keys of a study file that are not settings."""
     return table(("key", "default", "meaning"), (
         *_fields("", spec.StudySpec, only=set(spec.KEYS) - {"base"}), *_fields("ablations.", spec.Ablations),
-        *_fields("ablations.other.NAME.", spec.Other), *_fields("timings.", spec.Timings),
-        *_fields("recall.", spec.Recall)))
+        *_fields("ablations.other.NAME.", spec.Other)))
 
 
 def exit_codes() -> str:

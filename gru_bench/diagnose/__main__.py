@@ -67,7 +67,8 @@ def diagnose(
     if sentence.tokens:
         gates, words = diagnostics.gate_maps(subject, sentence), diagnostics.occluded(subject, sentence)
         _show_words(console, words, gates)
-        figures += [*([gate_figure(gates, "gates")] if gates else []), word_figure([words], Numbers("diagnostics"))]
+        figures += [*([gate_figure(gates, "gates")] if gates else []), word_figure(
+            [words], Numbers("diagnostics"), {words.model: found.run_id})]
     else:
         console.print("words: skipped, because no short text has known words", markup=False)
     flows: list[GradientFlow] = []

@@ -10,16 +10,16 @@ Shapes: `B` texts, `T` steps, `S` steps back, `E` vector width, `H` hidden width
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gru_bench.config import ModelConfig, RunConfig
+from gru_bench.config import RunConfig
 from gru_bench.data.batches import Encoded, encode
 from gru_bench.data.corpus import Corpus, Split
 from gru_bench.data.tokenizer import tokenize
@@ -55,42 +55,28 @@ TURN = "but"
 """Texts with this word are preferred, because a turn in the text shows the gates at work."""
 
 
-def study_diagnostics(
-    models: Mapping[str, TrainedModel], corpus: Corpus, vectors: Vectors, *, texts: bool = False
+def run_diagnostics(
+    trained: TrainedModel, corpus: Corpus, vectors: Vectors, *, texts: bool = False
 ) -> Diagnostics:
-    """Return the diagnostics of one run of each model of a study.
+    """Return the diagnostics of a run.
 
     Args:
-        models: Model -> what one of its runs has trained. All runs have the same data and word vectors.
-        corpus: Texts. Only those of the validation split are read, or of the training split if there is no other.
+        trained: What the run has trained.
+        corpus: Its texts. Only those of the validation split are read, or of the training split if there is no other.
         vectors: Word vectors of the corpus.
         texts: Whether words of a text may be shown. Otherwise a fixed sentence is used.
 
     Raises:
         DataError: where no text is long enough to follow a gradient back.
     """
-    flows: list[GradientFlow] = []
-    gates: list[GateMap] = []
-    attributions: list[Attribution] = []
+    subject = Subject.trained(trained)
     legible = legible_text(corpus, vectors) if texts else None
-    ours = {_function(one.config.model) for one in models.values() if not one.config.model.preset.from_torch}
-    for one in models.values():
-        subject = Subject.trained(one)
-        flows += flows_by_training(subject, corpus, vectors)
-        sentence = shown_sentence(one, legible)
-        if sentence.tokens:
-            # torch.nn computes the same function as our own module: one map for both is enough.
-            if not one.config.model.preset.from_torch or _function(one.config.model) not in ours:
-                gates += gate_maps(subject, sentence)
-            attributions.append(occluded(subject, sentence))
+    sentence = shown_sentence(trained, legible)
     return Diagnostics(
-        tuple(flows), tuple(gates), tuple(attributions),
+        tuple(flows_by_training(subject, corpus, vectors)),
+        tuple(gate_maps(subject, sentence)) if sentence.tokens else (),
+        (occluded(subject, sentence),) if sentence.tokens else (),
         "" if legible is None else _inspected_split(corpus)[0])
-
-
-def _function(config: ModelConfig) -> tuple[str, str, int]:
-    """Return what two models have in common whose recurrences compute the same function of their weights."""
-    return config.preset.cell, config.reset, config.directions
 
 
 # ---------------------------------------------------------------- a model whose states can be observed
@@ -103,14 +89,13 @@ class Subject:
     model: Classifier
     config: RunConfig
     state: ModelState
-    run_id: str = ""
-    classes: tuple[str, ...] = field(kw_only=True)
+    classes: tuple[str, ...]
 
     @classmethod
     def untrained(cls, config: RunConfig, vectors: Vectors, classes: tuple[str, ...]) -> Subject:
         """Return the model of a run before its first step, for classes of these names."""
         table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32))
-        return cls(_prepared(untrained(config, table_VE, len(classes))), config, "initial", classes=classes)
+        return cls(_prepared(untrained(config, table_VE, len(classes))), config, "initial", classes)
 
     @classmethod
     def trained(cls, trained: TrainedModel) -> Subject:
@@ -119,8 +104,7 @@ class Subject:
         Raises:
             DataError: where the weights do not fit the settings or the vectors.
         """
-        return cls(_prepared(restored(trained)), trained.config, "trained", "".join(trained.run_ids),
-                   classes=trained.classes)
+        return cls(_prepared(restored(trained)), trained.config, "trained", trained.classes)
 
     @property
     def directions(self) -> tuple[Direction, ...]:
@@ -281,8 +265,8 @@ def _flow(subject: Subject, direction: Direction, norm_BS: NDArray[np.float64]) 
     pooling = subject.config.model.pooling
     fits = steps >= 2 and pooling not in EVERY_STEP
     return GradientFlow(
-        model=subject.config.model.name, direction=direction, state=subject.state, run_id=subject.run_id,
-        pooling=pooling, reviews=len(norm_BS), steps_back=tuple(range(steps + 1)),
+        model=subject.config.model.name, direction=direction, state=subject.state, pooling=pooling,
+        reviews=len(norm_BS), steps_back=tuple(range(steps + 1)),
         norm=_rounded(np.exp(mean_S)), low=_rounded(np.exp(low_S)), high=_rounded(np.exp(high_S)),
         decay=decay(mean_S, first) if fits else None, fitted=(first, steps))
 
@@ -364,7 +348,7 @@ def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:
 
     subject.run(subject.model.table_VE[list(sentence.rows)][None], torch.tensor([len(sentence.rows)]), step)
     return [
-        GateMap(subject.config.model.name, direction, subject.run_id, sentence.tokens,
+        GateMap(subject.config.model.name, direction, sentence.tokens,
                 *(tuple(tuple(round(value, 4) for value in step[gate].tolist()) for step in steps) for gate in (0, 1)))
         for direction, steps in subject.by_direction(seen).items()
     ]
@@ -379,6 +363,6 @@ def occluded(subject: Subject, sentence: Sentence) -> Attribution:
     log_BC, names = read([sentence.rows]), subject.classes
     label = 1 if len(names) == 2 else int(log_BC[0].argmax())
     return Attribution(
-        subject.config.model.name, subject.run_id, sentence.tokens,
+        subject.config.model.name, sentence.tokens,
         _rounded(occlusion(read, sentence.rows, label).numpy()), math.exp(log_BC[0, label].item()), names[label],
         names[1 - label] if len(names) == 2 else "")

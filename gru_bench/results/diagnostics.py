@@ -1,7 +1,7 @@
 """Results of the diagnostics as frozen values and as JSON: gradients through time, gates and words.
 
-The values need neither torch nor numpy, so that a report can read them anywhere. `diagnose/compute.py` computes them. A
-study logs them on its own run as `diagnostics.json`.
+The values need neither torch nor numpy, so that a report can read them anywhere. `diagnose/compute.py` computes them.
+The first confirmation run of each model logs its own as `diagnostics.json`, if its study asks for them.
 
 Shapes: `S` steps back in time, `T` tokens of a sentence, `H` units of a state.
 """
@@ -38,7 +38,6 @@ class GradientFlow:
     direction: Direction
     state: ModelState
     """Whether the weights are the initial or the trained ones."""
-    run_id: str
     pooling: str
     """With `mean`, `max` and `meanmax` a gradient enters at every step, with `last` and `final` at the end alone. With
     `last` the backward direction is read after its first step, so that no state stands before it."""
@@ -64,7 +63,6 @@ class GateMap:
 
     model: str
     direction: Direction
-    run_id: str
     tokens: tuple[str, ...]
     """The T tokens that have a vector, in the order of the sentence."""
     update: tuple[tuple[float, ...], ...]
@@ -78,7 +76,6 @@ class Attribution:
     """How much each word of a sentence contributes to the decision of a model: what is lost without it (occlusion)."""
 
     model: str
-    run_id: str
     tokens: tuple[str, ...]
     weight: tuple[float, ...]
     """For each token its part of the log-odds of a class, in nats: above 0 speaks for the class, below 0 against it."""
@@ -97,13 +94,18 @@ class Attribution:
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """The diagnostics of the models of a study."""
+    """The diagnostics of the model of a run, or of those of several runs."""
 
     flows: tuple[GradientFlow, ...]
     gates: tuple[GateMap, ...]
     attributions: tuple[Attribution, ...]
     review: str = ""
     """Split of the text whose words are shown. Empty where the sentence is not from a text."""
+
+    def __add__(self, other: Diagnostics) -> Diagnostics:
+        """Return the diagnostics of the models of both."""
+        return Diagnostics(self.flows + other.flows, self.gates + other.gates, self.attributions + other.attributions,
+                           self.review or other.review)
 
     def without_review(self) -> Diagnostics:
         """Return the diagnostics without the parts that show words of a text."""

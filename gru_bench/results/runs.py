@@ -12,13 +12,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from hashlib import sha256
-from typing import Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
 from gru_bench.config import MetricName, Protocol, RunConfig, Scalar
+
+if TYPE_CHECKING:
+    from gru_bench.results.diagnostics import Diagnostics
 
 DATA, SEARCH, NEAR = "data.json", "search.json", "texts/near_duplicates.json"
 """Names of artifacts that a study logs on its own run before the study ends."""
@@ -179,6 +182,8 @@ class RunResult:
     """Name of a parameter -> its values in the best checkpoint."""
     model_files: Mapping[str, bytes] = field(default_factory=dict)
     """Path of an artifact -> its content, as `models.saved.with_model` makes them. Empty where no model is logged."""
+    diagnostics: Diagnostics | None = None
+    """None where none were asked for, or none could be computed."""
     stopped_early: bool = False
     backend_note: str | None = None
     """Why `auto` took another backend than the fastest one, if so."""
@@ -305,28 +310,6 @@ class TrialSummary:
 
 
 @dataclass(frozen=True)
-class Timing:
-    """Time of a short training on an otherwise idle machine, so that run times can be compared."""
-
-    model: str
-    backend: str
-    threads: int
-    iterations: int
-    """Number of iterations that are timed. All models and backends of a study train on the same texts."""
-    seconds: float
-    """Training time after compilation and warm-up."""
-    protocol_iterations: int
-    """Number of iterations in a whole run of the study: epochs times batches per epoch."""
-    device: str = "cpu"
-    """Device that trained. With `training.device` auto, the backends of one study may run on different ones."""
-
-    @property
-    def seconds_each(self) -> float:
-        """Return the time of one iteration."""
-        return self.seconds / self.iterations
-
-
-@dataclass(frozen=True)
 class Ablation:
     """A comparison of two ways to train one model, which differ in some settings, on validation texts alone."""
 
@@ -369,7 +352,6 @@ class StudySummary:
     notes: tuple[str, ...] = field(default=())
     protocol: Protocol = "tuning"
     """Contents of the study's report: the usual sections, or the homework's sections as well."""
-    timings: tuple[Timing, ...] = ()
     ablations: tuple[Ablation, ...] = ()
     ablation_seeds: tuple[int, ...] = ()
     """Seeds of the runs of the ablations. Neither the search nor the confirmation stage uses them."""

@@ -2,7 +2,7 @@
 
 It is a pure function. A `StudyState` is what was read of the study at one moment; `next_work` names the work that
 follows from it. Trials come first. The runs that follow a search are planned once it is over: confirmation runs, then
-runs of the ablations. Follow-ups come last.
+runs of the ablations.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from gru_bench.config import Scalar
 from gru_bench.results.baselines import BASELINES
 from gru_bench.results.logged_metrics import compared
 from gru_bench.sweep.ablations import PlannedRun, ablation_runs, tuning_runs
-from gru_bench.sweep.followups import FollowUp, follow_ups
 from gru_bench.sweep.sharing.trials import StoredTrial, baseline_key, is_free
 from gru_bench.sweep.spec import StudySpec
 
@@ -83,7 +82,7 @@ class StudyState:
     searches: Mapping[str, SearchState]
     """Model -> its search, for all models of the study."""
     work: Mapping[str, StoredTrial]
-    """Key -> the latest trial of the planned runs and follow-ups that have begun."""
+    """Key -> the latest trial of the baselines and planned runs that have begun."""
     start: int = 1
     """Number of the start."""
     in_time: bool = True
@@ -155,15 +154,6 @@ class StudyState:
         return [name for name in BASELINES if is_free(self.work.get(baseline_key(name)), self.start)]
 
     @property
-    def follow_ups(self) -> list[FollowUp]:
-        """The follow-ups, in their order; none before all trials and planned runs have ended."""
-        if not self.is_complete:
-            return []
-        first = {model: next(iter(done.values())).run_id
-                 for model in self.searches if (done := self.confirmed(model))}
-        return follow_ups(self.spec, first, texts=self.texts)
-
-    @property
     def is_complete(self) -> bool:
         """Whether all trials, planned runs and baselines of the study have ended, also of models of other starts."""
         return self.has_baselines and not any(map(self.is_open, self.searches))
@@ -194,13 +184,6 @@ class TrainPlanned:
 
 
 @dataclass(frozen=True)
-class Follow:
-    """Do a follow-up."""
-
-    follow_up: FollowUp
-
-
-@dataclass(frozen=True)
 class NothingToConfirm:
     """End with an error: a search is over, and none of its trials is complete."""
 
@@ -212,7 +195,7 @@ class Wait:
     """Begin nothing at present: runs are being trained, here or by other processes."""
 
 
-Work = FitBaselines | AskTrial | TrainPlanned | Follow | NothingToConfirm | Wait
+Work = FitBaselines | AskTrial | TrainPlanned | NothingToConfirm | Wait
 
 
 def next_work(state: StudyState) -> Work | None:
@@ -231,11 +214,6 @@ def next_work(state: StudyState) -> Work | None:
         return TrainPlanned(min(free, key=lambda run: run.rank))
     if any(map(state.is_open, state.active)) or not state.has_baselines:
         return Wait()
-    for follow_up in state.follow_ups:  # the start that completes the study does them
-        if is_free(state.work.get(follow_up.key), state.start):
-            return Follow(follow_up)
-        if not state.has_ended(follow_up.key):
-            return Wait()
     return None
 
 
@@ -260,9 +238,6 @@ def left_to_do(state: StudyState) -> Iterator[str]:
         yield from (f"{model}: {what} {', '.join(map(str, found))} {how}" for (what, how), found in seeds.items())
     for name in state.free_baselines:
         yield f"the baseline {name} {'failed' if baseline_key(name) in failed else 'is not done'}"
-    for follow_up in state.follow_ups:
-        if is_free(state.work.get(follow_up.key), state.start):
-            yield f"the follow-up {follow_up.name!r} {'failed' if follow_up.key in failed else 'is not done'}"
 
 
 def may_ask(state: StudyState, model: str) -> bool:

@@ -351,9 +351,7 @@ def corpus_for(data: DataConfig, spec: StudySpec, corpus: Corpus) -> Corpus:
 
 def _contents(spec: StudySpec) -> list[str]:
     return [part for part, planned in (
-        ("search", spec.trials > 0), ("ablations", spec.ablations is not None),
-        ("timings", spec.timings is not None), ("diagnostics", spec.diagnostics),
-        ("recall", spec.recall is not None)) if planned]
+        ("search", spec.trials > 0), ("ablations", spec.ablations is not None)) if planned]
 
 
 def _role(run: LoggedRun) -> str:

@@ -1,7 +1,7 @@
 """Run a sweep: begin one run after the other on the workers, and log how each ends.
 
 The search of each model comes first. Its best settings are then trained again on the confirmation seeds and scored on
-the test split. The runs of the ablations follow, scored on validation texts, and after them the follow-ups.
+the test split. The runs of the ablations follow, scored on validation texts.
 
 This process talks to the search and the tracking store; its workers only train. Any number of such processes may work
 on one study, on one machine or on many. Each run belongs to one of them, and when a process dies, another one takes up
@@ -21,7 +21,6 @@ from gru_bench.data.code import kept
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
 from gru_bench.errors import RunError, UsageError, argument, first_line
-from gru_bench.models.trained import TrainedModel
 from gru_bench.results.baselines import baseline_label
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.pruners import CHECKS
@@ -36,11 +35,9 @@ from gru_bench.sweep.active_run import ActiveRun, Assignment
 from gru_bench.sweep.console.description import study_description
 from gru_bench.sweep.console.interrupt import Interrupt
 from gru_bench.sweep.console.progress import ProgressDisplay, described
-from gru_bench.sweep.followups import TIMINGS, ActiveFollowUp, FollowUp, timings_of
 from gru_bench.sweep.plan import (
     AskTrial,
     FitBaselines,
-    Follow,
     ModelPlan,
     NothingToConfirm,
     StudyState,
@@ -123,8 +120,6 @@ class Sweep:
         """Whether it was read since the workers' last messages, and this process has begun nothing since."""
         self.active: dict[str, ActiveRun] = {}
         """Key -> run that this process trains."""
-        self.follow_up: ActiveFollowUp | None = None
-        """The follow-up that this process does."""
         self._receivers: dict[str, Callable[[Job, Message], None]] = {}
         """Key of a job -> what takes its messages."""
         self._deaths: Counter[str] = Counter()
@@ -215,8 +210,6 @@ class Sweep:
         """Begin work until no worker is idle or none is left to begin; return what follows, None for nothing."""
         work: Work | None = Wait()
         while self.pool.idle:
-            if self.follow_up is not None and self._begin_task(self.follow_up):
-                continue
             work = self._next_work()
             match work:
                 case FitBaselines() if BASELINES not in self._receivers:
@@ -225,8 +218,6 @@ class Sweep:
                     self._ask(self.record.searches[model])
                 case TrainPlanned(run):
                     self._take(run)
-                case Follow(follow_up):
-                    self._begin_follow_up(follow_up)
                 case _:
                     break
         return work
@@ -280,42 +271,6 @@ class Sweep:
             label = " ".join(filter(None, (run.config.model.name, run.name, f"seed {run.config.seed}")))
             self._train(Assignment(self.record.work, number, run.role, self._with_threads(run.config), run.settings,
                                    label, run.tags, planned=run.key))
-
-    def _begin_follow_up(self, follow_up: FollowUp) -> None:
-        if (number := self.record.work.take(follow_up.key)) is None:
-            return
-        try:
-            tasks = follow_up.tasks(self._with_threads, self._read_models)
-        except BaseException:
-            self.record.work.give_up(number, "interrupted", fault=False)
-            raise
-        self.follow_up = ActiveFollowUp(follow_up, number, tasks)
-        self._end_follow_up(self.follow_up)
-
-    def _end_follow_up(self, follow_up: ActiveFollowUp) -> None:
-        """Log the result of a follow-up once all its tasks have ended."""
-        if follow_up.has_ended:
-            follow_up.end(self.record.work, self.log.study)
-            self.follow_up, self._is_read = None, False
-
-    def _begin_task(self, follow_up: ActiveFollowUp) -> bool:
-        """Submit the next task of a follow-up; return False if none may begin now."""
-        if not follow_up.waiting or (follow_up.follow_up.exclusive and self._receivers):
-            return False
-        index, (label, task) = follow_up.waiting.pop(0)
-
-        def receive(message: Finished | Failed) -> None:
-            follow_up.ended[index] = message
-            reason = message.reason if isinstance(message, Failed) else ""
-            if reason:
-                self.notes.append(f"The follow-up {label!r} failed: {reason}")
-            self.display.job_ended(key, "failed" if reason else "done", None, reason)
-            self._end_follow_up(follow_up)
-
-        key = f"{follow_up.follow_up.key} {index}"
-        self._submit_task(key, task, receive)
-        self.display.job_started(key, label, {})
-        return True
 
     def _fit_baselines(self) -> None:
         """Fit the baselines that no process has begun to fit, and log them."""
@@ -399,8 +354,6 @@ class Sweep:
         if self.interrupt.asked:
             raise KeyboardInterrupt
 
-    def _read_models(self, runs: Mapping[str, str]) -> dict[str, TrainedModel]:
-        return dict(zip(runs, self.store.models(list(runs.values()), self.log.study.run_id), strict=True))
 
     @property
     def spec(self) -> StudySpec:
@@ -447,7 +400,9 @@ class Sweep:
         self.display.job_started(run.key, run.label, run.settings if run.role == "trial" else {},
                                  run.config.training.epochs)
         checks = CHECKS if run.role == "trial" and self.spec.pruner == "halving" else 0
-        task = Train(run.config, score_test=run.role == "confirm", checks=checks)
+        is_first = run.role == "confirm" and run.config.seed == self.spec.confirm_seeds[0]
+        task = Train(run.config, score_test=run.role == "confirm", checks=checks,
+                     diagnostics=self.spec.diagnostics and is_first, texts=self.log.texts)
         self._submit(self._job(run.key, task), self._receive_run)
 
     def _with_threads(self, config: RunConfig) -> RunConfig:
@@ -525,9 +480,6 @@ class Sweep:
         for number in self._fitting.values():
             with suppress(Exception):
                 self.record.work.give_up(number, reason, fault=False)
-        with suppress(Exception):
-            if self.follow_up is not None:
-                self.record.work.give_up(self.follow_up.number, "interrupted", fault=False)
         try:
             self._sign_out()
             if not self.record.lease.has_others() and not (self.state.is_complete and self.log.is_complete):
@@ -550,11 +502,9 @@ class Sweep:
         self._announce()  # another start may have repeated a failed run meanwhile
         self._supersede()
         study, state = self.log.study, self.state
-        timings = self.store.text(study.run_id, TIMINGS) if self.spec.timings else None
         summary = study_summary(
-            state, self.data, self.record.searches,
-            timings=() if timings is None else timings_of(timings), seconds=lease.seconds(),
-            search_seconds=lease.search_seconds(), notes=self.notes)
+            state, self.data, self.record.searches, seconds=lease.seconds(), search_seconds=lease.search_seconds(),
+            notes=self.notes)
         # Another start may have nothing to do any more, or die before it completes the study: twice does no harm.
         if state.is_complete or not lease.has_others():
             self.log.describe_if_lost()

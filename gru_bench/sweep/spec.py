@@ -17,7 +17,6 @@ from gru_bench.config import (
     PRESETS,
     SECTIONS,
     SOURCE,
-    Backend,
     MetricName,
     ModelName,
     Protocol,
@@ -33,7 +32,6 @@ from gru_bench.config import (
     with_settings,
 )
 from gru_bench.data.code import own_model
-from gru_bench.data.recall import RecallTask
 from gru_bench.errors import DataError, UsageError, shown, unknown
 from gru_bench.resources import resource
 from gru_bench.results.logged_metrics import compared
@@ -137,26 +135,6 @@ class Ablations(Section):
     """Name of the ablation -> its other side. The usual side has the study's own settings."""
 
 
-class Timings(Section):
-    """Timing benchmark: each model is trained for a short time while nothing else runs."""
-
-    iterations: Annotated[int, Field(ge=1, le=1_000_000)] = 400
-    """Training steps of each model."""
-    backends: Mapping[ModelName, Annotated[list[Backend], Field(min_length=1), Once]]
-    """Model -> backends on which it is timed."""
-
-
-class Recall(Section):
-    """Recall task: the model must remember the token some steps before the end of a sequence, which is the label."""
-
-    steps: Annotated[list[int], Field(min_length=1, max_length=100), Once]
-    """Numbers of steps between the token and the end."""
-    seeds: Annotated[int, Field(ge=1, le=100)] = 3
-    """Seeds of each model."""
-    sequences: int = 3000
-    """Sequences for each number of steps, over all splits."""
-
-
 class StudySpec(Section):
     """A study: one or several models, a search (optional), and a confirmation stage."""
 
@@ -196,15 +174,12 @@ class StudySpec(Section):
     """Names of the settings that nobody gave: those of the recipe, and those that follow the data."""
     ablations: Ablations | None = None
     """Comparisons of single choices with others, on validation texts."""
-    timings: Timings | None = None
-    """Timing of each model, one after the other."""
     margin: Annotated[float, Field(gt=0, le=50)] = 1.0
     """Largest difference without practical importance, in the unit of `metric`: percentage points of accuracy or F1,
     nats of log loss, or ROC AUC. Reports use it. The last two have no default."""
     diagnostics: bool = False
-    """Whether to diagnose one confirmation run of each model: gradients through time, gates, words that decide."""
-    recall: Recall | None = None
-    """Task that asks over how many steps a model remembers a token."""
+    """Whether to diagnose the first confirmation run of each model: gradients through time, gates, words that decide.
+    """
 
     def config(self, model: str, settings: Mapping[str, Scalar], seed: int) -> RunConfig:
         """Return the config of one run of the study."""
@@ -251,10 +226,7 @@ class StudySpec(Section):
         others = {*MODELS, *file.own} - set(file.models)
         models = [*(model for model in file.models if model in wanted), *sorted(wanted & others)]
         ablations = file.ablations if file.ablations and file.ablations.model in models else None
-        timings = file.timings and file.timings.model_copy(update={
-            "backends": {model: backends for model, backends in file.timings.backends.items() if model in models}})
-        found = file.model_copy(update={
-            "models": models, "only": self.active_models, "ablations": ablations, "timings": timings})
+        found = file.model_copy(update={"models": models, "only": self.active_models, "ablations": ablations})
         found._file = file
         return found
 
@@ -539,9 +511,6 @@ def _check(spec: StudySpec, where: str) -> None:
         raise UsageError(f"{where}: margin must be at most 0.5 nats of log loss, or 0.5 of ROC AUC, but got "
                          f"{spec.margin:g}: choose a smaller one")
     _check_own(spec, where)
-    if spec.recall is not None:
-        for steps in spec.recall.steps:
-            validated(RecallTask, {"k": steps, "n": spec.recall.sequences}, where, under="recall")
     for setting, span in spec.space.items():
         if setting.startswith(NOT_SEARCHED):
             raise UsageError(f"{where}: {setting} cannot be searched, because it defines the question or the machine: "

@@ -71,7 +71,7 @@ class StudyRecord:
                 self.study.set_user_attr(FORMAT_KEY, FORMAT)
             self.lease = Lease(self.study, self.spec.active_models)
             self.work = Trials(self.study, self.lock, self.lease)
-            """The planned work of all models: the runs that follow the searches, and the follow-ups."""
+            """The planned work of all models: the baselines and the runs that follow the searches."""
             self.searches: dict[str, Search] = {}
             self._begin_searches()
             self.note_searching(self.state())

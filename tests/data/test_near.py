@@ -169,7 +169,6 @@ def test_a_corpus_counts_them_and_shows_some(tmp_path: Path) -> None:
         for text in corpus.texts(split):
             first[text.removesuffix(" anew")].append(split)
     across = [parts for parts in first.values() if len(parts) == 2 and "train" in parts and parts != ["train", "train"]]
-    assert corpus.near is not None
     assert len(across) == corpus.near.train == corpus.near.validation + corpus.near.test > 10
     assert sum("test" in parts for parts in across) == corpus.near.test
     assert len(corpus.near_examples) == NEAR_EXAMPLES
@@ -182,7 +181,6 @@ def test_a_corpus_counts_them_and_shows_some(tmp_path: Path) -> None:
 def test_they_are_removed_from_training_if_asked_for(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", repeated())
     kept, corpus = load(path, tmp_path / "cache"), load(path, tmp_path / "cache", near_duplicates="remove")
-    assert kept.near is not None
     assert len(corpus.train) == len(kept.train) - kept.near.train
     assert corpus.near_removed == kept.near.train
     assert corpus.held_back == kept.held_back == 0
@@ -212,7 +210,3 @@ def test_training_reviews_that_are_all_near_duplicates_are_refused(tmp_path: Pat
     with pytest.raises(DataError, match=r"data\.near_duplicates"):
         load(write(tmp_path / "a.csv", rows), tmp_path / "cache", test_name=test, validation_share=0,
              near_duplicates="remove")
-
-
-def test_made_up_data_have_none(tmp_path: Path) -> None:
-    assert load("recall:k=5,n=200", tmp_path / "cache").near is None

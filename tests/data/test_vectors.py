@@ -333,9 +333,18 @@ def test_the_mean_cosine_is_that_of_all_pairs_of_words_with_a_direction() -> Non
     assert replace(vectors, table_VE=np.zeros((4, 5), np.float32)).mean_cosine is None
 
 
-def test_trained_vectors_know_every_word_of_recall_data(cache: Path) -> None:
-    corpus = load_corpus(DataConfig(name="recall:k=4,n=300"), cache)
-    assert (load("corpus", corpus, cache, dimension=8).row_of_word >= 0).all()
+def test_a_random_vector_depends_on_its_word_and_the_seed_only(tmp_path: Path, cache: Path) -> None:
+    corpora = [corpus_of(tmp_path / f"{count}.csv", REVIEWS[:count], cache) for count in (100, 120)]
+    some, more = (load("random", corpus, cache, min_count=1) for corpus in corpora)
+    rows = {word: more.table_VE[row] for row, word in enumerate(more.words_V)}
+    assert len(rows) > len(some.words_V)
+    for row, word in enumerate(some.words_V):
+        np.testing.assert_array_equal(some.table_VE[row], rows[word])
+    norms = np.linalg.norm(some.table_VE[1:], axis=1)
+    assert some.dimension == 300
+    np.testing.assert_allclose(norms, 1, atol=0.25)  # of 300 normal draws; 1 / sqrt(600) = 0.04
+    other = load("random", corpora[0], cache, min_count=1, seed=1)
+    assert not np.allclose(other.table_VE[1:], some.table_VE[1:])
 
 
 @pytest.mark.usefixtures("all_passes")

@@ -39,7 +39,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, easy_c
     corpus = load_corpus(base.data)
     vectors = load_vectors(base.embedding, corpus)
     for model, role, settings in (
-        ("bidirectional", "confirm", {}), ("rnn", "single", {}), ("scratch", "single", {"model.pooling": "mean"}),
+        ("bidirectional", "confirm", {}), ("torch", "single", {}), ("scratch", "single", {"model.pooling": "mean"}),
         ("scratch", "single", {}),
     ):
         config = with_settings(base, {**settings, "model.name": model})
@@ -119,14 +119,9 @@ def test_takes_the_newest_run_with_weights_and_refuses_it_where_its_data_have_ch
 
 
 @pytest.mark.usefixtures("_undrawn")
-def test_diagnoses_an_rnn_a_mean_pooling_and_both_directions(
-    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_diagnoses_a_mean_pooling_and_both_directions(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, _ = ended(["--run", run_id(store, "rnn single"), "--out", "there"], store, monkeypatch, capsys)
-    assert code == 0
-    assert "Vanilla RNN" in out
-    assert "pdate gate" not in out
-    assert sorted(path.stem for path in (tmp_path / "there").glob("*.png")) == ["gradients", "words"]
     code, out, _ = ended(["--run", run_id(store, "scratch single", -1)], store, monkeypatch, capsys)
     assert code == 0
     mentions(out, "no factor per step", "model.pooling mean")
@@ -170,7 +165,7 @@ def test_refuses_a_run_without_weights_and_lists_those_that_have(
 ) -> None:
     code, _, err = ended(["--run", run_id(store, "scratch trial")], store, monkeypatch, capsys)
     assert code == 1
-    mentions(err, "weights", run_id(store, "scratch trial"), run_id(store, "rnn single"))
+    mentions(err, "weights", run_id(store, "scratch trial"), run_id(store, "torch single"))
 
 
 def test_refuses_a_store_without_runs(

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from gru_bench.config import RunConfig, Scalar, with_settings
+from gru_bench.config import RunConfig, with_settings
 from gru_bench.data.batches import encode
 from gru_bench.data.corpus import Corpus, load_corpus
 from gru_bench.data.tokenizer import tokenize
@@ -21,14 +19,12 @@ from gru_bench.data.vectors import Vectors, load_vectors
 from gru_bench.diagnose import compute as d
 from gru_bench.errors import DataError
 from gru_bench.models.trained import TrainedModel, Weights
-from gru_bench.results.diagnostics import Diagnostics, RecallCurve
-from gru_bench.results.runs import RunResult
+from gru_bench.results.diagnostics import Diagnostics
 from gru_bench.train.loop import train
 from gru_bench.train.network import untrained
 from tests.support.sequences import stack_of
-from tests.support.values import present
 
-MODELS = [("rnn", "final", 1), ("scratch", "final", 1), ("scratch", "last", 2), ("torch", "meanmax", 1),
+MODELS = [("scratch", "final", 1), ("scratch", "last", 2), ("torch", "meanmax", 1),
           ("bidirectional", "final", 1), ("bidirectional", "last", 2), ("bidirectional", "mean", 2)]
 """Model, pooling and layers."""
 TWO_CLASSES = ("negative", "positive")
@@ -122,23 +118,23 @@ def losses_pushed(
 
 
 def test_a_linear_recurrence_has_the_closed_form() -> None:
-    """Near 0 tanh is the identity, so that s steps back the gradient is g U^s: here U = 0.8 I, and 0.8 a step."""
+    """At the state 0, with gates of 1/2 and U = 0.8 I for the candidate, a step is h' = (1/2 + 0.8 / 4) h."""
     vectors = vectors_of(3, ["a"])
-    watched = subject("rnn", "final", 1, vectors)
+    watched = subject("scratch", "final", 1, vectors)
     with torch.no_grad():
-        watched.model.recurrence.get_parameter("weight_hh_l0").copy_(0.8 * torch.eye(5, dtype=torch.float64))
-        for name in ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0"):
+        for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
             watched.model.recurrence.get_parameter(name).zero_()
+        watched.model.recurrence.get_parameter("weight_hh_l0")[10:] = 0.8 * torch.eye(5, dtype=torch.float64)
     x_BTE, length_B, label_B = batch([30, 12])
     norm_BT = d.state_gradients(watched, x_BTE, length_B, label_B)["forward"]
     linear = watched.model.linear.weight
     for b, length in enumerate(length_B.tolist()):
         probability_C = torch.softmax(watched.model.linear.bias, dim=0)
         start = (linear.T @ (probability_C - torch.eye(2, dtype=torch.float64)[label_B[b]])).norm().item()
-        expected = start * 0.8 ** np.arange(length - 1, -1, -1)
+        expected = start * 0.7 ** np.arange(length - 1, -1, -1)
         np.testing.assert_allclose(norm_BT[b, :length], expected, rtol=1e-12)
     back_BS = d._back_from_end(norm_BT, length_B, "forward", "final", 10)
-    assert d.decay(np.log(back_BS).mean(axis=0), first=5) == pytest.approx(0.8, rel=1e-12)
+    assert d.decay(np.log(back_BS).mean(axis=0), first=5) == pytest.approx(0.7, rel=1e-12)
 
 
 def test_a_gru_that_keeps_its_state_keeps_its_gradient() -> None:
@@ -163,23 +159,19 @@ def test_gradients_of_reviews_are_followed_in_each_direction(data: tuple[RunConf
     config, corpus, vectors = data
     threads = torch.get_num_threads()
     flows = {}
-    for name in ("rnn", "scratch", "bidirectional"):
+    for name in ("scratch", "bidirectional"):
         one = with_settings(config, {"model.name": name})
         subject = d.Subject.untrained(one, vectors, corpus.classes)
         for flow in d.gradient_flows(subject, corpus, vectors, steps=8, texts=20):
             flows[name, flow.direction] = flow
     assert torch.get_num_threads() == threads
-    assert set(flows) == {("rnn", "forward"), ("scratch", "forward"), ("bidirectional", "forward"),
-                          ("bidirectional", "backward")}
+    assert set(flows) == {("scratch", "forward"), ("bidirectional", "forward"), ("bidirectional", "backward")}
     for flow in flows.values():
         assert flow.steps_back == tuple(range(len(flow.norm)))
         assert all(low <= middle <= high for low, middle, high in zip(flow.low, flow.norm, flow.high, strict=True))
         assert flow.state == "initial"
-        assert flow.run_id == ""
         assert flow.decay is not None
         assert 0 < flow.decay < 1
-    # Both start with weights in +-1/sqrt(H); a GRU's state goes on by half where the RNN's goes through tanh' U.
-    assert flows["scratch", "forward"].decay != flows["rnn", "forward"].decay
 
 
 def test_a_pooling_over_all_steps_has_no_decay(
@@ -249,11 +241,6 @@ def test_backward_gates_are_in_the_order_of_the_sentence() -> None:
     assert whole.update[0] != last.update[0]
 
 
-def test_an_rnn_has_no_gates() -> None:
-    vectors = vectors_of(3, ["a"])
-    assert d.gate_maps(subject("rnn", "final", 1, vectors), sentence_of("a", vectors)) == []
-
-
 def test_a_sentence_has_the_words_that_a_model_reads() -> None:
     vectors = vectors_of(2, ["did", "n't", "like"])
     sentence = sentence_of("I didn't LIKE it", vectors, 2)
@@ -301,13 +288,12 @@ def test_log_odds_of_several_classes_are_those_of_the_likeliest_against_all_othe
         assert found.weight[t] == pytest.approx(odds(rows) - odds(rows[:t] + rows[t + 1:]), rel=1e-5, abs=1e-12)
 
 
-def test_a_study_of_several_classes_is_diagnosed(data: tuple[RunConfig, Corpus, Vectors]) -> None:
+def test_a_run_of_several_classes_is_diagnosed(data: tuple[RunConfig, Corpus, Vectors]) -> None:
     config, corpus, vectors = data
     three = replace(corpus, classes=("bad", "good", "so-so"))
     config = with_settings(config, {"model.name": "scratch"})
-    kept = {"scratch": TrainedModel.of(train(config, three, vectors), vectors)}
-    found = d.study_diagnostics(kept, three, vectors, texts=True)
-    assert {flow.model for flow in found.flows} == {"rnn", "scratch"}
+    found = d.run_diagnostics(TrainedModel.of(train(config, three, vectors), vectors), three, vectors, texts=True)
+    assert {flow.model for flow in found.flows} == {"scratch"}
     assert {one.label for one in found.attributions} <= {"bad", "good"}
     assert Diagnostics.from_json(found.to_json()) == found
 
@@ -321,98 +307,24 @@ def test_a_single_word_is_replaced_by_padding() -> None:
     assert list(found.weight) == pytest.approx([expected], rel=1e-5)
 
 
-# ---------------------------------------------------------------- recall task
+# ---------------------------------------------------------------- a run
 
 
-SMALL = {**d.RECALL_SETTINGS, "model.hidden_size": 8, "model.backend": "torch", "training.epochs": 3,
-         "training.batch_size": 8, "embedding.dimension": 20}
-
-
-def test_a_recall_curve_has_the_accuracy_of_each_model_and_distance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Made-up answers: the further back, the more are wrong."""
-    monkeypatch.setattr(d, "recall_answers", lambda model, k, seed, *_: np.arange(40) >= min(k, 20) + seed)
-    curve = d.recall_curve(steps=(1, 30), seeds=(0, 1, 2), settings=SMALL, sequences=200)
-    assert [(point.model, point.k, point.accuracy) for point in curve.points] == [
-        (model, k, accuracy) for model in ("rnn", "scratch")
-        for k, accuracy in ((1, (0.975, 0.95, 0.925)), (30, (0.5, 0.475, 0.45)))]
-    for point in curve.points:
-        assert point.mean == pytest.approx(np.mean(point.accuracy), abs=1e-5)
-        assert point.low < point.mean < point.high
-        assert (point.seeds, point.test_size) == ((0, 1, 2), 40)
-    assert "Satterthwaite" in curve.method
-    assert curve.settings["training.lr"] == "the better of 0.003 and 0.01 on validation"
-    assert RecallCurve.from_json(curve.to_json()) == curve
-
-
-@pytest.mark.slow
-def test_models_recall_a_near_word_better_than_a_distant_one() -> None:
-    curve = d.recall_curve(steps=(1, 30), seeds=(0, 1), settings=SMALL, sequences=200)
-    for point in curve.points:
-        assert point.low < point.high  # also where all seeds are right on all sequences
-        assert 8 < point.test_size < 35
-    by_k = {k: np.mean([point.mean for point in curve.points if point.k == k]) for k in (1, 30)}
-    # Three short epochs over 30 steps: a coin would do as well.
-    assert by_k[1] > 0.85 > by_k[30]
-
-
-def test_recall_uses_the_learning_rate_that_is_better_on_validation(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[RunResult] = []
-
-    def noted(config: RunConfig, *arguments: Any, **named: Any) -> RunResult:
-        kept.append(train(config, *arguments, **named))
-        return kept[-1]
-
-    monkeypatch.setattr(d, "train", noted)
-    right_N = d.recall_answers("scratch", 6, 0, 300, {**SMALL, "training.epochs": 2})
-    assert [result.config.training.lr for result in kept] == list(d.RECALL_RATES)
-    best = [max(present(record.validation_accuracy) for record in result.epochs) for result in kept]
-    test = kept[int(best[1] > best[0])].predictions["test"]
-    order = np.argsort(test.example_id_N)
-    assert right_N.tolist() == ((test.probability_NC[:, 1] >= 0.5) == (test.label_N == 1))[order].tolist()
-
-
-# ---------------------------------------------------------------- a study
-
-
-def test_a_study_is_diagnosed_and_stored_as_json(data: tuple[RunConfig, Corpus, Vectors]) -> None:
-    config, corpus, vectors = data
-    kept = {}
-    for name in ("scratch", "bidirectional"):
-        one = with_settings(config, {"model.name": name, "embedding.trainable": name == "scratch"})
-        kept[name] = replace(TrainedModel.of(train(one, corpus, vectors), vectors), run_ids=(f"run of {name}",))
-    found = d.study_diagnostics(kept, corpus, vectors)
-    assert [(flow.model, flow.direction, flow.state, flow.run_id) for flow in found.flows] == [
-        ("rnn", "forward", "initial", ""), ("rnn", "forward", "trained", ""),
-        ("scratch", "forward", "initial", ""), ("scratch", "forward", "trained", "run of scratch"),
-        ("bidirectional", "forward", "initial", ""), ("bidirectional", "backward", "initial", ""),
-        ("bidirectional", "forward", "trained", "run of bidirectional"),
-        ("bidirectional", "backward", "trained", "run of bidirectional")]
-    told = [flow.trained_how for flow in found.flows]
-    assert told[:1] + told[2:] == [""] * 7
-    assert re.fullmatch(r"batches of 32, .*, epochs: 1, training loss of the last 0\.\d{3} nats a text", told[1])
-    assert (found.gates, found.review) == ((), "")  # none of the sentence's words are in the data
-    assert Diagnostics.from_json(found.to_json()) == found
-    maps = d.gate_maps(d.Subject.trained(kept["scratch"]), sentence_of("good1 bad1", vectors))
-    again = Diagnostics((), tuple(maps), ())
-    assert Diagnostics.from_json(again.to_json()) == again
-
-
-@pytest.mark.parametrize(("settings", "expected"), [
-    ({}, [("scratch", "forward"), ("bidirectional", "forward"), ("bidirectional", "backward")]),
-    ({"model.bidirectional": True}, [("torch", "forward"), ("scratch", "forward"), ("scratch", "backward")]),
-    ({"model.reset": "before"}, [
-        ("torch", "forward"), ("scratch", "forward"), ("bidirectional", "forward"), ("bidirectional", "backward")])])
-def test_models_that_compute_the_same_share_one_map_of_gates(
-    settings: dict[str, Scalar], expected: list[tuple[str, str]], data: tuple[RunConfig, Corpus, Vectors]
+@pytest.mark.parametrize(("name", "directions"), [("scratch", ["forward"]), ("bidirectional", ["forward", "backward"])])
+def test_a_run_is_diagnosed_and_stored_as_json(
+    name: str, directions: list[str], data: tuple[RunConfig, Corpus, Vectors]
 ) -> None:
     config, corpus, vectors = data
-    kept = {}
-    for name in ("torch", "scratch", "bidirectional", "rnn"):
-        one = with_settings(config, {"model.name": name, **(settings if name == "scratch" else {})})
-        weights = untrained(one, torch.tensor(vectors.table_VE)).state_dict()
-        kept[name] = trained(one, {key: value.numpy() for key, value in weights.items()}, vectors)
-    found = d.study_diagnostics(kept, corpus, vectors, texts=True)
-    assert [(gates.model, gates.direction) for gates in found.gates] == expected
+    one = with_settings(config, {"model.name": name, "embedding.trainable": name == "scratch"})
+    kept = TrainedModel.of(train(one, corpus, vectors), vectors)
+    found = d.run_diagnostics(kept, corpus, vectors)
+    assert [(flow.model, flow.state, flow.direction) for flow in found.flows] == [
+        (name, state, direction) for state in ("initial", "trained") for direction in directions]
+    assert (found.gates, found.attributions, found.review) == ((), (), "")  # the data have no word of the sentence
+    assert Diagnostics.from_json(found.to_json()) == found
+    maps = d.gate_maps(d.Subject.trained(kept), sentence_of("good1 bad1", vectors))
+    again = Diagnostics((), tuple(maps), ())
+    assert Diagnostics.from_json(again.to_json()) == again
 
 
 def test_a_review_is_diagnosed_where_texts_may_be_kept(
@@ -420,14 +332,14 @@ def test_a_review_is_diagnosed_where_texts_may_be_kept(
 ) -> None:
     config, corpus, vectors = data
     one = with_settings(config, {"model.name": "bidirectional"})
-    kept = {"bidirectional": TrainedModel.of(train(one, corpus, vectors), vectors)}
+    kept = TrainedModel.of(train(one, corpus, vectors), vectors)
     review = d.legible_text(corpus, vectors)
     assert review is not None
     assert review in [tokenize(text) for text in corpus.texts("validation")]
     assert d.LEGIBLE[0] <= len(review) <= d.LEGIBLE[1]
-    found = d.study_diagnostics(kept, corpus, vectors, texts=True)
+    found = d.run_diagnostics(kept, corpus, vectors, texts=True)
     assert found.review == "validation"
-    read = d.Sentence.of(review, kept["bidirectional"])
+    read = d.Sentence.of(review, kept)
     assert {gates.tokens for gates in found.gates} == {read.tokens}
     assert Diagnostics.from_json(found.to_json()) == found
     assert found.without_review() == replace(found, gates=(), attributions=(), review="")

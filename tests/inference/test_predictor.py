@@ -53,8 +53,7 @@ def logged(result: RunResult) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize(("model", "layers", "trainable", "longest"), [
-    ("scratch", 1, False, 5), ("torch", 2, True, None), ("bidirectional", 1, True, 5), ("bidirectional", 2, False, 5),
-    ("rnn", 1, True, None)])
+    ("scratch", 1, False, 5), ("torch", 2, True, None), ("bidirectional", 1, True, 5), ("bidirectional", 2, False, 5)])
 def test_texts_are_predicted_as_in_training(
     easy_csv: Path, model: str, layers: int, trainable: bool, longest: int | None
 ) -> None:

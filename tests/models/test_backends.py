@@ -1,4 +1,4 @@
-"""Every model, in one direction and in both, computes on each backend what its module of torch.nn computes."""
+"""Every model, in one direction and in both, computes on each backend what nn.GRU computes."""
 
 from __future__ import annotations
 
@@ -16,18 +16,16 @@ from gru_bench.kernels import fused as kernels
 from gru_bench.models.backends import Backend, run, unsupported
 from gru_bench.models.classifier import Classifier
 from gru_bench.models.gru import GRUCell
-from gru_bench.models.rnn import RNNCell
 from gru_bench.models.stack import Stack
 from tests.support.sequences import LENGTHS, TOLERANCE, alone, close, generator, gradients, sequences, stack_of, table
 
 MODELS: tuple[tuple[ModelName, bool | None, int], ...] = (
-    ("scratch", None, 1), ("torch", None, 2), ("bidirectional", None, 1), ("scratch", True, 3), ("rnn", None, 1),
-    ("rnn", True, 2))
+    ("scratch", None, 1), ("torch", None, 2), ("bidirectional", None, 1), ("scratch", True, 3))
 """Name, whether it reads in both directions, layers."""
 
 
 def backends(stack: Stack) -> list[Backend]:
-    return [backend for backend in get_args(Backend) if not unsupported(backend, stack.cell)]
+    return [backend for backend in get_args(Backend) if not unsupported(backend, stack.cell.reset)]
 
 
 def as_rows(x_BTE: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,8 +48,7 @@ def test_states_and_gradients_on_every_backend_are_those_of_torch(
     the weights loaded into torch's module."""
     config = ModelConfig(name=name, bidirectional=both, layers=layers, hidden_size=4)
     ours = stack_of(Classifier(config, table(5), generator()).double())
-    theirs = (nn.RNN if isinstance(ours.cell, RNNCell) else nn.GRU)(
-        5, 4, layers, bidirectional=config.is_bidirectional, batch_first=True, dtype=torch.float64)
+    theirs = nn.GRU(5, 4, layers, bidirectional=config.is_bidirectional, batch_first=True, dtype=torch.float64)
     theirs.load_state_dict(ours.state_dict())
     assert list(ours.state_dict()) == list(theirs.state_dict())
     ours.load_state_dict(theirs.state_dict())
@@ -60,7 +57,7 @@ def test_states_and_gradients_on_every_backend_are_those_of_torch(
     expected = alone(theirs, x_BTE, length_B)
     expected_gradients = gradients(expected, [x_BTE, *theirs.parameters()])
     tried = backends(ours)
-    assert len(tried) == (2 if config.preset.cell == "rnn" else 3)
+    assert len(tried) == 3
     for backend in tried:
         own_BTE, own = in_precision_of(backend, x_BTE, ours)
         got = run(own, backend, *as_rows(own_BTE), length_B)
@@ -71,7 +68,7 @@ def test_states_and_gradients_on_every_backend_are_those_of_torch(
 
 @pytest.mark.parametrize("pooling", POOLING_PARTS)
 @pytest.mark.parametrize(("name", "both", "reset"), [
-    ("scratch", None, "after"), ("scratch", True, "before"), ("rnn", True, "after")])
+    ("scratch", None, "after"), ("scratch", True, "before")])
 def test_every_backend_classifies_and_learns_alike(
     name: ModelName, both: bool | None, reset: Reset, pooling: Pooling
 ) -> None:
@@ -107,8 +104,7 @@ def test_a_pooling_that_the_kernel_lacks_is_computed_after_it(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(("recurrence", "backend", "reason"), [
-    (Stack(RNNCell(), 5, 4), "fused", "gates"), (Stack(GRUCell("before"), 5, 4), "torch", "reset gate"),
-    (Stack(GRUCell(), 5, 4), "own", "classes of your own")])
+    (Stack(GRUCell("before"), 5, 4), "torch", "reset gate"), (Stack(GRUCell(), 5, 4), "own", "classes of your own")])
 def test_a_backend_that_cannot_compute_a_recurrence_is_refused(
     recurrence: Stack, backend: Backend, reason: str
 ) -> None:

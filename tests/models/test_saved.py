@@ -150,8 +150,8 @@ def test_no_pickle_and_no_text_is_in_the_folder(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_a_fresh_process_predicts_without_data_or_cache(tmp_path: Path) -> None:
-    # Another cell than a GRU needs no compiled kernel, which would take a while in an empty cache.
-    model = made_up(settings={"model.name": "rnn"})
+    # Another backend needs no compiled kernel, which would take a while in an empty cache.
+    model = made_up(settings={"model.backend": "torch"})
     save(model, tmp_path / "model", "", SCORES)
     (tmp_path / "cache").mkdir()
     expected = Predictor(load(tmp_path / "model")[0]).predict(TEXTS).probability_NC[:, 0]

@@ -125,8 +125,7 @@ def test_a_setting_without_effect_on_the_texts_is_refused(easy_csv: Path, settin
     assert not Path("parts").exists()
 
 
-def test_made_up_sequences_are_written_and_unknown_settings_named() -> None:
-    assert completed(app, "--data", "recall:k=500", "--limit", "300", "--out", "parts").returncode == ExitCode.DONE
+def test_an_unknown_setting_is_named() -> None:
     done = completed(app, "--set", "split_seed=3", "--out", "others")
     assert done.returncode == ExitCode.MISTYPED
     mentions(done.stderr, "unknown setting", "data.split_seed")

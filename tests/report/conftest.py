@@ -20,7 +20,7 @@ from gru_bench.report.document.report import Report
 from gru_bench.report.render.files import write
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
-from tests.support.diagnostics import report_of, some_diagnostics, some_recall
+from tests.support.diagnostics import report_of, some_diagnostics
 from tests.support.fake_store import HOSTILE_NAMES, TestSet, hostile_studies, of_classes, one_each, three_models
 from tests.support.homework_study import homework
 from tests.support.renderings import Built, Rendered, Written, without_drawing
@@ -105,8 +105,8 @@ def classes() -> Rendered:
 
 @pytest.fixture(scope="session")
 def diagnosed() -> Rendered:
-    """A rendered report of a study that logged diagnostics and a recall curve."""
-    return rendered(report_of(diagnostics=some_diagnostics(), recall=some_recall()))
+    """A rendered report of a study that logged diagnostics."""
+    return rendered(report_of(diagnostics=some_diagnostics()))
 
 
 @pytest.fixture(scope="session")

@@ -333,14 +333,14 @@ def test_written_counts_and_names_do_not_overlap(count: int) -> None:
 
 
 def test_each_of_several_models_has_its_confusions() -> None:
-    models = dict.fromkeys(("torch", "scratch", "rnn", "bidirectional"), 0.0)
+    models = dict.fromkeys(("torch", "scratch", "bidirectional"), 0.0)
     store, studies = of_classes(3, size=300, seeds=2, models=models)
     report = build(studies, store)
     blocks = section_of(report, "errors").blocks
     folded = [block.summary for block in blocks if isinstance(block, Details)]
-    assert sum(summary.startswith("Scores by class of") for summary in folded) == 3
+    assert sum(summary.startswith("Scores by class of") for summary in folded) == 2
     assert "Confusions of Bidirectional GRU" in folded
-    assert len([figure for figure in report.figures if figure.name.startswith("confusion-")]) == 4
+    assert len([figure for figure in report.figures if figure.name.startswith("confusion-")]) == 3
 
 
 def test_a_study_about_macro_f1_shows_it_once() -> None:

@@ -177,12 +177,12 @@ def test_a_claim_on_two_models_that_guess_has_no_verdict(
 ) -> None:
     """Two models that differ clearly, both below half, and the same where one of them is far above it."""
     store, test_set = FakeStore(), TestSet.draw(400)
-    study = add_study(store, "pair", {"rnn": 0.0, "torch": 0.0}, test_set=test_set, search=False, epochs=2)
+    study = add_study(store, "pair", {"scratch": 0.0, "torch": 0.0}, test_set=test_set, search=False, epochs=2)
     for place, run in enumerate(study.confirms):
-        right = 0.35 if run.model == "rnn" else 0.5 + better / 5
+        right = 0.35 if run.model == "scratch" else 0.5 + better / 5
         right_N = np.random.default_rng(place).random(400) < right
         store.predicted[run.run_id, "test"] = answered(store.predicted[run.run_id, "test"], right_N)
-    assert command(store, "--claim", "torch > rnn") == code
+    assert command(store, "--claim", "torch > scratch") == code
     printed = capsys.readouterr().out
     assert ("neither is above guessing" in printed) is (code == 3)
     assert command(store, "--json") == 0
@@ -194,8 +194,8 @@ def test_other_models_on_the_same_test_reviews_count_in_claims_and_json(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     store, test_set = FakeStore(), TestSet.draw(1500)
-    add_study(store, "pair", {"rnn": 0.0, "torch": 0.13}, test_set=test_set, search=False, epochs=2)
-    asked = ("--study", "pair", "--claim", "torch > rnn")
+    add_study(store, "pair", {"scratch": 0.0, "torch": 0.13}, test_set=test_set, search=False, epochs=2)
+    asked = ("--study", "pair", "--claim", "torch > scratch")
     assert command(store, *asked) == 0
     assert "models were scored on" not in capsys.readouterr().out
     for place in range(6):
@@ -210,14 +210,14 @@ def test_other_models_on_the_same_test_reviews_count_in_claims_and_json(
 
 
 @pytest.mark.parametrize(("claim", "better", "code", "word"), [
-    ("torch > rnn", 2.0, 0, "proven"), ("rnn < torch", 2.0, 0, "proven"), ("rnn > torch", 2.0, 4, "refuted"),
-    ("torch > rnn", 0.05, 3, "not settled")])
+    ("torch > scratch", 2.0, 0, "proven"), ("scratch < torch", 2.0, 0, "proven"),
+    ("scratch > torch", 2.0, 4, "refuted"), ("torch > scratch", 0.05, 3, "not settled")])
 def test_a_claim_ends_with_the_exit_code_of_its_verdict(
     claim: str, better: float, code: int, word: str, command: Callable[..., int],
     capsys: pytest.CaptureFixture[str], tmp_path: Path,
 ) -> None:
     store = FakeStore()
-    add_study(store, "pair", {"rnn": 0.0, "torch": better}, test_set=TestSet.draw(150), search=False, epochs=2)
+    add_study(store, "pair", {"scratch": 0.0, "torch": better}, test_set=TestSet.draw(150), search=False, epochs=2)
     assert command(store, "--claim", claim) == code
     assert capsys.readouterr().out.startswith(f"{word}: ")
     assert not list(tmp_path.iterdir())
@@ -227,14 +227,14 @@ def test_json_and_claims_have_the_linear_model_among_the_others(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = FakeStore()
-    add_study(store, "pair", {"rnn": 0.0, "torch": 1.0}, test_set=TestSet.draw(150), search=False, epochs=2)
+    add_study(store, "pair", {"scratch": 0.0, "torch": 1.0}, test_set=TestSet.draw(150), search=False, epochs=2)
     assert command(store, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert [(one["model"], one["seeds"]) for one in found["models"]] == [
-        ("rnn", 5), ("torch", 5), ("majority", None), ("tfidf", None)]
-    assert [one["models"] for one in found["pairs"]] == [["torch", "rnn"], ["rnn", "tfidf"], ["torch", "tfidf"]]
+        ("scratch", 5), ("torch", 5), ("majority", None), ("tfidf", None)]
+    assert [one["models"] for one in found["pairs"]] == [["torch", "scratch"], ["scratch", "tfidf"], ["torch", "tfidf"]]
     assert command(store, "--claim", "torch > tfidf") == 0
-    assert command(store, "--claim", "rnn > tfidf") in (3, 4)
+    assert command(store, "--claim", "scratch > tfidf") in (3, 4)
 
 
 def test_it_writes_and_says_where(
@@ -312,7 +312,7 @@ def test_the_margin_is_given_in_the_unit_of_the_score(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = FakeStore()
-    study = add_study(store, "pair", {"rnn": 0.0, "torch": 1.0}, test_set=TestSet.draw(150), search=False, epochs=2)
+    study = add_study(store, "pair", {"scratch": 0.0, "torch": 1.0}, test_set=TestSet.draw(150), search=False, epochs=2)
     store.by_experiment["movie-reviews"] = [with_params(study, metric="log_loss", margin="2")]
     assert command(store, "--json") == 0
     assert json.loads(capsys.readouterr().out)["pairs"][0]["margin"] == 0.02

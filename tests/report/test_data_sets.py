@@ -16,6 +16,7 @@ from gru_bench.report.build import build
 from gru_bench.report.choice import choose_from
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.data_sets import LINEAR
+from gru_bench.report.sections import paper
 from gru_bench.stats.verdict import Finding, holm
 from tests.support.commands import completed, mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, with_data
@@ -70,12 +71,15 @@ def test_fewer_than_five_data_sets_have_no_verdict_and_those_with_common_texts_a
     assert collect([first, second], store).data_sets == {}
 
 
-def test_each_pair_over_data_sets_is_in_the_table_that_the_paragraph_for_a_paper_names() -> None:
+def test_each_pair_over_data_sets_is_in_the_table_that_the_paragraph_for_a_paper_names(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paper, "FEW", 2)
     sizes = dict(list(SIZES.items())[:2])
-    store = store_of(sizes, bidirectional=0.5, rnn=0.1)
+    store = store_of(sizes, bidirectional=0.5)
     found = collect(choose_from(store, list(sizes), []).studies, store)
     report = build(found)
-    assert len(found.over_data_sets) == 10
+    assert len(found.over_data_sets) == 6
     assert column_of(report, "verdicts", "Pair") == [one.label for one in found.over_data_sets]
     mentions(words_of(report, "paper"), "other 4 pairs are in the table of verdicts")
 

@@ -87,7 +87,7 @@ def test_a_claim_on_equivalent_models_is_refuted(equivalent: Report) -> None:
 
 @pytest.mark.parametrize(("claim", "words"), [
     ("torch", "--claim .*>.*torch"), ("a > b > c", "--claim .*a > b > c"),
-    ("torch > rnn", "torch and rnn.*torch and scratch")])
+    ("torch > bidirectional", "torch and bidirectional.*torch and scratch")])
 def test_a_claim_that_names_no_pair_of_the_report_is_refused(claim: str, words: str, different: Report) -> None:
     with pytest.raises(UsageError, match=words):
         judged(claim, different.findings)

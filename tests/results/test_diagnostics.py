@@ -6,30 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from gru_bench.results.diagnostics import (
-    Attribution,
-    Diagnostics,
-    GateMap,
-    GradientFlow,
-    RecallCurve,
-    RecallPoint,
-)
+from gru_bench.results.diagnostics import Attribution, Diagnostics, GateMap, GradientFlow
 
 FLOW = GradientFlow(
-    model="rnn", direction="forward", state="trained", run_id="run", pooling="final", reviews=3, steps_back=(0, 1),
+    model="scratch", direction="forward", state="trained", pooling="final", reviews=3, steps_back=(0, 1),
     norm=(1.0, 0.5), low=(0.9, 0.4), high=(1.1, 0.6), decay=None, fitted=(5, 50))
-GATES = GateMap("scratch", "forward", "run", ("a", "word"), ((0.5,), (0.2,)), ((0.1,), (1.0,)))
+GATES = GateMap("scratch", "forward", ("a", "word"), ((0.5,), (0.2,)), ((0.1,), (1.0,)))
 WHOLE = Diagnostics(
     (FLOW,), (GATES,),
-    (Attribution("scratch", "run", ("a", "word"), (0.3, -0.1), 0.6, "positive", "negative"),),
+    (Attribution("scratch", ("a", "word"), (0.3, -0.1), 0.6, "positive", "negative"),),
     "validation")
-POINT = RecallPoint("rnn", 5, (0, 1), (1.0, 0.5), 0.75, 0.2, 1.0, 40)
 
 
-def test_diagnostics_and_a_recall_curve_come_back_from_json_as_they_were() -> None:
+def test_diagnostics_come_back_from_json_as_they_were() -> None:
     assert Diagnostics.from_json(WHOLE.to_json()) == WHOLE
-    curve = RecallCurve((POINT,), "t", {"training.lr": "0.01"})
-    assert RecallCurve.from_json(curve.to_json()) == curve
 
 
 def test_without_a_review_nothing_holds_its_words() -> None:
@@ -46,9 +36,3 @@ def test_without_a_review_nothing_holds_its_words() -> None:
 def test_lists_of_different_lengths_are_refused(damaged: Diagnostics, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Diagnostics.from_json(damaged.to_json())
-
-
-def test_seeds_without_an_accuracy_are_refused() -> None:
-    curve = RecallCurve((replace(POINT, accuracy=(1.0,)),), "t", {})
-    with pytest.raises(ValueError, match=r"accuracy.*seed"):
-        RecallCurve.from_json(curve.to_json())

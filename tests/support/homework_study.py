@@ -13,7 +13,7 @@ from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.document.report import Report, Section
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.homework import published
-from gru_bench.results.runs import Ablation, Timing
+from gru_bench.results.runs import Ablation
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import FakeStore, Studies, TestSet, add_study, logged, run_hash
 from tests.support.renderings import said, section_of
@@ -21,12 +21,6 @@ from tests.support.reports import build
 from tests.support.sections import build_only
 
 BACKENDS = {"scratch": "fused", "torch": "torch", "bidirectional": "torch"}
-TIMINGS = (
-    Timing("scratch", "fused", 2, 400, 0.8, 101_820),
-    Timing("scratch", "reference", 2, 400, 9.6, 101_820),
-    Timing("torch", "torch", 2, 400, 4.8, 101_820),
-    Timing("bidirectional", "torch", 2, 400, 9.0, 101_820),
-)
 ABLATIONS = (
     Ablation("pooling", "Is the backward half of use once its final state is read?", "bidirectional", "fused",
              {"model.pooling": "last"}, {"model.pooling": "final"}),
@@ -44,7 +38,7 @@ TRIED = {1e-4: 0.7, 3e-4: 0.72, 1e-3: 0.74}
 def add_homework(
     store: FakeStore, skills: Mapping[str, float] | None = None, *, name: str = "homework", seeds: int = 5,
     ablation_seeds: int = 5, settings: Mapping[str, Any] | None = None, empty: int = 3,
-    timings: tuple[Timing, ...] = TIMINGS, ablations: tuple[Ablation, ...] = ABLATIONS,
+    ablations: tuple[Ablation, ...] = ABLATIONS,
     wordless: Mapping[str, int] | None = None, test_set: TestSet | None = None,
 ) -> LoggedStudy:
     """Add a study of the protocol to the store and return it.
@@ -57,7 +51,6 @@ def add_homework(
         ablation_seeds: Runs of each side of an ablation.
         settings: Settings of the confirmation runs that depart from the protocol.
         empty: Test reviews without a known word.
-        timings: The timing benchmark of the study.
         ablations: The ablations of the study.
         wordless: Split -> reviews without a known word; by default 7 of training and `empty` of the test.
         test_set: Test examples; by default 800 in two categories.
@@ -84,7 +77,7 @@ def add_homework(
         ))
     assert study.summary is not None
     summary = replace(
-        study.summary, protocol="homework", timings=timings, ablations=ablations,
+        study.summary, protocol="homework", ablations=ablations,
         ablation_seeds=tuple(range(5000, 5000 + ablation_seeds)),
         data=replace(study.summary.data, name="reviews", embedding="vectors.bin", max_length=None, cut_share=0.0,
                      validation=0, wordless={"train": 7, "test": empty} if wordless is None else wordless),

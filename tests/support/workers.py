@@ -24,7 +24,7 @@ from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import Failed, Finished, Job, Message
-from gru_bench.sweep.workers.tasks import MeasureRecall, Train, materials
+from gru_bench.sweep.workers.tasks import Train, materials
 from gru_bench.tracking import Store
 from tests.support.runs import all_baselines, result
 
@@ -61,10 +61,9 @@ class Actors:
     def __init__(
         self, says: Says, baselines: tuple[BaselineResult, ...] | Failed | None = None,
         submitted: list[Train] | None = None,
-        recall: Message | None = None,
     ) -> None:
-        """Append each training that is submitted to `submitted`; say `recall` of the recall task."""
-        self._says, self._recall = says, recall
+        """Append each training that is submitted to `submitted`."""
+        self._says = says
         self._baselines = all_baselines() if baselines is None else baselines
         self._submitted = [] if submitted is None else submitted
         self._said: deque[tuple[Job, Message]] = deque()
@@ -78,9 +77,6 @@ class Actors:
         if isinstance(job.task, Train):
             self._submitted.append(job.task)
             says = self._says(job.task.config)
-        elif isinstance(job.task, MeasureRecall):
-            assert self._recall is not None
-            says = [self._recall]
         else:
             assert job.key in (SETTINGS, BASELINES)
             said = self._baselines if job.key == BASELINES else ()

@@ -23,12 +23,11 @@ from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.stats.metrics import of_two
 from gru_bench.sweep.ablations import PlannedRun, ablation_runs, ablations_of, tuning_runs
 from gru_bench.sweep.console.progress import ProgressDisplay
-from gru_bench.sweep.followups import FollowUp
 from gru_bench.sweep.plan import Wait
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import latest_trials, trials_of
-from gru_bench.sweep.spec import StudySpec, load_study
+from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import Failed, Finished, Job, Message
 from gru_bench.sweep.workers.tasks import Train
@@ -313,24 +312,6 @@ class TestLogged:
         assert "0.03" in self.rates(study, "tuning")
         study()
         assert "0.03" not in self.rates(study, "tuning")
-
-    @pytest.mark.slow
-    def test_the_summary_has_what_another_start_found_meanwhile(
-        self, study: Study, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        study.right[3e-2] = None
-
-        def meanwhile(spec: StudySpec, *_: object, texts: bool) -> list[FollowUp]:
-            del texts
-            data = study.logged.run.tags["gru_bench.data_fingerprint"]
-            work = StudyRecord(spec, open_storage("optuna.journal"), data).work
-            for key in [key for key, trial in work.latest().items() if trial.state == "failed"]:
-                assert work.complete(present(work.take(key)), 0.9)
-            return []
-
-        monkeypatch.setattr("gru_bench.sweep.plan.follow_ups", meanwhile)
-        assert study(study=self.WIDER).ablations[1].other == {"training.lr": 3e-2}
-        assert self.rates(study, "other") == {"0.03"}  # those of 0.001 are superseded
 
 
 class TwoAtOnce(Actors):

@@ -85,7 +85,6 @@ class TestClosing:
 @pytest.mark.parametrize(("models", "settings", "told"), [
     ("torch", 'model.backend = "torch"', True),
     ("scratch", 'model.scratch.backend = "torch"', True),
-    ("rnn", 'model.backend = "torch"', False),
     ("torch", 'model.backend = "torch"\ntraining.device = "cuda"', False),
     ("torch", "", False),
 ])

@@ -102,8 +102,8 @@ def test_names_a_missing_trial_and_one_that_is_running(study: Study) -> None:
 
 
 def test_names_a_planned_run_that_is_running(study: Study) -> None:
-    study.planned["follow-up timings x"] = StoredTrial(9, "running", {}, key="follow-up timings x")
-    faults(study.found(), "'follow-up timings x' is RUNNING")
+    study.planned["torch confirm x"] = StoredTrial(9, "running", {}, key="torch confirm x")
+    faults(study.found(), "'torch confirm x' is RUNNING")
 
 
 def test_names_more_trials_than_any_start_has_asked_for(study: Study) -> None:

@@ -10,9 +10,8 @@ import pytest
 
 from gru_bench.config import RunConfig
 from gru_bench.errors import ExitCode
-from gru_bench.results.diagnostics import RecallCurve
 from gru_bench.sweep.__main__ import app
-from gru_bench.sweep.workers.local import Failed, Finished, Message
+from gru_bench.sweep.workers.local import Message
 from gru_bench.sweep.workers.tasks import Train
 from tests.support.commands import completed, mentions
 from tests.support.workers import NAN, WELL, Actors
@@ -49,11 +48,6 @@ seeds = 1
 question = "Smaller?"
 settings = { model.hidden_size = 7 }
 """
-RECALL = """
-[recall]
-steps = [2]
-"""
-CURVE = Finished(RecallCurve((), "t", {}))
 
 
 class Command:
@@ -65,8 +59,7 @@ class Command:
         monkeypatch.setattr("gru_bench.sweep.workers.local.Pool", lambda *_: nullcontext(self.actors()))
 
     def actors(self) -> Actors:
-        recall = Failed("run", "no memory") if self.failing == "recall" else CURVE
-        return Actors(self.says, submitted=self.trained, recall=recall)
+        return Actors(self.says, submitted=self.trained)
 
     def says(self, config: RunConfig) -> Sequence[Message]:
         return (NAN,) if self.failing == "size" and config.model.hidden_size == 7 else WELL
@@ -92,12 +85,10 @@ def command(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
                  id="confirmation left"),
     pytest.param([(SMALL + ABLATION, [], "size")], SMALL + ABLATION, [], "torch: ablation run 'size'",
                  id="an ablation failed"),
-    pytest.param([(SMALL + RECALL, [], "recall")], SMALL + RECALL, [], "recall", id="a follow-up failed"),
     pytest.param([(SMALL.replace('"scratch", ', ""), [], "")], SMALL, [], "scratch: 0 of 1 trials",
                  id="the file gained a model"),
     pytest.param([(SMALL, [], "")], SMALL + ABLATION, [], "torch: ablation run 'size'",
                  id="the file gained an ablation"),
-    pytest.param([(SMALL, [], "")], SMALL + RECALL, [], "recall", id="the file gained a follow-up"),
     pytest.param([(SMALL, ["--model", "torch"], "")], SMALL, [], "scratch: 0 of 1 trials", id="begun by one model"),
     pytest.param([(SMALL, ["--model", "torch"], "")], SMALL, ["--model", "torch"], "", id="one model done"),
     pytest.param([(SMALL, ["--model", "torch"], "")], SMALL, ["--model", "scratch"], "scratch: 0 of 1 trials",
@@ -118,7 +109,7 @@ def test_a_check_and_a_start_agree_on_what_is_left(
     mentions(printed, left)
     failed = begun[-1][2]
     code, printed = command.run(text, *options, failing=failed)  # it fails again
-    assert bool(command.trained) == (bool(left) and "recall" not in left)
+    assert bool(command.trained) == bool(left)
     assert code == (ExitCode.INCOMPLETE if failed else ExitCode.DONE)
     mentions(printed, *[left] * bool(failed))
     assert command.run(text, *options, "--check")[0] == code

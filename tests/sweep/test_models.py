@@ -18,7 +18,6 @@ from gru_bench.report.findings import findings_of
 from gru_bench.results.logged_metrics import over_seeds
 from gru_bench.results.runs import StudySummary
 from gru_bench.sweep.consistency import compare_stores
-from gru_bench.sweep.followups import FollowUp
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import read_study
@@ -69,24 +68,15 @@ def test_a_later_start_with_one_model_keeps_the_others_in_the_summary(easy_csv: 
     assert (after.trials, after.best, after.best_value) == (before.trials, before.best, before.best_value)
 
 
-def test_a_study_is_complete_only_once_all_of_its_models_are(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    followed = set[tuple[str, ...]]()
-
-    def follow_ups(_: Any, first: dict[str, str], **__: Any) -> list[FollowUp]:
-        followed.add(tuple(sorted(first)))
-        return []
-
-    monkeypatch.setattr("gru_bench.sweep.plan.follow_ups", follow_ups)
+def test_a_study_is_complete_only_once_all_of_its_models_are(easy_csv: Path) -> None:
     start(easy_csv, "torch")
     study = logged()
     assert (study.run.complete, study.run.status, study.summary) == (False, "KILLED", None)
     assert study.run.reason == "scratch is still to be searched or confirmed"
     assert unfinished(study)
-    assert followed == set()
     assert [fault for fault in faults(easy_csv) if "scratch" in fault]
     summary = start(easy_csv, "scratch")
     study = logged()
-    assert followed == {("scratch", "torch")}
     assert (study.run.complete, study.run.status, study.summary) == (True, "FINISHED", summary)
     assert summary.models == ("scratch", "torch")
     assert {(trial.model, trial.state) for trial in summary.trials} == {(model, "complete") for model in MODELS}

@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 
 from gru_bench.config import MetricName
-from gru_bench.sweep.followups import follow_ups
 from gru_bench.sweep.plan import (
     AskTrial,
     FitBaselines,
-    Follow,
     NothingToConfirm,
     SearchState,
     StudyState,
@@ -40,8 +38,6 @@ name = "random"
 dimension = 4
 [space]
 training.lr = { low = 1e-4, high = 1e-1, log = true }
-[recall]
-steps = [2]
 [ablations]
 model = "torch"
 seeds = 1
@@ -94,8 +90,6 @@ def named(work: object) -> object:
     match work:
         case TrainPlanned(run):
             return (run.config.model.name, run.side or "confirm", run.config.seed)
-        case Follow(follow_up):
-            return follow_up.name
     return work
 
 
@@ -176,21 +170,8 @@ def test_the_best_candidate_of_a_tuned_ablation_is_that_with_the_better_score(
     assert same.plans["torch"].chosen == {"lr": dict(tuning[0].candidate)}
 
 
-def test_follow_ups_come_once_all_runs_of_all_models_have_ended() -> None:
-    spec = spec_of().model_copy(update={"ablations": None})
-    searches, done = {"torch": FULL, "scratch": FULL}, confirmed("torch", "scratch")
-    state = StudyState(spec, searches, work_of(*done))
-    work = next_work(state)
-    assert isinstance(work, Follow)
-    assert work.follow_up.key == follow_ups(spec, {"torch": "", "scratch": ""}, texts=False)[0].key
-    for ended, failed_at, expected in (("running", 0, Wait()), ("complete", 0, None), ("failed", 1, None)):
-        assert next_work(replace(state, work=work_of(*done, trial(work.follow_up.key, ended, None, failed_at)))) == (
-            expected)
-    assert next_work(replace(state, searches={**searches, "scratch": LAST})) == Wait()
-
-
 def test_a_study_ends_once_each_baseline_is_fitted_or_has_failed() -> None:
-    spec = spec_of().model_copy(update={"ablations": None, "recall": None})
+    spec = spec_of().model_copy(update={"ablations": None})
     state = StudyState(spec, {"torch": FULL, "scratch": FULL}, work_of(*confirmed("torch", "scratch")))
     assert (state.is_complete, next_work(state)) == (True, None)
     assert [one.run_id for one in state.logged][:3] == [one.run_id for one in DONE_BASELINES.values()]

@@ -19,7 +19,6 @@ from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.sweep.__main__ import app
 from gru_bench.sweep.active_run import ActiveRun
-from gru_bench.sweep.followups import FollowUp
 from gru_bench.sweep.run_log import RunLog
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.sharing.leases import LeaseWatch
@@ -27,6 +26,7 @@ from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import Message, WasPruned
+from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import RunWriter, Store, StudyPlan, open_reader
 from tests.support.commands import completed, mentions
 from tests.support.mlflow_stores import client_of
@@ -163,20 +163,14 @@ def test_a_search_that_does_not_know_the_runs_in_mlflow_is_refused(easy_csv: Pat
     assert [run.complete for run in study.runs] == [True] * (trials + 5)
 
 
-def test_a_study_begun_without_reviews_never_stores_any(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage, asked = open_storage("optuna.journal"), list[bool]()
-
-    def noted(*_: object, texts: bool) -> list[FollowUp]:
-        asked.append(texts)
-        return []
-
-    monkeypatch.setattr("gru_bench.sweep.plan.follow_ups", noted)
+def test_a_study_begun_without_reviews_never_stores_any(easy_csv: Path) -> None:
+    storage, submitted = open_storage("optuna.journal"), list[Train]()
     swept(easy_csv, Script(WELL), storage=storage, trials=1)
     printed = io.StringIO()
-    swept(easy_csv, Script(), storage=storage, texts=True, console=Console(file=printed, width=200), trials=1)
+    swept(easy_csv, Script(WELL), storage=storage, texts=True, console=Console(file=printed, width=200), trials=1,
+          confirm=1, diagnostics=True, submitted=submitted)
     mentions(printed.getvalue(), "no texts are stored", "no_texts")
-    assert asked
-    assert not any(asked)
+    assert [(task.diagnostics, task.texts) for task in submitted] == [(True, False)]
     store, spec = Store(), load_study("study.toml", trials=1)
     (study,) = store.studies(store.experiments()[0])
     assert study.plan() == StudyPlan(

@@ -19,6 +19,7 @@ from gru_bench.config import RunConfig
 from gru_bench.errors import RunError
 from gru_bench.report.evidence.progress import baseline_runs
 from gru_bench.results.baselines import BASELINES
+from gru_bench.results.diagnostics import DIAGNOSTICS
 from gru_bench.results.logged_metrics import CHECK, TRAIN_SECONDS
 from gru_bench.sweep import runner
 from gru_bench.sweep.active_run import Assignment
@@ -26,12 +27,13 @@ from gru_bench.sweep.run_log import RunLog
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.sharing import trials
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.sweep.workers.local import Failed, Job, Message, WasPruned
+from gru_bench.sweep.workers.local import Failed, Finished, Job, Message, WasPruned
 from gru_bench.sweep.workers.tasks import MeasureBaselines, Train
 from gru_bench.tracking import NOTE, LoggedStudy, RunWriter, Store, open_reader
 from gru_bench.tracking.pending import PendingRun
 from tests.support.commands import mentions
-from tests.support.runs import all_baselines, baseline
+from tests.support.diagnostics import some_diagnostics
+from tests.support.runs import all_baselines, baseline, result
 from tests.support.values import present
 from tests.support.workers import EPOCH, KILLED, NAN, WELL, Actors, Script, checked, states, swept
 
@@ -250,3 +252,18 @@ def test_the_baselines_are_shown_by_the_score_of_the_study(easy_csv: Path) -> No
     (line,) = [line for line in text.getvalue().splitlines() if line.startswith("baselines")]
     mentions(line, "macro F1", "majority class 61.0 %", "TF-IDF + logistic regression 61.0 %")
     assert "80.0" not in line
+
+
+def test_the_first_confirmation_run_holds_its_diagnostics(easy_csv: Path) -> None:
+    diagnosed, submitted = some_diagnostics(), list[Train]()
+
+    def says(config: RunConfig) -> Sequence[Message]:
+        return EPOCH, Finished(replace(result(), diagnostics=diagnosed if config.seed == 10_000 else None))
+
+    swept(easy_csv, says, trials=1, confirm=2, diagnostics=True, texts=True, submitted=submitted)
+    assert [(task.config.seed, task.diagnostics, task.texts) for task in submitted] == [
+        (0, False, True), (10_000, True, True), (10_001, False, True)]
+    store, study = Store(), logged()
+    assert [store.text(run.run_id, DIAGNOSTICS) for run in study.confirms] == [diagnosed.to_json(), None]
+    swept(easy_csv, says, trials=0, confirm=1, name="without", submitted=submitted)
+    assert not submitted[-1].diagnostics

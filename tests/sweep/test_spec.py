@@ -11,7 +11,6 @@ from gru_bench.errors import DataError, UsageError
 from gru_bench.sweep.spec import Range, known_studies, load_study, parsed_duration
 from tests.support.commands import mentions
 from tests.support.studies import HOMEWORK, study_file
-from tests.support.values import present
 
 GOOD = """
 purpose = "test"
@@ -89,18 +88,15 @@ def test_a_start_can_work_on_some_models_of_a_study() -> None:
     assert load_study("smoke", models=["bidirectional", "scratch"]).active_models == ["scratch", "bidirectional"]
     whole = load_study("homework", models=["torch"]).with_stored()
     assert whole.ablations is not None
-    assert len(present(whole.timings).backends) == len(whole.models) > 1
     with pytest.raises(UsageError, match=r"'torch'.*bidirectional, scratch"):
         load_study("smoke", models=["torch"])
 
 
 def test_a_start_with_a_name_and_models_of_its_own_is_a_study_of_these_models() -> None:
     torch = load_study("homework", models=["torch"], name="mine").with_stored()
-    assert (torch.models, torch.active_models, torch.ablations, list(present(torch.timings).backends)) == (
-        ["torch"], ["torch"], None, ["torch"])
-    both = torch.with_stored({"scratch": None, "rnn": None})
-    assert (both.models, both.active_models) == (["scratch", "torch", "rnn"], ["torch"])
-    assert list(present(both.timings).backends) == ["scratch", "torch"]
+    assert (torch.models, torch.active_models, torch.ablations) == (["torch"], ["torch"], None)
+    both = torch.with_stored({"scratch": None, "bidirectional": None})
+    assert (both.models, both.active_models) == (["scratch", "torch", "bidirectional"], ["torch"])
     assert load_study("homework", models=["torch"], name="homework").with_stored().models != ["torch"]
 
 
@@ -169,8 +165,6 @@ def test_confirmation_seeds_are_outside_every_search(tmp_path: Path, seed: int) 
     (("epochs = 2", "epochs = 2\ntorch.lr = [1]"), r"training\.torch\.lr.*\[1\]"),
     (("epochs = 2", "epochs = [1]"), r"training\.epochs.*\[1\]"),
     (("low = 8, high", "low = 'x', high"), r"space\.model\.hidden_size\.low.*'x'"),
-    (("[space]", "[recall]\nsteps = [5, 5]\n[space]"), r"recall\.steps.*once"),
-    (("[space]", "[recall]\nsteps = [5]\nsequences = 1000000000000\n[space]"), r"recall.*1000000000000"),
     (("trials = 4", 'trials = 4\nmetric = "luck"'), r"training\.metric.*log_loss.*'luck'"),
     (("trials = 4", 'trials = 4\nmetric = "log_loss"'), r"log_loss.*margin = 0\.01"),
     (("trials = 4", 'trials = 4\nmetric = "roc_auc"'), r"roc_auc.*margin"),

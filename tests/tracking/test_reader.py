@@ -187,10 +187,10 @@ def test_models_on_a_test_set_are_counted_over_all_experiments(store: Store) -> 
     digest = digest_of_examples(result().predictions["test"].example_id_N)
     first = confirm("reviews", "torch")
     confirm("others", "torch", fingerprint="def")
-    confirm("others", "rnn", test_set="0" * 16)
+    confirm("others", "bidirectional", test_set="0" * 16)
     confirm("others", "scratch", complete="false")
     confirm("others", "scratch", role="trial")
-    gone = confirm("others", "rnn")
+    gone = confirm("others", "bidirectional")
     client_of(store).delete_run(store.mlflow_id(gone.run_id))
     for database in (store.database, None):
         store.database = database
@@ -362,7 +362,7 @@ configs = st.builds(
         EmbeddingConfig, name=files, dimension=st.integers(1, 16_384), scale=st.floats(0, 1e6, exclude_min=True),
         trainable=st.booleans()),
     model=st.builds(
-        ModelConfig, name=st.sampled_from(["scratch", "torch", "bidirectional", "rnn"]),
+        ModelConfig, name=st.sampled_from(["scratch", "torch", "bidirectional"]),
         bidirectional=optional(st.booleans()), hidden_size=st.integers(1, 2000), layers=st.integers(1, 100),
         dropout=shares,
         pooling=st.sampled_from(["last", "final", "mean", "max", "meanmax"]), relu=st.booleans()),
@@ -384,8 +384,8 @@ class TestTheConfigOfARun:
 
     def test_has_the_default_of_what_was_not_logged(self) -> None:
         assert logged("1").config() == RunConfig()
-        found = logged("1", model="torch", params={"model.name": "rnn", "data.test_name": "None"}).config()
-        assert found == RunConfig(model=ModelConfig(name="rnn"))
+        found = logged("1", model="torch", params={"model.name": "scratch", "data.test_name": "None"}).config()
+        assert found == RunConfig(model=ModelConfig(name="scratch"))
 
     @pytest.mark.parametrize(("key", "text"), [
         ("training.lr", "abc"), ("training.lr", "nan"), ("training.lr", "None"), ("data.max_length", "0"),
@@ -435,9 +435,9 @@ NOTHING = StudyPlan(models=(), trials=None, confirm=None, margin=None, contents=
 
 @pytest.mark.parametrize(("params", "plan"), [
     ({}, NOTHING),
-    ({"models": "scratch,torch", "trials": "16", "confirm": "5", "margin": "1.0", "contents": "search,recall",
+    ({"models": "scratch,torch", "trials": "16", "confirm": "5", "margin": "1.0", "contents": "search,ablations",
       "protocol": "homework", "study": "s"},
-     StudyPlan(("scratch", "torch"), 16, 5, 0.01, ("search", "recall"), "homework")),
+     StudyPlan(("scratch", "torch"), 16, 5, 0.01, ("search", "ablations"), "homework")),
     ({"models": "torch", "trials": "0", "confirm": "0", "contents": ""},
      replace(NOTHING, models=("torch",), trials=0, confirm=0, contents=())),
     ({"models": ",torch,,"}, replace(NOTHING, models=("torch",))),

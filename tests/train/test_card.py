@@ -66,7 +66,6 @@ class TestVisible:
 class TestPlace:
     @pytest.mark.parametrize(("settings", "device", "backend"), [
         ({}, "cuda", "torch"),
-        ({"model.name": "rnn"}, "cuda", "torch"),
         ({"model.reset": "before"}, "cuda", "reference"),
         ({"training.device": "cuda:1"}, "cuda:1", "torch"),
         ({"training.device": "cpu"}, "cpu", "fused"),

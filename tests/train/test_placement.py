@@ -21,7 +21,6 @@ def placed(device: str = "cpu", **model: Scalar) -> Placement:
 
 def test_auto_takes_the_fastest_backend_that_can_run() -> None:
     assert placed(name="torch") == Placement(torch.device("cpu"), "fused")
-    assert placed(name="rnn") == Placement(torch.device("cpu"), "torch")
     assert placed("cuda", name="scratch") == Placement(torch.device("cuda"), "torch")
     assert placed("cuda", name="scratch", reset="before") == Placement(torch.device("cuda"), "reference")
 
@@ -32,9 +31,8 @@ def test_auto_takes_torch_where_the_fused_kernel_cannot_load_and_says_why(monkey
     assert found.backend == "torch"
     mentions(found.note or "", "'torch'", "no kernel today.")
     assert placed(name="scratch", reset="before").backend == "reference"
-    # A backend that was asked for, and a model or device that never had ours, is not commented on.
+    # A backend that was asked for, and a device that never had ours, is not commented on.
     assert placed(backend="torch").note is None
-    assert placed(name="rnn").note is None
     assert placed("cuda").note is None
     with pytest.raises(UsageError, match=r"'fused' cannot run here: no kernel today; try"):
         placed(backend="fused")
@@ -51,9 +49,7 @@ def test_numba_is_not_loaded_for_a_backend_that_does_without_it(
 @pytest.mark.parametrize(("device", "model", "message"), [
     ("cuda", {"backend": "fused"}, r"model\.backend.*'fused'.*CPU"),
     ("cpu", {"name": "scratch", "backend": "torch", "reset": "before"}, r"model\.backend.*'torch'.*reset gate"),
-    ("cpu", {"name": "rnn", "backend": "fused"}, r"model\.backend.*'fused'.*gates"),
     ("cpu", {"name": "torch", "reset": "before"}, r"model\.reset.*'after'.*'torch'.*'scratch'"),
-    ("cpu", {"name": "rnn", "reset": "before"}, r"model\.reset.*'after'.*'rnn'.*'before'"),
     ("cpu", {"name": "bidirectional", "bidirectional": False},
      r"model\.bidirectional.*'bidirectional'.*false.*'torch'")])
 def test_what_a_model_or_a_backend_cannot_do_is_refused(

@@ -13,7 +13,6 @@ from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.baselines import BASELINES
-from gru_bench.results.diagnostics import DIAGNOSTICS, RECALL
 from gru_bench.results.runs import DATA, SEARCH, DataSummary, SearchPlan, parsed
 from gru_bench.tracking import LoggedRun, LoggedStudy
 from gru_bench.tracking.reader import damaged
@@ -25,11 +24,8 @@ PROGRAMS = {
     ("__main__.py", "sweep"): "python -m gru_bench sweep", ("__main__.py",): "python -m gru_bench.sweep",
 }
 """First words of a recorded command (`gru_bench.cli.command_line`) -> what is typed for them."""
-PARTS = {"search": "the result of the search", "ablations": "the ablations", "timings": "the timing benchmark",
-         "diagnostics": "the diagnostics", "recall": "the recall task"}
+PARTS = {"search": "the result of the search", "ablations": "the ablations"}
 """Part of a study -> its name in a sentence about what is missing."""
-LOGGED_EARLY = {"diagnostics": DIAGNOSTICS, "recall": RECALL}
-"""Part -> its artifact, which a report shows before the study is finished."""
 
 
 def study_name(study: LoggedStudy) -> str:
@@ -156,6 +152,4 @@ def _absent(study: LoggedStudy, store: Store) -> list[str]:
     # The search of a model has ended once it has a confirmation run, which the report tells of.
     confirmed = {*study.plan().models} <= {run.model for run in study.confirms}
     return absent + [
-        words for part, words in PARTS.items() if part in planned and not (part == "search" and confirmed)
-        and (part not in LOGGED_EARLY or store.text(study.run.run_id, LOGGED_EARLY[part]) is None)
-    ]
+        words for part, words in PARTS.items() if part in planned and not (part == "search" and confirmed)]

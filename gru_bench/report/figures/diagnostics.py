@@ -5,7 +5,7 @@ Shapes: `T` tokens of a sentence, `H` units of a state, `N` bands of units.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -138,17 +138,20 @@ def explained(attributions: Sequence[Attribution]) -> str:
     return f"the class {next(iter(names))}" if len(names) == 1 else "the class that each model predicts"
 
 
-def word_figure(attributions: Sequence[Attribution], numbers: Numbers, name: str = "words") -> Figure:
+def word_figure(
+    attributions: Sequence[Attribution], numbers: Numbers, runs: Mapping[str, str], name: str = "words"
+) -> Figure:
     """Return the figure of how far each word moves the decision of each model.
 
     Args:
         attributions: The weights of the same words, for each model.
         numbers: Gives its numbers their keys.
+        runs: Model -> id of the run that holds its weights.
         name: Name of the figure.
     """
     rows: list[tuple[Any, ...]] = []
     for found in attributions:
-        own = numbers.named("words", found.model, "occlusion").on((found.run_id,) if found.run_id else ())
+        own = numbers.named("words", found.model, "occlusion").on([runs[found.model]])
         rows += [(model_name(found.model), place, plain(word),
                   own.add(str(place + 1), weight, "signed", "occlusion"))
                  for place, (word, weight) in enumerate(zip(found.tokens, found.weight, strict=True))]

@@ -11,7 +11,6 @@ from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.homework import published
 from gru_bench.report.homework.reproduction import Reproduction, departures, reproductions
-from gru_bench.report.homework.run_times import timings
 from gru_bench.stats.verdict import Finding
 
 PUBLISHED = ("Published results are from one run each, on other reviews. Accuracy has 95 % intervals. Training: the "
@@ -36,7 +35,6 @@ def discussion(evidence: Evidence) -> Section | None:
         return None
     blocks: list[Block] = [
         *(_published_table(one, evidence) for one in studies),
-        *(block for one in studies for block in timings(one)),
         Heading("Is bidirectional better?", "claim"),
     ]
     blocks += [Paragraph(_claim(one, evidence), lead="Conclusion.") for one in studies]

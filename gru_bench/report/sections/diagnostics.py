@@ -1,8 +1,8 @@
-"""The diagnostics section: gradients, gates and words, from what a study logged."""
+"""The diagnostics section: gradients, gates and words, from what the first confirmation runs logged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Table, sentences
@@ -11,8 +11,10 @@ from gru_bench.report.document.report import Section
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import model_name
 from gru_bench.report.evidence.progress import study_name
+from gru_bench.report.evidence.store import Store
 from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, with_direction, word_figure
 from gru_bench.results.diagnostics import DIAGNOSTICS, Attribution, Diagnostics, GateMap, GradientFlow
+from gru_bench.tracking import LoggedStudy
 
 GRADIENTS = (
     "Factor: the ratio by which the gradient norm changes with each step back, fitted without the steps nearest to the "
@@ -29,43 +31,55 @@ class _Names:
     """The names of the parts of one study's diagnostics."""
 
     numbers: Numbers
-    """Makes the numbers that the study's own run holds."""
     study: str
     """Its name where several studies have diagnostics; else empty."""
+    runs: Mapping[str, str]
+    """Model -> id of the run that holds its diagnostics."""
 
     def of(self, kind: str) -> str:
         """Return the name of a figure."""
         return f"{kind}-{self.numbers.key}" if self.study else kind
 
+    def on(self, model: str, examples: int | None = None) -> Numbers:
+        """Return what makes the numbers of a model, which its run holds."""
+        return self.numbers.on([self.runs[model]], examples, split="")
+
     def of_flow(self, flow: GradientFlow, name: str, value: float | None, kind: Kind, method: str = "") -> Number:
         """Return a number of a gradient."""
-        part = self.numbers.named("flow", flow.model, flow.direction, flow.state)
-        return part.on(_ids([flow.run_id]), flow.reviews, split="").add(name, value, kind, method)
+        part = self.on(flow.model, flow.reviews).named("flow", flow.model, flow.direction, flow.state)
+        return part.add(name, value, kind, method)
 
 
 def diagnostics(evidence: Evidence) -> Section | None:
-    """Return the diagnostics section; None where no study logged diagnostics."""
-    logged = [(study, text) for study in evidence.studies
-              if (text := evidence.store.text(study.run.run_id, DIAGNOSTICS))]
+    """Return the diagnostics section; None where no run holds diagnostics."""
+    logged = [(study, texts) for study in evidence.studies if (texts := _texts(study, evidence.store))]
     blocks: list[Block] = []
-    for study, text in logged:
+    for study, texts in logged:
         name = study_name(study)
-        names = _Names(evidence.numbers.named("diagnostics", name, same=study.run.run_id).on([study.run.run_id]),
-                       name if len(logged) > 1 else "")
+        names = _Names(evidence.numbers.named("diagnostics", name, same=study.run.run_id),
+                       name if len(logged) > 1 else "", {model: run_id for model, (run_id, _) in texts.items()})
         if names.study:
             blocks.append(Heading(name, names.numbers.key))
-        try:
-            found = Diagnostics.from_json(text)
-        except ValueError:
-            blocks += sentences([(f"{DIAGNOSTICS} of the study {name} cannot be read and is left out.",)])
-            continue
+        found = Diagnostics((), (), ())
+        for model, (_, text) in texts.items():
+            try:
+                found += Diagnostics.from_json(text)
+            except ValueError:
+                blocks += sentences([(f"The diagnostics of {model_name(model)} in the study {name} cannot be read and "
+                                      "are left out.",)])
         blocks += [*_gradients(names, found.flows), *_gates(names, found), *_words(names, found.attributions)]
     return Section("diagnostics", "Inside the models", tuple(blocks)) if blocks else None
 
 
-def _ids(run_ids: Iterable[str]) -> tuple[str, ...]:
-    """Return the ids of runs of the study, without those of models that no run of it holds."""
-    return tuple(filter(None, run_ids))
+def _texts(study: LoggedStudy, store: Store) -> dict[str, tuple[str, str]]:
+    """Return model -> id of its first confirmation run and the diagnostics that this run holds, if it holds any."""
+    confirmed = sorted((run for run in study.confirms if run.complete), key=lambda run: run.seed or 0)
+    found = {}
+    for model in (study.summary or study.plan()).models:
+        first = next((run for run in confirmed if run.model == model), None)
+        if first is not None and (text := store.text(first.run_id, DIAGNOSTICS)):
+            found[model] = first.run_id, text
+    return found
 
 
 # ---------------------------------------------------------------- gradients
@@ -138,7 +152,7 @@ def _gate_row(names: _Names, found: GateMap) -> tuple[Cell, ...]:
     """Return the means of the gates, and the word at which most of the state is replaced."""
     update_T, reset_T = ([sum(units) / len(units) for units in gate] for gate in (found.update, found.reset))
     least = min(range(len(update_T)), key=update_T.__getitem__)
-    of_map = names.numbers.on(_ids([found.run_id])).named("gates", found.model, found.direction)
+    of_map = names.on(found.model).named("gates", found.model, found.direction)
     mean = "mean over units and words of the sentence"
     return (of_map.add("update", sum(update_T) / len(update_T), "score", mean),
             of_map.add("reset", sum(reset_T) / len(reset_T), "score", mean),
@@ -153,7 +167,7 @@ def _words(names: _Names, attributions: Sequence[Attribution]) -> list[Block]:
     words = attributions[0].tokens
     alike = [found for found in attributions if found.tokens == words]
     name = names.of("words")
-    figure = word_figure(alike, names.numbers, name)
+    figure = word_figure(alike, names.numbers, names.runs, name)
     weights = {drawn: found.column("weight") for drawn, found in figure.values.groups("model").items()}
     return [
         Heading("Influential words", f"{name}-heading"),
@@ -171,7 +185,7 @@ def _word_row(names: _Names, found: Attribution, weights: Sequence[Number]) -> t
     """Return the prediction of a model, and the words that speak most for and against it."""
     places = range(len(found.tokens))
     most, least = max(places, key=found.weight.__getitem__), min(places, key=found.weight.__getitem__)
-    return (plain(found.label), names.numbers.on(_ids([found.run_id])).named("words", found.model).add(
+    return (plain(found.label), names.on(found.model).named("words", found.model).add(
         "probability", found.probability, "percent"), *(
             (f"{plain(found.tokens[place])} (", weights[place], ")") if sign * found.weight[place] > 0 else MISSING
             for place, sign in ((most, 1), (least, -1))))

@@ -32,8 +32,7 @@ class _Run:
     bar: TaskID
     what: str
     """Its label and its settings."""
-    epochs: int | None
-    """None for other tasks."""
+    epochs: int
     began: float
     done: float = 0.0
     """Fraction of the training that is done."""
@@ -103,23 +102,23 @@ class ProgressDisplay:
 
     def _update_study(self) -> None:
         """Update the bar of the study. Its total stays, whoever begins its runs: rich would begin its estimate anew."""
-        left = self._to_begin + sum(1 - run.done for run in self._runs.values() if run.epochs)
+        left = self._to_begin + sum(1 - run.done for run in self._runs.values())
         self.bars.update(self._study, completed=self._to_do - left)
         self.bars.update(self._study, state=self.status())
 
-    def job_started(self, key: str, label: str, settings: Mapping[str, Scalar], epochs: int | None = None) -> None:
+    def job_started(self, key: str, label: str, settings: Mapping[str, Scalar], epochs: int) -> None:
         """Add a run that begins.
 
         Args:
             key: Key of the job.
             label: Name under which the run is shown.
             settings: Settings to show.
-            epochs: Number of its epochs; None for other tasks.
+            epochs: Number of its epochs.
         """
-        bar = self.bars.add_task(label, total=1.0 if epochs else None, state="")
+        bar = self.bars.add_task(label, total=1.0, state="")
         what = "  ".join(filter(None, (label, described(settings))))
         self._runs[key] = _Run(bar, what, epochs, self.bars.get_time())
-        self._to_begin = max(0, self._to_begin - bool(epochs))  # until it is read again
+        self._to_begin = max(0, self._to_begin - 1)  # until it is read again
 
     def job_step(self, key: str, step: StepReport) -> None:
         """Update the step of a run."""
@@ -137,7 +136,7 @@ class ProgressDisplay:
         run, score = self._runs[key], record.score(self._metric)
         if score is not None:
             run.score = score if run.score is None else best(self._metric, (score, run.score))
-        self._update(run, record.epoch / (run.epochs or 1), record.epoch, record.train_loss)
+        self._update(run, record.epoch / run.epochs, record.epoch, record.train_loss)
 
     def _update(self, run: _Run, done: float, epoch: int, loss: float) -> None:
         run.done = max(run.done, done)

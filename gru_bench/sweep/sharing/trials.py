@@ -2,7 +2,7 @@
 
 A trial is asked for, belongs to the process that does it, and ends: complete, pruned or failed. If it is interrupted, a
 new trial retries it. The trials of a search have settings that Optuna proposes. Planned work (baselines, confirmation
-runs, ablation runs and follow-ups) is part of the study's record. There each trial has a key, such as
+runs and ablation runs) is part of the study's record. There each trial has a key, such as
 `torch confirm 3fa9 10000`, and the latest trial of a key counts.
 """
 
@@ -94,8 +94,7 @@ class StoredTrial(TrialNotes):
     """failed: by its own fault, so it counts. interrupted: it was queued again."""
     settings: Mapping[str, Scalar]
     value: float | None = field(default=None, kw_only=True)
-    """Objective of a complete trial; of a baseline or confirmation run, its test score; of a follow-up, its number of
-    tasks."""
+    """Objective of a complete trial; of a baseline or confirmation run, its test score."""
 
     @cached_property
     def ended(self) -> bool:

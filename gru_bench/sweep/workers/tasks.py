@@ -11,19 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from gru_bench.config import DataConfig, EmbeddingConfig, RunConfig, with_settings
-from gru_bench.errors import MachineError
+from gru_bench.config import DataConfig, EmbeddingConfig, RunConfig
+from gru_bench.errors import DataError, MachineError
 from gru_bench.results.baselines import BaselineResult
-from gru_bench.results.runs import RunResult, Timing
+from gru_bench.results.runs import RunResult
 from gru_bench.train.listener import Listener
 
 if TYPE_CHECKING:
-    from gru_bench.data.corpus import Corpus, Split
+    from gru_bench.data.corpus import Corpus
     from gru_bench.data.vectors import Vectors
-    from gru_bench.models.trained import TrainedModel
-    from gru_bench.results.diagnostics import Diagnostics, RecallCurve
 
 
 Material = tuple[DataConfig, EmbeddingConfig | None]
@@ -42,6 +38,10 @@ class Train:
     score_test: bool = False
     checks: int = 0
     """Number of checks in each epoch."""
+    diagnostics: bool = False
+    """Whether the result has diagnostics."""
+    texts: bool = False
+    """Whether the diagnostics may hold words of a text."""
 
     def __call__(self, listener: Listener) -> RunResult:
         """Train the run, from its checkpoint if there is one, and return its result."""
@@ -53,8 +53,22 @@ class Train:
         vectors = vectors_of(config.embedding, config.data)
         result = train_resumably(config, corpus_of(config.data), vectors, listener, placement=placement,
                                  score_test=self.score_test, checks=self.checks)
+        if self.diagnostics:
+            result = self._diagnosed(result, vectors, listener)
         # The weights of a trial are not stored, so they are not sent through the pipe.
         return with_model(result, vectors) if self.score_test else replace(result, weights={})
+
+    def _diagnosed(self, result: RunResult, vectors: Vectors, listener: Listener) -> RunResult:
+        """Return the result with its diagnostics; without them, and with a note, where the texts allow none."""
+        from gru_bench.diagnose.compute import run_diagnostics
+        from gru_bench.models.trained import TrainedModel
+
+        try:
+            return replace(result, diagnostics=run_diagnostics(
+                TrainedModel.of(result, vectors), corpus_of(self.config.data), vectors, texts=self.texts))
+        except DataError as error:
+            listener.note(f"There are no diagnostics of {self.config.model.name}: {error}.")
+            return result
 
 
 @dataclass(frozen=True)
@@ -93,91 +107,16 @@ class MeasureBaselines:
         return baselines(corpus_of(self.data), weights=self.weights)
 
 
-@dataclass(frozen=True)
-class MeasureTiming:
-    """Time the training of a model over some iterations, on the same texts for all models and backends."""
-
-    config: RunConfig
-    iterations: int
-
-    def __call__(self, _: Listener) -> Timing:
-        """Train two epochs on a sample of texts of all lengths; the first one warms up, the second one is timed."""
-        from gru_bench.data.batches import iterations_of_epoch
-        from gru_bench.train.loop import train
-
-        training = self.config.training
-        corpus = corpus_of(self.config.data)
-        spread = evenly_by_length(corpus.train, self.iterations * training.batch_size)
-        sample = replace(corpus, train=spread, validation=corpus.validation.select(np.zeros(0, np.int64)))
-        # One window for the whole epoch: at the end of each, the host waits for a graphics card.
-        iterations = iterations_of_epoch(len(spread), training)
-        config = with_settings(self.config, {
-            "training.epochs": 2, "training.selection": "lowest_train_window", "training.log_every": iterations})
-        result = train(config, sample, vectors_of(self.config.embedding, self.config.data))
-        assert training.threads is not None
-        return Timing(
-            model=config.model.name, backend=result.backend, threads=training.threads,
-            iterations=iterations, seconds=result.epochs[-1].seconds,
-            protocol_iterations=training.epochs * iterations_of_epoch(len(corpus.train), training),
-            device=result.device)
-
-
-@dataclass(frozen=True)
-class Diagnose:
-    """Compute the diagnostics of one run per model, all with the same data and vectors."""
-
-    models: Mapping[str, TrainedModel]
-    """Name of a model -> what one of its runs has trained."""
-    texts: bool = False
-    """Whether the words of a text may be stored."""
-
-    @property
-    def config(self) -> RunConfig:
-        """Return the config of the first run; all have its data and vectors."""
-        return next(iter(self.models.values())).config
-
-    def __call__(self, _: Listener) -> Diagnostics:
-        """Compute gradients through time, gate activations and the words that decide."""
-        from gru_bench.diagnose.compute import study_diagnostics
-
-        data, embedding = self.config.data, self.config.embedding
-        return study_diagnostics(self.models, corpus_of(data), vectors_of(embedding, data), texts=self.texts)
-
-
-@dataclass(frozen=True)
-class MeasureRecall:
-    """Measure the recall task: train an RNN and a GRU to recall a token after some steps, on several seeds."""
-
-    steps: int
-    seeds: int
-    sequences: int
-
-    def __call__(self, _: Listener) -> RecallCurve:
-        """Return the points of the recall curve at this number of steps."""
-        from gru_bench.diagnose.compute import recall_curve
-
-        return recall_curve(steps=(self.steps,), seeds=tuple(range(self.seeds)), sequences=self.sequences)
-
-
 def materials(task: Task) -> tuple[Material, ...]:
     """Return the data that a task reads with `corpus_of` and `vectors_of`."""
     match task:
-        case Train() | MeasureTiming() | Diagnose():
-            return ((task.config.data, task.config.embedding),)
+        case Train(config):
+            return ((config.data, config.embedding),)
         case TrySettings(configs):
             return tuple(dict.fromkeys((config.data, config.embedding) for config in configs))
         case MeasureBaselines(data, _):
             return ((data, None),)
-        case MeasureRecall():  # makes its own sequences
-            return ()
     raise AssertionError(f"{task} must name the data that it reads")
-
-
-def evenly_by_length(split: Split, count: int) -> Split:
-    """Return at most `count` examples whose lengths are distributed as in the whole split."""
-    count = min(count, len(split))
-    order_N = np.argsort(np.diff(split.offsets_N1), kind="stable")
-    return split.select(order_N[((np.arange(count) + 0.5) * len(split) / count).astype(np.int64)])
 
 
 _corpora: dict[DataConfig, Corpus] = {}

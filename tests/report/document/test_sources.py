@@ -9,7 +9,7 @@ import pytest
 
 from gru_bench.report.document.numbers import Number
 from gru_bench.tracking import LoggedRun, LoggedStudy
-from tests.support.diagnostics import some_diagnostics, some_recall, studies_with
+from tests.support.diagnostics import some_diagnostics, studies_with
 from tests.support.fake_store import Studies, of_classes
 from tests.support.renderings import Built
 from tests.support.reports import build
@@ -67,7 +67,7 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"MODEL\.reliability\.bin-\d+\.(from|to)", "", "none"),
     (r"published\.[a-z]+\.(accuracy|seconds)", "", "none"),
     # the homework
-    (r"of-homework\.(protocol|wordless|timing)\.[a-z.-]+", "", "studies"),
+    (r"of-homework\.(protocol|wordless)\.[a-z.-]+", "", "studies"),
     (r"of-homework\.ablation\.(?P<name>[a-z]+)\.(?P<side>usual|other)\.accuracy", "validation of ablations", "side"),
     (r"of-homework\.ablation\.(?P<name>[a-z]+)\.(difference|difference-90|detectable|p(-[a-z]+)?)",
      "validation of ablations",
@@ -77,11 +77,8 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"of-homework\.ablation\.(?P<name>[a-z]+)\.tuning\.(?P<place>\d)", "validation of ablations", "one tuning"),
     (r"of-homework\.ablation\.(?P<name>[a-z]+)\.tuning\.shared", "validation of ablations", "tuning and usual"),
     # diagnostics
-    (r"diagnostics-homework\.flow-[a-z-]+\.[a-z]+", "as logged", "at most one"),
-    (r"diagnostics-homework\.(gates|words)-[a-z0-9.-]+", "", "at most one"),
-    (r"diagnostics-homework\.fitted-\d\.(first|last)", "", "some"),
-    (r"diagnostics-homework\.recall-(?!steps)[a-z]+-\d+", "as logged", "studies"),
-    (r"diagnostics-homework\.recall-(steps-\d+|seeds)", "", "studies"),
+    (r"diagnostics-homework\.flow-(?P<of>[a-z]+)-[a-z-]+\.[a-z]+", "as logged", "first"),
+    (r"diagnostics-homework\.(gates|words)-(?P<of>[a-z]+)[a-z0-9.-]+", "", "first"),
 )]
 """Pattern of keys, how many examples of which split, and which runs; kept by hand. Each key matches one."""
 
@@ -131,8 +128,8 @@ def expected_runs(
             return [run for side in ("tuning", "usual") for run in studies[0].side(part["name"], side)]
         case "as many":
             assert len(number.runs) == number.value
-        case "at most one":
-            assert len(number.runs) <= 1
+        case "first":
+            return [min((run for run in confirm if run.model == part["of"]), key=lambda run: run.seed or 0)]
         case "some":
             assert number.runs
     return number.runs
@@ -178,7 +175,7 @@ def test_each_number_of_the_homework_says_what_it_was_computed_from(made: Built)
 
 @pytest.mark.parametrize("studies", [
     pytest.param(lambda: of_classes(14, size=300, models={"scratch": 0.0, "torch": 0.05}), id="classes"),
-    pytest.param(lambda: studies_with(diagnostics=some_diagnostics(), recall=some_recall()), id="diagnostics")])
+    pytest.param(lambda: studies_with(diagnostics=some_diagnostics()), id="diagnostics")])
 def test_each_number_of_classes_and_diagnostics_says_what_it_was_computed_from(studies: Callable[[], Studies]) -> None:
     store, found = studies()
     assert problems(Built(store, found, build(found, store, experiment="movie-reviews"))) == []

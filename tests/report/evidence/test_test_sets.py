@@ -27,9 +27,10 @@ def store() -> FakeStore:
     store = FakeStore()
     add_study(store, "pair", {"torch": 0.0, "scratch": 0.2}, test_set=REVIEWS, search=False)
     add_study(store, "other", {"torch": 0.0}, test_set=REVIEWS, search=False, experiment="elsewhere")
-    add_study(store, "larger", {"rnn": 0.0}, test_set=REVIEWS, search=False, experiment="amazon", fingerprint="other")
-    add_study(store, "apart", {"rnn": 0.0}, test_set=TestSet.draw(300, seed=1), search=False, experiment="amazon",
-              fingerprint="another")
+    add_study(store, "larger", {"bidirectional": 0.0}, test_set=REVIEWS, search=False, experiment="amazon",
+              fingerprint="other")
+    add_study(store, "apart", {"bidirectional": 0.0}, test_set=TestSet.draw(300, seed=1), search=False,
+              experiment="amazon", fingerprint="another")
     return store
 
 
@@ -52,7 +53,7 @@ def test_p_values_and_detectable_differences_allow_for_models_of_other_studies(s
     assert single.number("detectable").value < pair.number("detectable").value  # type: ignore[operator]
     assert others_on_test(collect([study], alone)) == ()
     mentions(said(others_on_test(evidence)[0]), "4 models", "these test texts", "6 pairs",
-             "2 of them not shown here (Vanilla RNN of larger and Torch GRU of other)")
+             "2 of them not shown here (Bidirectional GRU of larger and Torch GRU of other)")
     *_, notes = (block for block in summary(evidence) if isinstance(block, Paragraph))
     assert said(others_on_test(evidence)[0]) in said(notes.text)
 
@@ -71,5 +72,5 @@ def test_studies_that_are_run_later_leave_a_report_true(store: FakeStore, tmp_pa
     add_study(store, "later", {"torch": 0.0}, test_set=REVIEWS, search=False, experiment="later")
     written = record.read(tmp_path)
     assert written.on_test == {digest_of_examples(REVIEWS.id_N): OnTest(
-        (("larger", "rnn"), ("other", "torch"), ("pair", "scratch"), ("pair", "torch")), 3)}
+        (("larger", "bidirectional"), ("other", "torch"), ("pair", "scratch"), ("pair", "torch")), 3)}
     assert verify.differences(tmp_path, written, store) == []

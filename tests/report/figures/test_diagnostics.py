@@ -1,4 +1,4 @@
-"""Figures of gradients, gates, words and recall show the values that a study logged."""
+"""Figures of gradients, gates and words show the values that a study logged."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import Numbers
-from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, recall_figure, word_figure
+from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, word_figure
 from gru_bench.results.diagnostics import GateMap
 from tests.support.commands import mentions
-from tests.support.diagnostics import TOKENS, attribution, gate_map, some_diagnostics, some_recall
-from tests.support.renderings import curves_in, drawing_of, marks_in
+from tests.support.diagnostics import TOKENS, attribution, gate_map, some_diagnostics
+from tests.support.renderings import curves_in, drawing_of
 
 
 def rows(figure: Figure) -> list[dict[str, str]]:
@@ -25,11 +25,11 @@ def rows(figure: Figure) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(figure.values.csv())))
 
 
+RUNS = {"scratch": "run of scratch", "torch": "run of torch"}
 FIGURES = {
     "gradients": gradient_figure(some_diagnostics().flows[:2]),
     "gates": gate_figure([gate_map("scratch", units=3)], "gates"),
-    "words": word_figure([attribution("scratch", ("one", "two"))], Numbers()),
-    "recall": recall_figure(some_recall(), Numbers().on(())),
+    "words": word_figure([attribution("scratch", ("one", "two"))], Numbers(), RUNS),
 }
 
 
@@ -51,7 +51,7 @@ def test_a_file_is_drawn_in_the_same_way_each_time() -> None:
 def test_the_figure_of_gradients_has_a_row_for_each_step_of_each_model() -> None:
     flows = rows(FIGURES["gradients"])
     assert len(flows) == 2 * 51
-    assert float(flows[51 + 3]["norm"]) == pytest.approx(0.3 * 0.76**3)
+    assert float(flows[51 + 3]["norm"]) == pytest.approx(0.3 * 0.92**3)
     panels = drawing_of(FIGURES["gradients"]).axes
     assert {axes.get_yscale() for axes in panels} == {"log"}
     assert [[y for _, y in curve] for axes in panels for curve in curves_in(axes)] == [
@@ -65,17 +65,6 @@ def test_the_figure_of_gates_has_a_row_for_each_gate_of_each_word_in_each_direct
     assert float(gates[2]["mean over units"]) == pytest.approx(np.mean(maps[0].update[2]))
 
 
-def test_the_figure_of_recall_has_a_row_for_each_mean_and_each_seed() -> None:
-    recall = [[row[column] for column in ("steps", "what", "accuracy", "low")] for row in rows(FIGURES["recall"])]
-    assert recall[4:6] == [["40", "mean over seeds", "0.55", "0.5"], ["40", "seed 0", "0.55", ""]]
-    (axes,) = drawing_of(FIGURES["recall"]).axes
-    drawn = [marks.get_ydata() for marks in marks_in(axes)]
-    models = len(drawn) // 2
-    for what, found in ((True, np.concatenate(drawn[:models])), (False, np.concatenate(drawn[models:]))):
-        assert sorted(found) == sorted(100 * float(row["accuracy"]) for row in rows(FIGURES["recall"])
-                                       if (row["what"] == "mean over seeds") == what)
-
-
 def test_a_legend_names_both_classes_of_the_words() -> None:
     (legend,) = drawing_of(FIGURES["words"]).legends
     assert [text.get_text() for text in legend.get_texts()] == ["for positive", "for negative"]
@@ -84,8 +73,9 @@ def test_a_legend_names_both_classes_of_the_words() -> None:
 def test_the_caption_of_words_names_the_class_that_they_speak_for() -> None:
     one, two = (replace(attribution(model), label=label, against="")
                 for model, label in (("scratch", "sports & arts"), ("torch", "$news$")))
-    mentions(word_figure([one], Numbers()).caption, "support the class sports & arts", "to the left another class")
-    both = word_figure([one, two], Numbers())
+    alone = word_figure([one], Numbers(), RUNS)
+    mentions(alone.caption, "support the class sports & arts", "to the left another class")
+    both = word_figure([one, two], Numbers(), RUNS)
     mentions(both.caption, "class that each model predicts", "to the left another class")
     titles = [axes.get_title(loc="left") for axes in drawing_of(both).axes]
     assert titles == ["Scratch GRU\n80.0 % for sports & arts", "Torch GRU\n80.0 % for $news$"]
@@ -93,7 +83,7 @@ def test_the_caption_of_words_names_the_class_that_they_speak_for() -> None:
 
 def test_the_lines_of_a_gate_map_are_means_of_its_units_in_order() -> None:
     def bands(*gate: tuple[float, ...]) -> list[list[Any]]:
-        figure = gate_figure([GateMap("scratch", "forward", "", ("word",) * len(gate), gate, gate)], "gates")
+        figure = gate_figure([GateMap("scratch", "forward", ("word",) * len(gate), gate, gate)], "gates")
         return [list(row[5:]) for row in figure.values.rows[:len(gate)]]
 
     assert bands((0.9, 0.1, 0.5, 0.3), (0.7, 0.3, 0.5, 0.1)) == [[0.1, 0.3, 0.5, 0.9], [0.3, 0.1, 0.5, 0.7]]

@@ -31,9 +31,8 @@ def test_two_studies_of_the_protocol_are_told_apart_by_their_names() -> None:
 
 def test_an_unfinished_study_of_the_protocol_has_all_sections_of_the_homework() -> None:
     store, (whole,) = homework(test_set=FEW)
-    begun = under_way(store, whole, protocol="homework", contents="ablations,timings")
+    begun = under_way(store, whole, protocol="homework", contents="ablations")
     report = build([replace(begun, ablations=())], store)
     assert "every setting" in words_of(report, "protocol")
-    assert "No model was timed" in words_of(report, "discussion")
     assert "no ablations" in words_of(report, "ablations")
     assert "the bidirectional GRU is better" in words_of(report, "discussion")

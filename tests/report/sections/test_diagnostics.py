@@ -1,4 +1,4 @@
-"""The section on diagnostics: its numbers and words are those of the study's logged diagnostics."""
+"""The section on diagnostics: its numbers and words are those that the first confirmation runs hold."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ import pytest
 from gru_bench.report.document.blocks import Heading
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report
-from gru_bench.report.figures.accuracy import MEAN
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown
 from gru_bench.report.sections.diagnostics import diagnostics as diagnostics_section
-from gru_bench.results.diagnostics import Diagnostics, RecallCurve
+from gru_bench.results.diagnostics import Diagnostics
 from tests.support.commands import mentions
-from tests.support.diagnostics import TOKENS, attribution, flow, gate_map, some_diagnostics, some_recall, studies_with
-from tests.support.fake_store import HOSTILE_NAMES
+from tests.support.diagnostics import TOKENS, attribution, flow, gate_map, some_diagnostics, studies_with
+from tests.support.fake_store import HOSTILE_NAMES, run_hash
 from tests.support.renderings import (
     Rendered,
     column_of,
@@ -53,8 +52,17 @@ def words(report: Report) -> str:
 
 
 def test_a_study_without_diagnostics_has_no_section() -> None:
-    for report in (report_of(), report_of(recall=RecallCurve((), "t", {}))):
-        assert "diagnostics" not in [section.name for section in report.sections]
+    assert "diagnostics" not in [section.name for section in report_of().sections]
+
+
+def test_only_the_first_confirmation_run_of_a_model_is_read() -> None:
+    store, studies = studies_with(diagnostics=some_diagnostics())
+    first, second = (next(run for run in studies[0].confirms if (run.model, run.seed) == ("scratch", seed))
+                     for seed in (1000, 1001))
+    store.artifacts[second.run_id, "diagnostics.json"] = store.artifacts.pop((first.run_id, "diagnostics.json"))
+    report = build_only(studies, store, diagnostics_section)
+    assert {row[0] for row in table_of(report, "gradients-left").rows} == {
+        "Bidirectional GRU, forward", "Bidirectional GRU, backward"}
 
 
 def test_models_whose_names_differ_in_other_scripts_alone_have_numbers_and_figures_of_their_own() -> None:
@@ -63,30 +71,26 @@ def test_models_whose_names_differ_in_other_scripts_alone_have_numbers_and_figur
         tuple(flow(model, rate) for model, rate in zip(models, (0.9, 0.7), strict=True)),
         tuple(gate_map(model, units=units) for model, units in zip(models, (23, 5), strict=True)),
         tuple(replace(attribution(model), probability=p) for model, p in zip(models, (0.8, 0.7), strict=True)))
-    curve = some_recall()
-    renamed = dict(zip(("rnn", "scratch"), models, strict=True))
-    report = report_of(diagnostics=found, recall=replace(curve, points=tuple(
-        replace(point, model=renamed[point.model]) for point in curve.points)))
+    report = report_of(diagnostics=found)
     names = [figure.name for figure in report.figures]
-    assert len(set(names)) == len(names) == 6
+    assert len(set(names)) == len(names) == 5
     assert [one.value for key, one in report.numbers.items() if key.endswith(".decay")] == [0.9, 0.7]
 
 
 def test_the_numbers_are_those_of_the_artifacts_with_their_runs(diagnosed: Rendered) -> None:
     numbers = diagnosed[0].numbers
     decay = numbers["diagnostics-homework.flow-scratch-forward-trained.decay"]
-    assert (decay.text, decay.runs, decay.examples) == ("0.920", ("runscratch",), 96)
-    assert numbers["diagnostics-homework.flow-scratch-forward-initial.decay"].runs == ()
+    assert (decay.text, decay.runs, decay.examples) == ("0.920", (run_hash("homework", "scratch", 0),), 96)
     weights = some_diagnostics().attributions[0].weight
-    assert numbers["diagnostics-homework.words-scratch-occlusion.3"].value == weights[2]
-    memory = numbers["diagnostics-homework.recall-scratch-40"]
-    assert (memory.value, memory.low, memory.high, memory.examples) == (0.99, 0.94, 1.0, 300)
-    assert "Satterthwaite t" in memory.method
+    weight = numbers["diagnostics-homework.words-scratch-occlusion.3"]
+    assert (weight.value, weight.runs) == (weights[2], decay.runs)
+    gate = numbers["diagnostics-homework.gates-bidirectional-backward.lowest"]
+    assert gate.runs == (run_hash("homework", "bidirectional", 0),)
 
 
 def test_every_number_on_the_page_is_a_number_of_the_report(diagnosed: Rendered) -> None:
     text = visible_text(str(soup_of(diagnosed[1]).find("section", {"aria-labelledby": "diagnostics"})))
-    for known in ("of 0", "of 1", "from 0 (closed) to 1 (open)", "95 %", "< 0.1", "hidden_size 32"):
+    for known in ("of 0", "of 1", "from 0 (closed) to 1 (open)", "< 0.1"):
         text = text.replace(known, "")
     assert re.findall(r"[^\s]*\d[^\s]*", text) == []
 
@@ -95,7 +99,7 @@ def test_the_tables_repeat_the_numbers_of_the_artifacts(diagnosed: Rendered) -> 
     report, logged = diagnosed.report, some_diagnostics()
     assert dict(zip(column_of(report, "gradients-left", "Model"), map(
         shown, column_of(report, "gradients-left", "Factor before")), strict=True)) == {
-        "Vanilla RNN": "0.570", "Scratch GRU": "0.640", "Bidirectional GRU, forward": "0.630",
+        "Scratch GRU": "0.640", "Bidirectional GRU, forward": "0.630",
         "Bidirectional GRU, backward": "0.600"}
     best = logged.attributions[0]
     assert [shown(row[place]) for row in table_of(report, "words-extreme").rows[:1] for place in (1, 2)] == [
@@ -106,7 +110,6 @@ def test_the_tables_repeat_the_numbers_of_the_artifacts(diagnosed: Rendered) -> 
     row = table_of(report, "diagnostics-homework-gates").rows[0]
     assert [shown(cell) for cell in row[3:]] == [
         f"{update.min():.3f}", TOKENS[int(update.argmin())], f"{update.argmin() + 1} of 8"]
-    mentions(words(report), "Vanilla RNN is not a run of the study", "one epoch", "after 40 steps: Vanilla RNN 55.0 %")
 
 
 def test_poolings_of_every_state_have_no_factor() -> None:
@@ -115,7 +118,7 @@ def test_poolings_of_every_state_have_no_factor() -> None:
     assert column_of(report, "gradients-left", "Factor trained") == [MISSING]
     once = flow("bidirectional", 0.9, direction="backward", pooling="last", steps_back=(0,), norm=(0.3,), low=(0.2,),
                 high=(0.4,), decay=None, fitted=(0, 0))
-    report = report_of(diagnostics=Diagnostics((flow("rnn", 0.5), once), (), ()))
+    report = report_of(diagnostics=Diagnostics((flow("scratch", 0.5), once), (), ()))
     assert len(drawing_of(figure_of(report, "gradients")).axes) == 1
 
 
@@ -128,7 +131,7 @@ def test_the_directions_of_a_bidirectional_model_are_told_apart() -> None:
 
 @pytest.mark.parametrize("raw", ["{", "[]", "{}", json.dumps({"flows": [{"model": "x"}]})])
 def test_diagnostics_that_cannot_be_read_are_left_out_and_named(raw: str) -> None:
-    mentions(words(report_of(raw=raw)), "homework", "diagnostics.json", "cannot be read")
+    mentions(words(report_of(raw=raw)), "diagnostics of Scratch GRU", "homework", "cannot be read")
 
 
 def test_the_values_are_those_that_were_logged(diagnosed: Rendered) -> None:
@@ -137,9 +140,6 @@ def test_the_values_are_those_that_were_logged(diagnosed: Rendered) -> None:
                if row["model"] == "Scratch GRU"]
     assert [row["word"] for row in weights] == list(TOKENS)
     assert [row["weight"].value for row in weights] == list(logged.attributions[0].weight)
-    recall = next(iter(figure_of(report, "recall").values.groups("model").values()))
-    assert [(row["steps"], row["accuracy"].value) for row in recall.records() if row["what"] == MEAN] == [
-        (5, 1.0), (40, 0.55), (80, 0.51)]
 
 
 def test_words_of_another_text_are_left_out() -> None:
@@ -150,9 +150,9 @@ def test_words_of_another_text_are_left_out() -> None:
 
 
 def test_each_study_has_its_own_headings_and_figures() -> None:
-    report = report_of("one", "two", diagnostics=some_diagnostics(), recall=some_recall())
+    report = report_of("one", "two", diagnostics=some_diagnostics())
     section = section_of(report, "diagnostics")
-    kinds = ("gradients", "words", "recall")
+    kinds = ("gradients", "words")
     assert [figure.name for figure in section.figures if "gates" not in figure.name] == [
         f"{kind}-diagnostics-{study}" for study in ("one", "two") for kind in kinds]
     headings = [block for block in section.blocks if isinstance(block, Heading)]
@@ -175,10 +175,9 @@ def test_words_of_a_validation_review_are_said_to_be_so(diagnosed: Rendered) -> 
 
 
 def test_what_remains_of_a_gradient_is_shown_before_and_after_training(diagnosed: Rendered) -> None:
-    """0.92 ** 50 is 1.5 %, 0.64 ** 50 and 0.76 ** 50 are less than a thousandth."""
+    """0.92 ** 50 is 1.5 %, and 0.64 ** 50 is less than a thousandth."""
     left = {row[0]: [shown(cell) for cell in (row[1], *row[4:])]
             for row in table_of(diagnosed.report, "gradients-left").rows}
     assert left["Scratch GRU"] == ["50", "< 0.1", "1.5"]
-    assert left["Vanilla RNN"] == ["50", "< 0.1", "< 0.1"]
     same = Diagnostics((flow("scratch", 0.92, "initial"), flow("scratch", 0.921)), (), ())
     assert shown(column_of(report_of(diagnostics=same), "gradients-left", "Left trained")[0]) == "1.6"

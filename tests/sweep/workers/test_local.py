@@ -21,22 +21,24 @@ from gru_bench import platforms
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.platforms import cores
-from gru_bench.results.runs import Check, EpochRecord, Timing
+from gru_bench.results.runs import Check, EpochRecord, RunResult
 from gru_bench.sweep.workers import local, tasks
 from gru_bench.sweep.workers.local import (
     Failed,
     Finished,
     Job,
+    Note,
     Pool,
     cards,
     default_workers,
     fair_threads,
     run_job,
 )
-from gru_bench.sweep.workers.tasks import MeasureTiming, Train, TrySettings, corpus_of
+from gru_bench.sweep.workers.tasks import Train, TrySettings, corpus_of
 from gru_bench.train import loop
 from gru_bench.train.listener import Listener
 from tests.support.commands import mentions
+from tests.support.values import present
 
 
 class Pipe:
@@ -171,24 +173,6 @@ class TestGpus:
         assert cards(device) == shared
 
 
-def test_a_timing_waits_for_a_gpu_once_in_an_epoch(
-    config: RunConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At the end of a window, the host waits. The timed epoch has one."""
-    closed: list[int] = []
-    real = loop._Run._close_window
-
-    def close(run: loop._Run, number: int, mean: float) -> None:
-        closed.append(number)
-        real(run, number, mean)
-
-    monkeypatch.setattr(loop._Run, "_close_window", close)
-    how = run_job(Job("timing", MeasureTiming(config, 5)), Pipe())
-    assert isinstance(how, Finished)
-    assert isinstance(how.outcome, Timing)
-    assert (how.outcome.iterations, closed) == (5, [1, 2])
-
-
 @pytest.fixture(scope="module")
 def config(easy_csv: Path) -> RunConfig:
     return with_settings(RunConfig(), {
@@ -202,6 +186,29 @@ def test_a_worker_asks_after_each_check_and_each_epoch(config: RunConfig) -> Non
     assert isinstance(run_job(Job("job", Train(config, checks=2)), pipe), Finished)
     asked = [message for message in pipe.said if isinstance(message, Check | EpochRecord)]
     assert [type(message) for message in asked] == [Check, Check, EpochRecord] * 2
+
+
+@pytest.mark.parametrize("texts", [True, False])
+def test_a_run_is_diagnosed_if_it_is_asked_to(config: RunConfig, texts: bool) -> None:
+    how = run_job(Job("job", Train(config, score_test=True, diagnostics=True, texts=texts)), Pipe())
+    assert isinstance(how, Finished)
+    assert isinstance(how.outcome, RunResult)
+    found = present(how.outcome.diagnostics)
+    assert {flow.state for flow in found.flows} == {"initial", "trained"}
+    assert found.review == ("validation" if texts else "")
+    assert bool(found.attributions) == texts  # the data have no word of the fixed sentence
+    assert how.outcome.model_files
+
+
+def test_a_run_on_texts_that_allow_no_diagnostics_ends_without_them(config: RunConfig) -> None:
+    pipe = Pipe()
+    short = with_settings(config, {"data.max_length": 3})
+    how = run_job(Job("job", Train(short, score_test=True, diagnostics=True)), pipe)
+    assert isinstance(how, Finished)
+    assert isinstance(how.outcome, RunResult)
+    assert how.outcome.diagnostics is None
+    (note,) = (message for message in pipe.said if isinstance(message, Note))
+    mentions(note.text, "diagnostics of bidirectional", "at least four known words")
 
 
 def test_a_run_that_does_not_fit_into_the_memory_of_a_gpu_fails(
