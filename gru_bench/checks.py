@@ -309,9 +309,8 @@ def few_seeds(subject: Subject) -> Found:
     # The report says of each single run of a file that it is compared as this very run.
     confirmed = [(group.label, group.seeds) for group in subject.groups if group.is_logged or len(group.runs) > 1]
     for spec in subject.specs:
-        ablations = spec.ablations.seeds if spec.ablations is not None else 0
-        confirmed += [(f"Each {what} of {spec.name}", Numbers().on(()).add("seeds", seeds))
-                      for what, seeds in (("model", spec.confirm), ("ablation", ablations)) if seeds]
+        if spec.confirm:
+            confirmed.append((f"Each model of {spec.name}", Numbers().on(()).add("seeds", spec.confirm)))
     for who, seeds in confirmed:
         few = {
             EvidenceLevel.EXAMPLES_ONLY: "its interval covers test texts only",
@@ -410,8 +409,7 @@ def lucky_best_trial(subject: Subject) -> Found:
 def late_margin(subject: Subject) -> Found:
     """Equivalence margin chosen afterwards."""
     evidence = subject.evidence
-    if evidence is not None and evidence.studies and (
-            evidence.compared or any(study.ablations for study in evidence.studies)):
+    if evidence is not None and evidence.studies and evidence.compared:
         margin = evidence.margin
         yield None if margin.beforehand else say(
             "The equivalence margin was not fixed before the runs: it is {margin}", margin=margin.said)

@@ -331,12 +331,6 @@ limit = 20000
 epochs = 3
 batch_size = 64
 log_every = 100
-[ablations]
-model = "torch"
-seeds = 5
-[ablations.other.pooling]
-question = "Which state?"
-settings = { model.pooling = "last" }
 [space]
 training.lr = { low = 1e-3, high = 1e-2 }
 """
@@ -349,7 +343,6 @@ def test_finds_nothing_in_a_sound_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("changed", "to", "code", "parts"), [
     ("confirm = 5", "confirm = 4", "GRU003", ["model of mine", "4 seeds"]),
     ("confirm = 5", "confirm = 1", "GRU003", ["model of mine", "1 seed"]),
-    ("seeds = 5", "seeds = 2", "GRU003", ["ablation of mine", "2 seeds"]),
     ('"test.csv"', '"./train.csv"', "GRU004", ["mine", "train.csv"]),
     ("limit = 20000", "limit = 640", "GRU011", ["mine", "640 texts", "10"]),
 ])

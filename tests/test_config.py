@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from gru_bench.config import POOLING_PARTS, Part, Pooling, RunConfig, flat, parsed_settings, with_settings
 from gru_bench.errors import GruBenchError, UsageError
 from gru_bench.resources import resource
-from gru_bench.sweep.ablations import ablation_runs, tuning_runs
 from gru_bench.sweep.search import is_exhausted
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import KEYS, StudySpec, known_studies, load_study
@@ -45,9 +44,8 @@ VALUES = [*RANGES, "0", "-1", "1", "0.3", "1e30", "nan", "inf", '""', '"none"', 
 
 
 FILE_KEYS = [
-    *KEYS, "trails", "base", "own", "ablations.model", "ablations.seeds", "ablations.settings", "ablations.other",
-    "ablations.other.x.settings", "ablations.other.x.tune", *SETTINGS, *(f"space.{key}" for key in SETTINGS),
-    *(f"ablations.settings.{key}" for key in SETTINGS), "training.torch.lr", "model.torch.relu",
+    *KEYS, "trails", "base", "own", *SETTINGS, *(f"space.{key}" for key in SETTINGS), "training.torch.lr",
+    "model.torch.relu",
 ]
 
 
@@ -96,8 +94,6 @@ def test_an_odd_study_file_is_refused_in_a_short_message_or_its_search_ends(
     if spec is None:
         assert max(map(len, said.splitlines())) < 900
         return
-    tuning_runs(spec, {})
-    ablation_runs(spec, {}, {})
     if spec.space:
         _search_to_its_end(spec.model_copy(update={"trials": 6, "sampler": "random"}), tmp_path)
 

@@ -41,7 +41,7 @@ def run_study(store: Store, storage: BaseStorage, name: str) -> str:
     run = store.start("texts", f"{name} seed 1", role="confirm", study=name, model="torch", parent=study.run_id)
     for epoch in (1, 2):
         run.epoch(EpochRecord(epoch, 1 / epoch, 0.6, 0.7, 2.0, 100.0))
-    run.finish(modeled(replace(result(), diagnostics=DIAGNOSED)))
+    run.finish(modeled(replace(result(), diagnostics=DIAGNOSED.to_json())))
     study.complete()
     optuna.create_study(study_name=name, storage=storage).set_user_attr("format", "1")
     searched = optuna.create_study(study_name=f"{name}/torch", storage=storage, direction="maximize")

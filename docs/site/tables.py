@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from types import ModuleType
 
-from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gru_bench import config, errors
@@ -40,8 +40,8 @@ def settings() -> str:
 def keys() -> str:
     """Return a Markdown table of the keys of a study file that are not settings."""
     return table(("key", "default", "meaning"), (
-        *_fields("", spec.StudySpec, only=set(spec.KEYS) - {"base"}), *_fields("ablations.", spec.Ablations),
-        *_fields("ablations.other.NAME.", spec.Other)))
+        (f"`{name}`", _default(field), meanings(spec)[f"StudySpec.{name}"])
+        for name, field in spec.StudySpec.model_fields.items() if name in spec.KEYS and name != "base"))
 
 
 def exit_codes() -> str:
@@ -94,10 +94,7 @@ def _meaning(setting: str) -> str:
     return meanings(config)[f"{owner.__name__}.{name}"]
 
 
-def _fields(prefix: str, owner: type[BaseModel], only: set[str] | None = None) -> Iterator[tuple[str, str, str]]:
-    for name, field in owner.model_fields.items():
-        if only is None or name in only:
-            default = field.get_default(call_default_factory=True)
-            empty = default is PydanticUndefined or default in (None, {}, [], "")
-            yield (f"`{prefix}{name}`", "" if empty else f"`{written(default)}`",
-                   meanings(spec)[f"{owner.__name__}.{name}"])
+def _default(field: FieldInfo) -> str:
+    """Return the default of a key as code; empty where it has none, or an empty one."""
+    default = field.get_default(call_default_factory=True)
+    return "" if default is PydanticUndefined or default in (None, {}, [], "") else f"`{written(default)}`"

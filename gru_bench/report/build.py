@@ -23,7 +23,6 @@ from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.progress import study_name, what_is_missing
 from gru_bench.report.evidence.store import known_run
 from gru_bench.report.findings import findings_of
-from gru_bench.report.homework.ablations import ablations
 from gru_bench.report.homework.discussion import discussion
 from gru_bench.report.homework.protocol import protocol
 from gru_bench.report.sections.checklist import checklist
@@ -54,7 +53,7 @@ from gru_bench.results.runs import OnTest
 from gru_bench.tracking import LoggedStudy, Reader
 
 CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
-    data_sets, evaluation, comparisons, protocol, ablations, discussion, paper, learning, errors, disagreements,
+    data_sets, evaluation, comparisons, protocol, discussion, paper, learning, errors, disagreements,
     confidence, search, trials, diagnostics, runs, own, methods, checklist)
 """The sections in their order. A section that has nothing to show is None, as those of the homework are without it."""
 

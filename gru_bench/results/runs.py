@@ -12,16 +12,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
 from gru_bench.config import MetricName, Protocol, RunConfig, Scalar
-
-if TYPE_CHECKING:
-    from gru_bench.results.diagnostics import Diagnostics
 
 DATA, SEARCH, NEAR = "data.json", "search.json", "texts/near_duplicates.json"
 """Names of artifacts that a study logs on its own run before the study ends."""
@@ -182,8 +179,8 @@ class RunResult:
     """Name of a parameter -> its values in the best checkpoint."""
     model_files: Mapping[str, bytes] = field(default_factory=dict)
     """Path of an artifact -> its content, as `models.saved.with_model` makes them. Empty where no model is logged."""
-    diagnostics: Diagnostics | None = None
-    """None where none were asked for, or none could be computed."""
+    diagnostics: str = ""
+    """JSON text that `Diagnostics.from_json` reads. Empty where none were asked for, or none could be computed."""
     stopped_early: bool = False
     backend_note: str | None = None
     """Why `auto` took another backend than the fastest one, if so."""
@@ -310,22 +307,6 @@ class TrialSummary:
 
 
 @dataclass(frozen=True)
-class Ablation:
-    """A comparison of two ways to train one model, which differ in some settings, on validation texts alone."""
-
-    name: str
-    question: str
-    model: str
-    backend: str
-    usual: Mapping[str, Scalar]
-    """Settings of the study itself."""
-    other: Mapping[str, Scalar]
-    """The same settings with their values on the other side: the usual ones where tuning found nothing better."""
-    tuned: bool = False
-    """Whether the other side was chosen among several by runs with a seed of their own."""
-
-
-@dataclass(frozen=True)
 class StudySummary:
     """Summary of a study: question, search space, budget, and results of the search."""
 
@@ -352,9 +333,6 @@ class StudySummary:
     notes: tuple[str, ...] = field(default=())
     protocol: Protocol = "tuning"
     """Contents of the study's report: the usual sections, or the homework's sections as well."""
-    ablations: tuple[Ablation, ...] = ()
-    ablation_seeds: tuple[int, ...] = ()
-    """Seeds of the runs of the ablations. Neither the search nor the confirmation stage uses them."""
     metric: MetricName = "accuracy"
     """Score that the study is about."""
     search_seconds: float | None = None

@@ -34,8 +34,6 @@ class Assignment:
     label: str
     """Name under which the run is shown."""
     tags: Mapping[str, str]
-    planned: str = ""
-    """Key of the planned run."""
     repeats: int | None = None
     """Number of the interrupted trial that it repeats."""
 
@@ -57,7 +55,7 @@ REASSIGNED = "given to another process, because this one seemed dead"
 class Outcome:
     """How a run has ended."""
 
-    state: Literal["complete", "tested", "validated", "pruned", "failed", "left"]
+    state: Literal["complete", "tested", "pruned", "failed", "left"]
     """left: another process has the run now."""
     value: float | None = None
     """The accuracy that it reached."""
@@ -140,11 +138,8 @@ class ActiveRun:
 
     def _finished(self, result: RunResult) -> Outcome:
         self.writer.result(result)
-        match self.run.role:
-            case "confirm":
-                return self._complete("tested", self._score(result.predictions["test"]))
-            case "ablation":
-                return self._complete("validated", self._score(result.predictions["validation"]))
+        if self.run.role == "confirm":
+            return self._complete("tested", self._score(result.predictions["test"]))
         return self._complete("complete", self._best)
 
     @property
@@ -156,7 +151,7 @@ class ActiveRun:
         assert value is not None, "checked before training"
         return value
 
-    def _complete(self, state: Literal["complete", "tested", "validated"], value: float) -> Outcome:
+    def _complete(self, state: Literal["complete", "tested"], value: float) -> Outcome:
         # The run is complete in MLflow before its trial ends. If this process dies in between, another one adopts it.
         ended = self.writer.store.patiently(
             lambda: self.run.trials.complete(self.run.number, value, self.writer.complete))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gru_bench.results.baselines import BASELINES
 from gru_bench.results.logged_metrics import compared
 from gru_bench.sweep.plan import SearchState, StudyState, left_to_do
-from gru_bench.sweep.run_log import SCORED, key_of, unknown_runs
+from gru_bench.sweep.run_log import key_of, unknown_runs
 from gru_bench.sweep.sharing.trials import StoredTrial, baseline_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.tracking import LoggedRun
@@ -68,8 +68,7 @@ def compare_stores(
             faults.append(f"the planned run {key!r} is RUNNING")
         if trial.state == "complete" and trial.run_id in deleted:
             faults.append(f"the planned run {key!r} was deleted in MLflow ({trial.run_id})")
-    planned = [(baseline_key(name), "baseline") for name in BASELINES]
-    planned += [(run.key, run.role) for plan in state.plans.values() for run in plan.runs]
+    planned = [*map(baseline_key, BASELINES), *(run.key for plan in state.plans.values() for run in plan.runs)]
     permanent += _planned_faults(state, planned, runs, deleted)
     faults += ("MLflow: the study's own run is not complete yet" for study in studies
                if not study.is_described)
@@ -168,19 +167,18 @@ def _differences(what: str, trial: StoredTrial, run: LoggedRun, metric: str) -> 
 
 
 def _planned_faults(
-    state: StudyState, planned: Sequence[tuple[str, str]], runs: Sequence[LoggedRun], known: Collection[str]
+    state: StudyState, planned: Sequence[str], runs: Sequence[LoggedRun], known: Collection[str]
 ) -> Iterator[str]:
-    """Yield the planned runs (key, role) that are done and do not have one complete run, or one with another score.
+    """Yield the keys of planned runs that are done and do not have one complete run, or one with another score.
 
     Those whose runs are `known` to be deleted are left out.
     """
-    for key, role in planned:
+    for key in planned:
         trial, what = state.work.get(key), f"the planned run {key!r}"
         if trial is None or trial.state != "complete" or trial.run_id in known:
             continue
-        whole = [run for run in runs if run.complete and run.status == "FINISHED"
-                 and run.role == role and key_of(run) == key]
+        whole = [run for run in runs if run.complete and run.status == "FINISHED" and key_of(run) == key]
         if len(whole) != 1:
             yield f"{what} is done and must have one complete run, but has {len(whole)}"
         else:
-            yield from _differences(what, trial, whole[0], compared(state.spec.metric, SCORED[role]).key)
+            yield from _differences(what, trial, whole[0], compared(state.spec.metric, "test").key)

@@ -98,7 +98,6 @@ def inherit(file: Parts, base: Parts | None, typed: Collection[str], *, whole: b
 
 def _inherit_study(file: Parts, base: Parts, given: Collection[str]) -> None:
     """Add to a file the models, search, budget and settings of single models of its base, except what is given."""
-    left_out = NOT_INHERITED if "models" not in file.keys else (*NOT_INHERITED, "ablations")
     models = file.keys.get("models", base.keys["models"])
     for model, settings in base.own.items():
         if isinstance(models, list) and model in models:
@@ -112,5 +111,5 @@ def _inherit_study(file: Parts, base: Parts, given: Collection[str]) -> None:
     else:
         file.keys.setdefault("first", {})
     for key, value in base.keys.items():
-        if key not in left_out:
+        if key not in NOT_INHERITED:
             file.keys.setdefault(key, value)

@@ -1,8 +1,7 @@
 """The plan: what a start of a study does next.
 
 It is a pure function. A `StudyState` is what was read of the study at one moment; `next_work` names the work that
-follows from it. Trials come first. The runs that follow a search are planned once it is over: confirmation runs, then
-runs of the ablations.
+follows from it. Trials come first. The confirmation runs are planned once a search is over.
 """
 
 from __future__ import annotations
@@ -13,14 +12,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from gru_bench.config import Scalar
+from gru_bench.config import RunConfig, Scalar
 from gru_bench.results.baselines import BASELINES
-from gru_bench.results.logged_metrics import compared
-from gru_bench.sweep.ablations import PlannedRun, ablation_runs, tuning_runs
-from gru_bench.sweep.sharing.trials import StoredTrial, baseline_key, is_free
+from gru_bench.sweep.sharing.trials import StoredTrial, baseline_key, digest, is_free, run_key
 from gru_bench.sweep.spec import StudySpec
 
-Role = Literal["trial", "confirm", "ablation"]
+Role = Literal["trial", "confirm"]
 
 
 @dataclass(frozen=True)
@@ -56,22 +53,35 @@ class SearchState:
 
 
 @dataclass(frozen=True)
+class PlannedRun:
+    """A confirmation run that is to be trained once the search has ended."""
+
+    config: RunConfig
+    settings: Mapping[str, Scalar]
+    """Settings that differ from the study's own; their digest identifies the run."""
+
+    @property
+    def key(self) -> str:
+        """Key of the run's trial."""
+        return run_key(self.config.model.name, digest(self.settings), self.config.seed)
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Sort key: seed by seed, and within a seed the longest run first.
+
+        Long runs begin early so that none is left running alone at the end.
+        """
+        return self.config.seed, -_step_cost(self.config)
+
+
+@dataclass(frozen=True)
 class ModelPlan:
     """What follows from the results of one model so far."""
 
     tuned: Mapping[str, Scalar] | None = None
     """The settings to confirm; None while the search goes on."""
     runs: tuple[PlannedRun, ...] = ()
-    """The runs that follow the search, whichever process trains them."""
-    chosen: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
-    """Ablation -> the best candidate, once all its tuning runs have ended; empty where all of them failed."""
-    undecided: frozenset[str] = frozenset()
-    """Names of the ablations whose tuning has not ended."""
-
-    @property
-    def confirmations(self) -> list[PlannedRun]:
-        """The confirmation runs."""
-        return [run for run in self.runs if run.role == "confirm"]
+    """The confirmation runs, whichever process trains them."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +127,7 @@ class StudyState:
 
     def confirmed(self, model: str) -> dict[int, StoredTrial]:
         """Return confirmation seed -> the trial of its complete run, from all processes."""
-        found = {run.config.seed: self.work.get(run.key) for run in self.plans[model].confirmations}
+        found = {run.config.seed: self.work.get(run.key) for run in self.plans[model].runs}
         return {seed: trial for seed, trial in found.items() if trial is not None and trial.state == "complete"}
 
     @property
@@ -136,7 +146,7 @@ class StudyState:
     def is_open(self, model: str) -> bool:
         """Return whether a model is still to be searched, or one of its planned runs has not ended."""
         plan = self.plans[model]
-        return plan.tuned is None or bool(plan.undecided) or any(not self.has_ended(run.key) for run in plan.runs)
+        return plan.tuned is None or any(not self.has_ended(run.key) for run in plan.runs)
 
     def has_ended(self, key: str) -> bool:
         """Return whether planned work has ended: no process works on it, and this start does not begin it."""
@@ -231,11 +241,10 @@ def left_to_do(state: StudyState) -> Iterator[str]:
             yield f"{model}: {state.searches[model].ended} of {state.spec.trials} trials are finished{why}"
         elif _lacks_settings(state, model):
             yield f"{model}: no trial is complete, so there is nothing to confirm"
-        seeds: dict[tuple[str, str], list[int]] = {}
+        seeds: dict[str, list[int]] = {}
         for run in state.free(state.plans[model].runs):
-            what = f"ablation run {run.name!r}, seed" if run.name else "confirmation seed"
-            seeds.setdefault((what, "failed" if run.key in failed else "not done"), []).append(run.config.seed)
-        yield from (f"{model}: {what} {', '.join(map(str, found))} {how}" for (what, how), found in seeds.items())
+            seeds.setdefault("failed" if run.key in failed else "not done", []).append(run.config.seed)
+        yield from (f"{model}: confirmation seed {', '.join(map(str, found))} {how}" for how, found in seeds.items())
     for name in state.free_baselines:
         yield f"the baseline {name} {'failed' if baseline_key(name) in failed else 'is not done'}"
 
@@ -274,12 +283,8 @@ def to_begin(state: StudyState, models: Sequence[str] | None = None) -> Counter[
             left = state.spec.trials - state.searches[model].counted
             counts[model, "trial"] += max(0, left) if _is_searched(state, model) else 0
             counts[model, "confirm"] += len(state.spec.confirm_seeds)
-            counts[model, "ablation"] += _expected_ablations(state.spec, model)
         else:
-            for run in state.free(plan.runs):
-                counts[model, run.role] += 1
-            # Most likely each of them will add the runs of one other side.
-            counts[model, "ablation"] += len(plan.undecided) * len(state.spec.ablation_seeds)
+            counts[model, "confirm"] += len(state.free(plan.runs))
     return counts
 
 
@@ -309,37 +314,13 @@ def _plan(state: StudyState, model: str) -> ModelPlan:
     if (search.best is None and spec.trials) or not _is_over(state, model):
         return ModelPlan()
     tuned = {} if search.best is None else search.best.settings
-    confirmations = [PlannedRun(spec.config(model, tuned, seed), tuned) for seed in spec.confirm_seeds]
-    if spec.ablations is None or spec.ablations.model != model:
-        return ModelPlan(tuned, tuple(confirmations))
-    tuning = tuning_runs(spec, tuned)
-    chosen = {name: _chosen(state, runs) for name, runs in tuning.items()
-              if all(state.has_ended(run.key) for run in runs)}
-    ablations = _merged([*(run for runs in tuning.values() for run in runs), *ablation_runs(spec, tuned, chosen)])
-    return ModelPlan(tuned, (*confirmations, *ablations), chosen, frozenset(tuning.keys() - chosen.keys()))
+    return ModelPlan(tuned, tuple(PlannedRun(spec.config(model, tuned, seed), tuned) for seed in spec.confirm_seeds))
 
 
-def _chosen(state: StudyState, runs: Sequence[PlannedRun]) -> Mapping[str, Scalar]:
-    """Return the best candidate of a tuning that has ended, the first among equals; empty if all runs failed."""
-    reached = {run.key: value for run in runs if (value := state.work[run.key].value) is not None}
-    sign = 1 if compared(state.spec.metric, "val").higher_is_better else -1
-    best = max((run for run in runs if run.key in reached), key=lambda run: sign * reached[run.key], default=None)
-    return best.candidate if best is not None else {}
+def _step_cost(config: RunConfig) -> float:
+    """Return the approximate cost of a training step, relative to one direction on the fused backend.
 
-
-def _merged(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
-    """Return the runs without repeats: a run that several ablations need is planned once, with all their names."""
-    merged: dict[str, PlannedRun] = {}
-    for run in runs:
-        known = merged.setdefault(run.key, run)
-        names = tuple(dict.fromkeys((*known.ablations, *run.ablations)))
-        merged[run.key] = replace(known, ablations=names)
-    return list(merged.values())
-
-
-def _expected_ablations(spec: StudySpec, model: str) -> int:
-    """Return the number of a model's ablation runs if every tuned ablation finds another side to compare."""
-    if spec.ablations is None or spec.ablations.model != model:
-        return 0
-    tuning = tuning_runs(spec, {})
-    return sum(len(runs) + spec.ablations.seeds for runs in tuning.values()) + len(ablation_runs(spec, {}, {}))
+    It only orders the runs. `auto` counts as fused: this process does not know which backend a worker will take.
+    """
+    backends = {"auto": 1, "fused": 1, "torch": 8, "reference": 18}
+    return backends[config.model.backend] * config.model.directions * config.model.layers * config.model.hidden_size

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 
-from gru_bench.config import DataConfig, Scalar, assignment
+from gru_bench.config import Scalar, assignment
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError, argument, without_passwords
 from gru_bench.results.baselines import BaselineResult, baseline_label
-from gru_bench.results.logged_metrics import Split, compared
+from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import DATA, NEAR, SEARCH, DataSummary, SearchPlan
-from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.active_run import REASSIGNED, Assignment
 from gru_bench.sweep.console.description import run_description
 from gru_bench.sweep.plan import StudyState
@@ -22,11 +21,8 @@ from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.trials import Trials, baseline_key, digest, run_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.sweep.workers.tasks import corpus_of
 from gru_bench.tracking import INTERRUPTED, NOTE, PARENT_TAG, LoggedRun, RunWriter, Store
 
-SCORED: Mapping[str, Split] = {"confirm": "test", "ablation": "val", "baseline": "test"}
-"""Role -> split whose score is the objective value of such a run."""
 POLL_SECONDS = 0.5
 """Seconds between two looks at what other processes do."""
 DIED = "its process ended unexpectedly"
@@ -149,7 +145,7 @@ class RunLog:
         self.study.params({"study": spec.name, "models": ",".join(spec.models), "trials": spec.trials,
                            "confirm": spec.confirm, "search_seed": spec.seed, "data": corpus.name,
                            "margin": spec.margin_in_hundredths, "metric": spec.metric,
-                           "contents": ",".join(_contents(spec)), "protocol": spec.protocol})
+                           "protocol": spec.protocol})
 
     def baseline(self, number: int, result: BaselineResult) -> None:
         """Log a baseline as a run of the study, and end its trial."""
@@ -170,11 +166,10 @@ class RunLog:
 
         Its name in MLflow has its study, its model where the study has several, and its trial or seed.
         """
-        corpus = corpus_for(run.config.data, self.spec, self.corpus)
         label = run.label.removeprefix(f"{run.model} ") if len(self.spec.models) == 1 else run.label
         return self.store.start(
             self.experiment, f"{self.spec.name} {label}", role=run.role, study=self.spec.name, model=run.model,
-            command=self.command, config=run.config, fingerprint=corpus.fingerprint, rows=corpus.rows,
+            command=self.command, config=run.config, fingerprint=self.corpus.fingerprint, rows=self.corpus.rows,
             parent=self.study.run_id,
             tags={"gru_bench.settings": digest(run.settings), OWNER: self.record.lease.owner,
                   NOTE: run_description(run.role, run.settings, run.repeats), **run.tags})
@@ -274,35 +269,22 @@ class RunLog:
                 writer.describe(INTERRUPTED)
                 writer.kill(DIED)
 
-    def supersede(
-        self, runs: Sequence[LoggedRun], model: str, tuned: Mapping[str, Scalar], planned: Mapping[str, PlannedRun],
-        waiting: Set[str],
-    ) -> list[str]:
-        """Supersede the runs of earlier starts that are no longer planned; keep the others.
+    def supersede(self, runs: Sequence[LoggedRun], model: str, tuned: Mapping[str, Scalar]) -> list[str]:
+        """Supersede the confirmation runs of earlier starts whose settings are not the best ones any more.
 
         Args:
             runs: The runs of the study, as MLflow has them.
             model: Model whose search has ended.
             tuned: Best settings of that search.
-            planned: Key -> run that is planned for these settings.
-            waiting: Ablations whose runs are not all planned yet.
 
         Returns:
             Notes for the readers of the study.
         """
         notes = []
         for run in runs:
-            if run.model != model or run.status == "RUNNING":
-                continue
-            key, tags = key_of(run), SUPERSEDED
-            if key in planned:
-                tags = {"gru_bench.role": _role(run), **planned[key].tags}
-            elif not waiting.isdisjoint(run.ablations):
-                continue
-            if _role(run) == "ablation" and not tags.items() <= run.tags.items():
-                self.store.writer(run.run_id).tags(tags)
-            elif run.role == "confirm" and run.complete and run.tags.get("gru_bench.settings") != digest(tuned):
-                self.store.writer(run.run_id).tags(tags)
+            if run.model == model and run.role == "confirm" and run.complete and (
+                    run.tags.get("gru_bench.settings") != digest(tuned)):
+                self.store.writer(run.run_id).tags(SUPERSEDED)
                 notes = [f"The search of {model} continued after its best settings had been scored on the test split; "
                          "those runs are ignored."]
         return notes
@@ -313,7 +295,7 @@ def unknown_runs(state: StudyState, runs: Iterable[LoggedRun]) -> list[LoggedRun
     trials = {(model, str(trial.number)) for model, search in state.searches.items() for trial in search.trials}
     return [run for run in runs if (
         (run.model, run.tags.get("gru_bench.trial", "")) not in trials if run.role == "trial" else
-        run.complete and run.role in SCORED and key_of(run) not in state.work)]
+        run.complete and run.role in ("confirm", "baseline") and key_of(run) not in state.work)]
 
 
 def of_other_stores(study: str, uri: str, what: str) -> RunError:
@@ -338,32 +320,11 @@ def deleted(study: str, run_id: str) -> str:
             "under another name")
 
 
-def corpus_for(data: DataConfig, spec: StudySpec, corpus: Corpus) -> Corpus:
-    """Return the texts of some data that a study reads; its ablations may split the data differently.
-
-    Args:
-        data: The data.
-        spec: The study.
-        corpus: The texts of the study.
-    """
-    return corpus if data == spec.base.data else corpus_of(data)
-
-
-def _contents(spec: StudySpec) -> list[str]:
-    return [part for part, planned in (
-        ("search", spec.trials > 0), ("ablations", spec.ablations is not None)) if planned]
-
-
-def _role(run: LoggedRun) -> str:
-    """Return the role that a run was begun with; a superseded ablation run is still an ablation run."""
-    return "ablation" if run.side else run.role
-
-
 def key_of(run: LoggedRun) -> str:
-    """Return the key of a baseline, confirm or ablation run; empty for any other run."""
+    """Return the key of a baseline or confirmation run; empty for any other run."""
     if run.role == "baseline":
         return baseline_key(run.model)
     settings = run.tags.get("gru_bench.settings")
-    if run.seed is None or settings is None:
+    if run.role != "confirm" or run.seed is None or settings is None:
         return ""
-    return run_key(run.model, _role(run), settings, run.seed, run.side)
+    return run_key(run.model, settings, run.seed)

@@ -1,7 +1,7 @@
 """Run a sweep: begin one run after the other on the workers, and log how each ends.
 
 The search of each model comes first. Its best settings are then trained again on the confirmation seeds and scored on
-the test split. The runs of the ablations follow, scored on validation texts.
+the test split.
 
 This process talks to the search and the tracking store; its workers only train. Any number of such processes may work
 on one study, on one machine or on many. Each run belongs to one of them, and when a process dies, another one takes up
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
-from gru_bench.config import SOURCE, RunConfig
+from gru_bench.config import SOURCE, RunConfig, Scalar
 from gru_bench.data.code import kept
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
@@ -30,16 +30,16 @@ from gru_bench.results.runs import (
     StepReport,
     StudySummary,
 )
-from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.active_run import ActiveRun, Assignment
 from gru_bench.sweep.console.description import study_description
 from gru_bench.sweep.console.interrupt import Interrupt
-from gru_bench.sweep.console.progress import ProgressDisplay, described
+from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.plan import (
     AskTrial,
     FitBaselines,
     ModelPlan,
     NothingToConfirm,
+    PlannedRun,
     StudyState,
     TrainPlanned,
     Wait,
@@ -49,7 +49,7 @@ from gru_bench.sweep.plan import (
     still_to_do,
     to_begin,
 )
-from gru_bench.sweep.run_log import POLL_SECONDS, RunLog, corpus_for
+from gru_bench.sweep.run_log import POLL_SECONDS, RunLog
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS
 from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS, baseline_key
@@ -73,7 +73,7 @@ from gru_bench.sweep.workers.local import (
     WasPruned,
     Workers,
 )
-from gru_bench.sweep.workers.tasks import MeasureBaselines, Task, Train, TrySettings, materials
+from gru_bench.sweep.workers.tasks import MeasureBaselines, Task, Train, TrySettings
 from gru_bench.tracking import LoggedStudy, Store
 
 TAKE_OVER_SECONDS = 2.0
@@ -126,8 +126,8 @@ class Sweep:
         """Key of a task that is no run -> how many workers have died at it."""
         self._failed_in_row: Counter[str] = Counter()
         """Model -> how many of its trials have failed since one ended well."""
-        self._to_supersede: dict[str, ModelPlan] = {}
-        """Model -> its plan, while runs in MLflow may not fit it."""
+        self._to_supersede: dict[str, Mapping[str, Scalar]] = {}
+        """Model -> its best settings, while confirmation runs in MLflow may have others."""
         self._announced: dict[str, ModelPlan] = {}
         """Model -> what was last planned for it, as the user and MLflow know it."""
         self._fitting: dict[str, int] = {}
@@ -245,14 +245,9 @@ class Sweep:
         new = {model: plan for model in self.state.active
                if (plan := self.state.plans[model]).tuned is not None and plan != self._announced.get(model)}
         for model, plan in new.items():
-            before = self._announced.get(model, ModelPlan())
-            self._announced[model] = self._to_supersede[model] = plan
-            for name, settings in plan.chosen.items():
-                if before.chosen.get(name) != settings:
-                    self.display.note(f"ablation {name}: the best candidate is {described(settings)}" if settings
-                                      else f"ablation {name}: all candidates failed")
-            if plan.tuned != before.tuned:
-                self._search_ended(self.record.searches[model], plan)
+            assert plan.tuned is not None
+            self._announced[model], self._to_supersede[model] = plan, plan.tuned
+            self._search_ended(self.record.searches[model], plan)
         return bool(new)
 
     def _ask(self, search: Search) -> None:
@@ -268,9 +263,8 @@ class Sweep:
 
     def _take(self, run: PlannedRun) -> None:
         if (number := self.record.work.take(run.key)) is not None:
-            label = " ".join(filter(None, (run.config.model.name, run.name, f"seed {run.config.seed}")))
-            self._train(Assignment(self.record.work, number, run.role, self._with_threads(run.config), run.settings,
-                                   label, run.tags, planned=run.key))
+            self._train(Assignment(self.record.work, number, "confirm", self._with_threads(run.config), run.settings,
+                                   f"{run.config.model.name} seed {run.config.seed}", {}))
 
     def _fit_baselines(self) -> None:
         """Fit the baselines that no process has begun to fit, and log them."""
@@ -320,10 +314,9 @@ class Sweep:
 
     def _job(self, key: str, task: Task) -> Job:
         """Return a job whose worker refuses data that were changed since this process has read them."""
-        data = dict.fromkeys(data for data, _ in materials(task))
         code = tuple(kept(model, source) for model in self.spec.active_models
                      if isinstance(source := self.spec.own.get(model, {}).get(SOURCE), str))
-        return Job(key, task, tuple((one, corpus_for(one, self.spec, self.corpus).fingerprint) for one in data), code)
+        return Job(key, task, self.corpus.fingerprint, code)
 
     def _receive(self) -> None:
         """Take the workers' messages, then do the periodic work: check the store, renew the lease, take over runs."""
@@ -374,7 +367,7 @@ class Sweep:
             self.record.lease.note_search(self.seconds)
         search.load_importance()
         self._describe()
-        self.display.search_ended(search.model, found.best, len(self.state.free(plan.confirmations)))
+        self.display.search_ended(search.model, found.best, len(self.state.free(plan.runs)))
 
     def _nothing_to_confirm(self, search: Search) -> RunError:
         reasons = sorted({trial.reason for trial in search.trials() if trial.state == "failed" and trial.reason})
@@ -382,12 +375,10 @@ class Sweep:
                         "Widen the search space, or raise trials")
 
     def _supersede(self) -> None:
-        """Supersede the runs that are no longer planned."""
+        """Supersede the confirmation runs of settings that are not the best ones any more."""
         runs = self.log.runs() if self._to_supersede else []
         while self._to_supersede:
-            model, plan = self._to_supersede.popitem()
-            assert plan.tuned is not None
-            notes = self.log.supersede(runs, model, plan.tuned, {run.key: run for run in plan.runs}, plan.undecided)
+            notes = self.log.supersede(runs, *self._to_supersede.popitem())
             self.notes += (note for note in notes if note not in self.notes)
 
     def _train(self, run: Assignment) -> None:
@@ -446,9 +437,6 @@ class Sweep:
         self.display.job_ended(job.key, outcome.state, outcome.value, outcome.reason)
         if outcome.state not in ("failed", "left"):
             self._failed_in_row[run.model] = 0
-        if run.role != "trial" and (plan := self.state.plans[run.model]).tuned is not None and (
-                self._tags_of(run) != run.tags):
-            self._to_supersede[run.model] = plan  # it was planned otherwise meanwhile
         if not isinstance(message, Failed):
             return
         if message.kind == "settings":
@@ -464,10 +452,6 @@ class Sweep:
             if self._failed_in_row[run.model] >= MOST_FAILURES:
                 raise RunError(f"the last {MOST_FAILURES} trials of {run.model} failed in a row, the last because "
                                f"{message.reason}")
-
-    def _tags_of(self, run: Assignment) -> Mapping[str, str]:
-        """Return the tags that a planned run has now; empty if it is no longer planned."""
-        return next((planned.tags for planned in self.state.plans[run.model].runs if planned.key == run.planned), {})
 
     def _stop_early(self, error: BaseException) -> None:
         """End the active runs and queue them again for the next start, as far as the stores still respond."""

@@ -7,7 +7,6 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
@@ -99,42 +98,6 @@ class Range(Section):
         return max((choice for choice in self.choices if isinstance(choice, int | float)), default=self.choices[0])
 
 
-class Other(Section):
-    """The other side of an ablation: settings that are compared with the study's own."""
-
-    question: Annotated[str, Field(min_length=1)]
-    """The question in words."""
-    settings: Mapping[str, Scalar] = {}
-    """The settings of the other side."""
-    tune: Mapping[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
-    """Setting -> values to try, instead of `settings`. The best of them and the study's own is the other side."""
-
-    def candidates(self, usual: Mapping[str, Scalar]) -> list[dict[str, Scalar]]:
-        """Return the candidates of the tuning, the study's own settings first; empty if nothing is tuned.
-
-        Args:
-            usual: All settings of the study's own side.
-        """
-        if not self.tune:
-            return []
-        own = {key: usual[key] for key in self.tune}
-        listed = [dict(zip(self.tune, values, strict=True)) for values in product(*self.tune.values())]
-        return [own, *(settings for settings in listed if settings != own)]
-
-
-class Ablations(Section):
-    """Ablations: the effect of single choices of the study on accuracy, measured on validation texts."""
-
-    model: ModelName
-    """The model whose choices are compared."""
-    seeds: Annotated[int, Field(ge=1, le=LARGEST_SEED - MOST_CONFIRM_SEEDS)] = 2
-    """Seeds of each side. A verdict needs 5."""
-    settings: Mapping[str, Scalar] = {}
-    """Settings of all ablation runs, on both sides, such as the fraction of texts that validate."""
-    other: Annotated[Mapping[str, Other], Field(min_length=1)]
-    """Name of the ablation -> its other side. The usual side has the study's own settings."""
-
-
 class StudySpec(Section):
     """A study: one or several models, a search (optional), and a confirmation stage."""
 
@@ -172,8 +135,6 @@ class StudySpec(Section):
     """Model -> settings for this model only, such as its backend."""
     usual: frozenset[str] = frozenset()
     """Names of the settings that nobody gave: those of the recipe, and those that follow the data."""
-    ablations: Ablations | None = None
-    """Comparisons of single choices with others, on validation texts."""
     margin: Annotated[float, Field(gt=0, le=50)] = 1.0
     """Largest difference without practical importance, in the unit of `metric`: percentage points of accuracy or F1,
     nats of log loss, or ROC AUC. Reports use it. The last two have no default."""
@@ -225,8 +186,7 @@ class StudySpec(Section):
         wanted = {*(self.only if self.is_of_these else file.models), *stored}
         others = {*MODELS, *file.own} - set(file.models)
         models = [*(model for model in file.models if model in wanted), *sorted(wanted & others)]
-        ablations = file.ablations if file.ablations and file.ablations.model in models else None
-        found = file.model_copy(update={"models": models, "only": self.active_models, "ablations": ablations})
+        found = file.model_copy(update={"models": models, "only": self.active_models})
         found._file = file
         return found
 
@@ -243,17 +203,8 @@ class StudySpec(Section):
     @property
     def confirm_seeds(self) -> tuple[int, ...]:
         """Seeds of the confirmation stage. They are above 9,999, so no search trains with them."""
-        return tuple(range(self._first_seed, self._first_seed + self.confirm))
-
-    @property
-    def ablation_seeds(self) -> tuple[int, ...]:
-        """Seeds of the ablations, which never equal a seed of a search or of the confirmation stage."""
-        first = self._first_seed + MOST_CONFIRM_SEEDS
-        return tuple(range(first, first + (self.ablations.seeds if self.ablations else 0)))
-
-    @property
-    def _first_seed(self) -> int:
-        return (self.seed + 1) * (LARGEST_SEED + 1)
+        first = (self.seed + 1) * (LARGEST_SEED + 1)
+        return tuple(range(first, first + self.confirm))
 
 
 KEYS = (*(key for key in StudySpec.model_fields if key not in ("own", "only", "usual", "is_of_these")), "metric",
@@ -314,8 +265,6 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
            if (left := {key: value for key, value in settings_of.items() if key not in settings})}
     own |= {model: {**own.get(model, {}), SOURCE: source} for model, source in sources.items()}
     base = with_settings(validated(RunConfig, file.sections, path.name), settings)
-    if "ablations" in values:
-        values["ablations"] = _ablations(values["ablations"], settings)
     values.setdefault("name", path.stem)
     is_named = changes.get("name", values["name"]) != values["name"]
     values |= changes
@@ -484,20 +433,6 @@ def _own(sections: dict[str, Any], where: str) -> dict[str, dict[str, Scalar]]:
     return own
 
 
-def _ablations(values: Any, settings: Mapping[str, Any]) -> Any:
-    """Flatten the settings of the ablations, which TOML reads as nested tables: `{ model.pooling = "last" }`."""
-    if not isinstance(values, dict):
-        return values
-    values = _with_none(values, lists=True)
-    if isinstance(common := flattened(values.get("settings")), dict):
-        values["settings"] = {key: value for key, value in common.items() if key not in settings}
-    others = values.get("other")
-    for other in others.values() if isinstance(others, dict) else ():
-        if isinstance(other, dict):
-            other |= {key: flattened(other[key]) for key in ("settings", "tune") if key in other}
-    return values
-
-
 def _check(spec: StudySpec, where: str) -> None:
     if spec.trials and not spec.space:
         raise UsageError(f"{where}: trials is {spec.trials}, but [space] is empty: search a setting, or use "
@@ -520,8 +455,6 @@ def _check(spec: StudySpec, where: str) -> None:
     largest = {setting: span.largest() for setting, span in spec.space.items()}
     for model in spec.models:
         spec.config(model, largest, 0)
-    if spec.ablations is not None:
-        _check_ablations(spec, spec.ablations, largest, where)
 
 
 def _check_first(spec: StudySpec, where: str) -> None:
@@ -549,32 +482,6 @@ def _check_own(spec: StudySpec, where: str) -> None:
         if searched:
             raise UsageError(f"{where}: {searched[0]} is both in [space] and set for {model!r}: remove one of them")
         spec.config(model, {}, 0)
-
-
-def _check_ablations(spec: StudySpec, ablations: Ablations, largest: Mapping[str, Scalar], where: str) -> None:
-    if ablations.model not in spec.models:
-        raise UsageError(f"{where}: ablations.model must be a model of the study ({', '.join(spec.models)}), but got "
-                         f"{ablations.model!r}")
-    for name, other in ablations.other.items():
-        if "," in name:
-            raise UsageError(f"{where}: the name of an ablation cannot contain a comma, but got {name!r}")
-        if bool(other.settings) == bool(other.tune):
-            raise UsageError(f"{where}: ablations.other.{name} must have either settings or tune, but has "
-                             f"{'both' if other.tune else 'neither'}: use one, such as settings = {{ model.pooling = "
-                             "\"final\" } or tune = { training.lr = [3e-4, 1e-3] }")
-        usual = flat(spec.config(ablations.model, ablations.settings, 0))
-        for key, values in other.tune.items():
-            if key not in usual:
-                raise unknown_setting(key, usual, where)
-            _check_choices(spec, ablations.model, key, values, f"{where}: ablations.other.{name}.tune.{key}")
-        if other.tune and spec.space.keys().isdisjoint(other.tune) and len(other.candidates(usual)) < 2:
-            raise UsageError(f"{where}: ablations.other.{name}.tune must contain a value other than the study's own, "
-                             f"but got {dict(other.tune)}: add one, or remove the ablation")
-        for settings in [other.settings] if other.settings else other.candidates(usual):
-            config = spec.config(ablations.model, {**largest, **ablations.settings, **settings}, 0)
-            if config.data.validation_share == 0:
-                raise UsageError(f"{where}: ablations are scored on validation texts, but "
-                                 "data.validation_share is 0: set it in ablations.settings")
 
 
 def _check_range(spec: StudySpec, setting: str, span: Range, where: str) -> None:

@@ -157,13 +157,9 @@ def need_windows(spec: StudySpec, corpus: Corpus) -> None:
         UsageError: When a run has too few.
     """
     from gru_bench.data.batches import check_window
-    from gru_bench.sweep.ablations import ablation_runs
-    from gru_bench.sweep.workers.tasks import corpus_of
 
-    configs = [spec.config(model, {}, spec.seed) for model in spec.active_models]
-    for config in (*configs, *(run.config for run in ablation_runs(spec, {}, {}))):
-        own = corpus if config.data == spec.base.data else corpus_of(config.data)  # ablations may split otherwise
-        check_window(config.training, len(own.train))
+    for model in spec.active_models:
+        check_window(spec.config(model, {}, spec.seed).training, len(corpus.train))
 
 
 

@@ -23,9 +23,8 @@ from gru_bench.results.logged_metrics import (
 from gru_bench.results.runs import DataSummary, StudySummary
 from gru_bench.stats.estimate import Estimate, EvidenceLevel
 from gru_bench.stats.intervals import interval
-from gru_bench.sweep.ablations import ablations_of
 from gru_bench.sweep.identity import objective
-from gru_bench.sweep.plan import ModelPlan, StudyState
+from gru_bench.sweep.plan import StudyState
 from gru_bench.sweep.search import IMPORTANCE_METHOD, Search
 from gru_bench.sweep.spec import StudySpec
 
@@ -88,14 +87,12 @@ def study_summary(
 def asked_for(state: StudyState) -> dict[str, Any]:
     """Return the fields of a study's summary that say what the study file asks for."""
     spec = state.spec
-    ablated = ModelPlan() if spec.ablations is None else state.plans[spec.ablations.model]
     return {
         "name": spec.name, "purpose": spec.purpose, "models": tuple(spec.models),
         "space": {key: span.described() for key, span in spec.space.items()}, "sampler": spec.sampler,
         "pruner": spec.pruner, "objective": objective(spec), "epochs": spec.base.training.epochs,
         "search_seed": spec.seed, "confirm_seeds": spec.confirm_seeds, "protocol": spec.protocol,
-        "ablations": () if ablated.tuned is None else ablations_of(spec, ablated.tuned, ablated.chosen),
-        "ablation_seeds": spec.ablation_seeds, "metric": spec.metric}
+        "metric": spec.metric}
 
 
 def study_metrics(summary: StudySummary) -> dict[str, float]:

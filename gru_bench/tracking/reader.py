@@ -66,8 +66,7 @@ class LoggedRun:
     experiment_id: str
     name: str
     role: str
-    """study, trial, confirm, ablation, baseline or single; or file, of which a file of predictions is all that is
-    known."""
+    """study, trial, confirm, baseline or single; or file, of which a file of predictions is all that is known."""
     study: str
     model: str
     backend: str
@@ -123,17 +122,6 @@ class LoggedRun:
         """The command that began the run or last continued it, as the user typed it; empty where none was logged."""
         return self.tags.get("mlflow.source.name", "")
 
-    @property
-    def ablations(self) -> tuple[str, ...]:
-        """Names of the ablations that the run belongs to; none for a run of another role."""
-        names = self.tags.get("gru_bench.ablation")
-        return () if names is None else tuple(names.split(","))
-
-    @property
-    def side(self) -> str:
-        """Side of its ablations that the run is on: usual, other or tuning; empty for a run of another role."""
-        return self.tags.get("gru_bench.side", "")
-
     def config(self) -> RunConfig:
         """Return the config that was logged with the run. A setting that was not logged has its default.
 
@@ -161,8 +149,6 @@ class StudyPlan:
     """Number of confirmation seeds of each model."""
     margin: float | None
     """The largest difference of no practical weight; 0.01 is one point of accuracy."""
-    contents: tuple[str, ...] | None
-    """Parts other than the confirmation runs: search or ablations. None: not logged."""
     protocol: str
     """tuning or homework."""
     metric: MetricName = "accuracy"
@@ -177,7 +163,6 @@ class LoggedStudy:
     summary: StudySummary | None
     trials: tuple[LoggedRun, ...]
     confirms: tuple[LoggedRun, ...]
-    ablations: tuple[LoggedRun, ...] = ()
     baselines: tuple[LoggedRun, ...] = ()
     damaged: str = ""
     """Why the summary of a complete study cannot be read; empty otherwise."""
@@ -190,21 +175,15 @@ class LoggedStudy:
     @property
     def runs(self) -> tuple[LoggedRun, ...]:
         """All runs, the parent run first."""
-        return (self.run, *self.trials, *self.confirms, *self.ablations, *self.baselines)
-
-    def side(self, ablation: str, side: str) -> tuple[LoggedRun, ...]:
-        """Return the runs of one side of an ablation: `usual`, `other` or `tuning`; ablations may share a run."""
-        return tuple(run for run in self.ablations if run.side == side and ablation in run.ablations)
+        return (self.run, *self.trials, *self.confirms, *self.baselines)
 
     def plan(self) -> StudyPlan:
         """Return what the study was to do when it began, as its own run logged it."""
         logged = self.run.params
-        contents = logged.get("contents")
         return StudyPlan(
             models=_listed(logged.get("models", "")), trials=_count(logged.get("trials", "")),
             confirm=_count(logged.get("confirm", "")), margin=_margin(logged.get("margin", "")),
-            metric=metric_of(logged.get("metric", "")),
-            contents=None if contents is None else _listed(contents), protocol=logged.get("protocol", ""))
+            metric=metric_of(logged.get("metric", "")), protocol=logged.get("protocol", ""))
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -331,7 +310,6 @@ class Reader:
         return LoggedStudy(
             run=run, summary=summary, damaged=damaged, trials=tuple(r for r in own if r.role == "trial"),
             confirms=tuple(r for r in own if r.role == "confirm"),
-            ablations=tuple(r for r in own if r.role == "ablation"),
             baselines=tuple(r for r in own if r.role == "baseline"))
 
     def study(self, name: str) -> LoggedStudy:

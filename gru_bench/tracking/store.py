@@ -39,7 +39,7 @@ class Store(PatientReader):
         Args:
             experiment: Name of the experiment.
             name: Name of the run in MLflow.
-            role: Role of the run: study, trial, confirm, ablation, baseline or single.
+            role: Role of the run: study, trial, confirm, baseline or single.
             study: Name of its study.
             model: Name of its model.
             command: The command as the user typed it.

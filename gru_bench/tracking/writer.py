@@ -115,8 +115,8 @@ class RunWriter:
         for split, split_texts in (texts or {}).items():
             files[f"texts/{split}.parquet"] = _parquet(
                 _text_table(result.predictions[split].example_id_N, split_texts))
-        if result.diagnostics is not None:
-            files[DIAGNOSTICS] = result.diagnostics.to_json().encode()
+        if result.diagnostics:
+            files[DIAGNOSTICS] = result.diagnostics.encode()
         shared = {path: content for path, content in result.model_files.items()
                   if path.startswith(SHARED) and self._pending.parent is not None}
         if self._pending.parent is not None and shared:

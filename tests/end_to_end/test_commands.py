@@ -234,11 +234,10 @@ class TestSweep:
             mentions(done.stderr, "'gpu'")
 
 
-def test_ablations_of_a_study_need_a_window_of_their_own(data: str) -> None:
-    """They cut validation reviews from the training reviews."""
+def test_the_runs_of_a_study_need_a_window_of_the_training_loss(data: str) -> None:
     spec = load_study("homework", settings={"data.name": data, "training.log_every": 1})
     corpus = load_corpus(spec.base.data)
     need_windows(spec, corpus)
-    spec = load_study("homework", settings={"data.name": data, "training.log_every": len(corpus.train)})
+    spec = load_study("homework", settings={"data.name": data, "training.log_every": len(corpus.train) + 1})
     with pytest.raises(UsageError, match=r"training\.log_every.*at most \d+"):
         need_windows(spec, corpus)

@@ -18,7 +18,7 @@ from gru_bench.results.runs import StudySummary
 from gru_bench.sweep.__main__ import app
 from gru_bench.sweep.spec import load_study
 from gru_bench.tracking import LoggedStudy, Reader, open_reader
-from tests.support.commands import ROOT, completed, mentions
+from tests.support.commands import completed, mentions
 from tests.support.sweeps import without_worker_processes
 
 MODELS = ("scratch", "torch", "bidirectional")
@@ -48,20 +48,11 @@ def write_vectors(path: Path) -> None:
             file.write(word.encode() + b" " + struct.pack("300f", *generator.normal(0, 0.2, 300)) + b"\n")
 
 
-def study_file(directory: Path, *, ablations: bool) -> None:
-    """Write the homework's study with one seed of each ablation, or without ablations."""
-    study = (ROOT / "sweeps" / "studies" / "homework.toml").read_text(encoding="utf-8")
-    assert study.count("seeds = 5            #") == 1
-    runs, more, rest = study.replace("seeds = 5            #", "seeds = 1            #").partition("[ablations]")
-    (directory / "homework.toml").write_text(runs + more + rest if ablations else runs, encoding="utf-8")
-
-
-def homework(directory: Path, *, ablations: bool) -> str:
+def homework(directory: Path) -> str:
     """Do what is missing of the homework and return what the command prints."""
-    study_file(directory, ablations=ablations)
     with without_worker_processes():
         ended = completed(
-            app, "--study", "homework.toml", "--data", "train.tar.gz", "--test-data", "test.tar.gz", "--embedding",
+            app, "--study", "homework", "--data", "train.tar.gz", "--test-data", "test.tar.gz", "--embedding",
             "vectors.bin.gz", "--epochs", "1", "--confirm", "2", "--set", "training.log_every=20", cwd=directory)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
@@ -74,16 +65,12 @@ def only_study(directory: Path) -> LoggedStudy:
 
 @dataclass(frozen=True)
 class Done:
-    """The homework, done in two parts."""
+    """The homework, done once."""
 
     directory: Path
-    runs: LoggedStudy
-    """After its confirmation runs, without ablations."""
-    shown: str
-    """What the command printed then."""
     study: LoggedStudy
-    """After the same command with ablations."""
-    shown_then: str
+    shown: str
+    """What the command printed."""
 
     @property
     def store(self) -> Reader:
@@ -104,10 +91,8 @@ def done(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Done
     write_reviews(directory / "train.tar.gz", TRAIN, 1)
     write_reviews(directory / "test.tar.gz", TEST, 2)
     write_vectors(directory / "vectors.bin.gz")
-    shown = homework(directory, ablations=False)
-    runs = only_study(directory)
-    then = homework(directory, ablations=True)
-    return Done(directory, runs, shown, only_study(directory), then)
+    shown = homework(directory)
+    return Done(directory, only_study(directory), shown)
 
 
 def test_the_study_follows_the_protocol_of_the_homework() -> None:
@@ -167,43 +152,6 @@ class TestDone:
         assert len(test) == TEST
         assert (test.tokens_N == 0).sum() == 1
 
-    def test_ablations_are_separate_runs_scored_on_validation_reviews_alone(self, done: Done) -> None:
-        study, summary = done.study, done.summary
-        tuning = study.side("lr", "tuning")
-        assert {float(run.params["training.lr"]) for run in tuning} == {1e-4, 3e-4, 1e-3, 3e-3}
-        sides = [run for run in study.ablations if run not in tuning]
-        assert len(sides) == 5  # four ablations, whose usual side is the same
-        assert {run.seed for run in sides} == set(summary.ablation_seeds)
-        assert {run.seed for run in tuning} == {0}
-        assert not {run.seed for run in study.ablations} & {run.seed for run in study.confirms}
-        on = [{run.tags["gru_bench.data_fingerprint"] for run in runs} for runs in (sides, tuning)]
-        assert len(on[0] | on[1]) == 2  # the cut that judges is another than the one it was tuned on
-        for run in study.ablations:
-            assert run.complete
-            assert not any(key.startswith("score/test_") for key in run.metrics)
-            assert "score/val_accuracy" in run.metrics
-            assert (run.model, run.backend, run.params["data.validation_share"]) == ("bidirectional", "fused", "0.1")
-            assert run.tags["gru_bench.data_fingerprint"] != summary.data.fingerprint
-
-    def test_the_sides_of_an_ablation_differ_in_its_setting_alone(self, done: Done) -> None:
-        study, summary = done.study, done.summary
-        reached = {float(run.params["training.lr"]): run.metrics["score/val_accuracy"]
-                   for run in study.side("lr", "tuning")}
-        best = max(reached, key=lambda lr: (reached[lr], lr == 1e-4, -lr))
-        assert best != 1e-4
-        assert {ablation.name: (ablation.usual, ablation.other) for ablation in summary.ablations} == {
-            "pooling": ({"model.pooling": "last"}, {"model.pooling": "final"}),
-            "selection": ({"training.selection": "lowest_train_window"}, {"training.selection": "best_validation"}),
-            "lr": ({"training.lr": 1e-4}, {"training.lr": best}),
-            "vectors": ({"embedding.name": "vectors.bin.gz"}, {"embedding.name": "random"})}
-        for ablation in summary.ablations:
-            usual, other = study.side(ablation.name, "usual"), study.side(ablation.name, "other")
-            assert [run.seed for run in usual] == [run.seed for run in other] == list(summary.ablation_seeds)
-            for one, two in zip(usual, other, strict=True):
-                changed = {key for key in one.params if one.params[key] != two.params[key]}
-                assert changed == set(ablation.other)
-                assert {key: one.params[key] for key in changed} == {k: str(v) for k, v in ablation.usual.items()}
-
     def test_the_first_confirmation_run_of_each_model_holds_its_diagnostics(self, done: Done) -> None:
         for run in done.study.confirms:
             text = done.store.text(run.run_id, "diagnostics.json")
@@ -211,22 +159,8 @@ class TestDone:
             if text is not None:
                 assert {flow.model for flow in Diagnostics.from_json(text).flows} == {run.model}
 
-    def test_the_same_command_again_does_only_what_is_missing(self, done: Done) -> None:
-        assert done.runs.ablations == ()
-        assert {run.run_id for run in done.study.confirms} == {run.run_id for run in done.runs.confirms}
+    def test_the_same_command_again_trains_nothing(self, done: Done, tmp_path: Path) -> None:
+        again = Path(shutil.copytree(done.directory, tmp_path / "again"))
         assert re.search(r"seed 1000\d", done.shown)
-        assert not re.search(r"seed 1000\d", done.shown_then)
-        assert done.study.run.run_id == done.runs.run.run_id
-
-
-@pytest.mark.slow
-def test_ablations_removed_from_a_study_file_and_added_again_are_not_trained_again(done: Done, tmp_path: Path) -> None:
-    again = Path(shutil.copytree(done.directory, tmp_path / "again"))
-    homework(again, ablations=False)
-    assert only_study(again).ablations == ()
-    homework(again, ablations=True)
-    study = only_study(again)
-    assert [(run.run_id, run.tags["gru_bench.ablation"]) for run in study.ablations] == [
-        (run.run_id, run.tags["gru_bench.ablation"]) for run in done.study.ablations]
-    assert study.summary is not None
-    assert study.summary.ablations == done.summary.ablations
+        assert not re.search(r"seed 1000\d", homework(again))
+        assert [run.run_id for run in only_study(again).runs] == [run.run_id for run in done.study.runs]

@@ -22,9 +22,8 @@ def test_sections_stand_in_the_order_of_the_contents(built: Built) -> None:
     both = [section.name for section in build(store.by_experiment["movie-reviews"][::-1], store).sections]
     # Its test texts are others of the same data, so that one paragraph cannot speak of both.
     assert [name for name in both if name in usual] == [name for name in usual if name != "paper"]
-    assert [name for name in both if name not in usual] == [
-        "protocol", "ablations", "discussion"]
-    assert both[:6] == ["summary", "results", "comparisons", "protocol", "ablations", "discussion"]
+    assert [name for name in both if name not in usual] == ["protocol", "discussion"]
+    assert both[:5] == ["summary", "results", "comparisons", "protocol", "discussion"]
     assert both[-3:] == ["runs", "methods", "checklist"]
 
 

@@ -20,6 +20,7 @@ from gru_bench.report.figures.curves import CHANCE
 from gru_bench.report.render import record, spreadsheets
 from gru_bench.report.render.files import write
 from gru_bench.report.render.html import html
+from gru_bench.report.sections import errors
 from gru_bench.report.sections.errors import LEAST, MAPPED
 from gru_bench.results.runs import Predictions
 from gru_bench.stats import metrics
@@ -332,7 +333,8 @@ def test_written_counts_and_names_do_not_overlap(count: int) -> None:
     assert len(ticks) == count
 
 
-def test_each_of_several_models_has_its_confusions() -> None:
+def test_each_of_several_models_has_its_confusions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errors, "OPENED_MODELS", 2)
     models = dict.fromkeys(("torch", "scratch", "bidirectional"), 0.0)
     store, studies = of_classes(3, size=300, seeds=2, models=models)
     report = build(studies, store)

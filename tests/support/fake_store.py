@@ -435,7 +435,7 @@ def searching(store: FakeStore, study: LoggedStudy, trials: int = 5) -> LoggedSt
     """Return a study that was interrupted in its search, after so many trials of each model. It takes its place."""
     summary, scored = present(study.summary), store.predicted[study.confirms[0].run_id, "test"]
     planned = len(summary.trials) // len(summary.models)
-    begun = under_way(store, study, models=",".join(summary.models), contents="search", trials=str(planned))
+    begun = under_way(store, study, models=",".join(summary.models), trials=str(planned))
     store.artifacts[study.run.run_id, "search.json"] = json.dumps(
         {"trials": planned, "space": summary.space})
     runs = []

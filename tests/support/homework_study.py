@@ -13,32 +13,18 @@ from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.document.report import Report, Section
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.homework import published
-from gru_bench.results.runs import Ablation
 from gru_bench.tracking import LoggedStudy
-from tests.support.fake_store import FakeStore, Studies, TestSet, add_study, logged, run_hash
+from tests.support.fake_store import FakeStore, Studies, TestSet, add_study
 from tests.support.renderings import said, section_of
 from tests.support.reports import build
 from tests.support.sections import build_only
 
 BACKENDS = {"scratch": "fused", "torch": "torch", "bidirectional": "torch"}
-ABLATIONS = (
-    Ablation("pooling", "Is the backward half of use once its final state is read?", "bidirectional", "fused",
-             {"model.pooling": "last"}, {"model.pooling": "final"}),
-    Ablation("selection", "Does it help to keep the best epoch on validation?", "bidirectional", "fused",
-             {"training.selection": "lowest_train_window"}, {"training.selection": "best_validation"}),
-    Ablation("lr", "Does a larger learning rate reach more in the same epochs?", "bidirectional", "fused",
-             {"training.lr": 1e-4}, {"training.lr": 1e-3}, tuned=True),
-)
-GAIN = {"usual": 0.0, "pooling": 0.25, "selection": 0.005, "lr": 0.2}
-"""Skill of each side of the ablations."""
-TRIED = {1e-4: 0.7, 3e-4: 0.72, 1e-3: 0.74}
-"""Learning rate -> validation accuracy of the run that tried it."""
 
 
 def add_homework(
     store: FakeStore, skills: Mapping[str, float] | None = None, *, name: str = "homework", seeds: int = 5,
-    ablation_seeds: int = 5, settings: Mapping[str, Any] | None = None, empty: int = 3,
-    ablations: tuple[Ablation, ...] = ABLATIONS,
+    settings: Mapping[str, Any] | None = None, empty: int = 3,
     wordless: Mapping[str, int] | None = None, test_set: TestSet | None = None,
 ) -> LoggedStudy:
     """Add a study of the protocol to the store and return it.
@@ -48,10 +34,8 @@ def add_homework(
         skills: Model -> skill, as `add_study` takes it.
         name: Name of the study.
         seeds: Confirmation runs of each model.
-        ablation_seeds: Runs of each side of an ablation.
         settings: Settings of the confirmation runs that depart from the protocol.
         empty: Test reviews without a known word.
-        ablations: The ablations of the study.
         wordless: Split -> reviews without a known word; by default 7 of training and `empty` of the test.
         test_set: Test examples; by default 800 in two categories.
     """
@@ -77,36 +61,11 @@ def add_homework(
         ))
     assert study.summary is not None
     summary = replace(
-        study.summary, protocol="homework", ablations=ablations,
-        ablation_seeds=tuple(range(5000, 5000 + ablation_seeds)),
+        study.summary, protocol="homework",
         data=replace(study.summary.data, name="reviews", embedding="vectors.bin", max_length=None, cut_share=0.0,
                      validation=0, wordless={"train": 7, "test": empty} if wordless is None else wordless),
     )
-    validation, other_cut = (TestSet.draw(600, ["books", "music"], seed=seed) for seed in (9, 10))
-    other_cut.id_N[:60] = validation.id_N[:60]
-    runs = []
-    for side, skill in GAIN.items():
-        for seed in summary.ablation_seeds:
-            rng = np.random.default_rng([seed, *side.encode()])
-            run_id = run_hash(name, "ablation", side, seed)
-            lean_N = 0.3 * np.random.default_rng(8).normal(size=validation.id_N.size)
-            store.predicted[run_id, "validation"] = validation.predictions(rng, lean_N, skill + 0.02 * rng.normal())
-            runs.append(logged(
-                run_id, name=f"{side} seed {seed}", role="ablation", study=name, model="bidirectional", seed=seed,
-                tags={"gru_bench.side": "usual" if side == "usual" else "other",
-                      "gru_bench.ablation": ",".join(c.name for c in ablations) if side == "usual" else side},
-            ))
-    for ablation in ablations:
-        for lr, accuracy in TRIED.items() if ablation.tuned else ():
-            run_id = run_hash(name, "tuning", ablation.name, lr)
-            store.predicted[run_id, "validation"] = other_cut.predictions(np.random.default_rng(0), np.zeros(600), 0.0)
-            runs.append(logged(
-                run_id, name=f"lr {lr}", role="ablation", study=name,
-                model="bidirectional", seed=0, params={"training.lr": str(lr)},
-                metrics={"score/val_accuracy": accuracy},
-                tags={"gru_bench.side": "tuning", "gru_bench.ablation": ablation.name},
-            ))
-    made = replace(study, summary=summary, confirms=tuple(confirms), ablations=tuple(runs))
+    made = replace(study, summary=summary, confirms=tuple(confirms))
     studies = store.by_experiment["movie-reviews"]
     studies[studies.index(study)] = made
     return made

@@ -8,7 +8,6 @@ from typing import Any
 
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.results.baselines import BASELINES
-from gru_bench.sweep.ablations import PlannedRun
 from gru_bench.sweep.plan import AskTrial, TrainPlanned, Work, next_work
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
@@ -64,12 +63,11 @@ def asked(search: Search) -> tuple[int, dict[str, Scalar]]:
 
 @dataclass(frozen=True)
 class Begun:
-    """A run that a process has begun: a trial, or a planned run."""
+    """A run that a process has begun: a trial, or a confirmation run."""
 
     trials: Trials
     number: int
     config: RunConfig
-    run: PlannedRun | None = None
 
 
 def begun(record: StudyRecord) -> Begun | Work | None:
@@ -90,6 +88,6 @@ def begun(record: StudyRecord) -> Begun | Work | None:
                     return Begun(search, asked[0], record.spec.config(model, asked[1], record.spec.seed))
             case TrainPlanned(run):
                 if (number := record.work.take(run.key)) is not None:
-                    return Begun(record.work, number, run.config, run)
+                    return Begun(record.work, number, run.config)
             case _:
                 return work

@@ -1,4 +1,4 @@
-"""A study file, and the settings of a small study with ablations."""
+"""A study file, and the text of one with settings of single models."""
 
 from __future__ import annotations
 
@@ -22,14 +22,4 @@ backend = "torch"
 relu = true
 [training.scratch]
 lr = 0.5
-[ablations]
-model = "torch"
-seeds = 3
-settings = { data.validation_share = 0.2 }
-[ablations.other.pooling]
-question = "Which state?"
-settings = { model.pooling = "last" }
-[ablations.other.size]
-question = "How wide?"
-settings = { model.hidden_size = 7 }
 """

@@ -24,7 +24,7 @@ from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import Failed, Finished, Job, Message
-from gru_bench.sweep.workers.tasks import Train, materials
+from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import Store
 from tests.support.runs import all_baselines, result
 
@@ -81,8 +81,7 @@ class Actors:
             assert job.key in (SETTINGS, BASELINES)
             said = self._baselines if job.key == BASELINES else ()
             says = [said if isinstance(said, Failed) else Finished(said)]
-        assert all(fingerprint for _, fingerprint in job.fingerprints)
-        assert {data for data, _ in job.fingerprints} == {data for data, _ in materials(job.task)}
+        assert job.fingerprint
         self._said.extend((job, message) for message in says)
 
     def answer(self, job: Job, *, go_on: bool) -> None:

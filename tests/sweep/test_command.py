@@ -47,7 +47,7 @@ class TestClosing:
     def test_names_what_is_left_of_an_unfinished_study(self) -> None:
         spec, settings = load_study("smoke", models=["scratch"], trials=3), {"training.lr": 0.01}
         spec = spec.model_copy(update={"confirm": 1})
-        key = run_key("scratch", "confirm", digest(settings), spec.confirm_seeds[0])
+        key = run_key("scratch", digest(settings), spec.confirm_seeds[0])
 
         def left(counted: int, end: StoredState = "complete") -> list[str]:
             work = {**DONE_BASELINES, key: StoredTrial(0, end, {}, key=key, failed_at=1)}

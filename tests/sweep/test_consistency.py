@@ -58,7 +58,7 @@ class Study:
             StoredTrial(3, "complete", {"training.lr": 0.03}, retry_of=2),
             StoredTrial(4, "waiting", {"training.lr": 0.01})]
         self.planned = {
-            run_key("torch", "confirm", digest(BEST), seed): StoredTrial(
+            run_key("torch", digest(BEST), seed): StoredTrial(
                 place, "complete", {}, run_id=f"id-confirm-{seed}-complete")
             for place, seed in enumerate(spec.confirm_seeds)} | DONE_BASELINES
         self.studies = [run("study", "s", params={"study": "s"})]
@@ -160,7 +160,7 @@ def test_names_a_run_that_does_not_match_its_trial(
 
 def test_names_a_confirmation_seed_that_is_missing_and_one_that_is_done_twice(study: Study) -> None:
     first, second = study.spec.confirm_seeds
-    del study.planned[run_key("torch", "confirm", digest(BEST), first)]
+    del study.planned[run_key("torch", digest(BEST), first)]
     study.runs.append(run("confirm", str(second)))
     faults(study.found(), f"torch.*seed {first} not done", f"id-confirm-{first}-complete.*unknown",
            f"torch.*{second}.*one complete run.*2")
@@ -202,7 +202,7 @@ def test_faults_that_the_same_command_does_not_repair_are_permanent(study: Study
     # One of a lost search; those of this one are lost.
     study.runs = [run("trial", "9"), run("confirm", str(second)), *study.runs[-3:]]
     study.studies.append(run("study", "again", params={"study": "s"}))
-    del study.planned[run_key("torch", "confirm", digest(BEST), first)]
+    del study.planned[run_key("torch", digest(BEST), first)]
     found = study.found()
     faults(found, f"seed {first} not done", "id-trial-9-complete.*trial 9", "3 trials.*none has a run",
            "MLflow.*'s'.*one run of its own.*2")
@@ -220,7 +220,7 @@ def test_the_same_command_repairs_a_confirmation_run_that_was_deleted_in_mlflow(
 @pytest.mark.parametrize("role", ["trial", "confirm"])
 def test_names_a_value_that_differs_between_the_stores(role: str, study: Study) -> None:
     place, metric, key = {"trial": (0, "score/val_accuracy", ""), "confirm": (
-        4, "score/test_accuracy", run_key("torch", "confirm", digest(BEST), study.spec.confirm_seeds[0]))}[role]
+        4, "score/test_accuracy", run_key("torch", digest(BEST), study.spec.confirm_seeds[0]))}[role]
     study.runs[place] = replace(study.runs[place], metrics={metric: 0.58})
     for value, expected in ((0.58, []), (0.999, [rf"{role}.*0\.999.*0\.58.*{study.runs[place].run_id}"])):
         if key:

@@ -141,11 +141,9 @@ class TestBase:
         assert spec.own == {"torch": {"model.backend": "torch", "training.lr": 0.5},
                             "scratch": {"model.backend": "fused"}}
 
-    def test_a_file_with_models_of_its_own_inherits_no_ablations(self, tmp_path: Path) -> None:
-        whole = load_study(study_file(tmp_path, 'base = "homework"'))
-        assert whole.ablations is not None
+    def test_a_file_with_models_of_its_own_inherits_the_protocol(self, tmp_path: Path) -> None:
         spec = load_study(study_file(tmp_path, 'base = "homework"\nmodels = ["torch"]'))
-        assert (spec.ablations, spec.protocol, spec.base.training.batch_size) == (None, "homework", 1)
+        assert (spec.protocol, spec.base.training.batch_size) == ("homework", 1)
 
     @pytest.mark.parametrize("base", ["bidirectinal", "mine.toml", ""])
     def test_an_unknown_base_lists_the_known_ones(self, tmp_path: Path, base: str) -> None:

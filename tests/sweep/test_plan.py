@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from gru_bench.config import MetricName
 from gru_bench.sweep.plan import (
     AskTrial,
     FitBaselines,
@@ -38,15 +37,6 @@ name = "random"
 dimension = 4
 [space]
 training.lr = { low = 1e-4, high = 1e-1, log = true }
-[ablations]
-model = "torch"
-seeds = 1
-[ablations.other.size]
-question = "Smaller?"
-settings = { model.hidden_size = 7 }
-[ablations.other.lr]
-question = "Faster?"
-tune = { training.lr = [1e-3] }
 """
 BEST = {"training.lr": 0.01}
 BEST_TRIAL = StoredTrial(0, "complete", BEST, value=0.5)
@@ -69,7 +59,7 @@ def spec_of(*models: str, **changes: Any) -> StudySpec:
 
 
 def confirm(seed: int, model: str = "torch") -> str:
-    return run_key(model, "confirm", digest(BEST), seed)
+    return run_key(model, digest(BEST), seed)
 
 
 def trial(key: str, state: Any = "complete", value: float | None = None, failed_at: int = 0) -> StoredTrial:
@@ -86,10 +76,10 @@ def confirmed(*models: str, seeds: Sequence[int] = SEEDS) -> list[StoredTrial]:
 
 
 def named(work: object) -> object:
-    """A planned run by its model, role, side and seed; other work as it is."""
+    """A planned run by its model and seed; other work as it is."""
     match work:
         case TrainPlanned(run):
-            return (run.config.model.name, run.side or "confirm", run.config.seed)
+            return (run.config.model.name, run.config.seed)
     return work
 
 
@@ -106,24 +96,24 @@ def named(work: object) -> object:
     ("", replace(GOING, exhausted=True), SearchState(), [], {}, AskTrial("scratch")),
     # After the time limit only a first trial begins.
     ("", SearchState(), SearchState(), [], {"in_time": False}, AskTrial("torch")),
-    ("", THREE, THREE, [], {"in_time": False}, ("torch", "confirm", 10_000)),
+    ("", THREE, THREE, [], {"in_time": False}, ("torch", 10_000)),
     # A search is over once nothing of it runs and no other process may ask for more.
     ("", LAST, LAST, [], {}, Wait()),
     ("", replace(FULL, searched_elsewhere=True), LAST, [], {}, Wait()),
-    ("", LAST, FULL, [], {}, ("scratch", "confirm", 10_000)),
+    ("", LAST, FULL, [], {}, ("scratch", 10_000)),
     ("", replace(FULL, best=None), FULL, [], {}, NothingToConfirm("torch")),
-    ("", searched(3, 1), FULL, [], {}, ("scratch", "confirm", 10_000)),
-    # Confirmation runs go seed by seed, before the ablations.
-    ("", FULL, FULL, [], {}, ("torch", "confirm", 10_000)),
-    ("", FULL, FULL, [trial(confirm(10_000), "running")], {}, ("scratch", "confirm", 10_000)),
-    ("", FULL, FULL, confirmed("torch", "scratch", seeds=[10_000]), {}, ("torch", "confirm", 10_001)),
-    ("", FULL, FULL, confirmed("torch", "scratch"), {}, ("torch", "tuning", 0)),
+    ("", searched(3, 1), FULL, [], {}, ("scratch", 10_000)),
+    # Confirmation runs go seed by seed.
+    ("", FULL, FULL, [], {}, ("torch", 10_000)),
+    ("", FULL, FULL, [trial(confirm(10_000), "running")], {}, ("scratch", 10_000)),
+    ("", FULL, FULL, confirmed("torch", "scratch", seeds=[10_000]), {}, ("torch", 10_001)),
+    ("", FULL, FULL, confirmed("torch", "scratch"), {}, None),
     # What was interrupted is done again, and what failed before this start.
-    ("scratch", FULL, FULL, [trial(confirm(10_000, "scratch"), "interrupted")], {}, ("scratch", "confirm", 10_000)),
+    ("scratch", FULL, FULL, [trial(confirm(10_000, "scratch"), "interrupted")], {}, ("scratch", 10_000)),
     ("scratch", FULL, FULL, [trial(confirm(10_000, "scratch"), "failed", failed_at=2)], {"start": 3},
-     ("scratch", "confirm", 10_000)),
+     ("scratch", 10_000)),
     ("scratch", FULL, FULL, [trial(confirm(10_000, "scratch"), "failed", failed_at=3)], {"start": 3},
-     ("scratch", "confirm", 10_001)),
+     ("scratch", 10_001)),
     # The runs of another start are waited for only if this start has work that depends on them.
     ("scratch", OTHER, FULL, [trial(confirm(seed, "scratch"), "running") for seed in SEEDS], {}, Wait()),
     ("scratch", OTHER, FULL, confirmed("scratch"), {}, None),
@@ -139,39 +129,8 @@ def test_what_is_next(
     assert named(next_work(state)) == expected  # nothing has changed by that
 
 
-def test_the_other_side_of_an_ablation_is_planned_once_its_tuning_has_ended() -> None:
-    state = StudyState(spec_of(), {"torch": FULL, "scratch": FULL}, work_of(*confirmed("torch", "scratch")))
-    tuning = [run for run in state.plans["torch"].runs if run.side == "tuning"]
-    assert [run.candidate["training.lr"] for run in tuning] == [0.01, 1e-3]
-    assert state.plans["torch"].undecided == {"lr"}
-    tuned = replace(state, work={**state.work, **work_of(
-        trial(tuning[0].key, value=0.7), trial(tuning[1].key, value=0.8))})
-    plan = tuned.plans["torch"]
-    assert (plan.chosen, plan.undecided) == ({"lr": {"training.lr": 1e-3}}, frozenset())
-    assert [run.name for run in plan.runs if run.side == "other"] == ["size", "lr 0.001"]
-    failed = replace(state, work={**state.work, **work_of(
-        *(trial(run.key, "failed", failed_at=1) for run in tuning))})
-    assert failed.plans["torch"].chosen == {"lr": {}}
-    assert [run.name for run in failed.plans["torch"].runs if run.side == "other"] == ["size"]
-
-
-@pytest.mark.parametrize(("metric", "chosen"), [("accuracy", 1e-3), ("log_loss", 0.01)])
-def test_the_best_candidate_of_a_tuned_ablation_is_that_with_the_better_score(
-    metric: MetricName, chosen: float
-) -> None:
-    spec = spec_of(settings={"training.metric": metric}, margin=0.01)
-    state = StudyState(spec, {"torch": FULL, "scratch": FULL}, work_of())
-    tuning = [run for run in state.plans["torch"].runs if run.side == "tuning"]
-    scores = {0.01: 0.3, 1e-3: 0.9}
-    ended = replace(state, work=work_of(
-        *(trial(run.key, value=scores[float(str(run.candidate["training.lr"]))]) for run in tuning)))
-    assert ended.plans["torch"].chosen == {"lr": {"training.lr": chosen}}
-    same = replace(state, work=work_of(*(trial(run.key, value=0.5) for run in tuning)))
-    assert same.plans["torch"].chosen == {"lr": dict(tuning[0].candidate)}
-
-
 def test_a_study_ends_once_each_baseline_is_fitted_or_has_failed() -> None:
-    spec = spec_of().model_copy(update={"ablations": None})
+    spec = spec_of()
     state = StudyState(spec, {"torch": FULL, "scratch": FULL}, work_of(*confirmed("torch", "scratch")))
     assert (state.is_complete, next_work(state)) == (True, None)
     assert [one.run_id for one in state.logged][:3] == [one.run_id for one in DONE_BASELINES.values()]
@@ -190,10 +149,9 @@ def test_counts_what_no_process_has_begun() -> None:
     spec = spec_of()
     state = StudyState(spec, {"torch": GOING, "scratch": FULL}, work_of(trial(confirm(10_000, "scratch"))))
     assert to_begin(state) == Counter({
-        ("torch", "trial"): 3, ("torch", "confirm"): 2, ("scratch", "confirm"): 1,
-        ("torch", "ablation"): 1 + 1 + 1 + 1})  # the default rate is that of the candidate
+        ("torch", "trial"): 3, ("torch", "confirm"): 2, ("scratch", "confirm"): 1})
     tuned = StudyState(spec, {"torch": FULL, "scratch": FULL}, work_of(*confirmed("torch", "scratch")))
-    assert to_begin(tuned) == Counter({("torch", "ablation"): 2 + 1 + 2})
+    assert to_begin(tuned).total() == 0
 
 
 def test_a_start_may_ask_for_trials_until_there_is_no_room_or_time() -> None:

@@ -255,15 +255,15 @@ def test_the_baselines_are_shown_by_the_score_of_the_study(easy_csv: Path) -> No
 
 
 def test_the_first_confirmation_run_holds_its_diagnostics(easy_csv: Path) -> None:
-    diagnosed, submitted = some_diagnostics(), list[Train]()
+    diagnosed, submitted = some_diagnostics().to_json(), list[Train]()
 
     def says(config: RunConfig) -> Sequence[Message]:
-        return EPOCH, Finished(replace(result(), diagnostics=diagnosed if config.seed == 10_000 else None))
+        return EPOCH, Finished(replace(result(), diagnostics=diagnosed if config.seed == 10_000 else ""))
 
     swept(easy_csv, says, trials=1, confirm=2, diagnostics=True, texts=True, submitted=submitted)
     assert [(task.config.seed, task.diagnostics, task.texts) for task in submitted] == [
         (0, False, True), (10_000, True, True), (10_001, False, True)]
     store, study = Store(), logged()
-    assert [store.text(run.run_id, DIAGNOSTICS) for run in study.confirms] == [diagnosed.to_json(), None]
+    assert [store.text(run.run_id, DIAGNOSTICS) for run in study.confirms] == [diagnosed, None]
     swept(easy_csv, says, trials=0, confirm=1, name="without", submitted=submitted)
     assert not submitted[-1].diagnostics

@@ -86,15 +86,13 @@ def test_a_start_can_work_on_some_models_of_a_study() -> None:
     assert (some.models, some.active_models) == (["scratch", "bidirectional"], ["bidirectional"])
     assert some.with_stored().models == some.with_stored({"bidirectional": None}).models == some.models
     assert load_study("smoke", models=["bidirectional", "scratch"]).active_models == ["scratch", "bidirectional"]
-    whole = load_study("homework", models=["torch"]).with_stored()
-    assert whole.ablations is not None
     with pytest.raises(UsageError, match=r"'torch'.*bidirectional, scratch"):
         load_study("smoke", models=["torch"])
 
 
 def test_a_start_with_a_name_and_models_of_its_own_is_a_study_of_these_models() -> None:
     torch = load_study("homework", models=["torch"], name="mine").with_stored()
-    assert (torch.models, torch.active_models, torch.ablations) == (["torch"], ["torch"], None)
+    assert (torch.models, torch.active_models) == (["torch"], ["torch"])
     both = torch.with_stored({"scratch": None, "bidirectional": None})
     assert (both.models, both.active_models) == (["scratch", "torch", "bidirectional"], ["torch"])
     assert load_study("homework", models=["torch"], name="homework").with_stored().models != ["torch"]
@@ -275,29 +273,8 @@ class TestModelsOfTheirOwn:
         (('["scratch", "torch"]', '["torch"]'), r"training\.lr.*'scratch'"),
         (("relu = true", "rely = true"), r"'model\.rely'.*'model\.relu'\?"),
         (("lr = 0.5", "lr = -1.0"), r"training\.lr.*-1\.0"),
-        (('"torch"\nseeds', '"bidirectional"\nseeds'), r"ablations\.model.*'bidirectional'"),
-        (("hidden_size = 7", "hidden = 7"), r"'model\.hidden'"),
-        (("hidden_size = 7", "hidden_size = 0"), r"model\.hidden_size.*\b0\b"),
-        (("0.2", "0.0"), r"ablations.*data\.validation_share is 0"),
-        (("seeds = 3", "seeds = 0"), r"ablations\.seeds.*\b0\b"),
-        (('question = "How wide?"', ""), r"ablations\.other\.size\.question is required"),
-        (("settings = { model.hidden_size = 7 }", ""), r"ablations\.other\.size.*neither"),
-        (("{ model.hidden_size = 7 }", "{ model.hidden_size = 7 }\ntune = { model.layers = [2] }"), "size.*both"),
-        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden = [7] }"), "'model.hidden'"),
-        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7, 0] }"),
-         r"model\.hidden_size.*\b0\b"),
-        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [100] }"),
-         r"ablations\.other\.size\.tune.*value other.*\[100\]"),
-        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [7, 7] }"), "7 and 7 are the same"),
-        (("settings = { data.validation_share = 0.2 }", "settings = 1"), r"ablations\.settings must be a table"),
-        (("[ablations.other.pooling]", "[ablations.other]\nx = 1\n[ablations.other.pooling]"),
-         r"ablations\.other\.x must be a table"),
-        (('question = "How wide?"', 'quastion = "How wide?"'),
-         r"'ablations\.other\.size\.quastion'.*'ablations\.other\.size\.question'\?"),
-        (("settings = { model.hidden_size = 7 }", "tune = { model.hidden_size = [] }"),
-         r"ablations\.other\.size\.tune\.model\.hidden_size.*\[\]"),
     ])
-    def test_names_the_mistake_in_the_settings_of_a_model_or_an_ablation(
+    def test_names_the_mistake_in_the_settings_of_a_model(
         self, tmp_path: Path, change: tuple[str, str], parts: str
     ) -> None:
         assert change[0] in HOMEWORK

@@ -419,27 +419,20 @@ class TestTheConfigOfARun:
 
 def test_a_run_is_described_by_its_tags() -> None:
     plain = logged("1")
-    assert (plain.fingerprint, plain.state, plain.command, plain.side, plain.ablations) == ("", "", "", "", ())
+    assert (plain.fingerprint, plain.state, plain.command) == ("", "", "")
     run = logged("1", tags={
-        "gru_bench.data_fingerprint": "3f6c", "gru_bench.state": "pruned", "mlflow.source.name": "run.py --study a",
-        "gru_bench.side": "usual", "gru_bench.ablation": "pooling,reset gate"})
+        "gru_bench.data_fingerprint": "3f6c", "gru_bench.state": "pruned", "mlflow.source.name": "run.py --study a"})
     assert (run.fingerprint, run.state, run.command) == ("3f6c", "pruned", "run.py --study a")
-    assert (run.side, run.ablations) == ("usual", ("pooling", "reset gate"))
-    study = LoggedStudy(plain, None, (), (), (run, plain))
-    assert study.side("reset gate", "usual") == (run,)
-    assert study.side("reset gate", "other") == study.side("reset", "usual") == ()
 
 
-NOTHING = StudyPlan(models=(), trials=None, confirm=None, margin=None, contents=None, protocol="")
+NOTHING = StudyPlan(models=(), trials=None, confirm=None, margin=None, protocol="")
 
 
 @pytest.mark.parametrize(("params", "plan"), [
     ({}, NOTHING),
-    ({"models": "scratch,torch", "trials": "16", "confirm": "5", "margin": "1.0", "contents": "search,ablations",
-      "protocol": "homework", "study": "s"},
-     StudyPlan(("scratch", "torch"), 16, 5, 0.01, ("search", "ablations"), "homework")),
-    ({"models": "torch", "trials": "0", "confirm": "0", "contents": ""},
-     replace(NOTHING, models=("torch",), trials=0, confirm=0, contents=())),
+    ({"models": "scratch,torch", "trials": "16", "confirm": "5", "margin": "1.0", "protocol": "homework", "study": "s"},
+     StudyPlan(("scratch", "torch"), 16, 5, 0.01, "homework")),
+    ({"models": "torch", "trials": "0", "confirm": "0"}, replace(NOTHING, models=("torch",), trials=0, confirm=0)),
     ({"models": ",torch,,"}, replace(NOTHING, models=("torch",))),
     *(({"trials": wrong, "confirm": wrong}, NOTHING) for wrong in ("", "-1", "1.0", " 1", "five", "1" * 10, "٣")),
     ({"trials": "9" * 9, "confirm": "007"}, replace(NOTHING, trials=999_999_999, confirm=7)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from gru_bench.results.baselines import BaselineResult
 from gru_bench.results.logged_metrics import SPLIT_NAMES
 from gru_bench.results.runs import EpochRecord, Predictions, RunResult, WindowLoss, digest_of_examples
 from gru_bench.tracking import LoggedRun, LoggedStudy, Reader, RunWriter, Store, open_reader
-from tests.support.fake_store import BEST, FakeStore, TestSet, add_study, logged, run_hash
+from tests.support.fake_store import BEST, FakeStore, TestSet, add_study
 from tests.support.values import present
 
 EXPERIMENT = "movie-reviews"
@@ -46,12 +46,6 @@ def fake() -> FakeStore:
     whole = add_study(store, "whole", {"torch": 0.0, "scratch": 0.1}, seeds=2, failed=1, epochs=EPOCHS, trials=5,
                       test_set=test_set)
     add_study(store, "begun", {"torch": 0.0}, seeds=1, epochs=EPOCHS, trials=0, test_set=test_set, finished=False)
-    ablation = logged(
-        run_hash("ablation"), name="usual seed 7", role="ablation", study="whole", model="torch", seed=7,
-        params={**whole.confirms[0].params, "seed": "7", "model.name": "torch"},
-        tags={"gru_bench.side": "usual", "gru_bench.ablation": "pooling,lr"})
-    store.predicted[ablation.run_id, "validation"] = store.predicted[whole.confirms[0].run_id, "test"]
-    store.by_experiment[EXPERIMENT][0] = replace(whole, ablations=(ablation,))
     store.reviews[whole.run.run_id] = {str(example): f"<b>Review</b> {example} é" for example in test_set.id_N}
     store.artifacts[whole.run.run_id, "note.txt"] = "100 % & “more”\n"
     return store
@@ -86,13 +80,12 @@ def write_study(store: Store, fake: FakeStore, study: LoggedStudy) -> dict[str, 
                          fingerprint=run.tags["gru_bench.data_fingerprint"])
     parent.params(run.params)
     written = {run.run_id: parent}
-    for child in (*study.trials, *study.confirms, *study.ablations):
+    for child in (*study.trials, *study.confirms):
         settings = {**BEST, "training.epochs": EPOCHS, "model.name": child.model, "seed": present(child.seed)}
         config = with_settings(RunConfig(), settings)
         writer = store.start(
             EXPERIMENT, child.name, role=child.role, study=child.study, model=child.model, config=config,
-            parent=parent.run_id, fingerprint=child.tags.get("gru_bench.data_fingerprint", ""),
-            tags={key: value for key, value in child.tags.items() if key in ("gru_bench.side", "gru_bench.ablation")})
+            parent=parent.run_id, fingerprint=child.tags.get("gru_bench.data_fingerprint", ""))
         written[child.run_id] = writer
         if child.complete:
             write_result(writer, fake, child, config)
@@ -152,11 +145,8 @@ def test_a_study_has_its_parts_in_order(held: Held, fake: FakeStore) -> None:
     for one, two in zip(found, expected, strict=True):
         assert one.summary == two.summary
         assert one.damaged == two.damaged == ""
-        for part in ("trials", "confirms", "ablations", "baselines", "runs"):
+        for part in ("trials", "confirms", "baselines", "runs"):
             assert [run.run_id for run in getattr(one, part)] == [held.ids[run.run_id] for run in getattr(two, part)]
-        assert [run.name for run in one.side("lr", "usual")] == [run.name for run in two.side("lr", "usual")]
-    assert found[0].side("lr", "usual")
-    assert found[0].side("lr", "other") == found[0].side("l", "usual") == ()
     assert found[1].summary is None
     assert {run.run_id for run in held.store.runs(EXPERIMENT)} == set(held.ids.values())
 

@@ -24,8 +24,6 @@ PROGRAMS = {
     ("__main__.py", "sweep"): "python -m gru_bench sweep", ("__main__.py",): "python -m gru_bench.sweep",
 }
 """First words of a recorded command (`gru_bench.cli.command_line`) -> what is typed for them."""
-PARTS = {"search": "the result of the search", "ablations": "the ablations"}
-"""Part of a study -> its name in a sentence about what is missing."""
 
 
 def study_name(study: LoggedStudy) -> str:
@@ -143,13 +141,12 @@ def typed(command: str) -> list[str]:
 
 def _absent(study: LoggedStudy, store: Store) -> list[str]:
     """Return the parts that an unfinished study will have and does not have yet."""
-    planned = study.plan().contents
+    plan = study.plan()
     absent = [] if baseline_runs(study) else ["the baselines"]
     if study_data(study, store) is None:
         absent.append("the summary of its data")
-    if planned is None:  # a study begun before these were logged
+    if plan.trials is None:  # its start died before it had described the study
         return [*absent, "the result of its search, if any, and everything else that is logged at its end"]
     # The search of a model has ended once it has a confirmation run, which the report tells of.
-    confirmed = {*study.plan().models} <= {run.model for run in study.confirms}
-    return absent + [
-        words for part, words in PARTS.items() if part in planned and not (part == "search" and confirmed)]
+    confirmed = {*plan.models} <= {run.model for run in study.confirms}
+    return [*absent, "the result of the search"] if plan.trials and not confirmed else absent

@@ -13,7 +13,7 @@ from gru_bench.report.evidence.groups import ModelRuns, model_name
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.settings import as_number, setting
 from gru_bench.report.homework import published
-from gru_bench.results.runs import Ablation, DataSummary
+from gru_bench.results.runs import DataSummary
 from gru_bench.tracking import LoggedStudy
 
 NAMES: Mapping[str, str] = {
@@ -54,12 +54,6 @@ class Reproduction:
     study: LoggedStudy
     groups: Mapping[str, ModelRuns]
     data: DataSummary
-
-    @property
-    def ablations(self) -> dict[str, Ablation]:
-        """Return its ablations by the keys of their numbers; none while it is unfinished."""
-        found = self.study.summary.ablations if self.study.summary is not None else ()
-        return {self.numbers.of("ablation").named(ablation.name).key: ablation for ablation in found}
 
     @property
     def these_runs(self) -> str:

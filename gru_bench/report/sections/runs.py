@@ -40,7 +40,7 @@ def _states(evidence: Evidence) -> list[Block]:
     for study in evidence.studies:
         name = study_name(study)
         key = evidence.numbers.named("runs", name, same=study.run.run_id).key
-        for stage, stage_runs in (("search", study.trials), ("confirm", study.confirms), ("ablation", study.ablations)):
+        for stage, stage_runs in (("search", study.trials), ("confirm", study.confirms)):
             if not stage_runs:
                 continue
             by_state = {state: [run for run in stage_runs if run_state(run) == state] for state in STATES}

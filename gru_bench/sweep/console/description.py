@@ -26,7 +26,6 @@ SPACE = "&emsp;"
 _ROLES: Mapping[Role, str] = {
     "trial": "A trial of the search, scored on validation data",
     "confirm": "The best settings, trained again on a fresh seed and scored on test data",
-    "ablation": "A run of an ablation, scored on validation data",
 }
 
 

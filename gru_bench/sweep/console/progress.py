@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gru_bench.sweep.sharing.trials import StoredTrial
 
 Kind = tuple[str, str]
-"""Model and role (trial, confirm or ablation) of runs."""
+"""Model and role (trial or confirm) of runs."""
 ALL_DONE = "all runs of the study are done"
 SPEED_SECONDS = 1800.0
 """Seconds over whose speed the time left is estimated."""
@@ -77,8 +77,7 @@ class ProgressDisplay:
             counts[role] += count
         most = "up to " if counts["trial"] else ""  # runs of an earlier search may be used again
         parts = [f"{prefix}{several(counts[role], what)}" for prefix, role, what in (
-            ("", "trial", "trial"), (most, "confirm", "confirmation run"), (most, "ablation", "ablation run"))
-            if counts[role]]
+            ("", "trial", "trial"), (most, "confirm", "confirmation run")) if counts[role]]
         nothing = ALL_DONE if done else "other processes train the remaining runs"
         self.note(f"{', '.join(parts)} to do" if parts else nothing)
         self._to_do = counts.total()

@@ -1,9 +1,9 @@
 """Trials: pieces of work that are done once, each by one of the processes that share a study.
 
 A trial is asked for, belongs to the process that does it, and ends: complete, pruned or failed. If it is interrupted, a
-new trial retries it. The trials of a search have settings that Optuna proposes. Planned work (baselines, confirmation
-runs and ablation runs) is part of the study's record. There each trial has a key, such as
-`torch confirm 3fa9 10000`, and the latest trial of a key counts.
+new trial retries it. The trials of a search have settings that Optuna proposes. Planned work (baselines and
+confirmation runs) is part of the study's record. There each trial has a key, such as `torch confirm 3fa9 10000`, and
+the latest trial of a key counts.
 """
 
 from __future__ import annotations
@@ -39,17 +39,15 @@ def digest(values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def run_key(model: str, role: str, settings: str, seed: int, side: str = "") -> str:
-    """Return the key of a confirm or ablation run.
+def run_key(model: str, settings: str, seed: int) -> str:
+    """Return the key of a confirmation run.
 
     Args:
         model: Model of the run.
-        role: Role of the run: confirm or ablation.
         settings: Digest of the settings that differ from the study's own.
         seed: Random seed of the run.
-        side: Side of the ablation; empty for a confirmation run.
     """
-    return f"{model} {role} {settings} {seed} {side}".strip()
+    return f"{model} confirm {settings} {seed}"
 
 
 def baseline_key(name: str) -> str:

@@ -21,7 +21,6 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal, Protocol
 
-from gru_bench.config import DataConfig
 from gru_bench.data.code import keep
 from gru_bench.errors import GruBenchError, MachineError, RunError, out_of_memory
 from gru_bench.platforms import cores, interrupts_held_back, was_killed, worker_per_core
@@ -44,8 +43,8 @@ class Job:
 
     key: str
     task: Task
-    fingerprints: tuple[tuple[DataConfig, str], ...] = ()
-    """Data that the task reads, and the fingerprint that the sweep has of them."""
+    fingerprint: str = ""
+    """Fingerprint that the sweep has of the data that the task reads; empty for any."""
     code: tuple[str, ...] = ()
     """Files of classes of the user's own, which the worker keeps."""
 
@@ -319,7 +318,7 @@ def run_job(job: Job, channel: Channel) -> Finished | WasPruned | Failed:
     try:
         for text in job.code:
             keep(text)
-        with requiring(dict(job.fingerprints)):
+        with requiring(job.fingerprint):
             return Finished(job.task(listener))
     except Pruned:
         return WasPruned()

@@ -6,8 +6,9 @@ vectors loaded; they are memory-mapped, so that workers share them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -64,11 +65,12 @@ class Train:
         from gru_bench.models.trained import TrainedModel
 
         try:
-            return replace(result, diagnostics=run_diagnostics(
-                TrainedModel.of(result, vectors), corpus_of(self.config.data), vectors, texts=self.texts))
+            found = run_diagnostics(
+                TrainedModel.of(result, vectors), corpus_of(self.config.data), vectors, texts=self.texts)
         except DataError as error:
             listener.note(f"There are no diagnostics of {self.config.model.name}: {error}.")
             return result
+        return replace(result, diagnostics=found.to_json())
 
 
 @dataclass(frozen=True)
@@ -123,17 +125,17 @@ _corpora: dict[DataConfig, Corpus] = {}
 _vectors: dict[Material, Vectors] = {}
 
 
-_required: dict[DataConfig, str] = {}
+_required = ContextVar("_required", default="")
 
 
 @contextmanager
-def requiring(fingerprints: Mapping[DataConfig, str]) -> Iterator[None]:
-    """Let `corpus_of` refuse data with another fingerprint inside the context."""
-    _required.update(fingerprints)
+def requiring(fingerprint: str) -> Iterator[None]:
+    """Let `corpus_of` refuse data with another fingerprint inside the context; none if it is empty."""
+    token = _required.set(fingerprint)
     try:
         yield
     finally:
-        _required.clear()
+        _required.reset(token)
 
 
 def corpus_of(data: DataConfig) -> Corpus:
@@ -144,13 +146,13 @@ def corpus_of(data: DataConfig) -> Corpus:
     """
     from gru_bench.data.corpus import load_corpus
 
-    required = _required.get(data)
-    if data not in _corpora or required not in (None, _corpora[data].fingerprint):
+    required = _required.get()
+    if data not in _corpora or required not in ("", _corpora[data].fingerprint):
         for material in [material for material in _vectors if material[0] == data]:
             del _vectors[material]
         _corpora[data] = load_corpus(data)
     found = _corpora[data]
-    if required not in (None, found.fingerprint):
+    if required not in ("", found.fingerprint):
         files = " or ".join(filter(None, (data.name, data.test_name)))
         raise MachineError(
             f"{files} was changed during the sweep (fingerprint {required}, now {found.fingerprint}). Restore the file "

@@ -47,7 +47,7 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"MODEL\.(setting|protocol)\.[a-z0-9-]+", "", "confirm"),
     (r"MODEL\.lost-seeds", "", "lost"),
     (r"checklist\.(hours|runs|incomplete)", "", "all GRUs"),
-    (r"runs-[a-z]+-(search|confirm|ablation)\.(complete|pruned|failed|other)", "", "as many"),
+    (r"runs-[a-z]+-(search|confirm)\.(complete|pruned|failed|other)", "", "as many"),
     # searches
     (r"MODEL\.search\.best", "validation", "trials"),
     (r"MODEL\.search\.[a-z-]+\.importance", "validation", "trials"),
@@ -68,14 +68,6 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"published\.[a-z]+\.(accuracy|seconds)", "", "none"),
     # the homework
     (r"of-homework\.(protocol|wordless)\.[a-z.-]+", "", "studies"),
-    (r"of-homework\.ablation\.(?P<name>[a-z]+)\.(?P<side>usual|other)\.accuracy", "validation of ablations", "side"),
-    (r"of-homework\.ablation\.(?P<name>[a-z]+)\.(difference|difference-90|detectable|p(-[a-z]+)?)",
-     "validation of ablations",
-     "sides"),
-    (r"of-homework\.ablation\.[a-z]+\.margin", "", "none"),
-    (r"of-homework\.ablation\.(examples|seeds-least|seeds-most)", "", "all sides"),
-    (r"of-homework\.ablation\.(?P<name>[a-z]+)\.tuning\.(?P<place>\d)", "validation of ablations", "one tuning"),
-    (r"of-homework\.ablation\.(?P<name>[a-z]+)\.tuning\.shared", "validation of ablations", "tuning and usual"),
     # diagnostics
     (r"diagnostics-homework\.flow-(?P<of>[a-z]+)-[a-z-]+\.[a-z]+", "as logged", "first"),
     (r"diagnostics-homework\.(gates|words)-(?P<of>[a-z]+)[a-z0-9.-]+", "", "first"),
@@ -95,7 +87,6 @@ def expected_runs(
     confirm = [*(run for study, model in named or every for run in study.confirms
                  if run.complete and model in ("", run.model)), *fitted_once]
     trials = [run for study, model in named for run in study.trials if run.model == model]
-    sides = [(part.get("name"), side) for side in ("usual", "other")]
     match kind:
         case "none":
             return []
@@ -115,17 +106,6 @@ def expected_runs(
             return [run for study, _ in named for run in study.confirms if not run.complete]
         case "all GRUs":
             return [run for study in studies for run in study.runs if run.role not in ("study", "baseline")]
-        case "side":
-            return studies[0].side(part["name"], part["side"])
-        case "sides":
-            return [run for name, side in sides for run in studies[0].side(str(name), side)]
-        case "all sides":
-            return [run for name in ("pooling", "selection", "lr") for _, side in sides
-                    for run in studies[0].side(name, side)]
-        case "one tuning":
-            return [studies[0].side(part["name"], "tuning")[int(part["place"]) - 1]]
-        case "tuning and usual":
-            return [run for side in ("tuning", "usual") for run in studies[0].side(part["name"], side)]
         case "as many":
             assert len(number.runs) == number.value
         case "first":
@@ -140,9 +120,7 @@ def problems(made: Built) -> list[str]:
     store, studies, report = made
     first = next(run for run in studies[0].confirms if run.complete)
     test, data = len(store.predictions(first.run_id, "test").label_N), studies[0].summary
-    ablation = next((store.predictions(run.run_id, "validation") for run in studies[0].ablations), None)
-    sizes = {"": None, "test": test, "validation": (data.data.validation or None) if data else None,
-             "validation of ablations": len(ablation.label_N) if ablation else None}
+    sizes = {"": None, "test": test, "validation": (data.data.validation or None) if data else None}
     found = []
     for key, number in report.numbers.items():
         matches = [(match.groupdict(), examples, runs) for pattern, examples, runs in SOURCES

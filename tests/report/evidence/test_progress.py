@@ -43,14 +43,12 @@ def test_an_unfinished_study_is_to_be_continued_before_new_seeds_are_proposed() 
     models = {"scratch": 0.0, "torch": 0.01, "bidirectional": 0.1}
     whole = add_study(store, "homework", models, test_set=FEW)
     kept = tuple(run for run in whole.confirms if run.model != "bidirectional" and (run.seed or 0) < 1003)
-    begun = under_way(store, whole, models="scratch,torch,bidirectional",
-                      contents="search,ablations,timings,diagnostics,recall")
+    begun = under_way(store, whole, models="scratch,torch,bidirectional", trials="16")
     report = build([replace(begun, confirms=kept)], store)
     text = all_said(report.warnings)
     mentions(text, "Scratch GRU: 2 of the 5 planned confirmation seeds",
              "Bidirectional GRU has no complete confirmation run", "Still missing from homework: the result of the "
-             "search, the ablations, the timing benchmark, the diagnostics, the recall task.",
-             "First finish homework")
+             "search.", "First finish homework")
     assert [row[1] for row in table_of(report, "results").rows].count(MISSING) == 2
     assert has_window_losses(report)
     assert report.numbers["data-1.train"].value == present(whole.summary).data.train
@@ -61,7 +59,7 @@ def test_an_unfinished_study_is_to_be_continued_before_new_seeds_are_proposed() 
 def test_the_command_comes_first_and_what_is_missing_is_said_once() -> None:
     store = FakeStore()
     whole = add_study(store, "half", {"scratch": 0.0, "torch": 0.01}, seeds=2, failed=1, test_set=FEW)
-    begun = under_way(store, whole, models="scratch,torch", contents="search", confirm="4")
+    begun = under_way(store, whole, models="scratch,torch", trials="16", confirm="4")
     report = build_only([begun], store)
     command, scratch, torch, *others = map(said, report.warnings)
     mentions(command, "half is not finished", "First finish half", ": python sweeps/run.py --study half")

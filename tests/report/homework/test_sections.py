@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from gru_bench.report.homework.ablations import ablations
 from gru_bench.report.homework.discussion import discussion
 from gru_bench.report.homework.protocol import protocol
 from tests.support.commands import mentions
@@ -21,18 +18,15 @@ def test_two_studies_of_the_protocol_are_told_apart_by_their_names() -> None:
     store = FakeStore()
     add_homework(store, name="first", test_set=FEW)
     add_homework(store, name="second", test_set=FEW)
-    report = build_only(store.by_experiment["movie-reviews"], store, protocol, ablations, discussion)
+    report = build_only(store.by_experiment["movie-reviews"], store, protocol, discussion)
     for name, sentence in zip(("first", "second"), conclusions_of(report), strict=True):
         assert f"runs of {name}" in sentence
     mentions(words_of(report, "protocol"), "runs of first", "runs of second")
-    assert table_of(report, "of-second-ablations").title.endswith(", second")
-    assert {"of-first.ablation.lr.difference", "of-second.ablation.lr.difference"} <= set(report.numbers)
+    assert table_of(report, "of-second-published").title.endswith(", second")
 
 
 def test_an_unfinished_study_of_the_protocol_has_all_sections_of_the_homework() -> None:
     store, (whole,) = homework(test_set=FEW)
-    begun = under_way(store, whole, protocol="homework", contents="ablations")
-    report = build([replace(begun, ablations=())], store)
+    report = build([under_way(store, whole, protocol="homework")], store)
     assert "every setting" in words_of(report, "protocol")
-    assert "no ablations" in words_of(report, "ablations")
     assert "the bidirectional GRU is better" in words_of(report, "discussion")

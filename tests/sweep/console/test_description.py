@@ -89,7 +89,7 @@ def test_a_run_shows_its_role_and_its_settings() -> None:
     mentions(run_description("trial", {"training.lr": 0.00123, "model.hidden_size": 96}),
              "trial", "validation", "`lr 0.00123  hidden_size 96`".replace("  ", " "))
     mentions(run_description("confirm", {}), "fresh seed", "test")
-    assert run_description("ablation", {"data.name": "a`b"}).endswith(": `name ab`")
+    assert run_description("confirm", {"data.name": "a`b"}).endswith(": `name ab`")
 
 
 def test_the_next_commands_can_be_copied() -> None:

@@ -12,7 +12,7 @@ from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.sharing.trials import StoredTrial
 from tests.support.commands import mentions
 
-TRIAL, CONFIRM, ABLATION = ("torch", "trial"), ("torch", "confirm"), ("torch", "ablation")
+TRIAL, CONFIRM = ("torch", "trial"), ("torch", "confirm")
 
 
 def step(epoch: int, reviews: int, seconds: float = 2.0) -> StepReport:
@@ -137,7 +137,7 @@ def test_a_terminal_shows_the_study_and_the_running_runs() -> None:
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_complete_study_says_that_all_runs_are_done(terminal: bool) -> None:
     display, text, _ = shown(terminal)
-    display.begin({TRIAL: 0, CONFIRM: 0, ABLATION: 0}, done=True)
+    display.begin({TRIAL: 0, CONFIRM: 0}, done=True)
     display.search_ended("torch", StoredTrial(0, "complete", {"training.lr": 0.001}, value=0.875), 0)
     display.end()
     said = text.getvalue()
@@ -154,10 +154,10 @@ def test_runs_of_other_processes_are_not_called_done() -> None:
 
 def test_the_runs_that_are_left_to_do_are_counted() -> None:
     display, text, _ = shown(terminal=False)
-    display.begin({TRIAL: 0, CONFIRM: 1, ABLATION: 20})
+    display.begin({TRIAL: 0, CONFIRM: 1})
     display.search_ended("torch", StoredTrial(0, "complete", {"training.lr": 0.001}, value=0.875), 1)
     begin, ended = text.getvalue().splitlines()
-    mentions(begin, "1 confirmation run,", "20 ablation runs")
+    mentions(begin, "1 confirmation run to do")
     mentions(ended, "torch", "lr 0.001", "87.5 %", "1 confirmation run")
     assert "trial" not in begin
 

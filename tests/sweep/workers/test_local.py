@@ -21,6 +21,7 @@ from gru_bench import platforms
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import DataError, MachineError, RunError, UsageError
 from gru_bench.platforms import cores
+from gru_bench.results.diagnostics import Diagnostics
 from gru_bench.results.runs import Check, EpochRecord, RunResult
 from gru_bench.sweep.workers import local, tasks
 from gru_bench.sweep.workers.local import (
@@ -38,7 +39,6 @@ from gru_bench.sweep.workers.tasks import Train, TrySettings, corpus_of
 from gru_bench.train import loop
 from gru_bench.train.listener import Listener
 from tests.support.commands import mentions
-from tests.support.values import present
 
 
 class Pipe:
@@ -193,7 +193,7 @@ def test_a_run_is_diagnosed_if_it_is_asked_to(config: RunConfig, texts: bool) ->
     how = run_job(Job("job", Train(config, score_test=True, diagnostics=True, texts=texts)), Pipe())
     assert isinstance(how, Finished)
     assert isinstance(how.outcome, RunResult)
-    found = present(how.outcome.diagnostics)
+    found = Diagnostics.from_json(how.outcome.diagnostics)
     assert {flow.state for flow in found.flows} == {"initial", "trained"}
     assert found.review == ("validation" if texts else "")
     assert bool(found.attributions) == texts  # the data have no word of the fixed sentence
@@ -206,7 +206,7 @@ def test_a_run_on_texts_that_allow_no_diagnostics_ends_without_them(config: RunC
     how = run_job(Job("job", Train(short, score_test=True, diagnostics=True)), pipe)
     assert isinstance(how, Finished)
     assert isinstance(how.outcome, RunResult)
-    assert how.outcome.diagnostics is None
+    assert how.outcome.diagnostics == ""
     (note,) = (message for message in pipe.said if isinstance(message, Note))
     mentions(note.text, "diagnostics of bidirectional", "at least four known words")
 
@@ -244,7 +244,7 @@ class TestCheck:
         path.write_text(rows, encoding="utf-8")
         mine = with_settings(config, {"data.name": str(path), "embedding.name": "random"})
         sweeps = corpus_of(mine.data).fingerprint
-        job = Job("settings", TrySettings((mine,)), ((mine.data, sweeps),))
+        job = Job("settings", TrySettings((mine,)), sweeps)
         flipped = "".join(f"{line.replace(',0,', ',?,').replace(',1,', ',0,').replace(',?,', ',1,')}\n"
                           for line in rows.splitlines())
         assert flipped != rows
