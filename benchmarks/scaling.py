@@ -26,6 +26,7 @@ import os
 import sqlite3
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -225,12 +226,11 @@ def conducted(size: int, url: str | None) -> dict[str, float]:
 def _add_trials(count: int, url: str | None) -> None:
     """Repeat the one trial of the study in both stores, with other ids and settings."""
     import optuna
-    from gru_bench.tracking.record import new_id
 
     from gru_bench.sweep.sharing.storage import open_storage
 
     study = optuna.load_study(study_name="study/torch", storage=open_storage(url))
-    one, ids = study.trials[0], [new_id() for _ in range(count)]
+    one, ids = study.trials[0], [uuid.uuid4().hex for _ in range(count)]
     study.add_trials(optuna.trial.create_trial(
         value=0.5 + 0.05 * math.sin(n), params={"training.lr": 1e-4 * (1 + 0.05 * (n % 9000) + n / 1e4),
                                                 "model.dropout": 0.5 * abs(math.sin(n))},
