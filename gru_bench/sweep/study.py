@@ -32,7 +32,7 @@ from gru_bench.sweep.sharing.storage import lock_for
 from gru_bench.sweep.sharing.trials import StoredTrial, Trials, latest_trials, trials_of
 from gru_bench.sweep.spec import StudySpec
 
-FORMAT_KEY, FORMAT = "format", 4
+FORMAT_KEY, FORMAT = "format", 5
 """Set when a study begins: the format of what is stored of it."""
 RUN, TEXTS = "run_id", "texts"
 """Set when the study's own run begins: its id, and whether texts are stored."""

@@ -1,1 +1,1 @@
-"""Console output of a sweep (progress, ETA, console log) and its interruption by signals."""
+"""Console output of a sweep (opening, progress, description) and its interruption by signals."""
