@@ -256,7 +256,6 @@ def held(running: int, url: str | None) -> dict[str, float]:
     """Return what a trial costs without MLflow while so many others run, and how long it holds the study's lock."""
     import optuna
 
-    from gru_bench.sweep.sharing.leases import this_process
     from gru_bench.sweep.sharing.storage import open_storage
     from gru_bench.sweep.study import StudyRecord
 
@@ -264,7 +263,7 @@ def held(running: int, url: str | None) -> dict[str, float]:
     search = record.searches["torch"]
     for n in range(running):
         search.study.add_trial(optuna.trial.create_trial(
-            state=optuna.trial.TrialState.RUNNING, user_attrs={"owner": this_process(), "run_id": "0" * 32},
+            state=optuna.trial.TrialState.RUNNING, user_attrs={"owner": record.lease.owner, "run_id": "0" * 32},
             params={"training.lr": 1e-4 * (1 + n), "model.dropout": 0.25}, distributions=search.space))
     found, begun = _count(record), 0.0
     for n in range(FIRST + TRIALS):

@@ -24,7 +24,6 @@ from gru_bench.report.figures.style import (
     color_of,
     curves,
     dodge,
-    dots,
     intervals,
     keep_within,
     name_lines,
@@ -173,27 +172,21 @@ def _lengths(frame: DataFrame) -> Drawing:
     return draw_along(frame.assign(part=names), "part", "tokens read (texts)")
 
 
-def draw_along(frame: DataFrame, along: str, label: str, seeds: DataFrame | None = None) -> Drawing:
+def draw_along(frame: DataFrame, along: str, label: str) -> Drawing:
     """Draw the accuracies of each model from place to place, with their intervals.
 
     Args:
         frame: `model`, `accuracy`, `low` and `high`.
         along: The column with the name of the place.
         label: Name of the x axis.
-        seeds: The accuracies of single seeds.
     """
     models, places = list(frame["model"].unique()), list(frame[along].unique())
     figure, (axes,) = new_figure(2.1)
 
-    def placed(rows: DataFrame, shift: float = 0.0) -> DataFrame:
-        apart = dodge(models, rows["model"], min(0.6, 0.12 * len(models)))
-        return rows.assign(place=rows[along].map(places.index) + apart + shift)
-
-    own = placed(frame)
+    apart = dodge(models, frame["model"], min(0.6, 0.12 * len(models)))
+    own = frame.assign(place=frame[along].map(places.index) + apart)
     curves(axes, own.drop(columns=["low", "high"]), "place", "accuracy", models, linewidth=0.6)
     intervals(axes, own, "place", "accuracy", models, "y")
-    if seeds is not None:
-        dots(axes, placed(seeds, 0.06), "place", "accuracy", models, marker="_", markeredgewidth=1, alpha=0.8)
     axes.set_xticks(range(len(places)), [str(place) for place in places])
     keep_within(axes, "y")
     axes.set(xlabel=label, ylabel="test accuracy, %")
