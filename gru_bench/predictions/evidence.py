@@ -65,6 +65,10 @@ class FileStore:
         """Return the number of studies of the store that were scored on a test set."""
         return 0 if self.others is None else self.others.studies_on_test(test_set, until)
 
+    def studies_again(self, original: str) -> int:
+        """Return the number of studies of the store that ask the question of a study again."""
+        return 0 if self.others is None else self.others.studies_again(original)
+
     def run_url(self, run: LoggedRun) -> str | None:
         """Return the page of a run of a study."""
         return None if self.others is None or not run.experiment_id else self.others.run_url(run)

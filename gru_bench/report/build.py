@@ -103,7 +103,8 @@ def build(
         Source(
             experiment=plain(experiment), tracking_uri=_address(tracking_uri), margin=evidence.margin.value,
             warnings_before=tuple(map(in_text, warnings)),
-            on_test={test_set.digest: OnTest(test_set.models, test_set.studies) for test_set in evidence.test_sets},
+            on_test={test_set.digest: OnTest(test_set.models, test_set.studies, test_set.asked)
+                     for test_set in evidence.test_sets},
             studies=tuple(SourceStudy(study_name(study), study.run.run_id) for study in studies)))
 
 

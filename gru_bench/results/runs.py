@@ -215,6 +215,8 @@ class OnTest:
     """The study and the name of each model."""
     studies: Annotated[int, Field(ge=0, le=1_000_000)]
     """Number of studies, when the newest run of the report began."""
+    asked: Mapping[str, Annotated[int, Field(ge=2, le=1_000_000)]] = field(default_factory=dict)
+    """Id of an original study's own run -> number of studies that ask its question, where several do."""
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,8 @@ def mean_difference(each: Sequence[Estimate]) -> Estimate:
 
 
 def over_data_sets(
-    pairs: Sequence[tuple[tuple[str, str], Sequence[Estimate]]], margin: float, metric: ComparedName = "accuracy"
+    pairs: Sequence[tuple[tuple[str, str], Sequence[Estimate]]], margin: float, metric: ComparedName = "accuracy",
+    asked: Sequence[int] = (),
 ) -> list[OverDataSets]:
     """Return pairs of models compared over data sets. They are tested together, by Holm's procedure over all of them.
 
@@ -91,6 +92,7 @@ def over_data_sets(
         pairs: The names of both models, and the difference of the first minus the second on each data set.
         margin: Largest difference without practical weight, fixed beforehand. 0.01 is one percentage point.
         metric: The score.
+        asked: How often the question of each pair is asked. Empty: once.
 
     Raises:
         ValueError: for a pair with fewer than 2 data sets, and a margin that is not above 0.
@@ -98,9 +100,11 @@ def over_data_sets(
     means = [mean_difference(each) for _, each in pairs]
     able = [place for place, one in enumerate(means)
             if len(pairs[place][1]) >= FEWEST_FOR_VERDICT and one.method == OVER_DATA_SETS]
-    tests = dict(zip(able, adjusted_tests([means[place] for place in able], margin, len(pairs)), strict=True))
+    asked = asked or [1] * len(pairs)
+    tests = dict(zip(able, adjusted_tests(
+        [means[place] for place in able], margin, len(pairs), [asked[place] for place in able]), strict=True))
     return [
         OverDataSets(
             names, mean, tests.get(place), len(pairs), Verdict.of(mean, tests[place], margin) if place in tests else
-            Verdict(Finding.TOO_FEW_DATA_SETS, margin, mean.at(0.90)), metric, each=tuple(each))
+            Verdict(Finding.TOO_FEW_DATA_SETS, margin, mean.at(0.90)), metric, asked[place], each=tuple(each))
         for place, ((names, each), mean) in enumerate(zip(pairs, means, strict=True))]

@@ -98,6 +98,7 @@ def quantity(pair: Pair, slot: str) -> Number:
     """Return the value of a slot of a sentence on a pair of models."""
     found, margin, tests = pair.difference, pair.verdict.margin, pair.tests
     kind, holm = scale_of(pair.metric).kind, f", Holm over {pair.family} pairs" if pair.family > 1 else ""
+    holm = (f", times {pair.asked} because {pair.asked} studies ask the question" if pair.asked > 1 else "") + holm
     match slot:
         case "difference":
             return _difference(pair, "difference", found, pair.interval_name)
@@ -107,7 +108,7 @@ def quantity(pair: Pair, slot: str) -> Number:
             return Number("margin", margin, kind, "equivalence margin: the largest difference of no practical weight",
                           decimals=decimals_for([margin], [0.0], kind))
         case "detectable":
-            value = found.detectable(max(1, pair.family))
+            value = found.detectable(max(1, pair.family) * pair.asked)
             return Number("detectable", value, kind, "takes two seeds" if value is None else detected(pair),
                           decimals=None if value is None else decimals_for([value], [0.0], kind))
         case "p":
@@ -136,7 +137,9 @@ def quantity(pair: Pair, slot: str) -> Number:
 
 def detected(pair: Pair) -> str:
     """Return what the minimum detectable difference is."""
-    return DETECTED if pair.family == 1 else f"{DETECTED}; the level is divided by the {pair.family} pairs compared"
+    divided = [*([f"the {pair.family} pairs compared"] if pair.family > 1 else []),
+               *([f"the {pair.asked} studies that ask the question"] if pair.asked > 1 else [])]
+    return f"{DETECTED}; the level is divided by {' and by '.join(divided)}" if divided else DETECTED
 
 
 def _difference(pair: Pair, name: str, found: Estimate, interval: str) -> Number:

@@ -92,7 +92,7 @@ def pairs_of(models: int) -> int:
 
 
 def adjusted_tests(
-    differences: Sequence[Estimate], margin: float = MARGIN, family: int = 0
+    differences: Sequence[Estimate], margin: float = MARGIN, family: int = 0, asked: Sequence[int] = ()
 ) -> list[PairTests | None]:
     """Return the adjusted p values of pairs that are compared together, in the same order.
 
@@ -105,6 +105,8 @@ def adjusted_tests(
         family: Number of all pairs of which these are some, such as those of all models that were scored on the same
             examples. The others count as if they had the largest p. Fewer than the pairs that can have a verdict:
             these are all.
+        asked: How often the question of each pair is asked, by studies with fresh seeds. Its p values are multiplied by
+            that before Holm's procedure. Empty: once.
 
     Raises:
         ValueError: for a margin that is not above 0.
@@ -114,10 +116,12 @@ def adjusted_tests(
     able = [place for place, one in enumerate(differences) if one.groups >= LEAST_GROUPS]
     found: list[PairTests | None] = [None] * len(differences)
     chosen = [differences[place] for place in able]
+    times = [asked[place] if asked else 1 for place in able]
     kinds: tuple[list[float | None], ...] = (
         [one.p for one in chosen], [one.p_beyond(margin) for one in chosen],
         [one.p_equivalent(margin) for one in chosen])
-    for place, *p in zip(able, *(holm(kind, family) for kind in kinds), strict=True):
+    multiplied = [[None if p is None else min(1.0, n * p) for n, p in zip(times, kind, strict=True)] for kind in kinds]
+    for place, *p in zip(able, *(holm(kind, family) for kind in multiplied), strict=True):
         different, beyond, equivalent = (1.0 if value is None else value for value in p)
         found[place] = PairTests(different, beyond, equivalent)
     return found
@@ -175,6 +179,8 @@ class Pair:
     examples."""
     verdict: Verdict
     metric: ComparedName = "accuracy"
+    asked: int = 1
+    """Number of studies that ask its question, by which the p values are multiplied."""
 
     @property
     def favours(self) -> int:

@@ -60,6 +60,7 @@ def study_again(
         "seed": _fresh(known, name) if seed is None else seed, "base": base,
         "own": {model: {key: value for key, value in settings_of.items() if key not in shared}
                 for model, settings_of in own.items()},
+        "again": logged.original,
         **({} if margin is None else {"margin": 100 * margin if unit == "share" else margin}),
     }, f"{logged.name} again")
     for model in spec.models:

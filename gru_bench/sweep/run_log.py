@@ -21,7 +21,7 @@ from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.trials import Trials, baseline_key, digest, run_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.tracking import INTERRUPTED, NOTE, PARENT_TAG, LoggedRun, RunWriter, Store
+from gru_bench.tracking import AGAIN, INTERRUPTED, NOTE, PARENT_TAG, LoggedRun, RunWriter, Store
 
 POLL_SECONDS = 0.5
 """Seconds between two looks at what other processes do."""
@@ -172,7 +172,8 @@ class RunLog:
             command=self.command, config=run.config, fingerprint=self.corpus.fingerprint, rows=self.corpus.rows,
             parent=self.study.run_id,
             tags={"gru_bench.settings": digest(run.settings), OWNER: self.record.lease.owner,
-                  NOTE: run_description(run.role, run.settings, run.repeats), **run.tags})
+                  NOTE: run_description(run.role, run.settings, run.repeats), **run.tags,
+                  **({AGAIN: self.spec.again} if self.spec.again else {})})
 
     def runs(self) -> list[LoggedRun]:
         """Return the runs of the study, as MLflow has them."""

@@ -129,6 +129,8 @@ class StudySpec(Section):
     """What ends the trials that fall behind, at checks within an epoch."""
     protocol: Protocol = "tuning"
     """Contents of the study's report: the usual sections, or the homework's sections as well."""
+    again: str = ""
+    """Id of the own run of the study whose question it asks again; empty for a question of its own."""
     base: RunConfig = RunConfig()
     """The settings of all runs that are not searched."""
     own: Mapping[str, Mapping[str, Scalar]] = {}
@@ -207,11 +209,11 @@ class StudySpec(Section):
         return tuple(range(first, first + self.confirm))
 
 
-KEYS = (*(key for key in StudySpec.model_fields if key not in ("own", "only", "usual", "is_of_these")), "metric",
-        *SECTIONS)
-"""Top-level keys of a study file. `own` is built from its sections, `metric` is `training.metric`, `usual`
-are the settings that it leaves out, and `only` and `is_of_these` belong to a start. `base` names a study in a file; the
-`base` of a `StudySpec` holds the settings."""
+KEYS = (*(key for key in StudySpec.model_fields if key not in ("own", "only", "usual", "is_of_these", "again")),
+        "metric", *SECTIONS)
+"""Top-level keys of a study file. `own` is built from its sections, `metric` is `training.metric`, `usual` are the
+settings that it leaves out, and `only`, `is_of_these` and `again` belong to a start. `base` names a study in a file;
+the `base` of a `StudySpec` holds the settings."""
 
 
 def known_studies() -> list[str]:

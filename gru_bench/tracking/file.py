@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gru_bench.tracking.client import ID_TAG, TEST_SET, folder_of, reading
+from gru_bench.tracking.client import ID_TAG, folder_of, reading
 from gru_bench.tracking.source import Found, RawPoint, RawRun, Source
 
 if TYPE_CHECKING:
@@ -76,14 +76,14 @@ class FileSource(Source):
             key: float("nan") if value is None else float(value) for key, value in metrics[run_id].items()})
             for run_id, experiment, name, status, begin, end in rows]
 
-    def scored_on(self, test_set: str) -> list[tuple[str, int | None, Mapping[str, str]]]:
-        """Return id, begin and tags of the runs of all experiments with this digest of the test examples."""
+    def tagged_runs(self, tag: str, value: str) -> list[tuple[str, int | None, Mapping[str, str]]]:
+        """Return id, begin and tags of the runs of all experiments that have this value of a tag."""
         by_run: dict[tuple[str, int | None], dict[str, str]] = {}
-        for run_id, begin, key, value in self._rows(
+        for run_id, begin, key, found in self._rows(
             "SELECT run_uuid, start_time, key, value FROM tags JOIN runs USING (run_uuid) JOIN experiments USING "
             "(experiment_id) WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active' AND "
-            "run_uuid IN (SELECT run_uuid FROM tags WHERE key = ? AND value = ?)", TEST_SET, test_set):
-            by_run.setdefault((run_id, begin), {})[key] = value
+            "run_uuid IN (SELECT run_uuid FROM tags WHERE key = ? AND value = ?)", tag, value):
+            by_run.setdefault((run_id, begin), {})[key] = found
         return [(*run, tags) for run, tags in by_run.items()]
 
     def points(self, run_ids: Sequence[str], metrics: Sequence[str]) -> Iterator[RawPoint]:

@@ -29,6 +29,7 @@ from gru_bench.models.trained import TrainedModel
 from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.tracking.artifacts import predictions_of, texts_of
 from gru_bench.tracking.client import (
+    AGAIN,
     DEFAULT_DATABASE,
     ID_TAG,
     PARENT_TAG,
@@ -171,6 +172,11 @@ class LoggedStudy:
     def name(self) -> str:
         """The name of the study, or of its run where it is not tagged."""
         return self.run.study or self.run.name
+
+    @property
+    def original(self) -> str:
+        """Id of the own run of the study whose question it asks again (`gru-bench sweep --again`), or its own."""
+        return next((run.tags[AGAIN] for run in self.confirms if AGAIN in run.tags), self.run.run_id)
 
     @property
     def runs(self) -> tuple[LoggedRun, ...]:
@@ -375,7 +381,7 @@ class Reader:
         Args:
             test_set: Digest of the test examples.
         """
-        return sorted((study, model) for _, study, model in self._confirmed(test_set, math.inf))
+        return sorted((study, model) for _, study, model in self._confirmed(TEST_SET, test_set, math.inf))
 
     def studies_on_test(self, test_set: str, until: float) -> int:
         """Return how many studies of all experiments had scored a test set by a complete confirmation run.
@@ -384,17 +390,26 @@ class Reader:
             test_set: Digest of the test examples.
             until: Runs that began later do not count. In seconds since the epoch.
         """
-        return len({study for study, *_ in self._confirmed(test_set, until)})
+        return len({study for study, *_ in self._confirmed(TEST_SET, test_set, until)})
 
-    def _confirmed(self, test_set: str, until: float) -> list[tuple[str, str, str]]:
-        """Return each model of `confirmed_models` whose runs began by a time: study's id, study, model."""
+    def studies_again(self, original: str) -> int:
+        """Return how many studies of all experiments ask a question again and have a complete confirmation run.
+
+        Args:
+            original: `LoggedStudy.original` of these studies.
+        """
+        return len({study for study, *_ in self._confirmed(AGAIN, original, math.inf)})
+
+    def _confirmed(self, tag: str, value: str, until: float) -> list[tuple[str, str, str]]:
+        """Return each model with complete confirmation runs that have a tag and began by a time: study's id, study,
+        model."""
         models: dict[tuple[str, str, str], None] = {}
-        for _, start_ms, tags in self._read(lambda source: source.scored_on(test_set)) or ():
+        for _, start_ms, tags in self._read(lambda source: source.tagged_runs(tag, value)) or ():
             if tags.get("gru_bench.role") != "confirm" or tags.get("gru_bench.complete") != "true" or (
                     start_ms or 0) / 1000 > until:
                 continue
             parent, study, model = (
-                tags.get(tag, "") for tag in ("mlflow.parentRunId", "gru_bench.study", "gru_bench.model"))
+                tags.get(key, "") for key in ("mlflow.parentRunId", "gru_bench.study", "gru_bench.model"))
             models[parent, study, model] = None
         return list(models)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gru_bench.tracking.client import ID_TAG, TEST_SET
+from gru_bench.tracking.client import ID_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -77,10 +77,10 @@ class Source:
         """Return a run."""
         return _raw(self._client.get_run(run_id))
 
-    def scored_on(self, test_set: str) -> Iterable[tuple[str, int | None, Mapping[str, str]]]:
-        """Yield id, begin and tags of the runs of all experiments with this digest of the test examples."""
+    def tagged_runs(self, tag: str, value: str) -> Iterable[tuple[str, int | None, Mapping[str, str]]]:
+        """Yield id, begin and tags of the runs of all experiments that have this value of a tag."""
         places = [experiment.experiment_id for experiment in self._experiments()]
-        for run in self._search(places, f"tags.`{TEST_SET}` = '{test_set}'"):
+        for run in self._search(places, f"tags.`{tag}` = '{value}'"):
             yield run.info.run_id, run.info.start_time, run.data.tags
 
     def points(self, run_ids: Sequence[str], metrics: Sequence[str]) -> Iterator[RawPoint]:

@@ -27,6 +27,7 @@ from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_inter
 from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import of_two
 from gru_bench.stats.verdict import Finding
+from gru_bench.tracking import AGAIN
 from tests.support.commands import completed, mentions
 from tests.support.fake_store import FakeStore, of_classes, three_models
 from tests.support.reports import build
@@ -724,6 +725,13 @@ def test_files_are_compared_with_the_runs_of_a_study(monkeypatch: pytest.MonkeyP
         assert one["family"] >= 3
     for option in (["--by-order"], ["--group-column", "film"]):
         mentions(refused(file, "--study", "torch", *option), "leave out --truth, --by-order and --group-column")
+    other = next(study for study in logged if study is not torch)
+    again = tuple(replace(run, tags={**run.tags, AGAIN: torch.run.run_id}) for run in other.confirms)
+    store.by_experiment = {name: [replace(study, confirms=again) if study is other else study for study in studies]
+                           for name, studies in store.by_experiment.items()}
+    doubled = found(file, "--study", "torch")
+    assert doubled["pairs"][0]["p"] == pytest.approx(min(1, 2 * read["pairs"][0]["p"]))
+    mentions(" ".join(doubled["notes"]), "2 studies", "multiplied by 2")
 
 
 def test_python_compares_frames_files_and_arrays() -> None:

@@ -572,6 +572,12 @@ class TestFamily:
         for kind, p in alone.items():
             assert [getattr(one, kind) for one in found] == holm(p)
 
+    def test_p_of_a_question_that_is_asked_again_is_multiplied_before_holm(self) -> None:
+        differences = [made(0.03, 0.009), made(0.02, 0.009), made(0.0, 0.009)]
+        found = adjusted_tests(differences, asked=[1, 2, 2])
+        p = [present(one.p) for one in differences]
+        assert [present(one).different for one in found] == holm([p[0], 2 * p[1], 1.0])
+
     def test_pairs_that_are_not_shown_count_as_the_largest_p(self) -> None:
         p, hidden = [0.01, 0.04, 0.001], [1.0, 1.0, 1.0]
         assert holm(p, 6) == holm([*p, *hidden])[:3] == pytest.approx([0.05, 0.16, 0.006])

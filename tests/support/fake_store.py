@@ -32,7 +32,7 @@ from gru_bench.results.runs import (
 )
 from gru_bench.stats import metrics as measured
 from gru_bench.stats.metrics import scores
-from gru_bench.tracking import LoggedRun, LoggedStudy, Reader
+from gru_bench.tracking import AGAIN, LoggedRun, LoggedStudy, Reader
 from gru_bench.tracking.artifacts import LIKELIEST
 from gru_bench.tracking.reader import RESTORE
 from gru_bench.tracking.view import TRAINING
@@ -137,6 +137,12 @@ class FakeStore:
             study.run.run_id for studies in self.by_experiment.values() for study in studies
             for run in study.confirms if run.complete and run.role == "confirm" and run.started <= until
             and run.test_set == test_set})
+
+    def studies_again(self, original: str) -> int:
+        """Return how many studies ask the question of a study again."""
+        return len({
+            study.run.run_id for studies in self.by_experiment.values() for study in studies
+            for run in study.confirms if run.complete and run.role == "confirm" and run.tags.get(AGAIN) == original})
 
     def run_url(self, run: LoggedRun) -> str | None:
         """Return the page of a run; None where the store is a file."""

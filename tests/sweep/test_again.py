@@ -39,6 +39,7 @@ def test_each_model_has_the_settings_of_its_confirmation_runs() -> None:
     for run in study.confirms:
         found, expected = flat(spec.config(run.model, {}, 0)), flat(run.config())
         assert {key for key in found if found[key] != expected[key]} <= {"seed", "training.threads"}
+    assert spec.again == study.run.run_id
     one = study_again(study, [study], name="again", models=["scratch"], confirm=3, settings={"data.limit": None})
     assert (one.models, one.confirm, one.base.data.limit) == (["scratch"], 3, None)
     assert one.config("scratch", {}, 0).model.layers == 2
@@ -96,6 +97,8 @@ def test_the_command_trains_a_study_again_resumes_it_and_refuses_other_data(
     first, more = store.study("easy"), store.study("more")
     assert more.run.params["texts"] == "False"
     assert (len(more.trials), len(more.confirms)) == (0, 3)
+    assert (more.original, store.studies_again(first.run.run_id)) == (first.original, 1)
+    assert study_again(more, [], name="most").again == first.run.run_id
     assert not {run.seed for run in first.confirms} & {run.seed for run in more.confirms}
     settings = [{key: value for key, value in flat(run.config()).items() if key != "seed"}
                 for run in (first.confirms[0], *more.confirms)]

@@ -105,7 +105,7 @@ def test_each_question_to_a_file_has_the_answer_of_mlflow(store: Store, monkeypa
         "runs": [(name, *tag) for name in ("reviews", "removed", "empty", "none")
                  for tag in ((), (("gru_bench.seed", "2"),), (("gru_bench.seed", "7"),))],
         "run": [(run_id,) for run_id in theirs],
-        "scored_on": [(digest,), ("0" * 16,)],
+        "tagged_runs": [(TEST_SET, digest), (TEST_SET, "0" * 16)],
         "points": [(theirs, ["loss/train", "odd"]), (theirs[:1], ["loss/train"]), ([], ["odd"]), (theirs, [])],
         "find": [(run_id,) for run_id in ours],
         "tagged": [(name, view_tag(metric)) for name in ("reviews", "removed", "none") for metric in scores],
@@ -124,7 +124,7 @@ def test_each_question_to_a_file_has_the_answer_of_mlflow(store: Store, monkeypa
 
 def _plain(answer: Any, name: str) -> str:
     """An answer as text, without an order where none is promised."""
-    if name in ("points", "scored_on", "paths"):
+    if name in ("points", "tagged_runs", "paths"):
         answer = sorted(answer, key=repr)
     return repr(answer)
 
@@ -190,6 +190,8 @@ def test_models_on_a_test_set_are_counted_over_all_experiments(store: Store) -> 
     confirm("others", "bidirectional", test_set="0" * 16)
     confirm("others", "scratch", complete="false")
     confirm("others", "scratch", role="trial")
+    confirm("others", "bidirectional", test_set="1" * 16, again="first")
+    confirm("others", "bidirectional", test_set="1" * 16, again="first", complete="false")
     gone = confirm("others", "bidirectional")
     client_of(store).delete_run(store.mlflow_id(gone.run_id))
     for database in (store.database, None):
@@ -199,6 +201,7 @@ def test_models_on_a_test_set_are_counted_over_all_experiments(store: Store) -> 
         assert store.studies_on_test(digest, math.inf) == 2
         began = next(run.started for run in store.runs("reviews") if run.run_id == first.run_id)
         assert [store.studies_on_test(digest, until) for until in (began - 0.001, began)] == [0, 1]
+        assert (store.studies_again("first"), store.studies_again("other")) == (1, 0)
 
 
 def test_the_artifacts_of_a_file_are_those_that_mlflow_lists(store: Store) -> None:
@@ -274,7 +277,7 @@ def test_all_experiments_of_a_server_are_read_page_by_page(store: Store, monkeyp
                         lambda *given, **named: search(*given, **{**named, "max_results": 1}))
     source = Source(lambda: client_of(store))
     assert sorted(source.experiments()) == ["one", "three", "two"]
-    assert len(list(source.scored_on("a" * 16))) == 3
+    assert len(list(source.tagged_runs(TEST_SET, "a" * 16))) == 3
     assert [present(source.find(writer.run_id)).experiment for writer in writers] == ["one", "two", "three"]
 
 

@@ -91,7 +91,7 @@ class Answer:
     """Name of the interval."""
     margin: float
     p: float | None
-    """Two-sided, after Holm. None where there was no test."""
+    """Two-sided, times the number of studies that ask the question, after Holm. None where there was no test."""
     p_beyond: float | None
     """The same of a difference of more than the margin."""
     p_equivalent: float | None

@@ -70,6 +70,8 @@ class Evidence:
     """Name of each data set -> the models on it. Empty unless there are several independent ones."""
     over_data_sets: Sequence[PairOverDataSets] = ()
     """Pairs of models over data sets, then those with the linear model: a family of tests each."""
+    asked: Mapping[str, int] = field(default_factory=dict)
+    """Id of an original study's own run -> number of studies that ask its question, where several do."""
 
     @property
     def has_own(self) -> bool:
@@ -126,8 +128,9 @@ def assembled(
     are_groups_off |= any(group.is_logged and group.config.data.group_column is None for group in groups)
     test_sets, data_sets = scored_test_sets(groups, store, numbers, counted), data_sets_of(groups)
     tested = [test_sets] if data_sets else [(test_set,) for test_set in test_sets]
-    compared, apart = compare(groups, margin.value, tested, numbers)
-    against, apart_from_linear = compare_with_linear(margin.value, tested, baselines, numbers)
+    asked = {original: times for test_set in test_sets for original, times in test_set.asked.items()}
+    compared, apart = compare(groups, margin.value, tested, asked, numbers)
+    against, apart_from_linear = compare_with_linear(margin.value, tested, asked, baselines, numbers)
     over, ambiguous = pairs_over(data_sets, compared, against, margin.value, numbers)
     histories = store.histories(
         [run.run_id for group in groups if group.is_logged for run in group.runs],
@@ -136,4 +139,5 @@ def assembled(
         studies, numbers, groups, gaps, store, histories, margin, compared,
         [*apart, *apart_from_linear, *ambiguous],
         baselines, against, searches_of(groups, histories), searches_so_far(studies, store), test_sets,
-        are_groups_off, mixtures, compare_mixtures(margin.value, mixtures), not_mixed, data_sets, over)
+        are_groups_off, mixtures, compare_mixtures(margin.value, mixtures, asked), not_mixed, data_sets, over,
+        asked)

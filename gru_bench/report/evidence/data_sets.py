@@ -90,7 +90,8 @@ def _tested(several: Sequence[Mapping[str, Pair]], margin: float, numbers: Numbe
         couples.append((a, b))
         differences.append(each)
     names = [(a.name, LINEAR if b.is_fitted_once else b.name) for a, b in couples]
-    found = over_data_sets(list(zip(names, differences, strict=True)), margin, couples[0][0].metric) if couples else []
+    found = over_data_sets(list(zip(names, differences, strict=True)), margin, couples[0][0].metric,
+                           [max(pair.asked for pair in own.values()) for own in several]) if couples else []
     return [
         PairOverDataSets(
             **vars(one), numbers=numbers.of("over").named(*one.names), a=a, b=b, data_sets=tuple(own),

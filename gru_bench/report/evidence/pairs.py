@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 from statistics import fmean
@@ -94,6 +94,8 @@ class ScoredTestSet:
     numbers: Numbers
     studies: int = 1
     """Number of studies in the store that had scored the test set when the newest run of the report began."""
+    asked: Mapping[str, int] = field(default_factory=dict)
+    """Id of an original study's own run -> number of studies that ask its question, where several do."""
 
     @property
     def size(self) -> int:
@@ -126,7 +128,7 @@ class Pair(Compared):
     def design(self) -> Design | None:
         """Return how its variance depends on seeds and examples; None where one of the groups has a single seed."""
         design = self.difference.design
-        return None if design is None else replace(design, family=max(1, self.family))
+        return None if design is None else replace(design, family=max(1, self.family) * self.asked)
 
     @property
     def of_runs(self) -> Numbers:
@@ -211,9 +213,9 @@ class Pair(Compared):
 
     @property
     def design_again(self) -> Design | None:
-        """Return the design of a second confirmation set on the same test examples, at half the level: of all pairs of
-        old and new models, in the first or the second of two tests."""
-        return self.design and replace(self.design, family=2 * max(self.pairs_again, self.family, 1))
+        """Return the design of another confirmation set on the same test examples: the level is divided by the number
+        of tests of the question and by that of all pairs of old and new models."""
+        return self.design and replace(self.design, family=(self.asked + 1) * max(self.pairs_again, self.family, 1))
 
     @property
     def is_open(self) -> bool:
@@ -296,36 +298,45 @@ def scored_test_sets(
         by_digest.setdefault(digest_of_examples(group.example_N), []).append(group)
     found = []
     for place, (digest, own) in enumerate(by_digest.items(), start=1):
-        until = max(run.started for group in own for run in group.runs)
-        on_test = OnTest(tuple(store.confirmed_models(digest)), store.studies_on_test(digest, until)
-                         ) if counted is None else counted.get(digest, OnTest((), 0))
+        on_test = _on_test(digest, own, store) if counted is None else counted.get(digest, OnTest((), 0))
         shown = len({group.study.run.run_id for group in own})
         found.append(ScoredTestSet(digest, tuple(own), on_test.models, numbers.of(
-            f"test-set-{place}").on([run_id for group in own for run_id in group.ids]), max(on_test.studies, shown)))
+            f"test-set-{place}").on([run_id for group in own for run_id in group.ids]), max(on_test.studies, shown),
+            on_test.asked))
     return tuple(found)
 
 
-def tested(couples: Sequence[Couple], margin: float, family: int) -> list[Pair]:
+def _on_test(digest: str, groups: Sequence[ModelRuns], store: Store) -> OnTest:
+    until = max(run.started for group in groups for run in group.runs)
+    originals = sorted({group.study.original for group in groups if group.is_logged})
+    asked = {one: 1 + again for one in originals if (again := store.studies_again(one))}
+    return OnTest(tuple(store.confirmed_models(digest)), store.studies_on_test(digest, until), asked)
+
+
+def tested(couples: Sequence[Couple], margin: float, family: int, asked: Mapping[str, int]) -> list[Pair]:
     """Return the pairs of groups that are tested together.
 
     Args:
         couples: For each pair what makes its numbers, and the groups that it calls A and B, on the same examples.
         margin: Largest difference of no practical weight; 0.01 is one point.
         family: Number of all pairs of which these are some; fewer than these: these are all.
+        asked: Id of an original study's own run -> number of studies that ask its question, where several do.
     """
+    times = [max(asked.get(one.study.original, 1) for one in (a, b)) for _, a, b in couples]
     differences = [_difference(a, b) for _, a, b in couples]
     differences = [replace(one, design=one.design_of_runs) if min(one.seeds) == 1 else one for one in differences]
-    adjusted = adjusted_tests(differences, margin, family)
+    adjusted = adjusted_tests(differences, margin, family, times)
     family = max(family, sum(one is not None for one in adjusted))
     return [
-        _shown(Compared((a.label, b.label), found, own, family, Verdict.of(found, own, margin), a.metric),
+        _shown(Compared((a.label, b.label), found, own, family, Verdict.of(found, own, margin), a.metric, often),
                numbers, a, b)
-        for (numbers, a, b), found, own in zip(couples, differences, adjusted, strict=True)
+        for (numbers, a, b), found, own, often in zip(couples, differences, adjusted, times, strict=True)
     ]
 
 
 def compare(
-    groups: Sequence[ModelRuns], margin: float, test_sets: Sequence[Sequence[ScoredTestSet]], numbers: Numbers,
+    groups: Sequence[ModelRuns], margin: float, test_sets: Sequence[Sequence[ScoredTestSet]],
+    asked: Mapping[str, int], numbers: Numbers,
 ) -> tuple[list[Pair], list[Sentence]]:
     """Return each pair of models that met the same test examples, and sentences about the others.
 
@@ -334,6 +345,7 @@ def compare(
         margin: Largest difference of no practical weight; 0.01 is one point.
         test_sets: For each test set the models that were scored on it: one list of them if they are independent data
             sets, else a list each. All pairs of a list are tested together.
+        asked: As for `tested`.
         numbers: Makes the numbers of the report.
     """
     apart: list[Sentence] = []
@@ -354,12 +366,13 @@ def compare(
         again = sum(pairs_of(test_set.size + len(test_set.groups)) for test_set in some)
         found |= {pair.numbers.key: replace(pair, pairs_again=again) for pair in tested(
             [couple for couple in couples if couple[1].key in own], margin,
-            sum(pairs_of(test_set.size) for test_set in some))}
+            sum(pairs_of(test_set.size) for test_set in some), asked)}
     return [found[one.key] for one, *_ in couples], apart
 
 
 def compare_with_linear(
-    margin: float, test_sets: Sequence[Sequence[ScoredTestSet]], baselines: Sequence[ModelRuns], numbers: Numbers,
+    margin: float, test_sets: Sequence[Sequence[ScoredTestSet]], asked: Mapping[str, int],
+    baselines: Sequence[ModelRuns], numbers: Numbers,
 ) -> tuple[list[Pair], list[Sentence]]:
     """Return each model and the linear model on its data, and sentences about those that are not compared.
 
@@ -368,6 +381,7 @@ def compare_with_linear(
     Args:
         margin: As for `compare`.
         test_sets: As for `compare`. There are as many pairs as models.
+        asked: As for `tested`.
         baselines: The baselines of the report.
         numbers: Makes the numbers of the report.
     """
@@ -383,11 +397,11 @@ def compare_with_linear(
             else:
                 apart.append((f"{group.label} and {linear.label} are not compared: their test texts differ.",))
         size = sum(test_set.size for test_set in some)
-        found += [replace(pair, pairs_again=size + len(couples)) for pair in tested(couples, margin, size)]
+        found += [replace(pair, pairs_again=size + len(couples)) for pair in tested(couples, margin, size, asked)]
     return found, apart
 
 
-def compare_mixtures(margin: float, mixtures: Sequence[Mixture]) -> list[Pair]:
+def compare_mixtures(margin: float, mixtures: Sequence[Mixture], asked: Mapping[str, int]) -> list[Pair]:
     """Return each mixture with the linear model and the trained model that it is of.
 
     The two pairs of a mixture are a family of tests of their own.
@@ -395,12 +409,14 @@ def compare_mixtures(margin: float, mixtures: Sequence[Mixture]) -> list[Pair]:
     Args:
         margin: As for `compare`.
         mixtures: The mixtures of the report.
+        asked: As for `tested`.
     """
     found: list[Pair] = []
     for mixture in mixtures:
         couples = [(mixture.numbers.of("minus-linear"), mixture, mixture.linear),
                    (mixture.numbers.of("minus-trained"), mixture, mixture.trained)]
-        found += [replace(pair, pairs_again=2 * len(couples)) for pair in tested(couples, margin, len(couples))]
+        found += [replace(pair, pairs_again=2 * len(couples))
+                  for pair in tested(couples, margin, len(couples), asked)]
     return found
 
 

@@ -42,6 +42,14 @@ class Store(Protocol):
         counts them."""
         ...
 
+    def studies_again(self, original: str) -> int:
+        """Return how many studies with a complete confirmation run ask the question of a study again.
+
+        Args:
+            original: Id of the own run of that study.
+        """
+        ...
+
     def run_url(self, run: LoggedRun) -> str | None:
         """Return the page of a run, where there is one."""
         ...

@@ -13,7 +13,7 @@ from gru_bench.report.evidence.pairs import Pair
 from gru_bench.stats.estimate import Design
 from gru_bench.stats.sentence import DETECTED, detected, slots_in, verdict_template, words
 
-FRESH = ("fewest that detect the equivalence margin with 80 % power in a second test on the same texts, and at least "
+FRESH = ("fewest that detect the equivalence margin with 80 % power in another test on the same texts, and at least "
          "twice those at hand; one number for all pairs")
 MORE_EXAMPLES = (
     "collect more labeled texts and start a study under another --study-name, with the texts either in a separate file "
@@ -80,16 +80,16 @@ def needed_sentence(pair: Pair, together: int | None = None) -> Sentence:
     return joined([_enough_examples(pair), say(
         "{fresh} fresh seeds per model, on the same test texts, detect a difference of {detected}{unit}.",
         fresh=pair.on_examples.add("fresh-seeds", fresh, "count", FRESH),
-        detected=pair.size("fresh-detectable", least, f"{DETECTED}; the level is divided by two for the two tests, "
-                           f"and by {pair.design_again.family // 2} for the pairs in each"),
+        detected=pair.size("fresh-detectable", least, f"{DETECTED}; the level is divided by the {pair.asked + 1} "
+                           f"studies that ask the question, and by {pair.design_again.family // (pair.asked + 1)} for "
+                           "the pairs in each"),
         unit=pair.scale.after)])
 
 
 def advice(pair: Pair, limit: Limit | None = None) -> list[Sentence]:
     """Return how to get what could settle an open comparison: first new test texts, then fresh seeds.
 
-    Open pairs have these sentences in common. A second test on the same test texts must be stricter, and so must the
-    first one.
+    Open pairs have these sentences in common.
 
     Args:
         pair: Comparison.
@@ -101,11 +101,12 @@ def advice(pair: Pair, limit: Limit | None = None) -> list[Sentence]:
     if pair.fresh_seeds is None:
         return source
     counted: Sentence = () if not pair.pairs_again else say(
-        ", with p adjusted for all {pairs} pairs of old and new models", pairs=pair.numbers.on(()).add(
+        " and adjusted for all {pairs} pairs of old and new models", pairs=pair.numbers.on(()).add(
             "pairs-again", pair.pairs_again, "count", "pairs of the old and the new models"))
     return [*source, say(
-        "Fresh seeds on the same test texts are a second test{counted}: compare the p values of both tests with 0.025, "
-        "and ignore their verdicts. The result may still be inconclusive. Do not pool the old runs with the new ones.",
+        "Fresh seeds on the same test texts ask the question again: p of the old and the new study is multiplied by "
+        "{times}{counted}. The result may still be inconclusive. Do not pool the old runs with the new ones.",
+        times=pair.of_runs.add("asked-again", pair.asked + 1, "count", "studies that will ask the question"),
         counted=counted)]
 
 

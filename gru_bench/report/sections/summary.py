@@ -18,10 +18,12 @@ from gru_bench.report.evidence.decision import decision_sentence
 from gru_bench.report.evidence.groups import by_test_set
 from gru_bench.report.evidence.next_steps import fresh_for_all
 from gru_bench.report.evidence.pairs import Pair, by_score
+from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.sections.comparisons import verdict_columns
 from gru_bench.stats.verdict import DIFFERENT, Finding, pairs_of
+from gru_bench.tracking import LoggedStudy
 
 FEW_TEXTS = 200
 """Number of test texts below which a warning is shown."""
@@ -45,7 +47,8 @@ MOST_WARNINGS = 5
 
 def summary(evidence: Evidence) -> tuple[Block, ...]:
     """Return the first blocks of a report: the decision, and the verdicts and differences that allow it."""
-    notes = joined([*groups_named(evidence), *others_on_test(evidence), *_fresh_seeds(evidence)])
+    notes = joined([*groups_named(evidence), *others_on_test(evidence), *asked_again(evidence),
+                    *_fresh_seeds(evidence)])
     return (Paragraph(decision_sentence(evidence), lead="Decision."), *_verdicts(evidence),
             *([Paragraph(notes)] if notes else []))
 
@@ -91,10 +94,10 @@ def in_sentences(evidence: Evidence) -> tuple[Sentence, ...]:
 
 
 def about_examples(evidence: Evidence) -> tuple[Sentence, ...]:
-    """Return what is said of all pairs: the groups of the test texts, answers that are no class, and the other models
-    that met the same texts."""
-    return (*groups_off(evidence), *groups_named(evidence), *refusals(evidence),
-            *others_on_test(evidence))
+    """Return what is said of all pairs: the groups of the test texts, answers that are no class, the other models that
+    met the same texts, and questions that are asked again."""
+    return (*groups_off(evidence), *groups_named(evidence), *refusals(evidence), *others_on_test(evidence),
+            *asked_again(evidence))
 
 
 def groups_off(evidence: Evidence) -> tuple[Sentence, ...]:
@@ -208,6 +211,19 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
             outside=numbers.add("outside", outside, "count", "models not shown in this report"),
             pairs=numbers.add("pairs", pairs_of(test_set.size), "count", "pairs of these models")))
     return tuple(said)
+
+
+def asked_again(evidence: Evidence) -> list[Sentence]:
+    """Return which studies ask a question that others ask too, and what their p values are multiplied by."""
+    by_original: dict[str, list[LoggedStudy]] = {}
+    for study in evidence.studies:
+        by_original.setdefault(study.original, []).append(study)
+    return [say("The question of {names} is asked by {studies} studies (gru-bench sweep --again), so p is multiplied "
+                "by {studies}.", names=listed([study_name(study) for study in own]),
+                studies=evidence.numbers.on([study.run.run_id for study in own]).add(
+                    f"asked-{place}", evidence.asked[original], "count",
+                    "studies with fresh seeds of the same models, the first one included"))
+            for place, (original, own) in enumerate(by_original.items(), start=1) if original in evidence.asked]
 
 
 def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:

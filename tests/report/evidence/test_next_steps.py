@@ -102,12 +102,13 @@ def test_new_test_examples_come_before_a_second_set_whose_cost_is_said(inconclus
     evidence = collect(studies, store, MARGIN)
     (pair,) = evidence.compared
     text = sentence_of(evidence)
-    mentions(text, "new test texts", "collect more labeled texts", "second test", "0.025", "all 6 pairs")
-    assert text.index("new test texts") < text.index("second test")
+    mentions(text, "new test texts", "collect more labeled texts", "ask the question again", "multiplied by 2",
+             "all 6 pairs")
+    assert text.index("new test texts") < text.index("ask the question again")
     assert (pair.family, pair.pairs_again) == (1, 6)
     (fresh,), (detected,) = sizes_in(evidence, "fresh-seeds"), sizes_in(evidence, "fresh-detectable")
     assert "by 6 for the pairs" in evidence.numbers.made[f"{pair.numbers.key}.fresh-detectable"].method
-    again = replace(present(pair.design), family=12)  # 6 pairs, and 0.025 for each of the two tests
+    again = replace(present(pair.design), family=12)  # 6 pairs, in each of two studies
     assert present(pair.design_again).level == 0.05 / 12
     assert pair.fresh_seeds == max(10, present(again.seeds_for(MARGIN, 2000)))
     assert fresh == max(present(one.fresh_seeds) for one in evidence.pairs if one.fresh_seeds)

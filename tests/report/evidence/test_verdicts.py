@@ -77,7 +77,7 @@ TOO_NOISY = design_of(0.04, 0.07, 0.07)
     (designed(pair_of(0.01, 0.03, margin=0.012), TOO_NOISY),
      ("1.2 points", "more than 50 seeds per model", "with any number of test texts")),
     # 2,000 texts are enough, but not with these seeds.
-    (pair_of(0.01, 0.03, margin=0.02), ("second test", "20 fresh seeds", "detect a difference")),
+    (pair_of(0.01, 0.03, margin=0.02), ("ask the question again", "20 fresh seeds", "detect a difference")),
 ])
 def test_an_inconclusive_verdict_names_what_may_settle_it(pair: Pair, parts: tuple[str, ...]) -> None:
     mentions(said(next_step_sentence(pair)), *parts)
