@@ -83,8 +83,7 @@ def run_study(
         text: Column of the texts. By default `text`, or the one of a usual name.
         label: Column of the classes. By default `label`, or the one of a usual name.
         model: Model or models to tune: scratch, torch, bidirectional, or a class of your own as `homework.py:MyGRU`.
-            By default those of the study. With `study`, this call works on these models of it, and the study stays one
-            of all of them, unless `name` is given.
+            By default those of the study. A study keeps the models with which it began.
         trials: Trials of the search for each model, in total over all calls. By default the study's: 18.
         confirm: Fresh seeds on which each best model is trained again. By default the study's: 5.
         study: A study that comes with the package, or a TOML file. By default the search of the study `bidirectional`,
@@ -154,9 +153,8 @@ def run_study(
     with Interrupt(ends_process=False) as interrupt, completed(
             spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
             texts=not no_texts, allow_slow=allow_slow, interrupt=interrupt) as (done, _):
-        if done.left or done.state.others_left:
-            state = how_far(done.state, "the same call", "a call without model")
-            console.print(f"the study {spec.name} is {state}", markup=False)
+        if done.left:
+            console.print(f"the study {spec.name} is {how_far(done.state, 'the same call')}", markup=False)
     return open_study(spec.name, folder=folder, tracking_uri=tracking_uri)
 
 

@@ -548,9 +548,9 @@ def unlike_models(subject: Subject) -> Found:
     """Models that differ in settings that were not tuned, or in their initialization."""
     for spec in subject.specs:
         numbers = subject.numbers.named("unlike", spec.name, same="").on(())
-        if len(spec.active_models) > 1:
+        if len(spec.models) > 1:
             yield _unlike([(model_name(model), flat(spec.config(model, {}, 0)), spec.space.keys(),
-                            numbers.of(slug(model))) for model in spec.active_models])
+                            numbers.of(slug(model))) for model in spec.models])
     groups = [group for group in subject.groups if group.is_logged]
     if len(groups) > 1:
         yield _unlike([(group.label, group.settings, group.tuned.keys(), group.of_runs) for group in groups])

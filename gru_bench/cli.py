@@ -351,14 +351,6 @@ def command_line() -> str:
     return shlex.join([Path(sys.argv[0]).name.removesuffix(".exe"), *map(without_passwords, sys.argv[1:])])
 
 
-def command_without(option: str) -> str:
-    """Return the command that was typed, without one option and without passwords."""
-    words = shlex.split(command_line())[1:]
-    others = [word for before, word in zip(["", *words], words, strict=False)
-              if before != option and word.partition("=")[0] != option]
-    return line([*program(), *others])
-
-
 def line(words: Iterable[str]) -> str:
     """Return a command that the user can type."""
     return " ".join(map(quoted, words))

@@ -52,8 +52,8 @@ def sweep(
     study_name: Annotated[str | None, typer.Option(help="Name under which the study is stored.",
                                                    show_default="the study's name", rich_help_panel="Study")] = None,
     model: Annotated[list[str] | None, typer.Option(
-        help="Train only this model of the study now; repeatable. With a new --study-name, the study has only these "
-        "models. FILE.py:CLASS adds a model of your own to the study.",
+        help="Begin the study with this one of its models; repeatable. FILE.py:CLASS is a model of your own. A study "
+        "keeps the models with which it began.",
         show_default="all of them",
         rich_help_panel="Study")] = None,
     trials: Annotated[int | None, typer.Option(help="Number of search trials per model, in total over all starts.",
@@ -172,16 +172,19 @@ def _again(
 def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None) -> ExitCode:
     """Print what both stores hold of a study, and return the exit code that answers `--check`."""
     from gru_bench.sweep.consistency import compare_stores
-    from gru_bench.sweep.plan import still_to_do
+    from gru_bench.sweep.plan import left_to_do
     from gru_bench.sweep.run_log import deleted, logged_elsewhere
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
-    from gru_bench.sweep.study import begun_with, read_study, require_same_settings
+    from gru_bench.sweep.study import begun_with, read_study, require_same_models, require_same_settings
     from gru_bench.tracking import open_reader
 
     opened = open_storage(storage, create=False)
     with wrapped_errors(storage):
-        state = read_study(spec.fitted(None, begun_with(spec, opened)), opened)
-    require_same_settings(state)
+        spec = spec.fitted(None, begun_with(spec, opened))
+        state = read_study(spec, opened)
+    if any(left_to_do(state)):
+        require_same_models(spec, state.began)
+    require_same_settings(spec, state)
     prints = {data for search in state.searches.values() if (data := search.identity.get("data"))}
     store = open_reader(tracking_uri)
     logged = [run for experiment in store.experiments() for run in store.runs(experiment)]
@@ -208,9 +211,7 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     for fault in faults:
         console.print(f"but {fault}", markup=False)
     if not faults:
-        console.print("everything is done, and Optuna and MLflow agree" if not state.others_left else
-                      "everything requested is done, and Optuna and MLflow agree; "
-                      f"{still_to_do(state.others_left)}", markup=False)
+        console.print("everything is done, and Optuna and MLflow agree")
         return ExitCode.DONE
     if len(found.permanent) < len(found.faults):
         console.print("work is left, or Optuna and MLflow disagree: run the same command without --check to continue "
@@ -278,7 +279,7 @@ def _show_next(
     took = f"took {here}" if here == whole else f"took {here}, over all starts {whole}"
     if summary.trials and summary.search_seconds is not None:
         took += f", {duration(summary.search_seconds)} of it for the search"
-    state = how_far(sweep.state, "the same command", cli.command_without("--model"))
+    state = how_far(sweep.state, "the same command")
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
     for command in next_commands(summary.name, where, report=not has_report, predict=sweep.is_confirmed,
                                  serve=not where.startswith("http"),

@@ -77,7 +77,7 @@ def compare_stores(
         (permanent if studies else faults).append(
             f"MLflow: the study {spec.name!r} must have one run of its own, but has {len(studies)}")
     faults += (f"MLflow: the study's own run is {study.status} and not complete" for study in studies
-               if study.status != "RUNNING" and not study.complete and not state.others_left)
+               if study.status != "RUNNING" and not study.complete)
     return Consistency(tuple(counts), (*faults, *permanent), tuple(permanent))
 
 

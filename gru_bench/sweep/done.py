@@ -77,10 +77,10 @@ def done_study(
     Raises:
         UsageError: The study began with other settings or data.
     """
-    begun = begun_with(spec, storage, corpus.fingerprint)
-    state = read_study(spec.fitted(len(corpus.train), begun), storage)
-    require_same_settings(state, corpus.fingerprint, corpus.name)
-    if any(left_to_do(state)) or state.others_left or not state.is_complete:
+    spec = spec.fitted(len(corpus.train), begun_with(spec, storage, corpus.fingerprint))
+    state = read_study(spec, storage)
+    require_same_settings(spec, state, corpus.fingerprint, corpus.name)
+    if any(left_to_do(state)) or not state.is_complete:
         return None
     with suppress(GruBenchError):
         store = open_reader(tracking_uri)

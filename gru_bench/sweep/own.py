@@ -31,8 +31,7 @@ CHECK_SECONDS, CHECK_GIGABYTES = 600.0, 4.0
 def checked_models(
     stored: StudyState, corpus: Corpus, console: Any, *, workers: int, threads: int, allow_slow: bool
 ) -> dict[str, str]:
-    """Try the classes of the user's own that a start works on, and print how each is called and how long its runs
-    that are left take.
+    """Try the classes of the user's own, and print how each is called and how long its runs that are left take.
 
     Args:
         stored: The study as earlier starts have left it.
@@ -49,7 +48,7 @@ def checked_models(
         UsageError: for a class that cannot be used, and for training that takes too long.
         RunError: where gru-check cannot run the file.
     """
-    models = [model for model in stored.spec.active_models if is_own(model)]
+    models = [model for model in stored.spec.models if is_own(model)]
     found = {own_artifact(model): _described(stored.spec.config(model, {}, 0), console).to_json()
              for model in models if not stored.searches[model].identity}
     whole = 0.0
@@ -97,7 +96,8 @@ def _described(config: RunConfig, console: Any) -> OwnModel:
 
 def _runs_left(state: StudyState, model: str) -> int:
     """Return the most runs of a model that the next start of a study may have to train."""
-    return sum(to_begin(replace(state, start=state.start + 1), [model]).values())
+    left = to_begin(replace(state, start=state.start + 1))
+    return sum(count for (of_model, _), count in left.items() if of_model == model)
 
 
 def _seconds_of_run(config: RunConfig, corpus: Corpus, threads: int) -> float:

@@ -90,11 +90,13 @@ class StudyState:
 
     spec: StudySpec
     searches: Mapping[str, SearchState]
-    """Model -> its search, for all models of the study."""
+    """Model -> its search."""
     work: Mapping[str, StoredTrial]
     """Key -> the latest trial of the baselines and planned runs that have begun."""
     start: int = 1
     """Number of the start."""
+    began: Sequence[str] = ()
+    """The models with which it began; empty before."""
     in_time: bool = True
     """Whether this start may begin new trials."""
     texts: bool = False
@@ -114,16 +116,6 @@ class StudyState:
         """Model -> objective value of its best trial, for the models that have a complete one."""
         return {model: search.best.value for model, search in self.searches.items()
                 if search.best is not None and search.best.value is not None}
-
-    @property
-    def active(self) -> list[str]:
-        """The models that this start works on."""
-        return [model for model in self.spec.active_models if model in self.searches]
-
-    @property
-    def others(self) -> list[str]:
-        """The models of the study that this start does not work on."""
-        return [model for model in self.searches if model not in self.spec.active_models]
 
     def confirmed(self, model: str) -> dict[int, StoredTrial]:
         """Return confirmation seed -> the trial of its complete run, from all processes."""
@@ -154,18 +146,13 @@ class StudyState:
         return not is_free(trial, self.start) and trial is not None and trial.state != "running"
 
     @property
-    def others_left(self) -> list[str]:
-        """The models that this start does not work on and that are still to be searched or confirmed."""
-        return [model for model in self.others if self.is_open(model)]
-
-    @property
     def free_baselines(self) -> list[str]:
         """The baselines that no process has begun to fit, or that are to be fitted again."""
         return [name for name in BASELINES if is_free(self.work.get(baseline_key(name)), self.start)]
 
     @property
     def is_complete(self) -> bool:
-        """Whether all trials, planned runs and baselines of the study have ended, also of models of other starts."""
+        """Whether all trials, planned runs and baselines of the study have ended."""
         return self.has_baselines and not any(map(self.is_open, self.searches))
 
     @property
@@ -210,21 +197,18 @@ Work = FitBaselines | AskTrial | TrainPlanned | NothingToConfirm | Wait
 
 def next_work(state: StudyState) -> Work | None:
     """Return what a start of a study does next; None if nothing is left to it."""
-    plans = state.plans
     if state.free_baselines:
         return FitBaselines()
-    for model in state.active:
+    for model in state.searches:
         if may_ask(state, model):
             return AskTrial(model)
-    for model in state.active:
+    for model in state.searches:
         if _lacks_settings(state, model):
             return NothingToConfirm(model)
-    free = state.free(run for model in state.active for run in plans[model].runs)
+    free = state.free(run for plan in state.plans.values() for run in plan.runs)
     if free:
         return TrainPlanned(min(free, key=lambda run: run.rank))
-    if any(map(state.is_open, state.active)) or not state.has_baselines:
-        return Wait()
-    return None
+    return None if state.is_complete else Wait()
 
 
 def left_to_do(state: StudyState) -> Iterator[str]:
@@ -236,7 +220,7 @@ def left_to_do(state: StudyState) -> Iterator[str]:
     why = "" if state.in_time else ", because the timeout ended the search"
     state = replace(state, start=state.start + 1, in_time=True)
     failed = {key for key, trial in state.work.items() if trial.state == "failed"}
-    for model in state.active:
+    for model in state.searches:
         if may_ask(state, model):
             yield f"{model}: {state.searches[model].ended} of {state.spec.trials} trials are finished{why}"
         elif _lacks_settings(state, model):
@@ -250,35 +234,20 @@ def left_to_do(state: StudyState) -> Iterator[str]:
 
 
 def may_ask(state: StudyState, model: str) -> bool:
-    """Return whether this start may ask for a trial of one of its models now."""
+    """Return whether this start may ask for a trial of a model now."""
     return _has_room(state, model) and _is_searched(state, model)
 
 
-def still_to_do(models: Sequence[str]) -> str:
-    """Return that these models of a study are still to be searched or confirmed."""
-    return f"{' and '.join(models)} {'is' if len(models) == 1 else 'are'} still to be searched or confirmed"
+def how_far(state: StudyState, again: str) -> str:
+    """Return how far a study is after a start, and what continues it, such as the same command."""
+    left = "; ".join(left_to_do(state))
+    return f"not done yet ({left}): {again} continues it" if left else "done"
 
 
-def how_far(state: StudyState, again: str, without_model: str) -> str:
-    """Return how far a study is after a start, and what continues it: the same command, or that without its models."""
-    left, others = "; ".join(left_to_do(state)), state.others_left
-    if left:
-        done = f"not done yet ({left}): {again} continues it"
-    else:
-        done = f"done for {' and '.join(state.active)}" if others else "done"
-    return f"{done}; {still_to_do(others)}: {without_model} continues with that" if others else done
-
-
-def to_begin(state: StudyState, models: Sequence[str] | None = None) -> Counter[tuple[str, str]]:
-    """Return model and role -> number of runs that no process has begun.
-
-    Args:
-        state: The study.
-        models: Some of its models. None: those that this start works on.
-    """
+def to_begin(state: StudyState) -> Counter[tuple[str, str]]:
+    """Return model and role -> number of runs that no process has begun."""
     counts = Counter[tuple[str, str]]()
-    for model in state.active if models is None else models:
-        plan = state.plans[model]
+    for model, plan in state.plans.items():
         if plan.tuned is None:
             left = state.spec.trials - state.searches[model].counted
             counts[model, "trial"] += max(0, left) if _is_searched(state, model) else 0
@@ -295,7 +264,7 @@ def _has_room(state: StudyState, model: str) -> bool:
 def _is_searched(state: StudyState, model: str) -> bool:
     """Return whether trials of a model may still begin, if any are left."""
     # A first trial always runs, even after the time limit: without one there is nothing to confirm.
-    return state.in_time or state.searches[model].counted == 0 or model in state.others
+    return state.in_time or state.searches[model].counted == 0
 
 
 def _is_over(state: StudyState, model: str) -> bool:

@@ -85,7 +85,7 @@ class RunLog:
 
     @property
     def spec(self) -> StudySpec:
-        """The study, with the models that other starts have added."""
+        """The study."""
         return self.record.spec
 
     def _known_study(self) -> LoggedRun | None:

@@ -46,7 +46,6 @@ from gru_bench.sweep.plan import (
     Work,
     left_to_do,
     next_work,
-    still_to_do,
     to_begin,
 )
 from gru_bench.sweep.run_log import POLL_SECONDS, RunLog
@@ -183,7 +182,7 @@ class Sweep:
                 case Failed(_, reason):
                     raise RunError(reason)
 
-        configs = (self.spec.config(model, {}, self.spec.seed) for model in self.spec.active_models)
+        configs = (self.spec.config(model, {}, self.spec.seed) for model in self.spec.models)
         self._submit_task(SETTINGS, TrySettings(tuple(map(self._with_threads, configs))), receive)
         while waiting:
             self._receive()
@@ -242,8 +241,8 @@ class Sweep:
 
     def _announce(self) -> bool:
         """Tell MLflow and the user what is newly planned; return whether anything is."""
-        new = {model: plan for model in self.state.active
-               if (plan := self.state.plans[model]).tuned is not None and plan != self._announced.get(model)}
+        new = {model: plan for model, plan in self.state.plans.items()
+               if plan.tuned is not None and plan != self._announced.get(model)}
         for model, plan in new.items():
             assert plan.tuned is not None
             self._announced[model], self._to_supersede[model] = plan, plan.tuned
@@ -314,7 +313,7 @@ class Sweep:
 
     def _job(self, key: str, task: Task) -> Job:
         """Return a job whose worker refuses data that were changed since this process has read them."""
-        code = tuple(kept(model, source) for model in self.spec.active_models
+        code = tuple(kept(model, source) for model in self.spec.models
                      if isinstance(source := self.spec.own.get(model, {}).get(SOURCE), str))
         return Job(key, task, self.corpus.fingerprint, code)
 
@@ -350,7 +349,7 @@ class Sweep:
 
     @property
     def spec(self) -> StudySpec:
-        """The study, with the models that other starts have added."""
+        """The study."""
         return self.record.spec
 
     @property
@@ -363,7 +362,7 @@ class Sweep:
         if found.exhausted and found.counted < self.spec.trials:
             self.notes.append(f"The search of {search.model} has {found.counted} trials instead of {self.spec.trials}: "
                               "its space has no other points.")
-        if all(model in self._announced for model in self.state.active):
+        if all(model in self._announced for model in self.spec.models):
             self.record.lease.note_search(self.seconds)
         search.load_importance()
         self._describe()
@@ -473,10 +472,7 @@ class Sweep:
             self.display.note(f"note: MLflow shows the study as running until its next start ({first_line(failure)})")
 
     def _end(self) -> StudySummary:
-        """Complete the study's parent run, unless another process still has work to do for it and will complete it.
-
-        Where models of other starts are still to be searched or confirmed, it ends without being complete.
-        """
+        """Complete the study's parent run, unless another process still has work to do for it and will complete it."""
         self._sign_out()
         lease, deadline = self.record.lease, time.monotonic() + 2 * LEASE_SECONDS
         while lease.has_others(elsewhere=True) and time.monotonic() < deadline and not self.interrupt.asked:
@@ -495,11 +491,8 @@ class Sweep:
             concluded = self._conclusion() if state.is_complete else Conclusion()
             self._describe(concluded)
             study.metrics({**concluded.metrics, **study_metrics(summary)})  # MLflow shows them in this order
-            if state.others_left:
-                study.kill(still_to_do(state.others_left))
-            else:
-                study.text("study.json", summary.to_json())
-                study.complete()
+            study.text("study.json", summary.to_json())
+            study.complete()
         return summary
 
     def _conclusion(self) -> Conclusion:

@@ -58,7 +58,7 @@ class Search(Trials):
 
         Args:
             spec: The study.
-            model: One of its models. It need not be one that this start works on.
+            model: One of its models.
             storage: The Optuna storage.
             work: The planned work of the study. Its Optuna study, the record, has the notes on the search.
             identity: The identity of the search.

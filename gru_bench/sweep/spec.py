@@ -6,11 +6,11 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
-from pydantic import AfterValidator, Field, PrivateAttr
+from pydantic import AfterValidator, Field
 
 from gru_bench.config import (
     PRESETS,
@@ -106,13 +106,7 @@ class StudySpec(Section):
     purpose: str = ""
     """The question in words, for the report."""
     models: Annotated[list[ModelName], Field(min_length=1), Once]
-    """All models of the study, whichever of them a start works on."""
-    only: list[ModelName] = Field([])
-    """The models that this start works on; empty for all of them."""
-    _file: StudySpec | None = PrivateAttr(None)
-    """The study with all models of its file, where this one has other models."""
-    is_of_these: bool = False
-    """Whether the study is of the models in `only` alone, because this start gives it a name of its own."""
+    """The models of the study. All of its starts work on all of them."""
     space: Mapping[str, Range] = {}
     """The settings that are searched, and their ranges."""
     first: Mapping[str, Scalar] = {}
@@ -148,11 +142,6 @@ class StudySpec(Section):
         """Return the config of one run of the study."""
         return with_settings(self.base, {**self.own.get(model, {}), **settings, "model.name": model, "seed": seed})
 
-    @property
-    def active_models(self) -> list[ModelName]:
-        """Return the models that this start works on."""
-        return [model for model in self.models if not self.only or model in self.only]
-
     def fitted(self, examples: int | None, begun: Mapping[str, Scalar] | None = None) -> StudySpec:
         """Return the study with settings that suit the data, or with which it began, where nobody gave them.
 
@@ -164,9 +153,7 @@ class StudySpec(Section):
         largest = max(trainings, key=lambda training: training.batch_size)
         settings = {**({} if examples is None else by_size(examples, largest)), **(begun or {})}
         base = with_settings(self.base, {key: value for key, value in settings.items() if key in self.usual})
-        found = self.model_copy(update={"base": base})
-        found._file = self._file and self._file.model_copy(update={"base": base})
-        return found
+        return self.model_copy(update={"base": base})
 
     @property
     def defaults(self) -> dict[str, Scalar]:
@@ -174,23 +161,11 @@ class StudySpec(Section):
         return {key: value for key, value in flat(self.base).items()
                 if key in self.usual and not all(key in self.own.get(model, {}) for model in self.models)}
 
-    def with_stored(self, stored: Mapping[str, str | None] = {}) -> StudySpec:
-        """Return the study with all of its models: its own, and those that earlier starts have begun.
-
-        Args:
-            stored: The models that have a search in the storage, and the SHA-256 of the file of each that is a class
-                of the user's own.
-        """
-        file = self._file or self
-        sources = {model: {SOURCE: source} for model, source in stored.items()
-                   if source is not None and model not in file.own}
-        file = file.model_copy(update={"own": {**file.own, **sources}}) if sources else file
-        wanted = {*(self.only if self.is_of_these else file.models), *stored}
-        others = {*MODELS, *file.own} - set(file.models)
-        models = [*(model for model in file.models if model in wanted), *sorted(wanted & others)]
-        found = file.model_copy(update={"models": models, "only": self.active_models})
-        found._file = file
-        return found
+    def of(self, models: Collection[str]) -> StudySpec:
+        """Return the study with these of its models alone."""
+        return self.model_copy(update={
+            "models": [model for model in self.models if model in models],
+            "own": {model: settings for model, settings in self.own.items() if model in models}})
 
     @property
     def metric(self) -> MetricName:
@@ -209,11 +184,10 @@ class StudySpec(Section):
         return tuple(range(first, first + self.confirm))
 
 
-KEYS = (*(key for key in StudySpec.model_fields if key not in ("own", "only", "usual", "is_of_these", "again")),
-        "metric", *SECTIONS)
+KEYS = (*(key for key in StudySpec.model_fields if key not in ("again", "own", "usual")), "metric", *SECTIONS)
 """Top-level keys of a study file. `own` is built from its sections, `metric` is `training.metric`, `usual` are the
-settings that it leaves out, and `only`, `is_of_these` and `again` belong to a start. `base` names a study in a file;
-the `base` of a `StudySpec` holds the settings."""
+settings that it leaves out, and `again` belongs to `--again`. `base` names a study in a file; the `base` of a
+`StudySpec` holds the settings."""
 
 
 def known_studies() -> list[str]:
@@ -227,9 +201,8 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     Args:
         source: One of `known_studies`, or the path of a file.
         changes: Values that replace those of the file, such as `trials`, `confirm`, `seed` and `name`; None
-            changes nothing. `models` lists the models of the study that this start works on; with a `name` that is
-            not the file's, the study is of these alone. `all_models` replaces those of the study. `settings` maps
-            dotted settings of every run to values.
+            changes nothing. `models` chooses among the models of the file, and may add classes of the user's own;
+            `all_models` replaces them. `settings` maps dotted settings of every run to values.
 
     Raises:
         UsageError: The study is unknown, or a setting is unknown or out of range.
@@ -268,7 +241,6 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     own |= {model: {**own.get(model, {}), SOURCE: source} for model, source in sources.items()}
     base = with_settings(validated(RunConfig, file.sections, path.name), settings)
     values.setdefault("name", path.stem)
-    is_named = changes.get("name", values["name"]) != values["name"]
     values |= changes
     # Random trials are a fair sample of the space only if no trial is pruned by a comparison with others.
     if values.get("sampler") == "random" and "pruner" not in {*in_file, *changes}:
@@ -281,9 +253,8 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         missing = [model for model in models if model not in spec.models]
         if missing:
             raise unknown("model", missing[0], spec.models, f"These are the models of {path.name}.")
-        spec = spec.model_copy(update={"only": models, "is_of_these": is_named})
     _check(spec, path.name)
-    return spec
+    return spec if models is None else spec.of(models)
 
 
 def refuse_settings_of_runs(settings: Mapping[str, Any]) -> None:

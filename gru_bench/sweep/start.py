@@ -94,7 +94,13 @@ def completed(
         from gru_bench.sweep.own import checked_models
         from gru_bench.sweep.runner import Sweep
         from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
-        from gru_bench.sweep.study import StudyRecord, begun_with, read_study, require_same_settings
+        from gru_bench.sweep.study import (
+            StudyRecord,
+            begun_with,
+            read_study,
+            require_same_models,
+            require_same_settings,
+        )
         from gru_bench.tracking import Store
 
         corpus = corpus or read()
@@ -104,9 +110,10 @@ def completed(
             opened = opened or open_storage(storage)
             with wrapped_errors(storage):
                 begun = begun_with(spec, opened, corpus.fingerprint)
-                stored = read_study(spec.fitted(len(corpus.train), begun), opened)
-        require_same_settings(stored, corpus.fingerprint, corpus.name)  # before anything is trained on other data
-        spec = stored.spec
+                spec = spec.fitted(len(corpus.train), begun)
+                stored = read_study(spec, opened)
+        require_same_models(spec, stored.began)
+        require_same_settings(spec, stored, corpus.fingerprint, corpus.name)  # before it trains on other data
         say(*settings_lines(spec, begun, len(corpus.train)))
         own = checked_models(stored, corpus, console, workers=count, threads=threads, allow_slow=allow_slow)
         with console.status("preparing the word vectors"):
@@ -158,7 +165,7 @@ def need_windows(spec: StudySpec, corpus: Corpus) -> None:
     """
     from gru_bench.data.batches import check_window
 
-    for model in spec.active_models:
+    for model in spec.models:
         check_window(spec.config(model, {}, spec.seed).training, len(corpus.train))
 
 

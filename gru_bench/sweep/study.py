@@ -13,8 +13,8 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage
 
-from gru_bench.config import SOURCE, Scalar
-from gru_bench.errors import RunError, argument
+from gru_bench.config import Scalar
+from gru_bench.errors import RunError, UsageError, argument
 from gru_bench.sweep.identity import EXPERIMENT, PROPOSALS, direction, identity_of, require_same
 from gru_bench.sweep.plan import SearchState, StudyState, may_ask
 from gru_bench.sweep.search import (
@@ -34,6 +34,8 @@ from gru_bench.sweep.spec import StudySpec
 
 FORMAT_KEY, FORMAT = "format", 5
 """Set when a study begins: the format of what is stored of it."""
+MODELS = "models"
+"""Set when a study begins: its models, in their order."""
 RUN, TEXTS = "run_id", "texts"
 """Set when the study's own run begins: its id, and whether texts are stored."""
 LOGGED = "logged to"
@@ -49,31 +51,32 @@ class StudyRecord:
         """Begin the study, or continue it, with the searches of all of its models.
 
         Args:
-            spec: The study. Models that only the storage has are added.
+            spec: The study.
             storage: The Optuna storage.
             fingerprint: Fingerprint of the data.
             experiment: Name of the MLflow experiment that runs are logged to; None if no runs are logged.
 
         Raises:
-            UsageError: A search was begun with another space, data, objective or fixed setting.
+            UsageError: The study has other models, or a search was begun with another space, data, objective or fixed
+                setting.
             RunError: The study is stored in another format.
         """
-        self.storage, self._begun_with = storage, (fingerprint, experiment)
+        self.spec, self.storage, self._begun_with = spec, storage, (fingerprint, experiment)
         need_format(spec.name, storage)
         self.lock = lock_for(storage, spec.name)
         with self.lock:
             self.study = optuna.create_study(
                 study_name=spec.name, storage=storage, direction=direction(spec.metric), load_if_exists=True)
-            self.spec = spec.with_stored(_sources(self.study.user_attrs))
-            for model in _models(self.study.user_attrs):
-                self.identity(model)
+            require_same_models(spec, self.study.user_attrs.get(MODELS, ()))
+            identities = {model: self.identity(model) for model in spec.models}
             if FORMAT_KEY not in self.study.user_attrs:
                 self.study.set_user_attr(FORMAT_KEY, FORMAT)
-            self.lease = Lease(self.study, self.spec.active_models)
+            self.study.set_user_attr(MODELS, spec.models)
+            self.lease = Lease(self.study)
             self.work = Trials(self.study, self.lock, self.lease)
             """The planned work of all models: the baselines and the runs that follow the searches."""
-            self.searches: dict[str, Search] = {}
-            self._begin_searches()
+            self.searches = {
+                model: Search(spec, model, storage, self.work, identity) for model, identity in identities.items()}
             self.note_searching(self.state())
 
     def identity(self, model: str) -> dict[str, Any]:
@@ -91,30 +94,17 @@ class StudyRecord:
         require_same(self.spec.name, model, known, identity, ended=ended)
         return {**{key: value for key, value in identity.items() if key not in PROPOSALS}, **known}
 
-    def _join(self, models: Mapping[str, str | None]) -> None:
-        spec = self.spec.with_stored(models) if set(models) - self.searches.keys() else self.spec
-        if spec.models != self.spec.models:
-            self.spec = spec
-            with self.lock:
-                self._begin_searches()
-
-    def _begin_searches(self) -> None:
-        self.searches = {
-            model: self.searches.get(model) or Search(self.spec, model, self.storage, self.work, self.identity(model))
-            for model in self.spec.models}
-
     def state(self, *, in_time: bool = True) -> StudyState:
-        """Read the study, with models that other starts have added; `in_time`: whether new trials may begin."""
+        """Read the study; `in_time`: whether new trials may begin."""
         # The leases are read first: a process asks for its last trial before its lease says that it asks for no more.
         attributes = self.study.user_attrs
-        self._join(_sources(attributes))
         others = list(self.lease.others(attributes).values())
         return _state(self.spec, self.work.latest(), {model: search.stored for model, search in self.searches.items()},
                       attributes, others, start=self.lease.start, in_time=in_time)
 
     def note_searching(self, state: StudyState) -> None:
         """Record for which models this start may ask for more trials."""
-        self.lease.note_searching([model for model in state.active if may_ask(state, model)])
+        self.lease.note_searching([model for model in state.searches if may_ask(state, model)])
 
     @property
     def run_id(self) -> str:
@@ -151,7 +141,7 @@ def read_study(spec: StudySpec, storage: BaseStorage) -> StudyState:
     """Return a study as its last start has left it, read without taking part in it.
 
     Args:
-        spec: The study. Models that only the storage has are added.
+        spec: The study. The state has the models with which it began, too.
         storage: The Optuna storage.
 
     Raises:
@@ -162,8 +152,9 @@ def read_study(spec: StudySpec, storage: BaseStorage) -> StudyState:
     work = trials_of(optuna.load_study(study_name=spec.name, storage=storage)) if attributes else []
     searches = {model: trials_of(optuna.load_study(study_name=f"{spec.name}/{model}", storage=storage))
                 for model in _models(attributes)}
-    return _state(spec.with_stored(_sources(attributes)), latest_trials(work), searches, attributes, [],
-                  start=int(attributes.get(STARTS, 0)))
+    began = attributes.get(MODELS, ())
+    spec = spec.model_copy(update={"models": [*began, *(model for model in spec.models if model not in began)]})
+    return _state(spec, latest_trials(work), searches, attributes, [], start=int(attributes.get(STARTS, 0)))
 
 
 def _state(
@@ -174,8 +165,9 @@ def _state(
     found = {model: _search_state(spec, model, searches[model], notes_of(model, attributes), others)
              if model in searches else SearchState() for model in spec.models}
     return StudyState(
-        spec, found, work, start=start, in_time=in_time, texts=bool(attributes.get(TEXTS)),
-        run_id=str(attributes.get(RUN, "")), logged_to=str(attributes.get(LOGGED, "")))
+        spec, found, work, start=start, began=attributes.get(MODELS, ()), in_time=in_time,
+        texts=bool(attributes.get(TEXTS)), run_id=str(attributes.get(RUN, "")),
+        logged_to=str(attributes.get(LOGGED, "")))
 
 
 def _search_state(
@@ -207,23 +199,42 @@ def begun_with(spec: StudySpec, storage: BaseStorage, fingerprint: str | None = 
     return found
 
 
-def require_same_settings(state: StudyState, fingerprint: str | None = None, experiment: str | None = None) -> None:
+def require_same_models(spec: StudySpec, began: Sequence[str]) -> None:
+    """Check that a study has the models with which it began.
+
+    Args:
+        spec: The study.
+        began: These models; empty if it has not begun.
+
+    Raises:
+        UsageError: It has others.
+    """
+    if began and set(began) != set(spec.models):
+        raise UsageError(f"the study {spec.name!r} must keep the models with which it began, {', '.join(began)}, but "
+                         f"got {', '.join(spec.models)}: give the same models, or start a new study under another name "
+                         f"({argument('name')})")
+
+
+def require_same_settings(
+    spec: StudySpec, state: StudyState, fingerprint: str | None = None, experiment: str | None = None
+) -> None:
     """Check that a study has the settings and the data that its searches began with.
 
     Args:
-        state: The study.
+        spec: The study.
+        state: What is stored of it. Its other models are not compared.
         fingerprint: Fingerprint of the data. None where the data are not read, and so not compared.
         experiment: Name of the MLflow experiment that runs are logged to. None as for `fingerprint`.
 
     Raises:
         UsageError: A setting differs, or the data do.
     """
-    for model, search in state.searches.items():
+    for model in spec.models:
+        search = state.searches[model]
         if known := search.identity:
             data = known.get("data", "") if fingerprint is None else fingerprint
-            require_same(state.spec.name, model, known,
-                         identity_of(state.spec, model, data, experiment or known.get(EXPERIMENT)),
-                         ended=search.counted >= state.spec.trials)
+            require_same(spec.name, model, known, identity_of(spec, model, data, experiment or known.get(EXPERIMENT)),
+                         ended=search.counted >= spec.trials)
 
 
 def need_format(name: str, storage: BaseStorage) -> None:
@@ -256,6 +267,3 @@ def attributes_of(name: str, storage: BaseStorage) -> Mapping[str, Any]:
 def _models(attributes: Mapping[str, Any]) -> list[str]:
     return sorted(key.removeprefix(SEARCH) for key in attributes if key.startswith(SEARCH))
 
-
-def _sources(attributes: Mapping[str, Any]) -> dict[str, str | None]:
-    return {model: notes_of(model, attributes).get(IDENTITY, {}).get(SOURCE) for model in _models(attributes)}

@@ -77,14 +77,9 @@ def command(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
                  id="confirmation left"),
     pytest.param([(SMALL, [], "torch")], SMALL, [], "torch: confirmation seed 10000",
                  id="a confirmation run failed"),
-    pytest.param([(SMALL.replace('"scratch", ', ""), [], "")], SMALL, [], "scratch: 0 of 1 trials",
-                 id="the file gained a model"),
-    pytest.param([(SMALL, ["--model", "torch"], "")], SMALL, [], "scratch: 0 of 1 trials", id="begun by one model"),
-    pytest.param([(SMALL, ["--model", "torch"], "")], SMALL, ["--model", "torch"], "", id="one model done"),
-    pytest.param([(SMALL, ["--model", "torch"], "")], SMALL, ["--model", "scratch"], "scratch: 0 of 1 trials",
-                 id="the other model left"),
-    pytest.param([(BY_SIZE, ["--model", "torch"], ""), (BY_SIZE, ["--model", "scratch"], "")], BY_SIZE, [], "",
-                 id="defaults by the size of the data, each model by a start of its own"),
+    pytest.param([(SMALL, ["--model", "torch"], "")], SMALL, ["--model", "torch"], "", id="of one model"),
+    pytest.param([(SMALL, [], "")], SMALL, ["--model", "torch"], "", id="one model left out"),
+    pytest.param([(SMALL, [], "")], SMALL.replace('"scratch", ', ""), [], "", id="one model taken out of the file"),
     pytest.param([(BY_SIZE, [], "")], BY_SIZE, ["--confirm", "2"], "torch: confirmation seed 10001",
                  id="defaults by the size of the data, confirmation left"),
 ])
@@ -107,11 +102,20 @@ def test_a_check_and_a_start_agree_on_what_is_left(
         assert [command.run(text, *options, *also)[0] for also in ([], ["--check"])] == [ExitCode.DONE] * 2
 
 
-def test_a_start_of_one_model_is_done_and_names_the_models_that_are_not(command: Command) -> None:
-    for options in ([], ["--check"]):
-        code, printed = command.run(NO_SEARCH, "--model", "torch", *options)
-        assert code == ExitCode.DONE
-        mentions(printed, "scratch is still to be searched or confirmed")
-    code, printed = command.run(NO_SEARCH)
-    assert code == ExitCode.DONE
-    assert "still to be" not in printed
+@pytest.mark.parametrize(("begun", "text", "options"), [
+    pytest.param(["--model", "torch"], SMALL, [], id="models added"),
+    pytest.param(["--model", "torch"], SMALL, ["--model", "scratch"], id="another model"),
+    pytest.param([], SMALL, ["--model", "torch", "--confirm", "2"], id="one left out, confirmation left"),
+    pytest.param([], SMALL.replace('"scratch", ', ""), ["--trials", "2"], id="one taken out, trials left"),
+])
+def test_other_models_than_a_study_began_with_are_refused_while_work_is_left(
+    command: Command, begun: list[str], text: str, options: list[str]
+) -> None:
+    command.run(SMALL, *begun)
+    command.trained.clear()
+    for more in ([], ["--check"]):
+        Path("mine.toml").write_text(text, encoding="utf-8")
+        refused = completed(app, "--study", "mine.toml", "--data", str(command.csv), *options, *more)
+        assert refused.returncode == ExitCode.MISTYPED
+        mentions(refused.stderr, "'mine'", "torch", "--study-name")
+    assert command.trained == []

@@ -1,4 +1,4 @@
-"""Starts of one study that each work on some of its models: at the same time, or one after the other."""
+"""Studies of two models: each start works on both, and the models stay those with which the study began."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, NoReturn
 import pytest
 
 from gru_bench.config import RunConfig
-from gru_bench.errors import RunError
+from gru_bench.errors import RunError, UsageError
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.evidence.groups import confirm_groups
-from gru_bench.report.evidence.progress import unfinished
 from gru_bench.report.findings import findings_of
 from gru_bench.results.logged_metrics import over_seeds
 from gru_bench.results.runs import StudySummary
 from gru_bench.sweep.consistency import compare_stores
+from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import read_study
@@ -48,78 +48,38 @@ def faults(csv: Path) -> tuple[str, ...]:
     return compare_stores(read_study(spec, open_storage(None)), [study.run], study.runs[1:]).faults
 
 
-def confirmed(study: LoggedStudy) -> list[str]:
-    return sorted(run.model for run in study.confirms if run.complete)
+def test_a_start_with_other_models_of_a_study_that_is_not_done_is_refused(easy_csv: Path) -> None:
+    def killed(_: RunConfig) -> Sequence[Message]:
+        raise KeyboardInterrupt
 
-
-def test_a_later_start_with_one_model_keeps_the_others_in_the_summary(easy_csv: Path) -> None:
-    start(easy_csv)
-    before = present(logged().summary)
-    trained = list[str]()
-
-    def says(config: RunConfig) -> Sequence[Message]:
-        trained.append(config.model.name)
-        return WELL
-
-    start(easy_csv, "scratch", says=says)
-    after = present(logged().summary)
-    assert trained == []
-    assert after.models == ("scratch", "torch")
-    assert (after.trials, after.best, after.best_value) == (before.trials, before.best, before.best_value)
-
-
-def test_a_study_is_complete_only_once_all_of_its_models_are(easy_csv: Path) -> None:
-    start(easy_csv, "torch")
-    study = logged()
-    assert (study.run.complete, study.run.status, study.summary) == (False, "KILLED", None)
-    assert study.run.reason == "scratch is still to be searched or confirmed"
-    assert unfinished(study)
-    assert [fault for fault in faults(easy_csv) if "scratch" in fault]
-    summary = start(easy_csv, "scratch")
-    study = logged()
-    assert (study.run.complete, study.run.status, study.summary) == (True, "FINISHED", summary)
-    assert summary.models == ("scratch", "torch")
-    assert {(trial.model, trial.state) for trial in summary.trials} == {(model, "complete") for model in MODELS}
-    assert summary.best.keys() == summary.importance.keys() == set(MODELS)
-    assert not unfinished(study)
+    with pytest.raises(KeyboardInterrupt):
+        start(easy_csv, says=killed)
+    for models in (["torch"], ["scratch", "torch", "bidirectional"]):
+        with pytest.raises(UsageError, match=r"'study'.*scratch, torch, but got .*another name \(name"):
+            start(easy_csv, all_models=models)
+    assert start(easy_csv, all_models=["torch", "scratch"]).models == ("torch", "scratch")
+    assert logged().run.complete
     assert faults(easy_csv) == ()
 
 
-@pytest.mark.parametrize("first", MODELS)
-def test_the_last_of_two_starts_at_the_same_time_completes_the_study(easy_csv: Path, first: str) -> None:
-    """The other start begins and ends during the last run of the first."""
-    (second,) = set(MODELS) - {first}
-    during = list[LoggedStudy]()
+def test_a_study_whose_first_start_died_as_it_began_goes_on_with_all_of_its_models(
+    easy_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = list[Any]()
 
-    def says(config: RunConfig) -> Sequence[Message]:
-        if config.seed == 10_000:
-            start(easy_csv, second)
-            during.append(logged())
-        return WELL
+    def dies(*arguments: Any) -> Search:
+        if begun:
+            raise KeyboardInterrupt
+        begun.append(Search(*arguments))
+        return Search(*arguments)
 
-    start(easy_csv, first, says=says)
-    assert [(study.run.complete, study.run.status, confirmed(study)) for study in during] == [
-        (False, "RUNNING", [second])]
-    study = logged()
-    assert (study.run.complete, present(study.summary).models, confirmed(study)) == (True, ("scratch", "torch"), MODELS)
-    assert faults(easy_csv) == ()
-
-
-def test_a_model_that_another_start_adds_is_in_the_summary_of_the_last_one(easy_csv: Path) -> None:
-    """A start with a name and models of its own begins a study of these; another one adds a model meanwhile."""
-
-    def says(config: RunConfig) -> Sequence[Message]:
-        if config.seed == 10_000:
-            start(easy_csv, "scratch", name="mine")
-        return WELL
-
-    start(easy_csv, "torch", name="mine", says=says)
-    study = logged("mine")
-    assert study.run.complete
-    assert present(study.summary).models == ("scratch", "torch")
-    assert {trial.model for trial in present(study.summary).trials} == set(MODELS)
-    start(easy_csv, "torch", name="torch-alone")
-    assert present(logged("torch-alone").summary).models == ("torch",)
+    with monkeypatch.context() as patched:
+        patched.setattr("gru_bench.sweep.study.Search", dies)
+        with pytest.raises(KeyboardInterrupt):
+            start(easy_csv)
+    with pytest.raises(UsageError, match="scratch, torch, but got scratch"):
+        start(easy_csv, "scratch")
+    assert start(easy_csv).models == ("scratch", "torch")
 
 
 def test_the_report_and_the_description_show_every_confirmed_model(easy_csv: Path) -> None:

@@ -19,7 +19,7 @@ BEST = {"training.lr": 0.01}
 
 
 def left(trials: tuple[StoredState, ...], confirmed: int = 0, **changes: object) -> int:
-    spec = load_study("torch", **{"trials": 4, "confirm": 5, **changes}).with_stored()
+    spec = load_study("torch", **{"trials": 4, "confirm": 5, **changes})
     keys = [run_key("torch", digest(BEST), seed) for seed in spec.confirm_seeds]
     work = {key: StoredTrial(n, "complete", {}) for n, key in enumerate(keys[:confirmed])}
     search = SearchState(tuple(StoredTrial(n, state, {}) for n, state in enumerate(trials)),

@@ -49,13 +49,12 @@ def searched(ended: int, running: int = 0, **more: Any) -> SearchState:
 
 GOING, FULL, LAST = searched(0, 1), searched(4, best=BEST_TRIAL), searched(3, 1, best=BEST_TRIAL)
 THREE = searched(3, best=BEST_TRIAL)
-OTHER = replace(GOING, searched_elsewhere=True)
 SEEDS = (10_000, 10_001)
 
 
-def spec_of(*models: str, **changes: Any) -> StudySpec:
+def spec_of(**changes: Any) -> StudySpec:
     Path("study.toml").write_text(STUDY, encoding="utf-8")
-    return load_study("study.toml", models=list(models) or None, **changes)
+    return load_study("study.toml", **changes)
 
 
 def confirm(seed: int, model: str = "torch") -> str:
@@ -83,48 +82,43 @@ def named(work: object) -> object:
     return work
 
 
-@pytest.mark.parametrize(("models", "torch", "scratch", "work", "more", "expected"), [
+@pytest.mark.parametrize(("torch", "scratch", "work", "more", "expected"), [
     # The baselines come first, unless another start fits them.
-    ("", SearchState(), SearchState(), [trial(baseline_key("ngrams"), "waiting")], {}, FitBaselines()),
-    ("", FULL, replace(FULL, best=None), [trial(baseline_key("ngrams"), "interrupted")], {}, FitBaselines()),
-    ("", SearchState(), SearchState(), [trial(baseline_key("ngrams"), "running")], {}, AskTrial("torch")),
+    (SearchState(), SearchState(), [trial(baseline_key("ngrams"), "waiting")], {}, FitBaselines()),
+    (FULL, replace(FULL, best=None), [trial(baseline_key("ngrams"), "interrupted")], {}, FitBaselines()),
+    (SearchState(), SearchState(), [trial(baseline_key("ngrams"), "running")], {}, AskTrial("torch")),
     # Searches: the first model with room comes first.
-    ("", SearchState(), SearchState(), [], {}, AskTrial("torch")),
-    ("", GOING, SearchState(), [], {}, AskTrial("torch")),
-    ("", FULL, SearchState(), [], {}, AskTrial("scratch")),
-    ("scratch", SearchState(), SearchState(), [], {}, AskTrial("scratch")),
-    ("", replace(GOING, exhausted=True), SearchState(), [], {}, AskTrial("scratch")),
+    (SearchState(), SearchState(), [], {}, AskTrial("torch")),
+    (GOING, SearchState(), [], {}, AskTrial("torch")),
+    (FULL, SearchState(), [], {}, AskTrial("scratch")),
+    (replace(GOING, exhausted=True), SearchState(), [], {}, AskTrial("scratch")),
     # After the time limit only a first trial begins.
-    ("", SearchState(), SearchState(), [], {"in_time": False}, AskTrial("torch")),
-    ("", THREE, THREE, [], {"in_time": False}, ("torch", 10_000)),
+    (SearchState(), SearchState(), [], {"in_time": False}, AskTrial("torch")),
+    (THREE, THREE, [], {"in_time": False}, ("torch", 10_000)),
     # A search is over once nothing of it runs and no other process may ask for more.
-    ("", LAST, LAST, [], {}, Wait()),
-    ("", replace(FULL, searched_elsewhere=True), LAST, [], {}, Wait()),
-    ("", LAST, FULL, [], {}, ("scratch", 10_000)),
-    ("", replace(FULL, best=None), FULL, [], {}, NothingToConfirm("torch")),
-    ("", searched(3, 1), FULL, [], {}, ("scratch", 10_000)),
+    (LAST, LAST, [], {}, Wait()),
+    (replace(FULL, searched_elsewhere=True), LAST, [], {}, Wait()),
+    (LAST, FULL, [], {}, ("scratch", 10_000)),
+    (replace(FULL, best=None), FULL, [], {}, NothingToConfirm("torch")),
+    (searched(3, 1), FULL, [], {}, ("scratch", 10_000)),
     # Confirmation runs go seed by seed.
-    ("", FULL, FULL, [], {}, ("torch", 10_000)),
-    ("", FULL, FULL, [trial(confirm(10_000), "running")], {}, ("scratch", 10_000)),
-    ("", FULL, FULL, confirmed("torch", "scratch", seeds=[10_000]), {}, ("torch", 10_001)),
-    ("", FULL, FULL, confirmed("torch", "scratch"), {}, None),
+    (FULL, FULL, [], {}, ("torch", 10_000)),
+    (FULL, FULL, [trial(confirm(10_000), "running")], {}, ("scratch", 10_000)),
+    (FULL, FULL, confirmed("torch", "scratch", seeds=[10_000]), {}, ("torch", 10_001)),
+    (FULL, FULL, confirmed("torch", "scratch"), {}, None),
     # What was interrupted is done again, and what failed before this start.
-    ("scratch", FULL, FULL, [trial(confirm(10_000, "scratch"), "interrupted")], {}, ("scratch", 10_000)),
-    ("scratch", FULL, FULL, [trial(confirm(10_000, "scratch"), "failed", failed_at=2)], {"start": 3},
-     ("scratch", 10_000)),
-    ("scratch", FULL, FULL, [trial(confirm(10_000, "scratch"), "failed", failed_at=3)], {"start": 3},
-     ("scratch", 10_001)),
-    # The runs of another start are waited for only if this start has work that depends on them.
-    ("scratch", OTHER, FULL, [trial(confirm(seed, "scratch"), "running") for seed in SEEDS], {}, Wait()),
-    ("scratch", OTHER, FULL, confirmed("scratch"), {}, None),
-    ("scratch", SearchState(), FULL, confirmed("scratch"), {}, None),
+    (FULL, FULL, [trial(confirm(10_000), "interrupted")], {}, ("torch", 10_000)),
+    (FULL, FULL, [trial(confirm(10_000), "failed", failed_at=2)], {"start": 3}, ("torch", 10_000)),
+    (FULL, FULL, [trial(confirm(10_000), "failed", failed_at=3)], {"start": 3}, ("scratch", 10_000)),
+    # The runs of another start are waited for.
+    (LAST, FULL, [trial(confirm(seed, "scratch"), "running") for seed in SEEDS], {}, Wait()),
+    (LAST, FULL, confirmed("scratch"), {}, Wait()),
 ])
 def test_what_is_next(
-    models: str, torch: SearchState, scratch: SearchState, work: list[StoredTrial], more: dict[str, Any],
+    torch: SearchState, scratch: SearchState, work: list[StoredTrial], more: dict[str, Any],
     expected: object
 ) -> None:
-    spec = spec_of(*models.split()).with_stored()
-    state = StudyState(spec, {"torch": torch, "scratch": scratch}, work_of(*work), **more)
+    state = StudyState(spec_of(), {"torch": torch, "scratch": scratch}, work_of(*work), **more)
     assert named(next_work(state)) == expected
     assert named(next_work(state)) == expected  # nothing has changed by that
 

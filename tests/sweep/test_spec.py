@@ -81,21 +81,12 @@ def test_refuses_two_metrics_in_one_file(tmp_path: Path) -> None:
         load_study(study_file(tmp_path, twice))
 
 
-def test_a_start_can_work_on_some_models_of_a_study() -> None:
-    some = load_study("smoke", models=["bidirectional"])
-    assert (some.models, some.active_models) == (["scratch", "bidirectional"], ["bidirectional"])
-    assert some.with_stored().models == some.with_stored({"bidirectional": None}).models == some.models
-    assert load_study("smoke", models=["bidirectional", "scratch"]).active_models == ["scratch", "bidirectional"]
+def test_a_study_can_be_of_some_models_of_its_file() -> None:
+    assert load_study("smoke", models=["bidirectional"]).models == ["bidirectional"]
+    assert load_study("smoke", models=["bidirectional", "scratch"]).models == ["scratch", "bidirectional"]
+    assert load_study("homework", models=["torch"]).own == {"torch": load_study("homework").own["torch"]}
     with pytest.raises(UsageError, match=r"'torch'.*bidirectional, scratch"):
         load_study("smoke", models=["torch"])
-
-
-def test_a_start_with_a_name_and_models_of_its_own_is_a_study_of_these_models() -> None:
-    torch = load_study("homework", models=["torch"], name="mine").with_stored()
-    assert (torch.models, torch.active_models) == (["torch"], ["torch"])
-    both = torch.with_stored({"scratch": None, "bidirectional": None})
-    assert (both.models, both.active_models) == (["scratch", "torch", "bidirectional"], ["torch"])
-    assert load_study("homework", models=["torch"], name="homework").with_stored().models != ["torch"]
 
 
 def test_random_trials_are_not_pruned_unless_a_file_says_so(tmp_path: Path) -> None:

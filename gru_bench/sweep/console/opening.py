@@ -38,11 +38,8 @@ def settings_lines(spec: StudySpec, begun: Mapping[str, Scalar], examples: int) 
 
 
 def record_lines(state: StudyState) -> Iterator[str]:
-    """Yield what a study says to a start: models of other starts, and more trials than asked for."""
+    """Yield a note if a study has more trials than a start asks for."""
     spec, searches = state.spec, state.searches
-    if spec.only != spec.models:
-        yield (f"this start works on {' and '.join(spec.active_models)}, of the models {', '.join(spec.models)} of "
-               "the study")
     if had := " and ".join(f"{search.counted} of {model}" for model, search in searches.items()
                            if search.counted > spec.trials):
         yield f"note: the study already has more than {spec.trials} trials ({had}), so none is added"
@@ -65,7 +62,7 @@ def defaults_line(spec: StudySpec, begun: Mapping[str, Scalar], examples: int) -
 
 def backend_note(spec: StudySpec) -> str:
     """Return how to train faster where a GRU is set to the backend torch and may run on a CPU; empty elsewhere."""
-    configs = [spec.config(model, {}, 0) for model in spec.active_models]
+    configs = [spec.config(model, {}, 0) for model in spec.models]
     if not any(config.model.backend == "torch" and config.training.device in ("auto", "cpu") for config in configs):
         return ""
     return ("on a CPU, the backend torch takes several times as long as the backend fused; to run the study on the "

@@ -77,12 +77,11 @@ class LeaseWatch:
 class Lease:
     """The lease of a start on a study. It also shows which other starts work on the study and are alive."""
 
-    def __init__(self, study: Attributes, models: Sequence[str]) -> None:
+    def __init__(self, study: Attributes) -> None:
         """Count a start of the study and take its lease; the caller holds the study's lock.
 
         Args:
             study: Optuna study that holds the leases as user attributes.
-            models: The models that this start works on.
         """
         self._study = study
         self.owner = uuid.uuid4().hex
@@ -92,8 +91,8 @@ class Lease:
         study.set_user_attr(STARTS, self.start)
         self._watch = LeaseWatch()
         self._record: dict[str, Any] = {
-            "start": self.owner, "process": this_process(), "lease": 0, "seconds": 0.0, "models": list(models),
-            "searching": list(models), "ended": False}
+            "start": self.owner, "process": this_process(), "lease": 0, "seconds": 0.0, "searching": [],
+            "ended": False}
         self._renewed = 0.0
         _GOING_ON.add(self.owner)
         self._put()

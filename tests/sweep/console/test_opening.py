@@ -24,6 +24,6 @@ def test_near_duplicates_are_shown_unless_texts_are_kept_out(tmp_path: Path) -> 
 def test_the_models_with_more_trials_than_asked_are_named_alone() -> None:
     searches = {model: SearchState(tuple(StoredTrial(n, "complete", {}) for n in range(trials)))
                 for model, trials in (("scratch", 5), ("bidirectional", 1))}
-    (line,) = record_lines(StudyState(load_study("smoke").with_stored(), searches, {}))
+    (line,) = record_lines(StudyState(load_study("smoke"), searches, {}))
     mentions(line, "3 trials", "5 of scratch")
     assert "bidirectional" not in line

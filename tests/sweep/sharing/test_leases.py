@@ -64,7 +64,7 @@ class TestLiveness:
 
     def test_a_start_is_dead_once_it_has_ended_or_left_while_its_process_goes_on(self) -> None:
         notes = Notes()
-        first, second, third = (Lease(notes, ["torch"]) for _ in range(3))
+        first, second, third = (Lease(notes) for _ in range(3))
         assert third.dead([first.owner, second.owner]) == set()
         first.end(1.0)
         second.leave()  # cut off before it could end its lease
@@ -72,7 +72,7 @@ class TestLiveness:
         assert not third.has_others()
 
     def test_a_start_that_the_study_does_not_know_is_dead(self) -> None:
-        assert Lease(Notes(), ["torch"]).is_dead("0" * 32)
+        assert Lease(Notes()).is_dead("0" * 32)
 
     def test_the_trials_of_a_dead_machine_are_recovered_once_its_lease_expires(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -105,15 +105,14 @@ class TestLiveness:
 
     def test_a_lease_shows_which_other_starts_work_and_search(self, monkeypatch: pytest.MonkeyPatch) -> None:
         notes = Notes()
-        first = Lease(notes, ["torch", "scratch"])
+        first = Lease(notes)
         monkeypatch.setattr(leases, "this_process", lambda: "elsewhere 7 1")
-        second = Lease(notes, ["torch"])
+        second = Lease(notes)
         assert (first.start, second.start, first.starts) == (1, 2, 2)
         assert first.has_others()
-        assert [(other["models"], other["searching"]) for other in first.others().values()] == [(["torch"], ["torch"])]
-        second.note_searching([])
-        assert [other["searching"] for other in first.others().values()] == [[]]
-        assert second.others()[1]["models"] == ["torch", "scratch"]
+        for searching in (["torch"], []):
+            second.note_searching(searching)
+            assert [other["searching"] for other in first.others().values()] == [searching]
         second.renew(4.0)
         assert first.seconds() == 0.0  # not every time
         second.renew(11.0)
