@@ -428,7 +428,8 @@ def validated(
     Args:
         kind: Class of the group.
         values: Setting -> value.
-        where: File that the values come from, for error messages.
+        where: File that the values come from, for error messages. Its values must have the types of the settings, and
+            are not converted.
         under: Dotted name of the group itself, for error messages.
         given: Settings whose values come from elsewhere than the file.
 
@@ -437,7 +438,7 @@ def validated(
             value.
     """
     try:
-        return kind.model_validate(dict(values))
+        return kind.model_validate(dict(values), strict=bool(where))
     except ValidationError as error:
         found = error.errors(include_url=False)
         raise UsageError("\n".join(dict.fromkeys(

@@ -341,8 +341,7 @@ def _study_file(name: str) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editors may begin it with a BOM
     except (ValueError, RecursionError) as error:  # also of text that is not UTF-8
         raise DataError(f"{path} is not valid TOML: {error}") from None
 

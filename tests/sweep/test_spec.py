@@ -62,6 +62,26 @@ def test_a_metric_has_its_own_unit_of_the_margin(tmp_path: Path, lines: str, hun
     assert spec.margin_in_hundredths == pytest.approx(hundredths)
 
 
+@pytest.mark.parametrize(("lines", "parts"), [
+    ("trials = true\n", ["trials", "whole number", "true"]), ("confirm = 2.0\n", ["confirm", "whole number", "2.0"]),
+    ('seed = "1"\n', ["seed", "whole number", "'1'"]), ('[data]\nlimit = "600"\n', ["data.limit", "'600'"]),
+    ("[model]\nhidden_size = true\n", ["model.hidden_size", "true"]),
+    ('[training]\nlr = "0.1"\n', ["training.lr", "'0.1'"])])
+def test_a_value_must_have_the_type_of_its_setting(tmp_path: Path, lines: str, parts: list[str]) -> None:
+    with pytest.raises(UsageError) as refused:
+        load_study(study_file(tmp_path, lines))
+    mentions(str(refused.value).lower(), *parts)
+
+
+def test_a_whole_number_is_a_number(tmp_path: Path) -> None:
+    spec = load_study(study_file(tmp_path, "models = ['torch']\nmargin = 2\ntrials = 0\n[training]\nlr = 1\n"))
+    assert (spec.margin, spec.base.training.lr) == (2.0, 1.0)
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert load_study(study_file(tmp_path, "\ufeff" + GOOD)) == load_study(study_file(tmp_path, GOOD))
+
+
 def test_a_class_may_be_called_none(tmp_path: Path) -> None:
     spec = load_study(study_file(tmp_path, GOOD + '\n[data]\nclasses = ["none", "mild"]\n'))
     assert spec.base.data.classes == ("none", "mild")
