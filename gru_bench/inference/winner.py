@@ -155,9 +155,12 @@ def choose(store: ReportStore, study: LoggedStudy, model: str | None = None, oth
     Raises:
         IncompleteError: where the study has no complete confirmation run.
         UsageError: for an unknown model, and where the runs have no validation scores and the study has several models.
+        RunError: where the study is complete, but its artifacts cannot be read.
     """
     groups, _ = confirm_groups([study], store, Numbers())
     name = study.run.study
+    if not groups and study.damaged:
+        raise RunError(study.damaged)
     if not groups:
         raise IncompleteError(f"the study {name!r} has no complete confirmation run yet, and only these have weights: "
                               f"run it again ({study.run.command})")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -255,6 +257,16 @@ def refused(store: Reader, kind: type[GruBenchError]) -> str:
     with pytest.raises(kind) as found:
         load(store, choose(store, store.study("quick")))
     return str(found.value)
+
+
+def test_artifacts_that_are_missing_are_named_and_where_they_were_looked_for(studied: Studied, tmp_path: Path) -> None:
+    shutil.copytree(studied.directory, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "mlartifacts")
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection, connection:
+        connection.execute("UPDATE runs SET artifact_uri = replace(artifact_uri, ?, 'file:///gone')",
+                           (studied.directory.as_uri(),))
+    mentions(refused(open_reader(f"sqlite:///{tmp_path / 'mlflow.db'}"), RunError), "/gone/mlartifacts/",
+             str(tmp_path / "mlartifacts"))
 
 
 def test_weights_that_were_not_logged_are_named(studied: Studied, tmp_path: Path) -> None:
