@@ -186,3 +186,21 @@ def test_a_server_returns_the_points_that_were_logged(tracking_server: MlflowSer
     assert repr(found[ids[0]]["loss/train_window"]) == "[(3, nan)]"
     with pytest.raises(RunError, match=r"predictions/test\.parquet"):
         store.predictions(ids[0], "test")
+
+
+def test_a_store_whose_artifacts_are_neither_here_nor_where_they_were_logged_is_not_written(
+    tmp_path: Path, empty_database: Path
+) -> None:
+    database = Path(shutil.copy(empty_database, tmp_path / "mlflow.db"))
+    uri = f"sqlite:///{database}"
+    run_id = Store(uri).start("reviews", "r", role="single").run_id
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE experiments SET artifact_location = 'file:///gone/mlartifacts' "
+                           "WHERE name = 'reviews'")
+    with pytest.raises(RunError, match=rf"/gone/mlartifacts is missing.*{re.escape(str(tmp_path / 'mlartifacts'))}"):
+        Store(uri).writer(run_id).complete()
+    (tmp_path / "mlartifacts").mkdir()
+    Store(uri).writer(run_id).complete()
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("SELECT artifact_location FROM experiments WHERE name = 'reviews'").fetchall() == [
+            ((tmp_path / "mlartifacts").as_uri(),)]
