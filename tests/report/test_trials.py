@@ -172,10 +172,9 @@ def test_a_search_without_a_summary_is_shown_beside_confirmation_runs(store: Fak
 
 
 @pytest.fixture
-def sweep(easy_csv: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
+def sweep(easy_csv: Path, database: Path) -> Callable[[int | None], None]:
     """A function that begins or goes on with a study, and interrupts it after so many trials; None for never."""
     del database
-    monkeypatch.setattr("gru_bench.tracking.store.LAST_SECONDS", 60.0)
     storage, script = open_storage("optuna.journal"), Script(*[WELL] * 9)
 
     def go_on(until: int | None) -> None:
