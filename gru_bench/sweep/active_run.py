@@ -131,7 +131,7 @@ class ActiveRun:
     def _interrupted(self, reason: str, *, fault: bool) -> bool:
         """Log that the run was interrupted and queue it again; return False if it was tried too often."""
         try:
-            self.writer.kill(reason)
+            self._kill(reason)
         finally:  # on a full disk too: the next start finds the beginning of the run, and must not blame its trial
             again = self.run.trials.give_up(self.run.number, reason, fault=fault)
         return again
@@ -165,5 +165,10 @@ class ActiveRun:
         return self._left()
 
     def _left(self) -> Outcome:
-        self.writer.kill(REASSIGNED)
+        self._kill(REASSIGNED)
         return Outcome("left", None, REASSIGNED)
+
+    def _kill(self, reason: str) -> None:
+        """End the run in MLflow, unless another start has adopted it: its end was written, but the answer was lost."""
+        self.writer.store.patiently(lambda: self.run.trials.close(
+            self.run.number, self.writer.run_id, lambda: self.writer.kill(reason)))

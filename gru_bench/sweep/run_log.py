@@ -159,7 +159,7 @@ class RunLog:
         writer.baseline(result if self.texts else replace(result, weights=b""))  # n-grams are fragments of texts
         score = result.metrics[compared(self.spec.metric, "test").key]
         if not self.store.patiently(lambda: work.complete(number, score, writer.complete)):
-            writer.kill(REASSIGNED)
+            self.store.patiently(lambda: work.close(number, writer.run_id, lambda: writer.kill(REASSIGNED)))
 
     def begin(self, run: Assignment) -> RunWriter:
         """Begin a child run of the study and return its writer.
@@ -261,12 +261,17 @@ class RunLog:
 
     def _close_runs(self) -> None:
         """Close the runs of dead starts in MLflow: those that are open, and those that are not the run of a trial."""
-        trials = [trial for trials in (*self.record.searches.values(), self.record.work) for trial in trials.stored]
-        ended = {trial.run_id for trial in trials if trial.ended}
         for run in self.runs():
-            if run.run_id not in ended and (run.status == "RUNNING" or run.state in ("complete", "pruned")) and (
+            if (run.status == "RUNNING" or run.state in ("complete", "pruned")) and (
                     self.record.lease.is_dead(run.tags.get(OWNER, ""))):
-                writer = self.store.writer(run.run_id)
+                self.store.patiently(partial(self._close, run.run_id))
+
+    def _close(self, run_id: str) -> None:
+        """Close a run of a dead start, unless a trial has ended well with it or another start is about to adopt it."""
+        with self.record.lock:
+            trials = [trial for trials in (*self.record.searches.values(), self.record.work) for trial in trials.stored]
+            if run_id not in {trial.run_id for trial in trials if trial.state in ("complete", "pruned", "running")}:
+                writer = self.store.writer(run_id)
                 writer.describe(INTERRUPTED)
                 writer.kill(DIED)
 

@@ -465,6 +465,7 @@ class Sweep:
                 self.record.work.give_up(number, reason, fault=False)
         try:
             self._sign_out()
+            self._read()  # another start may have completed the study while this one was paused
             if not self.record.lease.has_others() and not (self.state.is_complete and self.log.is_complete):
                 (self.log.study.kill if interrupted else self.log.study.fail)(reason)
                 self._describe()

@@ -6,6 +6,7 @@ import io
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from gru_bench.sweep.__main__ import app
 from gru_bench.sweep.active_run import ActiveRun
 from gru_bench.sweep.run_log import RunLog
 from gru_bench.sweep.runner import Sweep
+from gru_bench.sweep.sharing import trials
 from gru_bench.sweep.sharing.leases import LeaseWatch
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
@@ -28,6 +30,8 @@ from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.workers.local import Message, WasPruned
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import RunWriter, Store, StudyPlan, open_reader
+from gru_bench.tracking.patience import PatientReader
+from gru_bench.tracking.pending import PendingRun
 from tests.support.commands import completed, mentions
 from tests.support.mlflow_stores import client_of
 from tests.support.values import present
@@ -125,6 +129,60 @@ def test_a_start_whose_trial_was_taken_over_leaves_no_complete_run(
     searched = optuna.load_study(study_name="study/torch", storage=open_storage(None)).trials
     assert [trial.state.name for trial in searched] == ["FAIL", "COMPLETE"]
     assert [run.run_id for run in study.trials if run.complete] == [searched[1].user_attrs["run_id"]]
+
+
+@pytest.mark.parametrize(("run", "ends"), [
+    ("tfidf", "complete"), ("trial", "complete"), ("trial", "pruned"), ("confirm", "complete"),
+    ("confirm", "interrupted")])
+def test_a_run_that_another_start_has_adopted_is_left_alone(
+    easy_csv: Path, run: str, ends: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end reached MLflow, but the answer was lost, and the first start was paused for more than a minute then."""
+    says = Script((*checked(0.5), WasPruned()) if ends == "pruned" else WELL, WELL, WELL)
+
+    def lost(pending: PendingRun) -> None:
+        send(pending)
+        found = present(open_reader().run(pending.run_id))
+        if run in (found.role, found.model) and found.state in ("complete", "pruned"):
+            raise ConnectionError("the answer was lost")
+
+    def paused(*arguments: Any) -> float:
+        with monkeypatch.context() as patch:
+            patch.setattr(PendingRun, "send", send)
+            patch.setattr(LeaseWatch, "is_dead", lambda *_: True)
+            swept(easy_csv, says, trials=2, confirm=1)
+        monkeypatch.setattr(PendingRun, "send", send)
+        if ends == "interrupted":
+            raise KeyboardInterrupt
+        return wait(*arguments)
+
+    send, wait = PendingRun.send, PatientReader._wait
+    monkeypatch.setattr(PendingRun, "send", lost)
+    monkeypatch.setattr(PatientReader, "_wait", paused)
+    with pytest.raises(KeyboardInterrupt) if ends == "interrupted" else nullcontext():
+        swept(easy_csv, says, trials=2, confirm=1)
+    (study,) = open_reader().studies("easy")
+    assert study.run.complete
+    assert [one.state for one in study.runs if run in (one.role, one.model)] == (
+        ["pruned", "complete"] if ends == "pruned" else ["complete"] * (2 if run == "trial" else 1))
+
+
+def test_the_run_of_a_trial_that_was_tried_too_often_is_closed(
+    easy_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "MOST_ATTEMPTS", 1)
+
+    def died(*_: object) -> None:
+        raise DiedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sweep, "_stop_early", lambda *_: None)
+        patch.setattr(ActiveRun, "report", died)
+        with pytest.raises(DiedError):
+            swept(easy_csv, lambda _: WELL, trials=2)
+    assert states(swept(easy_csv, lambda _: WELL, trials=2)) == {"failed": 1, "complete": 1}
+    (study,) = open_reader().studies("easy")
+    assert sorted((run.state, run.status) for run in study.trials) == [("complete", "FINISHED"), ("killed", "KILLED")]
 
 
 def test_the_next_start_in_a_process_goes_on_where_one_was_cut_off_in_its_end(

@@ -181,6 +181,19 @@ class Trials:
         """
         return self._end(number, TrialState.COMPLETE, float(value), log=log)
 
+    def close(self, number: int, run_id: str, log: Callable[[], None]) -> None:
+        """Close a run that its start gives up, unless another start has adopted it: then the trial has ended with it.
+
+        Args:
+            number: Number of the trial.
+            run_id: Id of the run.
+            log: Closes it.
+        """
+        with self.lock:
+            trial = stored(self._trial(number))
+            if trial.state not in ("complete", "pruned") or trial.run_id != run_id:
+                log()
+
     def fail(self, number: int, reason: str) -> bool:
         """End a trial that failed by its own fault; return False if another process has the trial by now."""
         return self._end(number, TrialState.FAIL, notes=TrialNotes(failed_at=self.lease.starts, reason=reason))
