@@ -42,7 +42,6 @@ SUBCOMMANDS = {
     "data": Subcommand(
         "predictions.parts", MORE, "Export the exact training, validation and test texts for other models."),
     "gru-check": Subcommand("gru_check.__main__", MORE, "Check a GRU implementation and name its convention."),
-    "grade": Subcommand("grade.__main__", MORE, "Check claimed accuracies against a reference."),
     "train": Subcommand("train.__main__", MORE, "Train one model with settings of your choice."),
 }
 

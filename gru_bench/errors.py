@@ -38,7 +38,7 @@ class ExitCode(IntEnum):
     """How a command ended, as the shell sees it. All commands use this one table.
 
     A script may repeat a sweep or a training that ended with 3 or 130: the same command goes on where it was left. Of
-    `gru-check` and `grade` the highest code applies.
+    `gru-check` the highest code applies.
     """
 
     DONE = 0
@@ -49,15 +49,14 @@ class ExitCode(IntEnum):
     """The command was typed wrongly: an unknown name, or a value outside its range."""
     INCOMPLETE = 3
     """Nothing failed, but something is not done, not decided or not fine: a study has trials left, nothing is complete
-    that a report or a prediction needs, MLflow lacks runs, a `--claim` is open, `gru-check` found no GRU, or `grade` a
-    student whose accuracy misses the pass mark, differs from the claim, or comes from the predictions of another."""
+    that a report or a prediction needs, MLflow lacks runs, a `--claim` is open, or `gru-check` found no GRU."""
     NO = 4
     """The answer to a check is no, or there is none: stores disagree, a report differs from its runs, a `--claim` is
-    refuted, a study has warnings, or `gru-check` or `grade` could not judge what they were given."""
+    refuted, a study has warnings, or `gru-check` could not judge what it was given."""
     NOT_FINE = INCOMPLETE
-    """Of `gru-check` and `grade`: something was judged and is not fine."""
+    """Of `gru-check`: something was judged and is not fine."""
     NOT_JUDGED = NO
-    """Of `gru-check` and `grade`: something could not be judged."""
+    """Of `gru-check`: something could not be judged."""
     INTERRUPTED = 130
     """Ctrl-C or SIGTERM ended the command in order."""
 

@@ -31,7 +31,6 @@ PROGRAMS = {
     "gru_bench.report": r"(?:python -m gru_bench\.report|gru-bench report)",
     "gru_bench.diagnose": r"(?:python -m gru_bench\.diagnose|gru-bench diagnose)",
     "gru_bench.gru_check": r"(?:python -m gru_bench\.gru_check|gru-bench gru-check)",
-    "gru_bench.grade": r"gru-bench grade",
     "gru_bench.predictions": r"gru-bench compare",
     "gru_bench.predictions.parts": r"gru-bench data",
     "gru_bench.inference.predict": r"(?:python -m gru_bench\.inference\.predict|gru-bench predict)",

@@ -97,7 +97,7 @@ def test_what_holds_no_password_is_left(text: str) -> None:
 
 
 COMMANDS = ("*__main__.py", "errors.py", "cli.py", "lint.py", "diagnose/*", "gru_check/*",
-            "grade/*", "inference/predict.py", "inference/files.py", "inference/save_model.py", "predictions/parts.py",
+            "inference/predict.py", "inference/files.py", "inference/save_model.py", "predictions/parts.py",
             "sweep/workers/ray.py", "sweep/console/description.py", "report/findings.py", "report/evidence/verdicts.py",
             "report/evidence/next_steps.py", "report/trials.py", "report/sections/*")
 """Files whose texts are of commands alone, or are parts of a report, which shows commands."""

@@ -14,7 +14,7 @@ from gru_bench.__main__ import SUBCOMMANDS, app
 from gru_bench.errors import ExitCode
 from tests.support.commands import ROOT, SLOW, command, completed, mentions
 
-MODULES = ("train", "sweep", "report", "diagnose", "gru_check", "grade", "inference",
+MODULES = ("train", "sweep", "report", "diagnose", "gru_check", "inference",
            "lint", "predictions")
 
 
@@ -86,7 +86,6 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     (["report", "--margin", "-1"], ["--margin", "-1", "leave it out"]),
     (["train", "--model", "lstm"], ["model.name"]),
     (["gru-check", "mine.py"], ["mine.py"]),
-    (["grade"], ["--study", "--accuracy"]),
     (["predict", "A text."], ["model"]),
     (["save-model", "folder"], ["--study"]),
 ])

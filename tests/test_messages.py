@@ -37,7 +37,6 @@ FILES = {
     "numpy_gru.py": "import numpy as np\n\nclass GRU:\n    def __init__(self, input_size, hidden_size):\n"
                     "        self.W = np.ones((hidden_size, input_size))\n\n    def forward(self, x, h):\n"
                     "        return np.tanh(self.W @ x)\n",
-    "claims.csv": "student,accuracy,predictions\nada,83.1,\nbob,79,\ncy,much,\ndee,84,gone.csv\n",
     "bert.csv": "id,gold,prediction\n" + "".join(f"d{n},{n % 2},{n % 3 % 2}\n" for n in range(60)),
     "tfidf.csv": "uid,label,y_pred\n" + "".join(f"d{n},{n % 2},{n % 5 % 2}\n" for n in reversed(range(60))),
     "fewer.csv": "id,label,prediction\n" + "".join(f"d{n},{n % 2},0\n" for n in range(57)),

@@ -34,7 +34,7 @@ class Row:
     """A file and its verdict."""
 
     student: str
-    """Whose it is: the name of the file without its ending, or of the folder that it is in. As in `grade`."""
+    """Whose it is: the name of the file without its ending, or of the folder that it is in."""
     file: str
     """Its path below the folder, with / between the parts."""
     verdict: str

@@ -109,7 +109,7 @@ class FileModel:
 
 
 def aligned(
-    read: Read, runs: Sequence[FileRun], truth: FileRun | None, metric: ComparedName, *, common: bool | None = False,
+    read: Read, runs: Sequence[FileRun], truth: FileRun | None, metric: ComparedName, *, common: bool = False,
     classes: Sequence[str] = (), refusals_are_wrong: bool = False,
 ) -> tuple[Examples, list[FileModel]]:
     """Return the examples and what each model answers on them.
@@ -119,7 +119,7 @@ def aligned(
         runs: The runs of the models.
         truth: The file of true labels; None where each file has its own.
         metric: The score that the models are compared by.
-        common: Whether only the examples that all files have are compared. None: no, and nobody can ask for it.
+        common: Whether only the examples that all files have are compared.
         classes: Names of the classes in their order, where a study tells them.
         refusals_are_wrong: Whether a prediction that is no class counts as wrong. Otherwise it is refused.
 
@@ -189,7 +189,7 @@ def _refuse_repeats(run: FileRun, ids: Names) -> None:
                          "remove the repeats, or add columns 'model' and 'seed'")
 
 
-def _kept(sources: Sequence[FileRun], ids: Names, common: bool | None) -> NDArray[np.int_]:
+def _kept(sources: Sequence[FileRun], ids: Names, common: bool) -> NDArray[np.int_]:
     """Return the positions of the ids of the examples that are compared."""
     first = np.unique(sources[0].place_N)
     kept = first
@@ -200,10 +200,8 @@ def _kept(sources: Sequence[FileRun], ids: Names, common: bool | None) -> NDArra
             differing = np.setxor1d(first, own)
             counts = (f"{len(np.setdiff1d(first, own)):,} are only in {sources[0].name}, "
                       f"{len(np.setdiff1d(own, first)):,} only in {run.name}")
-            remedy = ("predict the class of each" if common is None else
-                      f"compare only the common ones ({argument('common')})")
             raise UsageError(f"all files must have the same ids, but {counts}, such as {_named(differing, ids)}: "
-                             f"{remedy}")
+                             f"compare only the common ones ({argument('common')})")
     if len(kept) < 2:
         raise UsageError(f"at least 2 common examples are needed, but the files have {len(kept)}: check the id column")
     return kept

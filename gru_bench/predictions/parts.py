@@ -32,6 +32,8 @@ def data(
     study: Annotated[str | None, typer.Option(
         help="Study whose data to write, as its runs read them. By default, those of --data.",
         show_default=False)] = None,
+    no_labels: Annotated[bool, typer.Option(
+        "--no-labels", help="Write only id and text of the test texts, to hand them out.")] = False,
     data: cli.Data = None,
     test_data: cli.TestData = None,
     text_column: cli.TextColumn = None,
@@ -73,7 +75,8 @@ def data(
         raise RunError(f"{corpus.name} is not what the study {study} read (fingerprint {corpus.fingerprint}, then "
                        f"{fingerprint}): its files have changed, or another version of gru-bench wrote the study. "
                        "Restore the files, or install that version")
-    files = {out / f"{split}.csv": _table(corpus, split) for split in SPLITS}
+    files = {out / f"{split}.csv": _table(corpus, split, has_labels=split != "test" or not no_labels)
+             for split in SPLITS}
     for path, content in files.items():
         check_writable(path, "--out", f"a folder with the {path.stem} texts of the same data",
                        partial(_contains, content))
@@ -97,15 +100,17 @@ def _of_study(study: str, tracking_uri: str | None) -> tuple[DataConfig, str]:
     return run.config().data, run.fingerprint
 
 
-def _table(corpus: Corpus, name: str) -> bytes:
-    """Return one split as CSV. Texts are as in the data, and not changed for spreadsheets."""
+def _table(corpus: Corpus, name: str, *, has_labels: bool) -> bytes:
+    """Return one split as CSV, without labels only ids and texts. Texts are as in the data, and not changed for
+    spreadsheets."""
     split = corpus.split(name)
     columns = {"id": split.example_id_N.tolist(), "text": corpus.texts(name),
                "label": [corpus.classes[label] for label in split.label_N.tolist()],
                "category": split.category_N.tolist(),
                "group": [] if split.group_N is None else split.group_N.tolist(), "row": split.name_N.tolist()}
+    shown = ("id", "text", "label") if has_labels else ("id", "text")
     columns = {heading: values for heading, values in columns.items()
-               if any(values) or heading in ("id", "text", "label")}
+               if heading in shown or (has_labels and any(values))}
     table = io.StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(columns)

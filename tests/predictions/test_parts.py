@@ -78,6 +78,15 @@ def test_the_parts_of_a_study_are_those_of_its_runs_and_can_be_compared_with_the
     assert abs(pair["difference"]) == pytest.approx(abs(right_RN[0].mean() - right_RN.mean()), abs=1e-12)
 
 
+def test_without_labels_the_test_texts_have_only_ids_and_texts(study: Path) -> None:
+    assert completed(app, "--study", "quick", "--out", "parts").returncode == ExitCode.DONE
+    assert completed(app, "--study", "quick", "--no-labels", "--out", "hand-out").returncode == ExitCode.DONE
+    complete, handed_out = parts("parts"), parts("hand-out")
+    assert list(handed_out["test"]) == ["id", "text"]
+    assert handed_out["test"].equals(complete["test"][["id", "text"]])
+    assert all(handed_out[split].equals(complete[split]) for split in ("train", "validation"))
+
+
 def test_a_study_whose_data_are_read_otherwise_today_is_refused(study: Path) -> None:
     store = open_reader(database(Path().resolve()))
     logged, = store.studies("easy")

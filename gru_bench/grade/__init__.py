@@ -1,1 +1,0 @@
-"""Claims of accuracies, judged with their noise: the command `gru-bench grade`."""
