@@ -175,12 +175,11 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     from gru_bench.sweep.plan import left_to_do
     from gru_bench.sweep.run_log import deleted, logged_elsewhere
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
-    from gru_bench.sweep.study import begun_with, read_study, require_same_models, require_same_settings
+    from gru_bench.sweep.study import read_study, require_same_models, require_same_settings
     from gru_bench.tracking import open_reader
 
     opened = open_storage(storage, create=False)
     with wrapped_errors(storage):
-        spec = spec.fitted(None, begun_with(spec, opened))
         state = read_study(spec, opened)
     if any(left_to_do(state)):
         require_same_models(spec, state.began)

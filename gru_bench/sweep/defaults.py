@@ -71,7 +71,7 @@ class Parts:
 
 
 def inherit(file: Parts, base: Parts | None, typed: Collection[str], *, whole: bool) -> frozenset[str]:
-    """Add to a study file what it inherits; return the names of the settings that neither it nor a named base gives.
+    """Add to a study file what it inherits; return the names of the settings that follow the number of training texts.
 
     Args:
         file: The file.
@@ -84,16 +84,15 @@ def inherit(file: Parts, base: Parts | None, typed: Collection[str], *, whole: b
     given = {*file.settings, *typed}
     inherited = {key: value for key, value in {**base.settings, **base.keys.get("first", {})}.items()
                  if key not in given and key not in file.keys.get("space", {})}
-    usual = {} if base.keys.get("base") == NO_BASE else {
+    sized = {} if base.keys.get("base") == NO_BASE else {
         key: value for key, value in BY_SIZE.items() if key not in {*given, *inherited, *file.keys.get("space", {})}}
-    for key, value in {**usual, **inherited}.items():
+    for key, value in {**sized, **inherited}.items():
         section, _, setting = key.partition(".")
         if isinstance(values := file.sections.setdefault(section, {}), dict):
             values[setting] = value
-    if not whole:
-        return frozenset(usual | inherited)
-    _inherit_study(file, base, given)
-    return frozenset(usual)
+    if whole:
+        _inherit_study(file, base, given)
+    return frozenset(sized)
 
 
 def _inherit_study(file: Parts, base: Parts, given: Collection[str]) -> None:

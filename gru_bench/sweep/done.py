@@ -14,7 +14,7 @@ from gru_bench.results.runs import DataSummary, StudySummary
 from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.plan import StudyState, left_to_do
 from gru_bench.sweep.spec import StudySpec
-from gru_bench.sweep.study import begun_with, read_study, require_same_settings
+from gru_bench.sweep.study import read_study, require_same_settings
 from gru_bench.sweep.summary import asked_for
 from gru_bench.tracking import LoggedStudy, Reader, open_reader
 
@@ -77,7 +77,7 @@ def done_study(
     Raises:
         UsageError: The study began with other settings or data.
     """
-    spec = spec.fitted(len(corpus.train), begun_with(spec, storage, corpus.fingerprint))
+    spec = spec.fitted(len(corpus.train))
     state = read_study(spec, storage)
     require_same_settings(spec, state, corpus.fingerprint, corpus.name)
     if any(left_to_do(state)) or not state.is_complete:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 
-from gru_bench.config import Scalar, assignment
+from gru_bench.config import Scalar
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError, argument, without_passwords
 from gru_bench.results.baselines import BaselineResult, baseline_label
@@ -139,8 +139,6 @@ class RunLog:
         if self.texts:
             self.study.texts("test", corpus.test.example_id_N, corpus.texts("test"))
             self.study.text(NEAR, json.dumps(corpus.near_examples))
-        if spec.defaults:
-            self.study.params({"defaults": ", ".join(assignment(*one) for one in spec.defaults.items())})
         # Params are logged last: their presence tells that the description is complete.
         self.study.params({"study": spec.name, "models": ",".join(spec.models), "trials": spec.trials,
                            "confirm": spec.confirm, "search_seed": spec.seed, "data": corpus.name,

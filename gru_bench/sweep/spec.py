@@ -129,8 +129,8 @@ class StudySpec(Section):
     """The settings of all runs that are not searched."""
     own: Mapping[str, Mapping[str, Scalar]] = {}
     """Model -> settings for this model only, such as its backend."""
-    usual: frozenset[str] = frozenset()
-    """Names of the settings that nobody gave: those of the recipe, and those that follow the data."""
+    sized: frozenset[str] = frozenset()
+    """Names of the settings that follow the number of training texts, because nobody gave them."""
     margin: Annotated[float, Field(gt=0, le=50)] = 1.0
     """Largest difference without practical importance, in the unit of `metric`: percentage points of accuracy or F1,
     nats of log loss, or ROC AUC. Reports use it. The last two have no default."""
@@ -142,24 +142,12 @@ class StudySpec(Section):
         """Return the config of one run of the study."""
         return with_settings(self.base, {**self.own.get(model, {}), **settings, "model.name": model, "seed": seed})
 
-    def fitted(self, examples: int | None, begun: Mapping[str, Scalar] | None = None) -> StudySpec:
-        """Return the study with settings that suit the data, or with which it began, where nobody gave them.
-
-        Args:
-            examples: Number of training examples; None where the data are not read.
-            begun: The settings that the study began with, if it has begun.
-        """
+    def fitted(self, examples: int) -> StudySpec:
+        """Return the study with the settings that suit so many training texts, where nobody gave them."""
         trainings = [self.config(model, {}, 0).training for model in self.models]
-        largest = max(trainings, key=lambda training: training.batch_size)
-        settings = {**({} if examples is None else by_size(examples, largest)), **(begun or {})}
-        base = with_settings(self.base, {key: value for key, value in settings.items() if key in self.usual})
-        return self.model_copy(update={"base": base})
-
-    @property
-    def defaults(self) -> dict[str, Scalar]:
-        """Return the settings that nobody gave, with their values."""
-        return {key: value for key, value in flat(self.base).items()
-                if key in self.usual and not all(key in self.own.get(model, {}) for model in self.models)}
+        settings = by_size(examples, max(trainings, key=lambda training: training.batch_size))
+        return self.model_copy(update={
+            "base": with_settings(self.base, {key: settings[key] for key in self.sized})})
 
     def of(self, models: Collection[str]) -> StudySpec:
         """Return the study with these of its models alone."""
@@ -184,10 +172,9 @@ class StudySpec(Section):
         return tuple(range(first, first + self.confirm))
 
 
-KEYS = (*(key for key in StudySpec.model_fields if key not in ("again", "own", "usual")), "metric", *SECTIONS)
-"""Top-level keys of a study file. `own` is built from its sections, `metric` is `training.metric`, `usual` are the
-settings that it leaves out, and `again` belongs to `--again`. `base` names a study in a file; the `base` of a
-`StudySpec` holds the settings."""
+KEYS = (*(key for key in StudySpec.model_fields if key not in ("again", "own", "sized")), "metric", *SECTIONS)
+"""Top-level keys of a study file. `own` and `sized` follow from its sections, `metric` is `training.metric`, and
+`again` belongs to `--again`. `base` names a study in a file; the `base` of a `StudySpec` holds the settings."""
 
 
 def known_studies() -> list[str]:
@@ -224,7 +211,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         if isinstance(entries := file.keys.get(table), dict):  # a setting that is typed is not searched
             file.keys[table] = {key: entry for key, entry in entries.items() if key not in settings}
     in_file = frozenset(file.keys)
-    usual = inherit(file, parent, settings, whole=name is not None)
+    sized = inherit(file, parent, settings, whole=name is not None)
     values = file.keys
     sources: dict[str, str] = {}
     if isinstance(values.get("models"), list):
@@ -248,7 +235,7 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     if compared(base.training.metric, "test").unit != "share" and "margin" not in values:
         raise UsageError(f"{path.name}: a study of {base.training.metric} needs an equivalence margin, the largest "
                          "difference that does not matter in practice: add a line such as margin = 0.01")
-    spec = validated(StudySpec, {**values, "base": base, "own": own, "usual": usual}, path.name, given=changes)
+    spec = validated(StudySpec, {**values, "base": base, "own": own, "sized": sized}, path.name, given=changes)
     if models is not None:
         missing = [model for model in models if model not in spec.models]
         if missing:

@@ -96,7 +96,6 @@ def completed(
         from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
         from gru_bench.sweep.study import (
             StudyRecord,
-            begun_with,
             read_study,
             require_same_models,
             require_same_settings,
@@ -105,16 +104,15 @@ def completed(
 
         corpus = corpus or read()
         say(*data_lines(corpus, texts=texts))
-        need_windows(spec.fitted(len(corpus.train)), corpus)  # nothing is stored of a study that cannot run
+        spec = spec.fitted(len(corpus.train))
+        need_windows(spec, corpus)  # nothing is stored of a study that cannot run
         with console.status("opening the stores"):
             opened = opened or open_storage(storage)
             with wrapped_errors(storage):
-                begun = begun_with(spec, opened, corpus.fingerprint)
-                spec = spec.fitted(len(corpus.train), begun)
                 stored = read_study(spec, opened)
         require_same_models(spec, stored.began)
         require_same_settings(spec, stored, corpus.fingerprint, corpus.name)  # before it trains on other data
-        say(*settings_lines(spec, begun, len(corpus.train)))
+        say(*settings_lines(spec, len(corpus.train)))
         own = checked_models(stored, corpus, console, workers=count, threads=threads, allow_slow=allow_slow)
         with console.status("preparing the word vectors"):
             vectors = load_vectors(spec.base.embedding, corpus, on_progress=say)

@@ -13,7 +13,6 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage
 
-from gru_bench.config import Scalar
 from gru_bench.errors import RunError, UsageError, argument
 from gru_bench.sweep.identity import EXPERIMENT, PROPOSALS, direction, identity_of, require_same
 from gru_bench.sweep.plan import SearchState, StudyState, may_ask
@@ -180,25 +179,6 @@ def _search_state(
         searched_elsewhere=any(model in lease["searching"] for lease in others))
 
 
-def begun_with(spec: StudySpec, storage: BaseStorage, fingerprint: str | None = None) -> dict[str, Scalar]:
-    """Return the settings that nobody gave, as the study of that name began with them; empty for a new study.
-
-    Args:
-        spec: The study.
-        storage: The Optuna storage.
-        fingerprint: Fingerprint of the data; None where the data are not read. With other data, the settings follow
-            these.
-    """
-    attributes = attributes_of(spec.name, storage)
-    found: dict[str, Scalar] = {}
-    for model in _models(attributes):
-        identity = notes_of(model, attributes).get(IDENTITY, {})
-        if fingerprint in (None, identity.get("data")):
-            usual = spec.usual - spec.own.get(model, {}).keys()
-            found |= {key: identity[key] for key in usual & identity.keys()}
-    return found
-
-
 def require_same_models(spec: StudySpec, began: Sequence[str]) -> None:
     """Check that a study has the models with which it began.
 
@@ -223,7 +203,8 @@ def require_same_settings(
     Args:
         spec: The study.
         state: What is stored of it. Its other models are not compared.
-        fingerprint: Fingerprint of the data. None where the data are not read, and so not compared.
+        fingerprint: Fingerprint of the data. None where the data are not read: neither they nor the settings that
+            follow their number are compared.
         experiment: Name of the MLflow experiment that runs are logged to. None as for `fingerprint`.
 
     Raises:
@@ -232,9 +213,11 @@ def require_same_settings(
     for model in spec.models:
         search = state.searches[model]
         if known := search.identity:
-            data = known.get("data", "") if fingerprint is None else fingerprint
-            require_same(spec.name, model, known, identity_of(spec, model, data, experiment or known.get(EXPERIMENT)),
-                         ended=search.counted >= spec.trials)
+            identity = identity_of(spec, model, fingerprint or "", experiment or known.get(EXPERIMENT))
+            if fingerprint is None:
+                unread = {"data", *spec.sized} - spec.own.get(model, {}).keys()
+                identity |= {key: known[key] for key in unread & known.keys()}
+            require_same(spec.name, model, known, identity, ended=search.counted >= spec.trials)
 
 
 def need_format(name: str, storage: BaseStorage) -> None:

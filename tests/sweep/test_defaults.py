@@ -11,11 +11,11 @@ from gru_bench.checks import CHECKS, Subject
 from gru_bench.config import RunConfig, TrainingConfig, flat
 from gru_bench.errors import UsageError
 from gru_bench.resources import resource
-from gru_bench.sweep.console.opening import defaults_line
+from gru_bench.sweep.console.opening import settings_lines
 from gru_bench.sweep.defaults import BY_SIZE, RECIPE, by_size
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import known_studies, load_study
-from gru_bench.sweep.study import StudyRecord, begun_with
+from gru_bench.sweep.study import StudyRecord, read_study, require_same_settings
 from tests.support.checks import warnings_of
 from tests.support.commands import mentions
 from tests.support.studies import study_file
@@ -59,13 +59,10 @@ class TestRecipe:
         assert (spec.base.data.max_length, spec.base.training.epochs, spec.base.training.log_every) == (7, 4, 3)
         assert (spec.base.model.pooling, spec.base.embedding.trainable) == ("max", False)
         assert (spec.base.embedding.scale, spec.base.training.schedule) == (0.2, "linear")
-        given = {"data.max_length", "training.epochs", "training.log_every", "model.pooling", "embedding.trainable"}
-        assert spec.defaults.keys().isdisjoint(given)
 
-    def test_a_searched_setting_has_no_default(self, tmp_path: Path) -> None:
-        text = OWN + "[space]\ntraining.lr = { low = 1e-3, high = 1e-2 }\ntraining.epochs = { low = 1, high = 3 }"
-        assert load_study(study_file(tmp_path, text), trials=2).defaults.keys().isdisjoint(
-            {"training.lr", "training.epochs"})
+    def test_a_searched_setting_does_not_follow_the_number_of_texts(self, tmp_path: Path) -> None:
+        text = OWN + "[space]\ntraining.epochs = { low = 1, high = 3 }"
+        assert load_study(study_file(tmp_path, text), trials=2).sized == {"training.log_every"}
 
     def test_the_largest_batches_of_a_study_decide_its_window(self, tmp_path: Path) -> None:
         text = 'models = ["torch", "scratch"]\ntraining.scratch.batch_size = 320'
@@ -75,12 +72,11 @@ class TestRecipe:
     def test_a_base_of_none_leaves_the_plain_defaults(self, tmp_path: Path) -> None:
         spec = load_study(study_file(tmp_path, f'base = "none"\n{OWN}')).fitted(800)
         assert flat(spec.base) == {**flat(RunConfig()), "data.name": "tickets.csv"}
-        assert spec.defaults == {}
+        assert not spec.sized
 
     def test_no_study_of_gru_bench_takes_a_setting_from_the_recipe(self) -> None:
         """So that a change of the recipe changes no other study."""
         for name in known_studies():
-            assert set(load_study(name).defaults) <= set(BY_SIZE), name
             values = tomllib.loads((resource("studies") / f"{name}.toml").read_text(encoding="utf-8"))
             given = {f"{section}.{key}" for section in ("data", "embedding", "model", "training")
                      for key in values.get(section, {})}
@@ -109,7 +105,7 @@ class TestBase:
         for key in ("models", "trials", "confirm", "pruner", "space", "first"):
             assert getattr(spec, key) == getattr(base, key), key
         assert flat(spec.base) == {**flat(base.base), **base.first}
-        assert set(spec.defaults) == set(BY_SIZE)
+        assert spec.sized == set(BY_SIZE)
 
     def test_the_keys_of_a_file_win_over_its_base(self, tmp_path: Path) -> None:
         text = ('base = "bidirectional"\nmodels = ["torch"]\ntrials = 4\nconfirm = 8\n'
@@ -187,26 +183,24 @@ class TestNoTrials:
             load_study(study_file(tmp_path, f"{base}{OWN}{self.SPACE}"))
 
 
-class TestContinuing:
-    def test_a_stored_study_keeps_the_settings_that_it_began_with(self, tmp_path: Path) -> None:
-        storage = open_storage(str(tmp_path / "optuna.journal"))
-        text = OWN + "[embedding]\nscale = 3.0\n[model.torch]\nhidden_size = 9\n"
-        began = load_study(study_file(tmp_path, f'base = "none"\n{text}'))
-        StudyRecord(began, storage, "data")
-        spec = load_study(study_file(tmp_path, text))
-        begun = begun_with(spec, storage, "data")
-        assert "model.hidden_size" not in begun  # that of one model alone
-        continued = spec.fitted(800, begun)
-        assert (continued.base.embedding.trainable, continued.base.training.epochs) == (False, 3)
-        StudyRecord(continued, storage, "data")  # is not refused
-        assert begun_with(spec, storage, "other data") == {}
-        assert begun_with(spec.model_copy(update={"name": "new"}), storage, "data") == {}
+@pytest.mark.parametrize(("lines", "said"), [
+    ("", "default settings: training.epochs=8, training.log_every=19 (for 1,800 training texts)"),
+    ("training.log_every = 5\nmodel.torch.hidden_size = 2\ntraining.torch.epochs = 2\n", None)])
+def test_a_start_says_which_settings_follow_the_number_of_texts(
+    tmp_path: Path, lines: str, said: str | None
+) -> None:
+    spec = load_study(study_file(tmp_path, lines + OWN)).fitted(1_800)
+    assert next(settings_lines(spec, 1_800), None) == said
 
-    def test_the_line_at_the_start_says_what_was_chosen_and_why(self, tmp_path: Path) -> None:
-        spec = load_study(study_file(tmp_path, OWN)).fitted(1_800)
-        mentions(defaults_line(spec, {}, 1_800), "training.epochs=8", "training.log_every=19", "1,800 training",
-                 "model.pooling=meanmax", "embedding.trainable=true")
-        mentions(defaults_line(spec, {"training.epochs": 9}, 1_800), "as it began")
+
+def test_a_check_without_the_data_does_not_compare_what_follows_them(tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path / "optuna.journal"))
+    spec = load_study(study_file(tmp_path, OWN))
+    StudyRecord(spec.fitted(800), storage, "data")
+    require_same_settings(spec, read_study(spec, storage))
+    typed = load_study(study_file(tmp_path, OWN), settings={"training.epochs": 3})
+    with pytest.raises(UsageError, match=r"training\.epochs was 12 and is now 3"):
+        require_same_settings(typed, read_study(typed, storage))
 
 
 def test_a_small_data_set_gets_no_warning_for_a_window_that_nobody_set(tmp_path: Path) -> None:
@@ -215,16 +209,14 @@ def test_a_small_data_set_gets_no_warning_for_a_window_that_nobody_set(tmp_path:
     assert warnings_of(Subject([spec.fitted(240)], 240), *CHECKS) == []
 
 
-def test_a_sweep_of_an_own_file_says_and_logs_what_was_chosen(
+def test_a_sweep_of_an_own_file_says_what_was_chosen(
     tmp_path: Path, easy_csv: Path, database: Path
 ) -> None:
     study = 'models = ["torch"]\nconfirm = 1\n[embedding]\ndimension = 4\n[model]\nhidden_size = 2\n'
     done = sweep(tmp_path, easy_csv, "--limit", "100", study=study)
     assert done.returncode == 0, done.stderr
-    logged = only_study(tmp_path)
-    (run,) = logged.confirms
+    (run,) = only_study(tmp_path).confirms
     mentions(done.stdout, "default settings: training.epochs=20, training.log_every=")
     assert "GRU011" not in done.stdout
     assert (run.params["training.epochs"], run.params["model.pooling"], run.params["model.hidden_size"]) == (
         "20", "meanmax", "2")
-    mentions(logged.run.params["defaults"], f"training.log_every={run.params['training.log_every']}", "meanmax")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gru_bench.config import Scalar, assignment
+from gru_bench.config import assignment, flat
 from gru_bench.errors import argument, shown
-from gru_bench.sweep.defaults import BY_SIZE
 
 if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
@@ -23,16 +22,11 @@ def data_lines(corpus: Corpus, *, texts: bool) -> Iterator[str]:
                "training")
 
 
-def settings_lines(spec: StudySpec, begun: Mapping[str, Scalar], examples: int) -> Iterator[str]:
-    """Yield the settings that nobody gave, and a faster backend if there is one.
-
-    Args:
-        spec: The study.
-        begun: The settings that it began with, if it is continued.
-        examples: Number of training texts.
-    """
-    if spec.defaults:
-        yield defaults_line(spec, begun, examples)
+def settings_lines(spec: StudySpec, examples: int) -> Iterator[str]:
+    """Yield the settings that follow the number of training texts, and a faster backend if there is one."""
+    if followed := [assignment(key, value) for key, value in flat(spec.base).items() if key in spec.sized and any(
+            key not in spec.own.get(model, {}) for model in spec.models)]:
+        yield f"default settings: {', '.join(followed)} (for {examples:,} training texts)"
     if note := backend_note(spec):
         yield f"note: {note}"
 
@@ -43,21 +37,6 @@ def record_lines(state: StudyState) -> Iterator[str]:
     if had := " and ".join(f"{search.counted} of {model}" for model, search in searches.items()
                            if search.counted > spec.trials):
         yield f"note: the study already has more than {spec.trials} trials ({had}), so none is added"
-
-
-def defaults_line(spec: StudySpec, begun: Mapping[str, Scalar], examples: int) -> str:
-    """Return a line of the settings that nobody gave: those that follow the data, then those of the recipe.
-
-    Args:
-        spec: The study.
-        begun: The settings that it began with, if it is continued.
-        examples: Number of training texts.
-    """
-    followed, others = (
-        ", ".join(assignment(key, value) for key, value in spec.defaults.items() if (key in BY_SIZE) == follows)
-        for follows in (True, False))
-    why = "as it began" if begun else f"for {examples:,} training texts"
-    return "default settings: " + "; ".join(filter(None, (followed and f"{followed} ({why})", others)))
 
 
 def backend_note(spec: StudySpec) -> str:
