@@ -152,9 +152,9 @@ def run_study(
         console.print(f"note: {note}", markup=False, soft_wrap=True)
     with Interrupt(ends_process=False) as interrupt, completed(
             spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
-            texts=not no_texts, allow_slow=allow_slow, interrupt=interrupt) as (done, _):
-        if done.left:
-            console.print(f"the study {spec.name} is {how_far(done.state, 'the same call')}", markup=False)
+            texts=not no_texts, allow_slow=allow_slow, interrupt=interrupt) as end:
+        if end.left:
+            console.print(f"the study {spec.name} is {how_far(end.state, 'the same call')}", markup=False)
     return open_study(spec.name, folder=folder, tracking_uri=tracking_uri)
 
 

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from gru_bench.report.evidence.collect import Evidence
     from gru_bench.results.runs import StudySummary
-    from gru_bench.sweep.done import DoneStudy
-    from gru_bench.sweep.runner import Sweep
+    from gru_bench.sweep.end import StudyEnd
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.sweep.summary import Conclusion
     from gru_bench.tracking import LoggedRun
@@ -135,14 +134,14 @@ def sweep(
     with Interrupt() as interrupt, completed(
             spec, console, command=cli.command_line(), storage=storage, tracking_uri=tracking_uri, workers=workers,
             cluster=cluster, gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts, interrupt=interrupt,
-            allow_slow=allow_slow) as (done, summary):
-        subject = logged_so_far(done)
-        _show(console, done, summary, subject.evidence)
-        for one in end_warnings(done, subject):
+            allow_slow=allow_slow) as end:
+        subject = logged_so_far(end)
+        _show(console, end, subject.evidence)
+        for one in end_warnings(end, subject):
             one.show(console)
-    written = report and _write_report(summary, tracking_uri)
-    _show_next(console, done, summary, tracking_uri, subject.evidence, has_report=written)
-    if done.left:
+    written = report and _write_report(end.summary, tracking_uri)
+    _show_next(console, end, tracking_uri, subject.evidence, has_report=written)
+    if end.left:
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
@@ -171,36 +170,23 @@ def _again(
 
 def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str | None) -> ExitCode:
     """Print what both stores hold of a study, and return the exit code that answers `--check`."""
-    from gru_bench.sweep.consistency import compare_stores
-    from gru_bench.sweep.plan import left_to_do
-    from gru_bench.sweep.run_log import deleted, logged_elsewhere
+    from gru_bench.data.corpus import load_corpus
+    from gru_bench.sweep.consistency import compare_stores, deleted_runs, runs_of
+    from gru_bench.sweep.run_log import StoresError
     from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
-    from gru_bench.sweep.study import read_study, require_same_models, require_same_settings
-    from gru_bench.tracking import open_reader
+    from gru_bench.sweep.study import stored_study
+    from gru_bench.tracking import Reader
 
-    opened = open_storage(storage, create=False)
+    with cli.reading_texts(console) as progress:
+        corpus = load_corpus(spec.base.data, on_progress=progress)
+    opened, store = open_storage(storage, create=False), Reader(tracking_uri)
     with wrapped_errors(storage):
-        state = read_study(spec, opened)
-    if any(left_to_do(state)):
-        require_same_models(spec, state.began)
-    require_same_settings(spec, state)
-    prints = {data for search in state.searches.values() if (data := search.identity.get("data"))}
-    store = open_reader(tracking_uri)
-    logged = [run for experiment in store.experiments() for run in store.runs(experiment)]
-    runs = [run for run in logged if run.study == spec.name]
-    studies = [run for run in runs if run.role == "study" and (run.fingerprint in prints or not prints)]
-    ids = {study.run_id for study in studies}
-    if state.run_id and state.run_id not in ids:
-        found_run = store.find(state.run_id)
-        if found_run is None and state.logged_to:
-            raise DifferenceError(logged_elsewhere(spec.name, store.uri, state.logged_to))
-        if found_run is not None and found_run.is_deleted:
-            raise DifferenceError(deleted(spec.name, found_run.run_id))
-    runs = [run for run in runs if run.parent_id in ids]
-    there = {run.run_id for run in runs}
-    found = compare_stores(state, studies, runs, [
-        trial.run_id for trial in (*state.work.values(), *state.logged)
-        if trial.run_id and trial.run_id not in there and store.is_deleted(trial.run_id)])
+        state = stored_study(spec, corpus, opened)
+    try:
+        _, runs = runs_of(state, corpus, store)
+    except StoresError as error:
+        raise DifferenceError(str(error)) from error
+    found = compare_stores(state, runs, deleted_runs(state, runs, store))
     for count in found.counts:
         console.print(count, markup=False)
     unreadable = list(_unreadable(store, runs))
@@ -218,7 +204,7 @@ def _check(spec: StudySpec, console: Any, storage: str | None, tracking_uri: str
     if unreadable:
         console.print("artifacts of these runs are missing, which continuing does not repair: restore them, or delete "
                       "the runs in MLflow and run the command again to retrain them")
-    if found.permanent:
+    if len(found.deleted) < len(found.permanent):
         console.print("the two stores do not match, perhaps because one was lost or replaced, which continuing does "
                       "not repair: restore the matching store, or start the study again under another name "
                       "(--study-name NAME)")
@@ -235,18 +221,17 @@ def _unreadable(store: Any, runs: Sequence[LoggedRun]) -> Iterator[str]:
                 yield str(error)
 
 
-def _show(console: Any, sweep: Sweep | DoneStudy, summary: StudySummary, evidence: Evidence | None) -> None:
+def _show(console: Any, end: StudyEnd, evidence: Evidence | None) -> None:
     from gru_bench.sweep.summary import Conclusion, conclusion
 
     concluded = Conclusion() if evidence is None else conclusion(evidence)
     if concluded.decision:
         console.print(concluded.decision, markup=False, soft_wrap=True)
-    if concluded.scores or summary.best_value:
-        console.print(_results(summary, concluded))
-    for note in summary.notes:
-        if note in sweep.shown_notes:
-            continue
-        console.print(f"note: {note}", markup=False)
+    if concluded.scores or end.summary.best_value:
+        console.print(_results(end.summary, concluded))
+    for note in end.summary.notes:
+        if note not in end.shown_notes:
+            console.print(f"note: {note}", markup=False)
 
 
 def _write_report(summary: StudySummary, tracking_uri: str | None) -> bool:
@@ -262,8 +247,7 @@ def _write_report(summary: StudySummary, tracking_uri: str | None) -> bool:
 
 
 def _show_next(
-    console: Any, sweep: Sweep | DoneStudy, summary: StudySummary, tracking_uri: str | None,
-    evidence: Evidence | None, *, has_report: bool
+    console: Any, end: StudyEnd, tracking_uri: str | None, evidence: Evidence | None, *, has_report: bool
 ) -> None:
     """Print how long the study took, and the commands that are useful next."""
     from gru_bench.report.evidence.decision import recommended
@@ -272,21 +256,21 @@ def _show_next(
     from gru_bench.sweep.plan import how_far
     from gru_bench.tracking.view import MISSING
 
-    where = without_passwords(tracking_uri or "")
-    # The summary's seconds were taken before this line: rounded, they may be one fewer.
-    here, whole = duration(sweep.seconds), duration(max(sweep.seconds, summary.seconds))
+    summary, where = end.summary, without_passwords(tracking_uri or "")
+    # The summary's seconds were taken before those of the start: rounded, they may be one fewer.
+    here, whole = duration(end.seconds), duration(max(end.seconds, summary.seconds))
     took = f"took {here}" if here == whole else f"took {here}, over all starts {whole}"
     if summary.trials and summary.search_seconds is not None:
         took += f", {duration(summary.search_seconds)} of it for the search"
-    state = how_far(sweep.state, "the same command")
+    state = how_far(end.state, "the same command")
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
-    for command in next_commands(summary.name, where, report=not has_report, predict=sweep.is_confirmed,
+    for command in next_commands(summary.name, where, report=not has_report, predict=end.is_confirmed,
                                  serve=not where.startswith("http"),
                                  model=None if evidence is None else recommended(evidence)):
         console.print(f"  {command}", markup=False)
-    if page := sweep.page(MLFLOW_UI):
+    if page := end.page(MLFLOW_UI):
         console.print(f"the study's page in MLflow: {page}", markup=False)
-    if view := sweep.view_url(MLFLOW_UI):
+    if view := end.view_url(MLFLOW_UI):
         console.print(f"all its runs in one table: {view}", markup=False)
     elif view is not None:
         console.print(f"note: {MISSING}", markup=False)

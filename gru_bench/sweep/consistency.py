@@ -6,16 +6,18 @@ What is left to do is what the plan says. What is done must be done once, and lo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from gru_bench.data.corpus import Corpus
 from gru_bench.results.baselines import BASELINES
 from gru_bench.results.logged_metrics import compared
 from gru_bench.sweep.plan import SearchState, StudyState, left_to_do
-from gru_bench.sweep.run_log import key_of, unknown_runs
+from gru_bench.sweep.run_log import experiment_of, key_of, unknown_runs
 from gru_bench.sweep.sharing.trials import StoredTrial, baseline_key
 from gru_bench.sweep.spec import StudySpec
-from gru_bench.tracking import LoggedRun
+from gru_bench.tracking import LoggedRun, Reader
 
 RUN_ENDS = {"complete": {("complete", "FINISHED")}, "pruned": {("pruned", "FINISHED")},
             "failed": {("failed", "FAILED"), ("killed", "KILLED")},
@@ -37,24 +39,63 @@ class Consistency:
     """What is missing, or differs between the stores; empty when the study is done and consistent."""
     permanent: tuple[str, ...] = ()
     """The faults that starting the study again does not repair."""
+    deleted: tuple[str, ...] = ()
+    """Those of them that name a run to restore."""
+
+
+def runs_of(state: StudyState, corpus: Corpus, store: Reader) -> tuple[str, list[LoggedRun]]:
+    """Return the experiment of a study and its runs, its own first; nothing while the tracking store lacks its own.
+
+    Args:
+        state: The study as the search's storage has it.
+        corpus: Its texts.
+        store: The tracking store.
+
+    Raises:
+        StoresError: Its own run was deleted in MLflow, or the two stores do not belong together.
+    """
+    experiment = experiment_of(state, store, corpus.name, corpus.fingerprint)
+    if experiment is None:
+        return "", []
+    runs = store.runs(experiment)
+    return experiment, [*(run for run in runs if run.run_id == state.run_id),
+                        *(run for run in runs if run.parent_id == state.run_id)]
+
+
+def deleted_runs(state: StudyState, logged: Sequence[LoggedRun], store: Reader) -> dict[str, str]:
+    """Return our id -> MLflow's, of the runs of a study that were deleted in MLflow.
+
+    Args:
+        state: The study as the search's storage has it.
+        logged: Its runs that are in MLflow.
+        store: The tracking store.
+    """
+    there = {run.run_id for run in logged}
+    found = [(trial.run_id, store.find(trial.run_id)) for trial in (*state.work.values(), *state.logged)
+             if trial.run_id and trial.run_id not in there]
+    return {run_id: run.run_id for run_id, run in found if run is not None and run.is_deleted}
 
 
 def compare_stores(
-    state: StudyState, studies: Sequence[LoggedRun], runs: Sequence[LoggedRun], deleted: Collection[str] = ()
+    state: StudyState, logged: Sequence[LoggedRun], deleted: Mapping[str, str] = MappingProxyType({})
 ) -> Consistency:
     """Return what is missing or different when both stores are compared.
 
     Args:
         state: The study as the search's storage has it.
-        studies: The parent runs of the study; a study must have exactly one.
-        runs: The child runs of the study.
-        deleted: Ids of runs that were deleted in MLflow. The same command trains those of planned runs again.
+        logged: The runs of the study in MLflow, with its own, of which there must be one.
+        deleted: Our id -> MLflow's, of its runs that were deleted in MLflow. The same command trains those of planned
+            runs again.
     """
-    spec, roles = state.spec, Counter(run.role for run in runs)
-    running = [run.name for run in (*studies, *runs) if run.status == "RUNNING"]
+    spec = state.spec
+    studies, runs = ([run for run in logged if (run.role == "study") == is_study] for is_study in (True, False))
+    running = [run.name for run in logged if run.status == "RUNNING"]
+    interrupted = [run for run in runs if run.state == "killed"]
+    roles = Counter(run.role for run in runs if run not in interrupted)
     counts = [_counts(state, model) for model in spec.models]
-    counts.append(f"MLflow: {len(studies)} run of the study, {roles['trial']} of trials, "
-                  f"{roles['confirm']} of confirmation seeds, {roles['baseline']} of baselines; {len(running)} running")
+    counts.append(f"MLflow: {len(studies)} run of the study, {roles['trial']} of trials, {roles['confirm']} of "
+                  f"confirmation seeds, {roles['baseline']} of baselines; {len(running)} running; {len(interrupted)} "
+                  "interrupted and queued again")
     faults = list(left_to_do(state))
     permanent = [f"{run.model}: the run {run.run_id} ({run.name}) is unknown to the storage of the search"
                  for run in unknown_runs(state, runs)]
@@ -62,12 +103,13 @@ def compare_stores(
         own = [run for run in runs if run.model == model]
         faults += (f"{model}: {fault}" for fault in _search_faults(spec, search))
         permanent += (f"{model}: {fault}" for fault in (
-            *_duplicate_faults(search), *_trial_faults(spec, search, own)))
+            *_duplicate_faults(search), *_trial_faults(spec, search, own, deleted)))
     for key, trial in state.work.items():
         if trial.state == "running":
             faults.append(f"the planned run {key!r} is RUNNING")
         if trial.state == "complete" and trial.run_id in deleted:
-            faults.append(f"the planned run {key!r} was deleted in MLflow ({trial.run_id})")
+            faults.append(f"the planned run {key!r} was deleted in MLflow: the same command trains it again, unless it "
+                          f"is restored ({_restore(deleted[trial.run_id])})")
     planned = [*map(baseline_key, BASELINES), *(run.key for plan in state.plans.values() for run in plan.runs)]
     permanent += _planned_faults(state, planned, runs, deleted)
     faults += ("MLflow: the study's own run is not complete yet" for study in studies
@@ -78,7 +120,20 @@ def compare_stores(
             f"MLflow: the study {spec.name!r} must have one run of its own, but has {len(studies)}")
     faults += (f"MLflow: the study's own run is {study.status} and not complete" for study in studies
                if study.status != "RUNNING" and not study.complete)
-    return Consistency(tuple(counts), (*faults, *permanent), tuple(permanent))
+    gone = [f"{model}: trial {trial.number} is {trial.state}, but its run was deleted in MLflow: restore it "
+            f"({_restore(deleted[trial.run_id])})"
+            for model, search in state.searches.items() for trial in search.trials if _is_gone(trial, deleted)]
+    permanent += gone
+    return Consistency(tuple(counts), (*faults, *permanent), tuple(permanent), tuple(gone))
+
+
+def _is_gone(trial: StoredTrial, deleted: Collection[str]) -> bool:
+    """Return whether the run with which a trial has ended was deleted."""
+    return trial.ended and trial.run_id in deleted
+
+
+def _restore(mlflow_id: str) -> str:
+    return f"mlflow runs restore --run-id {mlflow_id}"
 
 
 def _counts(state: StudyState, model: str) -> str:
@@ -126,8 +181,10 @@ def _by_trial(runs: Sequence[LoggedRun]) -> dict[str, list[LoggedRun]]:
     return found
 
 
-def _trial_faults(spec: StudySpec, search: SearchState, runs: Sequence[LoggedRun]) -> Iterator[str]:
-    by_trial, trials = _by_trial(runs), search.trials
+def _trial_faults(
+    spec: StudySpec, search: SearchState, runs: Sequence[LoggedRun], deleted: Collection[str]
+) -> Iterator[str]:
+    by_trial, trials = _by_trial(runs), [trial for trial in search.trials if not _is_gone(trial, deleted)]
     ended = [str(trial.number) for trial in trials if trial.ended]
     if len(ended) > 1 and by_trial.keys().isdisjoint(ended):
         yield f"{len(ended)} trials have ended, but none has a run"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -21,7 +21,7 @@ from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.trials import Trials, baseline_key, digest, run_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.tracking import AGAIN, INTERRUPTED, NOTE, PARENT_TAG, LoggedRun, RunWriter, Store
+from gru_bench.tracking import AGAIN, INTERRUPTED, NOTE, PARENT_TAG, LoggedRun, Reader, RunWriter, Store
 
 POLL_SECONDS = 0.5
 """Seconds between two looks at what other processes do."""
@@ -31,6 +31,10 @@ OWNER = "gru_bench.owner"
 """Tag with the id of the start that trains a run."""
 SUPERSEDED = {"gru_bench.role": "superseded"}
 """Tag of a run that is no longer part of its study; reports leave it out."""
+
+
+class StoresError(RunError):
+    """The two stores of a study do not belong together, or its own run was deleted in MLflow."""
 
 
 class RunLog:
@@ -92,32 +96,17 @@ class RunLog:
         """Return the study's own run; None if the tracking store does not have it, or not yet.
 
         Raises:
-            RunError: The run was deleted in MLflow, or the two stores do not belong together.
+            StoresError: The run was deleted in MLflow, or the two stores do not belong together.
         """
-        if not self.record.run_id:
-            if (other := next(self._logged_studies(), None)) is not None and not self.record.run_id:
-                raise of_other_stores(self.spec.name, self.store.uri, f"the study's own run {other.run_id}")
+        experiment = experiment_of(self.record, self.store, self.experiment, self.corpus.fingerprint)
+        if experiment is None:
             return None
-        found = self.store.find(self.record.run_id)
-        if found is None:
-            if logged_to := self.record.logged_to:
-                raise RunError(logged_elsewhere(self.spec.name, self.store.uri, logged_to))
-            return None
-        if found.is_deleted:
-            raise RunError(deleted(self.spec.name, found.run_id))
-        self.experiment = found.experiment  # a user may have renamed it
+        self.experiment = experiment  # a user may have renamed it
         return self.own_run()
 
     def note_logged(self) -> None:
         """Note that the tracking store has the study's own run."""
         self.record.note_logged(without_passwords(self.store.uri))
-
-    def _logged_studies(self) -> Iterator[LoggedRun]:
-        if self.experiment in self.store.experiments():
-            # All runs are read, because an experiment with runs of another format is refused.
-            yield from (run for run in self.store.runs(self.experiment)
-                        if run.role == "study" and run.study == self.spec.name
-                        and run.fingerprint == self.corpus.fingerprint)
 
     def describe_if_lost(self) -> None:
         """Describe the study if the start that began it died before it did so, while this one worked already."""
@@ -294,6 +283,40 @@ class RunLog:
         return notes
 
 
+def experiment_of(record: StudyRecord | StudyState, store: Reader, experiment: str, fingerprint: str) -> str | None:
+    """Return the experiment with the own run of a study; None if the tracking store does not have it, or not yet.
+
+    Args:
+        record: The study.
+        store: The tracking store.
+        experiment: Name of the experiment when the study began.
+        fingerprint: Fingerprint of its data.
+
+    Raises:
+        StoresError: The run was deleted in MLflow, or the two stores do not belong together.
+    """
+    name = record.spec.name
+    if not record.run_id:
+        # All runs are read, because an experiment with runs of another format is refused.
+        others = [run for run in store.runs(experiment) if run.role == "study" and run.study == name
+                  and run.fingerprint == fingerprint] if experiment in store.experiments() else []
+        if others and not record.run_id:  # another start may have begun it meanwhile
+            raise of_other_stores(name, store.uri, f"the study's own run {others[0].run_id}")
+        return None
+    found = store.find(record.run_id)
+    if found is None and record.logged_to:
+        raise StoresError(
+            f"the tracking store must contain the runs of the study {name!r}, but {without_passwords(store.uri)} lacks "
+            f"its own run, which is in {record.logged_to}: use {argument('tracking_uri', record.logged_to)}, or "
+            f"restore the store; or start a new study under another name ({argument('name')})")
+    if found is not None and found.is_deleted:
+        raise StoresError(
+            f"the study {name!r} needs its own run in MLflow, but the run {found.run_id} was deleted: restore it "
+            f"(mlflow runs restore --run-id {found.run_id}) and the runs below it that were deleted with it, or start "
+            "a new study under another name")
+    return None if found is None else found.experiment
+
+
 def unknown_runs(state: StudyState, runs: Iterable[LoggedRun]) -> list[LoggedRun]:
     """Return the runs of a study that the search's storage must know, but does not."""
     trials = {(model, str(trial.number)) for model, search in state.searches.items() for trial in search.trials}
@@ -302,26 +325,12 @@ def unknown_runs(state: StudyState, runs: Iterable[LoggedRun]) -> list[LoggedRun
         run.complete and run.role in ("confirm", "baseline") and key_of(run) not in state.work)]
 
 
-def of_other_stores(study: str, uri: str, what: str) -> RunError:
+def of_other_stores(study: str, uri: str, what: str) -> StoresError:
     """Return the error for runs of a study in a tracking store that the search's storage does not know."""
-    return RunError(
+    return StoresError(
         f"the storage of the search must contain the runs of the study {study!r} in {without_passwords(uri)}, but it "
         f"lacks {what}: the two stores do not match. Restore the original storage, or give it "
         f"({argument('storage')}); or start a new study under another name ({argument('name')})")
-
-
-def logged_elsewhere(study: str, uri: str, logged_to: str) -> str:
-    """Return that a tracking store does not have the runs of a study, which another has, and what to do."""
-    return (f"the tracking store must contain the runs of the study {study!r}, but {without_passwords(uri)} lacks its "
-            f"own run, which is in {logged_to}: use {argument('tracking_uri', logged_to)}, or restore the store; or "
-            f"start a new study under another name ({argument('name')})")
-
-
-def deleted(study: str, run_id: str) -> str:
-    """Return that the own run of a study was deleted, and what to do; `run_id` is MLflow's."""
-    return (f"the study {study!r} needs its own run in MLflow, but the run {run_id} was deleted: restore it (mlflow "
-            f"runs restore --run-id {run_id}) and the runs below it that were deleted with it, or start a new study "
-            "under another name")
 
 
 def key_of(run: LoggedRun) -> str:

@@ -28,12 +28,12 @@ from gru_bench.results.runs import (
     Check,
     EpochRecord,
     StepReport,
-    StudySummary,
 )
 from gru_bench.sweep.active_run import ActiveRun, Assignment
 from gru_bench.sweep.console.description import study_description
 from gru_bench.sweep.console.interrupt import Interrupt
 from gru_bench.sweep.console.progress import ProgressDisplay
+from gru_bench.sweep.end import StudyEnd
 from gru_bench.sweep.plan import (
     AskTrial,
     FitBaselines,
@@ -44,7 +44,6 @@ from gru_bench.sweep.plan import (
     TrainPlanned,
     Wait,
     Work,
-    left_to_do,
     next_work,
     to_begin,
 )
@@ -143,8 +142,8 @@ class Sweep:
         self.last_take_over = -TAKE_OVER_SECONDS
         store.while_waiting = self._live_on
 
-    def run(self) -> StudySummary:
-        """Run what is left of the study and return the summary of the whole study.
+    def run(self) -> StudyEnd:
+        """Run what is left of the study and return how it ends.
 
         Raises:
             UsageError: A setting cannot run on this machine, or the study holds texts but `texts` is false.
@@ -472,7 +471,7 @@ class Sweep:
         except Exception as failure:
             self.display.note(f"note: MLflow shows the study as running until its next start ({first_line(failure)})")
 
-    def _end(self) -> StudySummary:
+    def _end(self) -> StudyEnd:
         """Complete the study's parent run, unless another process still has work to do for it and will complete it."""
         self._sign_out()
         lease, deadline = self.record.lease, time.monotonic() + 2 * LEASE_SECONDS
@@ -494,21 +493,20 @@ class Sweep:
             study.metrics({**concluded.metrics, **study_metrics(summary)})  # MLflow shows them in this order
             study.text("study.json", summary.to_json())
             study.complete()
-        return summary
+        return StudyEnd(state, summary, self.store, self._logged(), self.log.experiment, self.seconds, self.shown_notes)
 
     def _conclusion(self) -> Conclusion:
         """Return what the study concludes; nothing while MLflow is away."""
         from gru_bench.report.evidence.collect import collect
 
         with suppress(Exception):  # a study that has ended is completed all the same; a report shows the error
-            if logged := self.logged():
-                return conclusion(collect(logged, self.store))
+            if (logged := self._logged()) is not None:
+                return conclusion(collect([logged], self.store))
         return Conclusion()
 
-    def logged(self) -> list[LoggedStudy]:
-        """Return the study as MLflow has it; an empty list while MLflow does not have it."""
-        study = self.store.logged_study(self.log.study.run_id)
-        return [] if study is None else [study]
+    def _logged(self) -> LoggedStudy | None:
+        """Return the study as MLflow has it; None while MLflow does not have it."""
+        return self.store.logged_study(self.log.study.run_id)
 
     def _describe(self, concluded: Conclusion = Conclusion()) -> None:
         """Write the description of the study."""
@@ -517,31 +515,3 @@ class Sweep:
 
     def _sign_out(self) -> None:
         self.record.lease.end(self.seconds)
-
-    @property
-    def is_confirmed(self) -> bool:
-        """Whether a model has a complete confirmation run, so that it can be asked."""
-        return any(map(self.state.confirmed, self.state.searches))
-
-    def page(self, served: str) -> str | None:
-        """Return the URL of the study's page in MLflow; None while MLflow does not have the study.
-
-        Args:
-            served: Address at which a store that is a file would be shown.
-        """
-        study = self.log.own_run()
-        return None if study is None else self.store.run_url(study, served)
-
-    def view_url(self, served: str) -> str | None:
-        """Return the URL of the saved view of the runs; empty where there is none.
-
-        Args:
-            served: Address at which a store that is a file would be shown.
-        """
-        view = self.store.view(self.log.experiment, self.spec.metric)
-        return view and self.store.page_url(view, served)
-
-    @property
-    def left(self) -> list[str]:
-        """What this start was asked for and has not done; the same command does it."""
-        return list(left_to_do(self.state))

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
     from gru_bench.checks import Outcome, Subject
     from gru_bench.data.corpus import Corpus
-    from gru_bench.results.runs import DataSummary, StudySummary
-    from gru_bench.sweep.done import DoneStudy
-    from gru_bench.sweep.runner import Sweep
+    from gru_bench.results.runs import DataSummary
+    from gru_bench.sweep.end import StudyEnd
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.sweep.workers.local import Workers
 
@@ -33,9 +32,9 @@ def completed(
     spec: StudySpec, console: Any, *, command: str, storage: str | None = None, tracking_uri: str | None = None,
     workers: int | None = None, cluster: str | None = None, gpus_per_trial: float | None = None,
     timeout: float | None = None, texts: bool = True, allow_slow: bool = False, interrupt: Interrupt,
-) -> Iterator[tuple[Sweep | DoneStudy, StudySummary]]:
-    """Run what is left of a study, and yield it with its summary while its stores are open. Where nothing is left, no
-    worker starts and nothing is written.
+) -> Iterator[StudyEnd]:
+    """Run what is left of a study, and yield its end while its stores are open. Where nothing is left, no worker starts
+    and nothing is written.
 
     Args:
         spec: The study.
@@ -72,18 +71,20 @@ def completed(
     is_file = storage is None or storage.endswith(".journal")
     if not is_file or Path(storage or JOURNAL).is_file():
         from gru_bench.sweep.console.opening import data_lines, record_lines
-        from gru_bench.sweep.done import done_study
+        from gru_bench.sweep.end import end_of
         from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
-        from gru_bench.sweep.study import attributes_of
+        from gru_bench.sweep.study import attributes_of, stored_study
+        from gru_bench.tracking import Reader
 
         opened = open_storage(storage)
         with wrapped_errors(storage):
-            corpus = read() if attributes_of(spec.name, opened) else None
-            found = None if corpus is None else done_study(spec, corpus, opened, tracking_uri)
-        if corpus is not None and found is not None:
-            say(*data_lines(corpus, texts=texts), *record_lines(found.state), ALL_DONE)
-            yield found, found.summary
-            return
+            if attributes_of(spec.name, opened):
+                corpus = read()
+                end = end_of(stored_study(spec, corpus, opened), corpus, Reader(tracking_uri))
+                if end is not None:
+                    say(*data_lines(corpus, texts=texts), *record_lines(end.state), ALL_DONE)
+                    yield end
+                    return
     count, threads, start_workers = choose_workers(
         workers, cluster, gpus_per_trial, spec.base.training.device, searching=spec.trials > 0)
     # The workers start first: they import what they need while this process reads the texts and imports optuna.
@@ -94,12 +95,7 @@ def completed(
         from gru_bench.sweep.own import checked_models
         from gru_bench.sweep.runner import Sweep
         from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
-        from gru_bench.sweep.study import (
-            StudyRecord,
-            read_study,
-            require_same_models,
-            require_same_settings,
-        )
+        from gru_bench.sweep.study import StudyRecord, stored_study
         from gru_bench.tracking import Store
 
         corpus = corpus or read()
@@ -109,9 +105,8 @@ def completed(
         with console.status("opening the stores"):
             opened = opened or open_storage(storage)
             with wrapped_errors(storage):
-                stored = read_study(spec, opened)
-        require_same_models(spec, stored.began)
-        require_same_settings(spec, stored, corpus.fingerprint, corpus.name)  # before it trains on other data
+                stored = stored_study(spec, corpus, opened)
+                spec = stored.spec
         say(*settings_lines(spec, len(corpus.train)))
         own = checked_models(stored, corpus, console, workers=count, threads=threads, allow_slow=allow_slow)
         with console.status("preparing the word vectors"):
@@ -128,8 +123,8 @@ def completed(
         for one in start_warnings(record.spec, sweep.data):
             one.show(console)
         with wrapped_errors(storage):
-            summary = sweep.run()
-        yield sweep, summary
+            end = sweep.run()
+        yield end
 
 
 def start_warnings(spec: StudySpec, data: DataSummary) -> list[Outcome]:
@@ -139,19 +134,18 @@ def start_warnings(spec: StudySpec, data: DataSummary) -> list[Outcome]:
     return outcomes(Subject([spec], data.train, [LoggedData(data)]))
 
 
-def logged_so_far(sweep: Sweep | DoneStudy) -> Subject:
+def logged_so_far(end: StudyEnd) -> Subject:
     """Return what a study has logged, for its decision and its checks."""
     from gru_bench.checks import Subject, of_logged
 
-    logged = sweep.logged()
-    return of_logged(logged, sweep.store) if logged else Subject()
+    return Subject() if end.logged is None else of_logged([end.logged], end.store)
 
 
-def end_warnings(sweep: Sweep | DoneStudy, subject: Subject) -> list[Outcome]:
+def end_warnings(end: StudyEnd, subject: Subject) -> list[Outcome]:
     """Return what the checks of a study that has ended find, without those that warned at its start."""
     from gru_bench.checks import outcomes
 
-    warned = [one.check.code for one in start_warnings(sweep.spec, sweep.data) if one.warnings]
+    warned = [one.check.code for one in start_warnings(end.state.spec, end.summary.data) if one.warnings]
     return outcomes(subject, ignored=warned)
 
 

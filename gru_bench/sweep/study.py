@@ -13,9 +13,10 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage
 
+from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError, argument
-from gru_bench.sweep.identity import EXPERIMENT, PROPOSALS, direction, identity_of, require_same
-from gru_bench.sweep.plan import SearchState, StudyState, may_ask
+from gru_bench.sweep.identity import PROPOSALS, direction, identity_of, require_same
+from gru_bench.sweep.plan import SearchState, StudyState, left_to_do, may_ask
 from gru_bench.sweep.search import (
     ASKED,
     IDENTITY,
@@ -136,6 +137,26 @@ class StudyRecord:
                 self.study.set_user_attr(LOGGED, uri)
 
 
+def stored_study(spec: StudySpec, corpus: Corpus, storage: BaseStorage) -> StudyState:
+    """Return a study as its last start has left it, once it is clear that its next start may continue it.
+
+    Args:
+        spec: The study.
+        corpus: Its texts.
+        storage: The Optuna storage.
+
+    Raises:
+        UsageError: It began with other settings or data, or with other models and is not done.
+        RunError: It is stored in another format.
+    """
+    spec = spec.fitted(len(corpus.train))
+    state = read_study(spec, storage)
+    if any(left_to_do(state)):
+        require_same_models(spec, state.began)
+    require_same_settings(spec, state, corpus.fingerprint, corpus.name)
+    return state
+
+
 def read_study(spec: StudySpec, storage: BaseStorage) -> StudyState:
     """Return a study as its last start has left it, read without taking part in it.
 
@@ -195,17 +216,14 @@ def require_same_models(spec: StudySpec, began: Sequence[str]) -> None:
                          f"({argument('name')})")
 
 
-def require_same_settings(
-    spec: StudySpec, state: StudyState, fingerprint: str | None = None, experiment: str | None = None
-) -> None:
+def require_same_settings(spec: StudySpec, state: StudyState, fingerprint: str, experiment: str) -> None:
     """Check that a study has the settings and the data that its searches began with.
 
     Args:
         spec: The study.
         state: What is stored of it. Its other models are not compared.
-        fingerprint: Fingerprint of the data. None where the data are not read: neither they nor the settings that
-            follow their number are compared.
-        experiment: Name of the MLflow experiment that runs are logged to. None as for `fingerprint`.
+        fingerprint: Fingerprint of the data.
+        experiment: Name of the MLflow experiment that runs are logged to.
 
     Raises:
         UsageError: A setting differs, or the data do.
@@ -213,11 +231,8 @@ def require_same_settings(
     for model in spec.models:
         search = state.searches[model]
         if known := search.identity:
-            identity = identity_of(spec, model, fingerprint or "", experiment or known.get(EXPERIMENT))
-            if fingerprint is None:
-                unread = {"data", *spec.sized} - spec.own.get(model, {}).keys()
-                identity |= {key: known[key] for key in unread & known.keys()}
-            require_same(spec.name, model, known, identity, ended=search.counted >= spec.trials)
+            require_same(spec.name, model, known, identity_of(spec, model, fingerprint, experiment),
+                         ended=search.counted >= spec.trials)
 
 
 def need_format(name: str, storage: BaseStorage) -> None:

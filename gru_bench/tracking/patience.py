@@ -132,6 +132,4 @@ class PatientReader(Reader):
         return failed(without_passwords(self.uri), "accept a run", error) if isinstance(error, OSError) else error
 
     def _read(self, read: Callable[[Source], T]) -> T | None:
-        if self.database is not None and not self.database.exists():
-            return None  # nothing was written yet
         return self.patiently(lambda: super(PatientReader, self)._read(read))

@@ -252,6 +252,8 @@ class Reader:
         self.database = sqlite_path(self.uri)
         if self.database is not None:
             self.uri = f"sqlite:///{self.database}"
+        self._is_new = self.database is not None and not self.database.exists()
+        """Whether its file does not exist yet."""
         self._mlflow_ids: dict[str, str] = {}
         """Our id -> MLflow's, of the runs that were read."""
         self.odd: dict[str, str] = {}
@@ -281,7 +283,8 @@ class Reader:
 
     def _read(self, read: Callable[[Source], T]) -> T | None:
         """Ask the store something; return None if it does not exist yet, because nothing was written to it."""
-        return read(self.source)
+        self._is_new &= self.database is not None and not self.database.exists()
+        return None if self._is_new else read(self.source)
 
     def experiments(self) -> list[str]:
         """Return the names of the experiments with runs of gru-bench, the most recent first."""

@@ -180,7 +180,7 @@ class TestResumes:
         client_of(Store(f"sqlite:///{copy / 'mlflow.db'}")).delete_run(before[0].mlflow_id)
         checked = sweep(copy, few_reviews, *CATEGORIES, "--check")
         assert checked.returncode == ExitCode.INCOMPLETE
-        mentions(checked.stdout, str(before[0].seed), "was deleted", before[0].run_id, "the same command")
+        mentions(checked.stdout, str(before[0].seed), "was deleted", before[0].mlflow_id, "the same command")
         done = sweep(copy, few_reviews, *CATEGORIES)
         assert done.returncode == 0, done.stderr
         mentions(done.stdout, "are trained again: 1")
@@ -211,10 +211,11 @@ class TestResumes:
             assert refused.returncode == ExitCode.MISTYPED
             mentions(refused.stderr, "training.epochs was 2 and is now 3" if changed else "space of training.lr was",
                      "name")
-        client_of(Store(f"sqlite:///{copy / 'mlflow.db'}")).delete_run(only_study(copy).trials[0].mlflow_id)
+        run_id = only_study(copy).trials[0].mlflow_id
+        client_of(Store(f"sqlite:///{copy / 'mlflow.db'}")).delete_run(run_id)
         disagreeing = sweep(copy, few_reviews, *CATEGORIES, "--check")
         assert disagreeing.returncode == ExitCode.NO
-        mentions(disagreeing.stdout, "do not match")
+        mentions(disagreeing.stdout, f"mlflow runs restore --run-id {run_id}")
 
     def test_a_sweep_that_its_timeout_ends_is_not_complete(self, copy: Path, few_reviews: Path) -> None:
         done = sweep(copy, few_reviews, *CATEGORIES, "--trials", "5", "--timeout", "0.001s")

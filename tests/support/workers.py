@@ -110,7 +110,7 @@ def swept(
     return Sweep(
         record, corpus, load_vectors(spec.base.embedding, corpus), store, Actors(says, baselines, submitted),
         experiment=corpus.name, command="run.py", threads=1, timeout=None,
-        texts=texts, display=ProgressDisplay(console or Console(quiet=True))).run()
+        texts=texts, display=ProgressDisplay(console or Console(quiet=True))).run().summary
 
 
 class Script:

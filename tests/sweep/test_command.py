@@ -99,10 +99,9 @@ def test_a_study_on_the_backend_torch_is_told_of_a_faster_one(
 
 def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class Done:
-        shown_notes = frozenset[str]()
         seconds = 1.0
-        spec = load_study("smoke")
-        state = StudyState(spec, {}, DONE_BASELINES)
+        state = StudyState(load_study("smoke"), {}, DONE_BASELINES)
+        summary = replace(summary(), name="x; touch y #")
         is_confirmed = True
 
         def page(self, served: str) -> str:
@@ -111,8 +110,8 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
         def view_url(self, served: str) -> str:
             return f"{served}/#/view" if self.is_confirmed else ""
 
-    sweep: Any = Done()
-    _show_next(cli.out(), sweep, replace(summary(), name="x; touch y #"), "sqlite:///a b.db", None, has_report=False)
+    end: Any = Done()
+    _show_next(cli.out(), end, "sqlite:///a b.db", None, has_report=False)
     printed = capsys.readouterr().out
     assert '  gru-bench report --study "x; touch y #" --tracking-uri "sqlite:///a b.db"\n' in printed
     uri = '--tracking-uri "sqlite:///a b.db"'
@@ -120,8 +119,8 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
     assert "http://127.0.0.1:5000/#/experiments/1/runs/abc\n" in printed
     assert "http://127.0.0.1:5000/#/view\n" in printed
     assert '  mlflow ui --backend-store-uri "sqlite:///a b.db"\n' in printed
-    sweep.is_confirmed = False
-    _show_next(cli.out(), sweep, summary(), None, None, has_report=True)
+    end.is_confirmed = False
+    _show_next(cli.out(), end, None, None, has_report=True)
     mentions(capsys.readouterr().out, "no saved view", "3.15")
     with pytest.raises(UsageError, match=r'write a report first \(gru-bench report --out ".*a; touch b"\)'):
         record.read(tmp_path / "a; touch b")

@@ -71,7 +71,7 @@ class Study:
     def found(self, *deleted: str) -> Consistency:
         search = SearchState(tuple(self.trials), best=self.trials[0], asked=self.asked, exhausted=self.exhausted)
         state = StudyState(self.spec, {"torch": search}, self.planned)
-        return compare_stores(state, self.studies, self.runs, deleted)
+        return compare_stores(state, [*self.studies, *self.runs], {run_id: f"mlflow-{run_id}" for run_id in deleted})
 
 
 @pytest.fixture
@@ -92,7 +92,8 @@ def test_a_complete_study_has_no_fault(study: Study) -> None:
     search, runs = found.counts
     mentions(search, "3 of 3 trials", "2 complete, 1 pruned, 0 failed", "0 duplicates", "1 interrupted",
              "2 of 2 confirmation seeds")
-    mentions(runs, "1 run of the study", "4 of trials", "2 of confirmation seeds", "0 running")
+    mentions(runs, "1 run of the study", "3 of trials", "2 of confirmation seeds", "0 running",
+             "1 interrupted")
 
 
 def test_names_a_missing_trial_and_one_that_is_running(study: Study) -> None:
@@ -177,7 +178,7 @@ def test_names_a_killed_missing_or_undescribed_run_of_the_study_itself(study: St
 
 def test_names_a_search_that_has_not_begun(study: Study) -> None:
     state = StudyState(study.spec, {"torch": SearchState()}, DONE_BASELINES)
-    faults(compare_stores(state, [], study.runs[-3:]), "torch: 0 of 3 trials", "MLflow.*'s'.*one run of its own.*0")
+    faults(compare_stores(state, study.runs[-3:]), "torch: 0 of 3 trials", "MLflow.*'s'.*one run of its own.*0")
 
 
 def test_each_baseline_has_one_complete_run(study: Study) -> None:

@@ -15,7 +15,7 @@ from gru_bench.sweep.console.opening import settings_lines
 from gru_bench.sweep.defaults import BY_SIZE, RECIPE, by_size
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import known_studies, load_study
-from gru_bench.sweep.study import StudyRecord, read_study, require_same_settings
+from gru_bench.sweep.study import StudyRecord
 from tests.support.checks import warnings_of
 from tests.support.commands import mentions
 from tests.support.studies import study_file
@@ -191,16 +191,6 @@ def test_a_start_says_which_settings_follow_the_number_of_texts(
 ) -> None:
     spec = load_study(study_file(tmp_path, lines + OWN)).fitted(1_800)
     assert next(settings_lines(spec, 1_800), None) == said
-
-
-def test_a_check_without_the_data_does_not_compare_what_follows_them(tmp_path: Path) -> None:
-    storage = open_storage(str(tmp_path / "optuna.journal"))
-    spec = load_study(study_file(tmp_path, OWN))
-    StudyRecord(spec.fitted(800), storage, "data")
-    require_same_settings(spec, read_study(spec, storage))
-    typed = load_study(study_file(tmp_path, OWN), settings={"training.epochs": 3})
-    with pytest.raises(UsageError, match=r"training\.epochs was 12 and is now 3"):
-        require_same_settings(typed, read_study(typed, storage))
 
 
 def test_a_small_data_set_gets_no_warning_for_a_window_that_nobody_set(tmp_path: Path) -> None:

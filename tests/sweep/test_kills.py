@@ -58,8 +58,7 @@ def faults(folder: Path, csv: Path) -> list[str]:
         spec = load_study("study.toml", settings={"data.name": str(csv)}, trials=TRIALS, confirm=CONFIRM)
         storage = open_storage(None)
         (study,) = open_reader().studies("easy")
-        runs = [*study.trials, *study.confirms, *study.baselines]
-        found = list(compare_stores(read_study(spec, storage), [study.run], runs).faults)
+        found = list(compare_stores(read_study(spec, storage), study.runs).faults)
         for name in optuna.get_all_study_names(storage):
             states = Counter(trial.state.name for trial in optuna.load_study(study_name=name, storage=storage).trials)
             done = TRIALS if "/" in name else CONFIRM + len(BASELINES)

@@ -1,19 +1,25 @@
-"""Studies that are half done: `--check` says truly whether a start of the same command has something left to do."""
+"""What `--check` and a start of the same command answer, whatever the stores of a study hold."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, chdir, nullcontext
 from pathlib import Path
 
 import pytest
+from mlflow.tracking._tracking_service import utils
 
 from gru_bench.config import RunConfig
 from gru_bench.errors import ExitCode
 from gru_bench.sweep.__main__ import app
+from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.workers.local import Message
 from gru_bench.sweep.workers.tasks import Train
+from gru_bench.tracking import open_reader
 from tests.support.commands import completed, mentions
+from tests.support.mlflow_stores import client_of
 from tests.support.workers import NAN, WELL, Actors
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -119,3 +125,120 @@ def test_other_models_than_a_study_began_with_are_refused_while_work_is_left(
         assert refused.returncode == ExitCode.MISTYPED
         mentions(refused.stderr, "'mine'", "torch", "--study-name")
     assert command.trained == []
+
+
+# ---------------------------------------------------------------- state of the stores x --check x start x --check
+
+WORDS = ("--study", "mine.toml", "--data", "easy.csv")
+
+
+def ran(*options: str, starts_workers: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run the command in the working directory, with workers that train nothing, or that must not be started."""
+    def pool(*_: object) -> AbstractContextManager[Actors]:
+        assert starts_workers, "workers are started"
+        return nullcontext(Actors(lambda _: WELL))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gru_bench.sweep.workers.local.Pool", pool)
+        return completed(app, *WORDS, *options)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, easy_csv: Path, empty_database: Path) -> Path:
+    """A folder with a finished study."""
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copy(empty_database, folder)
+    shutil.copy(easy_csv, folder)
+    (folder / "mine.toml").write_text(SMALL, encoding="utf-8")
+    with chdir(folder):
+        assert ran().returncode == ExitCode.DONE
+    return folder
+
+
+def nothing() -> None:
+    Path("optuna.journal").unlink()
+    lost()
+
+
+def lost() -> None:
+    for file in Path().glob("mlflow.db*"):  # what has been written is in its log, too
+        file.unlink()
+
+
+def emptied() -> None:
+    lost()
+    shutil.copy("empty.db", "mlflow.db")
+
+
+def begun(at: str) -> None:
+    """Begin the study, interrupted in this method of a sweep."""
+    nothing()
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sweep, at, interrupted)
+        assert ran().returncode == ExitCode.INTERRUPTED
+
+
+def deleted(role: str) -> None:
+    utils._artifact_repos_cache.clear()
+    store = open_reader()
+    client_of(store).delete_run(next(run.mlflow_id for run in store.runs("easy") if run.role == role))
+
+
+def appended() -> None:
+    with Path("easy.csv").open("a", encoding="utf-8") as file:
+        file.write("one more text,1,\n")
+
+
+def written(text: str) -> None:
+    Path("mine.toml").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(("change", "options", "codes", "words"), [
+    pytest.param(nothing, (), (3, 0, 0), "0 of 1 trials", id="nothing yet"),
+    pytest.param(lambda: begun("_begin"), (), (3, 0, 0), "0 of 1 trials", id="begun, and not in MLflow"),
+    pytest.param(lambda: begun("_ask"), (), (3, 0, 0), "0 of 1 trials", id="begun"),
+    pytest.param(lambda: None, ("--trials", "2"), (3, 0, 0), "1 of 2 trials", id="more is asked for"),
+    pytest.param(lambda: None, (), (0, 0, 0), "everything is done", id="finished"),
+    pytest.param(lambda: None, ("--model", "torch"), (0, 0, 0), "everything is done", id="of one model"),
+    pytest.param(lambda: written(SMALL.replace('"scratch", ', "")), (), (0, 0, 0), "everything is done",
+                 id="a model was taken out"),
+    pytest.param(lambda: Path("optuna.journal").unlink(), (), (4, 1, 4), "Restore the original storage",
+                 id="journal lost"),
+    pytest.param(emptied, (), (4, 1, 4), "restore the store", id="mlflow.db empty"),
+    pytest.param(lost, (), (4, 1, 4), "restore the store", id="mlflow.db lost"),
+    pytest.param(lambda: deleted("study"), (), (4, 1, 4), "mlflow runs restore", id="own run deleted"),
+    pytest.param(lambda: deleted("trial"), (), (4, 0, 4), "mlflow runs restore", id="run of a trial deleted"),
+    pytest.param(lambda: deleted("confirm"), (), (3, 0, 0), "mlflow runs restore", id="confirmation run deleted"),
+    pytest.param(appended, (), (2, 2, 2), "easy.csv has changed", id="row appended"),
+    pytest.param(lambda: shutil.copy("easy.csv", "other.csv"), ("--data", "other.csv"), (2, 2, 2),
+                 "data was easy.csv and is now other.csv", id="other data"),
+    pytest.param(lambda: written(f"{SMALL}[data]\nlimit = 60\n"), (), (2, 2, 2), "data.limit was none", id="limit"),
+    pytest.param(lambda: None, ("--set", "data.validation_share=0.2"), (2, 2, 2), "data.validation_share was",
+                 id="other split"),
+    pytest.param(lambda: None, ("--set", "training.batch_size=8"), (2, 2, 2), "training.batch_size was",
+                 id="other setting"),
+])
+def test_a_check_answers_what_the_same_command_would_do(
+    finished: Path, empty_database: Path, change: Callable[[], object], options: Sequence[str],
+    codes: tuple[int, int, int], words: str
+) -> None:
+    shutil.copytree(finished, "here")
+    shutil.copy(empty_database, "here/empty.db")
+    with chdir("here"):
+        change()
+        checked = ran(*options, "--check", starts_workers=False)
+        trains = codes[0] == ExitCode.INCOMPLETE or codes[1] == ExitCode.FAILED
+        started = ran(*options, starts_workers=trains)
+        again = ran(*options, "--check", starts_workers=False)
+        assert (checked.returncode, started.returncode, again.returncode) == codes, checked.stdout + started.stderr
+        mentions(checked.stdout + checked.stderr, words)
+        if codes[1] == ExitCode.MISTYPED:
+            assert checked.stderr == started.stderr
+        if codes[0] == codes[2]:
+            assert (checked.stdout, checked.stderr) == (again.stdout, again.stderr)
+        if checked.stdout:
+            assert "do not match" not in checked.stdout

@@ -90,14 +90,14 @@ def faults(folder: Path, csv: Path, uri: str | None, database: Path) -> Iterator
         spec = load_study("study.toml", settings={"data.name": str(csv)}, trials=TRIALS, confirm=CONFIRM)
         storage, reader = open_storage(None), Reader(uri)
         studies = reader.studies(csv.stem)
-        runs = [run for study in studies for run in study.runs[1:]]
-        yield from compare_stores(read_study(spec, storage), [study.run for study in studies], runs).faults
+        logged = [run for study in studies for run in study.runs]
+        yield from compare_stores(read_study(spec, storage), logged).faults
         for name in optuna.get_all_study_names(storage):
             states = Counter(trial.state.name for trial in optuna.load_study(study_name=name, storage=storage).trials)
             done = TRIALS if "/" in name else CONFIRM + len(BASELINES)
             if states["COMPLETE"] != done or states["RUNNING"] or states["WAITING"]:
                 yield f"{name}: {dict(states)}"
-        complete = [run for run in runs if run.complete]
+        complete = [run for run in logged if run.complete and run.role != "study"]
         if [run.role for run in complete] != ["trial", "confirm", *["baseline"] * len(BASELINES)]:
             yield f"complete are {[run.role for run in complete]}"
         for run in complete:

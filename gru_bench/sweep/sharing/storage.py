@@ -40,15 +40,17 @@ def open_storage(url: str | None, *, create: bool = True) -> optuna.storages.Bas
 
     Args:
         url: Path of a .journal file or URL of a database; None means `optuna.journal` in the working directory.
-        create: Whether a missing journal is created. If not, it is an error, and its folder may be read-only.
+        create: Whether a missing journal is created. If not, nothing is written, and a missing one is empty.
 
     Raises:
         UsageError: The URL does not name a PostgreSQL database, or a driver is not installed.
-        RunError: The storage does not answer, is missing or is damaged.
+        RunError: The storage does not answer or is damaged.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if url is None or url.endswith(".journal"):
-        return Journal(Path(url or JOURNAL), create=create)
+        path = Path(url or JOURNAL)
+        is_missing = path.parent.is_dir() and not path.exists()
+        return optuna.storages.InMemoryStorage() if is_missing and not create else Journal(path)
     with _opening(url):
         return _open_database(url)
 
@@ -102,12 +104,12 @@ def lock_for(storage: optuna.storages.BaseStorage, name: str) -> AbstractContext
 class Journal(optuna.storages.JournalStorage):
     """Optuna's journal storage in a file, with a lock for several writes."""
 
-    def __init__(self, path: Path, *, create: bool) -> None:
-        """Open the file; the arguments are those of `open_storage`.
+    def __init__(self, path: Path) -> None:
+        """Open the file, which is created if it is missing.
 
         Raises:
             UsageError: The folder does not exist.
-            RunError: The journal is missing, not a file, or damaged.
+            RunError: The journal is not a file, or damaged.
         """
         if not path.parent.is_dir():
             raise UsageError(f"{argument('storage')} must be a file in an existing folder, but got {str(path)!r}: "
@@ -115,10 +117,6 @@ class Journal(optuna.storages.JournalStorage):
         if path.exists() and not path.is_file():
             raise RunError(f"{argument('storage')} must be a file, but {str(path)!r} is not: move it away, or give "
                            "another, such as FILE.journal")
-        if not create and not path.exists():
-            raise RunError(f"No such file: {str(path)!r}. Run this in the directory of the sweep, or give another "
-                           f"storage ({argument('storage')}). If the file is lost, start the study again under another "
-                           f"study name ({argument('name')})")
         self.step_lock = FileLock(path.with_name(f"{path.name}.step.lock"), is_singleton=True)
         try:
             super().__init__(_Lines(path, FileLock(path.with_name(f"{path.name}.append.lock"), is_singleton=True)))
