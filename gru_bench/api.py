@@ -13,7 +13,7 @@ from __future__ import annotations
 import multiprocessing
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -121,7 +121,6 @@ def run_study(
         raise UsageError("run_study starts worker processes, so it cannot be called in a worker process: call it in "
                          "the main process")
     from gru_bench.data.columns import Columns
-    from gru_bench.data.frames import notes
     from gru_bench.data.groups import NONE
     from gru_bench.sweep.console.interrupt import Interrupt
     from gru_bench.sweep.plan import how_far
@@ -144,11 +143,11 @@ def run_study(
     spec = _spec(study, model, changes, fixed, settings or {})
     columns = Columns(text or "text", label or "label", category, split, id,
                       None if group == NONE else "" if group == "auto" else group)
-    kept = _kept(data, columns, data_name or spec.name)
+    kept, note = _kept(data, columns, data_name or spec.name)
     spec = _spec(study, model, changes, {**fixed, **kept}, settings or {})
     uri, journal = _stores(folder, tracking_uri, storage)
     console = cli.out(quiet=not progress)
-    for note in notes(data, columns) if _is_frame(data) else ():
+    if note is not None:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
     with Interrupt(ends_process=False) as interrupt, completed(
             spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
@@ -530,19 +529,21 @@ def _written(frame: Any, model: str, folder: Path) -> str:
     return str(written(frame, model, folder))
 
 
-def _kept(data: Data, columns: Columns, name: str) -> dict[str, Scalar]:
-    """Return the settings of the data. A frame is written to the cache first."""
+def _kept(data: Data, columns: Columns, name: str) -> tuple[dict[str, Scalar], str | None]:
+    """Return the settings of the data. A frame is written to the cache first, and a sentence says which of its columns
+    are read by a usual name."""
     from gru_bench.data.frames import keep
 
     if _is_frame(data):
         path, found = keep(data, columns, name)
-        return {"data.name": str(path), "data.text_column": found.text, "data.label_column": found.label,
-                "data.id_column": found.id}
+        settings: dict[str, Scalar] = {"data.name": str(path), "data.text_column": found.text,
+                                       "data.label_column": found.label, "data.id_column": found.id}
+        return settings, replace(columns, group=found.group).note(found)
     if not isinstance(data, str | Path):
         raise UsageError("data must be a data frame (pandas, polars, pyarrow, a dictionary of columns), or the name or "
                          f"path of a data set, but got {shown(data)} of type {type(data).__name__}: make a frame of "
                          "it, such as {'text': [...], 'label': [...]}")
-    return {"data.name": str(data)}
+    return {"data.name": str(data)}, None
 
 
 def _spec(

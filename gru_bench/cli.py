@@ -70,9 +70,6 @@ TextColumn = Annotated[str | None, typer.Option(
 LabelColumn = Annotated[str | None, typer.Option(
     "--label-column", help="Column of the classes (words, numbers, true or false).",
     show_default="label, or another usual name", rich_help_panel="Data")]
-Positive = Annotated[str | None, typer.Option(
-    "--positive", metavar="CLASS", help="The positive class of two.",
-    show_default="the second one", rich_help_panel="Data")]
 Encoding = Annotated[str | None, typer.Option(
     "--encoding", help="Encoding of text files, such as cp1252 or utf-16.", show_default="utf-8",
     rich_help_panel="Data")]
@@ -90,7 +87,7 @@ IdColumn = Annotated[str | None, typer.Option(
     "--id-column", help="Column that identifies each row, to join predictions to the file.",
     show_default="the row number", rich_help_panel="Data")]
 Embedding = Annotated[str | None, typer.Option(
-    "--embedding", help="Word vectors: corpus (word2vec, trained on the training texts), random, glove-6b-50d, a "
+    "--embedding", help="Word vectors: corpus (word2vec, trained on the training texts), random, a "
     "gensim-data name, or a .bin or .txt file (.gz too).", show_default="corpus", rich_help_panel="Data")]
 Limit = Annotated[int | None, typer.Option(
     "--limit", help="Use at most this many texts, for a quick test.", show_default="all", rich_help_panel="Data")]
@@ -123,9 +120,8 @@ SETTING_OPTIONS = {
     "data.name": "--data", "data.test_name": "--test-data", "data.text_column": "--text-column",
     "data.label_column": "--label-column", "data.category_column": "--category-column",
     "data.split_column": "--split-column", "data.group_column": "--group-column", "data.id_column": "--id-column",
-    "data.positive": "--positive", "data.encoding": "--encoding",
-    "embedding.name": "--embedding", "data.limit": "--limit", "training.epochs": "--epochs",
-    "training.device": "--device", "training.metric": "--metric",
+    "data.encoding": "--encoding", "embedding.name": "--embedding", "data.limit": "--limit",
+    "training.epochs": "--epochs", "training.device": "--device", "training.metric": "--metric",
 }
 """Setting -> the option that sets it, for all commands that train."""
 

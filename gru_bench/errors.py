@@ -184,7 +184,10 @@ def no_file(path: Path) -> UsageError:
     name = shown(str(path), most=300)
     if path.is_dir():
         return UsageError(f"{name} is a folder: give a file")
-    return UsageError(f"{name} is a pipe or a device: give a file" if path.exists() else f"No such file: {name}")
+    if path.exists():
+        return UsageError(f"{name} is a pipe or a device: give a file")
+    return UsageError(f"{name} is a link that leads to no file: give a file" if path.is_symlink() else
+                      f"No such file: {name}")
 
 
 def shown(value: object, quote: str = "'", most: int = LONGEST_SHOWN) -> str:

@@ -73,14 +73,6 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def memory() -> tuple[int, int]:
-    """Return the memory of this machine in bytes: all of it, and what a new program can have now."""
-    import psutil
-
-    found = psutil.virtual_memory()
-    return int(found.total), int(found.available)
-
-
 def machine() -> str:
     """Return a name of this machine. On Linux it is unique since the last boot, and a container counts as a machine."""
     parts = [platform.node()]

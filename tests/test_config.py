@@ -63,8 +63,8 @@ def test_an_odd_value_of_a_setting_is_accepted_or_refused_in_a_short_message() -
             assert len(said) < 400
             if not said and value in enormous:
                 accepted.add(key)
-    # A step of that size fails a run, which ends; and a class may have any name.
-    assert accepted == {"training.lr", "training.clip_norm", "data.positive"}
+    # A step of that size fails a run, which ends.
+    assert accepted == {"training.lr", "training.clip_norm"}
 
 
 def _refused(values: Mapping[str, Any]) -> str:
@@ -140,9 +140,9 @@ class TestClasses:
 
     def test_a_study_file_lists_the_classes(self, tmp_path: Path) -> None:
         (tmp_path / "a.toml").write_text(
-            'models = ["torch"]\n[data]\nclasses = ["low", "high"]\npositive = 3\n', encoding="utf-8")
+            'models = ["torch"]\n[data]\nclasses = ["low", "high"]\n', encoding="utf-8")
         data = load_study(str(tmp_path / "a.toml")).base.data
-        assert (data.classes, data.positive) == (("low", "high"), "3")
+        assert data.classes == ("low", "high")
 
     @pytest.mark.parametrize(("value", "message"), [
         ("low,high", r"list.*\[\"low\", \"high\"\].*'low,high'"), (5, "list"), (["a"], "2 to 1,000"),

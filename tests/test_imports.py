@@ -33,7 +33,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "seaborn": ("report.figures.",),
     "jinja2": ("report.render.", "inference.card"),
     "yaml": ("inference.card",),
-    "pandas": ("tracking.registry", "api", "inference.fitted", "inference.shown", "inference.served",
+    "pandas": ("data.frames", "tracking.registry", "api", "inference.fitted", "inference.shown", "inference.served",
                "report.document.figure"),
     "psutil": ("platforms",),
     "platformdirs": ("platforms",),

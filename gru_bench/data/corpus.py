@@ -19,8 +19,7 @@ lacking is passed over. What one category has too much or too little of, because
 one of the class makes up for. So the splits keep the shares of the classes, but adding data may move a group.
 
 **Classes.** Their names and order stand in `Corpus.classes`. They belong to the fingerprint, but for data that hold 0
-and 1 themselves, and for pickles. Each class must have training texts, unless `unseen` lets the others count as
-wrong.
+and 1 themselves, and for pickles. Each class must have training texts.
 
 **Near-duplicates.** After all this, the training texts that nearly repeat a validation or test text are counted,
 and removed if the settings say so (`near.py`).
@@ -33,7 +32,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,7 +55,6 @@ from gru_bench.data.files import (
     Found,
     check_files,
     files_of,
-    is_pattern,
     kind_of,
     named_path,
     packaged,
@@ -256,7 +253,7 @@ def load_corpus(
                          "fraction, or give a test file (data.test_name)")
     settings = [_FORMAT, source.key, *map(repr, (
         given, config.limit, config.validation_share, None if given else config.test_share, config.split_seed,
-        config.classes, config.positive, config.encoding, config.unseen, config.group_column == "auto",
+        config.classes, config.encoding, config.group_column == "auto",
         config.near_duplicates))]
     key = hashlib.sha256("\n".join(settings).encode()).hexdigest()[:32]
     folder = cached_folder(cache, "corpus", key, lambda begun: _build(begun, source, config, on_progress))
@@ -271,8 +268,8 @@ def load_corpus(
                                  arrays.get(f"{name}.group"))
             ids = ids[offsets_N1[-1]:]
     notes = tuple(about.pop("notes"))
-    notes += tuple(f"warning: the classes {listed(names)} differ only in case or spaces; if they are the same class, "
-                   "use the same spelling" for names in alike(about["classes"]))
+    notes += tuple(f"warning: the classes {listed(names)} differ only in case, spaces or the Unicode form of their "
+                   "characters; if they are the same class, use the same spelling" for names in alike(about["classes"]))
     if config.group_column is None:
         notes += (f"warning: {TURNED_OFF}",)
     near, examples = NearDuplicates(**about.pop("near")), tuple(map(tuple, about.pop("near_examples")))
@@ -321,7 +318,7 @@ def _source(config: DataConfig, cache: Path) -> _Source:
     if config.test_name is not None:
         test_path, test = _files(config.test_name)
         files, left_out = _with_test(path, found, test_path, test), (*left_out, *test.left_out)
-    check_files(files, path)
+    check_files(files)
     if len({kind_of(file.path) == PICKLE for file in files}) > 1:
         raise UsageError("all files must contain texts, or all must contain tokens, but "
                          f"{' and '.join(sorted({file.path.name for file in (files[0], files[-1])}))} differ: convert "
@@ -378,9 +375,9 @@ def _with_test(path: Path, found: Found, test_path: Path, test: Found) -> tuple[
 
 
 def _files(name: str) -> tuple[Path, Found]:
-    """Return the path of a data set that is a file, a folder or a pattern, and its files."""
+    """Return the path of a data set that is a file or a folder, and its files."""
     path = named_path(name, "the data")
-    if path.is_file() or path.is_dir() or is_pattern(path):
+    if path.exists() or path.is_symlink():
         return path, files_of(path)
     if is_kept(name):
         raise UsageError(f"the data frame is no longer in the cache ({name}): call run_study with it again")
@@ -391,14 +388,13 @@ def _files(name: str) -> tuple[Path, Found]:
 
 
 def _stem(path: Path) -> str:
-    """Return the name of a data set: that of its file or folder, or what its pattern begins with.
+    """Return the name of a data set: that of its file or folder.
 
-    A folder or a pattern that is called after a split has the name of the folder around it.
+    A folder that is called after a split has the name of the folder around it.
     """
-    if path.is_dir() or is_pattern(path):
+    if path.is_dir():
         whole = path.resolve()
-        name = whole.name if path.is_dir() else re.split(r"[*?\[]", path.name)[0].rstrip("-_. ")
-        return printable_name(whole.parent.name if name.lower() in {"", *PARTS} else name)
+        return printable_name(whole.parent.name if whole.name.lower() in {"", *PARTS} else whole.name)
     stem = path.name.removesuffix(".gz")
     return printable_name(stem.rsplit(".", 1)[0] or path.name)
 
@@ -429,7 +425,8 @@ def _build(folder: Path, source: _Source, config: DataConfig, on_progress: Progr
     _require_groups(rows, positions, source.where)
     words, ids_of = _tokenized(rows, positions)
     near, examples = _near_duplicates(rows, positions, ids_of, config, source.where, on_progress)
-    notes = [*rows.notes, *_name_notes(rows, positions), *_class_notes(rows, positions, config, source.where)]
+    _require_classes(rows, positions["train"], config, source.where)
+    notes = [*rows.notes, *_name_notes(rows, positions), *_class_notes(rows, positions)]
     words, fingerprint = _write(folder, rows, digests, positions, words, ids_of)
     about = {"words": words, "fingerprint": fingerprint, "classes": rows.classes, "available": len(unique), **counts,
              "notes": notes, "group_column": "" if rows.group_N is None else rows.group_column,
@@ -445,14 +442,6 @@ def _in_order(rows: Rows, config: DataConfig, where: str) -> Rows:
             raise UsageError(f"data.classes must name exactly the labels of {where}, {listed(order)}, but it names "
                              f"{listed(config.classes)}")
         order = config.classes
-    if config.positive is not None:
-        if len(order) != 2:
-            raise UsageError(f"data.positive must be left out for more than two classes, but {where} has "
-                             f"{len(order):,} ({listed(order)}): leave it out, or set the order of the classes with "
-                             "data.classes")
-        if config.positive not in order:
-            raise unknown("class", config.positive, order, "Set data.positive to one of these.")
-        order = tuple(sorted(order, key=lambda name: name == config.positive))
     if order == rows.classes:
         return rows
     place_K = np.array([order.index(name) for name in rows.classes], np.int16)
@@ -467,25 +456,25 @@ def _name_notes(rows: Rows, positions: Mapping[str, Sequence[int]]) -> Iterator[
                "distinguished by id")
 
 
-def _class_notes(rows: Rows, positions: dict[str, list[int]], config: DataConfig, where: str) -> Iterator[str]:
-    """Yield a sentence for each split that lacks a class."""
-    lacking = {split: [name for name, count in zip(
-        rows.classes, np.bincount(rows.label_N[kept], minlength=len(rows.classes)), strict=True) if not count]
-        for split, kept in positions.items() if kept}
-    unseen = lacking["train"]
-    if len(unseen) > len(rows.classes) - 2:
-        raise DataError(f"the training split of {where} needs at least two classes, but all "
-                        f"{len(positions['train']):,} are of class "
-                        f"{listed(name for name in rows.classes if name not in unseen)}: add texts of another class")
-    if unseen and config.unseen == "refuse":
+def _require_classes(rows: Rows, train: list[int], config: DataConfig, where: str) -> None:
+    """Raise DataError for a class without training texts."""
+    if unseen := _lacking(rows, train):
         more = "raise limit, " if config.limit is not None else ""
         raise DataError(f"every class of {where} needs training texts, but there are none of {listed(unseen)}: "
-                        f"{more}add some, remove these classes, or count their texts as wrong (data.unseen=wrong)")
-    if unseen:
-        yield f"no training text is of class {listed(unseen)}: such texts count as wrong"
+                        f"{more}add some, or remove these classes")
+
+
+def _class_notes(rows: Rows, positions: dict[str, list[int]]) -> Iterator[str]:
+    """Yield a sentence for each split that lacks a class."""
     for split in ("validation", "test"):
-        if missing := [name for name in lacking.get(split, ()) if name not in unseen]:
+        if positions[split] and (missing := _lacking(rows, positions[split])):
             yield f"no {split} text is of class {listed(missing)}, so {split} scores do not cover that"
+
+
+def _lacking(rows: Rows, kept: list[int]) -> list[str]:
+    """Return the classes of which there is no text among the rows with these numbers."""
+    counts = np.bincount(rows.label_N[kept], minlength=len(rows.classes))
+    return [name for name, count in zip(rows.classes, counts, strict=True) if not count]
 
 
 def _without_repeats(rows: Rows, digests: Sequence[bytes]) -> tuple[list[int], dict[str, int]]:

@@ -1,20 +1,18 @@
 """The files of a data set: how they are found and opened, and what an error about a damaged one says.
 
-A data set is a file, a pattern of files, or a folder. A folder is read by what is in it:
+A data set is a file or a folder. A folder is read by what is in it:
 
 - texts: a folder for each class, with one .txt file for each text;
 - tables: CSV, TSV, JSON Lines or Parquet files of the same columns, together one data set;
 - splits: folders named train, validation and test, which hold texts or tables.
 
-Tables whose names begin with train, validation or test, such as train-00000-of-00002.parquet, belong to that split, in
-a folder and in what a pattern matches.
-Texts without a class, in a folder or file called `unsup` or `unsupervised`, are left out.
+Tables in a folder whose names begin with train, validation or test, such as train-00000-of-00002.parquet, belong to
+that split.
 """
 
 from __future__ import annotations
 
 import codecs
-import glob
 import gzip
 import hashlib
 import importlib.util
@@ -27,7 +25,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from gru_bench import platforms
 from gru_bench.errors import DataError, UsageError, no_file, shown
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -47,9 +44,6 @@ _REMEDIES = {
 }
 """Endings of other kinds of files -> what to do with such a file."""
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_WILD = re.compile(r"[*?\[]")
-_UNLABELED = ("unsup", "unsupervised")
-"""First words of the names of what holds texts without a class."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,7 @@ class DataFile:
     names: tuple[str, ...] = ()
     """Names of the classes 0, 1 and so on, where the file has none and we know them."""
     root: Path | None = None
-    """The folder in which it was found; of a pattern, the folder before the first wildcard. None: its own folder."""
+    """The folder in which it was found. None: its own folder."""
 
     @property
     def name(self) -> str:
@@ -138,44 +132,29 @@ def packaged(package: str, *names: str) -> list[Path]:
     return []
 
 
-# ---------------------------------------------------------------- folders and patterns
-
-
-def is_pattern(path: Path) -> bool:
-    """Return whether a path is a pattern of files, such as `part-*.csv`."""
-    return _WILD.search(str(path)) is not None and not path.exists()
+# ---------------------------------------------------------------- folders
 
 
 def files_of(path: Path) -> Found:
     """Return the files of a data set.
 
     Raises:
-        UsageError: for a pattern without files, for a folder that is none of those described above, and for files of
-            which only some are named after a split.
+        UsageError: for a folder that is none of those described above, and for files of which only some are named after
+            a split.
     """
-    if path.is_dir():
-        with reading(path):
-            return _folder(path)
-    if not is_pattern(path):
+    if not path.is_dir():
         return Found((DataFile(path),))
-    matching = [Path(name) for name in sorted(glob.glob(str(path))) if Path(name).is_file()]  # noqa: PTH207
-    if not matching:
-        raise UsageError(f"No file matches {shown(str(path))}")
-    root = next(parent for parent in path.parents if not _WILD.search(str(parent)))
-    left_out = [one for one in matching if _first_word(one) in _UNLABELED and len(matching) > 1]
-    return Found(_of_splits(path, [DataFile(one, _split_of(one, root), root=root)
-                                   for one in matching if one not in left_out] or list(map(DataFile, matching))),
-                 tuple(one.relative_to(root).as_posix() for one in left_out))
+    with reading(path):
+        return _folder(path)
 
 
-def check_files(files: Sequence[DataFile], where: Path) -> None:
+def check_files(files: Sequence[DataFile]) -> None:
     """Check that files can be read, before any of them is opened: a pipe or a device would keep the reader waiting.
 
     Raises:
         UsageError: A path is not a file, or its kind is not supported.
-        DataError: A file is empty, or all together are larger than the memory of this machine.
+        DataError: A file is empty.
     """
-    size = 0
     for file in files:
         path = file.path
         if not path.is_file():
@@ -184,25 +163,26 @@ def check_files(files: Sequence[DataFile], where: Path) -> None:
             raise _unsupported(path)
         if path.stat().st_size == 0:
             raise DataError(f"{path} is empty (0 bytes): create or copy it again")
-        size += path.stat().st_size
-    memory, _ = platforms.memory()
-    if size > memory:
-        raise DataError(f"{where} must fit into the memory of this machine, {memory / 1e9:,.1f} GB, but its files have "
-                        f"{size / 1e9:,.1f} GB: use less data, or a machine with more memory")
 
 
 def _folder(path: Path) -> Found:
-    """Return the tables and the folders of texts in a folder, or in its folders of splits."""
-    splits = {one: PARTS[one.name.lower()] for one in _visible(path) if one.is_dir() and one.name.lower() in PARTS}
+    """Return the tables and the folders of texts in a folder, or in its folders of splits.
+
+    A folder that is named after a split and holds texts itself is a class, if another class stands beside it.
+    """
+    with_texts = [one for one in _visible(path) if _texts(one)]
+    are_classes = any(one.name.lower() not in PARTS for one in with_texts)
+    splits = {one: PARTS[one.name.lower()] for one in _visible(path)
+              if one.is_dir() and one.name.lower() in PARTS and not (are_classes and one in with_texts)}
     files: list[DataFile] = []
     left_out: list[Path] = []
     for folder in (path, *splits):
         for one in _visible(folder):
-            texts = [text for text in _visible(one) if text.name.lower().endswith(TEXT)] if one.is_dir() else []
-            is_table = one.name.lower().removesuffix(".gz").endswith(TABLES) and one.is_file()
+            texts = _texts(one)
+            is_table = one.name.lower().removesuffix(".gz").endswith(TABLES) and not one.is_dir()
             if one in splits or not (is_table or one.is_dir()):
                 continue
-            if _first_word(one) in _UNLABELED or not (is_table or texts) or (texts and splits and folder == path):
+            if not (is_table or texts) or (texts and splits and folder == path):
                 left_out.append(one)
             elif is_table:
                 files.append(DataFile(one, _split_of(one, path), root=path))
@@ -222,6 +202,11 @@ def _first_word(path: Path) -> str:
     return re.split(r"[-_.]", path.name.lower())[0]
 
 
+def _texts(folder: Path) -> list[Path]:
+    """Return the text files in a folder; none if it is no folder."""
+    return [path for path in _visible(folder) if path.name.lower().endswith(TEXT)] if folder.is_dir() else []
+
+
 def _visible(folder: Path) -> list[Path]:
     """Return what is in a folder, by name, without hidden files."""
     return sorted((one for one in folder.iterdir() if not one.name.startswith((".", "__MACOSX"))), key=str)
@@ -235,8 +220,7 @@ def _require_one_kind(path: Path, files: Sequence[DataFile]) -> None:
     first = {file.label is None: file.path.relative_to(path) for file in reversed(files)}
     if len(first) == 2:
         raise UsageError(f"a folder of data must contain either folders of texts or tables, but {path} contains both, "
-                         f"such as {first[False]} and {first[True]}: move one of them, or select the files with a "
-                         "pattern")
+                         f"such as {first[False]} and {first[True]}: move one of them")
 
 
 def _of_splits(path: Path, files: Sequence[DataFile]) -> tuple[DataFile, ...]:
@@ -244,8 +228,7 @@ def _of_splits(path: Path, files: Sequence[DataFile]) -> tuple[DataFile, ...]:
     named = {file.split is not None: file.path.name for file in reversed(files)}
     if len(named) == 2:
         raise UsageError(f"either all files of {path} must be named after a split, or none, but {named[True]} is and "
-                         f"{named[False]} is not: give a pattern of the files to read, such as 'train*.csv', and the "
-                         "test files with data.test_name")
+                         f"{named[False]} is not: rename it, or move it to another folder")
     is_one = len({file.split for file in files}) == 1
     return tuple(replace(file, split=None if is_one else file.split) for file in files)
 
@@ -364,7 +347,9 @@ def reading(path: Path, encoding: str | None = None) -> Iterator[None]:
         used = encoding or "utf-8"
         wrong = (f"line {_line_of_wrong_byte(path, used):,} is not (byte {error.object[error.start]:#04x})"
                  if isinstance(error, UnicodeDecodeError) else f"it is not ({shown(str(error), '')})")
-        other = ", or set its encoding, such as data.encoding=cp1252" if encoding else ""
+        is_utf16 = isinstance(error, UnicodeDecodeError) and error.object[:2] in (
+            codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        other = f", or set its encoding, such as data.encoding={'utf-16' if is_utf16 else 'cp1252'}" if encoding else ""
         raise DataError(f"{path} must be {used.upper()} text, but {wrong}: save it as UTF-8{other}") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {shown(error.strerror or str(error), '', 200)}") from error

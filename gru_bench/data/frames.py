@@ -1,7 +1,7 @@
 """Data frames as data sets: a frame is kept in the cache as a Parquet file, so that its study can go on without it.
 
-The same texts and labels under the same name are the same file. A frame may be one of pandas, polars or pyarrow, a
-dictionary of columns, or anything else that hands out Arrow streams.
+The same texts and labels under the same name are the same file. A frame may be one of pandas, polars or pyarrow, or
+a dictionary of columns.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gru_bench.data.cache import cached_folder, default_cache
 from gru_bench.data.columns import Columns
-from gru_bench.data.groups import LOOKED_AT, MOST_LOOKED_AT, look_alike
 from gru_bench.errors import DataError, UsageError, shown
 from gru_bench.platforms import is_reserved
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FRAMES = "frames"
 """Folder below the root of the caches that holds the frames, each in a folder of its own."""
@@ -34,10 +35,24 @@ _LONGEST_NAME = 80
 
 def is_frame(data: object) -> bool:
     """Return whether data is a data frame."""
-    if isinstance(data, Mapping):
-        return True
-    values = any(hasattr(data, one) for one in ("iloc", "to_arrow", "__arrow_c_stream__"))
-    return values and (hasattr(data, "columns") or hasattr(data, "column_names"))
+    return isinstance(data, Mapping) or (
+        hasattr(data, "columns") and (hasattr(data, "iloc") or hasattr(data, "to_pandas")))
+
+
+def as_pandas(frame: Any) -> pd.DataFrame:
+    """Return a data frame as one of pandas, whose columns have texts as names.
+
+    Raises:
+        DataError: for a dictionary that is none of columns of the same length.
+    """
+    import pandas as pd
+
+    try:
+        found = frame.to_pandas() if hasattr(frame, "to_pandas") else pd.DataFrame(frame)
+    except (TypeError, ValueError) as error:
+        raise DataError("the columns of the frame must be equally long lists of values, but pandas cannot read them "
+                        f"({shown(str(error).splitlines()[0], '', 200)}): write one value for each text") from error
+    return found.set_axis(list(map(str, found.columns)), axis="columns")
 
 
 def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> tuple[Path, Columns]:
@@ -55,17 +70,19 @@ def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> 
 
     Raises:
         UsageError: for a column that the frame lacks. The error lists its columns.
-        DataError: for a frame without rows, and for a column that holds something else than values.
+        DataError: for a frame without rows, for columns of different lengths, and for a column that holds something
+            else than values.
         RunError: where the cache cannot be written.
     """
     import pyarrow.parquet as pq
 
-    known = column_names(frame)
+    values = as_pandas(frame)
+    known = list(values.columns)
     found = columns.found_in(known, WHERE)
-    table = _table(frame, known, list(found.names.values()))
+    table = _table(values, dict.fromkeys(found.names.values()))
     if found.id is None and (index := _index(frame)) is not None:
-        own = next(one for one in (_INDEX * times for times in range(1, len(known) + 2)) if one not in known)
-        table, found = table.append_column(own, [index]), replace(found, id=own)
+        name_of_index = next(one for one in (_INDEX * times for times in range(1, len(known) + 2)) if one not in known)
+        table, found = table.append_column(name_of_index, [index]), replace(found, id=name_of_index)
     if not table.num_rows:
         raise DataError("the frame has no rows: check how it was created")
     content = [name, *([column, table.column(column).to_pylist()] for column in table.column_names)]
@@ -76,62 +93,9 @@ def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> 
     return folder / file, found
 
 
-def notes(frame: Any, columns: Columns) -> list[str]:
-    """Return sentences on how a frame is read that its kept file, which lacks its other columns, does not show.
-
-    Raises:
-        UsageError: for a column that the frame lacks.
-    """
-    known = column_names(frame)
-    found = columns.found_in(known, WHERE)
-    said = [replace(columns, group=found.group).note(found)]
-    if columns.group == "" and found.group is None:
-        first: dict[str, list[Any]] = {}
-        for name in [name for name in dict.fromkeys(known) if name not in found.names.values()][:MOST_LOOKED_AT]:
-            with suppress(DataError):  # a column of no single values
-                first[name] = _table(frame, known, [name]).column(0)[:LOOKED_AT].to_pylist()
-        said.append(look_alike(first))
-    return [note for note in said if note]
-
-
 def is_kept(name: object) -> bool:
     """Return whether a name of data is that of the file of a frame that was kept."""
     return isinstance(name, str) and name.endswith(".parquet") and Path(name).parent.parent.name == _FRAMES
-
-
-def changes(began: Path, now: Path) -> str:
-    """Return how the rows of a kept frame differ from those of an earlier one, in numbers.
-
-    Rows are compared by the index of pandas frames, otherwise by their position. Where more of them differ than are
-    new, they have moved, and only the new ones and those that are gone count.
-
-    Args:
-        began: File of the earlier frame.
-        now: File of the frame.
-    """
-    if not began.is_file():
-        return "the data frame has changed: other rows (the earlier ones are no longer in the cache)"
-    import pyarrow.parquet as pq
-
-    old, new = (pq.read_table(path).to_pydict() for path in (began, now))
-    columns = [name for name in new if name in old and name.replace(_INDEX, "")]
-    before, after = (list(zip(*(table[name] for name in columns), strict=True)) for table in (old, new))
-    indexes: list[Any] = [next((values for name, values in table.items() if not name.replace(_INDEX, "")), None)
-               for table in (old, new)]
-    was, now_is = (dict(zip(range(len(rows)) if None in indexes else index, rows, strict=True))
-                   for index, rows in zip(indexes, (before, after), strict=True))
-    both = [(was[row], now_is[row]) for row in was.keys() & now_is.keys() if was[row] != now_is[row]]
-    fresh, gone = Counter(after) - Counter(before), Counter(before) - Counter(after)
-    added = len(now_is.keys() - was.keys())
-    if len(both) + added <= fresh.total():
-        said = {f"with another {name!r}": sum(one[place] != other[place] for one, other in both)
-                for place, name in enumerate(columns)}
-        said |= {"new": added, "gone": len(was.keys() - now_is.keys())}
-    else:
-        said = {"new": fresh.total(), "gone": gone.total()}
-    counted = ", ".join(f"{count:,} {what}" for what, count in said.items() if count)
-    return (f"the data frame has changed ({len(before):,} rows then, {len(after):,} now): "
-            f"{counted or 'the same rows in another order'}")
 
 
 def _index(frame: Any) -> Any:
@@ -155,18 +119,18 @@ def written(frame: Any, model: str, folder: Path) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    known = column_names(frame)
-    for column, count in Counter(known).items():
+    frame = as_pandas(frame)
+    for column, count in Counter(frame.columns).items():
         if count > 1:
             of_model = f" of {model}" if model else ""
             raise UsageError(f"{WHERE}{of_model} must have one column {shown(column)}, but it has {count}: rename the "
                              "others")
-    table = _table(frame, known, known)
+    table = _table(frame, frame.columns)
     if model:
-        own = table.column("model").to_pylist() if "model" in known else [""] * table.num_rows
+        own = table.column("model").to_pylist() if "model" in frame else [""] * table.num_rows
         names = own if len(set(own)) > 1 else [""] * table.num_rows
         column = pa.array([f"{model} {name}".strip() for name in names], pa.string())
-        table = table.drop_columns(["model"] if "model" in known else []).append_column("model", column)
+        table = table.drop_columns(["model"] if "model" in frame else []).append_column("model", column)
     folder.mkdir()
     path = folder / f"{_file_name(model)}.parquet"
     pq.write_table(table, path)
@@ -221,59 +185,22 @@ def _is_array(value: object) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, str)
 
 
-def column_names(frame: Any) -> list[str]:
-    """Return the names of the columns as text: pandas may have numbers."""
-    if isinstance(frame, Mapping):
-        for name, column in frame.items():
-            if isinstance(column, str) or not isinstance(column, Iterable):
-                raise DataError(f"column {shown(name)} of the frame must be a list of values, but is {shown(column)} "
-                                f"of type {type(column).__name__}: write one value for each text")
-        return list(map(str, frame))
-    names = frame.column_names if hasattr(frame, "column_names") else frame.columns  # those of pyarrow are values
-    return list(map(str, names))
-
-
-def _table(frame: Any, known: Sequence[str], wanted: Sequence[str]) -> Any:
-    """Return the wanted ones of the columns of a frame, each once, as an Arrow table of plain values."""
+def _table(frame: pd.DataFrame, names: Iterable[str]) -> Any:
+    """Return columns of a frame as an Arrow table of single values."""
     import pyarrow as pa
 
-    names = list(dict.fromkeys(wanted))
-    columns = []
+    columns = {}
     for name in names:
         try:
-            column = _column(frame, known.index(name))
+            columns[name] = pa.Table.from_pandas(frame[[name]], preserve_index=False).column(0)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"column {shown(name)} of the frame must contain values of one kind, texts or numbers, but "
                             f"it cannot be read as such ({shown(str(error).splitlines()[0], '', 200)}): convert it, "
                             f"for example by frame[{name!r}].astype(str)") from error
-        if pa.types.is_nested(column.type):
+        if pa.types.is_nested(columns[name].type):
             raise DataError(f"column {shown(name)} of the frame must contain single values, but it contains "
-                            f"{shown(str(column.type), '')}: choose another column")
-        columns.append(_plain(column))
-    if len(set(map(len, columns))) > 1:
-        raise DataError(f"the columns {', '.join(map(shown, names))} of the frame must be equally long, but have "
-                        f"{', '.join(str(len(column)) for column in columns)} values: write one value for each text")
-    return pa.table(columns, names)
-
-
-def _column(frame: Any, place: int) -> Any:
-    """Return a column of a frame as Arrow reads it."""
-    import pyarrow as pa
-
-    if isinstance(frame, Mapping):
-        return pa.array(list(list(frame.values())[place]), from_pandas=True)
-    if hasattr(frame, "iloc"):
-        return pa.Table.from_pandas(frame.iloc[:, [place]], preserve_index=False).column(0)
-    return pa.table(frame).column(place)
-
-
-def _plain(column: Any) -> Any:
-    """Return an Arrow array of values, not of positions in a list of categories, and of no views of texts."""
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    return column.cast(pa.large_string()) if pa.types.is_string_view(column.type) else column
+                            f"{shown(str(columns[name].type), '')}: choose another column")
+    return pa.table(columns)
 
 
 def _file_name(name: str) -> str:

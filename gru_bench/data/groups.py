@@ -2,16 +2,14 @@
 
 A column of groups says which rows belong together, such as those of one product or customer. It is the column that is
 named, or else the one column of a usual name, if it has at least `LEAST_GROUPS` different values. `none` is no column:
-it turns groups off. A column that only looks like one is not read, but a sentence names it.
+it turns groups off.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
-from gru_bench.data.labels import listed
 from gru_bench.errors import shown
 
 NONE = "none"
@@ -19,18 +17,12 @@ NONE = "none"
 LEAST_GROUPS = 20
 """Fewest groups in a column that is found by its name. A column of fewer values holds something else, such as the arms
 of an experiment, and no verdict could rest on them."""
-LOOKED_AT, MOST_LOOKED_AT = 1000, 100
-"""Number of rows by which it is told whether a column looks like one of groups, and most columns of a table that are
-looked at."""
 SEVERAL_USUAL = "several columns have a usual name for groups, so none is used; specify the group column"
 TURNED_OFF = "Groups are turned off: if texts belong together, intervals are too narrow."
 _NAMES = ("group", "movie", "product", "author", "user", "doc", "customer", "client", "account", "patient")
 _USUAL = frozenset(name + ending for name in _NAMES for ending in ("", "id"))
-_LONG_NAME, _LONG_VALUE = 60, 40
-"""Most characters of the name of a column, and of a value that names a group."""
-_OF_NUMBERS = ("id", "key", "code", "number")
-"""Endings of the names of columns whose whole numbers are names."""
-_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?", re.IGNORECASE)
+_LONG_NAME = 60
+"""Most characters of the name of a column."""
 
 
 def plain_name(name: str) -> str:
@@ -55,27 +47,3 @@ def described(count: int | str, column: str) -> str:
     """Return what groups there are, such as `184 groups of column 'product'`."""
     number = f"{count:,}" if isinstance(count, int) else count
     return f"{number} groups{f' of column {shown(column)}' if column else ''}"
-
-
-def look_alike(value_N: Mapping[str, Sequence[Any]]) -> str | None:
-    """Return a sentence on columns that look like groups: short words, each in several rows on average.
-
-    Args:
-        value_N: Column -> its first values, of columns that have no other role.
-    """
-    names = [name for name, values in value_N.items() if _may_be_groups(name, values)]
-    if not names:
-        return None
-    several = len(names) > 1
-    return (f"{'columns' if several else 'column'} {listed(names)} {'look' if several else 'looks'} like groups: "
-            f"{'their' if several else 'its'} values repeat. If rows with the same value belong together, specify "
-            f"{'one' if several else 'it'} as the group column: otherwise intervals are too narrow")
-
-
-def _may_be_groups(column: str, values: Sequence[Any]) -> bool:
-    words = [text for value in values if isinstance(value, str | int) and (text := str(value).strip())]
-    different = set(words)
-    are_names = not any(map(_NUMBER.fullmatch, different)) or (
-        plain_name(column).endswith(_OF_NUMBERS) and all(map(str.isdigit, different)))
-    return (are_names and len(words) > len(values) / 2 and LEAST_GROUPS <= len(different) <= len(words) / 2
-            and all(len(word) <= _LONG_VALUE for word in different))

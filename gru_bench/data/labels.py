@@ -9,6 +9,7 @@ Shapes: `N` rows, `K` classes.
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -119,10 +120,10 @@ def listed(names: Iterable[str], counts: Iterable[int] | None = None) -> str:
 
 
 def alike(names: Iterable[str]) -> list[list[str]]:
-    """Return the groups of names that differ only in case or spaces."""
+    """Return the groups of names that differ only in case, spaces or the Unicode form of their characters."""
     groups: dict[str, list[str]] = {}
     for name in names:
-        groups.setdefault("".join(name.split()).casefold(), []).append(name)
+        groups.setdefault(unicodedata.normalize("NFC", "".join(name.split())).casefold(), []).append(name)
     return [group for group in groups.values() if len(group) > 1]
 
 

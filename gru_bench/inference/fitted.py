@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.data.columns import USUAL
-from gru_bench.data.frames import column_names as columns_of
-from gru_bench.data.frames import is_frame
+from gru_bench.data.frames import as_pandas, is_frame
 from gru_bench.data.groups import plain_name
 from gru_bench.data.labels import as_given, listed
 from gru_bench.errors import UsageError, shown, visible
@@ -127,7 +126,7 @@ class FittedModel:
     def _texts(self, X: Iterable[str]) -> list[str]:
         rule = "texts must be a text or a list of texts"
         if not isinstance(X, str) and is_frame(X):
-            columns = columns_of(X)
+            columns = list(map(str, as_pandas(X)))
             own = self._model.data.text_column
             usual = next((name for name in columns if plain_name(name) in USUAL["text"].split()), "NAME")
             raise UsageError(f"{rule}, but got a data frame with the columns {listed(columns)}: pass the column of "

@@ -79,11 +79,6 @@ class PredictionColumns:
         return tuple(role.removeprefix("p:") for role in self.found if role.startswith("p:"))
 
     @property
-    def may_look_for_groups(self) -> bool:
-        """Return whether the file may have groups, but none of its columns has a usual name of them."""
-        return self.has_groups and "group" not in self.found and not self.has_several_groups and not self.is_lm_eval
-
-    @property
     def names(self) -> list[str]:
         """Return the columns to read, in the order of `found`."""
         return [self.inside.get(role, name) for role, name in self.found.items()]

@@ -42,7 +42,6 @@ def data(
     split_column: cli.SplitColumn = None,
     group_column: cli.GroupColumn = None,
     id_column: cli.IdColumn = None,
-    positive: cli.Positive = None,
     encoding: cli.Encoding = None,
     limit: cli.Limit = None,
     settings: cli.Settings = None,

@@ -22,7 +22,7 @@ from gru_bench.config import MOST_NAME, as_number
 from gru_bench.data.files import TABLES, digest, kind_of, named_path
 from gru_bench.data.groups import too_few
 from gru_bench.data.labels import label_of
-from gru_bench.data.tables import look_like_groups, open_table, storable
+from gru_bench.data.tables import open_table, storable
 from gru_bench.errors import UsageError, argument, no_file, shown
 from gru_bench.predictions.columns import PredictionColumns
 from gru_bench.report.document.sentences import listed
@@ -284,8 +284,6 @@ def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> l
     name = _in_folder(path) if columns.is_lm_eval else path.name
     read.id_columns.add(columns.found.get("id", ""))
     if (note := columns.note) is not None:
-        read.notes.append(f"{name}: {note}")
-    if columns.may_look_for_groups and (note := look_like_groups(path, columns.names)) is not None:
         read.notes.append(f"{name}: {note}")
     total = len(next(iter(values.values())))
     if by_order:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import optuna
 
 from gru_bench.config import SOURCE, MetricName, RunConfig, flat
-from gru_bench.data.frames import changes, is_kept
+from gru_bench.data.frames import is_kept
 from gru_bench.errors import UsageError, argument, shown
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.pruners import HALVING
@@ -112,7 +111,7 @@ def _data_changes(began: Mapping[str, Any], identity: Mapping[str, Any], changed
     settings = [_change(key, began, identity) for key in sorted(changed, key=lambda key: key != "data.name")
                 if key not in ("data", EXPERIMENT) and key in began and not (are_frames and key in OF_FRAME)]
     if are_frames:
-        return [changes(Path(str(frames[0])), Path(str(frames[1]))), *settings]
+        return ["the data frame has changed", *settings]
     if settings:
         return settings
     files = " or ".join(filter(None, (identity["data.name"], identity["data.test_name"])))

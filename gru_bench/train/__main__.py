@@ -68,7 +68,6 @@ def train(
     split_column: cli.SplitColumn = None,
     group_column: cli.GroupColumn = None,
     id_column: cli.IdColumn = None,
-    positive: cli.Positive = None,
     encoding: cli.Encoding = None,
     embedding: cli.Embedding = None,
     limit: cli.Limit = None,

@@ -98,30 +98,6 @@ def test_column_names_may_look_like_a_row(tmp_path: Path) -> None:
     assert read_rows(path, Columns("1", "2")).classes == ("bad", "good")
 
 
-def feature(names: object) -> dict[bytes, bytes]:
-    return {b"huggingface": json.dumps({"info": {"features": {"label": {"names": names}}}}).encode()}
-
-
-def test_class_names_in_the_metadata_of_a_parquet_file_are_read(tmp_path: Path) -> None:
-    table = pa.table({"text": ["a", "b", "c"], "label": [1, 0, 1]})
-    path = tmp_path / "a.parquet"
-    pq.write_table(table.replace_schema_metadata(feature(["pos", "neg"])), path)
-    rows = read_rows(path, Columns())
-    # Their order is that of the numbers, so the labels are as they were without the names.
-    assert (rows.classes, rows.label_N.tolist(), rows.plain) == (("pos", "neg"), [1, 0, 1], True)
-
-
-@pytest.mark.parametrize("metadata", [
-    feature(None), feature("ab"), feature([1, 2]), feature(["a"]), feature(["a", "a"]), feature(["a", " "]),
-    feature(["a", "x" * 300]), {b"huggingface": b"[" * 100_000}, {b"huggingface": b"\xff"}, {b"other": b"x"},
-    {b"huggingface": b'{"info": {"features": {"other": {"names": ["a", "b"]}}}}'}], ids=range(11))
-def test_metadata_of_another_form_are_ignored(tmp_path: Path, metadata: dict[bytes, bytes]) -> None:
-    path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"text": ["a", "b"], "label": [1, 0]}).replace_schema_metadata(metadata), path)
-    assert read_rows(path, Columns()).classes in (("0", "1"), ("a", "b"))
-    assert (read_rows(path, Columns()).classes == ("a", "b")) == (metadata == feature("ab"))
-
-
 def test_a_dictionary_column_gives_its_words(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     label = pa.array(["sport", "arts", "sport"]).dictionary_encode()

@@ -372,17 +372,15 @@ def test_names_and_order_of_classes_belong_to_the_fingerprint_of_all_other_data(
     prints = [load(write(tmp_path / "a.csv", rows), tmp_path).fingerprint,
               *(load(write(tmp_path / "a.csv", worded(rows, *words)), tmp_path).fingerprint
                 for words in (("bad", "good"), ("neg", "pos"), ("1", "2"), ("negative", "positive")))]
-    prints += [load(str(tmp_path / "a.csv"), tmp_path, **settings).fingerprint
-               for settings in ({"positive": "negative"}, {"classes": ["positive", "negative"]})]
-    assert prints[-1] == prints[-2]
-    assert len(set(prints)) == len(prints) - 1
-    usual = load(str(tmp_path / "a.csv"), tmp_path, classes=["negative", "positive"], positive="positive")
+    prints.append(load(str(tmp_path / "a.csv"), tmp_path, classes=["positive", "negative"]).fingerprint)
+    assert len(set(prints)) == len(prints)
+    usual = load(str(tmp_path / "a.csv"), tmp_path, classes=["negative", "positive"])
     assert usual.fingerprint == prints[4]
 
 
 def test_the_order_of_zero_and_one_can_be_reversed(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", reviews(60))
-    usual, turned = load(name, tmp_path), load(name, tmp_path, positive="0")
+    usual, turned = load(name, tmp_path), load(name, tmp_path, classes=["1", "0"])
     assert turned.classes == ("1", "0")
     assert turned.train.label_N.tolist() == (1 - usual.train.label_N).tolist()
     inverse = load(write(tmp_path / "b.csv", [(text, 1 - label) for text, label in reviews(60)]), tmp_path)
@@ -401,7 +399,6 @@ def test_the_settings_give_the_order_of_the_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("settings", "message"), [
     ({"classes": ["a", "b"]}, r"data\.classes .*a\.csv.*'a', 'b', 'c'.*'a', 'b'$"),
     ({"classes": ["a", "b", "c", "d"]}, r"'a', 'b', 'c', 'd'$"),
-    ({"positive": "a"}, r"data.positive .*a\.csv.* 3 \('a', 'b', 'c'\)"),
 ])
 def test_settings_that_do_not_fit_the_classes_are_refused(
     tmp_path: Path, settings: dict[str, Any], message: str
@@ -411,23 +408,11 @@ def test_settings_that_do_not_fit_the_classes_are_refused(
         load(name, tmp_path, **settings)
 
 
-def test_an_unknown_positive_class_is_refused(tmp_path: Path) -> None:
-    name = write(tmp_path / "a.csv", worded(reviews(60), "good", "bad"))
-    with pytest.raises(UsageError, match=r"'goood'.*'good'.*data.positive"):
-        load(name, tmp_path, positive="goood")
-
-
-def test_a_class_without_training_reviews_is_refused_or_counts_as_wrong(tmp_path: Path) -> None:
+def test_a_class_without_training_reviews_is_refused(tmp_path: Path) -> None:
     name = write(tmp_path / "a.csv", worded(reviews(200), "a", "b"))
     test_name = write(tmp_path / "b.csv", worded(reviews(40, first=500), "a", "b", "c", "\u00e9 e"))
-    with pytest.raises(DataError, match=r"a\.csv.*training texts.* 'c', '\u00e9 e': .*data\.unseen=wrong"):
+    with pytest.raises(DataError, match=r"a\.csv.*training texts.* 'c', '\u00e9 e': add some"):
         load(name, tmp_path, test_name=test_name)
-    corpus = load(name, tmp_path, test_name=test_name, unseen="wrong")
-    assert corpus.classes == ("a", "b", "c", "\u00e9 e")
-    assert np.bincount(corpus.train.label_N, minlength=4)[2:].tolist() == [0, 0]
-    assert np.bincount(corpus.test.label_N).tolist() == [10, 10, 10, 10]
-    (note,) = corpus.notes
-    mentions(note, "no training text", "'c', '\u00e9 e'", "wrong")
 
 
 def test_a_class_of_one_review_is_read_if_it_is_a_training_review(tmp_path: Path) -> None:
@@ -466,9 +451,11 @@ def test_a_validation_split_without_a_class_is_noted(tmp_path: Path) -> None:
 def test_a_file_in_another_encoding_is_read_by_its_name(tmp_path: Path) -> None:
     rows = worded(reviews(60), "sch\u00f6n", "\u00fcbel")
     path = tmp_path / "a.csv"
-    for encoding in ("cp1252", "utf-16", "latin-1"):
+    for encoding, advice in (("cp1252", "cp1252"), ("utf-16", "utf-16"), ("latin-1", "cp1252")):
         path.write_text("text,label\n" + "".join(f"caf\u00e9 {text},{label}\n" for text, label in rows),
                         encoding=encoding)
+        with pytest.raises(DataError, match=rf"a\.csv .*UTF-8.*data.encoding={advice}"):
+            load(str(path), tmp_path)
         corpus = load(str(path), tmp_path, encoding=encoding)
         assert corpus.classes == ("sch\u00f6n", "\u00fcbel")
         assert all(text.startswith("caf\u00e9") for text in corpus.texts("train"))
@@ -500,7 +487,7 @@ def test_a_single_class_is_refused(tmp_path: Path) -> None:
     rows = [(text, int(index < 25), "train" if index < 25 else "test")
             for index, (text, _) in enumerate(reviews(50))]
     path = write(tmp_path / "b.csv", rows, ("text", "label", "part"))
-    with pytest.raises(DataError, match=r"training split of .*b\.csv .*two classes.* 25 .*'1'"):
+    with pytest.raises(DataError, match=r"b\.csv needs training texts.* '0'"):
         load(path, tmp_path, split_column="part", validation_share=0)
 
 

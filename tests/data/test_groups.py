@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from gru_bench.data.corpus import SPLITS, Corpus
-from gru_bench.data.groups import LEAST_GROUPS, TURNED_OFF, look_alike
+from gru_bench.data.groups import LEAST_GROUPS, TURNED_OFF
 from gru_bench.errors import DataError, UsageError
-from tests.support.commands import mentions
 from tests.support.reviews import load, reviews, write
 
 HEADER = ("text", "label", "film")
@@ -136,40 +134,6 @@ def test_groups_that_are_turned_off_are_warned_of(tmp_path: Path, off: str | Non
     assert (corpus.groups, corpus.group_column, corpus.notes) == ({}, "", (f"warning: {TURNED_OFF}",))
 
 
-@pytest.mark.parametrize(("column", "values", "looks"), [
-    ("store", [f"store {n % 40}" for n in range(400)], True), ("store", [f"store {n % 5}" for n in range(400)], False),
-    ("remark", [f"a remark that is a text of many words, {n % 40}" for n in range(400)], False),
-    ("store", [f"store {n}" for n in range(400)], False), ("store", [*["x"] * 390, *map(str, range(10))], False),
-    ("store", [f"store {n % 40}" if n < 100 else "" for n in range(400)], False),
-    ("votes", [str(n % 40) for n in range(400)], False), ("votes", [n % 40 for n in range(400)], False),
-    ("price", [n % 40 + 0.5 for n in range(400)], False), ("store_id", [n % 40 for n in range(400)], True),
-    ("StoreNumber", [f"{n % 40:03}" for n in range(400)], True),
-    ("store_id", [str(n % 40 / 8) for n in range(400)], False)])
-def test_a_column_with_many_repeats_and_no_texts_looks_like_groups(
-    column: str, values: list[object], looks: bool
-) -> None:
-    said = look_alike({column: values, "other": ["x"] * len(values)})
-    assert (said is not None) == looks
-    if said is not None:
-        mentions(said, f"column {column!r} looks like groups", "group column")
-
-
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-def test_a_column_that_looks_like_groups_is_named_unless_groups_are_named_or_turned_off(
-    tmp_path: Path, kind: str
-) -> None:
-    path = tmp_path / f"a.{kind}"
-    frame = pd.DataFrame([(*row, n) for n, row in enumerate(films())], columns=["text", "label", "film", "number"])
-    frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path) if kind == "parquet" else (
-        frame.to_json(path, orient="records", lines=True))
-    corpus = load(str(path), tmp_path / "cache")
-    note, = corpus.notes
-    mentions(note, "column 'film' looks like groups", "group column")
-    assert corpus.groups == {}
-    assert "looks like" not in str(load(str(path), tmp_path / "cache", group_column="film").notes)
-    assert "looks like" not in str(load(str(path), tmp_path / "cache", group_column="none").notes)
-
-
 def test_a_found_column_of_few_values_or_one_of_several_is_not_read(tmp_path: Path) -> None:
     few = [(text, label, f"arm {n % (LEAST_GROUPS - 1)}") for n, (text, label) in enumerate(reviews(400))]
     path = write(tmp_path / "few.csv", few, ("text", "label", "group"))
@@ -286,10 +250,10 @@ def test_rows_are_called_by_paths_in_the_folder_where_each_side_was_found(tmp_pa
     corpus = load(str(tmp_path / "train"), tmp_path / "cache", test_name=str(tmp_path / "held-out"))
     assert names(corpus) == {text: f"{label}/{n // 2}.txt" for n, (text, label) in enumerate(rows)}
     for name, some in (("a", rows[:100]), ("b", rows[100:])):
-        (tmp_path / "shops" / name).mkdir(parents=True)
-        write(tmp_path / "shops" / name / "data.csv", some)
-    corpus = load(str(tmp_path / "shops" / "*" / "data.csv"), tmp_path / "cache")
-    assert names(corpus) == {text: f"{'ab'[n // 100]}/data.csv:{n % 100 + 1}" for n, (text, _) in enumerate(rows)}
+        (tmp_path / "shops").mkdir(exist_ok=True)
+        write(tmp_path / "shops" / f"{name}.csv", some)
+    corpus = load(str(tmp_path / "shops"), tmp_path / "cache")
+    assert names(corpus) == {text: f"{'ab'[n // 100]}.csv:{n % 100 + 1}" for n, (text, _) in enumerate(rows)}
     assert corpus.notes == ()
 
 

