@@ -31,8 +31,6 @@ SUBCOMMANDS = {
         "sweep.__main__", START, "Search for the best settings of a model, then confirm them on fresh seeds."),
     "report": Subcommand(
         "report.__main__", START, "Write a report on studies: web page, LaTeX, Markdown and all numbers."),
-    "diagnose": Subcommand(
-        "diagnose.__main__", START, "Inspect a trained model: gradients, gates and influential words."),
     "predict": Subcommand("inference.predict", START, "Classify texts with the winner of a study."),
     "save-model": Subcommand("inference.save_model", MORE, "Save the winner of a study to a folder, or register it in "
         "MLflow."),
@@ -51,10 +49,9 @@ Three commands to start with. They take two minutes and need no download:
 
   [bold]gru-bench sweep --study smoke[/bold]   trains two small GRUs on movie reviews
   [bold]gru-bench report[/bold]                writes reports/movie-reviews/report.html
-  [bold]gru-bench diagnose[/bold]              shows influential words and the gates
+  [bold]mlflow ui[/bold]                       shows all runs and their curves
 
-For full-size models, run gru-bench sweep --study bidirectional.
-To see all runs and their curves, run mlflow ui."""
+For full-size models, run gru-bench sweep --study bidirectional."""
 EXIT_CODES = f"Exit codes of all commands: {', '.join(f'{code} {code.meaning}' for code in ExitCode)}."
 
 

@@ -29,7 +29,6 @@ PROGRAMS = {
     "gru_bench.sweep": r"(?:python sweeps/run\.py|python -m gru_bench\.sweep|gru-bench sweep)",
     "gru_bench.train": r"(?:python -m gru_bench\.train|gru-bench train)",
     "gru_bench.report": r"(?:python -m gru_bench\.report|gru-bench report)",
-    "gru_bench.diagnose": r"(?:python -m gru_bench\.diagnose|gru-bench diagnose)",
     "gru_bench.gru_check": r"(?:python -m gru_bench\.gru_check|gru-bench gru-check)",
     "gru_bench.predictions": r"gru-bench compare",
     "gru_bench.predictions.parts": r"gru-bench data",

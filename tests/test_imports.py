@@ -37,7 +37,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
                "report.document.figure"),
     "psutil": ("platforms",),
     "platformdirs": ("platforms",),
-    "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__", "diagnose.__main__",
+    "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__",
               "inference.predict", "inference.save_model",
               "predictions.__main__", "predictions.parts", "gru_check.__main__", "lint"),
 }
@@ -175,7 +175,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "tracking", "data.corpus", "kernels", "data.vectors", "data.batches",
     "sweep.spec", "sweep.workers.local", "sweep.workers.ray", "sweep.console.progress",
     "train.__main__", "sweep.__main__", "report.__main__",
-    "diagnose.__main__", "inference.predict", "inference.save_model", "models.trained", "models.saved", "gru_check",
+    "inference.predict", "inference.save_model", "models.trained", "models.saved", "gru_check",
     "gru_check.__main__", "gru_check.child", "gru_check.sandbox", "gru_check.folder",
     "lint", *ALLOWED,
 ])

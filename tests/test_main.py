@@ -14,7 +14,7 @@ from gru_bench.__main__ import SUBCOMMANDS, app
 from gru_bench.errors import ExitCode
 from tests.support.commands import ROOT, SLOW, command, completed, mentions
 
-MODULES = ("train", "sweep", "report", "diagnose", "gru_check", "inference",
+MODULES = ("train", "sweep", "report", "gru_check", "inference",
            "lint", "predictions")
 
 
@@ -24,7 +24,7 @@ def test_help_teaches_and_loads_no_subcommand() -> None:
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not loaded & {*SLOW, *(f"gru_bench.{package}" for package in MODULES)}
     page = " ".join(done.stdout.split())
-    for words in ("gru-bench sweep --study smoke", "gru-bench report", "gru-bench diagnose"):
+    for words in ("gru-bench sweep --study smoke", "gru-bench report", "mlflow ui"):
         assert words in page
     for name, subcommand in SUBCOMMANDS.items():
         assert f"│ {name} " in page

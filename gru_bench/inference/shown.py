@@ -77,7 +77,7 @@ class Verdict:
     def _repr_html_(self) -> str:
         lists = "".join(f"<p>{heading}:</p>{_html_list(items)}" for heading, items in self._lists())
         figure = next(one for one in self._report.figures if one.name == "accuracy")
-        content = b64encode(figure.alone("png")).decode()
+        content = b64encode(figure.png).decode()
         picture = (f'<img alt="{escape(figure.alternative)}" style="max-width:30em;width:100%" '
                    f'src="data:image/png;base64,{content}">')
         return (f"<h4>{escape(self._report.title)}</h4>{_html_table(self._table())}{picture}"

@@ -94,10 +94,6 @@ class LoggedRun:
         """Our id of its parent run; None if it has none."""
         return self.tags.get(PARENT_TAG)
 
-    def is_called(self, name: str) -> bool:
-        """Return whether a text is our id of the run, MLflow's, or the beginning of one."""
-        return self.run_id.startswith(name) or self.mlflow_id.startswith(name)
-
     @property
     def state(self) -> str:
         """How far the run is: running, complete, pruned, failed or killed; empty where none was logged."""

@@ -60,7 +60,7 @@ def test_help_pages_load_neither_torch_nor_mlflow() -> None:
         import contextlib, importlib, io, sys
         from gru_bench import cli
         shown = 0
-        for name in ("train", "sweep", "report", "diagnose"):
+        for name in ("train", "sweep", "report"):
             sys.argv = [name, "--help"]
             with contextlib.redirect_stdout(io.StringIO()) as page:
                 assert cli.ended(importlib.import_module(f"gru_bench.{name}.__main__").app) == 0
@@ -68,7 +68,7 @@ def test_help_pages_load_neither_torch_nor_mlflow() -> None:
         heavy = {"torch", "mlflow", "optuna", "gensim", "pandas", "sklearn", "matplotlib", "numba"}
         print(shown, sorted(heavy & set(sys.modules)))
     """).split(maxsplit=1)
-    assert (pages, loaded) == ("4", "[]")
+    assert (pages, loaded) == ("3", "[]")
 
 
 class TestTrain:

@@ -36,7 +36,6 @@ RUN: Mapping[str, str] = {
     "gru-bench lint --study my.toml": "my.toml",
     "gru-bench lint --study NAME": "warnings on smoke",
     "gru-bench lint --ignore GRU003,GRU010": "warnings on ",
-    "gru-bench diagnose --run ID": "wrote ",
     "gru-bench predict --study NAME \"A text.\"": "A text.",
     "gru-bench predict --study NAME --why \"A text.\"": "A text.",
     "gru-bench predict --study NAME --file reviews.csv --to predictions.csv": "predictions.csv",
@@ -186,7 +185,7 @@ FILLED = {
     r"gru-check FILE": "gru-check homework.py",
     r"\bNAME\b": "smoke", r"\bDIR\b": "my-model", r"\bFILE\b": "smoke.study", r"\bFOLDER\b": "tables",
 }
-"""What stands for something of the reader's -> what it is here. ID and RUN are filled in when runs exist."""
+"""What stands for something of the reader's -> what it is here."""
 QUICK = ("--limit", "300", "--epochs", "1", "--set", "embedding.dimension=6", "--set", "training.threads=1")
 FEW = (*QUICK, "--trials", "1", "--confirm", "2")
 SHORT = {"gru-bench sweep --again": ("--confirm", "2"), "gru-bench sweep --study compare": QUICK[:2],
@@ -248,9 +247,6 @@ def directory(tmp_path: Path, few_reviews: Path, database: Path) -> Path:
 def run_as_typed(command: str, directory: Path, patch: pytest.MonkeyPatch) -> subprocess.CompletedProcess[str]:
     """Run a command: those of `gru-bench` in this process, whose libraries are loaded, in front of reviews as input."""
     words = shlex.split(command.partition(" | ")[2] or command)
-    if "ID" in words or "RUN" in words:
-        runs = iter(run.run_id for run in Store().runs("movie-reviews") if run.role == "confirm")
-        words = [next(runs) if word in ("ID", "RUN") else word for word in words]
     more = next((more for begin, more in SHORT.items() if command.startswith(begin)), ())
     if words[0] != "gru-bench":
         words = [sys.executable, str(ROOT / words[1]), *words[2:], *more] if words[0] == "python" else words

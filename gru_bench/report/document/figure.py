@@ -115,10 +115,10 @@ class Figure:
         """Return the figure as a PDF file."""
         return self._drawn[1]
 
-    def alone(self, form: Form) -> bytes:
-        """Return the figure as an image file of its own, on white."""
-        with theme(**{"svg.hashsalt": self.name, "svg.fonttype": "path"}):
-            return written_as(form, self.drawing())
+    @property
+    def png(self) -> bytes:
+        """Return the figure as a PNG file, on white."""
+        return written_as("png", self.drawing())
 
     def drawing(self) -> Drawing:
         """Return the figure as one of matplotlib, on white, which notebooks show."""
