@@ -34,7 +34,6 @@ SUBCOMMANDS = {
     "predict": Subcommand("inference.predict", START, "Classify texts with the winner of a study."),
     "save-model": Subcommand("inference.save_model", MORE, "Save the winner of a study to a folder, or register it in "
         "MLflow."),
-    "lint": Subcommand("lint", MORE, "Check a study for problems before, during or after its sweep."),
     "compare": Subcommand(
         "predictions.__main__", MORE, "Compare any classifiers from files of their predictions."),
     "data": Subcommand(

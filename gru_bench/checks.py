@@ -1,36 +1,32 @@
 """Every check of a study: for each code one function, with its title and its remedy. docs/checks.md explains each.
 
-A check looks at study files before their runs, or at what studies have logged so far. To add one, write its function
+A check looks at a study before its runs, or at what studies have logged so far. To add one, write its function
 here and its section in docs/checks.md.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gru_bench.config import Scalar, TrainingConfig, flat, is_valid_setting
-from gru_bench.data.batches import fills_window, iterations_of_epoch
-from gru_bench.errors import IncompleteError, unknown
+from gru_bench.config import Scalar, is_valid_setting
+from gru_bench.errors import IncompleteError
 from gru_bench.report.document.numbers import Number, Numbers, file_name, plain, slug
 from gru_bench.report.document.sentences import Sentence, Warning, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.decision import BETTER
 from gru_bench.report.evidence.groups import ModelRuns, by_test_set, model_name
-from gru_bench.report.evidence.own import own_models
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.settings import range_text, setting, setting_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.report.evidence.trials import Search
 from gru_bench.report.evidence.verdicts import verdict_sentence
-from gru_bench.results.baselines import CONVERGED, IS_AT_END, REGULARIZATION
 from gru_bench.results.runs import DataSummary, StudySummary
 from gru_bench.stats.classes import are_uneven
 from gru_bench.stats.estimate import EvidenceLevel
@@ -39,7 +35,6 @@ from gru_bench.tracking import LoggedStudy
 if TYPE_CHECKING:
     from gru_bench.sweep.spec import StudySpec
 
-PAGE = "docs/checks.md"
 NEARLY_SEEN = 0.005
 """Fraction of the test or validation texts from which on those with a near-duplicate in training are warned of."""
 END_SHARE = 0.05
@@ -50,25 +45,14 @@ OVERLAP = 0.01
 """Fraction of the test texts from which on training rows with the same texts are more than a coincidence."""
 LEAST_COVERED = 0.6
 """Fraction of the words, counted as often as they occur, that should have a vector."""
-FOREIGN = 0.3
-"""The same fraction, below which the vectors are probably those of another language or spelling."""
-LEAST_NORM, MOST_NORM = 0.1, 20.0
-"""Usual range of the mean norm of word vectors."""
-NOT_ALIKE = ("seed", "model.name", "model.source", "model.bidirectional", "model.backend", "training.device",
-             "training.threads", "training.log_every")
-"""Settings in which compared models may differ: what a model is, and what does not change its weights."""
-PARALLEL = 0.5
-"""Mean cosine of two word vectors, above which they hardly tell words apart. Usual vectors have one of about 0.1."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What checks look at: study files, or studies as they are logged."""
+    """What checks look at: a study before its runs, or studies as they are logged."""
 
-    specs: Sequence[StudySpec] = ()
-    """Study files."""
-    texts: int | None = None
-    """Number of training texts of the study files; None where no data were read."""
+    spec: StudySpec | None = None
+    """The study before its runs."""
     data: Sequence[LoggedData] = ()
     """What the studies read."""
     evidence: Evidence | None = None
@@ -139,9 +123,9 @@ class Check:
         """Return what it finds, in a few words."""
         return (self.find.__doc__ or "").rstrip(".")
 
-    def outcome(self, subjects: Iterable[Subject]) -> Outcome:
+    def outcome(self, subject: Subject) -> Outcome:
         """Return what it finds, each sentence once."""
-        found = [one for subject in subjects for one in self.find(subject)]
+        found = list(self.find(subject))
         warnings = {one.text: one for said in found if said is not None for one in [Warning(self.code, said)]}
         state = State.WARNED if warnings else State.PASSED if found else State.NOT_APPLICABLE
         return Outcome(self, state, tuple(warnings.values()))
@@ -174,9 +158,9 @@ def check(code: str, remedy: str) -> Callable[[Find], Find]:
     return made
 
 
-def outcomes(*subjects: Subject, ignored: Collection[str] = ()) -> list[Outcome]:
+def outcomes(subject: Subject, ignored: Collection[str] = ()) -> list[Outcome]:
     """Return what each check finds, by code, without those that are ignored."""
-    return [one.outcome(subjects) for one in CHECKS.values() if one.code not in ignored]
+    return [one.outcome(subject) for one in CHECKS.values() if one.code not in ignored]
 
 
 def of_logged(studies: Sequence[LoggedStudy], store: Store) -> Subject:
@@ -197,18 +181,6 @@ def data_of(studies: Sequence[LoggedStudy], store: Store, numbers: Numbers) -> l
             found.setdefault((data.fingerprint, data.embedding), (data, []))[1].append(study.run.run_id)
     return [LoggedData(data, numbers.of(f"checked-{place}").on(ids))
             for place, (data, ids) in enumerate(found.values(), start=1)]
-
-
-def codes_of(typed: Sequence[str]) -> frozenset[str]:
-    """Return the codes of options such as `GRU003,GRU010`.
-
-    Raises:
-        UsageError: for an unknown code. The message lists the known ones.
-    """
-    codes = {code.strip().upper() for text in typed for code in text.split(",")} - {""}
-    for code in sorted(codes - CHECKS.keys()):
-        raise unknown("code", code, CHECKS, f"{PAGE} explains each code.")
-    return frozenset(codes)
 
 
 @check("GRU001", "Search a wider range.")
@@ -265,16 +237,11 @@ def _values_in(range_: Mapping[str, Any]) -> float:
 def unequal_budgets(subject: Subject) -> Found:
     """Searches with unequal budgets."""
     alike: dict[str, list[tuple[set[tuple[int, int, int]], Sentence]]] = {}
-    for spec in subject.specs:
-        trials: dict[str, int] = dict.fromkeys(map(str, spec.models), spec.trials) if spec.trials else {}
-        alike.setdefault(spec.base.data.model_dump_json(), []).append(_budget(
-            spec.name, trials, "trial", spec.base.training.epochs, len(spec.space), subject.numbers, ""))
     for study, summary in subject.summaries:
         ended = [trial.model for trial in summary.trials if trial.state in ("complete", "pruned")]
         trials = {model: ended.count(model) for model in summary.models} if summary.best else {}
         alike.setdefault(study.run.fingerprint, []).append(_budget(
-            summary.name, trials, "finished trial", summary.epochs, len(summary.space), subject.numbers,
-            study.run.run_id))
+            summary.name, trials, summary.epochs, len(summary.space), subject.numbers, study.run.run_id))
     for some in alike.values():
         searched = [budgets for budgets, _ in some if budgets]
         if len(set().union(*searched)) > 1 or 0 < len(searched) < len(some):
@@ -285,18 +252,18 @@ def unequal_budgets(subject: Subject) -> Found:
 
 
 def _budget(
-    study: str, trials: Mapping[str, int], unit: str, epochs: int, settings: int, numbers: Numbers,
-    run_id: str,
+    study: str, trials: Mapping[str, int], epochs: int, settings: int, numbers: Numbers, run_id: str
 ) -> tuple[set[tuple[int, int, int]], Sentence]:
     """Return trials, epochs and settings of the searches of a study, and the same in words."""
-    numbers = numbers.named("budget", study, same=run_id).on([run_id] if run_id else [])
+    numbers = numbers.named("budget", study, same=run_id).on([run_id])
     if not trials:
         return set(), (f"{plain(study)} has no search",)
     each: Sentence = (*joined([(numbers.add(f"trials-{slug(model)}", count), f" ({model_name(model)})")
-                               for model, count in trials.items()], " and "), f" {unit}s")
+                               for model, count in trials.items()], " and "), " finished trials")
     if len(counts := set(trials.values())) == 1:
         (count,) = counts
-        each = (numbers.add("trials", count), f" {unit}{'s' * (count != 1)}{' for each model' * (len(trials) > 1)}")
+        each = (numbers.add("trials", count),
+                f" finished trial{'s' * (count != 1)}{' for each model' * (len(trials) > 1)}")
     said = say("{study} has {each} of up to {epochs} {epochs:epoch|epochs} over {settings} {settings:setting|settings}",
                study=plain(study), each=each, epochs=numbers.add("epochs", epochs),
                settings=numbers.add("settings", settings))
@@ -308,9 +275,8 @@ def few_seeds(subject: Subject) -> Found:
     """Too few seeds for some verdicts."""
     # The report says of each single run of a file that it is compared as this very run.
     confirmed = [(group.label, group.seeds) for group in subject.groups if group.is_logged or len(group.runs) > 1]
-    for spec in subject.specs:
-        if spec.confirm:
-            confirmed.append((f"Each model of {spec.name}", Numbers().on(()).add("seeds", spec.confirm)))
+    if (spec := subject.spec) is not None and spec.confirm:
+        confirmed.append((f"Each model of {spec.name}", Numbers().on(()).add("seeds", spec.confirm)))
     for who, seeds in confirmed:
         few = {
             EvidenceLevel.EXAMPLES_ONLY: "its interval covers test texts only",
@@ -323,12 +289,6 @@ def few_seeds(subject: Subject) -> Found:
 @check("GRU004", "Check where the test texts come from.")
 def same_texts(subject: Subject) -> Found:
     """Test texts in training."""
-    for spec in subject.specs:
-        name, test = spec.base.data.name, spec.base.data.test_name
-        if test is not None:
-            same = Path(name).expanduser().resolve() == Path(test).expanduser().resolve()
-            yield say("{study} uses the same file for training and test: {file}.", study=spec.name,
-                      file=Path(test).name) if same else None
     for one in subject.data:
         rows, texts = one.summary.test_repeats_removed, one.summary.test
         yield None if rows < max(1, OVERLAP * texts) else say(
@@ -350,12 +310,11 @@ def words_without_vector(subject: Subject) -> Found:
 @check("GRU006", "Use macro F1 in a new study (training.metric=macro_f1), or also report scores by class.")
 def uneven_classes(subject: Subject) -> Found:
     """Imbalanced classes with accuracy as the metric."""
-    for spec in subject.specs:
+    if subject.spec is not None and subject.spec.metric == "accuracy":
         for one in subject.data:
-            if spec.metric == "accuracy":
-                yield None if not are_uneven(one.summary.class_counts) else _uneven(
-                    one.summary.class_counts, one.summary.classes, "texts",
-                    replace(one.numbers, examples=sum(one.summary.class_counts)))
+            yield None if not are_uneven(one.summary.class_counts) else _uneven(
+                one.summary.class_counts, one.summary.classes, "texts",
+                replace(one.numbers, examples=sum(one.summary.class_counts)))
     groups = [group for group in subject.groups if group.metric == "accuracy" and group.has_classes]
     for place, members in enumerate(by_test_set(groups), start=1):
         first = members[0]
@@ -423,60 +382,6 @@ def worse_than_linear(subject: Subject) -> Found:
                     for one in subject.evidence.against)
 
 
-@check("GRU011", "Lower training.log_every below the number of iterations per epoch.")
-def unfilled_windows(subject: Subject) -> Found:
-    """A loss window longer than an epoch."""
-    for spec in subject.specs:
-        if subject.texts is None and spec.base.data.limit is not None:
-            spec = spec.fitted(spec.base.data.limit)
-        for model in spec.models:
-            config = spec.config(model, {}, 0)
-            most = "at most " if subject.texts is None else ""
-            texts = config.data.limit if subject.texts is None else subject.texts
-            if texts is not None:
-                yield _window(f"{model_name(model)} ({spec.name})", config.training, texts,
-                              Numbers("window").on(()), most)
-    for group in subject.groups:
-        if group.data is not None:
-            yield _window(group.label, group.config.training, group.data.train, group.of_runs.of("window"))
-
-
-def _window(
-    model: str, training: TrainingConfig, texts: int, numbers: Numbers, most: str = ""
-) -> Sentence | None:
-    return None if fills_window(training, texts) else say(
-        "{model}: a window of the training loss covers {window} iterations, but an epoch of {most}{texts} texts has "
-        "only {epoch}, so no window is ever complete.", model=model, most=most,
-        window=numbers.add("iterations", training.log_every), texts=numbers.add("reviews", texts),
-        epoch=numbers.add("epoch", iterations_of_epoch(texts, training)))
-
-
-@check("GRU012", "Check the language and spelling of the word vectors, or set embedding.scale.")
-def foreign_vectors(subject: Subject) -> Found:
-    """Word vectors of another language or scale."""
-    for one in subject.data:
-        yield None if 1 - one.summary.dropped_share >= FOREIGN else say(
-            "The word vectors {vectors} may not match the language or spelling of {data}: only {covered} % of the "
-            "words have one.", **one.names, covered=one.covered)
-        norm = one.summary.vector_norm
-        yield None if norm is None or LEAST_NORM <= norm <= MOST_NORM else say(
-            "The word vectors {vectors} have an unusual scale: their mean norm is {norm}, while {least} to {most} is "
-            "usual.", **one.names, least=f"{LEAST_NORM:g}", most=f"{MOST_NORM:g}",
-            norm=one.numbers.add("norm", norm, "score", "mean over the words of the data"))
-
-
-@check("GRU014", "Treat its score as a lower bound for linear models.")
-def baseline_at_an_end(subject: Subject) -> Found:
-    """A baseline whose best regularization is at an end of its grid."""
-    for baseline in subject.evidence.baselines if subject.evidence is not None else ():
-        params = baseline.runs[0].params
-        if REGULARIZATION in params:
-            yield None if params.get(IS_AT_END) != "True" else say(
-                "The baseline {baseline} has its best regularization, {value}, at an end of the range that was tried. "
-                "A value beyond it may be better.", baseline=baseline.label, value=baseline.on_validation.add(
-                    "regularization", float(params[REGULARIZATION]), "setting", "chosen on validation"))
-
-
 @check("GRU015", "Train on more texts, or for more epochs; until then its scores are meaningless.")
 def guessing_models(subject: Subject) -> Found:
     """A model that may be guessing."""
@@ -488,18 +393,6 @@ def guessing_models(subject: Subject) -> Found:
             "{model} may be guessing: with {seeds} seeds, its test {name}, {score}{unit}, is not shown to be better "
             "than guessing, {guessing}{unit}.", seeds=group.seeds, model=group.label, name=group.scale.score,
             score=group.score, guessing=group.guessing, unit=group.scale.suffix)
-
-
-@check("GRU016", "Train random vectors instead (embedding.name=random and embedding.trainable=true).")
-def parallel_vectors(subject: Subject) -> Found:
-    """Word vectors that are nearly parallel."""
-    for one in subject.data:
-        cosine = one.summary.vector_cosine
-        if cosine is not None:
-            yield None if cosine <= PARALLEL else say(
-                "The word vectors {vectors} are nearly parallel: the mean cosine of two words is {cosine}, while about "
-                "0.1 is usual. A model can hardly distinguish such words.", **one.names,
-                cosine=one.numbers.add("cosine", cosine, "score", "mean over all pairs of words"))
 
 
 @check("GRU017", "Use test texts of other groups, or omit the test data, so that whole groups are held out for "
@@ -530,45 +423,3 @@ def near_duplicates(subject: Subject) -> Found:
                 tests=one.numbers.add("test", one.summary.test),
                 validation=one.numbers.add("near-validation", near.validation),
                 validations=one.numbers.add("validation", one.summary.validation))
-
-
-@check("GRU019", "Treat its score as a lower bound for linear models.")
-def unfinished_fits(subject: Subject) -> Found:
-    """A baseline whose fit did not converge."""
-    for baseline in subject.evidence.baselines if subject.evidence is not None else ():
-        converged = baseline.runs[0].params.get(CONVERGED)
-        if converged is not None:
-            yield None if converged == "True" else say(
-                "The fit of the baseline {baseline} did not converge. Its optimum may be better.",
-                baseline=baseline.label)
-
-
-@check("GRU020", "Make them equal, or tune them for each model.")
-def unlike_models(subject: Subject) -> Found:
-    """Models that differ in settings that were not tuned, or in their initialization."""
-    for spec in subject.specs:
-        numbers = subject.numbers.named("unlike", spec.name, same="").on(())
-        if len(spec.models) > 1:
-            yield _unlike([(model_name(model), flat(spec.config(model, {}, 0)), spec.space.keys(),
-                            numbers.of(slug(model))) for model in spec.models])
-    groups = [group for group in subject.groups if group.is_logged]
-    if len(groups) > 1:
-        yield _unlike([(group.label, group.settings, group.tuned.keys(), group.of_runs) for group in groups])
-        for _, model, one in own_models(subject.evidence) if subject.evidence is not None else ():
-            if one is not None:
-                yield say("The initial weights of {model} are drawn differently from those of torch's GRU, which may "
-                          "explain differences.", model=model_name(model)) if one.initial else None
-
-
-def _unlike(models: Sequence[tuple[str, Mapping[str, Scalar], Collection[str], Numbers]]) -> Sentence | None:
-    """Return which settings differ, of models with label, settings, names of the searched ones, and numbers."""
-    names = {name for _, settings, searched, _ in models for name in settings
-             if name not in searched and not name.startswith(NOT_ALIKE)}
-    unlike = [name for name in sorted(names) if len({settings.get(name) for _, settings, *_ in models}) > 1]
-    if not unlike:
-        return None
-    each = [(f"{setting_name(name)} (", *joined([
-        (f"{label} ", setting(numbers, f"setting.{slug(name)}", settings.get(name)))
-        for label, settings, _, numbers in models], ", "), ")") for name in unlike]
-    return say("The models differ in settings that were not tuned, which may explain differences: {each}.",
-               each=joined(each, "; "))

@@ -1,4 +1,4 @@
-"""Each check fires on a study made for it, logged or as a file, and on no sound one; the limits of its condition."""
+"""Each check fires on a study made for it, logged or to begin, and on no sound one; the limits of its condition."""
 
 from __future__ import annotations
 
@@ -27,15 +27,13 @@ from gru_bench.config import MetricName
 from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.document.sentences import Warning, say
 from gru_bench.report.sections.search import search
-from gru_bench.results.baselines import CONVERGED, IS_AT_END, REGULARIZATION
 from gru_bench.results.logged_metrics import compared
-from gru_bench.results.own import OwnModel, digest_of, own_artifact
 from gru_bench.results.runs import SEARCH, NearDuplicates, SearchPlan
 from gru_bench.stats.classes import are_uneven
 from gru_bench.sweep.spec import known_studies, load_study
 from gru_bench.tracking import LoggedStudy
 from tests.support.checks import warnings_of
-from tests.support.commands import mentions
+from tests.support.commands import ROOT, mentions
 from tests.support.fake_store import (
     BEST,
     FakeStore,
@@ -76,12 +74,6 @@ def changed(change: Callable[[LoggedStudy], LoggedStudy], **options: object) -> 
     return store, [change(study)]
 
 
-def with_settings(study: LoggedStudy, **settings: str) -> LoggedStudy:
-    """Return a study whose confirmation runs logged other settings."""
-    given = {key.replace("__", "."): value for key, value in settings.items()}
-    return replace(study, confirms=tuple(replace(run, params={**run.params, **given}) for run in study.confirms))
-
-
 def right_by_chance(chance: float, store: FakeStore, studies: Sequence[LoggedStudy]) -> Studies:
     """Return the studies with test answers that are right with a chance."""
     for place, run in enumerate(run for study in studies for run in study.confirms):
@@ -120,24 +112,6 @@ def good_linear() -> Studies:
     return store, [with_answers(store, study, right_N)]
 
 
-def at_end(study: LoggedStudy) -> LoggedStudy:
-    majority, linear = study.baselines
-    chosen = {REGULARIZATION: "64.0", IS_AT_END: "True"}
-    return replace(study, baselines=(majority, replace(linear, params={**linear.params, **chosen})))
-
-
-def unfinished(study: LoggedStudy) -> LoggedStudy:
-    majority, linear = study.baselines
-    return replace(study, baselines=(majority, replace(linear, params={**linear.params, CONVERGED: "False"})))
-
-
-def wider(study: LoggedStudy) -> LoggedStudy:
-    """A study whose models differ in a setting that was not searched."""
-    layers = {"scratch": "2", "torch": "1"}
-    return replace(study, confirms=tuple(
-        replace(run, params={**run.params, "model.layers": layers[str(run.model)]}) for run in study.confirms))
-
-
 def guessed() -> Studies:
     store, studies = right_by_chance(0.53, *sound())
     return store, [replace(studies[0], baselines=())]
@@ -156,19 +130,12 @@ MADE: dict[str, tuple[Callable[[], Studies], Sequence[str]]] = {
                ("Scratch GRU", "the best of")),
     "GRU009": (lambda: changed(no_margin), ("no study logged one",)),
     "GRU010": (good_linear, ("Scratch GRU is worse than TF-IDF",)),
-    "GRU011": (lambda: changed(lambda study: with_settings(study, training__log_every="800")),
-               ("Scratch GRU", "800 iterations", "256")),
-    "GRU012": (lambda: changed(lambda study: with_data(study, vector_norm=0.02)), ("0.020",)),
-    "GRU014": (lambda: changed(at_end), ("TF-IDF", "64")),
     "GRU015": (lambda: guessed(), ("Scratch GRU", "53.", "guessing")),
-    "GRU016": (lambda: changed(lambda study: with_data(study, vector_cosine=0.87)), ("corpus", "0.870")),
     "GRU017": (lambda: changed(lambda study: with_data(
         study, groups={"train": 90, "validation": 12, "test": 40}, seen_groups=7, seen_group_reviews=31)),
                ("movie-reviews", f"31 of {EXAMPLES} test texts", "7 groups")),
     "GRU018": (lambda: changed(lambda study: with_data(study, near=NearDuplicates(300, 5, 17, removed=False))),
                ("movie-reviews", f"17 of {EXAMPLES} test texts", "5 of 2,048 validation texts")),
-    "GRU019": (lambda: changed(unfinished), ("TF-IDF", "not converge")),
-    "GRU020": (lambda: changed(wider), ("layers (Scratch GRU 2, Torch GRU 1)",)),
 }
 
 
@@ -199,14 +166,14 @@ def test_a_sound_study_has_no_warnings() -> None:
     store, studies = sound()
     subject = of_logged(studies, store)
     assert warned(subject) == []
-    # The cosine of vectors, the regularization and near-duplicates were not logged; no groups.
-    assert states(subject, State.NOT_APPLICABLE) == {"GRU014", "GRU016", "GRU017", "GRU018", "GRU019"}
-    assert warned(of_logged([with_data(studies[0], vector_norm=2.0, vector_cosine=0.1)], store)) == []
+    assert states(subject, State.NOT_APPLICABLE) == {"GRU017", "GRU018"}  # no groups, near-duplicates not logged
 
 
-def test_there_is_a_study_for_each_check() -> None:
+def test_there_is_a_study_and_a_section_of_the_page_for_each_check() -> None:
     assert MADE.keys() == CHECKS.keys()
     assert sorted(CHECKS) == list(CHECKS)
+    page = (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (GRU\d+)\n\n.+", page, re.MULTILINE) == list(CHECKS)
 
 
 @pytest.mark.parametrize("code", MADE)
@@ -227,7 +194,7 @@ def test_each_check_fires_on_a_study_made_for_it_and_its_report_says_the_same(co
     mentions(page, f"{code} {found[0].text}", CHECKS[code].remedy)
 
 
-def test_one_function_adds_a_check_to_lint_and_to_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_function_adds_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
     added = Check("GRU999", "Do so.", lambda subject: iter([say("It is {what}.", what="so")]))
     monkeypatch.setitem(CHECKS, added.code, added)
     store, studies = sound(test_set=TestSet.draw(60))
@@ -242,13 +209,6 @@ def test_a_warning_shows_its_numbers() -> None:
     assert {number.key.rpartition(".")[2]: number.value for number in numbers_in(one.sentence)} == {
         "trials": 16, "failed": 10}
     mentions(one.text, "Scratch GRU")
-
-
-def test_vectors_of_another_language_are_warned_of() -> None:
-    store, studies = changed(lambda study: with_data(study, dropped_share=0.9))
-    found = warned(of_logged(studies, store))
-    assert [one.code for one in found] == ["GRU005", "GRU012"]
-    mentions(found[1].text, "language or spelling", "movie-reviews", "10.0 %")
 
 
 def test_few_or_removed_near_duplicates_are_not_warned_of() -> None:
@@ -336,76 +296,41 @@ training.lr = { low = 1e-3, high = 1e-2 }
 """
 
 
-def test_finds_nothing_in_a_sound_file(tmp_path: Path) -> None:
-    assert warned(Subject([load_study(study_file(tmp_path, SOUND))])) == []
+def test_finds_nothing_before_a_sound_study(tmp_path: Path) -> None:
+    assert warned(Subject(load_study(study_file(tmp_path, SOUND)))) == []
 
 
 @pytest.mark.parametrize(("changed", "to", "code", "parts"), [
     ("confirm = 5", "confirm = 4", "GRU003", ["model of mine", "4 seeds"]),
     ("confirm = 5", "confirm = 1", "GRU003", ["model of mine", "1 seed"]),
-    ('"test.csv"', '"./train.csv"', "GRU004", ["mine", "train.csv"]),
-    ("limit = 20000", "limit = 640", "GRU011", ["mine", "640 texts", "10"]),
 ])
 def test_finds_what_is_wrong_in_a_file(
     tmp_path: Path, changed: str, to: str, code: str, parts: list[str]
 ) -> None:
-    found = warned(Subject([load_study(study_file(tmp_path, SOUND.replace(changed, to)))]))
+    found = warned(Subject(load_study(study_file(tmp_path, SOUND.replace(changed, to)))))
     assert {one.code for one in found} == {code}
     mentions(found[0].text, *parts)
 
 
 def test_a_search_alone_needs_no_seeds(tmp_path: Path) -> None:
-    assert warned(Subject([load_study(study_file(tmp_path, SOUND.replace("confirm = 5", "confirm = 0")))])) == []
+    assert warned(Subject(load_study(study_file(tmp_path, SOUND.replace("confirm = 5", "confirm = 0"))))) == []
 
 
 def test_before_the_runs_the_data_are_checked_with_the_file(tmp_path: Path) -> None:
     spec = load_study(study_file(tmp_path, SOUND))
     data = present(sound()[1][0].summary).data
-    assert warned(Subject([spec], 6_400, [LoggedData(replace(data, class_counts=(600, 400)))])) == []
+    assert warned(Subject(spec, [LoggedData(replace(data, class_counts=(600, 400)))])) == []
     odd = LoggedData(replace(data, class_counts=(900, 100), dropped_share=0.45))
-    found = warned(Subject([spec], 6_300, [odd]))
-    assert [one.code for one in found] == ["GRU005", "GRU006", "GRU011", "GRU011"]
+    found = warned(Subject(spec, [odd]))
+    assert [one.code for one in found] == ["GRU005", "GRU006"]
     mentions(found[1].text, "negative", "90.0 % of the texts")
     other = load_study(study_file(tmp_path, f'metric = "macro_f1"\n{SOUND}'))
-    assert "GRU006" not in codes(Subject([other], 6_400, [odd]))
-
-
-def test_counts_the_iterations_of_an_epoch_where_the_reviews_are_known(tmp_path: Path) -> None:
-    spec = load_study(study_file(tmp_path, SOUND))
-    assert warned(Subject([spec], 6_400)) == []
-    scratch, torch = warned(Subject([spec], 6_300))
-    mentions(scratch.text, "Scratch GRU (mine)", "100", "6,300 texts", "99")
-    mentions(torch.text, "Torch GRU (mine)", "100")
-
-
-def test_compares_the_budgets_of_files_that_read_the_same_data(tmp_path: Path) -> None:
-    spec = load_study(study_file(tmp_path, SOUND))
-    assert warned(Subject([spec, spec.model_copy(update={"name": "two", "models": ["scratch"]})])) == []
-    longer = spec.model_copy(update={"name": "longer", "trials": 60})
-    (one,) = warned(Subject([spec, longer]))
-    assert one.code == "GRU002"
-    mentions(one.text, "mine has 6 trials", "3 epochs", "longer has 60")
-    (one,) = warned(Subject([spec, spec.model_copy(update={"name": "fixed", "trials": 0})]))
-    mentions(one.text, "fixed has no search")
-    elsewhere = longer.model_copy(update={"base": load_study("bidirectional").base})
-    assert warned(Subject([spec, elsewhere])) == []
-
-
-def test_initial_weights_that_are_drawn_otherwise_are_warned_of() -> None:
-    store, mine, code = FakeStore(), "homework.py:Mine", "class Mine: ...\n"
-    study = add_study(store, "mine", {"torch": 0.4, mine: 0.4}, best=INSIDE, test_set=TestSet.draw(EXAMPLES))
-    for initial, warns in (("They are small.", True), ("", False)):
-        logged = OwnModel(mine, digest_of(code), code, "a cell", "a GRU", (), initial)
-        store.artifacts[study.run.run_id, own_artifact(mine)] = logged.to_json()
-        found = [one.text for one in warned(of_logged([study], store)) if one.code == "GRU020"]
-        assert bool(found) == warns
-        assert all("Mine (homework.py)" in one for one in found)
+    assert "GRU006" not in codes(Subject(other, [odd]))
 
 
 def test_the_studies_that_come_with_the_package_are_sound_but_for_smoke() -> None:
-    found = {name: [one.code for one in warned(Subject([load_study(name)]))] for name in known_studies()}
+    found = {name: [one.code for one in warned(Subject(load_study(name)))] for name in known_studies()}
     assert found.pop("smoke") == ["GRU003"]  # its accuracies mean nothing, and it says so
-    assert found.pop("homework") == ["GRU020"]  # as the homework asks
     assert not any(found.values())
 
 

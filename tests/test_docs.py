@@ -34,7 +34,6 @@ PROGRAMS = {
     "gru_bench.predictions.parts": r"gru-bench data",
     "gru_bench.inference.predict": r"(?:python -m gru_bench\.inference\.predict|gru-bench predict)",
     "gru_bench.inference.save_model": r"(?:python -m gru_bench\.inference\.save_model|gru-bench save-model)",
-    "gru_bench.lint": r"(?:python -m gru_bench\.lint|gru-bench lint)",
     "gru_bench": r"(?:python -m gru_bench|gru-bench)(?= --)",
 }
 """Module, and its subcommand -> how pages type it."""

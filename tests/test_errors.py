@@ -96,7 +96,7 @@ def test_what_holds_no_password_is_left(text: str) -> None:
 # ---------------------------------------------------------------- options in messages
 
 
-COMMANDS = ("*__main__.py", "errors.py", "cli.py", "lint.py", "diagnose/*", "gru_check/*",
+COMMANDS = ("*__main__.py", "errors.py", "cli.py", "diagnose/*", "gru_check/*",
             "inference/predict.py", "inference/files.py", "inference/save_model.py", "predictions/parts.py",
             "sweep/workers/ray.py", "sweep/console/description.py", "report/findings.py", "report/evidence/verdicts.py",
             "report/evidence/next_steps.py", "report/trials.py", "report/sections/*")

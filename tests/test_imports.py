@@ -16,7 +16,7 @@ from tests.support.sources import parsed
 ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli", "kernels", "stats", "models",
          "gru_check", "tracking", "train", "report.document.numbers", "report.document.sentences",
          "report.evidence", "checks", "report", "predictions", "diagnose", "sweep", "inference", "api",
-         "gru_check.folder", "gru_check.feedback", "gru_check.__main__", "lint", "__main__")
+         "gru_check.folder", "gru_check.feedback", "gru_check.__main__", "__main__")
 """Packages and the files beside them: each imports only those before it. Checks look at the evidence of a report, and
 the rest of report shows what they warn of."""
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
@@ -39,7 +39,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "platformdirs": ("platforms",),
     "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__",
               "inference.predict", "inference.save_model",
-              "predictions.__main__", "predictions.parts", "gru_check.__main__", "lint"),
+              "predictions.__main__", "predictions.parts", "gru_check.__main__"),
 }
 """Library -> the modules that may import it, anywhere in their code."""
 HEAVY = {"torch", "mlflow", "optuna", "gensim", "sklearn", "matplotlib", "seaborn", "pandas", "numba", "scipy",
@@ -177,7 +177,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "train.__main__", "sweep.__main__", "report.__main__",
     "inference.predict", "inference.save_model", "models.trained", "models.saved", "gru_check",
     "gru_check.__main__", "gru_check.child", "gru_check.sandbox", "gru_check.folder",
-    "lint", *ALLOWED,
+    *ALLOWED,
 ])
 def test_importing_a_module_loads_no_heavy_library(module: str) -> None:
     assert closure(module) & HEAVY <= ALLOWED.get(module, set())

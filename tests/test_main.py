@@ -15,7 +15,7 @@ from gru_bench.errors import ExitCode
 from tests.support.commands import ROOT, SLOW, command, completed, mentions
 
 MODULES = ("train", "sweep", "report", "gru_check", "inference",
-           "lint", "predictions")
+           "predictions")
 
 
 def test_help_teaches_and_loads_no_subcommand() -> None:

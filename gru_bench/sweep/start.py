@@ -90,7 +90,7 @@ def completed(
     # The workers start first: they import what they need while this process reads the texts and imports optuna.
     with start_workers() as pool:
         from gru_bench.data.vectors import load_vectors
-        from gru_bench.sweep.console.opening import data_lines, record_lines, settings_lines
+        from gru_bench.sweep.console.opening import data_lines, record_lines, settings_lines, warning_lines
         from gru_bench.sweep.console.progress import ProgressDisplay
         from gru_bench.sweep.own import checked_models
         from gru_bench.sweep.runner import Sweep
@@ -122,6 +122,7 @@ def completed(
             interrupt=interrupt, own=own)
         for one in start_warnings(record.spec, sweep.data):
             one.show(console)
+        say(*warning_lines(record.spec, sweep.data))
         with wrapped_errors(storage):
             end = sweep.run()
         yield end
@@ -131,7 +132,7 @@ def start_warnings(spec: StudySpec, data: DataSummary) -> list[Outcome]:
     """Return what the checks of a study's settings and data find."""
     from gru_bench.checks import LoggedData, Subject, outcomes
 
-    return outcomes(Subject([spec], data.train, [LoggedData(data)]))
+    return outcomes(Subject(spec, [LoggedData(data)]))
 
 
 def logged_so_far(end: StudyEnd) -> Subject:

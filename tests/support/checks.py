@@ -8,4 +8,4 @@ from gru_bench.report.document.sentences import Warning
 
 def warnings_of(subject: Subject, *codes: str) -> list[Warning]:
     """Return what some checks warn of."""
-    return [one for code in codes for one in CHECKS[code].outcome([subject]).warnings]
+    return [one for code in codes for one in CHECKS[code].outcome(subject).warnings]

@@ -15,7 +15,7 @@ _PROGRAM = re.compile(
     r"|sudo|curl|cat|type|source|exec|export|wsl|\w+=\S+;|\.ci/\w+)(?= |$)|\.ci/\w+$")
 """What a command begins with."""
 _NAMES = re.compile(
-    r"gru-bench(?: (?!lint|report)[a-z][a-z-]*)*|python sweeps/run\.py|python -m gru_bench|\w+")
+    r"gru-bench(?: (?!report)[a-z][a-z-]*)*|python sweeps/run\.py|python -m gru_bench|\w+")
 """Names of commands, which need more words to be commands. Those of one word that do not are in `_WHOLE`."""
 _WHOLE = ("pytest", "mypy")
 _SAME = {"python sweeps/run.py": "gru-bench sweep", "python -m gru_bench.report": "gru-bench report"}

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from gru_bench.checks import CHECKS, Subject
 from gru_bench.config import RunConfig, TrainingConfig, flat
 from gru_bench.errors import UsageError
 from gru_bench.resources import resource
@@ -16,7 +15,6 @@ from gru_bench.sweep.defaults import BY_SIZE, RECIPE, by_size
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import known_studies, load_study
 from gru_bench.sweep.study import StudyRecord
-from tests.support.checks import warnings_of
 from tests.support.commands import mentions
 from tests.support.studies import study_file
 from tests.support.sweeps import only_study, sweep
@@ -193,12 +191,6 @@ def test_a_start_says_which_settings_follow_the_number_of_texts(
     assert next(settings_lines(spec, 1_800), None) == said
 
 
-def test_a_small_data_set_gets_no_warning_for_a_window_that_nobody_set(tmp_path: Path) -> None:
-    spec = load_study(study_file(tmp_path, OWN + "limit = 300\n"))
-    assert warnings_of(Subject([spec]), *CHECKS) == []
-    assert warnings_of(Subject([spec.fitted(240)], 240), *CHECKS) == []
-
-
 def test_a_sweep_of_an_own_file_says_what_was_chosen(
     tmp_path: Path, easy_csv: Path, database: Path
 ) -> None:
@@ -207,6 +199,6 @@ def test_a_sweep_of_an_own_file_says_what_was_chosen(
     assert done.returncode == 0, done.stderr
     (run,) = only_study(tmp_path).confirms
     mentions(done.stdout, "default settings: training.epochs=20, training.log_every=")
-    assert "GRU011" not in done.stdout
+    assert "warning: training.log_every" not in done.stdout
     assert (run.params["training.epochs"], run.params["model.pooling"], run.params["model.hidden_size"]) == (
         "20", "meanmax", "2")

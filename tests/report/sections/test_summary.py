@@ -191,7 +191,7 @@ def test_checks_are_counted_and_each_that_warns_has_a_line_with_its_sentences_an
 
 def test_of_many_warnings_five_are_shown_and_the_others_folded() -> None:
     others = [(f"Warning {place}.",) for place in range(7)]
-    _, shown, details = check_results(others, outcomes(), [])
+    _, shown, details = check_results(others, outcomes(Subject()), [])
     assert isinstance(shown, Bullets)
     assert isinstance(details, Details)
     assert [said(text) for _, text in shown.items] == [
