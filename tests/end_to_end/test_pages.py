@@ -144,24 +144,16 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench sweep --study homework --set model.backend=fused --study-name homework-quick --data ...
         gru-bench report --study compare --claim "bidirectional > torch"
         gru-bench gru-check submissions --csv checked.csv --feedback feedback
-        python benchmarks/compare.py
-        python benchmarks/data_sets.py page
         python benchmarks/epoch.py
         python benchmarks/families.py --repetitions 1000 --models 3,5,10
         python benchmarks/families.py --mixture --repetitions 4000
-        python benchmarks/gru_module.py --quick
         python benchmarks/interval_coverage.py --data-sets --repetitions 4000
         python benchmarks/interval_coverage.py --few --repetitions 4000
         python benchmarks/interval_coverage.py --few-seeds --repetitions 4000
         python benchmarks/interval_coverage.py --groups --repetitions 1000
-        python benchmarks/overhead.py
-        python benchmarks/predict.py
         python benchmarks/report.py
         python benchmarks/scaling.py
         python benchmarks/scaling.py --quick
-        python benchmarks/score_coverage.py --repetitions 1000
-        python benchmarks/startup.py
-        python benchmarks/sweep.py
         python benchmarks/train_step.py --quick""",
     "it changes what is outside of its directory": r"""
         gru-bench --install-completion""",
