@@ -26,11 +26,14 @@ from rich.segment import Segment
 from rich.status import Status
 
 from gru_bench.errors import (
+    FULL_DISK,
+    NO_MEMORY,
     ExitCode,
     GruBenchError,
     InterruptedCommandError,
     UsageError,
     at_the_command_line,
+    out_of_memory,
     shown,
     visible,
     without_passwords,
@@ -249,8 +252,10 @@ def ended(application: typer.Typer, name: str | None = None) -> int:
             raise
         _complain(message)
         return ExitCode.FAILED
-    except MemoryError:
-        _complain("out of memory: close other programs, or use less data")
+    except (MemoryError, ImportError) as error:
+        if isinstance(error, ImportError) and not out_of_memory(error):
+            raise
+        _complain(NO_MEMORY)
         return ExitCode.FAILED
     except Exception as error:
         # typer's own usage errors can print themselves. Their class differs between typer's versions.
@@ -386,7 +391,10 @@ def _failing_folder(error: OSError) -> str | None:
     """Return a sentence that says what is wrong with the disk or the folder, or None for any other error."""
     where = f" {error.filename}" if error.filename else ""
     match error.errno:
-        case errno.ENOSPC | errno.EDQUOT:
+        case errno.EFBIG:
+            return (f"a file{where} must not grow any more ({error.strerror}): raise the limit of file sizes (ulimit "
+                    "-f), and run the same command again")
+        case code if code in FULL_DISK:
             return (f"no space left on the disk{where and f', needed to write{where}'}: free some and run the same "
                     "command again")
         case code if code in UNWRITABLE:

@@ -5,6 +5,7 @@ A message says what is wrong, the value found and, where that helps, the rule an
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from pathlib import Path
 
 LONGEST_SHOWN = 100
 """Most characters of a value that an error shows."""
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of the system for a file that cannot grow: the disk is full, a quota or a limit of file sizes reached.
+"""
 _SECRET = r"[^=&#?\s]*(?:passw|pwd|passphrase|token|secret|credential|api_?key)[^=&#?\s]*=[^&#\s]*"
 """A parameter of a URL that holds a password."""
 _PASSWORDS = (
@@ -76,9 +80,13 @@ _MEANINGS = {
 }
 
 
-def out_of_memory(error: RuntimeError) -> bool:
-    """Return whether torch had no memory left, on a card or on the CPU."""
-    return any(words in str(error) for words in ("out of memory", "DefaultCPUAllocator"))
+NO_MEMORY = "out of memory: close other programs, or use less data"
+
+
+def out_of_memory(error: RuntimeError | ImportError) -> bool:
+    """Return whether torch had no memory left, on a card or on the CPU, or a library could not be loaded into it."""
+    return any(words in str(error) for words in (
+        "out of memory", "DefaultCPUAllocator", "failed to map segment", "annot allocate memory"))
 
 
 class GruBenchError(Exception):

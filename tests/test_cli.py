@@ -96,6 +96,7 @@ def test_a_long_complaint_is_shortened_in_its_middle() -> None:
     (errno.EACCES, "cannot read and write /x/mlflow.db.lock (Permission"),
     (errno.ENOSPC, "no space left on the disk, needed to write /x/mlflow.db.lock: free"),
     (errno.EDQUOT, "no space left on the disk, needed to write /x/mlflow.db.lock: free"),
+    (errno.EFBIG, "a file /x/mlflow.db.lock must not grow any more (File too large): raise the limit"),
 ])
 def test_a_failing_folder_is_told(code: int, message: str) -> None:
     application = cli.app()
@@ -110,12 +111,14 @@ def test_a_failing_folder_is_told(code: int, message: str) -> None:
     assert said.startswith(f"error: {message}")
 
 
-def test_data_that_do_not_fit_into_memory_end_a_command_with_a_message() -> None:
+@pytest.mark.parametrize("error", [
+    MemoryError(), ImportError("libtorch_cpu.so: failed to map segment from shared object")])
+def test_what_does_not_fit_into_memory_ends_a_command_with_a_message(error: Exception) -> None:
     application = cli.app()
 
     @application.command()
     def fail() -> None:
-        raise MemoryError
+        raise error
 
     done = completed(application)
     assert done.returncode == ExitCode.FAILED

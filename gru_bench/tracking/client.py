@@ -19,7 +19,7 @@ from urllib.request import url2pathname
 
 from gru_bench.errors import RunError, UsageError, argument, first_line, without_passwords
 from gru_bench.platforms import remove, replace
-from gru_bench.tracking.failures import LOCKED, brief, failed, is_away
+from gru_bench.tracking.failures import LOCKED, brief, failed, is_away, is_of_disk
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -145,6 +145,8 @@ def unreadable(database: Path, error: Exception) -> RunError:
     if LOCKED in str(error):
         return RunError(f"the tracking store {str(database)!r} is locked by another process: end that process, then "
                         "run this again")
+    if is_of_disk(error):
+        return failed(str(database), "open", error)
     return RunError(f"{str(database)!r} cannot be read as an MLflow database ({first_line(error)}): restore a copy, "
                     f"move it away to start a new one, or use another store ({argument('tracking_uri')})")
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import sqlite3
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from gru_bench.errors import GruBenchError, RunError, UsageError, first_line
+from gru_bench.errors import FULL_DISK, GruBenchError, RunError, UsageError, first_line
 
 LOCKED = "database is locked"
 """Words of an error that says that another process writes to the file."""
 PASSING = (LOCKED, "UNIQUE constraint", "IntegrityError", "UniqueViolation")
 """Words of errors that say so, or that another process has written the same row at this moment."""
+DISK = ("disk is full", "disk I/O error")
+"""Words of errors of SQLite that say that a file cannot be written."""
 TRY_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 """HTTP statuses of a server that cannot answer now, beside those of errors of the server."""
 
@@ -32,7 +33,7 @@ def is_away(error: BaseException) -> bool:
     links = list(_links(error))
     status = next((code for link in links if (code := _status(link)) is not None), None)
     text = "\n".join(map(str, links))
-    if isinstance(error, UsageError) or _is_out_of_space(error):
+    if isinstance(error, UsageError) or getattr(error, "errno", None) in FULL_DISK:
         return False
     if any(word in text for word in PASSING):
         return True
@@ -53,16 +54,17 @@ def brief(error: BaseException) -> str:
 def failed(uri: str, doing: str, error: Exception) -> RunError:
     """Return the error for a store that fails to do something; `uri` is shown."""
     ours = RunError(
-        f"no space left on the disk of the tracking store {uri!r}: free some and run this again; what was logged so "
-        "far is safe"
-        if _is_out_of_space(error) or "disk is full" in str(error) else
+        f"the disk of the tracking store {uri!r} is full or cannot be written: free some space, or raise the limit of "
+        "file sizes (ulimit -f), and run this again; what was logged so far is safe"
+        if is_of_disk(error) else
         f"the tracking store {uri!r} failed to {doing}: {first_line(error)}")
     ours.__cause__ = error
     return ours
 
 
-def _is_out_of_space(error: BaseException) -> bool:
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+def is_of_disk(error: BaseException) -> bool:
+    """Return whether an error means that a file cannot be written, because the disk is full or fails."""
+    return getattr(error, "errno", None) in FULL_DISK or any(words in str(error) for words in DISK)
 
 
 def _status(error: BaseException) -> int | None:

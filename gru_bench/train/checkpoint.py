@@ -9,7 +9,6 @@ state of the dropout stream are stored.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import os
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 from gru_bench.config import RunConfig
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
-from gru_bench.errors import DataError, MachineError, RunError
+from gru_bench.errors import FULL_DISK, DataError, MachineError, RunError
 from gru_bench.platforms import remove, replace, replace_if_free
 from gru_bench.results.runs import Check, EpochRecord, WindowLoss
 from gru_bench.train.optimizer import Optimizer
@@ -107,7 +106,7 @@ def save_checkpoint(
         replace_if_free(part, path)
     except (OSError, RuntimeError) as error:
         remove(part)
-        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        full = isinstance(error, OSError) and error.errno in FULL_DISK
         raise MachineError(
             f"cannot write the checkpoint {path}{': no space left on that disk' if full else f' ({error})'}; free "
             "some, or set GRU_BENCH_CACHE to another folder") from error

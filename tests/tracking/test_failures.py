@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+from pathlib import Path
 
 import pytest
 import requests
@@ -18,7 +19,9 @@ from mlflow.protos.databricks_pb2 import (
 )
 
 from gru_bench.errors import RunError, UsageError
+from gru_bench.tracking.client import unreadable
 from gru_bench.tracking.failures import failed, is_away
+from tests.support.commands import mentions
 
 
 def of_mlflow(text: str, code: int, cause: Exception | None = None) -> RunError:
@@ -46,6 +49,15 @@ def of_mlflow(text: str, code: int, cause: Exception | None = None) -> RunError:
 ])
 def test_another_attempt_may_succeed_where_a_store_cannot_answer_now(error: Exception, expected: bool) -> None:
     assert is_away(error) == expected
+
+
+@pytest.mark.parametrize("error", [
+    OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), OSError(errno.EFBIG, os.strerror(errno.EFBIG)),
+    sqlite3.OperationalError("disk I/O error"), sqlite3.OperationalError("database or disk is full")])
+def test_a_disk_that_is_full_is_no_damaged_database(error: Exception) -> None:
+    for told in (failed("mlflow.db", "log_batch", error), unreadable(Path("mlflow.db"), error)):
+        mentions(str(told), "the disk of the tracking store 'mlflow.db'", "ulimit -f")
+        assert not is_away(told)
 
 
 @pytest.mark.parametrize("error", [

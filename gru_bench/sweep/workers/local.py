@@ -6,7 +6,6 @@ It knows neither the search nor the tracking store: only the parent writes to th
 
 from __future__ import annotations
 
-import errno
 import importlib
 import multiprocessing
 import os
@@ -15,14 +14,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal, Protocol
 
+from gru_bench import errors
 from gru_bench.data.code import keep
-from gru_bench.errors import GruBenchError, MachineError, RunError, out_of_memory
+from gru_bench.errors import FULL_DISK, GruBenchError, MachineError, RunError, out_of_memory
 from gru_bench.platforms import cores, interrupts_held_back, was_killed, worker_per_core
 from gru_bench.results.runs import Check, EpochRecord, StepReport
 from gru_bench.sweep.workers.tasks import Task, requiring
@@ -288,7 +288,8 @@ def _work(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes, but the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        importlib.import_module("gru_bench.train.loop")  # imports torch while the parent prepares the first job
+        with suppress(ImportError):  # the job shows it
+            importlib.import_module("gru_bench.train.loop")  # imports torch while the parent prepares the first job
         while True:
             job: Job = pipe.recv()
             pipe.send(run_job(job, pipe))
@@ -336,7 +337,11 @@ def run_job(job: Job, channel: Channel) -> Finished | WasPruned | Failed:
         if out_of_memory(error):
             return Failed("run", NO_MEMORY)
         raise
+    except ImportError as error:
+        if out_of_memory(error):
+            return Failed("machine", errors.NO_MEMORY)
+        raise
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in FULL_DISK:
             return Failed("machine", f"no space left on the disk{f' of {error.filename}' if error.filename else ''}")
         raise

@@ -67,6 +67,7 @@ class Raising:
 @pytest.mark.parametrize(("error", "kind", "reason"), [
     (RunError("the training loss must stay finite"), "run", "must stay finite"),
     (MemoryError(), "run", "training.batch_size"),
+    (ImportError("_ufuncs.so: failed to map segment from shared object"), "machine", "out of memory"),
     (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), "run",
      "memory ran out"),
     (torch.OutOfMemoryError("CUDA out of memory"), "run", "memory ran out"),
@@ -74,6 +75,7 @@ class Raising:
     (DataError("no reviews"), "settings", "no reviews"),
     (MachineError("cannot write the checkpoint"), "machine", "cannot write the checkpoint"),
     (OSError(errno.ENOSPC, "No space left on device", "/x"), "machine", "disk of /x"),
+    (OSError(errno.EFBIG, "File too large", "/x"), "machine", "disk of /x"),
 ])
 def test_an_error_is_the_runs_the_settings_or_the_machines(error: Exception, kind: str, reason: str) -> None:
     how = run_job(Job("job", Raising(error)), Pipe())
