@@ -40,27 +40,6 @@
     }
   }
 
-  // Numbers: all numbers of a table are one stop of the Tab key; the arrow keys move between them.
-  const numbers = table => [...table.querySelectorAll("tbody a.n")];
-  for (const table of document.querySelectorAll("table")) {
-    for (const link of numbers(table).slice(1)) link.tabIndex = -1;
-    table.addEventListener("keydown", event => {
-      const from = event.target.closest("tbody a.n");
-      if (!from) return;
-      const links = numbers(table), cell = from.closest("td, th"), column = cell.cellIndex;
-      const rows = [...table.rows], below = {ArrowUp: -1, ArrowDown: 1}[event.key];
-      const beside = {ArrowLeft: -1, ArrowRight: 1}[event.key];
-      let to = beside && links[links.indexOf(from) + beside];
-      for (let y = rows.indexOf(cell.parentElement) + below; below && !to && rows[y]; y += below)
-        to = rows[y].cells[column]?.querySelector("tbody a.n");
-      if (!beside && !below) return;
-      event.preventDefault();
-      if (!to) return;
-      from.tabIndex = -1;
-      to.tabIndex = 0;
-      to.focus();
-    });
-  }
   // The target of a number's link shows the number's examples and method, and a link back.
   for (const link of document.querySelectorAll("a.n")) {
     link.addEventListener("click", () => {
@@ -89,20 +68,4 @@
   };
   addEventListener("hashchange", reveal);
   if (location.hash) reveal();
-
-  // Quoted texts: a field hides those that do not contain what is typed, and opens the folds of those that do.
-  const quoted = [...document.querySelectorAll("ul.texts > li")];
-  if (quoted.length > 1) {
-    const field = make("input", {type: "search", class: "filter", placeholder: "filter the quoted texts"});
-    field.setAttribute("aria-label", field.placeholder);
-    field.addEventListener("input", () => {
-      const words = field.value.trim().toLowerCase();
-      for (const item of quoted) {
-        item.hidden = !item.textContent.toLowerCase().includes(words);
-        if (words && !item.hidden)
-          for (let fold = item.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
-      }
-    });
-    document.querySelector("#disagreements")?.closest("details").querySelector(".scroll, details")?.before(field);
-  }
 })();

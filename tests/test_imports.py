@@ -27,7 +27,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
               "inference.predictor", "gru_check."),
     "numba": ("kernels.",),
     "gensim": ("data.vectors",),
-    "sklearn": ("stats.baseline", "stats.disagreement"),
+    "sklearn": ("stats.baseline",),
     "scipy": ("stats.",),
     "matplotlib": ("report.figures.",),
     "seaborn": ("report.figures.",),

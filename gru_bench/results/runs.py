@@ -20,7 +20,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from gru_bench.config import MetricName, Protocol, RunConfig, Scalar
 
-DATA, SEARCH, NEAR = "data.json", "search.json", "texts/near_duplicates.json"
+DATA, SEARCH = "data.json", "search.json"
 """Names of artifacts that a study logs on its own run before the study ends."""
 
 MOST_WHOLE = 50
@@ -201,10 +201,6 @@ class NearDuplicates:
     """Validation or test texts with a near-duplicate in training."""
     removed: bool
     """Whether these training texts were removed."""
-
-
-NearExamples = tuple[tuple[str, str], ...]
-"""Pairs of a scored text and its near-duplicate in training."""
 
 
 @dataclass(frozen=True)

@@ -440,15 +440,6 @@ def estimate(a: Values, b: Values | None = None, group_N: NDArray[Any] | None = 
     return plain.at(0.95)
 
 
-def deviation(values: Values, group_N: NDArray[Any] | None = None) -> float | None:
-    """Return the standard deviation of a score between seeds, without test-set noise. None for one seed.
-
-    It is sqrt(max(0, s2 - B)).
-    """
-    part = _Part.of(values, None if group_N is None else _Groups.of(group_N, values.value_RN.shape[1]))
-    return None if len(values.value_RN) < 2 else float(np.sqrt(part.seed_variance))
-
-
 def accuracy_interval(correct_RN: NDArray[Any], group_N: NDArray[Any] | None = None) -> Estimate:
     """Return the accuracy of a model: `estimate` of whether seed r answers example i correctly."""
     return estimate(Values.of_correct(correct_RN), None, group_N)

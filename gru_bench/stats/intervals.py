@@ -40,7 +40,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import ComparedName
-from gru_bench.stats import estimate as sums
 from gru_bench.stats import metrics
 from gru_bench.stats.estimate import Estimate, Floats, Values, estimate
 
@@ -193,11 +192,6 @@ def paired_difference(metric: ComparedName, a: Scored, b: Scored) -> Estimate:
         ValueError: for different numbers of runs too.
     """
     return estimate(a.values(metric).minus(b.values(metric)), group_N=a.group_N)
-
-
-def deviation(metric: ComparedName, model: Scored) -> float | None:
-    """Return the standard deviation of a score between seeds, without the noise of the test set. None for one seed."""
-    return sums.deviation(model.values(metric), model.group_N)
 
 
 def f1_values(own_N: NDArray[np.bool_], predicted_RN: NDArray[np.bool_]) -> Values:

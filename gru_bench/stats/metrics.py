@@ -118,49 +118,6 @@ def average_precision(label_N: Labels, probability_N: Floats) -> float | None:
     return float((np.diff(true_K) * precision_K).sum() / true_K[-1])
 
 
-def roc_curve(label_N: Labels, probability_N: Floats, false_positive_rate_G: Floats) -> NDArray[np.float64]:
-    """Return the true positive rate at given false positive rates (Fawcett 2006, algorithm 3).
-
-    Neighboring points of the curve are joined by straight lines. Where it rises straight up, its upper end counts. The
-    area below the curve is `roc_auc`.
-
-    Args:
-        label_N: Labels, 0 or 1.
-        probability_N: Probabilities of label 1.
-        false_positive_rate_G: Shares of the examples of label 0 that get label 1, from 0 to 1.
-
-    Raises:
-        ValueError: where one of the classes is absent, and as `correct`.
-    """
-    true_K, false_K = _at_thresholds(label_N, probability_N)
-    ones, zeros = int(true_K[-1]), int(false_K[-1])
-    if not ones or not zeros:
-        raise ValueError(f"a ROC curve needs examples of both labels, but got {zeros} of label 0 and {ones} of label 1")
-    # Of several points with the same false positive rate, np.interp takes the last one, which is the highest.
-    return np.asarray(np.interp(false_positive_rate_G, false_K / zeros, true_K / ones))
-
-
-def precision_recall_curve(label_N: Labels, probability_N: Floats, recall_G: Floats) -> NDArray[np.float64]:
-    """Return the precision at given recalls: that of the highest threshold with at least this recall.
-
-    Precision is not interpolated between thresholds. A straight line between two points would be too optimistic (Davis
-    and Goadrich 2006). The area below the curve is `average_precision`.
-
-    Args:
-        label_N: Labels, 0 or 1.
-        probability_N: Probabilities of label 1.
-        recall_G: Shares of the examples of label 1 that are found, above 0 and up to 1.
-
-    Raises:
-        ValueError: where no example has label 1, and as `correct`.
-    """
-    true_K, false_K = _at_thresholds(label_N, probability_N)
-    if not true_K[-1]:
-        raise ValueError("a precision-recall curve needs examples of label 1, but got none")
-    first_G = np.searchsorted(true_K / true_K[-1], recall_G)
-    return np.asarray(true_K[first_G] / (true_K + false_K)[first_G])
-
-
 def expected_calibration_error(label_N: Labels, probability_NC: Floats, bins: int = 10) -> float:
     """Return the expected calibration error: sum_b n_b/N |accuracy_b - mean confidence_b| over the bins b.
 

@@ -13,7 +13,7 @@ from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError, argument, without_passwords
 from gru_bench.results.baselines import BaselineResult, baseline_label
 from gru_bench.results.logged_metrics import compared
-from gru_bench.results.runs import DATA, NEAR, SEARCH, DataSummary, SearchPlan
+from gru_bench.results.runs import DATA, SEARCH, DataSummary, SearchPlan
 from gru_bench.sweep.active_run import REASSIGNED, Assignment
 from gru_bench.sweep.console.description import run_description
 from gru_bench.sweep.plan import StudyState
@@ -127,7 +127,6 @@ class RunLog:
         self.study.params({"texts": self.texts})
         if self.texts:
             self.study.texts("test", corpus.test.example_id_N, corpus.texts("test"))
-            self.study.text(NEAR, json.dumps(corpus.near_examples))
         # Params are logged last: their presence tells that the description is complete.
         self.study.params({"study": spec.name, "models": ",".join(spec.models), "trials": spec.trials,
                            "confirm": spec.confirm, "search_seed": spec.seed, "data": corpus.name,

@@ -16,7 +16,6 @@ from gru_bench.report.document.blocks import Bullets, Details, parts_in
 from gru_bench.report.document.numbers import MISSING, plain
 from gru_bench.report.document.report import Report
 from gru_bench.report.evidence.collect import collect
-from gru_bench.report.figures.curves import CHANCE
 from gru_bench.report.render import record, spreadsheets
 from gru_bench.report.render.files import write
 from gru_bench.report.render.html import html
@@ -208,7 +207,6 @@ def test_two_uneven_classes_have_scores_by_class(positive: float) -> None:
     assert ("classes-torch-torch" in [table.key for table in report.tables]) == (positive < 0.1)
     assert "positive class is spam." in said(table_of(report, "confusion").caption)
     mentions(words_of(report, "methods"), "(spam)")
-    assert "the class spam" in figure_of(report, "thresholds").caption
     assert any("the class spam" in fact for fact in column_of(report, "data-1", "Fact"))
     if positive < 0.1:
         assert column_of(report, "classes-torch-torch", "Class") == ["ham", "spam"]
@@ -218,20 +216,6 @@ def test_two_uneven_classes_have_scores_by_class(positive: float) -> None:
         assert column_of(report, "classes-torch-torch", "Recall")[1].value == pytest.approx(recall)
         assert ham.value == pytest.approx(spam.value)
         mentions(all_said(report.warnings), "The classes are imbalanced", "ham")
-
-
-def test_confidence_begins_at_one_over_the_number_of_classes(made: Made) -> None:
-    figure = figure_of(made.report, "reliability")
-    ends = [(row["probability from"].value, row["probability to"].value) for row in figure.values.records()]
-    found = [metrics.reliability(one.label_N, one.probability_NC, 5) for one in made.predictions]
-    some = [place for place in range(5) if any(bins[place].examples for bins in found)]
-    assert ends == [(found[0][place].low, found[0][place].high) for place in some]
-    (axes,) = drawing_of(figure).axes
-    assert axes.get_xlim()[0] == pytest.approx(100 / made.classes - 0.5)
-
-
-def test_there_are_no_curves_over_thresholds(made: Made) -> None:
-    assert [figure.name for figure in section_of(made.report, "confidence").figures] == ["reliability"]
 
 
 def test_mistakes_of_every_run_name_the_class_and_the_predicted_one(made: Made) -> None:
@@ -302,7 +286,6 @@ def test_models_of_two_and_of_more_classes_share_a_report() -> None:
     assert {"two-scratch.f1", "torch-torch.macro-f1"} < {cell.key for cell in column_of(report, "results", "F1")}
     assert [cell == MISSING for cell in column_of(report, "scores", "Precision")] == [False, True]
     assert [row[0] for row in table_of(report, "confusion").rows] == ["Scratch GRU"]
-    assert list(figure_of(report, "thresholds").values.groups("model")) == ["Scratch GRU", CHANCE]
     assert [row[0] for row in table_of(report, "data-2-classes").rows] == list(map(plain, class_names(3)))
 
 

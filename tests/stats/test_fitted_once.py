@@ -11,7 +11,7 @@ import pytest
 
 from gru_bench.config import MetricName
 from gru_bench.stats.estimate import Estimate, EvidenceLevel, Values, accuracy_interval, estimate
-from gru_bench.stats.intervals import Scored, deviation, difference, interval
+from gru_bench.stats.intervals import Scored, difference, interval
 from gru_bench.stats.metrics import of_two
 from gru_bench.stats.verdict import ALIKE, Finding, Verdict, adjusted_tests
 from tests.support.values import present
@@ -89,14 +89,13 @@ def test_two_of_them_vary_by_examples_alone() -> None:
     assert math.isfinite(same.df)
 
 
-def test_one_alone_has_an_interval_over_examples_and_no_deviation() -> None:
+def test_one_alone_has_an_interval_over_examples() -> None:
     once = linear(2)
     found = interval("accuracy", once)
     single = accuracy_interval(once.correct_RN)
     assert (found.low, found.high, found.df) == (single.low, single.high, single.df)
     assert "fitted once" in found.method
     assert found.evidence_level.has_interval
-    assert deviation("accuracy", once) is None
 
 
 @pytest.mark.parametrize(("seeds", "level"), [

@@ -11,12 +11,10 @@ from scipy import stats
 from sklearn.metrics import f1_score, roc_auc_score
 
 from gru_bench.config import ComparedName, MetricName
-from gru_bench.stats import estimate as sums
 from gru_bench.stats import metrics
 from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_interval, estimate
 from gru_bench.stats.intervals import (
     Scored,
-    deviation,
     difference,
     f1_values,
     interval,
@@ -137,13 +135,6 @@ def test_the_interval_is_about_that_of_resampled_examples(metric: MetricName) ->
     assert math.sqrt(interval(metric, model).variance) == pytest.approx(np.std(values), rel=0.12)
 
 
-def test_the_deviation_between_seeds_leaves_out_the_noise_of_the_test_set() -> None:
-    """Five runs that differ by noise alone."""
-    model = drawn(2, examples=300)
-    for metric in ("f1", "macro_f1", "roc_auc"):
-        assert present(deviation(metric, model)) < np.std(model.scores(metric), ddof=1)
-
-
 def test_an_auc_of_few_positives_leans_on_wilsons_interval_and_a_difference_of_two_does_not() -> None:
     label_N = np.zeros(500, int)
     label_N[:10] = 1
@@ -261,4 +252,3 @@ def test_every_estimate_of_grouped_examples_is_that_of_their_groups(metric: Metr
         wanted = estimate(values, other, group_N=group_N)
         assert (found.low, found.high, found.groups) == (wanted.low, wanted.high, 50)
         assert found.low != estimate(values, other).low
-    assert deviation(metric, a) == sums.deviation(a.values(metric), group_N)

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -152,60 +152,6 @@ def test_an_empty_bin_is_shown_in_its_middle() -> None:
     first, *_ = metrics.reliability(np.array([1]), of_two(np.array([1.0])), bins=5)
     assert first.examples == 0
     assert (first.confidence, first.accuracy) == pytest.approx((0.55, 0.55))
-
-
-def of_both_labels(case: Case) -> Case:
-    label_N, _ = case
-    assume(0 < label_N.sum() < label_N.size)
-    return case
-
-
-def middles(edge_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the middles and the widths of the stretches between different values, from 0 to 1."""
-    edge_K = np.unique(np.append(edge_K, [0.0, 1.0]))
-    return (edge_K[1:] + edge_K[:-1]) / 2, np.diff(edge_K)
-
-
-@given(predictions().map(of_both_labels))
-def test_a_roc_curve_passes_through_the_rates_of_every_threshold(case: Case) -> None:
-    false_K, true_K, _ = np.array([(0, 0, 1), *by_threshold(case)]).T
-    highest_K = np.array([true_K[false_K == rate].max() for rate in false_K])
-    assert metrics.roc_curve(*case, false_K) == pytest.approx(highest_K, abs=1e-12)
-    # Linear between two rates: the height in their middle times their distance is the exact area.
-    middle_K, width_K = middles(false_K)
-    area = (metrics.roc_curve(*case, middle_K) * width_K).sum()
-    assert area == pytest.approx(metrics.roc_auc(*case), abs=1e-9)
-
-
-@given(predictions().map(of_both_labels))
-def test_precision_is_that_of_the_highest_threshold_with_the_recall(case: Case) -> None:
-    points = by_threshold(case)
-    recalls = [recall for _, recall, _ in points if recall > 0]
-    expected = [next(precision for _, found, precision in points if found >= recall) for recall in recalls]
-    assert metrics.precision_recall_curve(*case, np.array(recalls)) == pytest.approx(expected, abs=1e-12)
-    middle_K, width_K = middles(np.array(recalls))
-    area = (metrics.precision_recall_curve(*case, middle_K) * width_K).sum()
-    assert area == pytest.approx(metrics.average_precision(*case), abs=1e-9)
-
-
-def test_curves_by_hand() -> None:
-    label_N = np.array([1, 0, 1, 1, 0, 0])
-    probability_N = np.array([0.9, 0.8, 0.8, 0.6, 0.4, 0.2])
-    # Named one by one: a hit; a hit and a false alarm together; a hit; two false alarms.
-    rates = metrics.roc_curve(label_N, probability_N, np.array([0, 1 / 6, 1 / 3, 1]))
-    assert rates == pytest.approx([1 / 3, 1 / 2, 1, 1])
-    precisions = metrics.precision_recall_curve(label_N, probability_N, np.array([0.01, 1 / 3, 0.34, 1]))
-    assert precisions == pytest.approx([1, 1, 2 / 3, 3 / 4])
-
-
-@pytest.mark.parametrize("label", [0, 1])
-def test_refuses_a_curve_of_one_label(label: int) -> None:
-    case = np.full(3, label), np.array([0.2, 0.6, 0.9])
-    with pytest.raises(ValueError, match=f"{3 - 3 * label} of label 0 and {3 * label} of label 1"):
-        metrics.roc_curve(*case, np.array([0.5]))
-    if label == 0:
-        with pytest.raises(ValueError, match=r"label 1.*none"):
-            metrics.precision_recall_curve(*case, np.array([0.5]))
 
 
 def test_a_probability_of_one_half_predicts_the_positive_class() -> None:

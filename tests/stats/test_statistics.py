@@ -22,9 +22,9 @@ from gru_bench.stats.estimate import (
     Estimate,
     EvidenceLevel,
     Values,
+    _Part,
     accuracy_difference,
     accuracy_interval,
-    deviation,
     estimate,
     wilson_interval,
 )
@@ -100,14 +100,17 @@ def test_golden_difference(name: str) -> None:
     assert found.examples == a_RN.shape[1]
 
 
-def test_golden_seed_deviations() -> None:
+def test_golden_seed_variances() -> None:
+    def seed_variance(correct_RN: np.ndarray) -> float:
+        return _Part.of(Values.of_correct(correct_RN), None).seed_variance
+
     a_RN, b_RN, _ = GOLDEN["plain"]
-    assert present(deviation(Values.of_correct(a_RN))) ** 2 == pytest.approx(1 / 25 - 19 / 135 / 10, **TIGHT)
-    assert present(deviation(Values.of_correct(b_RN))) ** 2 == pytest.approx(4 / 75 - 22 / 135 / 10, **TIGHT)
+    assert seed_variance(a_RN) == pytest.approx(1 / 25 - 19 / 135 / 10, **TIGHT)
+    assert seed_variance(b_RN) == pytest.approx(4 / 75 - 22 / 135 / 10, **TIGHT)
     a_RN, b_RN, _ = GOLDEN["unequal seeds"]
-    assert deviation(Values.of_correct(a_RN)) == 0.0  # s2 is 0, and 0 - MSE/N is cut
+    assert seed_variance(a_RN) == 0.0  # s2 is 0, and 0 - MSE/N is cut
     assert b_RN.mean(1).var(ddof=1) == pytest.approx(1 / 256, **TIGHT)  # s2 is not 0, but less than MSE/N
-    assert deviation(Values.of_correct(b_RN)) == 0.0
+    assert seed_variance(b_RN) == 0.0
 
 
 def test_golden_other_confidence() -> None:
@@ -292,7 +295,6 @@ def test_one_seed_has_an_interval_over_examples_only() -> None:
     error = a_RN[0].std(ddof=1) / np.sqrt(1000)
     low, high = stats.t.interval(0.95, 999, loc=0.93, scale=error)
     assert (alone.low, alone.high) == pytest.approx((low, high), **TIGHT)
-    assert deviation(Values.of_correct(a_RN[:1])) is None
     assert accuracy_difference(a_RN[:1], b_RN).method == METHOD_EXAMPLES
 
 

@@ -35,7 +35,7 @@ from gru_bench.results.runs import DataSummary, Predictions
 from gru_bench.stats import metrics
 from gru_bench.stats.classes import are_uneven
 from gru_bench.stats.estimate import accuracy_interval, may_be_guessing
-from gru_bench.stats.intervals import Scored, deviation, interval
+from gru_bench.stats.intervals import Scored, interval
 from gru_bench.stats.metrics import guessing
 from gru_bench.tracking import FILE, LoggedRun, LoggedStudy
 
@@ -243,14 +243,6 @@ class ModelRuns(Scored):
         """Return whether the interval of this score does not lie on the better side of guessing."""
         guess = self.guessing.value
         return guess is not None and may_be_guessing(self.metric, interval(self.metric, self), guess)
-
-    @cached_property
-    def score_deviation(self) -> Number:
-        """Return the deviation of this score from seed to seed; without a value for a single seed."""
-        name = "deviation" if self.metric == "accuracy" else f"{_named(self.metric)}-deviation"
-        value, decimals = deviation(self.metric, self), 2 if self.scale.kind == "percent" else 4
-        method = "part of the standard deviation over seeds that the noise of the test set does not explain"
-        return self.on_examples.add(name, value, self.scale.kind, method, decimals=decimals)
 
     @property
     def has_together(self) -> bool:

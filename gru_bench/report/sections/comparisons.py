@@ -16,11 +16,10 @@ from gru_bench.report.document.blocks import (
     Table,
     sentences,
 )
-from gru_bench.report.document.numbers import MISSING, Scale, is_zero
+from gru_bench.report.document.numbers import MISSING, Scale
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Ends, Sentence, in_text, joined, say
+from gru_bench.report.document.sentences import Ends, Sentence, in_text
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.next_steps import fresh_for_all, held_back, next_step_commands, remove_limit_commands
 from gru_bench.report.evidence.pairs import Pair, by_score
 from gru_bench.report.evidence.verdicts import advice, needed_sentence
@@ -30,8 +29,6 @@ COMPARED = (
     "Pairs of models on the same test texts. Each verdict names its test. Equivalent models have an interval for "
     "equivalence, of 90 %, which lies within the margin. MDD, the minimum detectable difference, is the smallest true "
     "difference that the two-sided test finds with 80 % power from as many runs and texts.")
-UNEQUAL = 5
-"""Ratio of the between-seed standard deviations of two models from which on intervals of few seeds are too narrow."""
 
 
 def comparisons(evidence: Evidence) -> Section | None:
@@ -54,8 +51,8 @@ def verdict_columns(scale: Scale) -> tuple[tuple[Column, Callable[[Pair], Cell]]
 
 
 def comment_on(evidence: Evidence, pair: Pair) -> Sentence:
-    """Return warnings about the intervals of a pair, and what may settle it; empty for most pairs that are settled."""
-    return joined([_too_narrow(pair), needed_sentence(pair, fresh_for_all(evidence))])
+    """Return what may settle a pair; empty for most pairs that are settled."""
+    return needed_sentence(pair, fresh_for_all(evidence))
 
 
 def _table(compared: Sequence[Pair]) -> Table:
@@ -84,20 +81,3 @@ def _next_steps(evidence: Evidence) -> list[Block]:
     blocks += [block for words, commands in steps if commands
                for block in (Paragraph((f"{words} Replace each NAME with a new name:",)), Commands(commands))]
     return [Heading("Next steps", "next-steps"), *blocks] if blocks else []
-
-
-def _too_narrow(pair: Pair) -> Sentence:
-    """Return why the intervals of a pair are known to be too narrow; empty where they are not."""
-    if min(pair.difference.seeds) < 2 or pair.b.is_fitted_once or isinstance(pair.a, Mixture):
-        return ()  # the interval is over test texts alone, or over seeds that both models have
-    calm, noisy = sorted((pair.a, pair.b), key=lambda group: group.score_deviation.value or 0.0)
-    small, large = calm.score_deviation.value or 0.0, noisy.score_deviation.value or 0.0
-    if len(noisy.runs) < max(pair.difference.seeds) and large > small:
-        return say("The interval is somewhat too narrow: {model} varies more between seeds ({deviation}{unit}) and has "
-                   "fewer of them.", model=noisy.label, deviation=noisy.score_deviation, unit=pair.scale.after)
-    is_known = not is_zero(calm.score_deviation.text)  # else the noise of the test set explains all of it
-    if not pair.difference.evidence_level.has_verdict and is_known and large >= UNEQUAL * small:
-        return say("The interval is somewhat too narrow: there are few seeds, and {model} varies at least five times "
-                   "as much between seeds ({deviation}{unit}) as the other model.", model=noisy.label,
-                   deviation=noisy.score_deviation, unit=pair.scale.after)
-    return ()

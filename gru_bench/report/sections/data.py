@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table
 from gru_bench.report.document.numbers import Number, Numbers, file_name, plain
@@ -11,9 +11,7 @@ from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import LISTED_CLASSES, UNCATEGORIZED
 from gru_bench.report.evidence.pairs import ScoredTestSet
 from gru_bench.report.evidence.progress import data_sets, study_name
-from gru_bench.report.evidence.store import Store
-from gru_bench.results.runs import NEAR, DataSummary, NearExamples, parsed
-from gru_bench.tracking import LoggedStudy
+from gru_bench.results.runs import DataSummary
 
 
 def data(evidence: Evidence) -> list[Block]:
@@ -28,8 +26,6 @@ def data(evidence: Evidence) -> list[Block]:
         blocks.append(_facts(summary, numbers, title))
         blocks += [Paragraph(_scored_before(test_set)) for test_set in evidence.test_sets if test_set.studies > 1
                    and any(group.fingerprint == summary.fingerprint for group in test_set.groups)]
-        if examples := _near_examples(studies, evidence.store):
-            blocks.append(Details("Some near-duplicates", (_pairs(examples, key, title),)))
         if len(summary.classes) > 2:
             blocks.append(Details("Texts by class, over all splits", (_classes(summary, numbers, title),)))
         if summary.categories:
@@ -89,22 +85,6 @@ def _near(found: DataSummary, count: Callable[[str, int], Number]) -> Iterator[t
         yield "validation texts with a near-duplicate in training", count("near-validation", near.validation)
         yield (f"training texts that are near-duplicates of them{', removed' if near.removed else ''}",
                count("near-train", near.train))
-
-
-def _near_examples(studies: Sequence[LoggedStudy], store: Store) -> tuple[tuple[str, str], ...]:
-    """Return some near-duplicates; none where the studies keep no texts."""
-    for study in studies:
-        if text := store.text(study.run.run_id, NEAR):
-            return parsed(NearExamples, text)
-    return ()
-
-
-def _pairs(examples: Sequence[tuple[str, str]], key: str, title: str) -> Table:
-    """Return some near-duplicates."""
-    return Table(
-        f"{key}-near", f"Near-duplicates: {title}", (f"First words of near-duplicates across splits: {title}.",),
-        (Column("Validation or test", align="left", width=6), Column("Training", align="left", width=6)),
-        tuple((plain(scored), plain(train)) for scored, train in examples))
 
 
 def _classes(found: DataSummary, numbers: Numbers, title: str) -> Table:

@@ -9,7 +9,6 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -23,14 +22,12 @@ from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import ModelRuns, by_test_set
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.stats import metrics
-from gru_bench.stats.disagreement import Ngram, one_sided, typical_ngrams
+from gru_bench.stats.disagreement import one_sided
 
 MOST_PAIRS = 6
-"""Most pairs whose texts and n-grams are shown."""
+"""Most pairs whose texts are shown."""
 QUOTED = 6
 """Texts shown of each side."""
-NGRAMS = 8
-"""N-grams shown of each side."""
 OF_CLASS = 2
 """Most confident mistakes shown of each of more than two classes."""
 OF_CLASSES = 20
@@ -81,13 +78,9 @@ def _table(pairs: Sequence[Pair]) -> Table:
 
 
 def _of_pair(pair: Pair, texts: Texts) -> list[Block]:
-    """Return what is typical of the texts that only one of two models gets right, and some of them."""
+    """Return some of the texts that only one of two models gets right."""
     sides = one_sided(pair.a.correct_RN, pair.b.correct_RN)
-    first, second = (
-        [texts.get(example, "") for example in pair.a.example_N[places].tolist()] for places in sides)
     blocks: list[Block] = []
-    if any(found := typical_ngrams(first, second, NGRAMS)):
-        blocks.append(_ngrams(pair, *found))
     for name, right, wrong, places in (("first", pair.a, pair.b, sides[0]), ("second", pair.b, pair.a, sides[1])):
         if places.size:
             clear_F = right.correct_RN[:, places].mean(0) - wrong.correct_RN[:, places].mean(0)
@@ -99,26 +92,6 @@ def _of_pair(pair: Pair, texts: Texts) -> list[Block]:
                 for rank, place in enumerate(shown, start=1))
             blocks.append(Details(f"{right.label} right, {wrong.label} wrong", (Bullets(items, quoted=True),)))
     return [Details(f"{pair.a.label} and {pair.b.label}", tuple(blocks))] if blocks else []
-
-
-def _ngrams(pair: Pair, of_first: Sequence[Ngram], of_second: Sequence[Ngram]) -> Table:
-    names = (pair.a.label, pair.b.label)
-
-    def cell(side: str, rank: int, one: Ngram | None) -> Sentence:
-        if one is None:
-            return ("",)
-        numbers = pair.on_examples.of(f"ngram-{side}-{rank}")
-        return (f"{plain(one.text)}{'*' if one.beyond_chance else ''} (", numbers.add("here", one.here), " : ",
-                numbers.add("there", one.there), ")")
-
-    rows = tuple((cell("first", rank, a), cell("second", rank, b))
-                 for rank, (a, b) in enumerate(zip_longest(of_first, of_second), start=1))
-    return Table(
-        f"{pair.numbers.key}-ngrams", f"Typical n-grams: {names[0]} and {names[1]}",
-        ("Words and word pairs typical of the texts that only one of the two gets right, with the number of texts on "
-         "each side. An asterisk marks those that exceed 95 of 100 random divisions of the same texts; the others may "
-         "be due to chance.",),
-        tuple(Column(f"Only {name} right", align="left", width=6) for name in names), rows)
 
 
 def _never_right(members: Sequence[ModelRuns], texts: Texts, numbers: Numbers) -> list[Block]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table
+from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Table
 from gru_bench.report.document.figure import Value, Values
 from gru_bench.report.document.numbers import MISSING, Kind, Number, Numbers, plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside, Sentence, listed, say
+from gru_bench.report.document.sentences import Aside, listed
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import (
     LISTED_CLASSES,
@@ -44,10 +43,6 @@ LENGTHS = (25, 50, 100, 200, 400, 800)
 """Ends of the ranges of length, in tokens; one more range holds what is longer."""
 OPENED = 6
 """Most categories whose table a page does not fold."""
-LEAST_MIXED = 10
-"""Texts of a range of lengths below which the fractions of its categories are ignored."""
-MIXED = 0.5
-"""Difference in the fraction of a category between two ranges of length from which on a warning is shown."""
 
 
 def errors(evidence: Evidence) -> Section | None:
@@ -248,11 +243,7 @@ def _by_length(evidence: Evidence) -> list[Block]:
         counted = f"the number of tokens that {first.label} reads"
         table = _table(key, f"length{f', test set {test_set}' * (len(shown) > 1)}", counted,
                        Column("Tokens", align="left", width=2.6), members, values)
-        warning = _related(first, numbers, place_N, list(values.groups("tokens from", "tokens to")))
-        blocks += [
-            Heading("Accuracy by length", key), length_figure(key, values),
-            *([Paragraph(warning)] if warning else []), table,
-        ]
+        blocks += [Heading("Accuracy by length", key), length_figure(key, values), table]
     return blocks
 
 
@@ -269,34 +260,3 @@ def _table(key: str, what: str, by: str, first: Column, members: Sequence[ModelR
         key, f"Accuracy by {what}",
         (f"Test accuracy, %, by {by}, with 95 % intervals.",),
         (first, Column("Texts"), *(Column(group.label, named=True) for group in members)), tuple(rows))
-
-
-def _related(
-    first: ModelRuns, numbers: Numbers, place_N: NDArray[np.intp], ends: Sequence[tuple[Number, Number]]
-) -> Sentence:
-    """Return a warning if length and category are related, with the category whose fraction differs most; else empty.
-
-    `place_N` is the range that each test text lies in; `ends` are the fewest and the most tokens of each range.
-    """
-    names, category_N = np.unique(first.category_N, return_inverse=True)
-    counts_BG = np.array([np.bincount(category_N[place_N == place], minlength=names.size)
-                          for place in np.unique(place_N)])
-    large = np.flatnonzero(counts_BG.sum(axis=1) >= LEAST_MIXED)
-    if large.size < 2:
-        return ()
-    share_BG = counts_BG[large] / counts_BG[large].sum(axis=1, keepdims=True)
-    category = int(np.ptp(share_BG, axis=0).argmax())
-    share_B = share_BG[:, category]
-    if np.ptp(share_B) < MIXED:
-        return ()
-
-    def part(end: str, row: int, whose: str) -> Sentence:
-        share = numbers.on(first.ids, int(counts_BG[large[row]].sum())).add(
-            f"mixed-{end}", float(share_B[row]), "percent", "fraction of this category")
-        low, high = ends[large[row]]
-        return say("{share} % of {whose} of {low} to {high} tokens", share=share, whose=whose, low=low, high=high)
-
-    return say(
-        "Length and category are related: {category} makes up {most} and {least}. A difference between lengths may "
-        "come from the categories.", category=plain(str(names[category])) or UNCATEGORIZED,
-        most=part("most", int(share_B.argmax()), "the texts"), least=part("least", int(share_B.argmin()), "those"))

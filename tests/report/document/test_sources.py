@@ -23,7 +23,6 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"MODEL\.confusion\.(true|false)-(positive|negative)(\.spread)?", "test", "confirm"),
     (r"MODEL\.confused\.\d+(\.spread)?", "test", "confirm"),
     (r"MODEL\.confused\.\d+\.share", "some", "confirm"),
-    (r"MODEL\.reliability\.bin-\d+\.(share|confidence|accuracy)", "test", "confirm"),
     (r"MODEL\.run-(?P<place>\d)\.accuracy", "test", "one"),
     (r"MODEL\.class\.[a-z0-9-]+\.(precision|roc-area|pr-area)", "test", "confirm"),
     (r"MODEL\.class\.[a-z0-9-]+\.f1", "some", "confirm"),
@@ -64,7 +63,6 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"test-set-1\.studies", "", "all confirm"),
     # what is given
     (r"(methods|paper)\.(margin|level|family|family-linear|fewest-seeds|unseen)", "", "none"),
-    (r"MODEL\.reliability\.bin-\d+\.(from|to)", "", "none"),
     (r"published\.[a-z]+\.(accuracy|seconds)", "", "none"),
     # the homework
     (r"of-homework\.(protocol|wordless)\.[a-z.-]+", "", "studies"),

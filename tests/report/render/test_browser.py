@@ -290,33 +290,6 @@ def test_a_number_leads_to_its_runs_and_tells_of_itself(browser: Chromium, pages
     assert browser.said == []
 
 
-def test_the_numbers_of_a_table_are_one_stop_of_the_tabulator(browser: Chromium, pages: Path) -> None:
-    browser.look()
-    browser.open(pages / "three.html")
-    stops = browser.run("[...document.querySelectorAll('table')].map(table => "
-                        "[...table.querySelectorAll('tbody a.n')].filter(a => a.tabIndex === 0).length)")
-    assert max(stops) == 1
-
-    def here() -> Any:
-        return browser.run("""(() => { const link = document.activeElement, cell = link.closest("td, th");
-          return [cell.parentElement.rowIndex, cell.cellIndex, link.textContent]; })()""")
-
-    browser.run(f'{EVALUATION}.tBodies[0].rows[0].cells[2].querySelector("a.n").focus()')
-    row, column, number = here()
-    seen = []
-    for key, code in (("ArrowRight", 39), ("ArrowDown", 40), ("ArrowUp", 38), ("ArrowLeft", 37)):
-        browser.press(key, code)
-        seen.append(here())
-    assert seen[0][0] == row
-    assert seen[0][2] != number
-    assert seen[1][:2] == [row + 1, seen[0][1]]
-    assert seen[2][:2] == [row, seen[0][1]]
-    assert seen[3][:2] == [row, column - 1]
-    browser.press("Enter", 13, "\r")
-    assert browser.run("location.hash").startswith("#runs-of-")
-    assert browser.said == []
-
-
 def test_without_a_script_numbers_lead_on_by_themselves(browser: Chromium, pages: Path) -> None:
     browser.look()
     browser.open(pages / "three.html", script=False)

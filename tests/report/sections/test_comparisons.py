@@ -10,7 +10,7 @@ import pytest
 from gru_bench.report.document.blocks import Table
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.evidence.verdicts import verdict_sentence
-from gru_bench.report.sections.comparisons import comment_on, comparisons
+from gru_bench.report.sections.comparisons import comparisons
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.stats.estimate import accuracy_difference
 from gru_bench.stats.verdict import holm
@@ -19,7 +19,6 @@ from tests.support.commands import mentions
 from tests.support.fake_store import (
     FakeStore,
     TestSet,
-    add_study,
     answered,
     correct,
     one_each,
@@ -95,30 +94,6 @@ def spread_out(store: FakeStore, study: LoggedStudy, shares: tuple[float, ...]) 
     for run, share in zip(study.confirms, shares, strict=True):
         p = store.predicted[run.run_id, "test"]
         store.predicted[run.run_id, "test"] = answered(p, np.arange(len(p)) < share * len(p))
-
-
-@pytest.mark.parametrize(("one", "two", "reason"), [
-    ((0.80, 0.84, 0.88), (0.828, 0.83, 0.832), "five times"),
-    # A deviation that the noise of the test set explains has no known size that another one is five times of.
-    ((0.80, 0.84, 0.88), (0.83, 0.83, 0.83), ""),
-    ((0.80, 0.88), (0.828, 0.832), "five times"),
-    ((0.80, 0.84, 0.88), (0.80, 0.83, 0.88), ""),
-    ((0.80, 0.83, 0.86, 0.89, 0.84), (0.84,) * 6, "has fewer of them"),
-    ((0.80, 0.83, 0.86, 0.89, 0.84), (0.84,) * 5, ""),
-    ((0.84,) * 5, (0.80, 0.83, 0.86, 0.89, 0.84, 0.85), ""),
-])
-def test_the_report_warns_of_intervals_known_to_be_too_narrow(
-    one: tuple[float, ...], two: tuple[float, ...], reason: str
-) -> None:
-    store, test_set = FakeStore(), TestSet.draw(1000)
-    for name, shares in (("scratch", one), ("torch", two)):
-        spread_out(store, add_study(store, name, {name: 0.0}, seeds=len(shares), test_set=test_set), shares)
-    evidence = collect(store.by_experiment["movie-reviews"], store)
-    text = said(comment_on(evidence, evidence.compared[0]))
-    if reason:
-        mentions(text, "too narrow", "Scratch GRU varies", reason)
-    else:
-        assert "too narrow" not in text
 
 
 def test_a_perfect_score_is_neither_certain_nor_proof_of_equivalence() -> None:

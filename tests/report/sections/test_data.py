@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from gru_bench.report.document.blocks import Details, Heading
 from gru_bench.report.sections.runs import runs
-from gru_bench.results.runs import NEAR, NearDuplicates, OnTest, digest_of_examples
+from gru_bench.results.runs import NearDuplicates, OnTest, digest_of_examples
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, with_data
 from tests.support.renderings import Built, section_of, table_of, words_of
@@ -79,19 +78,15 @@ def test_the_studies_that_scored_the_test_reviews_until_the_newest_run_are_count
     assert both.count("of this store have used") == 1
 
 
-def test_groups_and_near_duplicates_are_counted_and_some_are_shown() -> None:
+def test_groups_and_near_duplicates_are_counted() -> None:
     store = FakeStore()
     study = add_study(store, "torch", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50, [""]))
     data = present(study.summary).data
     study = with_data(study, available=data.train + data.validation + data.test + 30,
                       groups={"train": 90, "validation": 12, "test": 34}, near=NearDuplicates(30, 5, 6, removed=True))
-    assert "near_duplicates" not in " ".join(path for _, path in store.artifacts)
     facts = dict(table_of(build_only([study], store, runs), "data-1").rows)
     assert [facts[f"groups of {split} texts"].value for split in ("training", "validation", "test")] == [90, 12, 34]
     assert facts["test texts with a near-duplicate in training"].value == 6
     assert facts["validation texts with a near-duplicate in training"].value == 5
     assert facts["training texts that are near-duplicates of them, removed"].value == 30
     assert "texts left out by data.limit" not in facts
-    store.artifacts[study.run.run_id, NEAR] = json.dumps([["a scored text", "a text of training"]])
-    assert table_of(build_only([study], store, runs), "data-1-near").rows == (
-        ("a scored text", "a text of training"),)

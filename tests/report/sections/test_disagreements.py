@@ -90,17 +90,6 @@ def test_six_texts_of_each_side_are_quoted_those_with_the_largest_difference_fir
              f"{p.tokens_N[7]} tokens read", str(p.category_N[7]))
 
 
-def test_the_typical_ngrams_of_each_side_are_shown_with_their_counts() -> None:
-    store, studies = two_models(12, 11)
-    report = build_only(studies, store, disagreements)
-    (table,) = (table for table in report.tables if table.key.endswith("-ngrams"))
-    columns = dict(zip((column.heading for column in table.columns), zip(*table.rows, strict=True), strict=True))
-    fine = [said(cell) for cell in columns["Only Scratch GRU right"]]
-    dull = [said(cell) for cell in columns["Only Torch GRU right"]]
-    assert {"fine* (12 : 0)", "ending* (12 : 0)", "fine ending* (12 : 0)"} <= set(fine)
-    assert {"dull* (11 : 0)", "start* (11 : 0)", "dull start* (11 : 0)"} <= set(dull)
-
-
 def test_without_texts_only_counts_are_shown() -> None:
     store, studies = two_models(12, 11)
     store.reviews = {}

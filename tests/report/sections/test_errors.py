@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +16,8 @@ from gru_bench.results.runs import Predictions
 from gru_bench.stats.estimate import accuracy_interval
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
-from tests.support.fake_store import FakeStore, TestSet, add_study, one_each
-from tests.support.renderings import Built, column_of, said, section_of, table_of, words_of
+from tests.support.fake_store import FakeStore, TestSet, add_study
+from tests.support.renderings import Built, column_of, said, section_of, table_of
 from tests.support.sections import build_only
 
 
@@ -116,34 +114,3 @@ def test_reviews_of_one_length_make_no_table() -> None:
     for key, p in store.predicted.items():
         store.predicted[key] = replace(p, tokens_N=np.full_like(p.tokens_N, 30))
     assert table_keys(build_only([study], store, errors)) == ["confusion", "categories-1"]
-
-
-def with_lengths(categories_of: Callable[[int, int], str], long: Callable[[int], bool] = lambda place: place % 2 == 1,
-                 ) -> Report:
-    """Return a report of 200 test reviews of 10 tokens, or 300 where they are long, with categories by length."""
-    store, studies = one_each({"torch": 0.0}, seeds=2, test_set=TestSet.draw(200))
-    for key, p in store.predicted.items():
-        tokens_N = np.array([300 if long(place) else 10 for place in range(len(p))], np.int32)
-        category_N = np.array([categories_of(place, tokens) for place, tokens in enumerate(tokens_N)])
-        store.predicted[key] = replace(p, tokens_N=tokens_N, category_N=category_N)
-    return build_only(studies, store, errors)
-
-
-def test_the_report_warns_where_length_and_category_are_related() -> None:
-    report = with_lengths(lambda place, tokens: "lines" if tokens == 10 or place < 20 else "essays & more")
-    mentions(words_of(report, "errors"), "Length and category are related", "essays & more", "90.0 %",
-             "201 to 300 tokens", "0.0 %", "10 to 25 tokens")
-
-
-@pytest.mark.parametrize("categories_of", [
-    lambda place, tokens: "all",
-    lambda place, tokens: ("a", "b")[place // 2 % 2],
-    lambda place, tokens: "a" if tokens == 10 or place % 3 else "b",
-])
-def test_lengths_with_similar_categories_cause_no_warning(categories_of: Any) -> None:
-    assert "Length and category" not in words_of(with_lengths(categories_of), "errors")
-
-
-def test_a_range_of_few_reviews_causes_no_warning_of_related_lengths() -> None:
-    report = with_lengths(lambda place, tokens: "lines" if tokens == 10 else "essays", lambda place: place < 9)
-    assert "Length and category" not in words_of(report, "errors")
