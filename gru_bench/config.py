@@ -10,11 +10,12 @@ import codecs
 import json
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -170,26 +171,28 @@ def _class_name(value: object) -> object:
 
 
 def _class_names(value: object) -> object:
-    """Return the names of classes, given as a list or as the JSON text of one."""
-    if value is None:
-        return None
+    """Return the names of classes, given as a list or as the JSON text of one, as a tuple."""
     if isinstance(value, str):
-        try:
+        with suppress(ValueError, RecursionError):
             value = json.loads(value)
-        except (ValueError, RecursionError):
-            value = None
-    if not isinstance(value, list | tuple):
+    if value is not None and not isinstance(value, list | tuple):
         raise ValueError('must list the names of all classes, such as ["low", "high"]')
-    if not 2 <= len(value) <= MOST_CLASSES:
-        raise ValueError(f"must have 2 to {MOST_CLASSES:,} names")
-    names = [_class_name(name) for name in value]
-    if not all(isinstance(name, str) and 0 < len(name) <= MOST_CLASS_NAME for name in names):
-        raise ValueError(f"must contain names of 1 to {MOST_CLASS_NAME} characters")
-    if len(set(names)) < len(names):
-        raise ValueError("must contain each name once")
+    return value and tuple(value)
+
+
+def _short_in_all(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
     if len(json.dumps(names, ensure_ascii=False)) > MOST_CLASSES_TEXT:
         raise ValueError(f"must have at most {MOST_CLASSES_TEXT:,} characters in total")
-    return tuple(names)
+    return names
+
+
+T = TypeVar("T", bound=Sequence[Any])
+
+
+def _each_once(values: T) -> T:
+    if len(set(values)) < len(values):
+        raise ValueError("must contain each entry once")
+    return values
 
 
 def _not_empty(name: str) -> str:
@@ -218,7 +221,11 @@ Magnitude = Annotated[float, Field(gt=0.0, le=1e38)]
 """A number above 0 that a 32-bit float can hold."""
 ModelName = Annotated[str, AfterValidator(_model_name)]
 Device = Annotated[str, AfterValidator(_device)]
-ClassNames = Annotated[tuple[str, ...] | None, BeforeValidator(_class_names)]
+ClassName = Annotated[str, Field(min_length=1, max_length=MOST_CLASS_NAME), BeforeValidator(_class_name)]
+Once = AfterValidator(_each_once)
+ClassNames = Annotated[
+    Annotated[tuple[ClassName, ...], Field(min_length=2, max_length=MOST_CLASSES), Once] | None,
+    BeforeValidator(_class_names), AfterValidator(_short_in_all)]
 NonEmpty = Annotated[str, AfterValidator(_not_empty)]  # a length in Field would refuse names that are no UTF-8
 GroupColumn = Annotated[NonEmpty | None, BeforeValidator(lambda name: None if name == "none" else name)]
 Encoding = Annotated[str, AfterValidator(_encoding)]
@@ -413,38 +420,34 @@ SECTIONS = tuple(name for name in RunConfig.model_fields if name != "seed")
 S = TypeVar("S", bound=BaseModel)
 
 
-def validated(
-    kind: type[S], values: Mapping[str, Any], where: str = "", *, under: str = "",
-    given: Collection[str] = (),
-) -> S:
+def validated(kind: type[S], values: Mapping[str, Any], *, strict: bool = False, under: str = "") -> S:
     """Return a group of settings with these values.
 
     Args:
         kind: Class of the group.
         values: Setting -> value.
-        where: File that the values come from, for error messages. Its values must have the types of the settings, and
-            are not converted.
+        strict: Whether the values must have the types of the settings, as in a file, and are not converted.
         under: Dotted name of the group itself, for error messages.
-        given: Settings whose values come from elsewhere than the file.
 
     Raises:
         UsageError: where a setting is unknown or out of range. The message names each such setting, its rule and its
             value.
     """
     try:
-        return kind.model_validate(dict(values), strict=bool(where))
+        return kind.model_validate(dict(values), strict=strict)
     except ValidationError as error:
         found = error.errors(include_url=False)
         raise UsageError("\n".join(dict.fromkeys(
-            _sentence(kind, one, _kinds(one["loc"], found), where, under, given) for one in found))) from None
+            _sentence(kind, one, _kinds(one["loc"], found), under) for one in found))) from None
 
 
-def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
+def with_settings(config: RunConfig, settings: Mapping[str, Any], *, strict: bool = False) -> RunConfig:
     """Return a copy of `config` with some settings replaced.
 
     Args:
         config: Settings to start from.
         settings: Dotted name -> new value, such as `{"training.lr": 1e-3}`.
+        strict: As in `validated`.
 
     Raises:
         UsageError: for an unknown setting or a value out of range.
@@ -456,7 +459,7 @@ def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
         if key not in known:
             raise unknown_setting(key, known)
         (values[section] if section else values)[name] = value
-    return validated(RunConfig, values)
+    return validated(RunConfig, values, strict=strict)
 
 
 @lru_cache(maxsize=4096, typed=True)
@@ -535,64 +538,41 @@ def _scalar(text: str) -> Scalar:
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     word: tuple(settings.split()) for words, settings in {
         "learning_rate learningrate rate step_size eta alpha": "training.lr",
-        "batch batchsize bs minibatch": "training.batch_size",
-        "epoch num_epochs n_epochs max_epochs": "training.epochs",
-        "optimiser optim adam adamw": "training.optimizer",
+        "bs minibatch": "training.batch_size",
+        "adam adamw": "training.optimizer",
         "beta betas momentum": "training.beta1 training.beta2",
         "decay l2 wd": "training.weight_decay",
-        "clip clipping grad_clip gradient_clip gradient_clipping max_norm max_grad_norm": "training.clip_norm",
-        "scheduler lr_schedule lr_scheduler": "training.schedule",
+        "clipping grad_clip gradient_clip gradient_clipping max_norm max_grad_norm": "training.clip_norm",
         "early_stopping early_stop": "training.patience",
-        "ema averaging swa moving_average": "training.average",
-        "accumulation gradient_accumulation accumulate": "training.micro_batches",
         "gpu cuda": "training.device",
-        "num_threads n_threads num_workers cores": "training.threads",
-        "shuffle bucketing": "training.bucket",
-        "hidden hidden_dim hidden_units hiddensize units width": "model.hidden_size",
-        "num_layers n_layers nlayers depth": "model.layers",
-        "dropout_rate drop dropout_p": "model.dropout",
-        "direction directions both_directions": "model.bidirectional",
-        "pool": "model.pooling",
-        "kernel": "model.backend",
-        "cell architecture arch": "model.name",
+        "num_workers cores": "training.threads",
+        "units width": "model.hidden_size",
+        "depth": "model.layers",
         "embedding_dim embed_dim embedding_size vector_size dim": "embedding.dimension",
         "freeze frozen finetune fine_tune": "embedding.trainable",
         "vectors embeddings word_vectors": "embedding.name",
-        "max_len maxlen seq_len sequence_length length max_tokens truncate": "data.max_length",
+        "seq_len sequence_length max_tokens": "data.max_length",
         "subset sample samples n_samples": "data.limit",
-        "val_share validation valid_size val_size validation_split val_split": "data.validation_share",
-        "test_size test_split": "data.test_share",
+        "valid_size val_size val_split": "data.validation_share",
         "dataset file path": "data.name",
         "random_state random_seed": "seed",
-        "n_trials num_trials budget": "trials",
-        "confirm_seeds n_seeds num_seeds seeds": "confirm",
+        "n_seeds num_seeds seeds": "confirm",
         "search_space parameters params search": "space",
         "description question title": "purpose",
     }.items() for word in words.split()}
-"""Common other names of a setting or of a key of a study file -> its name here."""
+"""Common other names of a setting or of a key of a study file, of another spelling, -> its name here."""
 
 _RULES = {
-    "greater_than_equal": "must be at least {ge}",
-    "too_short": "must have at least {min_length} entry",
-    "too_long": "must have at most {max_length} entries",
-    "string_too_short": "must not be empty",
-    "string_too_long": "must have at most {max_length} characters",
-    "greater_than": "must be greater than {gt}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
-    "literal_error": "must be one of {expected}",
-    "int_parsing_size": "must be a smaller whole number",
     "int": "must be a whole number",
     "float": "must be a number",
-    "finite_number": "must be a finite number",
     "bool": "must be true or false",
-    "string_unicode": "must be text that can be written as UTF-8",
     "string_type": "must be text",
-    "list": "must be a list",
-    **dict.fromkeys(("dict", "mapping", "model"), "must be a table"),
-    "value_error": "{error}",
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type"), "must be a table"),
 }
-"""Pydantic's name of an error, or the first word of it, -> the rule."""
+"""Pydantic's name of an error, or the first word of it, -> the rule. Other rules are in pydantic's words."""
+_WORDS = {"greater than or equal to": "at least", "less than or equal to": "at most", "a valid": "a",
+          " after validation": ""}
+"""Pydantic's words -> ours."""
 _KINDS = {"str": "text", "int": "a number", "float": "a number", "bool": "true or false"}
 """Pydantic's name of a type -> our words for it, for settings that accept several types."""
 
@@ -605,58 +585,46 @@ def _kinds(place: tuple[int | str, ...], errors: Iterable[Any]) -> str:
                                    if error["loc"][:-1] == place[:-1] and error["loc"][-1] in _KINDS))
 
 
-def _sentence(
-    kind: type[BaseModel], error: Any, kinds: str, where: str, under: str, given: Collection[str]
-) -> str:
+def _sentence(kind: type[BaseModel], error: Any, kinds: str, under: str) -> str:
     """Return one of pydantic's errors as a sentence: setting, rule, value."""
     place = [str(part) for part in (error["loc"][:-1] if kinds else error["loc"])]
     path = [*([under] if under else []), *place]
     if error["type"] == "extra_forbidden":
-        owner = kind
-        for part in place[:-1]:
-            owner = _model_in(owner.model_fields[part].annotation) or owner if part in owner.model_fields else owner
-        known = [".".join([*path[:-1], key]) for key in owner.model_fields]
-        return str(unknown_setting(".".join(path), known, where))
-    in_file = where and ".".join(path) not in given
-    name = (f"{where}: " if in_file else "") + ".".join(shown(part, '') for part in path)
+        fields = flat(RunConfig()) if kind is RunConfig else kind.model_fields
+        return str(unknown_setting(".".join(path), [f"{under}.{key}" if under else key for key in fields]))
+    name = ".".join(shown(part, '') for part in path)
     if error["type"] == "missing":
         return f"{name} is required"
-    limits = {key: f"{value:g}" if isinstance(value, float) else f"{value:,}" if key in ("le", "max_length") else value
-              for key, value in error.get("ctx", {}).items()}
-    template = _RULES.get(error["type"], _RULES.get(error["type"].partition("_")[0]))
-    rule = error["msg"] if template is None else template.format_map(limits)
-    if kinds and error["type"] != "finite_number":
-        rule = f"must be {kinds}"
+    rule = f"must be {kinds}" if kinds and error["type"] != "finite_number" else _rule(error)
     if isinstance(error["input"], Mapping | Section) and error["type"] == "value_error":
         return f"{name} {rule}"  # a rule about several settings names their values itself
     return f"{name} {rule}, but got {shown(error['input'])}"
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the group of settings inside a type such as `Mapping[str, Other] | None`; None without one."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for inner in get_args(annotation) if (found := _model_in(inner)) is not None), None)
+def _rule(error: Any) -> str:
+    rule = re.sub(r"^\w+ should", "must", error["msg"].removeprefix("Value error, "))
+    for words, ours in _WORDS.items():
+        rule = rule.replace(words, ours)
+    return _RULES.get(error["type"], _RULES.get(error["type"].partition("_")[0], rule))
 
 
-def unknown_setting(name: str, known: Collection[str], where: str = "") -> UsageError:
+def unknown_setting(name: str, known: Collection[str]) -> UsageError:
     """Return the error for an unknown setting, with the settings that were probably meant.
 
     Args:
         name: Dotted name as it was typed.
         known: Dotted names of all settings.
-        where: File that the name comes from.
     """
     near = _meant(name, known)
-    section = near[0].rpartition(".")[0] if near else ""
-    error = str(unknown("setting", name, known, near=near))
+    section = (near[0] if near else name).rpartition(".")[0]
     if section in SECTIONS:
         fields = RunConfig.model_fields[section].annotation
         assert isinstance(fields, type)
         assert issubclass(fields, Section)
-        error = (f"unknown setting {shown(name)}. Did you mean {' or '.join(map(repr, near))}? {section} has "
-                 f"{', '.join(sorted(fields.model_fields))}")
-    return UsageError(f"{where}: {error}" if where else error)
+        guess = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+        return UsageError(f"unknown setting {shown(name)}. {guess}{section} has "
+                          f"{', '.join(sorted(fields.model_fields))}")
+    return unknown("setting", name, known, near=near)
 
 
 def _meant(name: str, known: Collection[str]) -> list[str]:

@@ -62,7 +62,7 @@ def study_again(
                 for model, settings_of in own.items()},
         "again": logged.original,
         **({} if margin is None else {"margin": 100 * margin if unit == "share" else margin}),
-    }, f"{logged.name} again")
+    })
     for model in spec.models:
         spec.config(model, {}, 0)
     return spec

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gru_bench.config import Scalar, TrainingConfig
+from gru_bench.config import TrainingConfig
 from gru_bench.data.batches import iterations_of_epoch
 
 RECIPE = "scratch"
@@ -49,25 +49,15 @@ class Parts:
 
     keys: dict[str, Any]
     """The keys at its top. `space` and `first` have dotted names."""
-    sections: dict[str, Any]
-    """Section -> its settings."""
-    own: dict[str, dict[str, Scalar]]
+    settings: dict[str, Any]
+    """The settings of all sections, with dotted names."""
+    own: dict[str, dict[str, Any]]
     """Model -> dotted settings for this model only."""
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings of all sections, with dotted names."""
-        return {f"{section}.{key}": value for section, values in self.sections.items() if isinstance(values, dict)
-                for key, value in values.items()}
 
     def drop_search(self) -> None:
         """Search no setting: those of the first trial have its values, unless the file sets them."""
-        if isinstance(first := self.keys.get("first", {}), dict):
-            for key, value in first.items():
-                section, _, setting = key.partition(".")
-                if isinstance(values := self.sections.setdefault(section, {}), dict):
-                    values.setdefault(setting, value)
-            self.keys |= {"space": {}, "first": {}}
+        self.settings = {**self.keys.get("first", {}), **self.settings}
+        self.keys |= {"space": {}, "first": {}}
 
 
 def inherit(file: Parts, base: Parts | None, typed: Collection[str], *, whole: bool) -> frozenset[str]:
@@ -86,10 +76,7 @@ def inherit(file: Parts, base: Parts | None, typed: Collection[str], *, whole: b
                  if key not in given and key not in file.keys.get("space", {})}
     sized = {} if base.keys.get("base") == NO_BASE else {
         key: value for key, value in BY_SIZE.items() if key not in {*given, *inherited, *file.keys.get("space", {})}}
-    for key, value in {**sized, **inherited}.items():
-        section, _, setting = key.partition(".")
-        if isinstance(values := file.sections.setdefault(section, {}), dict):
-            values[setting] = value
+    file.settings |= {**sized, **inherited}
     if whole:
         _inherit_study(file, base, given)
     return frozenset(sized)

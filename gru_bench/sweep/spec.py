@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from gru_bench.config import (
     PRESETS,
@@ -18,6 +17,7 @@ from gru_bench.config import (
     SOURCE,
     MetricName,
     ModelName,
+    Once,
     Protocol,
     RunConfig,
     Scalar,
@@ -39,8 +39,8 @@ from gru_bench.sweep.defaults import NO_BASE, RECIPE, Parts, by_size, inherit
 
 LARGEST_SEED = 9_999
 MOST_CONFIRM_SEEDS = 5_000
-LEAST_APART = 1e-9
-"""Smallest step of a range, relative to its ends. Points are compared by 12 digits, so steps must not be smaller."""
+MOST_STEPS = 10**9
+"""Largest number of steps in a range."""
 MODELS: tuple[str, ...] = tuple(PRESETS)
 NOT_SEARCHED = ("seed", "data.", "embedding.name", "embedding.seed", "training.device", "training.threads",
                 "training.selection", "training.metric", "model.name", "model.bidirectional", "model.backend")
@@ -55,26 +55,40 @@ def point(settings: Mapping[str, Scalar]) -> Point:
                         for key, value in settings.items()))
 
 
-T = TypeVar("T")
-
-
-def _each_once(values: list[T]) -> list[T]:
-    if len(set(values)) < len(values):
-        raise ValueError("must contain each entry once")
-    return values
-
-
-Once = AfterValidator(_each_once)
+Number = Annotated[int | float, Field(ge=-1e38, le=1e38)]
 
 
 class Range(Section):
     """Range of a searched setting: from low to high (whole numbers if both are), or a list of choices."""
 
-    low: int | float | None = None
-    high: int | float | None = None
+    low: Number | None = None
+    high: Number | None = None
     log: bool = False
-    step: int | float | None = None
-    choices: list[Scalar] | None = None
+    step: Number | None = None
+    choices: Annotated[list[Scalar], Field(min_length=1), Once] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        low, high, step = self.low, self.high, self.step
+        rule = ""
+        if self.choices is not None:
+            rule = "" if self.described().keys() == {"choices"} else "contain either choices or low and high"
+        elif low is None or high is None or not low < high:
+            rule = "have low below high"
+        elif self.log and (low <= 0 or step is not None):
+            rule = "have low above 0 and no step, because its scale is log"
+        elif step is not None and not (high - low) / MOST_STEPS <= step <= high - low:
+            rule = f"have 1 to {MOST_STEPS:,} steps from low to high"
+        elif step is not None and isinstance(low, int) and isinstance(high, int) and step % 1:
+            rule = "have a whole number as step, because low and high are whole"
+        if rule:
+            raise ValueError(f"must {rule}, but got {shown(self.described())}")
+        return self
+
+    @property
+    def ends(self) -> list[Scalar]:
+        """The choices, or low and high."""
+        return [self.low, self.high] if self.choices is None else self.choices
 
     def described(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults."""
@@ -93,9 +107,7 @@ class Range(Section):
 
     def largest(self) -> Scalar:
         """Return the largest number of the range; the first choice if no choice is a number."""
-        if self.choices is None:
-            return self.high
-        return max((choice for choice in self.choices if isinstance(choice, int | float)), default=self.choices[0])
+        return max((end for end in self.ends if isinstance(end, int | float)), default=self.ends[0])
 
 
 class StudySpec(Section):
@@ -127,7 +139,7 @@ class StudySpec(Section):
     """Id of the own run of the study whose question it asks again; empty for a question of its own."""
     base: RunConfig = RunConfig()
     """The settings of all runs that are not searched."""
-    own: Mapping[str, Mapping[str, Scalar]] = {}
+    own: Mapping[str, Mapping[str, Any]] = {}
     """Model -> settings for this model only, such as its backend."""
     sized: frozenset[str] = frozenset()
     """Names of the settings that follow the number of training texts, because nobody gave them."""
@@ -197,51 +209,58 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
     """
     path = _study_file(source)
     changes = {key: value for key, value in changes.items() if value is not None}
-    settings, models = changes.pop("settings", {}), changes.pop("models", None)
+    settings, chosen, models = changes.pop("settings", {}), changes.pop("models", None), changes.pop("all_models", None)
+    # What is typed is checked first: errors that name the file are about the file.
     refuse_settings_of_runs(settings)
-    file = _parts(_read(path), path.name)
-    name = file.keys.pop("base", None)
-    parent = _base(name, path.name)
-    inherited = 0 if name is None or parent is None else parent.keys.get("trials", 0)
-    if changes.get("trials", file.keys.get("trials", inherited)) == 0:
-        if file.keys.get("space") and "trials" not in {*file.keys, *changes}:
-            raise UsageError(f"{path.name}: [space] is given, but trials is 0: add trials = 12")
-        file.drop_search()
-    for table in ("space", "first"):
-        if isinstance(entries := file.keys.get(table), dict):  # a setting that is typed is not searched
-            file.keys[table] = {key: entry for key, entry in entries.items() if key not in settings}
-    in_file = frozenset(file.keys)
-    sized = inherit(file, parent, settings, whole=name is not None)
-    values = file.keys
+    with_settings(RunConfig(), settings)
+    validated(StudySpec, {"name": "-", "models": [*PRESETS], **changes}, strict=True)
     sources: dict[str, str] = {}
-    if isinstance(values.get("models"), list):
-        values["models"] = _named(values["models"], sources)
-    all_models = changes.pop("all_models", None)
-    if all_models is not None:
-        values["models"] = _named(all_models, sources)
-    if models is not None:
-        models = _named(models, sources)
-        values["models"] = [*values.get("models", []), *(
-            model for model in models if is_own(model) and model not in values.get("models", []))]
-    own = {model: left for model, settings_of in file.own.items()
-           if (left := {key: value for key, value in settings_of.items() if key not in settings})}
-    own |= {model: {**own.get(model, {}), SOURCE: source} for model, source in sources.items()}
-    base = with_settings(validated(RunConfig, file.sections, path.name), settings)
-    values.setdefault("name", path.stem)
-    values |= changes
-    # Random trials are a fair sample of the space only if no trial is pruned by a comparison with others.
-    if values.get("sampler") == "random" and "pruner" not in {*in_file, *changes}:
-        values["pruner"] = "none"
-    if compared(base.training.metric, "test").unit != "share" and "margin" not in values:
-        raise UsageError(f"{path.name}: a study of {base.training.metric} needs an equivalence margin, the largest "
-                         "difference that does not matter in practice: add a line such as margin = 0.01")
-    spec = validated(StudySpec, {**values, "base": base, "own": own, "sized": sized}, path.name, given=changes)
-    if models is not None:
-        missing = [model for model in models if model not in spec.models]
-        if missing:
-            raise unknown("model", missing[0], spec.models, f"These are the models of {path.name}.")
-    _check(spec, path.name)
-    return spec if models is None else spec.of(models)
+    chosen, models = chosen and _named(chosen, sources), models and _named(models, sources)
+    content = _read(path)
+    with _naming(path):
+        file = _parts(content)
+        name = file.keys.pop("base", None)
+        parent = _base(name)
+        inherited = 0 if name is None or parent is None else parent.keys.get("trials", 0)
+        if changes.get("trials", file.keys.get("trials", inherited)) == 0:
+            if file.keys.get("space") and "trials" not in {*file.keys, *changes}:
+                raise UsageError("[space] is given, but trials is 0: add trials = 12")
+            file.drop_search()
+        for table in {"space", "first"} & file.keys.keys():  # a setting that is typed is not searched
+            file.keys[table] = {key: entry for key, entry in file.keys[table].items() if key not in settings}
+        in_file = frozenset(file.keys)
+        sized = inherit(file, parent, settings, whole=name is not None)
+        values = {"name": path.stem, **file.keys, **changes}
+        if models is None and isinstance(listed := values.get("models", []), list):
+            listed = _named(listed, sources)
+            models = [*listed, *(model for model in chosen or () if is_own(model) and model not in listed)]
+        if models:
+            values["models"] = models
+        own = {model: left for model, settings_of in file.own.items()
+               if (left := {key: value for key, value in settings_of.items() if key not in settings})}
+        own |= {model: {**own.get(model, {}), SOURCE: source} for model, source in sources.items()}
+        base = with_settings(with_settings(RunConfig(), file.settings, strict=True), settings)
+        # Random trials are a fair sample of the space only if no trial is pruned by a comparison with others.
+        if values.get("sampler") == "random" and "pruner" not in {*in_file, *changes}:
+            values["pruner"] = "none"
+        if compared(base.training.metric, "test").unit != "share" and "margin" not in values:
+            raise UsageError(f"a study of {base.training.metric} needs an equivalence margin, the largest difference "
+                             "that does not matter in practice: add a line such as margin = 0.01")
+        spec = validated(StudySpec, {**values, "base": base, "own": own, "sized": sized}, strict=True)
+        _check(spec)
+    for model in chosen or ():
+        if model not in spec.models:
+            raise unknown("model", model, spec.models, f"These are the models of {path.name}.")
+    return spec if chosen is None else spec.of(chosen)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name a study file in the errors about it."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError("\n".join(f"{path.name}: {line}" for line in str(error).splitlines())) from None
 
 
 def refuse_settings_of_runs(settings: Mapping[str, Any]) -> None:
@@ -273,38 +292,40 @@ def _named(models: Sequence[Any], sources: dict[str, str]) -> list[Any]:
     return named
 
 
-def _parts(values: dict[str, Any], where: str) -> Parts:
-    for key in values:
+def _parts(values: dict[str, Any]) -> Parts:
+    for key, value in values.items():
         if key not in KEYS:
-            raise unknown_setting(key, KEYS, where)
-    if isinstance(values.get("model"), str):
-        raise UsageError(f"{where}: model must be a table of settings, but got {shown(values['model'])}: list the "
-                         f"models of a study as models = [{json.dumps(values['model'])}]")
-    sections = {key: _with_none(values.pop(key)) for key in list(values) if key in SECTIONS}
+            raise unknown_setting(key, KEYS)
+        if key in ("space", "first", *SECTIONS) and not isinstance(value, dict):
+            remedy = ": list models as models = [...]" if key == "model" else ""
+            raise UsageError(f"{key} must be a table, but got {shown(value)}{remedy}")
+    settings: dict[str, Any] = {}
+    own: dict[str, dict[str, Any]] = {}
+    for section in SECTIONS:
+        for key, value in _with_none(values.pop(section, {})).items():
+            if isinstance(value, dict) and section in ("model", "training") and (key in MODELS or is_own(key)):
+                own.setdefault(key, {}).update({f"{section}.{name}": entry for name, entry in value.items()})
+            else:
+                settings[f"{section}.{key}"] = value
     if "metric" in values:
-        if "metric" in sections.get("training", {}):
-            raise UsageError(f"{where}: metric and training.metric set the same thing: remove one")
-        sections.setdefault("training", {})["metric"] = values.pop("metric")
+        if "training.metric" in settings:
+            raise UsageError("metric and training.metric set the same thing: remove one")
+        settings["training.metric"] = values.pop("metric")
     if "space" in values:
-        values["space"] = _space(_with_none(values["space"], lists=True), where)
+        values["space"] = _space(_with_none(values["space"], lists=True))
     if "first" in values:
         values["first"] = flattened(_with_none(values["first"]))
-    return Parts(values, sections, _own(sections, where))
+    return Parts(values, settings, own)
 
 
-def _base(name: Any, where: str) -> Parts | None:
-    """Return the study that a file inherits from; None if it names none on purpose.
-
-    Args:
-        name: What the file gives as its base; None if it gives nothing.
-        where: Name of the file.
+def _base(name: Any) -> Parts | None:
+    """Return the study that a file inherits from, by what the file gives as its base; None if it names none on purpose.
     """
     if name == NO_BASE:
         return None
     if name is not None and name not in known_studies():
-        error = unknown("base", str(name), [*known_studies(), NO_BASE], "A base must be a built-in study.")
-        raise UsageError(f"{where}: {error}")
-    return _parts(_read(resource("studies") / f"{name or RECIPE}.toml"), where)
+        raise unknown("base", str(name), [*known_studies(), NO_BASE], "A base must be a built-in study.")
+    return _parts(_read(resource("studies") / f"{name or RECIPE}.toml"))
 
 
 def is_file_name(name: str) -> bool:
@@ -333,33 +354,25 @@ def _read(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is not valid TOML: {error}") from None
 
 
-def _space(nested: Any, where: str) -> dict[str, Range]:
+def _space(nested: Mapping[str, Any]) -> dict[str, Range]:
     """Flatten `{"training": {"lr": {...}}}`, as TOML reads `training.lr = {...}`."""
-    form = "lines like training.lr = { low = 1e-4, high = 1e-2, log = true } or model.layers = { choices = [1, 2] }"
-    if not isinstance(nested, Mapping):
-        raise UsageError(f"{where}: a search space must be a table that contains {form}, but got {shown(nested)}")
     ranges: dict[str, Any] = {}
     for section, entries in nested.items():
-        own = not isinstance(entries, Mapping) or entries.keys() <= Range.model_fields.keys()
-        if section not in SECTIONS and own:
-            ranges[section] = entries
-        elif isinstance(entries, Mapping):
+        if isinstance(entries, dict) and not entries.keys() <= Range.model_fields.keys():
             ranges |= {f"{section}.{key}": entry for key, entry in entries.items()}
         else:
-            raise UsageError(f"{where}: a search space must contain {form}, but {section} is {shown(entries)}")
+            ranges[section] = entries
     known = flat(RunConfig())
     for setting, entry in ranges.items():
         if setting.rpartition(".")[2] == "seed":
-            raise UsageError(f"{where}: [space] must not contain a seed, but has {shown(setting, '')}: remove it")
+            raise UsageError(f"[space] must not contain a seed, but has {shown(setting, '')}: remove it")
         if setting not in known:
-            raise unknown_setting(setting, known, where)
-        if isinstance(entry, list):
-            raise UsageError(f"{where}: space.{setting} must be {{ choices = {shown(entry)} }}, but got "
-                             f"{shown(entry)}")
-        if not isinstance(entry, Mapping):
-            raise UsageError(f"{where}: space.{setting} must be a range such as {{ low = 1, high = 3 }} or {{ choices "
-                             f"= [1, 3] }}, but got {shown(entry)}: to use a fixed value, set it outside [space]")
-    return {setting: validated(Range, entry, where, under=f"space.{setting}") for setting, entry in ranges.items()}
+            raise unknown_setting(setting, known)
+        if not isinstance(entry, dict):
+            raise UsageError(f"space.{setting} must be a range such as {{ low = 1, high = 3 }} or {{ choices = [1, 3] "
+                             f"}}, but got {shown(entry)}: set a fixed value outside [space]")
+    return {setting: validated(Range, entry, strict=True, under=f"space.{setting}")
+            for setting, entry in ranges.items()}
 
 
 def _with_none(values: Any, *, lists: bool = False) -> Any:
@@ -376,118 +389,39 @@ def _with_none(values: Any, *, lists: bool = False) -> Any:
     return None if values == "none" else values
 
 
-def _own(sections: dict[str, Any], where: str) -> dict[str, dict[str, Scalar]]:
-    """Remove the tables named after a model, such as `[model.torch]`, from the sections; return model -> settings."""
-    own: dict[str, dict[str, Scalar]] = {}
-    for section in ("model", "training"):
-        values = sections.get(section)
-        if not isinstance(values, dict):
-            continue
-        for model in [key for key in values if (key in MODELS or is_own(key)) and isinstance(values[key], dict)]:
-            for key, value in values.pop(model).items():
-                if not isinstance(value, Scalar):
-                    raise UsageError(f"{where}: {section}.{model}.{key} must be text, a number, true or false, but got "
-                                     f"{shown(value)}")
-                own.setdefault(model, {})[f"{section}.{key}"] = value
-    return own
-
-
-def _check(spec: StudySpec, where: str) -> None:
+def _check(spec: StudySpec) -> None:
     if spec.trials and not spec.space:
-        raise UsageError(f"{where}: trials is {spec.trials}, but [space] is empty: search a setting, or use "
-                         "trials=0")
+        raise UsageError(f"trials is {spec.trials}, but [space] is empty: search a setting, or use trials=0")
     if not spec.trials and not spec.confirm:
-        raise UsageError(f"{where}: trials and confirm are both 0, so there is nothing to run")
-    for model in spec.models if spec.trials else ():
-        if (selection := spec.config(model, {}, 0).training.selection) != "best_validation":
-            raise UsageError(f"{where}: a search needs training.selection 'best_validation', but got {selection!r}")
+        raise UsageError("trials and confirm are both 0, so there is nothing to run")
     if spec.margin_in_hundredths > 50:
-        raise UsageError(f"{where}: margin must be at most 0.5 nats of log loss, or 0.5 of ROC AUC, but got "
+        raise UsageError("margin must be at most 0.5 nats of log loss, or 0.5 of ROC AUC, but got "
                          f"{spec.margin:g}: choose a smaller one")
-    _check_own(spec, where)
-    for setting, span in spec.space.items():
+    for setting in spec.space:
         if setting.startswith(NOT_SEARCHED):
-            raise UsageError(f"{where}: {setting} cannot be searched, because it defines the question or the machine: "
-                             "set it outside [space]")
-        _check_range(spec, setting, span, where)
-    _check_first(spec, where)
-    largest = {setting: span.largest() for setting, span in spec.space.items()}
-    for model in spec.models:
-        spec.config(model, largest, 0)
-
-
-def _check_first(spec: StudySpec, where: str) -> None:
-    if not spec.first:
-        return
-    if wrong := sorted(spec.first.keys() ^ spec.space.keys()):
-        raise UsageError(f"{where}: [first] must have the same settings as [space], but {wrong[0]} is in "
-                         f"{'[space]' if wrong[0] in spec.space else '[first]'} only: "
-                         f"{'add' if wrong[0] in spec.space else 'remove'} it")
-    for setting, value in spec.first.items():
-        if not spec.space[setting].holds(value):
-            raise UsageError(f"{where}: first.{setting} must lie in its search space, "
-                             f"{spec.space[setting].described()}, but got {shown(value)}")
-
-
-def _check_own(spec: StudySpec, where: str) -> None:
+            raise UsageError(f"{setting} cannot be searched, because it defines the question or the machine: set it "
+                             "outside [space]")
     for model, settings in spec.own.items():
         if model not in spec.models:
-            raise UsageError(f"{where}: settings must be for a model of the study ({', '.join(spec.models)}), but "
-                             f"{', '.join(settings)} is set for {model!r}: add it to models, or remove its settings")
-        if settings.get("training.metric", spec.metric) != spec.metric:
-            raise UsageError(f"{where}: all models of a study must have the same metric, {spec.metric}, but {model!r} "
-                             f"has {settings['training.metric']}: set metric at the top of the file")
-        searched = sorted(set(settings) & set(spec.space))
-        if searched:
-            raise UsageError(f"{where}: {searched[0]} is both in [space] and set for {model!r}: remove one of them")
-        spec.config(model, {}, 0)
-
-
-def _check_range(spec: StudySpec, setting: str, span: Range, where: str) -> None:
-    name = f"{where}: space.{setting}"
-
-    def refuse(rule: str) -> NoReturn:
-        raise UsageError(f"{name} must {rule}, but got {span.described()}") from None
-
-    if span.choices is not None:
-        if not span.choices or span.described().keys() != {"choices"}:
-            refuse("contain either choices or low and high")
-        for model in spec.models:
-            _check_choices(spec, model, setting, span.choices, name)
-        return
-    low, high, step = span.low, span.high, span.step
-    if low is None or high is None or not low < high:
-        refuse("have low below high")
-    if span.log and (low <= 0 or step is not None):
-        raise UsageError(f"{name} on a log scale must have low above 0 and no step, but got {span.described()}")
+            raise UsageError(f"{', '.join(settings)} is set for {model!r}, which is not a model of the study "
+                             f"({', '.join(spec.models)}): add it to models, or remove its settings")
+        for key in sorted({"training.metric", *spec.space} & settings.keys()):
+            raise UsageError(f"{key} must be the same for all models or searched for all of them, but is set for "
+                             f"{model!r}: remove it there")
+    for setting in sorted(spec.first.keys() ^ spec.space.keys()) if spec.first else ():
+        raise UsageError(f"[first] must have the same settings as [space], but {setting} is in one of them only: "
+                         f"{'add' if setting in spec.space else 'remove'} it")
+    for setting, value in spec.first.items():
+        if not spec.space[setting].holds(value):
+            raise UsageError(f"first.{setting} must lie in its search space, {spec.space[setting].described()}, but "
+                             f"got {shown(value)}")
+    ends = [{setting: end} for setting, span in spec.space.items() for end in span.ends]
+    largest = {setting: span.largest() for setting, span in spec.space.items()}
     for model in spec.models:
-        for end in (low, high):
-            spec.config(model, {setting: end}, 0)
-    whole = isinstance(low, int) and isinstance(high, int)
-    if step is not None and not 0 < step <= high - low:
-        refuse(f"have a step above 0 and at most high - low = {high - low:g}")
-    if whole and step is not None and step % 1:
-        refuse("have a whole number as step, because low and high are whole")
-    if whole:
-        return
-    if (high - low if step is None else step) < LEAST_APART * max(abs(low), abs(high)):
-        refuse("have values that differ in their first 9 digits")
-    between = low + (step or (high - low) / math.e)
-    try:
-        spec.config(spec.models[0], {setting: between}, 0)
-    except UsageError:
-        refuse(f"have whole numbers for low and high, because {setting} is one")
-
-
-def _check_choices(spec: StudySpec, model: str, setting: str, values: Sequence[Scalar], name: str) -> None:
-    """Check that no two values mean the same to a run, such as 1 and 1.0."""
-    seen: dict[Point, Scalar] = {}
-    for value in values:
-        same = point({setting: flat(spec.config(model, {setting: value}, 0))[setting]})
-        if same in seen:
-            raise UsageError(f"{name} must contain each value once, but {shown(seen[same])} and {shown(value)} are the "
-                             "same")
-        seen[same] = value
+        for settings in ({}, *ends, largest):
+            run = with_settings(spec.base, {**spec.own.get(model, {}), **settings}, strict=True)
+        if spec.trials and run.training.selection != "best_validation":
+            raise UsageError(f"a search needs training.selection 'best_validation', but got {run.training.selection!r}")
 
 
 def parsed_duration(text: str | None) -> float | None:

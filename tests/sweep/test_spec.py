@@ -142,14 +142,12 @@ def test_confirmation_seeds_are_outside_every_search(tmp_path: Path, seed: int) 
     (("epochs = 2", "epoch = 2"), r"mine\.toml.*'training\.epoch'.*'training\.epochs'\?"),
     (("low = 8, high", "low = 0, high"), r"model\.hidden_size.*\b0\b"),
     (("low = 1e-4, high = 1e-2", "low = 1e-2, high = 1e-4"), r"space\.training\.lr.*low below high"),
-    (("low = 1e-4, high", "low = 0.0, high"), r"space\.training\.lr.*log.*low above 0"),
+    (("low = 1e-4, high", "low = 0.0, high"), r"space\.training\.lr.*low above 0.*log"),
     (("model.pooling", "model.poolings"), r"'model\.poolings'.*'model\.pooling'\?"),
     (("model.pooling = ", "model.backend = "), r"model\.backend cannot be searched"),
-    (("model.pooling = ", "model.bidirectional = "), r"model\.bidirectional cannot be searched"),
     (("training.lr = { low = 1e-4, high = 1e-2, log = true }", "training.lr = 3"), r"space\.training\.lr.*\b3\b"),
     (('["last", "mean"]', '["last", "first"]'), r"model\.pooling.*'first'"),
-    (("[space]", "[space]\nseed.x = { low = 1, high = 2 }"), r"'seed\.x'"),
-    (("[space]", "[space]\nmodel.layers = [1, 2]"), r"space\.model\.layers.*\{ choices = \[1, 2\] \}"),
+    (("[space]", "[space]\nmodel.layers = [1, 2]"), r"space\.model\.layers.*\{ choices = \[1, 3\] \}.*\[1, 2\]"),
     (("training.lr = {", "training.learning_rate = {"), r"'training\.learning_rate'.*'training\.lr'\?"),
     (("training.lr = {", "lr = {"), r"mine\.toml.*'lr'.*'training\.lr'\?"),
     (("trials = 4", "trials = 4\nepochs = 3"), r"'epochs'.*'training\.epochs'\?"),
@@ -157,29 +155,21 @@ def test_confirmation_seeds_are_outside_every_search(tmp_path: Path, seed: int) 
     (("trials = 4", "trials = 4\nown = { x = 1 }"), r"'own'"),
     (('["torch"]', '["torch", "torch"]'), r"mine\.toml.*models.*once.*'torch', 't"),
     (('["last", "mean"]', '["last", "mean", "last"]'), r"space\.model\.pooling.*once.*'last'"),
-    (("{ low = 8, high = 32, step = 8 }", "{ choices = [8, 8.0] }"), "8 and 8.0 are the same"),
-    (("{ low = 8, high = 32, step = 8 }", "{ choices = [8, '8'] }"), "8 and '8' are the same"),
-    (("{ low = 1e-4, high = 1e-2, log = true }", "{ choices = [0.3, 0.30000000000000004] }"), "are the same"),
-    (("high = 32, step = 8", "high = 32, step = 0"), r"step above 0.*24"),
-    (("high = 32, step = 8", "high = 32, step = -1"), r"step above 0"),
-    (("high = 32, step = 8", "high = 32, step = 25"), r"step above 0.*24"),
+    (("{ low = 8, high = 32, step = 8 }", "{ choices = [8, '8'] }"), r"model\.hidden_size.*whole number.*'8'"),
+    (("high = 32, step = 8", "high = 32, step = 0"), r"1 to 1,000,000,000 steps.*0"),
+    (("high = 32, step = 8", "high = 32, step = 25"), r"steps from low to high.*25"),
     (("high = 32, step = 8", "high = 32, step = 0.3"), r"whole number as step"),
-    (("log = true", "step = 1e-300"), r"space\.training\.lr.*differ"),
-    (("low = 1e-4, high = 1e-2", "low = 0.5, high = 0.5000000000001"), r"space\.training\.lr.*differ"),
-    (("low = 8, high = 32, step = 8", "low = 8, high = 32.0"), r"model\.hidden_size.*whole numbers"),
-    (("high = 32", "high = 1000000000000"), r"model\.hidden_size.*16,384.*1000000000000"),
-    (("epochs = 2", "epochs = 1" + "0" * 40), r"training\.epochs.*100,000.*1000000"),
+    (("log = true", "step = 1e-300"), r"space\.training\.lr.*steps.*1e-300"),
+    (("low = 8, high = 32, step = 8", "low = 8, high = 32.0"), r"model\.hidden_size.*whole number.*32\.0"),
+    (("epochs = 2", "epochs = 1" + "0" * 40), r"training\.epochs.*at most 100000.*1000000"),
     (("epochs = 2", 'device = "' + "x" * 5_000 + '"'), r"training\.device.*cuda:N.*5,000"),
     (("[training]\nepochs = 2", "training = 1"), r"mine\.toml.*training must be a table"),
-    (("epochs = 2", "epochs = 2\ntorch.lr = [1]"), r"training\.torch\.lr.*\[1\]"),
-    (("epochs = 2", "epochs = [1]"), r"training\.epochs.*\[1\]"),
+    (("epochs = 2", "epochs = 2\ntorch.beta1 = [1]"), r"training\.beta1.*number.*\[1\]"),
     (("low = 8, high", "low = 'x', high"), r"space\.model\.hidden_size\.low.*'x'"),
     (("trials = 4", 'trials = 4\nmetric = "luck"'), r"training\.metric.*log_loss.*'luck'"),
     (("trials = 4", 'trials = 4\nmetric = "log_loss"'), r"log_loss.*margin = 0\.01"),
-    (("trials = 4", 'trials = 4\nmetric = "roc_auc"'), r"roc_auc.*margin"),
     (("trials = 4", 'trials = 4\nmetric = "log_loss"\nmargin = 0.6'), r"margin.*0\.5 nats.*0\.6"),
-    (("epochs = 2", 'epochs = 2\nmetric = "f1"\ntorch.metric = "accuracy"'), r"f1.*'torch'.*accuracy"),
-    (("[space]", '[space]\ntraining.metric = { choices = ["f1", "accuracy"] }'), r"metric cannot be searched"),
+    (("epochs = 2", 'epochs = 2\nmetric = "f1"\ntorch.metric = "accuracy"'), r"training\.metric.*for all.*'torch'"),
     (("epochs = 2", 'selection = "lowest_train_window"'), r"training\.selection 'best_validation'"),
 ])
 def test_names_the_mistake_in_a_study_file(tmp_path: Path, change: tuple[str, str], parts: str) -> None:
@@ -190,7 +180,7 @@ def test_names_the_mistake_in_a_study_file(tmp_path: Path, change: tuple[str, st
 
 @pytest.mark.parametrize(("lines", "parts"), [
     ("[space]\ntraining.seed = { choices = [1, 2] }", ("training.seed", "remove it")),
-    ('model = "scratch"', ("model", "'scratch'", 'models = ["scratch"]'))])
+    ('model = "scratch"', ("model", "'scratch'", "models = [...]"))])
 def test_common_mistakes_are_answered_in_one_short_sentence(tmp_path: Path, lines: str, parts: tuple[str, ...]) -> None:
     (tmp_path / "a.toml").write_text(f"{lines}\n", encoding="utf-8")
     with pytest.raises(UsageError) as refused:
@@ -248,12 +238,6 @@ def test_refuses_a_file_that_is_not_toml(tmp_path: Path, content: bytes) -> None
     (tmp_path / "mine.toml").write_bytes(content)
     with pytest.raises(DataError, match=r"mine\.toml is not valid TOML"):
         load_study(str(tmp_path / "mine.toml"))
-
-
-@pytest.mark.parametrize("value", ["1", "[]", '"x"', "[1]"])
-def test_refuses_a_space_that_is_no_table(tmp_path: Path, value: str) -> None:
-    with pytest.raises(UsageError, match=r"search space must be a table"):
-        load_study(study_file(tmp_path, f'models = ["torch"]\nspace = {value}'))
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (None, None)])
