@@ -12,7 +12,6 @@ runs, figures included. Memory is the peak memory of the process up to that stag
 from __future__ import annotations
 
 import argparse
-import gc
 import multiprocessing
 import os
 import resource
@@ -134,7 +133,6 @@ def copies(database: Path, run_id: str, count: int) -> None:
 
 def stages(database: Path, folder: Path) -> None:
     """Print seconds and peak memory after each stage of a report."""
-    gc.disable()  # as the command does
 
     def stage(name: str, work: Callable[[], Any]) -> Any:
         begin = time.perf_counter()
@@ -153,14 +151,13 @@ def stages(database: Path, folder: Path) -> None:
     from gru_bench.report.build import build
     from gru_bench.report.choice import choose
     from gru_bench.report.evidence.collect import collect
-    from gru_bench.report.render.drawing import draw
     from gru_bench.report.render.files import write
     from gru_bench.tracking import open_reader
 
     store = stage("open the store", lambda: open_reader(f"sqlite:///{database}"))
     choice = stage("read the studies", lambda: choose(store, None, []))
     report = stage("compute", lambda: build(collect(choice.studies, store), experiment=choice.experiment))
-    stage("figures", lambda: draw(report.figures))
+    stage("figures", lambda: [figure.svg for figure in report.figures])
     stage("all files", lambda: write(report, folder))
 
 

@@ -63,7 +63,6 @@ def compare(
         "equivalent, 3: undecided.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option(
         "--json", help="Only print scores and verdicts, as JSON.")] = False,
-    pdf: Annotated[bool, typer.Option("--pdf", help="Also compile report.tex to a PDF. Needs TeX.")] = False,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Compare any classifiers by files of their predictions.
@@ -99,10 +98,6 @@ def compare(
     for sentence in (*map(in_text, report.in_short), *needs_of(report.findings)):
         say(sentence)
     say(f"wrote {page}: {page.resolve().as_uri()}")
-    if pdf:
-        from gru_bench.report.render import pdf as typeset
-
-        say(f"wrote {typeset.pdf(folder)}")
 
 
 def _runs_of(study: str, tracking_uri: str | None) -> StudyRuns:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,20 +26,7 @@ MOST_DIFFERENCES = 20
 """Most differences that --verify prints."""
 
 
-@contextmanager
-def without_garbage_collection() -> Iterator[None]:
-    """Do not look for garbage meanwhile: a report leaves little, and looking takes a tenth of its time."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
-
-
 @app.command()
-@without_garbage_collection()
 def report(
     study: Annotated[list[str] | None, typer.Option(
         help="A study to report on; repeatable.", show_default="all that have a complete confirmation run")] = None,
@@ -60,7 +46,6 @@ def report(
         help="Folder for runs.csv (every run with its settings and scores), trials.csv (every trial of each search), "
         "predictions.csv (every test text of each confirmation run) and disagreements.csv (every test text that "
         "only one model of a pair gets right).", show_default=False)] = None,
-    pdf: Annotated[bool, typer.Option("--pdf", help="Also compile report.tex to a PDF. Needs TeX.")] = False,
     no_attach: Annotated[bool, typer.Option(
         "--no-attach", help="Do not attach the report (page, Markdown, numbers, figures) to the run of each study in "
         "MLflow, where it replaces an earlier one.")] = False,
@@ -127,10 +112,6 @@ def report(
         say(_attached(store, choice, whole, page.parent))
     if tables is not None:
         say(f"wrote {', '.join(f'{path} ({rows:,} rows)' for path, rows in written.items())}")
-    if pdf:
-        from gru_bench.report.render import pdf as typeset
-
-        say(f"wrote {typeset.pdf(page.parent)}")
 
 
 def _attached(store: Reader, choice: Choice, whole: Report, folder: Path) -> str:

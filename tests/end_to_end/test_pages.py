@@ -51,7 +51,6 @@ RUN: Mapping[str, str] = {
     "gru-bench report --verify reports/NAME": " numbers are what ",
     "gru-bench report --tables FOLDER": "runs.csv",
     "gru-bench report --json": "\"score\": ",
-    "gru-bench report --pdf": "report.pdf",
     "gru-bench report --study smoke --out out": "wrote out/report.html",
     "latexmk -pdf thesis.tex": "thesis.pdf",
     "gru-bench sweep --study bidirectional": "the study bidirectional is done",

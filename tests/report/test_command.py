@@ -257,7 +257,7 @@ def test_it_writes_and_says_where(
 
 
 @pytest.mark.parametrize(("name", "option"), [
-    ("report.md", "--out"), ("report.pdf", "--out"), ("figures/accuracy.csv", "--out"),
+    ("report.md", "--out"), ("figures/accuracy.csv", "--out"),
     ("predictions.csv", "--tables")])
 def test_it_replaces_no_file_of_the_user(
     name: str, option: str, store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
@@ -296,16 +296,6 @@ def test_a_report_that_cannot_be_attached_is_written(
     assert command(store, "--study", "oldest", "--out", "y") == 0
     assert Path("y/report.html").is_file()
     mentions(capsys.readouterr().out, "not attached to the study oldest", store.locked)
-
-
-def test_without_a_tex_all_else_is_written(
-    store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("gru_bench.report.render.pdf.shutil.which", lambda name: None)
-    assert command(store, "--study", "newest", "--out", "there/it is", "--pdf") == 3
-    assert {"report.html", "report.tex", "report.md", "numbers.json"} <= {
-        path.name for path in Path("there/it is").iterdir()}
-    mentions(capsys.readouterr().err, "error: ", "--pdf", "apt install texlive")
 
 
 def test_the_margin_is_given_in_the_unit_of_the_score(

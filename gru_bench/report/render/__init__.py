@@ -1,1 +1,1 @@
-"""A report as HTML, LaTeX, Markdown, PDF and JSON."""
+"""A report as HTML, LaTeX, Markdown and JSON."""

@@ -6,13 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gru_bench.data.files import check_writable
-from gru_bench.platforms import remove, replacing
+from gru_bench.platforms import replacing
 from gru_bench.report.document.report import Report
-from gru_bench.report.render.drawing import draw
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import MACROS, METHODS, PAPER, tex
 from gru_bench.report.render.markdown import markdown
-from gru_bench.report.render.pdf import LEFTOVERS
 from gru_bench.report.render.record import NAME, is_report, recorded
 
 
@@ -32,16 +30,14 @@ def write(report: Report, folder: Path, *, option: str = "--out", inputs: Iterab
     inputs = list(inputs)
     drawn = [f"figures/{figure.name}.{kind}" for figure in report.figures for kind in ("pdf", "csv")]
     tables = [f"tables/{table.key}.tex" for table in report.tables]
-    others = [f"report.{ending}" for ending in ("html", "tex", "md", "pdf", *LEFTOVERS)]
+    others = [f"report.{ending}" for ending in ("html", "tex", "md")]
     for name in (NAME, MACROS, PAPER, METHODS, *others, *tables, *drawn):
         check_writable(folder / name, option, "the folder of a report", lambda path: known, inputs=inputs)
-    draw(report.figures)
     texts = {"report.html": html(report), **tex(report), "report.md": markdown(report)}
     files = {name: text.encode() for name, text in texts.items()}
     for figure in report.figures:
         files[f"figures/{figure.name}.pdf"] = figure.pdf
         files[f"figures/{figure.name}.csv"] = figure.values.csv().encode()
-    remove(folder / "report.pdf")  # that of an earlier report
     replace_file(folder / NAME, recorded(report, files))  # the numbers first: they show what folder it is
     return [*(replace_file(folder / name, content) for name, content in files.items()), folder / NAME]
 

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import csv
-import multiprocessing
-import os
 import re
-import signal
-import time
 from collections.abc import Iterable
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
 
-from gru_bench import platforms
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.render import drawing as two_processes
-from gru_bench.report.render.drawing import draw
 from gru_bench.report.render.html import html
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.search import search
@@ -31,8 +23,7 @@ from tests.support.reports import build
 from tests.support.sections import build_only
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
-    from pandas import DataFrame
+    pass
 
 
 def test_each_figure_of_a_page_links_to_its_values_as_csv() -> None:
@@ -101,53 +92,6 @@ def test_a_figure_is_drawn_in_the_same_way_each_time(built: Built) -> None:
     figure = figure_of(built.report, "differences")
     again = replace(figure)
     assert (again.svg, again.pdf) == (figure.svg, figure.pdf)
-
-
-def test_two_processes_draw_what_one_draws(built: Built) -> None:
-    """The slow reference is the drawing of each figure by itself."""
-    figures = [replace(figure_of(built.report, name)) for name in ("accuracy", "differences", "confusion")]
-    draw(figures)
-    assert all("_drawn" in vars(figure) for figure in figures) == (platforms.LINUX)
-    for figure in figures:
-        again = replace(figure)
-        assert (again.svg, again.pdf) == (figure.svg, figure.pdf)
-
-
-@pytest.mark.skipif(not platforms.LINUX, reason="a second process draws on Linux alone")
-@pytest.mark.parametrize("failure", ["refused", "killed", "cut off", "stuck", "error"])
-def test_what_a_second_process_fails_to_draw_is_drawn_where_it_is_used(
-    built: Built, failure: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(two_processes, "PATIENCE", 0.2)
-    figure, here = figure_of(built.report, "differences"), os.getpid()
-
-    def fails_there(frame: DataFrame) -> Drawing:
-        if os.getpid() != here and failure == "killed":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if os.getpid() != here and failure == "stuck":
-            time.sleep(600)
-        if os.getpid() != here:
-            raise ValueError
-        drawing: Drawing = figure.draw(frame)
-        return drawing
-
-    def refused() -> int:
-        raise BlockingIOError
-
-    def cut_off(figures: object, sender: Connection, receiver: object) -> None:
-        os.write(sender.fileno(), (100_000).to_bytes(4, "big") + bytes(1_000))
-        os._exit(1)
-
-    if failure == "refused":
-        monkeypatch.setattr(os, "fork", refused)
-    if failure == "cut off":
-        monkeypatch.setattr(two_processes, "_send_drawn", cut_off)
-    figures = [replace(figure, draw=fails_there) for _ in range(3)]
-    draw(figures)
-    assert ["_drawn" in vars(drawn) for drawn in figures] == [True, True, False]
-    assert figures[2].pdf == figure.pdf
-    assert multiprocessing.active_children() == []
-    capfd.readouterr()
 
 
 @pytest.mark.slow

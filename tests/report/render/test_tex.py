@@ -11,11 +11,9 @@ from typing import Any
 
 import pytest
 
-from gru_bench.errors import RunError
 from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.document.report import Section
-from gru_bench.report.render import pdf as typeset
 from gru_bench.report.render.files import write
 from gru_bench.report.render.latex import tex
 from tests.support.commands import ROOT, mentions
@@ -142,27 +140,3 @@ def test_a_p_value_has_its_relation_also_in_a_heading(p: float, shown: str, buil
         "\\tableofcontents\n\\section{Here \\grubenchp{x.p}}\n\\end{document}\n", encoding="utf-8")
     compiled(tmp_path, "one")
     assert printed(tmp_path, "one").count(shown) == 2
-
-
-def test_the_command_compiles_and_tidies_up(tmp_path: Path) -> None:
-    store, logged = one_model()
-    written = {path.name for path in write(build(logged, store), tmp_path) if path.parent == tmp_path}
-    assert typeset.pdf(tmp_path).read_bytes().startswith(b"%PDF")
-    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == written | {"report.pdf"}
-    text = subprocess.run(["pdftotext", "report.pdf", "-"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "??" not in text.stdout
-
-
-def test_the_command_shows_where_tex_stopped(tmp_path: Path) -> None:
-    (tmp_path / "report.tex").write_text("\\documentclass{article}\n\\begin{document}\n\\oops\n\\end{document}\n")
-    with pytest.raises(RunError, match=r"report\.tex:3: Undefined control sequence"):
-        typeset.pdf(tmp_path)
-    assert (tmp_path / "report.log").is_file()
-
-
-def test_the_command_runs_no_other_program(tmp_path: Path) -> None:
-    (tmp_path / "report.tex").write_text(
-        "\\documentclass{article}\n\\begin{document}\nx\\immediate\\write18{touch escaped}\n\\end{document}\n"
-    , encoding="utf-8")
-    typeset.pdf(tmp_path)
-    assert not (tmp_path / "escaped").exists()
