@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BATCH = 1000
 """Most points, params and tags in one call to MLflow."""
 
+
 def now() -> int:
     """Return the current time in milliseconds since 1970."""
     return int(time.time() * 1000)
