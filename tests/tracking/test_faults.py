@@ -1,4 +1,4 @@
-"""A process that ends at any of its calls into MLflow or the search's storage loses no run.
+"""A process that ends or is paused before or after any of its calls into MLflow or the search's storage loses no run.
 
 After each such end, the same command completes the study: each trial once, each run in MLflow once, with each of its
 points once, and nothing is left running.
@@ -9,7 +9,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import signal
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import chdir, closing
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import optuna
+import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.store.db import utils
@@ -26,6 +29,7 @@ from optuna.storages.journal import JournalFileBackend
 from gru_bench.platforms import WINDOWS
 from gru_bench.results.baselines import BASELINES
 from gru_bench.sweep.consistency import compare_stores
+from gru_bench.sweep.sharing import leases
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import Trials
 from gru_bench.sweep.spec import load_study
@@ -35,6 +39,7 @@ from tests.support.runs import modeled, result
 from tests.support.servers import MlflowServer
 from tests.support.workers import swept, well
 
+When = Literal["before", "after", "paused before"]
 Kind = Literal["mlflow", "search", "ends"]
 """What is counted: calls of MLflow's client, writes to the search's storage, or trials that are about to end, whose
 results are in MLflow."""
@@ -46,21 +51,24 @@ LIBRARIES = ["tests.support.workers", "mlflow.store.tracking.sqlalchemy_store", 
 pytestmark = pytest.mark.skipif(WINDOWS, reason="the processes are forked")
 
 
-def end_before(kind: Kind, number: int) -> None:
-    """Let this process end before its n-th call of a kind, from 1."""
+def end_at(kind: Kind, number: int, when: When) -> None:
+    """Let this process end before or after its n-th call of a kind, from 1, or be paused before it."""
     seen = 0
-
-    def count() -> None:
-        nonlocal seen
-        seen += 1
-        if seen == number:
-            os._exit(ENDED)
 
     def counted(call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)
         def ending(*arguments: Any, **named: Any) -> Any:
-            count()
-            return call(*arguments, **named)
+            nonlocal seen
+            seen += 1
+            is_last = seen == number
+            if is_last and when == "before":
+                os._exit(ENDED)
+            if is_last and when == "paused before":
+                os.kill(os.getpid(), signal.SIGSTOP)
+            returned = call(*arguments, **named)
+            if is_last and when == "after":
+                os._exit(ENDED)
+            return returned
 
         return ending
 
@@ -75,11 +83,12 @@ def end_before(kind: Kind, number: int) -> None:
             setattr(Trials, "complete", counted(Trials.complete))  # noqa: B010
 
 
-def start(folder: Path, csv: Path, uri: str | None, revision: str, end: tuple[Kind, int] | None) -> None:
+def start(folder: Path, csv: Path, uri: str | None, revision: str, end: tuple[Kind, int, When] | None) -> None:
     """Start the study in a folder, in a process that may end at its n-th call of a kind."""
+    leases.LEASE_SECONDS = 1.0
     utils._get_latest_schema_revision = lambda: revision  # takes longer to read than the study to run
     if end is not None:
-        end_before(*end)
+        end_at(*end)
     with chdir(folder):
         swept(csv, lambda _: well(modeled(result())), uri=uri, trials=TRIALS, confirm=CONFIRM)
 
@@ -131,30 +140,40 @@ class Injection:
         self._processes.set_forkserver_preload(LIBRARIES)
         self._revision = utils._get_latest_schema_revision()
 
-    def run(self, kind: Kind, number: int) -> tuple[bool, list[str]]:
+    def run(self, kind: Kind, number: int, when: When = "before") -> tuple[bool, list[str]]:
         """Return whether a process ended at its n-th call of a kind, and what is wrong after the next start."""
-        folder = Path(f"{kind}-{number}").absolute()
-        folder.mkdir()
-        csv = Path(shutil.copy(self._csv, folder / f"{folder.parent.name}-{kind}-{number}.csv"))
-        database = Path(shutil.copy(self._empty, folder)) if self._server is None else self._server.database
+        folder, csv, database = self.place(f"{when}-{kind}-{number}")
         uri = None if self._server is None else self._server.uri
-
-        def code(end: tuple[Kind, int] | None) -> int | None:
-            process = self._processes.Process(target=start, args=(folder, csv, uri, self._revision, end))
-            process.start()
+        codes = list[int | None]()
+        for end in ((kind, number, when), None):
+            process = self.begun(folder, csv, uri, end)
             process.join()
-            return process.exitcode
+            codes.append(process.exitcode)
+        assert codes[0] in (0, ENDED)
+        assert codes[1] == 0, f"the start after an end {when} call {number} ({kind}) failed"
+        return codes[0] == ENDED, list(faults(folder, csv, uri, database))
 
-        first = code((kind, number))
-        assert first in (0, ENDED)
-        assert code(None) == 0, f"the start after an end before call {number} ({kind}) failed"
-        return first == ENDED, list(faults(folder, csv, uri, database))
+    def place(self, name: str) -> tuple[Path, Path, Path]:
+        """Return a new folder for a study, its data, and the database that it is logged to."""
+        folder = Path(name).absolute()
+        folder.mkdir()
+        csv = Path(shutil.copy(self._csv, folder / f"{folder.parent.name}-{name}.csv"))
+        database = Path(shutil.copy(self._empty, folder)) if self._server is None else self._server.database
+        return folder, csv, database
 
-    def run_all(self, kind: Kind, step: int = 1) -> dict[int, list[str]]:
+    def begun(
+        self, folder: Path, csv: Path, uri: str | None, end: tuple[Kind, int, When] | None
+    ) -> multiprocessing.process.BaseProcess:
+        """Start the study in a folder, in a process that may end."""
+        process = self._processes.Process(target=start, args=(folder, csv, uri, self._revision, end))
+        process.start()
+        return process
+
+    def run_all(self, kind: Kind, when: When, step: int = 1) -> dict[int, list[str]]:
         """Return call -> what is wrong, for all calls of a kind, or each `step`th one; empty if nothing is."""
         number, wrong = 1, dict[int, list[str]]()
         while True:
-            ended, found = self.run(kind, number)
+            ended, found = self.run(kind, number, when)
             if found:
                 wrong[number] = found
             if not ended:
@@ -164,23 +183,45 @@ class Injection:
         return wrong
 
 
-@pytest.mark.parametrize(("kind", "number"), [
-    ("mlflow", 9), *(pytest.param(kind, number, marks=pytest.mark.slow) for kind, number in (
-        ("mlflow", 4), ("search", 14), ("ends", 1), ("ends", 2)))])
+@pytest.mark.parametrize(("kind", "number", "when"), [
+    ("mlflow", 9, "after"), *(pytest.param(*call, marks=pytest.mark.slow) for call in (
+        ("mlflow", 4, "before"), ("search", 14, "before"), ("ends", 1, "before"), ("ends", 2, "before"),
+        ("ends", 2, "after")))])
 def test_a_start_completes_the_study_of_one_that_ended_at_a_call(
-    kind: Kind, number: int, easy_csv: Path, empty_database: Path
+    kind: Kind, number: int, when: When, easy_csv: Path, empty_database: Path
 ) -> None:
-    assert Injection(easy_csv, empty_database, None).run(kind, number) == (True, [])
+    assert Injection(easy_csv, empty_database, None).run(kind, number, when) == (True, [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [1, 4, 5], ids=["of a baseline", "of a trial", "of a confirmation run"])
+def test_one_run_counts_where_a_start_is_paused_before_its_end_until_another_has_done_it_again(
+    number: int, easy_csv: Path, empty_database: Path
+) -> None:
+    injection = Injection(easy_csv, empty_database, None)
+    folder, csv, database = injection.place("paused")
+    paused = injection.begun(folder, csv, None, ("ends", number, "paused before"))
+    while psutil.Process(paused.pid).status() != psutil.STATUS_STOPPED:
+        time.sleep(0.05)
+    other = injection.begun(folder, csv, None, None)
+    other.join()
+    assert other.exitcode == 0
+    assert list(faults(folder, csv, None, database)) == []
+    assert paused.pid is not None
+    os.kill(paused.pid, signal.SIGCONT)
+    paused.join()
+    assert paused.exitcode == 0
+    assert list(faults(folder, csv, None, database)) == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("kind", "step"), [("mlflow", 2), ("search", 2)])
+@pytest.mark.parametrize(("kind", "when"), [("mlflow", "before"), ("mlflow", "after"), ("search", "before")])
 def test_a_start_completes_the_study_of_one_that_ended_at_any_call(
-    kind: Kind, step: int, easy_csv: Path, empty_database: Path
+    kind: Kind, when: When, easy_csv: Path, empty_database: Path
 ) -> None:
-    """Every call was tried once; here it is each second one."""
-    assert Injection(easy_csv, empty_database, None).run_all(kind, step) == {}
+    """Every call was tried once; here it is each third one."""
+    assert Injection(easy_csv, empty_database, None).run_all(kind, when, step=3) == {}
 
 
 @pytest.mark.service
