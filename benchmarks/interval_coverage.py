@@ -5,7 +5,6 @@
     python benchmarks/interval_coverage.py --few --repetitions 4000    few test reviews, or few wrong answers
     python benchmarks/interval_coverage.py --groups --repetitions 1000    test reviews in groups, such as films
     python benchmarks/interval_coverage.py --few-seeds --repetitions 4000    2 to 4 seeds of a model
-    python benchmarks/interval_coverage.py --data-sets --repetitions 4000    2 to 10 data sets
 
 Two models of equal accuracy are drawn in each repetition, each with R seeds on N test examples. A run answers example i
 correctly where mu + w u_run + sqrt(rho_b) d_i + sqrt(rho_w - rho_b) e_model,i + sqrt(1 - rho_w) g_run,i > 0, all five
@@ -33,12 +32,6 @@ seeds of 0.5 and 1.0 points: how often the test finds a difference of two equal 
 than a margin of 1 point between models that are 1 point apart, how often the interval of the model with fewer seeds
 holds its accuracy, and how often a test of one run each, which is about these runs, finds a difference.
 
-With --data-sets, for three models of 3 seeds on 2 to 10 data sets of 100 to 4,000 reviews (variances 1 : 40):
-the true differences of two models vary between data sets with a standard deviation of 0 to 2 points around 0. How often
-the interval of the mean difference over data sets holds 0 (of 2 data sets: the mean of their true differences), how
-often a difference is found between some two of the three models, and how often equivalence within 1 point is found
-where the mean difference is 1 point. Goal: 94 to 97.5 % coverage, at most 5.5 % false findings.
-
 Shapes: `R` runs, `N` examples, `K` groups.
 """
 
@@ -47,7 +40,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from multiprocessing import Pool
 
@@ -55,10 +48,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from gru_bench.stats.data_sets import FEWEST, over_data_sets
 from gru_bench.stats.estimate import ALPHA, accuracy_difference, accuracy_interval
-from gru_bench.stats.verdict import ALIKE as EQUIVALENT
-from gru_bench.stats.verdict import DIFFERENT, holm
+from gru_bench.stats.verdict import holm
 
 ACCURACY, DEVIATION, WITHIN, BETWEEN = 0.865, 0.005, 0.07, 0.10
 SEEDS, EXAMPLES, MODELS = (3, 5, 10), (500, 2000, 5500), 3
@@ -201,42 +192,6 @@ def few_seeds_found(
     return found
 
 
-def over_held(data_sets: int, spread: float, repetitions: int, rng: np.random.Generator) -> np.ndarray:
-    """Return how often, of so many repetitions: the interval over data sets holds, some two of three models are found
-    different, and two models whose mean difference is the margin are found equivalent."""
-    truth, sums = Truth.of(ACCURACY, DEVIATION, WITHIN, BETWEEN), np.zeros(3)
-    for _ in range(repetitions):
-        accuracy_DM = ACCURACY + spread / np.sqrt(2) * rng.standard_normal((data_sets, MODELS))
-        shift_DM = special.ndtri(np.clip(accuracy_DM, 0, 1)) * np.sqrt(1 + truth.seed**2) - truth.mean
-        drawn = [truth.draw(MODELS, SEEDS[0], int(size), rng, shift_M.tolist())
-                 for size, shift_M in zip(np.geomspace(*SIZES, data_sets), shift_DM, strict=True)]
-        found = over_data_sets([((str(a), str(b)), [accuracy_difference(runs[a], runs[b]) for runs in drawn])
-                                for a, b in combinations(range(MODELS), 2)], MARGIN)
-        one, wanted = found[0], 0.0 if data_sets >= FEWEST else float((accuracy_DM[:, 0] - accuracy_DM[:, 1]).mean())
-        apart, = over_data_sets([(one.names, [replace(each, estimate=each.estimate + MARGIN) for each in one.each])],
-                                MARGIN)
-        sums += (one.difference.low <= wanted <= one.difference.high,
-                 any(pair.verdict.finding in DIFFERENT for pair in found), apart.verdict.finding in EQUIVALENT)
-    return sums
-
-
-def _over_chunk(job: tuple[int, float, int, np.random.SeedSequence]) -> np.ndarray:
-    return over_held(*job[:-1], np.random.default_rng(job[-1]))
-
-
-def data_sets_table(options: argparse.Namespace) -> None:
-    """Print how often the interval over data sets holds the truth, and how often there are false findings."""
-    print(f"{options.repetitions:,} repetitions; in %")
-    print("data sets  spread   interval held   found different   found equivalent")
-    with Pool(options.processes) as pool:
-        for place, cell in enumerate((d, spread) for d in DATA_SETS for spread in SPREADS):
-            sizes = [min(CHUNK, options.repetitions - start) for start in range(0, options.repetitions, CHUNK)]
-            sequences = np.random.SeedSequence([options.seed, place]).spawn(len(sizes))
-            jobs = [(*cell, size, s) for size, s in zip(sizes, sequences, strict=True)]
-            held, different, equivalent = 100 * sum(pool.imap_unordered(_over_chunk, jobs)) / options.repetitions
-            print(f"{cell[0]:9}{100 * cell[1]:8.1f}{held:16.1f}{different:18.1f}{equivalent:19.1f}", flush=True)
-
-
 def _few_seeds_chunk(job: tuple[float, int, int, int, np.random.SeedSequence]) -> np.ndarray:
     return few_seeds_found(*job[:-1], np.random.default_rng(job[-1]))
 
@@ -308,11 +263,7 @@ def main() -> None:
     parser.add_argument("--few", action="store_true", help="simulate few test reviews, or few wrong answers")
     parser.add_argument("--groups", action="store_true", help="simulate test reviews in groups")
     parser.add_argument("--few-seeds", action="store_true", help="simulate 2 to 4 seeds of a model")
-    parser.add_argument("--data-sets", action="store_true", help="simulate 2 to 10 data sets")
     options = parser.parse_args()
-    if options.data_sets:
-        data_sets_table(options)
-        return
     if options.few_seeds:
         few_seeds_table(options)
         return

@@ -23,7 +23,6 @@ from gru_bench import cli
 from gru_bench.config import Scalar, preset_of
 from gru_bench.errors import (
     GruBenchError,
-    IncompleteError,
     UsageError,
     shown,
     unknown,
@@ -318,13 +317,11 @@ class Study:
     @property
     def trials(self) -> pd.DataFrame:
         """Return a pandas data frame with a row for each trial of the searches: its settings and validation score,
-        which is `value`.
-
-        Of an unfinished study, these are the trials that were logged so far.
+        which is `value`. It is empty until the study has ended.
         """
         from gru_bench.report.render.spreadsheets import trials_table
 
-        return _frame(trials_table([self._logged], self._store))
+        return _frame(trials_table([self._logged]))
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -459,12 +456,7 @@ class Study:
     def _evidence(self) -> Evidence:
         from gru_bench.report.evidence.collect import collect
 
-        logged = self._logged
-        found = collect([logged], self._store)
-        if not found.groups:
-            raise IncompleteError(f"the study {self.name!r} has no complete confirmation run: run it again "
-                                  f"({logged.run.command})")
-        return found
+        return collect([self._logged], self._store)
 
 
 class _State(str):

@@ -18,10 +18,10 @@ import numpy as np
 from gru_bench.config import Scalar, is_valid_setting
 from gru_bench.errors import IncompleteError
 from gru_bench.report.document.numbers import Number, Numbers, file_name, plain, slug
-from gru_bench.report.document.sentences import Sentence, Warning, joined, listed, say
+from gru_bench.report.document.sentences import Sentence, Warning, joined, say
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.decision import BETTER
-from gru_bench.report.evidence.groups import ModelRuns, by_test_set, model_name
+from gru_bench.report.evidence.groups import ModelRuns, model_name
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.settings import range_text, setting, setting_name
 from gru_bench.report.evidence.store import Store
@@ -316,23 +316,19 @@ def uneven_classes(subject: Subject) -> Found:
                 one.summary.class_counts, one.summary.classes, "texts",
                 replace(one.numbers, examples=sum(one.summary.class_counts)))
     groups = [group for group in subject.groups if group.metric == "accuracy" and group.has_classes]
-    for place, members in enumerate(by_test_set(groups), start=1):
-        first = members[0]
+    for first in groups[:1]:
         yield None if not first.are_uneven else _uneven(
             np.bincount(first.label_N, minlength=len(first.classes)).tolist(), first.classes, "test texts",
-            subject.numbers.of(f"uneven-{place}").on(
-                [run_id for group in members for run_id in group.ids], first.example_N.size),
-            of="" if len(members) == len(subject.groups) else f" of {listed([group.label for group in members])}")
+            subject.numbers.of("uneven-1").on(
+                [run_id for group in groups for run_id in group.ids], first.example_N.size))
 
 
-def _uneven(
-    counts: Sequence[int], classes: Sequence[str], texts: str, numbers: Numbers, of: str = ""
-) -> Sentence:
+def _uneven(counts: Sequence[int], classes: Sequence[str], texts: str, numbers: Numbers) -> Sentence:
     largest = max(counts)
     share = numbers.add("", largest / sum(counts), "percent", "of this class")
     return say(
-        "The classes{of} are imbalanced: the largest one, {largest}, has {share} % of the {texts}, so always "
-        "predicting it has this accuracy.", of=of, largest=classes[counts.index(largest)], share=share,
+        "The classes are imbalanced: the largest one, {largest}, has {share} % of the {texts}, so always "
+        "predicting it has this accuracy.", largest=classes[counts.index(largest)], share=share,
         texts=texts)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.document.sentences import Warning, say
 from gru_bench.report.sections.search import search
 from gru_bench.results.logged_metrics import compared
-from gru_bench.results.runs import SEARCH, NearDuplicates, SearchPlan
+from gru_bench.results.runs import NearDuplicates
 from gru_bench.stats.classes import are_uneven
 from gru_bench.sweep.spec import known_studies, load_study
 from gru_bench.tracking import LoggedStudy
@@ -41,7 +40,6 @@ from tests.support.fake_store import (
     TestSet,
     add_study,
     answered,
-    searching,
     summarized,
     under_way,
     with_answers,
@@ -235,8 +233,7 @@ def test_unfinished_work_is_not_warned_of() -> None:
     begun = replace(under_way(store, study), trials=(), confirms=())
     assert warned(of_logged([begun], store)) == []
     assert warned(of_logged([replace(begun, run=replace(begun.run, run_id="nothing"))], store)) == []
-    searched = searching(store, study)
-    assert warned(of_logged([searched], store)) == []
+    assert warned(of_logged([replace(study, confirms=())], store)) == []
 
 
 def budgets(store: FakeStore, studies: Sequence[LoggedStudy]) -> str:
@@ -383,7 +380,6 @@ def test_a_best_trial_is_a_surprise_where_it_is_better_than_the_best_of_so_many_
     metric: MetricName, better: float, warns: bool
 ) -> None:
     store, (study,) = sound()
-    store.artifacts[study.run.run_id, SEARCH] = json.dumps(asdict(SearchPlan(4, {})))
     fresh = {"accuracy": (0.91, 0.92, 0.93, 0.92, 0.92), "log_loss": (0.19, 0.2, 0.21, 0.2, 0.2)}[metric]
     seeds = sorted({run.seed or 0 for run in study.confirms})
     key = compared(metric, "val").key

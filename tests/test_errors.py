@@ -98,8 +98,7 @@ def test_what_holds_no_password_is_left(text: str) -> None:
 
 COMMANDS = ("*__main__.py", "errors.py", "cli.py", "diagnose/*", "gru_check/*",
             "inference/predict.py", "inference/files.py", "inference/save_model.py", "predictions/parts.py",
-            "sweep/workers/ray.py", "sweep/console/description.py", "report/findings.py", "report/evidence/verdicts.py",
-            "report/evidence/next_steps.py", "report/trials.py", "report/sections/*")
+            "sweep/workers/ray.py", "sweep/console/description.py", "report/findings.py", "report/sections/*")
 """Files whose texts are of commands alone, or are parts of a report, which shows commands."""
 OPTION = re.compile(r"(?<![\w-])--(?:set|study-name|tracking-uri|no-texts|test-data|allow-slow|run-code|text-column|"
                     r"label-column|category-column|split-column|group-column|id-column|limit|epochs|device|metric|"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gru_bench.errors import IncompleteError, visible
+from gru_bench.errors import visible
 from gru_bench.report.document.numbers import Scale, scale_of, written
 from gru_bench.report.document.report import Findings, ModelScore, Report
 from gru_bench.report.document.sentences import in_text
@@ -33,20 +33,13 @@ class Verdict:
     """What a study says: the score of each model beside the baselines, verdicts on pairs, and warnings."""
 
     def __init__(self, report: Report) -> None:
-        """Take the report that states it.
-
-        Raises:
-            IncompleteError: The report is on trials alone, and states none.
-        """
-        if not report.findings.models:
-            raise IncompleteError("a verdict needs a complete confirmation run, but there is none: "
-                                  f"{' '.join(map(in_text, report.in_short[:2]))}")
+        """Take the report that states it."""
         self._report = report
 
     @property
     def findings(self) -> Findings:
         """Return the scores and the answers on pairs as data, as `gru-bench report --json` prints them. Of an open
-        pair, `texts_needed` and `seeds_needed` are what could settle it."""
+        pair, `texts_needed` is the number of new test texts that could settle it."""
         return self._report.findings
 
     @property
@@ -61,12 +54,12 @@ class Verdict:
 
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas data frame with a row for each pair of models: what was found, the difference of `a` minus
-        `b` in the unit of the score with its interval, p, and the test texts and fresh seeds that could settle it."""
+        `b` in the unit of the score with its interval, p, and the number of new test texts that could settle it."""
         import pandas as pd
 
-        names = ("a", "b", "finding", "better", "difference", "low", "high", "p", "texts_needed", "seeds_needed")
+        names = ("a", "b", "finding", "better", "difference", "low", "high", "p", "texts_needed")
         frame = pd.DataFrame([[getattr(pair, name) for name in names] for pair in self.findings.pairs], columns=names)
-        return frame.astype({"low": float, "high": float, "p": float, "texts_needed": "Int64", "seeds_needed": "Int64"})
+        return frame.astype({"low": float, "high": float, "p": float, "texts_needed": "Int64"})
 
     def __repr__(self) -> str:
         """Return it as text: a table, then sentences."""

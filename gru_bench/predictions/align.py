@@ -59,8 +59,6 @@ class Examples:
     """Classes that means over classes leave out, as in `Scored`."""
     fingerprint: str = ""
     """Fingerprint of the data of a study whose test examples they are."""
-    data_set: str = ""
-    """Name of their data set, if the files have several."""
 
 
 @dataclass(frozen=True)

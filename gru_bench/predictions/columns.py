@@ -27,7 +27,6 @@ NAMES: Mapping[str, str] = {
     "seed": "seed randomseed randomstate",
     "model": "model modelname system classifier method",
     "study": "study",
-    "dataset": "dataset",
     "text": USUAL["text"],
     "category": "category source domain",
     "tokens": "tokens",
@@ -143,7 +142,7 @@ class PredictionColumns:
             if score is not None and "prediction" not in asked:
                 keys["score"] = score
             return {**{role: name for role, name in keys.items() if name in known}, **asked}
-        roles = ("id", "label", "text", "category", "tokens", "dataset") if self.is_truth else tuple(NAMES)
+        roles = ("id", "label", "text", "category", "tokens") if self.is_truth else tuple(NAMES)
         found: dict[str, str | None] = {}
         for role in roles:
             taken = [*asked.values(), *self.inside.values(), *filter(None, found.values())]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -18,7 +16,7 @@ from gru_bench.report.build import composed
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.report import Report, Source
 from gru_bench.report.document.sentences import Sentence, in_text, listed
-from gru_bench.report.evidence.groups import ModelRuns, metric_of
+from gru_bench.report.evidence.groups import metric_of
 from gru_bench.results.logged_metrics import as_difference
 
 METRICS: tuple[ComparedName, ...] = ("accuracy", "macro_f1", "log_loss", "roc_auc", "score")
@@ -69,34 +67,22 @@ def compared(
     for note in read.notes:
         say(note)
     already = len(read.notes)
-    parts: list[tuple[Examples, Sequence[FileModel]]] = []
-    for name in dict.fromkeys(run.data_set for run in runs):
-        own, labeled = ([run for run in some if run.data_set == name] for some in (runs, truths))
-        if truths and not labeled:
-            raise UsageError(f"the true labels must be of all data sets, but {truths[0].path} has none of "
-                             f"{shown(name)}: add them")
-        examples, models = aligned(
-            read, own, labeled[0] if labeled else None, chosen, common=common, refusals_are_wrong=refusals == "wrong",
-            classes=() if own_study is None else own_study.classes)
-        parts.append((replace(examples, data_set=plain(name)), models))
+    examples, models = aligned(
+        read, runs, truths[0] if truths else None, chosen, common=common, refusals_are_wrong=refusals == "wrong",
+        classes=() if own_study is None else own_study.classes)
     for note in read.notes[already:]:
         say(note)
     if own_study is not None:
-        parts = [(own_study.described(examples), models) for examples, models in parts]
-    for examples, _ in parts:
-        if examples.group_N is not None and len(groups := np.unique(examples.group_N)) < 2:
-            raise UsageError("there must be at least 2 groups of examples, but all examples are in "
-                             f"{shown(str(groups[0]))}: compare examples of more groups, or leave out the group column "
-                             "if each is independent")
-    every = Counter(model.name for _, models in parts for model in models)
-    if len(parts) > 1 and max(every.values()) == 1:
-        raise UsageError(f"a model needs predictions on at least 2 data sets, but {listed(list(every)[:10])} have only "
-                         "one: name the models in a column 'model'")
+        examples = own_study.described(examples)
+    if examples.group_N is not None and len(groups := np.unique(examples.group_N)) < 2:
+        raise UsageError("there must be at least 2 groups of examples, but all examples are in "
+                         f"{shown(str(groups[0]))}: compare examples of more groups, or leave out the group column if "
+                         "each is independent")
     evidence = evidence_of(
-        parts, read.digests, chosen, None if margin is None else as_difference(margin, chosen), own_study,
+        examples, models, read.digests, chosen, None if margin is None else as_difference(margin, chosen), own_study,
         are_groups_off=not has_groups)
-    warnings: list[Sentence] = [warning for examples, models in parts for warning in (
-        *_equal_runs(models), *(_of_second(one, examples) for one in models if one.is_of_second))]
+    warnings: list[Sentence] = [
+        *_equal_runs(models), *(_of_second(one, examples) for one in models if one.is_of_second)]
     if by_order:
         warnings.append(("Rows of files without ids are aligned by order, so it is not checked that they are the same "
                          "examples.",))
@@ -104,20 +90,13 @@ def compared(
         say(in_text(warning))
     names = [plain(path.name) for path in read.digests]
     return composed(
-        evidence, f"Comparison: {_title(evidence.groups)}",
+        evidence, f"Comparison: {listed([one.label for one in evidence.groups])}",
         f"{'Files' if own_study is None else 'Confirmation runs of a study, and files'} of predictions: "
         f"{', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}.",
         warnings, Source(
             experiment="", tracking_uri="", margin=evidence.margin.value, warnings_before=(),
             on_test={}, studies=(), files=tuple({"name": name, "sha256": digest}
                         for name, digest in zip(names, read.digests.values(), strict=True))))
-
-
-def _title(groups: Sequence[ModelRuns]) -> str:
-    """Return the models, and the data sets if there are several."""
-    names, data_sets = (list(dict.fromkeys(some)) for some in (
-        [one.name if one.given_data_set else one.label for one in groups], [one.given_data_set for one in groups]))
-    return f"{listed(names)}{f' on {listed(data_sets)}' if len(data_sets) > 1 else ''}"
 
 
 def _equal_runs(models: Sequence[FileModel]) -> Iterator[Sentence]:

@@ -75,18 +75,19 @@ class FileStore:
 
 
 def evidence_of(
-    parts: Sequence[tuple[Examples, Sequence[FileModel]]], digests: Mapping[Path, str], metric: ComparedName,
+    examples: Examples, models: Sequence[FileModel], digests: Mapping[Path, str], metric: ComparedName,
     margin: float | None, own_study: StudyRuns | None = None, *, are_groups_off: bool = False,
 ) -> Evidence:
     """Return the evidence of models from files.
 
     Args:
-        parts: The examples of each data set, and the models that answer them.
+        examples: The examples.
+        models: The models that answer them.
         digests: A file -> the SHA-256 of its content.
         metric: The score that they are compared by.
         margin: The equivalence margin, the largest difference of no practical weight, in the unit of the score. None:
             that of the study, or one point.
-        own_study: The runs of a study that they are compared with, on the one data set.
+        own_study: The runs of a study that they are compared with.
         are_groups_off: Whether columns of groups were not looked for.
 
     Raises:
@@ -96,13 +97,11 @@ def evidence_of(
         raise UsageError(f"{argument('metric', 'score')} needs an equivalence margin, because only you know which "
                          f"difference does not matter: give a margin ({argument('margin')})")
     numbers = Numbers() if own_study is None else own_study.numbers
-    known = {id: text for examples, _ in parts
-             for id, text in zip(examples.id_N.tolist(), examples.about.get("text", ()), strict=False)} or None
-    examples, models = parts[0]
+    known = dict(zip(examples.id_N.tolist(), examples.about.get("text", ()), strict=False)) or None
     store = FileStore(known, len(models), None if own_study is None else own_study.store)
     study = LoggedStudy(_logged(FILES, "", "", None, examples.fingerprint), None, (), ())
-    groups = [_group(one, own, study, digests, numbers, metric) for own, some in parts for one in some]
-    gaps = [gap for own, _ in parts for gap in _gaps(own, numbers)]
+    groups = [_group(one, examples, study, digests, numbers, metric) for one in models]
+    gaps = _gaps(examples, numbers)
     if own_study is None:
         return assembled((), store, numbers, groups, gaps, margin_of((), margin, numbers, metric),
                          are_groups_off=are_groups_off)
@@ -174,7 +173,7 @@ def _group(
     model: FileModel, examples: Examples, study: LoggedStudy, digests: Mapping[Path, str], numbers: Numbers,
     metric: ComparedName,
 ) -> ModelRuns:
-    name, data_set, size = plain(model.name), examples.data_set, len(examples.id_N)
+    name, size = plain(model.name), len(examples.id_N)
     runs = tuple(_logged(_id(run, digests), run.name, run.model, run.seed, examples.fingerprint)
                  for run in model.runs)
     about, scored = examples.about, model.scored
@@ -182,9 +181,8 @@ def _group(
     known = bool(tokens) and all(one.isdigit() for one in tokens)
     return ModelRuns(
         scored.label_N, scored.probability_RNC, examples.group_N, scored.named_RN, scored.score_RN, scored.unused,
-        numbers=numbers.named(*filter(None, (data_set, name))), label=f"{name} ({data_set})" if data_set else name,
-        model=model.name, given_data_set=data_set, study=study, data=None, runs=runs, example_N=examples.id_N,
-        metric=metric,
+        numbers=numbers.named(name), label=name, model=model.name, study=study, data=None, runs=runs,
+        example_N=examples.id_N, metric=metric,
         category_N=np.array(about.get("category", [""] * size), dtype=np.str_),
         tokens_N=np.array([int(one) for one in tokens] if known else np.zeros(size), dtype=np.int32),
         given_classes=tuple(map(plain, model.classes)), group_columns=tuple(map(plain, examples.group_columns)),
@@ -200,18 +198,16 @@ def _logged(run_id: str, name: str, model: str, seed: int | None, fingerprint: s
 
 def _id(run: FileRun, digests: Mapping[Path, str]) -> str:
     """Return the id of a run: it changes with the content of its file."""
-    own = [digests[run.path], run.study, run.model, str(run.seed), *filter(None, (run.data_set,))]
+    own = [digests[run.path], run.study, run.model, str(run.seed)]
     return sha256("\0".join(own).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _gaps(examples: Examples, numbers: Numbers) -> list[Sentence]:
     gaps: list[Sentence] = []
-    of = f" of {examples.data_set}" if examples.data_set else ""
     if examples.left_out:
-        numbers = numbers.named(examples.data_set) if of else numbers
         gaps.append((numbers.on(()).add("left-out", examples.left_out),
-                     f" examples{of} are left out, because some files lack them."))
+                     " examples are left out, because some files lack them."))
     if examples.unused:
         names = listed([plain(examples.classes[place]) for place in examples.unused])
-        gaps.append((f"Means over classes{of} leave out classes without examples: {names}.",))
+        gaps.append((f"Means over classes leave out classes without examples: {names}.",))
     return gaps

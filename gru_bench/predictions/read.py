@@ -58,15 +58,13 @@ class FileRun:
     """What its column of studies says."""
     filter: str = ""
     """The filter of lm-eval that its scores are of."""
-    data_set: str = ""
-    """What its column of data sets says, if the files have several data sets."""
 
     @property
     def name(self) -> str:
         """Return what messages and tables call the run."""
         model = self.model if "model" in self.has and self.model != self.path.stem else ""
         seed = "" if self.seed is None else f"seed {self.seed}"
-        return ", ".join(filter(None, (self.path.name, self.data_set, model, seed)))
+        return ", ".join(filter(None, (self.path.name, model, seed)))
 
     @property
     def key(self) -> tuple[str, str, int | None]:
@@ -120,8 +118,6 @@ class Read:
     order: Sequence[Any] | None = None
     """The ids of the rows of a file without ids, in their order: those of the first file that has ids. None: numbers
     from 1."""
-    has_data_sets: bool = False
-    """Whether the files have several data sets. The id of an example then begins with the name of its data set."""
     _sources: dict[str, list[tuple[str, NDArray[np.int_]]]] = field(default_factory=dict)
     """Role -> the files that have it, and their ids."""
 
@@ -154,7 +150,7 @@ def read_all(
     files: Sequence[str], truth: str | None, asked: Mapping[str, str], read: Read, *, by_order: bool = False,
     has_study: bool = False, has_groups: bool = True,
 ) -> tuple[list[FileRun], list[FileRun]]:
-    """Read files of predictions and one of true labels. Return the runs, and the true labels of each data set.
+    """Read files of predictions and one of true labels. Return the runs, and the true labels, if any.
 
     Args:
         files: The files of predictions.
@@ -174,7 +170,6 @@ def read_all(
     own = {role: name for role, name in asked.items() if truth is None or role not in ("label", "group")}
     of_files = PredictionColumns(own, truth_is_given=truth is not None or has_study,
                                  has_groups=has_groups and not has_study)
-    read.has_data_sets = not has_study and len({name for path in files for name in _data_sets(path, of_files)}) > 1
     is_first = truth is not None and not (by_order and not _has_ids(named_path(truth, "the true labels"), of_truth))
     truths = read_files([truth], of_truth, read, by_order=by_order) if truth is not None and is_first else []
     runs = read_files(files, of_files, read, by_order=by_order)
@@ -233,16 +228,6 @@ def _has_ids(path: Path, columns: PredictionColumns) -> bool:
         return "id" in columns.found_in(table.names, path).found
 
 
-def _data_sets(name: str, columns: PredictionColumns) -> set[str]:
-    """Return the names of the data sets of a file; none where it has no column of them, or cannot be read."""
-    path = named_path(name, "the predictions")
-    if not path.is_file() or kind_of(path) not in TABLES:
-        return set()
-    with open_table(path) as table:
-        column = columns.found_in(table.names, path).found.get("dataset")
-        return set() if column is None else set(map(_text, next(iter(table.columns([column])))))
-
-
 def _are_other_seeds(own: Sequence[FileRun], others: Sequence[FileRun]) -> bool:
     """Return whether two files have different seeds of the same models. Such runs may answer alike."""
     models, other_models = ({run.key[:2] for run in some} for some in (own, others))
@@ -288,10 +273,6 @@ def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> l
     total = len(next(iter(values.values())))
     if by_order:
         values["id"] = _in_order(path, values, total, read)
-    if read.has_data_sets:
-        values["id"] = _ids_in_data_sets(path, values)
-    else:
-        values.pop("dataset", None)
     whole = _Rows(path, columns, values).run(read)
     for role in ("text", "category", "group", "tokens", "question"):
         if role in values:
@@ -300,7 +281,7 @@ def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> l
                 read.tell(role, name, whole.place_N, told)
     rows_of: dict[tuple[str, ...], list[int]] = {}
     named = [list(map(_text, values[role])) if role in values else [""] * total
-             for role in ("study", "model", "seed", "filter", "dataset")]
+             for role in ("study", "model", "seed", "filter")]
     for row, key in enumerate(zip(*named, strict=True)):
         rows_of.setdefault(key, []).append(row)
     return [_named(whole.select(some), columns, *key) for key, some in rows_of.items()]
@@ -321,17 +302,6 @@ def _in_order(path: Path, values: Mapping[str, Sequence[Any]], total: int, read:
         raise UsageError(f"a file without ids must have one row per example ({len(read.order):,}), in the same order, "
                          f"but {path} has {total:,} rows: correct it, or add the ids")
     return read.order
-
-
-def _ids_in_data_sets(path: Path, values: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Return the ids of the rows of a file as `DATA SET/ID`, because two data sets may have the same ids."""
-    if "dataset" not in values:
-        raise UsageError(f"if one file has several data sets, all need a column 'dataset', but {path} has none: add it")
-    names = list(map(_text, values["dataset"]))
-    if "" in names:
-        raise UsageError(f"column 'dataset' of {path} must have a name in each row, but row {names.index('') + 1:,} "
-                         "has none: fill it in")
-    return [own and f"{name}/{own}" for name, own in zip(names, map(id_of, values["id"]), strict=True)]
 
 
 def _are_groups(run: FileRun, value_N: Sequence[str], columns: PredictionColumns, name: str, read: Read) -> bool:
@@ -368,7 +338,7 @@ def _require(path: Path, columns: PredictionColumns, by_order: bool) -> None:
 
 
 def _named(
-    run: FileRun, columns: PredictionColumns, study: str, model: str, seed: str, kept: str, data_set: str
+    run: FileRun, columns: PredictionColumns, study: str, model: str, seed: str, kept: str
 ) -> FileRun:
     """Return a run with its model and seed: those of the columns, or of the name of the file."""
     stem = re.sub(r"(\.(csv|tsv|jsonl|ndjson|parquet|gz))+$", "", run.path.name, flags=re.IGNORECASE)
@@ -379,8 +349,7 @@ def _named(
     number = as_number(_WHOLE.sub(r"\1", seed)) if seed else of_name
     if isinstance(number, float) or (seed and number is None):
         raise UsageError(f"the seeds in {run.path} must be whole numbers, but got {shown(seed)}: correct the column")
-    return replace(run, model=model or (match[1] if match else stem), seed=number, study=study, filter=kept,
-                   data_set=data_set)
+    return replace(run, model=model or (match[1] if match else stem), seed=number, study=study, filter=kept)
 
 
 @dataclass(frozen=True)

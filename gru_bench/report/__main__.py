@@ -29,12 +29,12 @@ MOST_DIFFERENCES = 20
 @app.command()
 def report(
     study: Annotated[list[str] | None, typer.Option(
-        help="A study to report on; repeatable.", show_default="all that have a complete confirmation run")] = None,
+        help="A study to report on; repeatable.",
+        show_default="the newest finished one, and those with its test texts and metric")] = None,
     out: Annotated[Path | None, typer.Option(
         help="Folder to write to.", show_default="reports/NAME, after the experiment or study")] = None,
-    experiment: Annotated[list[str] | None, typer.Option(
-        help="MLflow experiment of the studies; each data set has one. Repeat it to compare models over several data "
-        "sets.", show_default="the most recent one")] = None,
+    experiment: Annotated[str | None, typer.Option(
+        help="MLflow experiment of the studies; each data set has one.", show_default="the most recent one")] = None,
     margin: Annotated[float | None, typer.Option(
         help="Equivalence margin: the largest difference that does not matter in practice, in points, nats of log "
         "loss, or ROC AUC. The report says whether it was chosen before or after the study.",
@@ -68,7 +68,7 @@ def report(
     cli.check_folder("--out", out)
     cli.check_folder("--tables", tables)
     from gru_bench.report.build import chosen_report
-    from gru_bench.report.choice import choose_from
+    from gru_bench.report.choice import choose
     from gru_bench.report.document.numbers import folder_name
     from gru_bench.report.evidence.collect import collect
     from gru_bench.report.evidence.groups import metric_of
@@ -87,7 +87,7 @@ def report(
         console.print(line, markup=False, soft_wrap=True)
 
     try:
-        choice = choose_from(store, experiment or [], study or [])
+        choice = choose(store, experiment, study or [])
     finally:
         for remark in store.odd.values():
             say(remark)

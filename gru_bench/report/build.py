@@ -14,13 +14,13 @@ from typing import Any
 from gru_bench.checks import Subject, data_of, outcomes
 from gru_bench.errors import UsageError, without_passwords
 from gru_bench.report.choice import Choice, odd_runs
-from gru_bench.report.document.blocks import Block, Bullets, parts_in
+from gru_bench.report.document.blocks import Block, parts_in
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import plain
 from gru_bench.report.document.report import Report, Section, Source, SourceStudy
 from gru_bench.report.document.sentences import Sentence, in_text
 from gru_bench.report.evidence.collect import Evidence, collect
-from gru_bench.report.evidence.progress import study_name, what_is_missing
+from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.store import known_run
 from gru_bench.report.findings import findings_of
 from gru_bench.report.homework.discussion import discussion
@@ -28,7 +28,6 @@ from gru_bench.report.homework.protocol import protocol
 from gru_bench.report.sections.checklist import checklist
 from gru_bench.report.sections.comparisons import comparisons
 from gru_bench.report.sections.confidence import confidence
-from gru_bench.report.sections.data_sets import data_sets
 from gru_bench.report.sections.diagnostics import diagnostics
 from gru_bench.report.sections.disagreements import disagreements
 from gru_bench.report.sections.errors import errors
@@ -48,13 +47,12 @@ from gru_bench.report.sections.summary import (
     refusals,
     summary,
 )
-from gru_bench.report.trials import best_trials, search_alone, trials
 from gru_bench.results.runs import OnTest
 from gru_bench.tracking import LoggedStudy, Reader
 
 CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
-    data_sets, evaluation, comparisons, protocol, discussion, paper, learning, errors, disagreements,
-    confidence, search, trials, diagnostics, runs, own, methods, checklist)
+    evaluation, comparisons, protocol, discussion, paper, learning, errors, disagreements, confidence, search,
+    diagnostics, runs, own, methods, checklist)
 """The sections in their order. A section that has nothing to show is None, as those of the homework are without it."""
 
 
@@ -96,15 +94,14 @@ def build(
         warnings: Warnings that are known already.
         tracking_uri: Address of the store, for the record.
     """
-    studies = evidence.studies
+    studies, test_set = evidence.studies, evidence.test_set
     return composed(
         evidence, plain(title) or _title(list(map(study_name, studies))),
         _subtitle(studies, plain(experiment)), warnings,
         Source(
             experiment=plain(experiment), tracking_uri=_address(tracking_uri), margin=evidence.margin.value,
             warnings_before=tuple(map(in_text, warnings)),
-            on_test={test_set.digest: OnTest(test_set.models, test_set.studies, test_set.asked)
-                     for test_set in evidence.test_sets},
+            on_test={test_set.digest: OnTest(test_set.models, test_set.studies, test_set.asked)},
             studies=tuple(SourceStudy(study_name(study), study.run.run_id) for study in studies)))
 
 
@@ -121,25 +118,17 @@ def composed(
         source: What the report is made from.
     """
     studies, store = evidence.studies, evidence.store
-    if evidence.groups:
-        said = in_sentences(evidence)
-        # What continues a study comes first, so that it is not folded.
-        others = (*what_is_missing(studies, store), *warnings, *groups_off(evidence), *refusals(evidence),
-                  *evidence.gaps, *few_texts(evidence))
-        checked = outcomes(Subject(data=data_of(studies, store, evidence.numbers), evidence=evidence))
-        first: tuple[Block, ...] = (*summary(evidence), *check_results(
-            others, checked, [group.label for group in evidence.groups]), *questions(evidence))
-        sections = tuple(made for section in CONTENTS if (made := section(evidence)) is not None)
-        others += tuple(one.coded for found in checked for one in found.warnings)
-    else:
-        said, others, sections = search_alone(evidence), tuple(warnings), ()
-        first = (Bullets(tuple(("", one) for one in said)), best_trials(evidence, 0), *questions(evidence))
+    others = (*warnings, *groups_off(evidence), *refusals(evidence), *evidence.gaps, *few_texts(evidence))
+    checked = outcomes(Subject(data=data_of(studies, store, evidence.numbers), evidence=evidence))
+    first: tuple[Block, ...] = (*summary(evidence), *check_results(
+        others, checked, [group.label for group in evidence.groups]), *questions(evidence))
+    sections = tuple(made for section in CONTENTS if (made := section(evidence)) is not None)
     runs_of_files = [run for group in evidence.groups if not group.is_logged for run in group.runs]
     return Report(
         title=title,
         subtitle=subtitle,
-        in_short=said,
-        warnings=others,
+        in_short=in_sentences(evidence),
+        warnings=(*others, *(one.coded for found in checked for one in found.warnings)),
         sections=(Section("summary", "Summary", first), *sections),
         runs=tuple(known_run(run, store)
                    for run in (*(run for study in studies for run in study.runs), *runs_of_files)),

@@ -1,6 +1,5 @@
-"""The studies that a report shows: named ones, or every one of an experiment that has a complete confirmation run.
-
-Where none has one, it is the newest study with a complete trial, alone.
+"""The studies that a report shows: named ones, or the newest finished study of an experiment, with all finished ones
+that share its test texts and its metric.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gru_bench.errors import RunError, UsageError, unknown
 from gru_bench.report.document.sentences import Sentence, say
-from gru_bench.report.evidence.progress import is_confirmed, is_searched, nothing_to_report
+from gru_bench.report.evidence.progress import is_finished, not_finished, nothing_to_report
 
 if TYPE_CHECKING:
     from gru_bench.report.evidence.store import StudyStore
@@ -34,39 +33,20 @@ class Choice:
     """Lines for the terminal only."""
 
 
-def choose_from(store: StudyStore, experiments: Sequence[str], names: Sequence[str]) -> Choice:
-    """Return the studies to report on of several experiments, which have different data; of one or none as `choose`.
-
-    Raises:
-        IncompleteError, RunError, UsageError: As `choose`.
-    """
-    if len(experiments) < 2:
-        return choose(store, experiments[0] if experiments else None, names)
-    here = {place: {study.name for study in store.studies(place)} for place in experiments} if names else {}
-    if lost := [name for name in names if not any(name in own for own in here.values())]:
-        raise unknown("study", lost[0], set().union(*here.values()))
-    own = {place: [name for name in names if name in here[place]] for place in experiments}
-    found = [choose(store, place, some) for place, some in own.items() if some or not names]
-    return Choice(
-        ", ".join(one.experiment for one in found), tuple(study for one in found for study in one.studies),
-        tuple(said for one in found for said in one.missing), tuple(line for one in found for line in one.remarks))
-
-
 def choose(store: StudyStore, experiment: str | None, names: Sequence[str]) -> Choice:
-    """Return the studies to report on.
+    """Return the studies to report on, all of which are finished.
 
     Args:
         store: The store of the studies.
         experiment: Name of an experiment. None means the one written last that has the named studies.
-        names: Names of studies. An empty sequence means every study with a complete confirmation run.
-
-    Returns:
-        The studies with a complete confirmation run; where there is none, the newest study with a complete trial.
+        names: Names of studies. An empty sequence means the newest finished study of the experiment and all finished
+            ones with its test texts and its metric.
 
     Raises:
-        IncompleteError: When no study has a complete confirmation run or a complete trial.
+        IncompleteError: When a named study is not finished, or none is. The error names the command that finishes it.
         RunError: When the summary of a study cannot be read.
-        UsageError: For an unknown experiment or study. The error lists the known ones.
+        UsageError: For an unknown experiment or study, where the error lists the known ones, and for named studies
+            whose test texts or metrics differ.
     """
     names, known = list(dict.fromkeys(names)), store.experiments()
     if not known:
@@ -74,43 +54,43 @@ def choose(store: StudyStore, experiment: str | None, names: Sequence[str]) -> C
     if experiment is not None and experiment not in known:
         raise unknown("experiment", experiment, known)
     place, found = _experiment_of(store, [experiment] if experiment is not None else known, names)
-    remarks, missing = [], []
-    early: dict[str, str] = {}
-    chosen = []
+    remarks, missing = list[str](), list[Sentence]()
+    finished, open_ = list["LoggedStudy"](), list["LoggedStudy"]()
     for name in names or list(dict.fromkeys(study.name for study in reversed(found))):
         same = [study for study in found if study.name == name]
-        usable = [study for study in same if is_confirmed(study) and not study.damaged]
+        usable = [study for study in same if is_finished(study)]
         if not usable and (broken := [study.damaged for study in same if study.damaged]):
             if names:
                 raise RunError(broken[0])
             missing.append(say("The study {study} is left out: its summary cannot be read.", study=name))
             remarks.append(f"study {name}: left out, {broken[0]}")
-            continue
-        finished = [study for study in usable if study.summary is not None]
-        best = (finished or usable or same)[0]
-        if not usable:
-            early[name] = (f"trials so far: {len(best.trials)}, confirmation runs: {len(best.confirms)}, none complete")
-            continue
-        if len(same) > 1:
-            remarks.append(f"study {name}: logged {len(same)} times, the newest complete one is used")
-        chosen.append(best)
-    why = "it has no complete confirmation run yet"
-    if not chosen and (newest := next((s for s in found if s.name in early and is_searched(s)), None)) is not None:
-        del early[newest.name]
-        chosen = [newest]
-        why = "no study has a complete confirmation run yet, so the report is only on the newest search"
-    for name, state in early.items():
-        missing.append(say("The study {study} is left out: {reason}.", study=name, reason=why))
-        remarks.append(f"study {name}: left out, it has no complete confirmation run ({state})")
-    if not chosen:
-        if damaged := [study.damaged for study in found if study.damaged]:
-            raise RunError(damaged[0])
-        raise nothing_to_report(f"the study {names[0]} has none ({early[names[0]]})" if len(names) == 1
-                                else f"the experiment {place} has none")
-    others = [name for name in known if name != place]
-    if others and experiment is None:
-        remarks.append(f"experiment {place}; there are others (--experiment): {', '.join(others)}")
+        elif not usable:
+            open_.append(same[0])
+        else:
+            if len(same) > 1:
+                remarks.append(f"study {name}: logged {len(same)} times, the newest finished one is used")
+            finished.append(usable[0])
+    if open_ and (names or not finished):
+        raise not_finished(open_[-1])
+    if not finished:
+        raise RunError(next(study.damaged for study in found if study.damaged)) if found else nothing_to_report(
+            f"the experiment {place} has none")
+    chosen = [study for study in finished if _asked(study) == _asked(finished[-1])]
+    if names and len(chosen) < len(names):
+        raise UsageError(f"studies of one report must have the same test texts and metric, but those of "
+                         f"{', '.join(study.name for study in finished)} differ: report on them one by one (--study)")
+    if others := [*(f"{study.name} (other test texts or metric)" for study in finished if study not in chosen),
+                  *(f"{study.name} (not finished)" for study in open_)]:
+        remarks.append(f"left out: {', '.join(others)}; for a report on one: --study NAME")
+    if experiment is None and (places := [name for name in known if name != place]):
+        remarks.append(f"experiment {place}; there are others (--experiment): {', '.join(places)}")
     return Choice(place, tuple(chosen), tuple(missing), tuple(remarks))
+
+
+def _asked(study: LoggedStudy) -> tuple[str, str, str]:
+    """Return the data, the test texts and the metric of a study, which those of one report share."""
+    newest = max((run for run in study.confirms if run.complete), key=lambda run: run.started)
+    return newest.fingerprint, newest.test_set, study.plan().metric
 
 
 def odd_runs(odd: Mapping[str, str]) -> list[Sentence]:
@@ -135,6 +115,5 @@ def _experiment_of(store: StudyStore, places: Sequence[str], names: Sequence[str
     if lost:
         raise unknown("study", lost[0], seen) if seen else nothing_to_report("no study has been logged yet")
     raise UsageError(
-        f"studies must be of one experiment, but {', '.join(names)} are in several: give the experiments too, or "
-        "report on them one by one"
+        f"studies must be of one experiment, but {', '.join(names)} are in several: report on them one by one"
     )

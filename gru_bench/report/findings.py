@@ -15,33 +15,21 @@ from gru_bench.report.document.numbers import scale_of
 from gru_bench.report.document.report import Answer, Findings, ModelScore
 from gru_bench.report.document.sentences import in_text
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.data_sets import PairOverDataSets
-from gru_bench.report.evidence.groups import ModelRuns, metric_of
-from gru_bench.report.evidence.next_steps import (
-    fresh_for_all,
-    held_back,
-    next_step_commands,
-    remove_limit_commands,
-)
+from gru_bench.report.evidence.groups import ModelRuns
 from gru_bench.report.evidence.pairs import Pair
-from gru_bench.report.evidence.progress import once_more, study_name, to_confirm, typed, unfinished
-from gru_bench.report.evidence.verdicts import needed_sentence, next_step_sentence, verdict_sentence
+from gru_bench.report.evidence.progress import study_name
+from gru_bench.report.evidence.verdicts import needed_sentence, verdict_sentence
 from gru_bench.report.sections.summary import about_examples
 from gru_bench.stats.verdict import DIFFERENT, Finding
 
 
 def findings_of(evidence: Evidence) -> Findings:
-    """Return what a report finds; no scores and no pairs where there is nothing but a search."""
-    alone = not evidence.groups
-    going_on = [once_more(study, *(to_confirm(study) if alone else ())) for study in evidence.studies
-                if (alone or unfinished(study)) and typed(study.run.command)]
-    commands = going_on or [*remove_limit_commands(evidence), *next_step_commands(evidence)]
-    metric = evidence.groups[0].metric if evidence.groups else metric_of(evidence.studies)
+    """Return what a report finds."""
+    metric = evidence.groups[0].metric
     return Findings(
         studies=tuple(map(study_name, evidence.studies)), score=scale_of(metric).score, metric=metric,
         models=tuple(map(_score, (*evidence.groups, *evidence.baselines, *evidence.mixtures))),
-        pairs=tuple(_answer(pair, fresh_for_all(evidence)) for pair in evidence.all_pairs),
-        next_commands=tuple(commands), notes=tuple(map(in_text, about_examples(evidence))),
+        pairs=tuple(map(_answer, evidence.all_pairs)), notes=tuple(map(in_text, about_examples(evidence))),
         groups_are_off=evidence.are_groups_off)
 
 
@@ -50,14 +38,14 @@ def _score(group: ModelRuns) -> ModelScore:
     return ModelScore(label=group.label, model=group.model, study=study_name(group.study), score=score.value,
                       low=score.low, high=score.high, seeds=_seeds(group),
                       groups=None if group.group_N is None else len(np.unique(group.group_N)),
-                      group_columns=group.grouped_by, refusals=sum(group.refusals.values()), data_set=group.data_set)
+                      group_columns=group.grouped_by, refusals=sum(group.refusals.values()))
 
 
 def _seeds(group: ModelRuns) -> int | None:
     return None if group.is_fitted_once else len(group.runs)
 
 
-def _answer(pair: Pair, together: int | None) -> Answer:
+def _answer(pair: Pair) -> Answer:
     finding, theta, tests = pair.verdict.finding, pair.number("difference"), pair.tests
     p, p_beyond, p_equivalent = (tests.different, tests.beyond, tests.equivalent) if tests else (None, None, None)
     better = None
@@ -70,26 +58,12 @@ def _answer(pair: Pair, together: int | None) -> Answer:
         margin=pair.verdict.margin, p=p, p_beyond=p_beyond, p_equivalent=p_equivalent, family=pair.family,
         seeds=(_seeds(pair.a), _seeds(pair.b)), examples=pair.difference.examples,
         settled=pair.can_be_claimed and (better is not None or finding is Finding.EQUIVALENT),
-        sentence=in_text(verdict_sentence(pair)), needed=in_text(needed_sentence(pair, together)),
-        texts_needed=pair.texts_needed, seeds_needed=_seeds_needed(pair, together),
-        next_step=in_text(next_step_sentence(pair, together, held_back(pair.a))), data_sets=_data_sets(pair))
-
-
-def _data_sets(pair: Pair) -> tuple[str, ...]:
-    if isinstance(pair, PairOverDataSets):
-        return pair.data_sets
-    return (pair.a.data_set,) if pair.a.data_set else ()
-
-
-def _seeds_needed(pair: Pair, together: int | None) -> int | None:
-    """Return the fresh seeds of each model that could settle a pair; None while one of its studies goes on."""
-    if pair.fresh_seeds is None or (pair.a.is_logged and pair.b.is_logged and not pair.done):
-        return None
-    return max(pair.fresh_seeds, together or 0)
+        sentence=in_text(verdict_sentence(pair)), needed=in_text(needed_sentence(pair)),
+        texts_needed=pair.texts_needed)
 
 
 def needs_of(found: Findings) -> list[str]:
-    """Return what could settle each open pair, a sentence or two each."""
+    """Return what could settle each open pair, a sentence each."""
     return [f"{pair.a} and {pair.b}: {pair.needed}" for pair in found.pairs if pair.needed]
 
 
@@ -109,7 +83,7 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
     """Return whether a claim is proven (0), refuted or its models equivalent (4), or neither (3), and what to print.
 
     That is one sentence, and one on other models that met the same test texts; of a claim that is not settled also
-    what could settle it, and the commands that go on.
+    what could settle it.
 
     Args:
         claim: Such as `bidirectional > torch` or `torch > ngrams`: the first is the better one. `<` says the contrary.
@@ -126,7 +100,6 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
         raise UsageError("--claim needs groups, but they are turned off (group_column=none): leave that out")
     first, second = (parts[1], parts[3]) if parts[2] == ">" else (parts[3], parts[1])
     matching = [pair for pair in found.pairs if _names(pair, first, second) or _names(pair, second, first)]
-    matching = [pair for pair in matching if len(pair.data_sets) > 1] or matching
     if len(matching) != 1:
         known = "; ".join(f"{pair.models[0]} and {pair.models[1]}" for pair in found.pairs) or "none"
         what = "no pair is" if not matching else f"{len(matching)} pairs are"
@@ -140,10 +113,9 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
                 [f"{'proven' if holds else 'refuted'}: {pair.sentence}", *found.notes])
     if pair.settled:
         return ExitCode.NO, [f"equivalent: {pair.sentence}", *found.notes]
-    commands = ["to continue:", *(f"  {command}" for command in found.next_commands)] if found.next_commands else []
     few = "A claim needs at least 5 seeds per model." if pair.better is not None else ""
-    said = " ".join(filter(None, (f"not settled: {pair.sentence}", few, pair.next_step)))
-    return ExitCode.INCOMPLETE, [said, *found.notes, *commands]
+    said = " ".join(filter(None, (f"not settled: {pair.sentence}", few, pair.needed)))
+    return ExitCode.INCOMPLETE, [said, *found.notes]
 
 
 def _names(pair: Answer, first: str, second: str) -> bool:

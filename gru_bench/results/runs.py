@@ -20,8 +20,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from gru_bench.config import MetricName, Protocol, RunConfig, Scalar
 
-DATA, SEARCH = "data.json", "search.json"
-"""Names of artifacts that a study logs on its own run before the study ends."""
+DATA = "data.json"
+"""Name of the artifact with its data that a study logs on its own run before it ends."""
 
 MOST_WHOLE = 50
 """Largest number of classes whose probabilities are all kept, and so the largest with areas below curves."""
@@ -276,16 +276,6 @@ class DataSummary:
         """Return the number of texts in all splits, and of those that were removed as near-duplicates."""
         removed = self.near.train if self.near is not None and self.near.removed else 0
         return self.train + self.validation + self.test + removed
-
-
-@dataclass(frozen=True)
-class SearchPlan:
-    """What the search of a study is to do, as its latest start asked for it."""
-
-    trials: int
-    """Number of trials for each model."""
-    space: Mapping[str, Mapping[str, Any]]
-    """Setting -> its range, as in a `StudySummary`."""
 
 
 @dataclass(frozen=True)

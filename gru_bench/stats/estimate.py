@@ -549,11 +549,6 @@ class Design:
         nu = _degrees(variance, _below(raw, seeds), min(min(seeds, default=1) - 1, v_df), v, v_df)
         return float((special.stdtrit(nu, 1 - self.level / 2) + special.stdtrit(nu, POWER)) * np.sqrt(variance))
 
-    def detectable_floor(self, examples: int) -> float:
-        """Return the limit of `detectable` for many seeds: (z_{1-a/2} + z_{.8}) sqrt(floor/N)."""
-        z = special.ndtri(1 - self.level / 2) + special.ndtri(POWER)
-        return float(z * np.sqrt(self.floor / examples + self._pseudo(examples)))
-
     def _pseudo(self, examples: int) -> float:
         """Return the variance of the pseudo-examples that the interval has where few examples decide."""
         weight = wilson_weight(self.deciding * examples)
@@ -576,14 +571,6 @@ class Design:
             middle = (low + high) // 2
             low, high = (low, middle) if self.detectable(each, middle) <= difference else (middle, high)
         return high
-
-    def seeds_for(self, difference: float, examples: int, most: int = 50) -> int | None:
-        """Return the smallest number of seeds per model, from 5 to `most`, that detects a difference.
-
-        None where `most` seeds are not enough.
-        """
-        models = max(1, len(self.seed))
-        return next((r for r in range(5, most + 1) if self.detectable((r,) * models, examples) <= difference), None)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from string import Formatter
 
-from gru_bench.stats.data_sets import FEWEST_FOR_VERDICT, OverDataSets
 from gru_bench.stats.estimate import Estimate
 from gru_bench.stats.text import MINUS, NBSP, Number, decimals_for, scale_of
 from gru_bench.stats.verdict import (
@@ -30,16 +29,9 @@ DETECTED = "minimum detectable difference: the smallest true one found with 80 %
 
 def verdict_template(pair: Pair) -> str:
     """Return the verdict on a pair of models, as a sentence with slots."""
-    if isinstance(pair, OverDataSets):
-        return f"{_verdict(pair)} {{a}} scores better on {{wins}} of them and worse on {{losses}}."
-    return _verdict(pair)
-
-
-def _verdict(pair: Pair) -> str:
-    size, is_over = _size(pair), isinstance(pair, OverDataSets)
+    size = _size(pair)
     found = f"{size}{_test(pair, 'p')}"
-    before = "Over {data_sets} data sets, " if is_over else (
-        "In these runs alone, " if pair.is_of_runs else "With few seeds, " if pair.has_few_seeds else "")
+    before = "In these runs alone, " if pair.is_of_runs else "With few seeds, " if pair.has_few_seeds else ""
     # Of the first model, whose difference from the second is shown: its sign and the word agree.
     better = f"{before}{{a}} is {'better' if pair.favours >= 0 else 'worse'} than {{b}}"
     match pair.verdict.finding:
@@ -56,16 +48,11 @@ def _verdict(pair: Pair) -> str:
         case Finding.TOO_FEW_GROUPS:
             return (f"No verdict on {{a}} and {{b}} from {{groups}} effective groups (at least {LEAST_GROUPS} are "
                     f"needed): {{a}} minus {{b}} is {size}.")
-        case Finding.TOO_FEW_DATA_SETS:
-            why = (f"at least {FEWEST_FOR_VERDICT} are needed" if pair.fewest_seeds < FEWEST_FOR_VERDICT else
-                   "the difference is equal on all, so they show no variance")
-            return f"No verdict over {{data_sets}} data sets ({why}): {{a}} minus {{b}} is {size}."
         case Finding.GUESSING:
             return ("No verdict on {a} and {b}: neither is above guessing, which reaches {guessing}. {a} minus {b} is "
                     f"{size}.")
         case Finding.INCONCLUSIVE:
-            where = " over {data_sets} data sets" if is_over else (
-                " in these runs" if pair.is_of_runs else " with few seeds" if pair.has_few_seeds else "")
+            where = " in these runs" if pair.is_of_runs else " with few seeds" if pair.has_few_seeds else ""
             return f"Inconclusive{where}: {{a}} minus {{b}} is {found}.{_reasons(pair)}"
 
 
@@ -117,11 +104,6 @@ def quantity(pair: Pair, slot: str) -> Number:
             return Number("p-beyond", tests.beyond if tests else None, "p", f"{TESTS[slot]}{holm}")
         case "p_equivalent":
             return Number("p-equivalent", tests.equivalent if tests else None, "p", f"{TESTS[slot]}{holm}")
-        case "data_sets":
-            return Number("data-sets", pair.fewest_seeds, "count", "independent data sets")
-        case "wins" | "losses" if isinstance(pair, OverDataSets):
-            value = pair.wins if slot == "wins" else pair.losses
-            return Number(slot, value, "count", "data sets on which the first model scores better, or worse")
         case "groups":
             return Number("groups", found.groups, "tenth", "groups of one size")
         case "family":

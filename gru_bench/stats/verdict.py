@@ -53,7 +53,6 @@ class Finding(Enum):
     EQUIVALENT = "equivalent within the margin"
     INCONCLUSIVE = "inconclusive"
     TOO_FEW_GROUPS = "too few groups of examples for a verdict"
-    TOO_FEW_DATA_SETS = "too few data sets for a verdict"
     GUESSING = "neither is above guessing"
     """The caller finds this one (`metrics.guessing`): it takes the labels."""
 
@@ -62,9 +61,6 @@ DIFFERENT = (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE)
 """Findings that say that one model is better."""
 ALIKE = (Finding.EQUIVALENT, Finding.NEGLIGIBLE)
 """Findings that say that any difference is within the equivalence margin."""
-
-TOO_FEW = (Finding.TOO_FEW_GROUPS, Finding.TOO_FEW_DATA_SETS)
-"""Findings that say that nothing was tested."""
 
 
 def finding_of(different: bool, beyond: bool, equivalent: bool) -> Finding:

@@ -13,7 +13,7 @@ from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError, argument, without_passwords
 from gru_bench.results.baselines import BaselineResult, baseline_label
 from gru_bench.results.logged_metrics import compared
-from gru_bench.results.runs import DATA, SEARCH, DataSummary, SearchPlan
+from gru_bench.results.runs import DATA, DataSummary
 from gru_bench.sweep.active_run import REASSIGNED, Assignment
 from gru_bench.sweep.console.description import run_description
 from gru_bench.sweep.plan import StudyState
@@ -180,10 +180,6 @@ class RunLog:
         self.study.reopen(self.command)
         self.store.save_view(self.study.run_id, self.spec.metric)
         self.study.text(DATA, json.dumps(asdict(self.data), indent=1))
-        if self.spec.trials:
-            space = {key: span.described() for key, span in self.spec.space.items()}
-            plan = SearchPlan(self.spec.trials, space)
-            self.study.text(SEARCH, json.dumps(asdict(plan), indent=1))
         return notes
 
     def _require_known(self, runs: Sequence[LoggedRun]) -> None:

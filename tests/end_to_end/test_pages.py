@@ -146,7 +146,6 @@ NOT_RUN: Mapping[str, str] = {
         python benchmarks/epoch.py
         python benchmarks/families.py --repetitions 1000 --models 3,5,10
         python benchmarks/families.py --mixture --repetitions 4000
-        python benchmarks/interval_coverage.py --data-sets --repetitions 4000
         python benchmarks/interval_coverage.py --few --repetitions 4000
         python benchmarks/interval_coverage.py --few-seeds --repetitions 4000
         python benchmarks/interval_coverage.py --groups --repetitions 1000

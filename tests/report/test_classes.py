@@ -279,16 +279,6 @@ def test_numbers_stand_for_names_that_are_not_known() -> None:
     assert column_of(report, "classes-torch-torch", "Class") == ["class 0", "class 1", "class 2"]
 
 
-def test_models_of_two_and_of_more_classes_share_a_report() -> None:
-    store, (several,) = of_classes(3, size=300, seeds=3)
-    two = add_study(store, "two", {"scratch": 0.0}, test_set=TestSet.draw(300, seed=4), seeds=3)
-    report = build([two, several], store)
-    assert {"two-scratch.f1", "torch-torch.macro-f1"} < {cell.key for cell in column_of(report, "results", "F1")}
-    assert [cell == MISSING for cell in column_of(report, "scores", "Precision")] == [False, True]
-    assert [row[0] for row in table_of(report, "confusion").rows] == ["Scratch GRU"]
-    assert [row[0] for row in table_of(report, "data-2-classes").rows] == list(map(plain, class_names(3)))
-
-
 def test_a_report_on_many_classes_agrees_with_its_store(tmp_path: Path) -> None:
     made = report_on(14, seeds=2)
     write(made.report, tmp_path)

@@ -21,13 +21,12 @@ from gru_bench.errors import IncompleteError, UsageError
 from gru_bench.platforms import replace as replace_path
 from gru_bench.report.__main__ import app
 from gru_bench.report.choice import Choice, choose
-from gru_bench.report.document.sentences import in_text
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.render import spreadsheets
 from gru_bench.results.runs import Predictions
 from tests.support.commands import SLOW, completed, mentions
 from tests.support.commands import command as process
-from tests.support.fake_store import FakeStore, TestSet, add_study, answered, correct, searching, with_params
+from tests.support.fake_store import FakeStore, TestSet, add_study, answered, correct, with_params
 from tests.support.renderings import soup_of
 from tests.support.values import present
 
@@ -48,14 +47,28 @@ def names(choice: Choice) -> list[str]:
     return [study.run.name for study in choice.studies]
 
 
-def test_by_default_all_complete_studies_of_the_experiment_written_last(store: FakeStore) -> None:
+def test_by_default_the_newest_finished_study_and_those_with_its_test_texts_and_metric(store: FakeStore) -> None:
     choice = choose(store, None, [])
     assert choice.experiment == "movie-reviews"
     assert names(choice) == ["oldest", "newest"]
-    (missing,), (left_out, others) = choice.missing, choice.remarks
-    mentions(in_text(missing), "early", "left out")
-    mentions(left_out, "early", "left out", "trials so far: 0", "confirmation runs: 1")
+    left_out, others = choice.remarks
+    mentions(left_out, "left out: early (not finished)", "--study NAME")
     mentions(others, "movie-reviews", "--experiment", "reviews.csv")
+
+
+def test_finished_studies_on_other_test_texts_or_with_another_metric_are_named_in_one_line(store: FakeStore) -> None:
+    own = store.by_experiment["movie-reviews"]
+    add_study(store, "smoke", {"torch": 0.0}, test_set=TestSet.draw(40), trials=5)
+    own[0] = with_params(own[0], metric="macro_f1")
+    choice = choose(store, None, [])
+    assert names(choice) == ["newest"]
+    mentions(choice.remarks[0], "smoke (other test texts or metric), oldest (other test texts or metric), early")
+    own.insert(0, own.pop())  # the smoke study is the newest one
+    assert names(choose(store, None, [])) == ["smoke"]
+    assert names(choose(store, None, ["smoke"])) == ["smoke"]
+    for both in (["smoke", "newest"], ["oldest", "newest"]):
+        with pytest.raises(UsageError, match=r"same test texts and metric.*differ"):
+            choose(store, None, both)
 
 
 def test_a_named_experiment(store: FakeStore) -> None:
@@ -81,12 +94,6 @@ def test_of_a_study_logged_twice_the_newest_complete_one_is_taken(store: FakeSto
     mentions(choice.remarks[0], "newest", "logged 2 times")
 
 
-def test_a_study_under_way_shows_what_there_is(store: FakeStore) -> None:
-    first = store.by_experiment["movie-reviews"][0]
-    store.by_experiment["movie-reviews"][0] = replace(first, summary=None)
-    assert names(choose(store, None, ["newest"])) == ["newest"]
-
-
 @pytest.mark.parametrize(
     ("experiment", "studies", "error", "message"),
     [
@@ -94,7 +101,7 @@ def test_a_study_under_way_shows_what_there_is(store: FakeStore) -> None:
         ("reviews.csv", ["newest"], UsageError, "'newest'.*elsewhere"),
         ("movies", [], UsageError, "'movies'.*'movie-reviews'"),
         (None, ["newest", "elsewhere"], UsageError, "studies.*newest, elsewhere"),
-        (None, ["early"], IncompleteError, "early.*trials so far: 0, confirmation runs: 1"),
+        (None, ["early"], IncompleteError, r"all.*early failed"),
     ],
 )
 def test_refuses_studies_that_cannot_be_reported_on(
@@ -113,29 +120,20 @@ def test_refuses_an_experiment_without_a_complete_run() -> None:
     store = FakeStore()
     add_study(store, "early", {"scratch": 0.0}, seeds=0, failed=1, search=False)
     add_study(store, "later", {"scratch": 0.0}, seeds=0, failed=1, search=False)
-    with pytest.raises(IncompleteError, match=r"movie-reviews.*gru-bench sweep --study smoke"):
+    with pytest.raises(IncompleteError, match=r"all.*failed"):
         choose(store, None, [])
 
 
-def test_a_search_is_shown_where_no_study_has_a_confirm_run() -> None:
-    store, small = FakeStore(), TestSet.draw(40)
-    for name in ("newest", "older", "oldest"):
-        study = add_study(store, name, {"torch": 0.0}, test_set=small, search=name != "newest")
-        if name != "newest":
-            searching(store, study)
-        else:
-            store.by_experiment["movie-reviews"] = [replace(study, summary=None, confirms=())]
-    choice = choose(store, None, [])
-    assert names(choice) == ["older"]
-    for name, missing in zip(("oldest", "newest"), choice.missing, strict=True):
-        mentions(in_text(missing), name, "left out", "newest search")
-    assert names(choose(store, None, ["oldest"])) == ["oldest"]
-    assert names(choose(store, None, ["oldest", "newest"])) == ["oldest"]
-    with pytest.raises(IncompleteError, match=r"newest.*trials so far: 0, confirmation runs: 0"):
-        choose(store, None, ["newest"])
-    add_study(store, "done", {"torch": 0.0}, test_set=small)
+def test_where_no_study_is_finished_the_command_that_finishes_the_newest_one_is_named() -> None:
+    store = FakeStore()
+    for name in ("newest", "older"):
+        add_study(store, name, {"torch": 0.0}, test_set=TestSet.draw(40), finished=False)
+    with pytest.raises(IncompleteError, match=r"newest.*python sweeps/run.py --study newest"):
+        choose(store, None, [])
+    with pytest.raises(IncompleteError, match=r"python sweeps/run.py --study older"):
+        choose(store, None, ["older"])
+    add_study(store, "done", {"torch": 0.0}, test_set=TestSet.draw(40))
     assert names(choose(store, None, [])) == ["done"]
-    assert len(choose(store, None, []).missing) == 3
 
 
 @pytest.fixture
@@ -245,13 +243,12 @@ def test_it_writes_and_says_where(
     out = capsys.readouterr().out
     page = tmp_path / "reports" / "movie-reviews" / "report.html"
     mentions(out, f"wrote reports/movie-reviews/report.html: {page.resolve().as_uri()}", "report.tex", "report.md",
-             "numbers.json", "--experiment", "reviews.csv")
-    # What is missing, and the warnings, as the page says them.
+             "numbers.json", "--experiment", "reviews.csv", "left out: early (not finished)")
+    # The warnings, as the page says them.
     soup = soup_of(page.read_text(encoding="utf-8"))
     page_text = soup.get_text().replace("\xa0", " ")
     lines = out.splitlines()
     care = lines.index("warnings:")
-    mentions(lines[care + 1], "early", "left out")
     for line in (line.removeprefix("- ") for line in lines[care:] if line.startswith("- ")):
         assert line.partition(" (GRU")[0] in page_text
 
@@ -381,7 +378,7 @@ def test_names_in_the_terminal_are_not_markup(
 ) -> None:
     add_study(store, "[red]x", {"torch": 0.0}, seeds=0, failed=1)
     assert command(store, "--json") == 0
-    assert "study [red]x: left out" in capsys.readouterr().err
+    assert "[red]x (not finished)" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- --tables

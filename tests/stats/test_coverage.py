@@ -64,15 +64,6 @@ def test_intervals_contain_the_truth_where_few_reviews_decide(
     assert (held / repetitions > 0.91).all()
 
 
-@pytest.mark.parametrize(("data_sets", "spread"), [(2, 0.02), (3, 0.01), (5, 0.0), (10, 0.02)])
-def test_intervals_over_data_sets_contain_the_truth(promises: ModuleType, data_sets: int, spread: float) -> None:
-    held, different, equivalent = promises.over_held(data_sets, spread, 200, np.random.default_rng(data_sets)) / 200
-    # Three standard errors of a share of 95 % (1.5 points) around what long runs give.
-    assert held > 0.9
-    assert max(different, equivalent) < 0.1
-    assert data_sets >= 5 or different == equivalent == 0
-
-
 def test_the_simulation_depends_on_its_seed(promises: ModuleType) -> None:
     truth = promises.Truth.of(0.865, 0.005, 0.07, 0.10)
     first, again, other = (promises.repeated(truth, 3, 100, 20, np.random.default_rng(seed)) for seed in (1, 1, 2))

@@ -437,33 +437,6 @@ def under_way(store: FakeStore, study: LoggedStudy, **params: str) -> LoggedStud
     return replace(with_params(study, **params), summary=None)
 
 
-def searching(store: FakeStore, study: LoggedStudy, trials: int = 5) -> LoggedStudy:
-    """Return a study that was interrupted in its search, after so many trials of each model. It takes its place."""
-    summary, scored = present(study.summary), store.predicted[study.confirms[0].run_id, "test"]
-    planned = len(summary.trials) // len(summary.models)
-    begun = under_way(store, study, models=",".join(summary.models), trials=str(planned))
-    store.artifacts[study.run.run_id, "search.json"] = json.dumps(
-        {"trials": planned, "space": summary.space})
-    runs = []
-    for run, trial in zip(study.trials, summary.trials, strict=True):
-        if trial.number >= trials:
-            continue
-        number = str(trial.number)
-        tags = {**run.tags, "gru_bench.trial": number, "gru_bench.settings": f"{run.model}-{number}"}
-        params = {**run.params, **{name: str(value) for name, value in trial.settings.items()}}
-        runs.append(replace(run, tags=tags, params=params, started=START + trial.number,
-                            metrics={"score/best_epoch": 2.0} if run.complete else {}))
-        if trial.value is not None:
-            store.metrics[run.run_id] = histories(np.random.default_rng(trial.number), 0.0, 2)
-            store.metrics[run.run_id]["accuracy/val"] = [(1, trial.value - 0.01), (2, trial.value)]
-        if run.complete:
-            store.predicted[run.run_id, "validation"] = scored
-    found = replace(begun, trials=tuple(runs), confirms=())
-    own = store.by_experiment["movie-reviews"]
-    own[own.index(study)] = found
-    return found
-
-
 def histories(rng: np.random.Generator, skill: float, epochs: int) -> dict[str, list[tuple[int, float]]]:
     """Return curves that fall, and from the third epoch on over-fit."""
     iterations = -(-16_384 // 64)

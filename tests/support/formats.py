@@ -20,7 +20,6 @@ from gru_bench.report.document.blocks import (
     Bullets,
     Cell,
     Column,
-    Commands,
     Details,
     Heading,
     Paragraph,
@@ -73,8 +72,6 @@ def _said(blocks: Sequence[Block], form: Form) -> Iterator[str | Grid]:
             case Bullets(items, quoted):
                 yield from (one_line(f"{form.quoted.format(lead) if quoted else lead} {words(text, form)}")
                             for lead, text in items)
-            case Commands(lines):
-                yield from filter(None, map(one_line, lines))
             case Table():
                 yield words(block.caption, form)
                 yield [[one_line(column.shown(form.on_paper)) for column in block.columns], *(

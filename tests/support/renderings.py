@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from bs4 import BeautifulSoup
 
-from gru_bench.report.document.blocks import Bullets, Commands, Details, Heading, Paragraph, Table, numbers_in, parts_in
+from gru_bench.report.document.blocks import Bullets, Details, Heading, Paragraph, Table, numbers_in, parts_in
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report, Section
@@ -118,8 +118,6 @@ def words_of(report: Report, name: str) -> str:
                 parts.append(f"{lead} {said(text)}".strip())
             case Bullets(items):
                 parts += [f"{lead} {said(text)}".strip() for lead, text in items]
-            case Commands(lines):
-                parts += lines
             case Details(summary):
                 parts.append(summary)
     return "\n".join(parts)

@@ -48,14 +48,6 @@ class Bullets:
 
 
 @dataclass(frozen=True)
-class Commands:
-    """Commands to type, one a line."""
-
-    kind: ClassVar[str] = "commands"
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Column:
     """A column of a table, named once for all formats."""
 
@@ -134,7 +126,7 @@ class Details:
     opened: bool = False
 
 
-Block = Heading | Paragraph | Bullets | Commands | Table | Figure | Details
+Block = Heading | Paragraph | Bullets | Table | Figure | Details
 
 
 def parts_in(shown: Any) -> Iterator[Any]:

@@ -68,8 +68,6 @@ class ModelScore:
     """The columns that tell them; empty where no column does."""
     refusals: int = 0
     """Number of its predictions that are no class and count as wrong."""
-    data_set: str = ""
-    """Name of the data set; empty where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +96,7 @@ class Answer:
     """Of equivalence within the margin: two one-sided tests, after Holm."""
     family: int
     """Number of pairs that the p values allow for: all pairs of models in the store that were scored on the same test
-    examples, or of each of them and the linear model; of several data sets, those of all.
-    Of a mixture: 2. Over data sets: all such pairs."""
+    examples, or of each of them and the linear model. Of a mixture: 2."""
     seeds: tuple[int | None, int | None]
     """None: fitted once."""
     examples: int
@@ -107,16 +104,10 @@ class Answer:
     """Whether it is found different or equivalent, from enough seeds for a claim."""
     sentence: str
     needed: str
-    """The test texts and the fresh seeds that could settle it, as a text; empty where it is settled."""
+    """How many new test texts could settle it, or that no number could, as a text; empty where it is settled."""
     texts_needed: int | None
     """Test texts of a new test set that could settle it with these seeds. None where it is settled, and where no number
     could."""
-    seeds_needed: int | None
-    """Fresh seeds of each model, on the same test texts, that could settle it. None as for `texts_needed`."""
-    next_step: str
-    """What could settle it, and how to get that; empty where it is settled."""
-    data_sets: tuple[str, ...] = ()
-    """The data set, or the several ones of which it is the mean difference; empty where none is known."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +120,10 @@ class Findings:
     metric: ComparedName = "accuracy"
     """The score, as `training.metric` names it."""
     models: tuple[ModelScore, ...] = ()
-    """Those that were trained, then the baselines and the mixtures. Empty where the report is on trials alone."""
+    """Those that were trained, then the baselines and the mixtures."""
     pairs: tuple[Answer, ...] = ()
     """Those of models that were trained, then each of these with the linear model on its data, then each mixture with
-    its parts, then those over data sets."""
-    next_commands: tuple[str, ...] = ()
-    """What to type where a pair is open."""
+    its parts."""
     notes: tuple[str, ...] = ()
     """What is said of all pairs, such as the groups of the test texts, and how many other models met the same ones."""
     groups_are_off: bool = False

@@ -63,23 +63,22 @@ def decide(models: Sequence[str], found: Mapping[Couple, tuple[Finding, int]]) -
 
 def decision_sentence(evidence: Evidence) -> Sentence:
     """Return what the verdicts have settled, with scores, and then the decision; they say no more than the verdicts."""
-    if len(evidence.test_sets) > 1:
-        taken, others = _mixed(evidence)
-        apart: Sentence = ("No decision: the models were scored on different test texts.",)
-        return joined([_over_data_sets(evidence) if evidence.over_data_sets else apart, *taken, *others])
     groups, pairs, decision = _decided(evidence)
     if len(groups) == 1:
         return ("No decision: there is only one model.",)
     left = in_order([groups[key] for key in decision.left])
-    taken, others = _mixed(evidence, [group.label for group in left])
-    single = (*_beaten(decision, groups), _chosen(evidence, decision, groups, pairs), *others)
-    return joined([*(taken or single), _few_seeds(evidence, decision), _winner(evidence, decision, groups)])
+    mixture = _candidate(evidence)
+    mixed = () if mixture is None else _mixed(evidence, mixture, [group.label for group in left])
+    single = (*_beaten(decision, groups), _chosen(evidence, decision, groups, pairs), mixed)
+    is_mixed = mixture is not None and _is_better(evidence, mixture)
+    return joined([*((mixed,) if is_mixed else single), _few_seeds(evidence, decision),
+                   _winner(evidence, decision, groups)])
 
 
 def recommended(evidence: Evidence) -> str | None:
     """Return the model of a study that the decision takes, as `--model` names it; None where it is none or several."""
     groups, _, decision = _decided(evidence)
-    if any(_is_better(evidence, mixture) for mixture in _candidates(evidence)):
+    if (mixture := _candidate(evidence)) is not None and _is_better(evidence, mixture):
         return MIXTURE
     return groups[decision.left[0]].model if len(groups) > 1 and len(decision.left) == 1 else None
 
@@ -92,33 +91,18 @@ def _decided(evidence: Evidence) -> tuple[Mapping[str, ModelRuns], Mapping[Coupl
         tuple(groups), {key: (pair.verdict.finding, pair.favours) for key, pair in pairs.items()})
 
 
-def _candidates(evidence: Evidence) -> list[Mixture]:
-    """Return the mixture on each test set whose trained model is best on validation.
+def _candidate(evidence: Evidence) -> Mixture | None:
+    """Return the mixture whose trained model is best on validation; None where there is none.
 
     The p of a mixture is adjusted for its two pairs alone. So of several studies none may be chosen by its test score.
     """
-    found = []
-    for test_set in evidence.test_sets:
-        own = [mixture for mixture in evidence.mixtures if mixture.trained in test_set.groups]
-        found += sorted(own, key=lambda one: validation_rank(one.study, one.trained.runs))[:1]
-    return found
+    return min(evidence.mixtures, key=lambda one: validation_rank(one.study, one.trained.runs), default=None)
 
 
 def _is_better(evidence: Evidence, mixture: Mixture) -> bool:
     """Return whether a mixture is better than both of its parts."""
     pairs = [pair for pair in evidence.of_mixtures if pair.a is mixture]
     return bool(pairs) and all(pair.verdict.finding in BETTER and pair.favours > 0 for pair in pairs)
-
-
-def _over_data_sets(evidence: Evidence) -> Sentence:
-    """Return which model to take by the verdicts over data sets."""
-    found = {pair.names: (pair.verdict.finding, pair.favours) for pair in evidence.over_data_sets}
-    decision = decide(tuple(dict.fromkeys(chain.from_iterable(found))), found)
-    if len(decision.left) == 1:
-        return (f"Over the data sets, take {decision.left[0]}{_unbeaten(decision)}.",)
-    names = listed(decision.left)
-    return (f"No decision over the data sets between {names}." if decision.open else
-            f"Over the data sets, {names} are equivalent: take any of them.",)
 
 
 def _unbeaten(decision: Decision) -> str:
@@ -177,32 +161,28 @@ def _winner(evidence: Evidence, decision: Decision, groups: Mapping[str, ModelRu
         "test scores.",)
 
 
-def _mixed(evidence: Evidence, left: Sequence[str] = ()) -> tuple[list[Sentence], list[Sentence]]:
-    """Return which mixtures to take, and which ones are not shown to be better than their parts.
+def _mixed(evidence: Evidence, mixture: Mixture, left: Sequence[str]) -> Sentence:
+    """Return that a mixture is to be taken, or that it is not shown to be better than its parts.
 
     Both parts must be beaten, so that the p value of this is the larger one of both.
 
     Args:
         evidence: The evidence.
+        mixture: The mixture.
         left: The single models that no other one beats.
     """
-    taken, others = list[Sentence](), list[Sentence]()
-    for mixture in _candidates(evidence):
-        pairs = [pair for pair in evidence.of_mixtures if pair.a is mixture]
-        if _is_better(evidence, mixture):
-            tests = [pair.tests.different for pair in pairs if pair.tests is not None]
-            p: Sentence = () if not tests else (", ", *p_is(mixture.on_examples.add(
-                "p", max(tests), "p", "two-sided, Holm over 2 pairs; the larger one of both")))
-            single = ("" if not left else f"; of the single models, take {left[0]}" if len(left) == 1 else
-                      f"; the single models to choose from are {listed(left)}")
-            taken.append(say("Take the mixture of {parts}: with {score}{unit} it is better than both{p}{single}.", p=p,
-                             parts=_listed([_scored(part) for part in mixture.parts]), score=mixture.score,
-                             unit=mixture.scale.suffix, single=single))
-        elif pairs:
-            others.append(say("The mixture of {parts} ({score}{unit}) is not shown to be better than both.",
-                              parts=listed([part.label for part in mixture.parts]), score=mixture.score,
-                              unit=mixture.scale.suffix))
-    return taken, others
+    if not _is_better(evidence, mixture):
+        return say("The mixture of {parts} ({score}{unit}) is not shown to be better than both.",
+                   parts=listed([part.label for part in mixture.parts]), score=mixture.score,
+                   unit=mixture.scale.suffix)
+    tests = [pair.tests.different for pair in evidence.of_mixtures if pair.a is mixture and pair.tests is not None]
+    p: Sentence = () if not tests else (", ", *p_is(mixture.on_examples.add(
+        "p", max(tests), "p", "two-sided, Holm over 2 pairs; the larger one of both")))
+    single = ("" if not left else f"; of the single models, take {left[0]}" if len(left) == 1 else
+              f"; the single models to choose from are {listed(left)}")
+    return say("Take the mixture of {parts}: with {score}{unit} it is better than both{p}{single}.", p=p,
+               parts=_listed([_scored(part) for part in mixture.parts]), score=mixture.score,
+               unit=mixture.scale.suffix, single=single)
 
 
 def _few_seeds(evidence: Evidence, decision: Decision) -> Sentence:

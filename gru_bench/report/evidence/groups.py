@@ -73,8 +73,6 @@ class ModelRuns(Scored):
     """Names of the classes of files of predictions. Empty where the data of a study tell them."""
     group_columns: tuple[str, ...] = ()
     """The columns of groups of files of predictions."""
-    given_data_set: str = ""
-    """Name of the data set of files of predictions, if they have several. The data of a study tell theirs."""
     refusals: Mapping[str, int] = field(default_factory=dict)
     """Prediction that is no class and counts as wrong -> how often it is predicted, the most frequent first."""
     split: str = "test"
@@ -139,16 +137,6 @@ class ModelRuns(Scored):
         """Return the columns that tell the groups of its examples; empty where no column does, or it was not logged."""
         logged = "" if self.data is None else self.data.group_column
         return self.group_columns or ((plain(logged),) if logged else ())
-
-    @property
-    def name(self) -> str:
-        """Return the name of the model, without its study or data set."""
-        return model_name(self.model) if self.is_logged else plain(self.model)
-
-    @property
-    def data_set(self) -> str:
-        """Return the name of its data set; empty where it is not known."""
-        return self.given_data_set or ("" if self.data is None else plain(self.data.name))
 
     @property
     def has_classes(self) -> bool:
@@ -315,58 +303,38 @@ def in_order(groups: Sequence[ModelRuns]) -> list[ModelRuns]:
     return sorted(groups, key=lambda group: group.rank)
 
 
-def by_test_set(groups: Sequence[ModelRuns]) -> list[list[ModelRuns]]:
-    """Return lists of the groups that share a test set."""
-    found: dict[tuple[str, ...], list[ModelRuns]] = {}
-    for group in groups:
-        found.setdefault((group.fingerprint, *group.example_N.tolist()), []).append(group)
-    return list(found.values())
-
-
 def confirm_groups(
     studies: Sequence[LoggedStudy], store: Store, numbers: Numbers
 ) -> tuple[list[ModelRuns], list[Sentence]]:
-    """Return the groups of confirmation runs that can be shown, and warnings of what cannot."""
+    """Return the groups of confirmation runs on the same test texts, and warnings of what cannot be shown."""
     groups: list[ModelRuns] = []
-    metric = metric_of(studies)
-    gaps = _several_metrics(studies)
+    gaps: list[Sentence] = []
     several = Counter(model for study in studies for model in {run.model for run in study.confirms})
-    named = Counter(map(study_name, studies))
     for study in studies:
         name, own_run = study_name(study), study.run.run_id
-        data = study_data(study, store) if named[name] > 1 else None
         gaps += _extended(study, name, numbers.named("extended", name, same=own_run).on([own_run]))
-        expected = _expected(study)
-        if not expected:
-            gaps.append(say("The study {study} has no complete confirmation run yet.", study=name))
-        for model in expected:
-            which = name if data is None else f"{name}, {plain(data.name)}"
-            label = f"{model_name(model)} ({which})" if several[model] > 1 else model_name(model)
+        for model in _expected(study):
+            label = f"{model_name(model)} ({name})" if several[model] > 1 else model_name(model)
             own = numbers.named(name, model, same=own_run)
             runs, said = _chosen(study, model, own, label)
             if runs and (read := runs[0].config().model).is_bidirectional and not read.preset.bidirectional:
                 label += ", both directions"
-            group, missing = group_of(store, runs, own, label, model, study, metric)
+            group, missing = group_of(store, runs, own, label, model, study, study.plan().metric)
             gaps += [*said, *missing]
             if group is None:
                 gaps.append(say("{model} has no complete confirmation run and is left out.", model=label))
+            elif groups and not (group.fingerprint == groups[0].fingerprint
+                                 and np.array_equal(group.example_N, groups[0].example_N)):
+                gaps.append(say("{model} was scored on other test texts than {first} and is left out.", model=label,
+                                first=groups[0].label))
             else:
                 groups.append(group)
     return groups, gaps
 
 
 def metric_of(studies: Sequence[LoggedStudy]) -> MetricName:
-    """Return the score that a report compares: the one that its studies are about, or accuracy where they differ."""
-    found = {study.plan().metric for study in studies}
-    return found.pop() if len(found) == 1 else "accuracy"
-
-
-def _several_metrics(studies: Sequence[LoggedStudy]) -> list[Sentence]:
-    names = [f"{study_name(study)} uses {scale_of(study.plan().metric).score}" for study in studies]
-    if len({study.plan().metric for study in studies}) < 2:
-        return []
-    return [say("These studies use different metrics ({metrics}). Their accuracies are compared.",
-                metrics="; ".join(names))]
+    """Return the score that a report compares: the one that its studies, which are one or more, are about."""
+    return studies[0].plan().metric
 
 
 def _expected(study: LoggedStudy) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
-from statistics import fmean
 
 import numpy as np
 
@@ -22,20 +21,15 @@ from gru_bench.report.document.sentences import Aside, Sentence, joined, say
 from gru_bench.report.evidence.baselines import linear_model
 from gru_bench.report.evidence.groups import ModelRuns, model_name
 from gru_bench.report.evidence.mixtures import Mixture
-from gru_bench.report.evidence.progress import unfinished
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.runs import OnTest, digest_of_examples
 from gru_bench.stats.estimate import Design, Estimate
 from gru_bench.stats.intervals import difference, paired_difference
 from gru_bench.stats.sentence import TESTS, decided_by, quantity
 from gru_bench.stats.text import MINUS
-from gru_bench.stats.verdict import MARGIN, TOO_FEW, Finding, Verdict, adjusted_tests, pairs_of
+from gru_bench.stats.verdict import MARGIN, Finding, Verdict, adjusted_tests, pairs_of
 from gru_bench.stats.verdict import Pair as Compared
 from gru_bench.tracking import LoggedStudy
-
-SEEDS = (10, 20, 50)
-"""Numbers of confirmation seeds that are considered where more test examples are needed."""
-
 
 GIVEN = ("margin", "family", "least")
 """Slots of the sentences on a pair whose values neither runs nor examples give."""
@@ -120,9 +114,6 @@ class Pair(Compared):
     b: ModelRuns
     ids: tuple[str, ...]
     """The ids of the runs that its difference is computed from."""
-    pairs_again: int = 0
-    """Number of pairs that the tests of fresh confirmation seeds on the same test examples must allow for: the old
-    and the new models count."""
 
     @property
     def design(self) -> Design | None:
@@ -151,11 +142,6 @@ class Pair(Compared):
         return self.verdict.finding.value.replace("better", "worse" if self.favours < 0 else "better")
 
     @property
-    def done(self) -> bool:
-        """Return whether both studies have ended, so that new seeds may be advised."""
-        return not (unfinished(self.a.study) or unfinished(self.b.study))
-
-    @property
     def scale(self) -> Scale:
         """Return how the score is shown that the pair is compared by."""
         return self.a.scale
@@ -168,7 +154,7 @@ class Pair(Compared):
     def number(self, slot: str) -> Number:
         """Return the value of a slot of the sentences on the pair."""
         found = quantity(self, slot)
-        numbers = self.numbers.on(()) if slot in GIVEN else self.of_runs if slot == "data_sets" else self.on_examples
+        numbers = self.numbers.on(()) if slot in GIVEN else self.on_examples
         return numbers.add(found.key, found.value, found.kind, found.method, low=found.low, high=found.high,
                            decimals=found.decimals)
 
@@ -201,56 +187,23 @@ class Pair(Compared):
         """Return whether its verdict can prove or refute a claim: not with few seeds, nor with one run of a study."""
         return not (self.has_few_seeds or self.lacks_seeds)
 
-    @cached_property
-    def fresh_seeds(self) -> int | None:
-        """Return the fresh seeds for each model that could settle it; None if none are needed or enough."""
-        if self.lacks_seeds:
-            return SEEDS[0]
-        if self.design_again is None or not self.is_open:
-            return None
-        seeds = self.design_again.seeds_for(self.verdict.margin, self.difference.examples)
-        return None if seeds is None else max(seeds, 2 * self.fewest_seeds)
-
-    @property
-    def design_again(self) -> Design | None:
-        """Return the design of another confirmation set on the same test examples: the level is divided by the number
-        of tests of the question and by that of all pairs of old and new models."""
-        return self.design and replace(self.design, family=(self.asked + 1) * max(self.pairs_again, self.family, 1))
-
     @property
     def is_open(self) -> bool:
-        """Return whether it is inconclusive, and how many seeds or examples would settle it can be computed."""
-        return self.verdict.finding is Finding.INCONCLUSIVE and self.design is not None
+        """Return whether it is inconclusive, and how many test texts would settle it can be computed."""
+        return self.verdict.finding is Finding.INCONCLUSIVE and self.design is not None and not self.lacks_seeds
 
     @cached_property
-    def needed(self) -> tuple[int, int] | None:
-        """Return the test examples, rounded up to hundreds, and the seeds for each model, that would detect the margin;
-        None if none would.
-
-        The seeds are those at hand if any number of examples is enough with them. Of more seeds, still more are chosen
-        where they halve the examples.
-        """
-        at_hand, best = self.fewest_seeds, None
-        for seeds in (at_hand, *(more for more in SEEDS if more > at_hand)):
-            if self.design and (examples := self.design.examples_for(self.verdict.margin, seeds)) is not None:
-                if best is not None and 2 * examples > best[0]:
-                    break
-                best = examples, seeds
-                if seeds == at_hand:
-                    break
-        return best and (-(-best[0] // 100) * 100, best[1])
-
-    @property
-    def more_examples(self) -> tuple[int, int] | None:
-        """Return the same; None where there are so many test examples already."""
-        return self.needed if self.needed and self.needed[0] > self.difference.examples else None
+    def texts_enough(self) -> int | None:
+        """Return the test texts, rounded up to hundreds, with which as many seeds detect the margin, or None."""
+        fewest = None if self.design is None else self.design.examples_for(self.verdict.margin, self.fewest_seeds)
+        return None if fewest is None else -(-fewest // 100) * 100
 
     @property
     def texts_needed(self) -> int | None:
-        """Return the size of a new test set that could settle it with these seeds, rounded up to hundreds; None if none
-        is needed or enough, or there are so many texts already."""
-        more = self.more_examples if self.is_open else None
-        return more[0] if more and more[1] == self.fewest_seeds else None
+        """Return the size of a new test set that could settle it with these seeds; None if none is needed or enough, or
+        there are so many texts already."""
+        texts = self.texts_enough if self.is_open else None
+        return texts if texts and texts > self.difference.examples else None
 
 
 def by_score(pairs: Sequence[Pair]) -> list[Pair]:
@@ -281,10 +234,10 @@ def margin_of(
     return Margin(value, logged, numbers, scale)
 
 
-def scored_test_sets(
+def scored_test_set(
     groups: Sequence[ModelRuns], store: Store, numbers: Numbers, counted: Mapping[str, OnTest] | None = None
-) -> tuple[ScoredTestSet, ...]:
-    """Return the test sets on which the models that a report shows were scored.
+) -> ScoredTestSet:
+    """Return the test set on which the models that a report shows were scored.
 
     Args:
         groups: The models.
@@ -293,17 +246,13 @@ def scored_test_sets(
         counted: Digest of a test set -> its models, where they were counted before: a report that is computed again
             does not count the studies that were run since. None: they are counted now.
     """
-    by_digest: dict[str, list[ModelRuns]] = {}
-    for group in groups:
-        by_digest.setdefault(digest_of_examples(group.example_N), []).append(group)
-    found = []
-    for place, (digest, own) in enumerate(by_digest.items(), start=1):
-        on_test = _on_test(digest, own, store) if counted is None else counted.get(digest, OnTest((), 0))
-        shown = len({group.study.run.run_id for group in own})
-        found.append(ScoredTestSet(digest, tuple(own), on_test.models, numbers.of(
-            f"test-set-{place}").on([run_id for group in own for run_id in group.ids]), max(on_test.studies, shown),
-            on_test.asked))
-    return tuple(found)
+    digest = digest_of_examples(groups[0].example_N)
+    on_test = _on_test(digest, groups, store) if counted is None else counted.get(digest, OnTest((), 0))
+    shown = len({group.study.run.run_id for group in groups})
+    return ScoredTestSet(
+        digest, tuple(groups), on_test.models,
+        numbers.of("test-set-1").on([run_id for group in groups for run_id in group.ids]),
+        max(on_test.studies, shown), on_test.asked)
 
 
 def _on_test(digest: str, groups: Sequence[ModelRuns], store: Store) -> OnTest:
@@ -334,45 +283,23 @@ def tested(couples: Sequence[Couple], margin: float, family: int, asked: Mapping
     ]
 
 
-def compare(
-    groups: Sequence[ModelRuns], margin: float, test_sets: Sequence[Sequence[ScoredTestSet]],
-    asked: Mapping[str, int], numbers: Numbers,
-) -> tuple[list[Pair], list[Sentence]]:
-    """Return each pair of models that met the same test examples, and sentences about the others.
+def compare(margin: float, test_set: ScoredTestSet, numbers: Numbers) -> list[Pair]:
+    """Return each pair of models. All are tested together.
 
     Args:
-        groups: The groups of confirmation runs. In a pair the one with the better mean comes first, over all data sets.
         margin: Largest difference of no practical weight; 0.01 is one point.
-        test_sets: For each test set the models that were scored on it: one list of them if they are independent data
-            sets, else a list each. All pairs of a list are tested together.
-        asked: As for `tested`.
+        test_set: The models. In a pair the one with the better mean comes first.
         numbers: Makes the numbers of the report.
     """
-    apart: list[Sentence] = []
-    couples: list[tuple[Numbers, ModelRuns, ModelRuns]] = []
-    are_data_sets = any(len(some) > 1 for some in test_sets)
-    ranks = {one.key: fmean(own.rank for own in groups if own is one or (are_data_sets and own.model == one.model))
-             for one in groups}
-    for one, two in combinations(groups, 2):
-        if one.fingerprint == two.fingerprint and np.array_equal(one.example_N, two.example_N):
-            a, b = (two, one) if ranks[two.key] < ranks[one.key] else (one, two)
-            couples.append((numbers.of(f"pair.{a.key}.{b.key}"), a, b))
-        elif not are_data_sets:
-            what = "test texts" if one.fingerprint == two.fingerprint else "data or their splits"
-            apart.append((f"{one.label} and {two.label} are not compared: their {what} differ.",))
-    found: dict[str, Pair] = {}
-    for some in test_sets:
-        own = {group.key for test_set in some for group in test_set.groups}
-        again = sum(pairs_of(test_set.size + len(test_set.groups)) for test_set in some)
-        found |= {pair.numbers.key: replace(pair, pairs_again=again) for pair in tested(
-            [couple for couple in couples if couple[1].key in own], margin,
-            sum(pairs_of(test_set.size) for test_set in some), asked)}
-    return [found[one.key] for one, *_ in couples], apart
+    couples: list[Couple] = []
+    for one, two in combinations(test_set.groups, 2):
+        a, b = (two, one) if two.rank < one.rank else (one, two)
+        couples.append((numbers.of(f"pair.{a.key}.{b.key}"), a, b))
+    return tested(couples, margin, pairs_of(test_set.size), test_set.asked)
 
 
 def compare_with_linear(
-    margin: float, test_sets: Sequence[Sequence[ScoredTestSet]], asked: Mapping[str, int],
-    baselines: Sequence[ModelRuns], numbers: Numbers,
+    margin: float, test_set: ScoredTestSet, baselines: Sequence[ModelRuns], numbers: Numbers
 ) -> tuple[list[Pair], list[Sentence]]:
     """Return each model and the linear model on its data, and sentences about those that are not compared.
 
@@ -380,25 +307,20 @@ def compare_with_linear(
 
     Args:
         margin: As for `compare`.
-        test_sets: As for `compare`. There are as many pairs as models.
-        asked: As for `tested`.
+        test_set: As for `compare`. There are as many pairs as models.
         baselines: The baselines of the report.
         numbers: Makes the numbers of the report.
     """
-    found: list[Pair] = []
     apart: list[Sentence] = []
-    for some in test_sets:
-        couples: list[tuple[Numbers, ModelRuns, ModelRuns]] = []
-        for group in (group for test_set in some for group in test_set.groups):
-            if (linear := linear_model(baselines, group)) is None:
-                continue
-            if np.array_equal(group.example_N, linear.example_N) and np.array_equal(group.label_N, linear.label_N):
-                couples.append((numbers.of(f"pair.{group.key}.{linear.key}"), group, linear))
-            else:
-                apart.append((f"{group.label} and {linear.label} are not compared: their test texts differ.",))
-        size = sum(test_set.size for test_set in some)
-        found += [replace(pair, pairs_again=size + len(couples)) for pair in tested(couples, margin, size, asked)]
-    return found, apart
+    couples: list[Couple] = []
+    for group in test_set.groups:
+        if (linear := linear_model(baselines, group)) is None:
+            continue
+        if np.array_equal(group.example_N, linear.example_N) and np.array_equal(group.label_N, linear.label_N):
+            couples.append((numbers.of(f"pair.{group.key}.{linear.key}"), group, linear))
+        else:
+            apart.append((f"{group.label} and {linear.label} are not compared: their test texts differ.",))
+    return tested(couples, margin, test_set.size, test_set.asked), apart
 
 
 def compare_mixtures(margin: float, mixtures: Sequence[Mixture], asked: Mapping[str, int]) -> list[Pair]:
@@ -415,8 +337,7 @@ def compare_mixtures(margin: float, mixtures: Sequence[Mixture], asked: Mapping[
     for mixture in mixtures:
         couples = [(mixture.numbers.of("minus-linear"), mixture, mixture.linear),
                    (mixture.numbers.of("minus-trained"), mixture, mixture.trained)]
-        found += [replace(pair, pairs_again=2 * len(couples))
-                  for pair in tested(couples, margin, len(couples), asked)]
+        found += tested(couples, margin, len(couples), asked)
     return found
 
 
@@ -429,7 +350,7 @@ def _difference(a: ModelRuns, b: ModelRuns) -> Estimate:
 def _shown(pair: Compared, numbers: Numbers, a: ModelRuns, b: ModelRuns) -> Pair:
     """Return a pair with its groups, and without a verdict where neither model is above guessing."""
     found = pair.verdict
-    if found.finding not in TOO_FEW and a.may_be_guessing and b.may_be_guessing:
+    if found.finding is not Finding.TOO_FEW_GROUPS and a.may_be_guessing and b.may_be_guessing:
         pair = replace(pair, verdict=replace(found, finding=Finding.GUESSING))
     return Pair(**vars(pair), numbers=numbers, a=a, b=b, ids=a.ids + b.ids)
 

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gru_bench.config import MetricName, flat
-from gru_bench.errors import RunError
 from gru_bench.report.document.numbers import Number, Scale, plain, scale_of
 from gru_bench.report.evidence.groups import ModelRuns
-from gru_bench.report.evidence.progress import is_searched, study_search
-from gru_bench.report.evidence.store import Histories, Store
-from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, CHECK, LOSS_VAL, best, compared, curve
-from gru_bench.results.pruners import CHECKS, PRUNERS
-from gru_bench.results.runs import SearchPlan, StudySummary, TrialSummary
+from gru_bench.report.evidence.store import Histories
+from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, compared
+from gru_bench.results.pruners import PRUNERS
+from gru_bench.results.runs import StudySummary, TrialSummary
 from gru_bench.stats.estimate import best_by_chance
-from gru_bench.tracking import LoggedRun, LoggedStudy
+from gru_bench.tracking import LoggedRun
 
 SAMPLERS = {"tpe": "TPE", "random": "random trials"}
 ENDED = ("complete", "pruned", "failed")
 """States of a run or a trial that has ended. Killed, interrupted and running ones are in the state `other`."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A trial, as its runs tell of it."""
-
-    summary: TrialSummary
-    """Its value is the best validation score of its epochs. Of a trial that was pruned before its first epoch had
-    ended, it is the best score at its checks."""
-    run: LoggedRun
 
 
 def run_state(run: LoggedRun) -> str:
@@ -40,76 +26,6 @@ def run_state(run: LoggedRun) -> str:
     if run.state == "pruned" or run.reason.startswith("pruned"):
         return "pruned"
     return "failed" if run.state == "failed" or run.status == "FAILED" else "other"
-
-
-def trials_of(study: LoggedStudy, store: Store) -> tuple[Trial, ...]:
-    """Return the trials of a study, by model and number. What was interrupted and done again is one trial."""
-    latest = {_point(run): run for run in study.trials}
-    metric, plan = study.plan().metric, study_search(study, store)
-    key = (curve(metric) or (LOSS_VAL if metric == "log_loss" else ACCURACY_VAL)).key
-    by_run = store.histories([run.run_id for run in study.trials], [key, CHECK.key])
-    found = []
-    for place, run in enumerate(study.trials):
-        state = run_state(run)
-        if state == "other" and latest[_point(run)] is not run:
-            continue
-        number = run.tags.get("gru_bench.trial", "")
-        scores = [value for _, value in by_run.get(run.run_id, {}).get(key, ())]
-        epochs: float = len(scores)
-        if not scores:  # it was pruned before its first epoch had ended, if ever
-            scores = [value for _, value in by_run.get(run.run_id, {}).get(CHECK.key, ())]
-            epochs = len(scores) / CHECKS
-        try:
-            settings = flat(run.config())
-        except RunError:
-            settings = {}
-        found.append(Trial(TrialSummary(
-            number=int(number) if re.fullmatch("[0-9]{1,9}", number) else place, model=run.model, state=state,
-            value=best(metric, scores) if scores else None, epochs=epochs,
-            settings={name: settings[name] for name in plan.space if name in settings}), run))
-    models = [run.model for run in study.trials]
-    return tuple(sorted(found, key=lambda trial: (models.index(trial.summary.model), trial.summary.number)))
-
-
-def _point(run: LoggedRun) -> tuple[str, str]:
-    return run.model, run.tags.get("gru_bench.settings", run.run_id)
-
-
-def best_trial(trials: Sequence[Trial], model: str, metric: MetricName) -> Trial | None:
-    """Return the best trial of a model; None where none has a complete run."""
-    sign = -1 if compared(metric, "val").higher_is_better else 1
-    ranked = [((sign * value, trial.summary.number), trial) for trial in trials
-              if trial.summary.model == model and trial.run.complete and (value := trial.summary.value) is not None]
-    return min(ranked, key=lambda pair: pair[0])[1] if ranked else None
-
-
-@dataclass(frozen=True)
-class SearchSoFar:
-    """A search that is read from the runs of its trials, because no summary of it is logged or nothing confirms it."""
-
-    study: LoggedStudy
-    plan: SearchPlan
-    trials: Sequence[Trial]
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Return the models that are searched."""
-        return tuple(dict.fromkeys([*self.study.plan().models, *(trial.summary.model for trial in self.trials)]))
-
-    @property
-    def scale(self) -> Scale:
-        """Return how its scores are shown."""
-        return scale_of(self.study.plan().metric)
-
-    def of(self, model: str) -> list[TrialSummary]:
-        """Return the trials of a model."""
-        return [trial.summary for trial in self.trials if trial.summary.model == model]
-
-
-def searches_so_far(studies: Sequence[LoggedStudy], store: Store) -> list[SearchSoFar]:
-    """Return the searches of the studies that have trials, but no summary or no complete confirmation run yet."""
-    return [SearchSoFar(study, study_search(study, store), trials_of(study, store)) for study in studies
-            if study.trials and (study.summary is None or is_searched(study))]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ BECOMES: Mapping[Finding, tuple[str, str]] = {
     Finding.EQUIVALENT: ("is not confirmed", "is not confirmed"),
     Finding.INCONCLUSIVE: ("stays open", "stays open"),
     Finding.TOO_FEW_GROUPS: ("stays open", "stays open"),
-    Finding.TOO_FEW_DATA_SETS: ("stays open", "stays open"),
     Finding.GUESSING: ("stays open", "stays open"),
 }
 """Finding -> what follows for the claim if the bidirectional model has the higher mean, and if it has not."""

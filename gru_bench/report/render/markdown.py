@@ -24,7 +24,6 @@ def markdown(report: Report) -> str:
         loader=FileSystemLoader(resource("templates")), undefined=StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=shown,
     )
-    environment.filters["verbatim"] = Markup  # for formulas, and for code in an indented block
     environment.tests["interval"] = has_interval
     text = environment.get_template("report.md.j2").render(report=report)
     return re.sub("\n{3,}", "\n\n", text)

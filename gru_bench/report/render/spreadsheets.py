@@ -21,9 +21,8 @@ from gru_bench.report.document.numbers import plain
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import class_names
 from gru_bench.report.evidence.pairs import Pair
-from gru_bench.report.evidence.progress import study_data, study_search
+from gru_bench.report.evidence.progress import study_data
 from gru_bench.report.evidence.store import Store
-from gru_bench.report.evidence.trials import trials_of
 from gru_bench.results.runs import MOST_WHOLE
 from gru_bench.stats import metrics
 from gru_bench.stats.disagreement import one_sided
@@ -50,7 +49,7 @@ def write(evidence: Evidence, folder: Path) -> dict[Path, int]:
     studies = evidence.studies
     return {
         folder / name: _written(folder / name, table) for name, table in (
-            ("runs.csv", runs_table(studies)), ("trials.csv", trials_table(studies, evidence.store)),
+            ("runs.csv", runs_table(studies)), ("trials.csv", trials_table(studies)),
             ("predictions.csv", predictions_table(studies, evidence.store)),
             ("disagreements.csv", disagreements_table(evidence.compared)))
     }
@@ -104,20 +103,14 @@ def _config(run: LoggedRun) -> Mapping[str, Scalar]:
         return {}
 
 
-def trials_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[Row]:
-    """Yield a row for every trial of the searches, with the settings that were searched.
-
-    Of a study without a summary yet, these are the trials that were logged so far.
-    """
-    found = [
-        (study.name, study_search(study, store).space, [one.summary for one in trials_of(study, store)])
-        if study.summary is None else (study.summary.name, study.summary.space, study.summary.trials)
-        for study in studies]
-    searched = list(dict.fromkeys(setting for _, space, _ in found for setting in space))
+def trials_table(studies: Sequence[LoggedStudy]) -> Iterator[Row]:
+    """Yield a row for every trial of the searches, with the settings that were searched."""
+    summaries = [study.summary for study in studies if study.summary is not None]
+    searched = list(dict.fromkeys(setting for summary in summaries for setting in summary.space))
     yield [*FIRST_COLUMNS["trials.csv"], *searched]
-    for name, _, trials in found:
-        for trial in trials:
-            yield [name, trial.model, trial.number, trial.state, trial.value, trial.epochs,
+    for summary in summaries:
+        for trial in summary.trials:
+            yield [summary.name, trial.model, trial.number, trial.state, trial.value, trial.epochs,
                    *map(trial.settings.get, searched)]
 
 

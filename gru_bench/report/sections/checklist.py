@@ -50,13 +50,11 @@ def _splits(evidence: Evidence) -> Sentence:
 
 
 def _space(evidence: Evidence) -> Sentence:
-    if not evidence.searches and not evidence.so_far:
+    if not evidence.searches:
         return ("none: settings fixed beforehand",)
-    spaces = [(one.group.label, one.summary.space) for one in evidence.searches]
-    spaces += [(group.label, one.plan.space) for group in evidence.groups for one in evidence.so_far
-               if one.study is group.study and one.of(group.model)]
-    return joined([(f"{label}: " + ", ".join(f"{setting_name(name)} {range_text(found)}"
-                                             for name, found in space.items()),) for label, space in spaces], "; ")
+    return joined([(f"{one.group.label}: " + ", ".join(
+        f"{setting_name(name)} {range_text(found)}" for name, found in one.summary.space.items()),)
+        for one in evidence.searches], "; ")
 
 
 def _seeds(evidence: Evidence) -> Sentence:

@@ -1,4 +1,4 @@
-"""The data of the studies: what each data set holds, and what the models read of it."""
+"""The data of the studies: what they hold, and what the models read of them."""
 
 from __future__ import annotations
 
@@ -10,26 +10,23 @@ from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import LISTED_CLASSES, UNCATEGORIZED
 from gru_bench.report.evidence.pairs import ScoredTestSet
-from gru_bench.report.evidence.progress import data_sets, study_name
+from gru_bench.report.evidence.progress import study_data
 from gru_bench.results.runs import DataSummary
 
 
 def data(evidence: Evidence) -> list[Block]:
-    """Return what each data set holds, for the section on data and runs."""
-    found = data_sets(evidence.studies, evidence.store)
-    blocks: list[Block] = []
-    for place, (summary, studies) in enumerate(found, start=1):
-        key, name = f"data-{place}", plain(summary.name)
-        numbers = evidence.numbers.of(key).on([study.run.run_id for study in studies])
-        blocks.append(Heading(name, key))
-        title = f"{name} (studies: {', '.join(map(study_name, studies))})" if len(found) > 1 else name
-        blocks.append(_facts(summary, numbers, title))
-        blocks += [Paragraph(_scored_before(test_set)) for test_set in evidence.test_sets if test_set.studies > 1
-                   and any(group.fingerprint == summary.fingerprint for group in test_set.groups)]
-        if len(summary.classes) > 2:
-            blocks.append(Details("Texts by class, over all splits", (_classes(summary, numbers, title),)))
-        if summary.categories:
-            blocks.append(Details("Texts by category, over all splits", (_categories(summary, numbers, title),)))
+    """Return what the data hold, for the section on data and runs; nothing where no study tells it."""
+    if not evidence.studies or (summary := study_data(evidence.studies[0], evidence.store)) is None:
+        return []
+    key, name = "data-1", plain(summary.name)
+    numbers = evidence.numbers.of(key).on([study.run.run_id for study in evidence.studies])
+    blocks: list[Block] = [Heading(name, key), _facts(summary, numbers, name)]
+    if evidence.test_set.studies > 1:
+        blocks.append(Paragraph(_scored_before(evidence.test_set)))
+    if len(summary.classes) > 2:
+        blocks.append(Details("Texts by class, over all splits", (_classes(summary, numbers, name),)))
+    if summary.categories:
+        blocks.append(Details("Texts by category, over all splits", (_categories(summary, numbers, name),)))
     return blocks
 
 

@@ -19,7 +19,7 @@ from gru_bench.report.document.numbers import NBSP, Numbers, plain
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, joined, say
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import ModelRuns, by_test_set
+from gru_bench.report.evidence.groups import ModelRuns
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.stats import metrics
 from gru_bench.stats.disagreement import one_sided
@@ -40,7 +40,7 @@ Texts = Mapping[str, str]
 
 
 def disagreements(evidence: Evidence) -> Section | None:
-    """Return the section; None if no two models share test texts, and no texts were logged."""
+    """Return the section; None if there is one model, and no texts were logged."""
     blocks: list[Block] = []
     if not all(group.has_accuracy for group in evidence.groups):
         return None
@@ -49,9 +49,8 @@ def disagreements(evidence: Evidence) -> Section | None:
     for pair in evidence.compared[:MOST_PAIRS]:
         if (texts := texts_of(evidence, [pair.a, pair.b])) is not None:
             blocks += _of_pair(pair, texts)
-    for place, members in enumerate(by_test_set(evidence.groups), start=1):
-        if (texts := texts_of(evidence, members)) is not None:
-            blocks += _never_right(members, texts, evidence.numbers.of(f"never-right-{place}"))
+    if (texts := texts_of(evidence, evidence.groups)) is not None:
+        blocks += _never_right(evidence.groups, texts, evidence.numbers.of("never-right-1"))
     return Section("disagreements", "Where they disagree", tuple(blocks)) if blocks else None
 
 

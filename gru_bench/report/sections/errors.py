@@ -19,7 +19,6 @@ from gru_bench.report.evidence.groups import (
     LISTED_CLASSES,
     UNCATEGORIZED,
     ModelRuns,
-    by_test_set,
 )
 from gru_bench.report.figures.breakdowns import category_figure, confusion_figure, confusion_map, length_figure
 from gru_bench.stats import metrics
@@ -191,60 +190,50 @@ def _class_scores(group: ModelRuns, place: int, scores_R: Sequence[metrics.Class
 
 
 def _by_category(evidence: Evidence) -> list[Block]:
-    """Return accuracy by category for each test set that has at least two."""
-    blocks: list[Block] = []
-    shown = [members for members in by_test_set([group for group in evidence.groups if group.has_accuracy])
-             if np.unique(members[0].category_N).size > 1]
-    for test_set, members in enumerate(shown, start=1):
-        key, first = f"categories-{test_set}", members[0]
-        rows: list[tuple[Value, ...]] = []
-        for name in np.unique(first.category_N):
-            inside_N = first.category_N == name
-            size = int(inside_N.sum())
-            texts = evidence.numbers.of(key).named(str(name)).on(first.ids, size).add(
-                "examples", size, "count", "in this category")
-            rows += [(plain(str(name)) or UNCATEGORIZED, texts, group.label,
-                      group.accuracy_on(group.numbers.of("category").named(str(name)), inside_N)) for group in members]
-        values = Values(("category", "texts", "model", "accuracy"), tuple(rows), intervals=("accuracy",))
-        table = _table(key, f"category{f', test set {test_set}' * (len(shown) > 1)}", "category",
-                       Column("Category", align="left", width=3.8), members, values)
-        blocks += [
-            Heading("Accuracy by category", key), category_figure(key, values),
-            Details("Values by category", (table,), opened=len(table.rows) <= OPENED),
-        ]
-    return blocks
+    """Return accuracy by category; nothing for fewer than two categories."""
+    members, key = [group for group in evidence.groups if group.has_accuracy], "categories-1"
+    if not members or np.unique(members[0].category_N).size < 2:
+        return []
+    first = members[0]
+    rows: list[tuple[Value, ...]] = []
+    for name in np.unique(first.category_N):
+        inside_N = first.category_N == name
+        size = int(inside_N.sum())
+        texts = evidence.numbers.of(key).named(str(name)).on(first.ids, size).add(
+            "examples", size, "count", "in this category")
+        rows += [(plain(str(name)) or UNCATEGORIZED, texts, group.label,
+                  group.accuracy_on(group.numbers.of("category").named(str(name)), inside_N)) for group in members]
+    values = Values(("category", "texts", "model", "accuracy"), tuple(rows), intervals=("accuracy",))
+    table = _table(key, "category", "category", Column("Category", align="left", width=3.8), members, values)
+    return [Heading("Accuracy by category", key), category_figure(key, values),
+            Details("Values by category", (table,), opened=len(table.rows) <= OPENED)]
 
 
 def _by_length(evidence: Evidence) -> list[Block]:
-    """Return accuracy by length for each test set whose texts fall into at least two ranges."""
-    blocks: list[Block] = []
-    shown = [members for members in by_test_set([group for group in evidence.groups if group.has_accuracy])
-             if np.unique(np.searchsorted(LENGTHS, members[0].tokens_N)).size > 1]
-    for test_set, members in enumerate(shown, start=1):
-        key, first = f"lengths-{test_set}", members[0]
-        numbers = evidence.numbers.of(key)
-        place_N = np.searchsorted(LENGTHS, first.tokens_N)
-        # The ends of the ranges touch; outermost they are those of the texts there are.
-        edges = (-1, *LENGTHS, np.inf)
-        shortest, longest = int(first.tokens_N.min()), int(first.tokens_N.max())
-        rows: list[tuple[Value, ...]] = []
-        for place in np.unique(place_N):
-            inside_N = place_N == place
-            part, size = f"bin-{place + 1}", int(inside_N.sum())
-            low, high, texts = (
-                numbers.on(first.ids, size).add(f"{part}.{name}", value, "count", method) for name, value, method in (
-                    ("shortest", max(shortest, edges[place] + 1), "fewest tokens of this range"),
-                    ("longest", min(longest, edges[place + 1]), "most tokens of this range"),
-                    ("examples", size, "of these lengths")))
-            rows += [(low, high, texts, group.label, group.accuracy_on(group.numbers.of(f"length.{part}"), inside_N))
-                     for group in members]
-        values = Values(("tokens from", "tokens to", "texts", "model", "accuracy"), tuple(rows),
-                        intervals=("accuracy",))
-        counted = f"the number of tokens that {first.label} reads"
-        table = _table(key, f"length{f', test set {test_set}' * (len(shown) > 1)}", counted,
-                       Column("Tokens", align="left", width=2.6), members, values)
-        blocks += [Heading("Accuracy by length", key), length_figure(key, values), table]
-    return blocks
+    """Return accuracy by length; nothing for texts of fewer than two ranges."""
+    members, key = [group for group in evidence.groups if group.has_accuracy], "lengths-1"
+    if not members or np.unique(np.searchsorted(LENGTHS, members[0].tokens_N)).size < 2:
+        return []
+    first, numbers = members[0], evidence.numbers.of(key)
+    place_N = np.searchsorted(LENGTHS, first.tokens_N)
+    # The ends of the ranges touch; outermost they are those of the texts there are.
+    edges = (-1, *LENGTHS, np.inf)
+    shortest, longest = int(first.tokens_N.min()), int(first.tokens_N.max())
+    rows: list[tuple[Value, ...]] = []
+    for place in np.unique(place_N):
+        inside_N = place_N == place
+        part, size = f"bin-{place + 1}", int(inside_N.sum())
+        low, high, texts = (
+            numbers.on(first.ids, size).add(f"{part}.{name}", value, "count", method) for name, value, method in (
+                ("shortest", max(shortest, edges[place] + 1), "fewest tokens of this range"),
+                ("longest", min(longest, edges[place + 1]), "most tokens of this range"),
+                ("examples", size, "of these lengths")))
+        rows += [(low, high, texts, group.label, group.accuracy_on(group.numbers.of(f"length.{part}"), inside_N))
+                 for group in members]
+    values = Values(("tokens from", "tokens to", "texts", "model", "accuracy"), tuple(rows), intervals=("accuracy",))
+    table = _table(key, "length", f"the number of tokens that {first.label} reads",
+                   Column("Tokens", align="left", width=2.6), members, values)
+    return [Heading("Accuracy by length", key), length_figure(key, values), table]
 
 
 def _table(key: str, what: str, by: str, first: Column, members: Sequence[ModelRuns], values: Values) -> Table:

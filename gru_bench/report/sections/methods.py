@@ -7,7 +7,6 @@ from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.sections.errors import LEAST
-from gru_bench.stats.data_sets import FEWEST, FEWEST_FOR_VERDICT
 from gru_bench.stats.estimate import ALPHA
 from gru_bench.stats.verdict import unseen_failures
 
@@ -32,17 +31,10 @@ MODELS = (
     "only the one whose trained model is best on validation can be the decision.")
 
 
-OVER_DATA_SETS = (
-    "a pair has the mean of its differences on them, with Student’s t over data sets, which must be independent and "
-    f"have equal weight. An interval needs {FEWEST} of them, a verdict {FEWEST_FOR_VERDICT}; with fewer than {FEWEST}, "
-    "the interval is for these data sets only. On each data set, p is adjusted over the pairs on all of them.")
-
-
 def methods(evidence: Evidence) -> Section:
     """Return the section: how intervals and verdicts are computed, and what they cover."""
     lines: list[tuple[str, Sentence]] = [
         ("Intervals", (INTERVALS,)), ("Verdicts", _verdicts(evidence)), ("Seeds.", _seeds(evidence)),
-        *([("Over data sets", (OVER_DATA_SETS,))] if evidence.over_data_sets else []),
         ("Not covered", (COVERED,)), ("Scores.", _scores(evidence)),
         *([("Models.", (MODELS,))] if evidence.studies else [])]
     return Section("methods", "How computed", (Bullets(tuple(lines)), Paragraph((

@@ -5,31 +5,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Ends, Sentence, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import ModelRuns
-from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.verdicts import verdict_sentence
-from gru_bench.report.sections.data_sets import test_texts
 from gru_bench.report.sections.summary import FEW, groups_named
-from gru_bench.stats.data_sets import OVER_DATA_SETS
 from gru_bench.stats.estimate import METHOD_FEW
-from gru_bench.stats.verdict import DIFFERENT
 
 CITED = {
     "Satterthwaite 1946": "satterthwaite1946", "Cameron et al. 2011": "cameron2011", "Wilson 1927": "wilson1927",
     "Tango 1998": "tango1998", "Holm 1979": "holm1979", "Schuirmann 1987": "schuirmann1987",
-    "Ibragimov and Müller 2010": "ibragimov2010"}
+    }
 """How the paragraph names a method -> its key in `paper.bib`."""
 
 
 def paper(evidence: Evidence) -> Section | None:
-    """Return the section; None where no models are compared, or some on test texts of the same data that differ."""
-    if not evidence.pairs or (len(evidence.test_sets) > 1 and not evidence.data_sets):
+    """Return the section; None where no models are compared."""
+    if not evidence.pairs:
         return None
     return Section("paper", "For a paper", (Paragraph(joined([
         _compared(evidence), *groups_named(evidence), _scores(evidence), *_found(evidence), *_methods(evidence)])),))
@@ -38,11 +32,9 @@ def paper(evidence: Evidence) -> Section | None:
 def _compared(evidence: Evidence) -> Sentence:
     """Return which models were compared, on how many texts and with how many seeds."""
     groups = evidence.groups
-    names = [one.name for one in groups] if evidence.data_sets else [one.label for one in groups]
-    texts: Sentence = (test_texts(groups[0]), " test texts")
-    if evidence.data_sets:
-        texts = (f"{len(evidence.data_sets)} data sets (", *joined(
-            [(f"{name}: ", test_texts(own[0])) for name, own in evidence.data_sets.items()], ", "), " test texts)")
+    names = [one.label for one in groups]
+    texts: Sentence = (groups[0].on_examples.add("texts", groups[0].example_N.size, "count", "test texts"),
+                       " test texts")
     seeds = sorted(groups, key=lambda one: len(one.runs))
     runs = "one run" if len(seeds[-1].runs) == 1 else "{few} seeds" if len(
         seeds[0].runs) == len(seeds[-1].runs) else "{few} to {many} seeds"
@@ -52,9 +44,9 @@ def _compared(evidence: Evidence) -> Sentence:
 
 
 def _scores(evidence: Evidence) -> Sentence:
-    """Return the scores of a few models on one data set; those of others are in a table."""
+    """Return the scores of a few models; those of others are in a table."""
     shown = [*evidence.groups, *dict.fromkeys(pair.b for pair in evidence.against)]
-    if evidence.data_sets or len(shown) > FEW:
+    if len(shown) > FEW:
         return ()
     scale = evidence.groups[0].scale
     return say("The test {score} is {scores}.", score=scale.score, scores=joined([_score(one) for one in shown], ", "))
@@ -67,18 +59,11 @@ def _score(group: ModelRuns) -> Sentence:
 
 
 def _found(evidence: Evidence) -> list[Sentence]:
-    """Return the verdicts on a few pairs, over data sets if there are several, and how many others there are."""
-    pairs: Sequence[Pair] = evidence.over_data_sets or evidence.pairs
-    more, table = len(pairs) - FEW, "verdicts" if evidence.over_data_sets else "comparisons"
-    said = [*map(verdict_sentence, pairs[:FEW]),
-            *([(f"The other {more} pairs are in the table of {table}.",)] if more > 0 else [])]
-    if evidence.data_sets:
-        of_runs = evidence.numbers.of("over").on([run for one in evidence.groups for run in one.ids])
-        said.append(say(
-            "On single data sets, {found} of {all} differences are found, with p adjusted over all of them.",
-            found=of_runs.add("found", sum(pair.verdict.finding in DIFFERENT for pair in evidence.pairs)),
-            all=of_runs.add("differences", len(evidence.pairs))))
-    return said
+    """Return the verdicts on a few pairs, and how many others there are."""
+    pairs = evidence.pairs
+    more = len(pairs) - FEW
+    return [*map(verdict_sentence, pairs[:FEW]),
+            *([(f"The other {more} pairs are in the table of comparisons.",)] if more > 0 else [])]
 
 
 def _methods(evidence: Evidence) -> list[Sentence]:
@@ -94,11 +79,8 @@ def _methods(evidence: Evidence) -> list[Sentence]:
     few = (" and score intervals where few texts decide (Wilson 1927; Tango 1998)"
            if any(METHOD_FEW in one.difference.method for one in pairs) else "")
     said: list[Sentence] = [(f"Intervals cover {what}{few}.",)]
-    if any(one.difference.method == OVER_DATA_SETS for one in evidence.over_data_sets):
-        said.append(("Intervals over data sets are Student’s t of the differences on them (Ibragimov and Müller "
-                     "2010).",))
     given = evidence.numbers.on(())
-    sizes = {one.b.is_fitted_once: one.family for one in (*pairs, *evidence.over_data_sets) if one.tests is not None}
+    sizes = {one.b.is_fitted_once: one.family for one in pairs if one.tests is not None}
     adjusted = [say(words, size=given.add(f"paper.{name}", sizes[linear], "count", "pairs tested together"))
                 for linear, name, words in ((False, "family", "{size} pairs of trained models"),
                                             (True, "family-linear", "{size} pairs with a linear model"))

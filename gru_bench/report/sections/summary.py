@@ -8,15 +8,12 @@ import numpy as np
 
 from gru_bench.checks import Outcome, State
 from gru_bench.data.groups import TURNED_OFF
-from gru_bench.report.document.blocks import Block, Bullets, Column, Details, Paragraph, Table
+from gru_bench.report.document.blocks import Block, Bullets, Details, Paragraph, Table
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import NBSP, plain
 from gru_bench.report.document.sentences import Sentence, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.data_sets import PairOverDataSets
 from gru_bench.report.evidence.decision import decision_sentence
-from gru_bench.report.evidence.groups import by_test_set
-from gru_bench.report.evidence.next_steps import fresh_for_all
 from gru_bench.report.evidence.pairs import Pair, by_score
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import verdict_sentence
@@ -30,15 +27,11 @@ FEW_TEXTS = 200
 FEW = 6
 """Most kinds of predictions, and most other models, that are named."""
 MOST_PAIRS = (6, 3, 2)
-"""Most pairs of a data set that the summary shows: of trained models, with the linear model, of mixtures with their
+"""Most pairs that the summary shows: of trained models, with the linear model, of mixtures with their
 parts."""
 VERDICTS = ("Differences in test {} with {}. p is adjusted by Holm’s procedure over all pairs of trained "
             "models, over their pairs with the best linear model on validation, and over both pairs of a mixture; "
             "intervals are not adjusted for multiple comparisons. The section Comparisons has all pairs.")
-VERDICTS_OVER = (
-    "Mean differences in test {} over data sets, with equal weight and 95 % intervals, and the number of data sets on "
-    "which the first model scores better and worse. p is adjusted (Holm), intervals are not. Comparisons has each data "
-    "set.")
 NAMED = 60
 """Most characters of a prediction that is no class."""
 MOST_WARNINGS = 5
@@ -47,16 +40,13 @@ MOST_WARNINGS = 5
 
 def summary(evidence: Evidence) -> tuple[Block, ...]:
     """Return the first blocks of a report: the decision, and the verdicts and differences that allow it."""
-    notes = joined([*groups_named(evidence), *others_on_test(evidence), *asked_again(evidence),
-                    *_fresh_seeds(evidence)])
+    notes = joined([*groups_named(evidence), *others_on_test(evidence), *asked_again(evidence)])
     return (Paragraph(decision_sentence(evidence), lead="Decision."), *_verdicts(evidence),
             *([Paragraph(notes)] if notes else []))
 
 
 def _verdicts(evidence: Evidence) -> list[Block]:
     """Return the table of verdicts and the figure of the differences; nothing where nothing is compared."""
-    if over := evidence.over_data_sets:
-        return _verdicts_over(evidence, over)
     kinds = [by_score(pairs) for pairs in (evidence.compared, evidence.against, evidence.of_mixtures)]
     shown = [pair for pairs, most in zip(kinds, MOST_PAIRS, strict=True) for pair in pairs[:most]]
     if not shown:
@@ -73,24 +63,12 @@ def _intervals(pairs: Sequence[Pair]) -> str:
     return " and ".join(sorted({f"{pair.interval_name}s".replace(NBSP, " ") for pair in pairs}))
 
 
-def _verdicts_over(evidence: Evidence, over: Sequence[PairOverDataSets]) -> list[Block]:
-    """Return the same of pairs over data sets, each below its differences on the data sets."""
-    scale, parts = over[0].scale, [part for one in over for part in one.parts]
-    values = Values(("pair", "difference"), tuple(
-        (pair.label, pair.number("difference")) for one in over for pair in (*one.parts, one)),
-        intervals=("difference",))
-    return [Table.of(
-        "verdicts", "Verdicts", (VERDICTS_OVER.format(scale.score),), over, *verdict_columns(scale),
-        (Column("Wins"), lambda pair: pair.number("wins")), (Column("Losses"), lambda pair: pair.number("losses"))),
-        difference_figure(values, evidence.margin.value, scale, _intervals(parts))]
-
-
 def in_sentences(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return the same for a terminal: the decision, then a sentence on each pair of models."""
     settled_first = sorted((*evidence.pairs, *evidence.of_mixtures),
                            key=lambda pair: pair.verdict.finding not in (*DIFFERENT, Finding.EQUIVALENT))
-    return (decision_sentence(evidence), *map(verdict_sentence, (*evidence.over_data_sets, *settled_first)),
-            *about_examples(evidence), *_fresh_seeds(evidence))
+    return (decision_sentence(evidence), *map(verdict_sentence, settled_first),
+            *about_examples(evidence))
 
 
 def about_examples(evidence: Evidence) -> tuple[Sentence, ...]:
@@ -107,19 +85,15 @@ def groups_off(evidence: Evidence) -> tuple[Sentence, ...]:
 
 def groups_named(evidence: Evidence) -> list[Sentence]:
     """Return how many groups the test texts have, and the column that tells them."""
-    said = []
-    for place, members in enumerate(by_test_set(evidence.groups), start=1):
-        group_N, columns = members[0].group_N, members[0].grouped_by
-        if group_N is None:
-            continue
-        numbers = evidence.numbers.of(f"groups-of-texts-{place}").on(
-            [run_id for group in members for run_id in group.ids], group_N.size)
-        said.append(say(
-            "Intervals{whose} account for the {groups} groups that the test texts belong to{columns}.",
-            whose="" if len(members) == len(evidence.groups) else f" of {listed([one.label for one in members])}",
-            groups=numbers.add("", len(np.unique(group_N)), "count", "groups of test texts"),
-            columns=f" (column {listed([f'‘{name}’' for name in columns])})" if columns else ""))
-    return said
+    group_N, columns = evidence.groups[0].group_N, evidence.groups[0].grouped_by
+    if group_N is None:
+        return []
+    numbers = evidence.numbers.of("groups-of-texts-1").on(
+        [run_id for group in evidence.groups for run_id in group.ids], group_N.size)
+    return [say(
+        "Intervals account for the {groups} groups that the test texts belong to{columns}.",
+        groups=numbers.add("", len(np.unique(group_N)), "count", "groups of test texts"),
+        columns=f" (column {listed([f'‘{name}’' for name in columns])})" if columns else "")]
 
 
 def refusals(evidence: Evidence) -> list[Sentence]:
@@ -186,31 +160,22 @@ def questions(evidence: Evidence) -> tuple[Block, ...]:
 
 
 def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
-    """Return how many models outside a report were scored on its test sets, and what its p values are adjusted for."""
-    said: list[Sentence] = []
-    for test_set in evidence.test_sets:
-        numbers, outside = test_set.numbers, test_set.size - len(test_set.groups)
-        keys, named = {group.key for group in test_set.groups}, test_set.others
-        more = len(named) - FEW
-        own, with_linear = ([pair for pair in pairs if pair.a.key in keys]
-                            for pairs in (evidence.compared, evidence.against))
-        if not outside or not (own or with_linear):
-            continue
-        whose = "these test texts" if len(evidence.test_sets) == 1 else (
-            f"the test texts of {listed([group.label for group in test_set.groups])}")
-        adjusted = ["for their {pairs} pairs"] if own else []
-        adjusted += ["for {models} comparisons with the linear model, one for each of them"] if with_linear else []
-        if evidence.data_sets:
-            adjusted = ["for the pairs on all data sets"]
-        said.append(say(
-            "In this store {models} models were scored on {whose}, {outside} of them not shown here ({names}). p is "
-            f"adjusted for all of them: {', and '.join(adjusted)}.", whose=whose,
-            names=listed([*named[:FEW], *([f"{more} more"] if more > 0 else [])]),
-            models=numbers.add("models", test_set.size, "count", "models with a complete confirmation run on these "
-                               "test texts, in all studies of the store"),
-            outside=numbers.add("outside", outside, "count", "models not shown in this report"),
-            pairs=numbers.add("pairs", pairs_of(test_set.size), "count", "pairs of these models")))
-    return tuple(said)
+    """Return how many models outside a report were scored on its test texts, and what its p values are adjusted for."""
+    test_set, numbers = evidence.test_set, evidence.test_set.numbers
+    outside, named = test_set.size - len(test_set.groups), test_set.others
+    if not outside or not evidence.pairs:
+        return ()
+    more = len(named) - FEW
+    adjusted = ["for their {pairs} pairs"] if evidence.compared else []
+    adjusted += ["for {models} comparisons with the linear model, one for each of them"] if evidence.against else []
+    return (say(
+        "In this store {models} models were scored on these test texts, {outside} of them not shown here ({names}). p "
+        f"is adjusted for all of them: {', and '.join(adjusted)}.",
+        names=listed([*named[:FEW], *([f"{more} more"] if more > 0 else [])]),
+        models=numbers.add("models", test_set.size, "count", "models with a complete confirmation run on these test "
+                           "texts, in all studies of the store"),
+        outside=numbers.add("outside", outside, "count", "models not shown in this report"),
+        pairs=numbers.add("pairs", pairs_of(test_set.size), "count", "pairs of these models")),)
 
 
 def asked_again(evidence: Evidence) -> list[Sentence]:
@@ -221,32 +186,18 @@ def asked_again(evidence: Evidence) -> list[Sentence]:
     return [say("The question of {names} is asked by {studies} studies (gru-bench sweep --again), so p is multiplied "
                 "by {studies}.", names=listed([study_name(study) for study in own]),
                 studies=evidence.numbers.on([study.run.run_id for study in own]).add(
-                    f"asked-{place}", evidence.asked[original], "count",
+                    f"asked-{place}", evidence.test_set.asked[original], "count",
                     "studies with fresh seeds of the same models, the first one included"))
-            for place, (original, own) in enumerate(by_original.items(), start=1) if original in evidence.asked]
-
-
-def _fresh_seeds(evidence: Evidence) -> tuple[Sentence, ...]:
-    """Return how many fresh seeds are needed where there are too few for every verdict."""
-    fresh = fresh_for_all(evidence)
-    if fresh is None or not any(one.done and one.lacks_seeds for one in evidence.pairs):
-        return ()
-    runs = [run_id for one in evidence.pairs if one.done and one.fresh_seeds for run_id in one.ids]
-    return (say("Equivalence and claims need at least 5 seeds: train each model with fewer again on {fresh} fresh "
-                "seeds, and do not pool the old runs with them.", fresh=evidence.numbers.on(runs).add(
-                    "summary.fresh", fresh)),)
+            for place, (original, own) in enumerate(by_original.items(), start=1)
+            if original in evidence.test_set.asked]
 
 
 def few_texts(evidence: Evidence) -> list[Sentence]:
-    """Return a sentence for each test set with few texts."""
-    said = []
-    for place, members in enumerate(by_test_set(evidence.groups), start=1):
-        size, runs = members[0].example_N.size, [run_id for group in members for run_id in group.ids]
-        numbers = evidence.numbers.of(f"few-reviews-{place}").on(runs, size)
-        if size < FEW_TEXTS:
-            whose = "" if len(members) == len(evidence.groups) else f" of {', '.join(group.label for group in members)}"
-            said.append(say(
-                "There are few test texts{whose}: {texts}, each worth {weight} points of accuracy, so intervals are "
-                "wide and only large differences are detectable.", whose=whose, texts=numbers.add("", size),
-                weight=numbers.add("weight", 1 / size, "percent", "one text")))
-    return said
+    """Return the warning that there are few test texts; nothing where there are enough."""
+    size = evidence.groups[0].example_N.size
+    if size >= FEW_TEXTS:
+        return []
+    numbers = evidence.numbers.of("few-reviews-1").on([run for group in evidence.groups for run in group.ids], size)
+    return [say("There are few test texts: {texts}, each worth {weight} points of accuracy, so intervals are wide and "
+                "only large differences are detectable.", texts=numbers.add("", size),
+                weight=numbers.add("weight", 1 / size, "percent", "one text"))]

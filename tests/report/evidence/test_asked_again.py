@@ -49,7 +49,7 @@ def test_p_of_each_study_is_multiplied_by_the_number_of_studies(judged: int) -> 
     studies.append(added(store, "most", again=more))
     assert len({study.original for study in studies}) == 1
     evidence = collect([studies[judged]], store)
-    assert evidence.asked == {first.run.run_id: 3}
+    assert evidence.test_set.asked == {first.run.run_id: 3}
     for pairs in (evidence.compared, evidence.against, evidence.of_mixtures):
         assert pairs
         once = adjusted_tests([pair.difference for pair in pairs], evidence.margin.value, pairs[0].family)
@@ -73,7 +73,7 @@ def test_a_question_that_is_asked_once_has_p_as_it_is() -> None:
     store.by_experiment["movie-reviews"].append(unfinished)
     evidence = collect([first], store)
     (pair,) = evidence.compared
-    assert (evidence.asked, pair.asked) == ({}, 1)
+    assert (evidence.test_set.asked, pair.asked) == ({}, 1)
     assert [pair.tests] == adjusted_tests([pair.difference], evidence.margin.value, pair.family)
     assert "--again" not in " ".join(map(said, about_examples(evidence)))
 

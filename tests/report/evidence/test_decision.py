@@ -92,7 +92,7 @@ def test_a_model_that_is_found_worse_is_never_left(data: st.DataObject) -> None:
 def evidence_of(
     found: Found, *, models: str = "", seconds: Mapping[str, float | None] | None = None,
     backends: Mapping[str, str] | None = None, seeds: Mapping[str, int] | None = None, metric: Any = "accuracy",
-    test_sets: int = 1, scores: Mapping[str, float] | None = None, linear: str = "",
+    scores: Mapping[str, float] | None = None, linear: str = "",
 ) -> Evidence:
     """Return as much of the evidence on models as a decision is told from. One of them may be linear."""
     numbers, scale = Numbers().on(()), scale_of(metric)
@@ -117,7 +117,7 @@ def evidence_of(
     return cast(Evidence, SimpleNamespace(
         studies=(), pairs=pairs, against=against,
         groups=tuple(group for group in groups.values() if not group.is_fitted_once),
-        numbers=numbers, test_sets=(SimpleNamespace(groups=()),) * test_sets, mixtures=(), over_data_sets=()))
+        numbers=numbers, mixtures=()))
 
 
 def decided(found: Found, **values: Any) -> str:
@@ -154,7 +154,6 @@ SOME = {AB: SAME, AC: SAME, BC: SAME}
     ({AB: GUESSING}, {}, ("No decision yet", "neither is above guessing")),
     ({AB: SAME}, {"models": "abc"}, ("No decision yet", "A − C: not compared; B − C: not compared")),
     ({AB: SAME, BC: SAME}, {}, ("Take B if", "A and C")),
-    ({AB: WINS}, {"test_sets": 2}, ("No decision", "different test texts")),
     ({AB: WINS, BC: WINS, ("c", "a"): WINS}, {}, ("No decision", "contradict")),
     ({}, {"models": "a"}, ("No decision", "only one model")),
 ])
@@ -202,10 +201,3 @@ def test_a_winner_on_validation_that_is_worse_on_test_is_named(validation: float
     text = said(decision_sentence(collect([study], store)))
     assert ("Scratch GRU has the best validation score" in text) == is_said
     assert "Take Torch GRU" in text
-
-
-def test_models_of_different_test_reviews_have_no_decision_across_them() -> None:
-    store = FakeStore()
-    studies = [add_study(store, name, {"torch": skill}, test_set=TestSet.draw(300, seed=seed), fingerprint=name)
-               for seed, (name, skill) in enumerate({"here": 0.0, "there": 1.0}.items())]
-    assert "different test texts" in said(decision_sentence(collect(studies, store)))

@@ -12,14 +12,13 @@ from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Report
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.sections.comparisons import comparisons
-from gru_bench.report.sections.errors import errors
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.stats.estimate import accuracy_difference, accuracy_interval
 from gru_bench.stats.verdict import Finding
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
-from tests.support.renderings import all_said, column_of, number_in, table_of, words_of
+from tests.support.renderings import all_said, column_of, number_in
 from tests.support.reports import build
 from tests.support.sections import build_only
 
@@ -53,25 +52,14 @@ def test_two_studies_of_one_model_are_labelled_by_the_name_of_the_study() -> Non
     assert len(evidence.compared) == 1
 
 
-def test_models_on_different_data_are_not_compared() -> None:
+@pytest.mark.parametrize(("texts", "fingerprint"), [(FEW, "other"), (OTHERS, "3f6c90d2a41b")])
+def test_models_on_other_data_or_test_texts_are_left_out_and_named(texts: TestSet, fingerprint: str) -> None:
     store = FakeStore()
     add_study(store, "here", {"torch": 0.0}, test_set=FEW)
-    add_study(store, "there", {"bidirectional": 0.1}, test_set=OTHERS, fingerprint="other")
-    report = build_only(store.by_experiment["movie-reviews"], store, evaluation, comparisons, errors)
-    assert [pair.models for pair in report.findings.pairs] == [("torch", "tfidf"), ("bidirectional", "tfidf")]
-    mentions(words_of(report, "comparisons"), "not compared", "data or their splits differ")
-    assert {"categories-1", "categories-2"} <= {figure.name for figure in report.figures}
-    # A baseline belongs to its own data.
-    assert {row[0][0] for row in table_of(report, "results").rows if row[1] == MISSING} == {
-        f"{name} (data {place})" for place in (1, 2) for name in ("majority class", "TF-IDF")}
-
-
-def test_models_scored_on_different_test_examples_are_not_compared() -> None:
-    store = FakeStore()
-    add_study(store, "here", {"torch": 0.0}, test_set=FEW)
-    add_study(store, "there", {"bidirectional": 0.1}, test_set=OTHERS)
+    add_study(store, "there", {"bidirectional": 0.1}, test_set=texts, fingerprint=fingerprint)
     report = build_only(store.by_experiment["movie-reviews"], store, comparisons)
-    mentions(words_of(report, "comparisons"), "not compared", "test texts differ")
+    assert [pair.models for pair in report.findings.pairs] == [("torch", "tfidf")]
+    mentions(all_said(report.warnings), "Bidirectional GRU was scored on other test texts than Torch GRU", "left out")
 
 
 def test_the_order_of_examples_in_a_file_does_not_matter() -> None:

@@ -205,13 +205,3 @@ def test_several_studies_have_a_mixture_each() -> None:
     assert [one.label for one in evidence.mixtures] == ["Mixture (one)", "Mixture (two)"]
     assert [pair.family for pair in evidence.of_mixtures] == [2] * 4
     assert len({pair.numbers.key for pair in evidence.of_mixtures}) == 4
-
-
-def test_fresh_seeds_of_a_mixture_and_its_model_are_counted_once() -> None:
-    store, study = studied(600, seed=3)
-    evidence = collect([study], store, 0.02)
-    pair = evidence.of_mixtures[1]
-    fresh, design = present(pair.fresh_seeds), present(pair.design_again)
-    assert len(design.seed) == 1
-    assert design.detectable((fresh,), 600) <= 0.02
-    mentions(findings_of(evidence).pairs[-1].next_step, f"{fresh} fresh seeds per model")

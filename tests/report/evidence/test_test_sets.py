@@ -44,7 +44,7 @@ def test_a_digest_is_that_of_the_examples_whatever_their_order() -> None:
 def test_p_values_and_detectable_differences_allow_for_models_of_other_studies(store: FakeStore) -> None:
     (study,) = store.studies("movie-reviews")
     evidence = collect([study], store)
-    (test_set,), (pair,) = evidence.test_sets, evidence.compared
+    test_set, (pair,) = evidence.test_set, evidence.compared
     assert (test_set.size, pair.family, pair.design and pair.design.family) == (4, 6, 6)
     assert [pair.tests] == adjusted_tests([pair.difference], family=6)
     alone = FakeStore({"movie-reviews": [study]}, store.metrics, store.predicted)
@@ -56,14 +56,6 @@ def test_p_values_and_detectable_differences_allow_for_models_of_other_studies(s
              "2 of them not shown here (Bidirectional GRU of larger and Torch GRU of other)")
     *_, notes = (block for block in summary(evidence) if isinstance(block, Paragraph))
     assert said(others_on_test(evidence)[0]) in said(notes.text)
-
-
-def test_each_test_set_is_a_family_of_its_own(store: FakeStore) -> None:
-    studies = [*store.studies("movie-reviews"), *store.studies("elsewhere"), *store.studies("amazon")]
-    evidence = collect(studies, store)
-    assert [(test_set.size, len(test_set.groups)) for test_set in evidence.test_sets] == [(4, 4), (1, 1)]
-    assert {pair.family for pair in evidence.compared} == {6}
-    assert others_on_test(evidence) == ()
 
 
 def test_studies_that_are_run_later_leave_a_report_true(store: FakeStore, tmp_path: Path) -> None:

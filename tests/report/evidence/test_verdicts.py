@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,8 +15,8 @@ from gru_bench.report.document.blocks import numbers_in
 from gru_bench.report.document.numbers import Numbers, scale_of
 from gru_bench.report.evidence.groups import ModelRuns
 from gru_bench.report.evidence.pairs import Pair
-from gru_bench.report.evidence.verdicts import Limit, next_step_sentence, verdict_sentence
-from gru_bench.stats.estimate import METHOD_BOTH, Design, Estimate
+from gru_bench.report.evidence.verdicts import needed_sentence, verdict_sentence
+from gru_bench.stats.estimate import METHOD_BOTH, Estimate
 from gru_bench.stats.verdict import PairTests, Verdict
 from tests.support.commands import mentions
 from tests.support.designs import design_of
@@ -37,14 +38,10 @@ def pair_of(
     found = Verdict.of(estimate, adjusted, margin)
     alpha, beta = (cast(ModelRuns, SimpleNamespace(
         label=label, ids=(label,), metric="accuracy", split="test", scale=scale_of("accuracy"), is_logged=True,
-        study=SimpleNamespace(run=SimpleNamespace(run_id="study"), summary=SimpleNamespace(models=()))))
+        group_N=None, study=SimpleNamespace(run=SimpleNamespace(run_id="study"), summary=SimpleNamespace(models=()))))
         for label in ("Alpha", "Beta"))
     return Pair(("Alpha", "Beta"), estimate, adjusted, family, found, numbers=Numbers("pair.a.b"), a=alpha, b=beta,
                 ids=("Alpha", "Beta"))
-
-
-def designed(pair: Pair, design: Design) -> Pair:
-    return replace(pair, difference=replace(pair.difference, design=design))
 
 
 @pytest.mark.parametrize(("pair", "parts"), [
@@ -66,43 +63,27 @@ def test_an_open_verdict_says_that_it_rests_on_these_runs_or_on_few_seeds(seeds:
     mentions(said(verdict_sentence(pair)), f"{where}: Alpha minus Beta is +1.2 points")
 
 
-TOO_NOISY = design_of(0.04, 0.07, 0.07)
-"""Seeds that vary so much that no number of test examples helps."""
-
-
-@pytest.mark.parametrize(("pair", "parts"), [
-    (pair_of(0.01, 0.008), ("new test texts", "no number of seeds")),
-    (designed(pair_of(0.01, 0.03, margin=0.012), design_of(0.016, 0.3, 0.31)),
-     ("new test texts", "more than 50 seeds per model", "--test-data FILE")),
-    (designed(pair_of(0.01, 0.03, margin=0.012), TOO_NOISY),
-     ("1.2 points", "more than 50 seeds per model", "with any number of test texts")),
-    # 2,000 texts are enough, but not with these seeds.
-    (pair_of(0.01, 0.03, margin=0.02), ("ask the question again", "20 fresh seeds", "detect a difference")),
-])
-def test_an_inconclusive_verdict_names_what_may_settle_it(pair: Pair, parts: tuple[str, ...]) -> None:
-    mentions(said(next_step_sentence(pair)), *parts)
-
-
-def test_texts_are_counted_with_these_seeds_where_any_number_is_enough() -> None:
+def test_the_texts_that_would_settle_it_are_counted_with_these_seeds() -> None:
     ten, five = pair_of(0.01, 0.008), pair_of(0.01, 0.008, seeds=5)
     texts, design = present(ten.texts_needed), present(ten.design)
     assert design.detectable((10, 10), texts) <= 0.01 < design.detectable((10, 10), texts - 100)
+    mentions(said(needed_sentence(ten)), f"A new test set of about {texts:,} texts would detect", "1.0 points",
+             "80 % power")
     assert five.texts_needed is None
-    assert present(five.needed)[1] == 10
-    mentions(said(next_step_sentence(five)), "With these seeds no number of test texts is enough", "with 10 seeds")
-    assert designed(five, TOO_NOISY).needed is None
+    mentions(said(needed_sentence(five)), "With these seeds, no number of test texts would detect", "1.0 points")
+    enough = pair_of(0.01, 0.03, margin=0.02)
+    assert (enough.texts_needed, said(needed_sentence(enough))) == (None, "")
 
 
-def test_an_inconclusive_verdict_names_the_detectable_difference_and_another_verdict_no_next_step() -> None:
+def test_texts_in_groups_are_needed_in_new_groups() -> None:
+    pair = pair_of(0.01, 0.008)
+    grouped = replace(pair, a=cast(Any, SimpleNamespace(**vars(pair.a) | {"group_N": np.arange(3)})))
+    mentions(said(needed_sentence(grouped)), "texts in new groups would detect")
+
+
+def test_an_inconclusive_verdict_names_the_detectable_difference_and_another_verdict_needs_no_texts() -> None:
     mentions(said(verdict_sentence(pair_of(0.01, 0.008))), "minimum detectable difference", "1.6 points", "80 % power")
-    assert next_step_sentence(pair_of(0.03, 0.008)) == ()
-
-
-def test_no_test_examples_are_proposed_for_models_that_vary_too_much_but_the_limit_is() -> None:
-    pair = designed(pair_of(0.01, 0.03, margin=0.012), TOO_NOISY)
-    assert "collect" not in said(next_step_sentence(pair))
-    mentions(said(next_step_sentence(pair, limit=Limit(500, 9000))), "500 of 9,000 texts",
-             "--set data.limit=none", "--study-name")
+    assert needed_sentence(pair_of(0.03, 0.008)) == ()
 
 
 def test_it_is_explained_that_holm_rejects_a_finding_whose_interval_excludes_zero() -> None:

@@ -13,7 +13,6 @@ from pandas import DataFrame
 from gru_bench.report.document.blocks import (
     Bullets,
     Column,
-    Commands,
     Details,
     Heading,
     Paragraph,
@@ -28,7 +27,7 @@ from gru_bench.report.figures.style import new_figure
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown
-from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study, many_studies, searching
+from tests.support.fake_store import HOSTILE_NAMES, FakeStore, TestSet, add_study, many_studies
 from tests.support.formats import (
     MARKDOWN,
     PAGE,
@@ -79,7 +78,6 @@ def some(folder: Path) -> Section:
                    RUN, " and ", Anchor("runs-of-it", (RUN.run_id,), ("its runs",)), ENDING), lead="A lead."),
         Bullets((("", ("plain", SMALL)), ("Bold.", ("and ", MISSING)), ("", ("- not a list",)), ("", ("1. no",)))),
         Bullets((("“quoted” <review> of *stars*", ("label ", COUNT)),), quoted=True),
-        Commands(("gru-bench sweep --study 'a b' --set x.y=1", "second")),
         Details("More of it", (Paragraph(("Folded ", MINUS),), dense())),
         Details("A table alone", (replace(wide(2), key="two", title="Two"),), opened=True),
         Table("mixed", "Mixed", ("Caption with ", COUNT, "."), (
@@ -213,25 +211,6 @@ def test_one_category_and_no_search() -> None:
     assert 'id="search"' not in page
     assert not {"tables/comparisons.tex", "tables/search.tex"} & set(files)
     assert "## Comparisons" not in text
-
-
-def test_an_unfinished_study_renders() -> None:
-    store = FakeStore()
-    report = build([add_study(store, "torch", {"torch": 0.0}, finished=False, test_set=TestSet.draw(300))], store)
-    page, files, text = html(report), tex(report), markdown(report)
-    check(report, page, files, text)
-    for shown in (page, files["report.tex"], text):
-        assert "is not finished" in shown
-
-
-def test_a_search_without_confirm_runs_renders() -> None:
-    store = FakeStore()
-    models = {"scratch": 0.0, "torch": 0.1}
-    report = build([searching(store, add_study(store, "odd & <b>", models, test_set=TestSet.draw(100)))], store)
-    page, files, text = html(report), tex(report), markdown(report)
-    check(report, page, files, text)
-    for shown in (page, files["report.tex"], text):
-        assert "so there is no verdict" in shown
 
 
 @pytest.mark.slow

@@ -48,16 +48,6 @@ def test_the_table_counts_held_back_reviews_and_names_the_vectors_without_their_
     assert "category" not in words_of(report, "runs")
 
 
-def test_each_data_set_has_a_table_that_names_its_studies() -> None:
-    store = FakeStore()
-    for name, place in (("here", 0), ("there", 1), ("too", 0)):
-        add_study(store, name, {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50, seed=place), fingerprint=f"f{place}")
-    report = build_only(store.by_experiment["movie-reviews"], store, runs)
-    tables = [table_of(report, key) for key in ("data-1", "data-2")]
-    assert [table.title.partition("studies: ")[2] for table in tables] == ["here, too)", "there)"]
-    assert [dict(table.rows)["fingerprint"] for table in tables] == ["f0", "f1"]
-
-
 def test_the_studies_that_scored_the_test_reviews_until_the_newest_run_are_counted() -> None:
     store = FakeStore()
     here = TestSet.draw(50)

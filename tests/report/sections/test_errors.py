@@ -79,18 +79,6 @@ def test_a_long_table_of_categories_is_folded(categories: int, opened: bool) -> 
     assert folded.opened == opened
 
 
-def test_each_test_set_has_tables_of_its_own() -> None:
-    store = FakeStore()
-    for name in ("one", "two"):
-        add_study(store, name, {"torch": 0.0}, seeds=2, test_set=TestSet.draw(200, seed=len(name) + ord(name[0])))
-    report = build_only(store.by_experiment["movie-reviews"], store, errors)
-    assert [key for key in table_keys(report) if key[-1].isdigit()] == [
-        "categories-1", "categories-2", "lengths-1", "lengths-2"]
-    assert table_of(report, "categories-2").title.endswith("test set 2")
-    assert table_of(report, "lengths-1").title.endswith("test set 1")
-    assert headings(report) == ["categories-1", "categories-2", "lengths-1", "lengths-2"]
-
-
 def test_lengths_hold_every_review_once_and_agree_with_the_predictions(built: Built) -> None:
     store, studies, report = built
     table = table_of(report, "lengths-1")

@@ -46,13 +46,6 @@ def test_each_method_has_an_entry_of_its_own() -> None:
     assert re.findall(r"^@article\{(\w+),", text, re.MULTILINE) == list(CITED.values())
 
 
-def test_models_on_other_texts_of_the_same_data_have_no_paragraph() -> None:
-    store = FakeStore()
-    studies = [add_study(store, name, {"torch": 0.0, "scratch": 0.0}, test_set=TestSet.draw(200, seed=seed),
-                         fingerprint=name) for seed, name in enumerate(("first", "second"))]
-    assert "paper" not in {section.name for section in build(studies, store).sections}
-
-
 def test_one_model_has_no_paragraph() -> None:
     store = FakeStore()
     study = add_study(store, "alone", {"torch": 0.0}, test_set=TestSet.draw(200), finished=False)
