@@ -69,7 +69,7 @@ def run_study(
     seed: int | None = None, category: str | None = None, split: str | None = None, group: str | None = "auto",
     id: str | None = None, data_name: str | None = None,
     folder: str | Path = ".", tracking_uri: str | None = None, storage: str | None = None, workers: int | None = None,
-    timeout: str | float | None = None, no_texts: bool = False, allow_slow: bool = False, progress: bool = True,
+    timeout: str | float | None = None, no_texts: bool = False, progress: bool = True,
 ) -> Study:
     """Run a study on some data, or what is left of it, and return it.
 
@@ -106,7 +106,6 @@ def run_study(
         workers: Processes that train at the same time. By default as many as suit this machine.
         timeout: Time after which no new trial begins: seconds, or a text such as "10m".
         no_texts: Whether no text is stored beside the runs.
-        allow_slow: Whether models of your own may train for more than an hour.
         progress: Whether to print what happens.
 
     Raises:
@@ -150,7 +149,7 @@ def run_study(
         console.print(f"note: {note}", markup=False, soft_wrap=True)
     with Interrupt(ends_process=False) as interrupt, completed(
             spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
-            texts=not no_texts, allow_slow=allow_slow, interrupt=interrupt) as end:
+            texts=not no_texts, interrupt=interrupt) as end:
         if end.left:
             console.print(f"the study {spec.name} is {how_far(end.state, 'the same call')}", markup=False)
     return open_study(spec.name, folder=folder, tracking_uri=tracking_uri)

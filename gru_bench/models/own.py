@@ -17,7 +17,6 @@ from __future__ import annotations
 import inspect
 import linecache
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -31,7 +30,6 @@ from torch import Tensor, nn
 from gru_bench.config import ModelConfig
 from gru_bench.data.code import kept
 from gru_bench.errors import GruBenchError, RunError, UsageError, out_of_memory, shown
-from gru_bench.kernels import fused as kernels
 from gru_bench.models.stack import Between, read_whole, run_layers
 
 Kind = Literal["layer", "cell"]
@@ -151,49 +149,6 @@ def _shaped(found: object, shape: tuple[int, ...], x: Tensor) -> Tensor:
     elif found.shape in ((shape[0], shape[-1]), (1, shape[0], shape[-1])):
         remedy = ": return the outputs of all steps, not only the final state"
     raise WrongShape(f"for x of the shape {tuple(x.shape)} it returns {tuple(found.shape)} instead of {shape}{remedy}")
-
-
-@kernels.flushed(torch_threads=True)
-def initial_deviations(config: ModelConfig, input_size: int) -> tuple[float, float]:
-    """Return the lowest and the highest standard deviation of a weight matrix before training, over all matrices.
-
-    Those of torch.nn.GRU are uniform between -1/sqrt(H) and 1/sqrt(H), with a deviation of 1/sqrt(3 H).
-
-    Args:
-        config: Settings of the model.
-        input_size: Input width, E.
-    """
-    parts = Own(config, input_size, generator=torch.Generator().manual_seed(0)).parts
-    found = [float(weights.detach().std()) for weights in parts.parameters() if weights.dim() > 1]
-    return min(found, default=0.0), max(found, default=0.0)
-
-
-def seconds_of_batch(
-    config: ModelConfig, input_size: int, batch: int, steps: int, *, threads: int, trainable: bool
-) -> float:
-    """Return the seconds that the recurrence of a model takes for a batch, forward and backward, on the CPU.
-
-    Args:
-        config: Settings of the model.
-        input_size: Input width, E.
-        batch: Number of sequences.
-        steps: Number of steps of each.
-        threads: CPU threads.
-        trainable: Whether the input has gradients too, which a loop over its steps may compute slowly.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        recurrence = Own(config, input_size, generator=torch.Generator().manual_seed(0))
-        x_BTE, length_B = torch.randn(batch, steps, input_size, requires_grad=trainable), torch.full((batch,), steps)
-        times = []
-        for _ in range(2):  # the first one prepares
-            began = time.perf_counter()
-            torch.autograd.backward(recurrence(x_BTE, length_B).sum())
-            times.append(time.perf_counter() - began)
-        return min(times)
-    finally:
-        torch.set_num_threads(before)
 
 
 # ---------------------------------------------------------------- what a class is

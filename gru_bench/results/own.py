@@ -26,8 +26,6 @@ class OwnModel:
     """What gru-check says of it, in a few words."""
     findings: tuple[str, ...]
     """A sentence for each finding of gru-check."""
-    initial: str = ""
-    """A sentence on its initial weights, where they are drawn otherwise than those of torch's GRU."""
 
     def to_json(self) -> str:
         """Return it as JSON."""

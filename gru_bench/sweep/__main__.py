@@ -74,9 +74,6 @@ def sweep(
     gpus_per_trial: Annotated[float | None, typer.Option(
         help="GPUs per trial on the cluster. With 0.25, four trials share one.",
         show_default="1 if the cluster has any", rich_help_panel="Training")] = None,
-    allow_slow: Annotated[bool, typer.Option(
-        "--allow-slow", help="Let models of your own train for more than an hour.",
-        rich_help_panel="Training")] = False,
     epochs: cli.Epochs = None,
     device: cli.Device = None,
     metric: cli.Metric = None,
@@ -132,8 +129,8 @@ def sweep(
         raise UsageError("--gpus-per-trial needs --cluster: add --cluster local to share the GPUs of this machine")
     with Interrupt() as interrupt, completed(
             spec, console, command=cli.command_line(), storage=storage, tracking_uri=tracking_uri, workers=workers,
-            cluster=cluster, gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts, interrupt=interrupt,
-            allow_slow=allow_slow) as end:
+            cluster=cluster, gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts,
+            interrupt=interrupt) as end:
         subject = logged_so_far(end)
         _show(console, end, subject.evidence)
         for one in end_warnings(end, subject):

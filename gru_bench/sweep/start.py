@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def completed(
     spec: StudySpec, console: Any, *, command: str, storage: str | None = None, tracking_uri: str | None = None,
     workers: int | None = None, cluster: str | None = None, gpus_per_trial: float | None = None,
-    timeout: float | None = None, texts: bool = True, allow_slow: bool = False, interrupt: Interrupt,
+    timeout: float | None = None, texts: bool = True, interrupt: Interrupt,
 ) -> Iterator[StudyEnd]:
     """Run what is left of a study, and yield its end while its stores are open. Where nothing is left, no worker starts
     and nothing is written.
@@ -47,7 +47,6 @@ def completed(
         gpus_per_trial: Graphics cards of the cluster for each trial.
         timeout: Seconds after which no new trial begins, or None.
         texts: Whether texts may be stored.
-        allow_slow: Whether models of the user's own may train for more than an hour.
         interrupt: What handles Ctrl-C, already entered.
 
     Raises:
@@ -85,7 +84,7 @@ def completed(
                     say(*data_lines(corpus, texts=texts), *record_lines(end.state), ALL_DONE)
                     yield end
                     return
-    count, threads, start_workers = choose_workers(
+    threads, start_workers = choose_workers(
         workers, cluster, gpus_per_trial, spec.base.training.device, searching=spec.trials > 0)
     # The workers start first: they import what they need while this process reads the texts and imports optuna.
     with start_workers() as pool:
@@ -108,7 +107,7 @@ def completed(
                 stored = stored_study(spec, corpus, opened)
                 spec = stored.spec
         say(*settings_lines(spec, len(corpus.train)))
-        own = checked_models(stored, corpus, console, workers=count, threads=threads, allow_slow=allow_slow)
+        own = checked_models(stored, console)
         with console.status("preparing the word vectors"):
             vectors = load_vectors(spec.base.embedding, corpus, on_progress=say)
         with console.status("opening the stores"):
@@ -162,20 +161,18 @@ def need_windows(spec: StudySpec, corpus: Corpus) -> None:
         check_window(spec.config(model, {}, spec.seed).training, len(corpus.train))
 
 
-
-
 def choose_workers(
     workers: int | None, cluster: str | None, gpus_per_trial: float | None, device: str, *, searching: bool
-) -> tuple[int, int, Callable[[], AbstractContextManager[Workers]]]:
-    """Return how many trials run at the same time, the threads of each, and a function that starts the workers."""
+) -> tuple[int, Callable[[], AbstractContextManager[Workers]]]:
+    """Return the threads of each trial, and a function that starts the workers."""
     if cluster is None:
         from gru_bench.sweep.workers.local import Pool, cards, default_workers, fair_threads
 
         shared = cards(device)
         count = cli.checked_workers(workers) or default_workers(device, shared, searching=searching)
-        return count, fair_threads(count), partial(Pool, count, shared)
+        return fair_threads(count), partial(Pool, count, shared)
     from gru_bench.sweep.workers.ray import Cluster, ClusterPool, shared_out
 
     connected = Cluster(cluster)
     share = shared_out(connected.nodes(), workers, gpus_per_trial, device)
-    return share.workers, share.threads, partial(ClusterPool, connected, share)
+    return share.threads, partial(ClusterPool, connected, share)

@@ -34,7 +34,7 @@ def test_own_classes_are_trained_reported_copied_and_run_elsewhere_only_where_al
     homework = written(here)
     (here / "mine.toml").write_text(STUDY, encoding="utf-8")
     said = ran(here, "sweep", "--study", "mine.toml", *SMALL)
-    mentions(said, "homework.py:Cell: a cell", "gru-check: a GRU", "about", "for 3 runs")
+    mentions(said, "homework.py:Cell: a cell", "gru-check: a GRU")
     reported = ran(here, "report", "--study", "mine", "--out", "report")
     decision = next(line.removeprefix("- ") for line in reported.splitlines() if line.startswith("- "))
     assert decision in said.splitlines()

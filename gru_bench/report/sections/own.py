@@ -24,7 +24,7 @@ def own(evidence: Evidence) -> Section | None:
         blocks.append(Paragraph(say(
             "is called as {use}. gru-check: {verdict}. {findings} The run of the study {study} keeps its file in "
             "{file} (SHA-256 {digest}).", use=plain(one.use), verdict=plain(one.verdict),
-            findings=plain(" ".join(filter(None, (*one.findings, one.initial)))), study=study_name(study),
+            findings=plain(" ".join(one.findings)), study=study_name(study),
             file=plain(own_artifact(model)), digest=one.source), lead=model_name(one.model)))
     if not blocks:
         return None
