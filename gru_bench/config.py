@@ -42,8 +42,6 @@ ComparedName = MetricName | Literal["score"]
 ClassWeight = Literal["none", "balanced"]
 NearDuplicates = Literal["keep", "remove"]
 Unknown = Literal["drop", "draw"]
-Protocol = Literal["tuning", "homework"]
-"""Contents of a study's report: the usual sections, or the homework's sections as well. Any study may use either."""
 Scalar = str | int | float | bool | None
 
 

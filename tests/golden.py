@@ -40,12 +40,12 @@ ROOT = Path(__file__).resolve().parent.parent
 RENAMED: dict[str, str] = {}
 """Name in the other tree -> name in this one, for values whose name has changed."""
 ONE_SIDED = re.compile(
-    r"\.epoch-\d+|\.precision-at-recall-|\.(effect|chance)/|\.loss\.|\.setting\.|\.near-|/of-homework\.seconds/"
+    r"\.epoch-\d+|\.precision-at-recall-|\.(effect|chance)/|\.loss\.|\.setting\.|\.near-"
     r"|\.flow-[a-z-]+\.(start|end|steps|reviews|decay)/|checklist\.|\.only-(first|second)/"
-    r"|\.one-seed\.|\.wordless|\.discussion\.|\.recall-steps-|\.together\.(parameters|inference)/"
-    r"|-gradient-times-input\.|published\.(reviews|others-|slower)|train-seconds/|\.deviation/|\.p(-beyond|-equivalent)?/"
+    r"|\.one-seed\.|\.recall-steps-|\.together\.(parameters|inference)/"
+    r"|-gradient-times-input\.|train-seconds/|\.deviation/|\.p(-beyond|-equivalent)?/"
     r"|\.search\.(fall|best-tenth)/|methods\.(family|fewest-seeds|unseen)/|\.(needed-|unseen-)|\.fitted-"
-    r"|\.ablation\.|-ablation\.|\.protocol\.|\.faster/|\.margin/")
+    r"|\.ablation\.|-ablation\.|\.faster/|\.margin/")
 """Names of numbers that were removed from reports or added to them: one tree may have them alone."""
 EXAMPLES = {"tuned": ("bidirectional", "torch", "scratch"), "amazon": ("amazon",), "homework": ("homework",)}
 """Report in reports/example -> its studies."""

@@ -23,8 +23,6 @@ from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.store import known_run
 from gru_bench.report.findings import findings_of
-from gru_bench.report.homework.discussion import discussion
-from gru_bench.report.homework.protocol import protocol
 from gru_bench.report.sections.checklist import checklist
 from gru_bench.report.sections.comparisons import comparisons
 from gru_bench.report.sections.confidence import confidence
@@ -51,9 +49,9 @@ from gru_bench.results.runs import OnTest
 from gru_bench.tracking import LoggedStudy, Reader
 
 CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
-    evaluation, comparisons, protocol, discussion, paper, learning, errors, disagreements, confidence, search,
-    diagnostics, runs, own, methods, checklist)
-"""The sections in their order. A section that has nothing to show is None, as those of the homework are without it."""
+    evaluation, comparisons, paper, learning, errors, disagreements, confidence, search, diagnostics, runs, own,
+    methods, checklist)
+"""The sections in their order. A section that has nothing to show is None."""
 
 
 PLOTS: Mapping[str, Callable[[Evidence], Any]] = {

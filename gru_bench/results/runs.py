@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
-from gru_bench.config import MetricName, Protocol, RunConfig, Scalar
+from gru_bench.config import MetricName, RunConfig, Scalar
 
 DATA = "data.json"
 """Name of the artifact with its data that a study logs on its own run before it ends."""
@@ -249,8 +249,6 @@ class DataSummary:
     """Names of the classes, in the order of their positions."""
     class_counts: tuple[int, ...]
     """Number of examples of each class over all splits."""
-    wordless: Mapping[str, int] = field(default_factory=dict)
-    """Split -> number of texts in which no word has a vector. Each is read as one step of padding."""
     vector_norm: float | None = None
     """Mean norm of the word vectors as the models read them, `embedding.scale` included. None where it was not
     logged."""
@@ -319,8 +317,6 @@ class StudySummary:
     data: DataSummary
     seconds: float
     notes: tuple[str, ...] = field(default=())
-    protocol: Protocol = "tuning"
-    """Contents of the study's report: the usual sections, or the homework's sections as well."""
     metric: MetricName = "accuracy"
     """Score that the study is about."""
     search_seconds: float | None = None

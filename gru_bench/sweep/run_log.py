@@ -130,8 +130,7 @@ class RunLog:
         # Params are logged last: their presence tells that the description is complete.
         self.study.params({"study": spec.name, "models": ",".join(spec.models), "trials": spec.trials,
                            "confirm": spec.confirm, "search_seed": spec.seed, "data": corpus.name,
-                           "margin": spec.margin_in_hundredths, "metric": spec.metric,
-                           "protocol": spec.protocol})
+                           "margin": spec.margin_in_hundredths, "metric": spec.metric})
 
     def baseline(self, number: int, result: BaselineResult) -> None:
         """Log a baseline as a run of the study, and end its trial."""

@@ -18,7 +18,6 @@ from gru_bench.config import (
     MetricName,
     ModelName,
     Once,
-    Protocol,
     RunConfig,
     Scalar,
     Section,
@@ -133,8 +132,6 @@ class StudySpec(Section):
     """What proposes the settings of the next trial."""
     pruner: PrunerName = "halving"
     """What ends the trials that fall behind, at checks within an epoch."""
-    protocol: Protocol = "tuning"
-    """Contents of the study's report: the usual sections, or the homework's sections as well."""
     again: str = ""
     """Id of the own run of the study whose question it asks again; empty for a question of its own."""
     base: RunConfig = RunConfig()

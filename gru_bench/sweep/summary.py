@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gru_bench.data.batches import encode
-from gru_bench.data.corpus import SPLITS, Corpus
+from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
 from gru_bench.results.logged_metrics import (
     SEARCH_SECONDS,
@@ -52,7 +52,6 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
         dropped_share=dropped / max(1, sum(len(split.ids) for split in splits)),
         max_length=spec.base.data.max_length,
         cut_share=float(np.concatenate([part.cut_N for part in encoded]).mean()),
-        wordless={name: int((part.tokens_N == 0).sum()) for name, part in zip(SPLITS, encoded, strict=True)},
         available=corpus.available, classes=corpus.classes,
         class_counts=tuple(np.bincount(label_N, minlength=len(corpus.classes)).tolist()),
         vector_norm=vectors.mean_norm, vector_cosine=vectors.mean_cosine, vector_passes=vectors.passes,
@@ -91,7 +90,7 @@ def asked_for(state: StudyState) -> dict[str, Any]:
         "name": spec.name, "purpose": spec.purpose, "models": tuple(spec.models),
         "space": {key: span.described() for key, span in spec.space.items()}, "sampler": spec.sampler,
         "pruner": spec.pruner, "objective": objective(spec), "epochs": spec.base.training.epochs,
-        "search_seed": spec.seed, "confirm_seeds": spec.confirm_seeds, "protocol": spec.protocol,
+        "search_seed": spec.seed, "confirm_seeds": spec.confirm_seeds,
         "metric": spec.metric}
 
 

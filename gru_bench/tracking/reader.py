@@ -146,8 +146,6 @@ class StudyPlan:
     """Number of confirmation seeds of each model."""
     margin: float | None
     """The largest difference of no practical weight; 0.01 is one point of accuracy."""
-    protocol: str
-    """tuning or homework."""
     metric: MetricName = "accuracy"
     """Score that the study is about. Accuracy where none was logged."""
 
@@ -185,7 +183,7 @@ class LoggedStudy:
         return StudyPlan(
             models=_listed(logged.get("models", "")), trials=_count(logged.get("trials", "")),
             confirm=_count(logged.get("confirm", "")), margin=_margin(logged.get("margin", "")),
-            metric=metric_of(logged.get("metric", "")), protocol=logged.get("protocol", ""))
+            metric=metric_of(logged.get("metric", "")))
 
 
 def _listed(text: str) -> tuple[str, ...]:

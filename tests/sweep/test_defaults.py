@@ -135,10 +135,6 @@ class TestBase:
         assert spec.own == {"torch": {"model.backend": "torch", "training.lr": 0.5},
                             "scratch": {"model.backend": "fused"}}
 
-    def test_a_file_with_models_of_its_own_inherits_the_protocol(self, tmp_path: Path) -> None:
-        spec = load_study(study_file(tmp_path, 'base = "homework"\nmodels = ["torch"]'))
-        assert (spec.protocol, spec.base.training.batch_size) == ("homework", 1)
-
     @pytest.mark.parametrize("base", ["bidirectinal", "mine.toml", ""])
     def test_an_unknown_base_lists_the_known_ones(self, tmp_path: Path, base: str) -> None:
         with pytest.raises(UsageError) as raised:

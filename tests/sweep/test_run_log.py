@@ -233,7 +233,7 @@ def test_a_study_begun_without_reviews_never_stores_any(easy_csv: Path) -> None:
     store, spec = Store(), load_study("study.toml", trials=1)
     (study,) = store.studies(store.experiments()[0])
     assert study.plan() == StudyPlan(
-        models=tuple(spec.models), trials=1, confirm=0, margin=0.01, protocol=spec.protocol)
+        models=tuple(spec.models), trials=1, confirm=0, margin=0.01)
     assert study.run.params["texts"] == "False"
     assert store.texts(study.run.run_id, "test") is None
 

@@ -428,13 +428,13 @@ def test_a_run_is_described_by_its_tags() -> None:
     assert (run.fingerprint, run.state, run.command) == ("3f6c", "pruned", "run.py --study a")
 
 
-NOTHING = StudyPlan(models=(), trials=None, confirm=None, margin=None, protocol="")
+NOTHING = StudyPlan(models=(), trials=None, confirm=None, margin=None)
 
 
 @pytest.mark.parametrize(("params", "plan"), [
     ({}, NOTHING),
-    ({"models": "scratch,torch", "trials": "16", "confirm": "5", "margin": "1.0", "protocol": "homework", "study": "s"},
-     StudyPlan(("scratch", "torch"), 16, 5, 0.01, "homework")),
+    ({"models": "scratch,torch", "trials": "16", "confirm": "5", "margin": "1.0", "study": "s"},
+     StudyPlan(("scratch", "torch"), 16, 5, 0.01)),
     ({"models": "torch", "trials": "0", "confirm": "0"}, replace(NOTHING, models=("torch",), trials=0, confirm=0)),
     ({"models": ",torch,,"}, replace(NOTHING, models=("torch",))),
     *(({"trials": wrong, "confirm": wrong}, NOTHING) for wrong in ("", "-1", "1.0", " 1", "five", "1" * 10, "٣")),

@@ -37,13 +37,12 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     # pairs
     (r"PAIR\.(difference|difference-90|p|p-beyond|p-equivalent|detectable|fresh-detectable|floor)", "test", "confirm"),
     (r"PAIR\.(needed-examples|needed-seeds|fresh-seeds|only-first|only-second)", "test", "confirm"),
-    (r"PAIR\.(only|ngram)-(first|second)[.-]\d+\.(here|there)", "test", "confirm"),
     (r"PAIR\.only-(first|second)\.\d+\.tokens", "", "some"),
     (r"PAIR\.(examples|groups)", "test", "confirm"),
     (r"PAIR\.(margin|family|equivalence-examples)", "", "none"),
     # what the runs logged, without any text
     (r"MODEL\.(seeds|median-train-seconds|tokens-per-second|peak-memory|parameters|best-epoch)", "", "confirm"),
-    (r"MODEL\.(setting|protocol)\.[a-z0-9-]+", "", "confirm"),
+    (r"MODEL\.setting\.[a-z0-9-]+", "", "confirm"),
     (r"MODEL\.lost-seeds", "", "lost"),
     (r"checklist\.(hours|runs|incomplete)", "", "all GRUs"),
     (r"runs-[a-z]+-(search|confirm)\.(complete|pruned|failed|other)", "", "as many"),
@@ -63,9 +62,6 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"test-set-1\.studies", "", "all confirm"),
     # what is given
     (r"(methods|paper)\.(margin|level|family|family-linear|fewest-seeds|unseen)", "", "none"),
-    (r"published\.[a-z]+\.(accuracy|seconds)", "", "none"),
-    # the homework
-    (r"of-homework\.(protocol|wordless)\.[a-z.-]+", "", "studies"),
     # diagnostics
     (r"diagnostics-homework\.flow-(?P<of>[a-z]+)-[a-z-]+\.[a-z]+", "as logged", "first"),
     (r"diagnostics-homework\.(gates|words)-(?P<of>[a-z]+)[a-z0-9.-]+", "", "first"),

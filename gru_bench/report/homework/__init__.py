@@ -1,1 +1,0 @@
-"""Sections that only a report on the homework's protocol has."""
