@@ -33,7 +33,6 @@ from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.learning import curves, learning
 from gru_bench.report.sections.methods import methods
 from gru_bench.report.sections.own import own
-from gru_bench.report.sections.paper import paper
 from gru_bench.report.sections.runs import runs
 from gru_bench.report.sections.search import search
 from gru_bench.report.sections.summary import (
@@ -49,7 +48,7 @@ from gru_bench.results.runs import OnTest
 from gru_bench.tracking import LoggedStudy, Reader
 
 CONTENTS: tuple[Callable[[Evidence], Section | None], ...] = (
-    evaluation, comparisons, paper, learning, errors, disagreements, confidence, search, diagnostics, runs, own,
+    evaluation, comparisons, learning, errors, disagreements, confidence, search, diagnostics, runs, own,
     methods, checklist)
 """The sections in their order. A section that has nothing to show is None."""
 

@@ -9,7 +9,7 @@ from gru_bench.data.files import check_writable
 from gru_bench.platforms import replacing
 from gru_bench.report.document.report import Report
 from gru_bench.report.render.html import html
-from gru_bench.report.render.latex import MACROS, METHODS, PAPER, tex
+from gru_bench.report.render.latex import MACROS, tex
 from gru_bench.report.render.markdown import markdown
 from gru_bench.report.render.record import NAME, is_report, recorded
 
@@ -31,7 +31,7 @@ def write(report: Report, folder: Path, *, option: str = "--out", inputs: Iterab
     drawn = [f"figures/{figure.name}.{kind}" for figure in report.figures for kind in ("pdf", "csv")]
     tables = [f"tables/{table.key}.tex" for table in report.tables]
     others = [f"report.{ending}" for ending in ("html", "tex", "md")]
-    for name in (NAME, MACROS, PAPER, METHODS, *others, *tables, *drawn):
+    for name in (NAME, MACROS, *others, *tables, *drawn):
         check_writable(folder / name, option, "the folder of a report", lambda path: known, inputs=inputs)
     texts = {"report.html": html(report), **tex(report), "report.md": markdown(report)}
     files = {name: text.encode() for name, text in texts.items()}

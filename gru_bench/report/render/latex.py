@@ -16,17 +16,14 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Paragraph, Table
+from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Table
 from gru_bench.report.document.numbers import Number, plain
-from gru_bench.report.document.report import Report, Section
+from gru_bench.report.document.report import Report
 from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, in_text
-from gru_bench.report.sections.paper import CITED
 from gru_bench.resources import resource
 
 MACROS = "numbers.tex"
 """The file that gives other documents the numbers by their keys."""
-PAPER, METHODS = "paper.tex", "paper.bib"
-"""The files with the paragraph for a paper, and with the methods that it cites."""
 MOST_NAMED = 3
 """Most columns of models in a table."""
 NAMED_WIDTH = 3.3
@@ -60,26 +57,8 @@ def tex(report: Report) -> dict[str, str]:
     numbers = [part for number in report.numbers.values() if number.value is not None
                for part in ((number, *number.ends) if number.has_interval else (number,))]
     files[MACROS] = environment.get_template("numbers.tex.j2").render(numbers=numbers)
-    for section in report.sections:
-        if section.name == "paper":
-            files[PAPER] = environment.get_template("paper.tex.j2").render(paragraph=Tex(_for_paper(section)))
-            files[METHODS] = resource("templates").joinpath(METHODS).read_text(encoding="utf-8")
     files["report.tex"] = environment.get_template("report.tex.j2").render(report=report)
     return files
-
-
-def _for_paper(section: Section) -> str:
-    """Return the paragraph for a paper, with its numbers by their keys and its methods by those of `paper.bib`."""
-    paragraph, = (block for block in section.blocks if isinstance(block, Paragraph))
-    text = ""
-    for part in (part for one in paragraph.text for part in (one.parts if isinstance(one, Ends) else (one,))):
-        if isinstance(part, Number) and part.kind == "p":  # its macro says whether p is equal or smaller
-            text = re.sub("p (= )?$", "", text) + rf"\grubenchp{{{part.key}}}"
-        else:
-            text += rf"\grubench{{{part.key}}}" if isinstance(part, Number) else shown(part)
-    named = "|".join(map(re.escape, CITED))
-    return re.sub(rf" \(((?:{named})(?:; (?:{named}))*)\)",
-                  lambda found: rf"~\cite{{{','.join(CITED[name] for name in found[1].split('; '))}}}", text)
 
 
 def room(blocks: Sequence[Block]) -> int:

@@ -61,7 +61,7 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"data-1\.class\.[a-z0-9-]+(\.share)?", "", "studies"),
     (r"test-set-1\.studies", "", "all confirm"),
     # what is given
-    (r"(methods|paper)\.(margin|level|family|family-linear|fewest-seeds|unseen)", "", "none"),
+    (r"methods\.(margin|level|family|family-linear|fewest-seeds|unseen)", "", "none"),
     # diagnostics
     (r"diagnostics-homework\.flow-(?P<of>[a-z]+)-[a-z-]+\.[a-z]+", "as logged", "first"),
     (r"diagnostics-homework\.(gates|words)-(?P<of>[a-z]+)[a-z0-9.-]+", "", "first"),

@@ -15,7 +15,6 @@ from gru_bench.report.document.blocks import Paragraph
 from gru_bench.report.document.numbers import Number, written
 from gru_bench.report.render.html import html, shown
 from gru_bench.report.render.latex import tex
-from gru_bench.report.sections.paper import CITED
 from gru_bench.tracking.view import TRAINING
 from tests.support.fake_store import FakeStore, TestSet, add_study
 from tests.support.renderings import Built, Rendered, column_of, said, section_of, soup_of, visible_text
@@ -27,7 +26,7 @@ def test_no_number_of_the_page_is_outside_the_report(built: Built, three: Render
     text = visible_text(three.page)
     known = ["F1", "95 %", "95\u00a0%", "90\u00a0%", "more than 50", "80 %", "80\u00a0%", "90 %", "a level of 5 %",
              "fewer than 30", "than 20 test texts", "At most 6", "test: 10\u00a0%", "validation: 10\u00a0%", "seed 0",
-             "excludes 0", *CITED, *CHECKS,
+             "excludes 0", *CHECKS,
              *(said(block.text) for block in section_of(report, "summary").blocks
                if isinstance(block, Paragraph) and block.lead == "Checks."),
              *sorted({f"{len(number.runs)} runs" for number in report.numbers.values()}, key=len, reverse=True),
