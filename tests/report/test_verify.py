@@ -37,14 +37,6 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-def remade(path: Path) -> None:
-    """Give the record the digest of a file that was changed, as someone would who hides a change."""
-    text = (path.parent / "numbers.json").read_text(encoding="utf-8")
-    found = json.loads(text)
-    found["digests"][path.name] = record.digest(path.read_bytes())
-    (path.parent / "numbers.json").write_text(json.dumps(found), encoding="utf-8")
-
-
 def test_an_untouched_report_is_verified(original: Written) -> None:
     store, folder, _ = original
     assert differences(store, folder) == []
@@ -108,34 +100,6 @@ def test_every_changed_and_every_removed_file_is_named(original: Written, folder
     assert sorted(differences(original.store, folder)) == [f"{name} is missing" for name in names]
 
 
-@pytest.mark.parametrize(("name", "old", "new"), [
-    ("report.html", ">{}</data>", ">99.9</data>"), ("report.tex", r"\val{{{key}}}{{{}}}", r"\val{{{key}}}{{99.9}}"),
-    ("numbers.tex", r"\grubench@set{{{key}}}{{{}}}", r"\grubench@set{{{key}}}{{99.9}}")])
-def test_a_forged_number_is_named_by_its_key_even_if_the_digest_was_forged_too(
-    name: str, old: str, new: str, original: Written, folder: Path
-) -> None:
-    shown = original.report.numbers[ACCURACY].text
-    path = folder / name
-    text = path.read_text(encoding="utf-8")
-    start = text.index(f'data-key="{ACCURACY}"') if name.endswith("html") else 0
-    written = text[start:].replace(old.format(shown, key=ACCURACY), new.format(key=ACCURACY), 1)
-    path.write_text(text[:start] + written, encoding="utf-8")
-    on_page, *more = differences(original.store, folder)
-    mentions(on_page, name, "digest")
-    remade(path)
-    assert differences(original.store, folder) == more
-    (line,) = more
-    mentions(line, f"{name}: ", ACCURACY, "99.9", shown)
-
-
-def test_a_number_of_another_key_is_named(original: Written, folder: Path) -> None:
-    path = folder / "report.html"
-    change(path, f'data-key="{ACCURACY}"', 'data-key="made-up"')
-    remade(path)
-    (line,) = differences(original.store, folder)
-    mentions(line, "report.html: ", "made-up", "nothing")
-
-
 def test_the_figures_of_a_report_are_not_drawn_again(
     original: Written, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +117,6 @@ def test_a_run_that_is_gone_is_named_with_what_changes_without_it(original: Writ
     mentions(first, gone, "is gone")
     assert any(line.startswith(f"numbers.json: {ACCURACY} has ") for line in lines)
     assert any(line.startswith("numbers.json: scratch-scratch.seeds has ") for line in lines)
-    assert any(line.startswith(f"report.html: '{ACCURACY}'") for line in lines)
 
 
 def test_a_study_and_an_experiment_that_are_gone_are_named(original: Written, folder: Path) -> None:
@@ -167,11 +130,9 @@ def test_a_study_and_an_experiment_that_are_gone_are_named(original: Written, fo
 
 def test_what_differs_is_shown_in_plain_characters(original: Written, folder: Path) -> None:
     change(folder / "numbers.json", f'"text": "{original.report.numbers[ACCURACY].text}"', r'"text": "\u001b[2J\u202e"')
-    path = folder / "report.html"
-    change(path, f'data-key="{ACCURACY}"', f'data-key="{ACCURACY}\x1b[2J"')
-    found = differences(original.store, folder)
-    assert len(found) == 3
-    assert all(line.isascii() and line.isprintable() for line in found)
+    (line,) = differences(original.store, folder)
+    assert line.isascii()
+    assert line.isprintable()
 
 
 def test_the_command_ends_with_4_and_the_differences_if_there_are_any(original: Written, folder: Path) -> None:
@@ -184,8 +145,8 @@ def test_the_command_ends_with_4_and_the_differences_if_there_are_any(original: 
         change(folder / "report.tex", rf"\val{{{ACCURACY}}}{{", rf"\val{{{ACCURACY}}}{{1")
         done = completed(app, "--verify", str(folder))
     assert done.returncode == 4
-    mentions(done.stdout, "report.tex does not match", "report.tex: ", ACCURACY)
-    mentions(done.stderr, "error: ", str(folder), "2 places:", "gru-bench report --out ")
+    mentions(done.stdout, "report.tex does not match")
+    mentions(done.stderr, "error: ", str(folder), "1 place:", "gru-bench report --out ")
 
 
 def test_the_command_prints_the_first_differences_and_counts_all(original: Written, folder: Path) -> None:
