@@ -406,15 +406,12 @@ class Study:
         cli.check_folder("folder", folder)
         return files.write(chosen_report(self._chosen, self._store), folder, option="folder")[0]
 
-    def save_model(
-        self, folder: str | Path, *, model: str | None = None, single: bool = False, force: bool = False
-    ) -> Path:
+    def save_model(self, folder: str | Path, *, model: str | None = None, force: bool = False) -> Path:
         """Save the winner, or another model, to a folder that `load_model` reads without the data. Return the folder.
 
         Args:
             folder: The folder, which must be new.
             model: Another model of the study, such as `ngrams` or `mixture`.
-            single: Whether only the seed with the best validation score is saved.
             force: Whether a saved model in the folder is replaced.
         """
         from gru_bench.inference import winner
@@ -424,7 +421,7 @@ class Study:
         folder = Path(folder).expanduser()
         saved.check_free(folder, force=force)
         chosen = winner.asked(self._store, self._logged, model)
-        write_model(chosen, winner.read(self._store, chosen, single=single), folder, force=force)
+        write_model(chosen, winner.read(self._store, chosen), folder, force=force)
         return folder
 
     def __repr__(self) -> str:

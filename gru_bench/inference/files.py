@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from gru_bench.report.document.figure import csv_cell
 
 _CHARACTERS = 4_000_000
 """Number of characters of texts that are predicted at once."""
-OUTPUTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+OUTPUTS = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -147,13 +146,12 @@ def writing(path: Path, classes: Sequence[str]) -> Iterator[Callable[[Sequence[A
 
     `check_output` has checked the file.
     """
-    kind = path.suffix.lower()
     with replacing(path) as file:
-        if kind == ".parquet":
+        if path.suffix.lower() == ".parquet":
             with _parquet_writer(file, classes) as write:
                 yield write
         else:
-            yield _text_writer(file, kind, classes)
+            yield _csv_writer(file, classes)
 
 
 def check_output(path: Path, *, force: bool = False, inputs: Sequence[Path] = ()) -> None:
@@ -187,26 +185,20 @@ def are_predictions(path: Path) -> bool:
             names = pq.read_schema(path).names
         else:
             with path.open(encoding="utf-8", newline="") as file:
-                names = (list(json.loads(file.readline())) if path.suffix.lower() in (".jsonl", ".ndjson") else
-                         next(csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ","), []))
-    except (ValueError, TypeError, csv.Error, pa.ArrowException):
+                names = next(csv.reader(file), [])
+    except (ValueError, csv.Error, pa.ArrowException):
         return False
     classes = [name.removeprefix("probability_") for name in names[2:-1]]
     return list(names) == column_names(classes)
 
 
-def _text_writer(file: BinaryIO, kind: str, classes: Sequence[str]) -> Callable[[Sequence[Any], Prediction], None]:
-    text = codecs.getwriter("utf-8")(file, "replace")
-    if kind in (".csv", ".tsv"):
-        table = csv.writer(text, delimiter="," if kind == ".csv" else "\t", lineterminator="\n")
-        table.writerow(column_names(classes))
+def _csv_writer(file: BinaryIO, classes: Sequence[str]) -> Callable[[Sequence[Any], Prediction], None]:
+    table = csv.writer(codecs.getwriter("utf-8")(file, "replace"), lineterminator="\n")
+    table.writerow(column_names(classes))
 
     def write(ids: Sequence[Any], prediction: Prediction) -> None:
         for row in rows_of(ids, prediction):
-            if kind in (".csv", ".tsv"):
-                table.writerow(csv_cell(value) if isinstance(value, str) else value for value in row.values())
-            else:
-                text.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+            table.writerow(csv_cell(value) if isinstance(value, str) else value for value in row.values())
 
     return write
 
@@ -225,7 +217,7 @@ def _parquet_writer(
         whole = all(map(_is_whole, ids)) if writer is None else pa.types.is_int64(writer.schema.field("id").type)
         if whole and (wrong := next((one for one in ids if not _is_whole(one)), None)) is not None:
             raise DataError("for Parquet, all ids must be whole numbers, like the first ones, but one is "
-                            f"{shown(wrong)}: write CSV or JSON Lines, or choose another --id-column")
+                            f"{shown(wrong)}: write CSV, or choose another --id-column")
         values = pa.array(ids, pa.int64()) if whole else pa.array(
             [None if one is None else storable(str(one)) for one in ids], pa.string())
         rows = list(rows_of(ids, prediction))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gru_bench import cli
-from gru_bench.errors import DataError, UsageError, visible
+from gru_bench.errors import UsageError, visible
 
 if TYPE_CHECKING:
     from gru_bench.inference.files import TextFile
@@ -22,17 +20,14 @@ if TYPE_CHECKING:
 
 SHOWN_CLASSES = 5
 """Largest number of classes that are counted for a file."""
-LINES = 256
-"""Number of lines of standard input that are predicted at once."""
 
 app = cli.app()
 HELP = """Classify texts with the winner of a study, or with a saved model.
 
-Three ways to pass texts:
+Two ways to pass texts:
 
   [bold]gru-bench predict --study smoke "A wonderful film."[/bold]
   [bold]gru-bench predict --study smoke --file reviews.csv --to predictions.csv[/bold]
-  [bold]cat lines.txt | gru-bench predict --study smoke[/bold]
 
 The winner is the model with the best validation score. The probabilities of its confirmation seeds are averaged.
 A file can be CSV, TSV, JSON Lines, Parquet, or .txt with one text per line. It can be larger than the memory."""
@@ -46,14 +41,10 @@ def predict(
     model: Annotated[str | None, typer.Option(
         help="With --study: another model of the study, such as ngrams or mixture. Without --study: a folder written "
         "by gru-bench save-model.", show_default=False, rich_help_panel="Model")] = None,
-    single: Annotated[bool, typer.Option(
-        "--single", help="Use one seed only: the one with the best validation score.",
-        rich_help_panel="Model")] = False,
     file: Annotated[Path | None, typer.Option(
         help="File of texts.", show_default=False, rich_help_panel="Files")] = None,
     to: Annotated[Path | None, typer.Option(
-        help="File to write predictions to: .csv, .tsv, .jsonl or .parquet.", show_default=False,
-        rich_help_panel="Files")] = None,
+        help="File to write predictions to: .csv or .parquet.", show_default=False, rich_help_panel="Files")] = None,
     text_column: Annotated[str | None, typer.Option(
         help="Column of the texts.", show_default="text, or another usual name",
         rich_help_panel="Files")] = None,
@@ -85,27 +76,22 @@ def predict(
             raise UsageError(f"{option} is for a file of texts: give one with --file, or leave {option} out")
     if why and not texts:
         raise UsageError("--why needs a text in the command: write one in quotes")
-    if not texts and file is None and sys.stdin.isatty():
-        raise UsageError("texts are needed: write them in quotes, give a file with --file, or pipe lines to this "
-                         "command")
+    if not texts and file is None:
+        raise UsageError("texts are needed: write them in quotes, or give a file with --file")
     from gru_bench.inference.files import TextFile, check_output
 
     source = None if file is None else TextFile(file, text_column, id_column, encoding)
     if to is not None:
         check_output(to, force=force, inputs=[] if file is None else [file])
     console = cli.out()
-    asked = _predictor(study, model, single=single, run_code=run_code, tracking_uri=tracking_uri)
+    asked = _predictor(study, model, run_code=run_code, tracking_uri=tracking_uri)
     if source is not None and to is not None:
         _file(console, asked, replace(source, trained_on=asked.model.data), to)
-    elif texts:
-        _texts(console, asked, texts, why=why)
     else:
-        _standard_input(asked)
+        _texts(console, asked, texts or [], why=why)
 
 
-def _predictor(
-    study: str | None, model: str | None, *, single: bool, run_code: bool, tracking_uri: str | None,
-) -> AnyPredictor:
+def _predictor(study: str | None, model: str | None, *, run_code: bool, tracking_uri: str | None) -> AnyPredictor:
     """Return the model that was asked for, and say which it is."""
     from gru_bench.inference.mixture import predictor_of
     from gru_bench.models.linear import TrainedLinear
@@ -119,8 +105,6 @@ def _predictor(
         assert model is not None
         trained, scores = load(Path(model))
         better = scores.get("better_baseline", "")
-        if single and not isinstance(trained, TrainedLinear):
-            trained = trained.single(trained.best)
         where = model
     else:
         from gru_bench.inference import winner as winners
@@ -129,7 +113,7 @@ def _predictor(
         store = open_reader(tracking_uri)
         with said.status("reading the model"):
             winner = winners.asked(store, store.study(study), model)
-            trained = winners.read(store, winner, single=single)
+            trained = winners.read(store, winner)
             better = winners.better_baseline(winner)
         where = f"study {study}"
     if isinstance(trained, TrainedLinear):
@@ -177,36 +161,6 @@ def _texts(console: Any, asked: AnyPredictor, texts: Sequence[str], *, why: bool
         console.print(f"a word's number: {meaning}", markup=False)
 
 
-def _standard_input(asked: AnyPredictor) -> None:
-    """Print a line of tab-separated values for each line of standard input, part by part."""
-    from gru_bench.inference.files import column_names, rows_of
-
-    lines = _lines_of(sys.stdin.buffer)
-    number = 0
-    while part := list(islice(lines, LINES)):
-        if not number:
-            print("\t".join(map(_flat, column_names(asked.model.classes))))
-        ids = range(number + 1, number + len(part) + 1)
-        for row in rows_of(list(ids), asked.predict(part)):
-            print("\t".join(map(_flat, row.values())))
-        number += len(part)
-        sys.stdout.flush()
-    if not number:
-        raise UsageError("standard input must have one text per line, but it is empty: pipe some texts, or write them "
-                         "in quotes")
-
-
-def _lines_of(binary: IO[bytes]) -> Iterator[str]:
-    """Yield the lines of a stream in UTF-8."""
-    for number, line in enumerate(binary, start=1):
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(f"standard input must be UTF-8 text, but line {number:,} is not (byte "
-                            f"{line[error.start]:#04x}): write it to a file, and use --file and --encoding") from error
-        yield text.rstrip("\r\n")
-
-
 def _file(console: Any, asked: AnyPredictor, source: TextFile, out: Path) -> None:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -238,10 +192,6 @@ def _file(console: Any, asked: AnyPredictor, source: TextFile, out: Path) -> Non
         have, their = ("has", "its") if unknown == 1 else ("have", "their")
         console.print(f"note: {unknown:,} of them {have} no known word, so {their} prediction is that for an empty "
                       "text (column known_words is 0)", markup=False)
-
-
-def _flat(value: object) -> str:
-    return visible(" ".join(value.split())) if isinstance(value, str) else str(value)
 
 
 def main() -> None:

@@ -27,8 +27,6 @@ def save_model(
         metavar="[DIR]", help="Folder to write. Optional with --register.", show_default=False)] = None,
     model: Annotated[str | None, typer.Option(
         help="Model of the study to save instead of the winner.", show_default=False)] = None,
-    single: Annotated[bool, typer.Option(
-        "--single", help="Save one seed only: the one with the best validation score.")] = False,
     register: Annotated[bool, typer.Option(
         "--register", help="Also register it in MLflow, under the study's name and the alias best, for mlflow models "
         "serve -m models:/NAME@best --env-manager local.")] = False,
@@ -55,7 +53,7 @@ def save_model(
     store = open_reader(tracking_uri)
     with console.status("reading the model"):
         winner = winners.asked(store, store.study(study), model)
-        trained = winners.read(store, winner, single=single)
+        trained = winners.read(store, winner)
     with tempfile.TemporaryDirectory(prefix="gru-bench-model-") as temporary:
         place = folder or Path(temporary) / "model"
         with console.status("writing the model"):

@@ -5,7 +5,6 @@ Validation scores decide, never the test texts: of confirmation seeds, and of li
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -182,14 +181,6 @@ def _best(study: LoggedStudy, groups: Sequence[ModelRuns]) -> str:
                          f"have none: choose one of its models: {', '.join(group.model for group in groups)}") from None
 
 
-def best_seed(winner: Winner) -> int:
-    """Return the position of the seed with the best validation score, or 0 where there are none."""
-    deciding = compared(winner.study.plan().metric, "val")
-    sign = -1 if deciding.higher_is_better else 1
-    values = [run.metrics.get(deciding.key) for run in winner.group.runs]
-    return min(range(len(values)), key=lambda place: math.inf if (value := values[place]) is None else sign * value)
-
-
 def better_baseline(winner: Winner | LinearWinner | MixtureWinner) -> str:
     """Return a sentence on the baseline with the better test score, of those that the study compares models with, where
     this score is above the model's; otherwise an empty text."""
@@ -211,39 +202,35 @@ def better_baseline(winner: Winner | LinearWinner | MixtureWinner) -> str:
             f"{one.written(own)}")
 
 
-def load(store: Reader, winner: Winner, *, single: bool = False) -> TrainedModel:
+def load(store: Reader, winner: Winner) -> TrainedModel:
     """Return the model that the confirmation runs of the winner have logged, of all their seeds, with its temperatures.
 
     Args:
         store: Reader of the study.
         winner: The model.
-        single: Whether only the seed with the best validation score is read.
 
     Raises:
         RunError: where a run holds no model. The error says how it comes back.
         DataError: where the model of a run was changed.
     """
-    place = best_seed(winner)
-    runs = winner.group.runs[place:place + 1] if single else winner.group.runs
-    ids = [run.run_id for run in runs]
+    ids = [run.run_id for run in winner.group.runs]
     try:
         models = store.models(ids, winner.study.run.run_id)
     except RunError as error:
         raise _without_model(winner, error) from error
-    found = temperatures(store, ids)
     return replace(
-        TrainedModel.of_seeds(models, study=winner.study.run.study, run_ids=ids, best=0 if single else place),
-        temperature=found.together, temperature_S=found.run_R, text_labels=_has_text_labels(winner.group.data))
+        TrainedModel.of_seeds(models, study=winner.study.run.study, run_ids=ids),
+        temperature=temperatures(store, ids).together, text_labels=_has_text_labels(winner.group.data))
 
 
 def read(
-    store: Reader, winner: Winner | LinearWinner | MixtureWinner, *, single: bool = False
+    store: Reader, winner: Winner | LinearWinner | MixtureWinner
 ) -> TrainedModel | TrainedLinear | TrainedMixture:
     """Return a model of a study, whatever it is. The arguments and errors are those of `load`."""
     if isinstance(winner, Winner):
-        return load(store, winner, single=single)
+        return load(store, winner)
     if isinstance(winner, MixtureWinner):
-        return TrainedMixture(load(store, winner.trained, single=single), _linear(store, winner.linear),
+        return TrainedMixture(load(store, winner.trained), _linear(store, winner.linear),
                               winner.group.linear_temperature)
     return _linear(store, winner)
 

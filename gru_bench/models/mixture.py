@@ -70,15 +70,6 @@ class TrainedMixture:
         """Return the runs of both parts."""
         return *self.trained.run_ids, *self.linear.run_ids
 
-    @property
-    def best(self) -> int:
-        """Return the position of the seed with the best validation score."""
-        return self.trained.best
-
-    def single(self, place: int) -> TrainedMixture:
-        """Return the mixture with one seed alone, the one at this position."""
-        return replace(self, trained=self.trained.single(place))
-
     def allow_code(self) -> None:
         """Let this machine run the code of the trained model, if it has any, from now on."""
         self.trained.allow_code()

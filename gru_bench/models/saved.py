@@ -1,6 +1,6 @@
 """A trained model as files: weights, words, vectors, classes and settings, without the data and without a pickle.
 
-    model.json              what it is: settings, classes, seeds, tokenizer, temperatures, scores, and the SHA-256 of
+    model.json              what it is: settings, classes, seeds, tokenizer, temperature, scores, and the SHA-256 of
                             the other files
     seed-N.safetensors      the weights of one seed, with its word vectors if it has its own
     code.py                 of a class of the user's own: the file of the class
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from gru_bench.data.vectors import Vectors
 
 KIND = "gru-bench model"
-FORMAT = 3
+FORMAT = 4
 """Version of the files. Raise it when they change."""
 ABOUT, VECTORS, CARD, CODE = "model.json", "vectors.safetensors", "README.md", "code.py"
 LINEAR = "linear.npz"
@@ -92,10 +92,7 @@ class About(AboutModel):
     kind: str = KIND
     format: int = FORMAT
     seeds: list[int]
-    best: int
     temperature: Temperature | None
-    temperatures: list[Temperature | None]
-    """Of each seed alone; empty where none was fitted."""
     config: dict[str, Any]
 
 
@@ -121,8 +118,7 @@ def contents(model: TrainedModel, scores: Mapping[str, Any] | None = None) -> It
         yield name, content
     about = About(
         study=model.study, model=model.name, classes=list(model.classes), seeds=list(model.seeds),
-        run_ids=list(model.run_ids), best=model.best, temperature=model.temperature,
-        temperatures=list(model.temperature_S), config=json.loads(model.config.model_dump_json()),
+        run_ids=list(model.run_ids), temperature=model.temperature, config=json.loads(model.config.model_dump_json()),
         scores=dict(scores or {}), files=digests, text_labels=model.text_labels)
     yield ABOUT, with_digest(json.loads(about.model_dump_json()))
 
@@ -354,8 +350,7 @@ def read(
     return TrainedModel(
         study=about.study, name=about.model, config=config, code=code, seeds=tuple(about.seeds),
         classes=tuple(about.classes), words_V=words[0], table_VE=table_VE, weights_S=tuple(weights_S),
-        run_ids=tuple(about.run_ids), best=about.best, temperature=about.temperature,
-        temperature_S=tuple(about.temperatures), text_labels=about.text_labels), about.scores
+        run_ids=tuple(about.run_ids), temperature=about.temperature, text_labels=about.text_labels), about.scores
 
 
 def _about(origin: Origin) -> About:
@@ -429,16 +424,14 @@ def about_of(content: bytes, name: str) -> About:
         validated(RunConfig, about.config)
     except UsageError as error:
         raise ValueError(f"is damaged ({error})") from error
-    if not 0 <= about.best < len(about.seeds) or len(about.classes) < 2:
+    if not about.seeds or len(about.classes) < 2:
         raise ValueError("names no seeds or no classes")
     from gru_bench.stats.calibration import HIGHEST, LOWEST  # it loads SciPy
 
-    if not all(one is None or LOWEST <= one <= HIGHEST for one in (about.temperature, *about.temperatures)):
-        raise ValueError(f"must have temperatures between {LOWEST:g} and {HIGHEST:g}")
+    if about.temperature is not None and not LOWEST <= about.temperature <= HIGHEST:
+        raise ValueError(f"must have a temperature between {LOWEST:g} and {HIGHEST:g}")
     if len(set(about.classes)) < len(about.classes):
         raise ValueError("names a class twice")
-    if len(about.temperatures) not in (0, len(about.seeds)):
-        raise ValueError("must have a temperature for each seed")
     return about
 
 

@@ -44,12 +44,8 @@ class TrainedModel:
     weights_S: tuple[Weights, ...]
     run_ids: tuple[str, ...] = ()
     """The run of each seed."""
-    best: int = 0
-    """Position of the seed with the best validation score."""
     temperature: float | None = None
     """Temperature of the probabilities of all seeds together (`stats.calibration`). None: they are not calibrated."""
-    temperature_S: tuple[float | None, ...] = ()
-    """Temperature of each seed alone. Empty where none was fitted."""
     code: str | None = None
     """The file of a class of the user's own. None for a preset."""
     text_labels: bool = False
@@ -65,14 +61,13 @@ class TrainedModel:
                    code=None if config.model.source is None else kept(config.model.name, config.model.source))
 
     @classmethod
-    def of_seeds(cls, models: Sequence[TrainedModel], *, study: str, run_ids: Sequence[str], best: int) -> TrainedModel:
+    def of_seeds(cls, models: Sequence[TrainedModel], *, study: str, run_ids: Sequence[str]) -> TrainedModel:
         """Return the models of single seeds as one.
 
         Args:
             models: The models, which differ in seed, weights and vectors alone.
             study: Name of their study.
             run_ids: The run of each.
-            best: Position of the one with the best validation score.
 
         Raises:
             DataError: where they know different words.
@@ -80,15 +75,14 @@ class TrainedModel:
         first = models[0]
         if any(one.words_V != first.words_V for one in models):
             raise DataError(f"all seeds of a model must have the same vocabulary, but those of {first.name} in the "
-                            f"study {study!r} differ: use one of them ({argument('single')}), or run the study again "
-                            f"under another name ({argument('name')})")
+                            f"study {study!r} differ: run the study again under another name ({argument('name')})")
         weights_S = [one.weights_S[0] for one in models]
         shared = all(one.table_VE is first.table_VE for one in models)
         if not shared:  # they were trained on several machines, each with its own vectors
             weights_S = [{**own, TABLE: one.table(0)} for own, one in zip(weights_S, models, strict=True)]
         return replace(
             first, study=study, seeds=tuple(one.seeds[0] for one in models), weights_S=tuple(weights_S),
-            table_VE=first.table_VE if shared else None, run_ids=tuple(run_ids), best=best)
+            table_VE=first.table_VE if shared else None, run_ids=tuple(run_ids))
 
     @property
     def data(self) -> DataConfig:
@@ -103,14 +97,6 @@ class TrainedModel:
         """Let this machine run the code of the model, if it has any, from now on."""
         if self.code is not None:
             keep(self.code)
-
-    def single(self, place: int) -> TrainedModel:
-        """Return the model of one seed alone, the one at this position."""
-        config = self.config.model_copy(update={"seed": self.seeds[place]})
-        return replace(self, config=config, seeds=(self.seeds[place],), weights_S=(self.weights_S[place],),
-                       run_ids=self.run_ids[place:place + 1], best=0,
-                       temperature=self.temperature_S[place] if self.temperature_S else None,
-                       temperature_S=self.temperature_S[place:place + 1])
 
     def rows(self, tokens: Iterable[str]) -> list[int]:
         """Return the rows of the vector table of those tokens that have a vector. The model reads the first of them, up

@@ -20,6 +20,7 @@ from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import NBSP
 from tests.inference.conftest import Studied
 from tests.support.commands import mentions
+from tests.support.trained_study import seed_of
 from tests.support.values import present
 
 
@@ -114,7 +115,7 @@ def test_a_card_gives_the_temperature(loaded: Loaded) -> None:
 
 
 def test_one_seed_is_one_model(loaded: Loaded) -> None:
-    card = card_of(replace(loaded, model=loaded.model.single(1)))
+    card = card_of(replace(loaded, model=seed_of(loaded.model, 1)))
     mentions(card, "one seed (10001)", "those of one seed")
 
 

@@ -243,13 +243,11 @@ def written(path: Path, *parts: Sequence[Any]) -> list[dict[str, Any]]:
     if path.suffix == ".parquet":
         rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
         return rows
-    if path.suffix in (".jsonl", ".ndjson"):
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="," if path.suffix == ".csv" else "\t"))
+        return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("name", ["o.csv", "o.tsv", "o.jsonl", "o.ndjson", "o.parquet", "O.CSV"])
+@pytest.mark.parametrize("name", ["o.csv", "o.parquet", "O.CSV"])
 def test_every_kind_of_output_holds_the_same(tmp_path: Path, name: str) -> None:
     ids = ["plain", 'with "quotes",\n', "中文 \t😀", ""]
     rows = written(tmp_path / name.lower(), ids, ["last"])
@@ -264,7 +262,6 @@ def test_every_kind_of_output_holds_the_same(tmp_path: Path, name: str) -> None:
 
 def test_ids_may_be_whole_numbers_or_missing(tmp_path: Path) -> None:
     assert [row["id"] for row in written(tmp_path / "o.parquet", [3, None, 2**62], [5])] == [3, None, 2**62, 5]
-    assert [row["id"] for row in written(tmp_path / "o.jsonl", [3, None, "x", 1.5])] == [3, None, "x", 1.5]
     assert [row["id"] for row in written(tmp_path / "o.csv", [3, None, "x", 1.5])] == ["3", "", "x", "1.5"]
     several: list[list[Any]] = [[3, "x", None, True], [2**63], [True]]
     for place, ids in enumerate(several):
@@ -272,15 +269,13 @@ def test_ids_may_be_whole_numbers_or_missing(tmp_path: Path) -> None:
         assert [row["id"] for row in rows] == [None if one is None else str(one) for one in ids]
 
 
-@pytest.mark.parametrize("name", ["o.csv", "o.tsv"])
-def test_an_id_or_a_class_that_a_spreadsheet_would_compute_is_quoted(tmp_path: Path, name: str) -> None:
+def test_an_id_or_a_class_that_a_spreadsheet_would_compute_is_quoted(tmp_path: Path) -> None:
     ids = ["=1+1", "@x", "-5", "+1e3", "plain", -5, None]
-    with writing(tmp_path / name, ("=bad", "good")) as write_part:
+    with writing(tmp_path / "o.csv", ("=bad", "good")) as write_part:
         write_part(ids, predictions(len(ids), ("=bad", "good")))
-    _, *rows = csv.reader((tmp_path / name).read_text().splitlines(), delimiter="," if name == "o.csv" else "\t")
+    _, *rows = csv.reader((tmp_path / "o.csv").read_text().splitlines())
     assert [row[0] for row in rows] == ["'=1+1", "'@x", "-5", "+1e3", "plain", "-5", ""]
     assert {row[1] for row in rows} == {"'=bad", "good"}
-    assert [row["id"] for row in written(tmp_path / "o.jsonl", ids)] == ids
 
 
 def test_half_a_character_in_an_id_is_replaced(tmp_path: Path) -> None:
@@ -295,7 +290,7 @@ def test_ids_that_change_their_kind_are_refused_in_parquet(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["o.csv", "o.jsonl", "o.parquet"])
+@pytest.mark.parametrize("name", ["o.csv", "o.parquet"])
 @pytest.mark.parametrize("error", [DataError("line 7"), KeyboardInterrupt()])
 def test_nothing_is_left_of_a_failure(tmp_path: Path, name: str, error: BaseException) -> None:
     (tmp_path / name).write_text("before")

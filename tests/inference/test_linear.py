@@ -130,7 +130,7 @@ def test_it_is_saved_and_asked_without_the_study(
     count = f"{len(found.weights.ngrams_F):,} n-grams"
     mentions(card, "quick: ngrams", "NB-weighted n-grams", "baseline.regularization", count)
     assert str(studied.csv) not in card
-    again = completed(predict_app, "good1 good2", "--model", str(tmp_path / "model"), "--single", cwd=tmp_path)
+    again = completed(predict_app, "good1 good2", "--model", str(tmp_path / "model"), cwd=tmp_path)
     mentions(again.stderr, "ngrams", "a linear model")
     study = gb.open_study("quick", folder=directory)
     assert repr(study.model).startswith(asked(store, store.study("quick")).name)

@@ -41,8 +41,8 @@ def store(directory: Path) -> Reader:
     return open_reader(database(directory))
 
 
-def trained(store: Reader, *, single: bool = False) -> TrainedMixture:
-    found = read(store, asked(store, store.study("quick"), "mixture"), single=single)
+def trained(store: Reader) -> TrainedMixture:
+    found = read(store, asked(store, store.study("quick"), "mixture"))
     assert isinstance(found, TrainedMixture)
     return found
 
@@ -52,15 +52,12 @@ def logged(store: Reader) -> Mixture:
     return found
 
 
-@pytest.mark.parametrize("single", [False, True])
-def test_its_answers_are_those_of_the_report(single: bool, store: Reader, studied: Studied) -> None:
-    expected, model = logged(store), trained(store, single=single)
+def test_its_answers_are_those_of_the_report(store: Reader, studied: Studied) -> None:
+    expected, model = logged(store), trained(store)
     assert model.linear_temperature == expected.linear_temperature
-    place = [run.run_id for run in expected.trained.runs].index(model.trained.run_ids[0])
-    probability_NC = expected.probability_RNC[place] if single else expected.together.probability_RNC[0]
     found = predictor_of(model).predict([studied.texts[one] for one in expected.example_N])
-    assert np.abs(found.probability_NC - probability_NC).max() < 1e-6
-    assert len(model.seeds) == (1 if single else 2)
+    assert np.abs(found.probability_NC - expected.together.probability_RNC[0]).max() < 1e-6
+    assert len(model.seeds) == 2
 
 
 def test_it_is_saved_and_asked_without_the_study(
@@ -83,8 +80,8 @@ def test_it_is_saved_and_asked_without_the_study(
     card = Path("model", "README.md").read_text(encoding="utf-8")
     mentions(card, "quick: mixture", expected.linear.label, "10000, 10001", "temperatures")
     assert str(studied.csv) not in card
-    again = completed(predict_app, "good1 good2", "--model", "model", "--single", cwd=tmp_path)
-    mentions(again.stderr, "mixture, of torch, seed 1000", f"and {expected.linear.model}")
+    again = completed(predict_app, "good1 good2", "--model", "model", cwd=tmp_path)
+    mentions(again.stderr, "mixture, of torch, the mean of 2 seeds", f"and {expected.linear.model}")
     for part, kind in zip(saved.MIXED, (found.trained.name, found.linear.name), strict=True):
         mentions(repr(gb.load_model(Path("model", part))), f"{kind} of the study quick")
 

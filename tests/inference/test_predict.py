@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import os
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,21 +38,6 @@ def folder(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> str
     return str(path)
 
 
-class Stdin:
-    """What is piped into a command."""
-
-    def __init__(self, content: bytes) -> None:
-        self.buffer = io.BytesIO(content)
-
-    def isatty(self) -> bool:
-        return False
-
-
-@pytest.fixture(autouse=True)
-def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", Stdin(b""))
-
-
 def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = ExitCode.DONE) -> tuple[str, str]:
     """Type the command; return its output and its errors, with lines joined."""
     done = completed(app, *words)
@@ -81,13 +63,6 @@ def test_predicts_texts_with_the_winner_of_a_study(studied: Studied, capsys: pyt
     assert all(float(row[2].strip(" %")) + float(row[3].strip(" %")) == pytest.approx(100, abs=0.11) for row in rows)
 
 
-def test_a_model_of_the_study_and_its_best_seed_can_be_asked(
-    studied: Studied, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _, err = said(capsys, "good1", "--study", "quick", "--model", "torch", "--single", "--tracking-uri", studied.uri)
-    assert err.startswith("study quick: torch, seed 1000")
-
-
 def test_predicts_texts_with_a_saved_model(
     folder: str, model: TrainedModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,14 +81,6 @@ def test_a_better_baseline_is_named_in_one_line_on_standard_error(
     done = completed(app, "word1", "--model", str(tmp_path / "model"))
     assert done.stderr.splitlines()[1:] == ["note: the baseline B scores better than this model"]
     assert "baseline" not in done.stdout
-
-
-def test_single_asks_the_best_seed_of_a_saved_model(
-    model: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    save(replace(model, best=1), tmp_path / "best", "", {})
-    _, err = said(capsys, "word1", "--model", str(tmp_path / "best"), "--single")
-    assert err == f"{tmp_path / 'best'}: torch, seed 2"
 
 
 def test_why_shows_words_with_their_effects(
@@ -162,12 +129,10 @@ def test_names_in_a_saved_model_do_not_steer_a_terminal(
 ) -> None:
     model = replace(made_up(classes=("bad\x1b[2J", "good\x9b")), name="torch\x1b[31m")
     save(model, tmp_path / "model", "", {})
-    monkeypatch.setattr(sys, "stdin", Stdin(b"word1\n"))
-    for texts in (["word1"], []):
-        out, err = said(capsys, "--model", str(tmp_path / "model"), *texts)
-        assert "torch\\x1b[31m" in err
-        assert "bad\\x1b[2J" in out
-        assert not {"\x1b", "\x9b"} & set(out + err)
+    out, err = said(capsys, "--model", str(tmp_path / "model"), "word1")
+    assert "torch\\x1b[31m" in err
+    assert "bad\\x1b[2J" in out
+    assert not {"\x1b", "\x9b"} & set(out + err)
     loaded = load_model(tmp_path / "model")
     for shown in (loaded, loaded.predict("word1 \ud800"), loaded.explain("word1 \ud800")):
         repr(shown).encode()
@@ -237,10 +202,10 @@ def test_columns_can_be_named(
     folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str
 ) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
-    said(capsys, "--model", folder, "--file", name, "--to", "out.jsonl", "--text-column", "words",
+    said(capsys, "--model", folder, "--file", name, "--to", "out.csv", "--text-column", "words",
          "--id-column", "key")
-    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [str(row["id"]) for row in rows] == ["5", "4"]
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["id"] for row in csv.DictReader(file)] == ["5", "4"]
 
 
 def test_an_encoding_can_be_named(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -274,8 +239,8 @@ def test_an_output_that_exists_needs_force(folder: str, tmp_path: Path, capsys: 
 
 
 @pytest.mark.parametrize(("name", "content"), [
-    ("out.csv", "id,label,note\n1,a,b\n"), ("out.csv", "id,label,probability_a,known_words,note\n"), ("out.tsv", ""),
-    ("out.jsonl", '{"id": 1, "label": "a"}\n'), ("out.jsonl", "3\n"), ("out.parquet", "PAR1")])
+    ("out.csv", "id,label,note\n1,a,b\n"), ("out.csv", "id,label,probability_a,known_words,note\n"), ("out.csv", ""),
+    ("out.parquet", "PAR1")])
 def test_force_replaces_nothing_but_predictions(
     name: str, content: str, folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -311,49 +276,6 @@ def test_a_terminal_shows_a_progress_bar(
     assert "2,100 texts" in screen.getvalue()
 
 
-# ---------------------------------------------------------------- standard input
-
-
-def test_predicts_each_line_of_standard_input(
-    folder: str, model: TrainedModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    texts = [f"word{1 + n % 12}" for n in range(600)]
-    monkeypatch.setattr(sys, "stdin", Stdin(b"\xef\xbb\xbf" + "\r\n".join(texts).encode()))
-    out, _ = said(capsys, "--model", folder)
-    header, *lines = out.splitlines()
-    assert header.split("\t") == ["id", "label", "probability_bad", "probability_good", "known_words"]
-    rows = [line.split("\t") for line in lines]
-    assert [row[0] for row in rows] == [str(n) for n in range(1, 601)]
-    found = Predictor(model).predict(texts)
-    assert [row[1] for row in rows] == found.label_N
-    assert [row[4] for row in rows] == ["1.0"] * 600
-
-
-def test_standard_input_in_another_encoding_names_its_line(
-    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "stdin", Stdin(b"word1\nword2 \xe4\n"))
-    _, err = said(capsys, "--model", folder, code=ExitCode.FAILED)
-    mentions(err, "standard input", "line 2", "0xe4", "--file", "--encoding")
-
-
-def test_refuses_empty_standard_input(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
-    out, err = said(capsys, "--model", folder, code=ExitCode.MISTYPED)
-    assert out == ""
-    mentions(err, "standard input", "empty")
-
-
-def test_a_reader_that_ends_early_ends_the_command(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `| head -1` does."""
-    reads, writes = os.pipe()
-    os.close(reads)
-    with open(writes, "w", encoding="utf-8") as out:  # noqa: PTH123
-        monkeypatch.setattr(sys, "stdout", out)
-        monkeypatch.setattr(sys, "stdin", Stdin(b"word1\n" * 600))
-        done = completed(app, "--model", folder)
-        assert done.returncode == ExitCode.DONE
-
-
 # ---------------------------------------------------------------- mistakes
 
 
@@ -378,12 +300,9 @@ def test_refuses_what_is_typed_wrongly(
     assert out == ""
 
 
-def test_a_terminal_without_texts_is_told_three_ways_to_give_some(
-    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(Stdin, "isatty", lambda _: True)
+def test_texts_are_asked_for(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     _, err = said(capsys, "--model", folder, code=ExitCode.MISTYPED)
-    mentions(err, "quotes", "--file", "pipe")
+    mentions(err, "quotes", "--file")
 
 
 @pytest.mark.parametrize(("words", "parts"), [
@@ -424,10 +343,8 @@ def test_the_help_pages_of_both_commands_load_nothing_heavy() -> None:
     ["--text-column", "a"], ["--id-column", "a"], ["--encoding", "cp1252"], ["--force"]])
 @pytest.mark.parametrize("texts", [["word1"], []])
 def test_refuses_options_of_files_where_there_is_none(
-    option: list[str], texts: list[str], folder: str, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    option: list[str], texts: list[str], folder: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", Stdin(b"word1\n"))
     out, err = said(capsys, "--model", folder, *option, *texts, code=ExitCode.MISTYPED)
     assert out == ""
     mentions(err, option[0], "--file")

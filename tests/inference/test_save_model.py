@@ -41,7 +41,7 @@ def test_the_winner_is_saved_with_all_its_seeds(
     store = studied.store()
     winner = choose(store, store.study("quick"))
     expected = load_winner(store, winner)
-    assert (saved.seeds, saved.classes, saved.best) == (expected.seeds, expected.classes, expected.best)
+    assert (saved.seeds, saved.classes) == (expected.seeds, expected.classes)
     texts = list(studied.texts.values())
     assert np.array_equal(Predictor(saved).predict(texts).probability_NC,
                           Predictor(expected).predict(texts).probability_NC)
@@ -49,17 +49,6 @@ def test_the_winner_is_saved_with_all_its_seeds(
     done = completed(predict_app, "good1 good2", "--model", "my model")
     assert done.returncode == ExitCode.DONE
     assert "2 of 2" in done.stdout
-
-
-def test_one_seed_is_saved(studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, _ = said(studied, capsys, "model", "--single")
-    assert "1 seed," in out
-    store = studied.store()
-    both = load_winner(store, choose(store, store.study("quick")))
-    saved, _ = load(tmp_path / "model")
-    assert saved.seeds == (both.seeds[both.best],)
-    assert saved.config.seed == saved.seeds[0]
-    assert f"one seed ({saved.seeds[0]})" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
 
 
 def test_nothing_of_the_data_is_in_the_folder(
@@ -87,11 +76,13 @@ def test_a_saved_model_is_replaced_with_force_alone(
     studied: Studied, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said(studied, capsys, "model")
-    _, err = said(studied, capsys, "model", "--single", code=ExitCode.MISTYPED)
+    card = tmp_path / "model" / "README.md"
+    card.write_text("mine", encoding="utf-8")
+    _, err = said(studied, capsys, "model", code=ExitCode.MISTYPED)
     mentions(err, "force", "'model'")
-    assert len(load(tmp_path / "model")[0].seeds) == 2
-    said(studied, capsys, "model", "--single", "--force")
-    assert len(load(tmp_path / "model")[0].seeds) == 1
+    assert card.read_text(encoding="utf-8") == "mine"
+    said(studied, capsys, "model", "--force")
+    assert card.read_text(encoding="utf-8") != "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 

@@ -16,7 +16,7 @@ import pytest
 from gru_bench.config import MetricName
 from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError
 from gru_bench.inference.predictor import Predictor
-from gru_bench.inference.winner import best_seed, better_baseline, choose, load
+from gru_bench.inference.winner import better_baseline, choose, load
 from gru_bench.models.saved import load as load_saved
 from gru_bench.models.saved import save
 from gru_bench.models.trained import TrainedModel
@@ -30,7 +30,7 @@ from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, one_each, with_params
 from tests.support.mlflow_stores import artifacts_of
 from tests.support.reviews import write
-from tests.support.trained_study import log_study
+from tests.support.trained_study import log_study, seed_of
 from tests.support.values import present
 
 VAL = ("score/val_accuracy", "score/val_loss", "size/parameters")
@@ -82,9 +82,7 @@ def test_the_best_mean_over_the_seeds_wins() -> None:
     values = {("torch", 1000): 0.99, ("torch", 1001): 0.5, ("scratch", 1000): 0.8, ("scratch", 1001): 0.7}
     study = replace(study, confirms=tuple(
         replace(run, metrics={**run.metrics, VAL[0]: values[run.model, run.seed or 0]}) for run in study.confirms))
-    found = choose(store, study)
-    assert (found.name, best_seed(found)) == ("scratch", 0)
-    assert best_seed(choose(store, study, "torch")) == 0
+    assert choose(store, study).name == "scratch"
 
 
 def test_another_model_can_be_named() -> None:
@@ -106,26 +104,11 @@ def test_without_validation_a_model_must_be_named(lacking: tuple[str, ...]) -> N
     with pytest.raises(UsageError, match="models: torch, scratch"):
         choose(store, study)
     assert choose(store, study, "scratch").name == "scratch"
-    assert best_seed(choose(store, study, "scratch")) == 0
 
 
 def test_one_model_needs_no_validation() -> None:
     store, study = study_of({"torch": (None, None, None)})
     assert choose(store, study).name == "torch"
-
-
-@pytest.mark.parametrize(("metric", "values", "expected"), [
-    ("accuracy", (0.7, 0.9, 0.8), 1), ("log_loss", (0.7, 0.9, 0.2), 2), ("accuracy", (0.9, 0.9, 0.8), 0),
-    ("log_loss", (None, 0.9, 0.8), 2), ("accuracy", (None, None, 0.1), 2), ("log_loss", (None, None, None), 0)])
-def test_the_best_seed_is_that_of_the_best_validation_score(
-    metric: str, values: tuple[float | None, ...], expected: int
-) -> None:
-    store, study = study_of({"torch": (None, None, None)}, metric=metric, seeds=3)
-    key = "score/val_loss" if metric == "log_loss" else VAL[0]
-    study = replace(study, confirms=tuple(
-        run if value is None else replace(run, metrics={**run.metrics, key: value})
-        for run, value in zip(study.confirms, values, strict=True)))
-    assert best_seed(choose(store, study)) == expected
 
 
 def test_a_study_without_complete_confirm_runs_is_not_complete() -> None:
@@ -207,21 +190,8 @@ def test_all_seeds_are_read_with_their_words_and_predict_what_was_logged(studied
         assert all(np.array_equal(weights[name], result.weights[name]) for name in weights)
     for place, run_id in enumerate(model.run_ids):
         logged = store.predictions(run_id, "test")
-        found = Predictor(model.single(place)).predict([studied.texts[name] for name in logged.example_id_N.tolist()])
+        found = Predictor(seed_of(model, place)).predict([studied.texts[name] for name in logged.example_id_N.tolist()])
         assert np.abs(found.probability_NC - logged.probability_NC).max() <= 1e-6
-
-
-def test_single_reads_the_best_seed(studied: Studied) -> None:
-    store = studied.store()
-    winner = choose(store, store.study("quick"))
-    scores = [(result.predictions["validation"].probability_NC[:, 1] > 0.5) == result.predictions["validation"].label_N
-              for result in studied.results]
-    best = int(np.argmax([right_N.mean() for right_N in scores]))
-    both, one = load(store, winner), load(store, winner, single=True)
-    assert one.seeds == (studied.results[best].config.seed,)
-    assert one.config.seed == one.seeds[0]
-    assert (both.best, one.best) == (best, 0)
-    assert both.single(both.best).seeds == one.seeds
 
 
 def test_the_winner_has_the_temperatures_of_its_validation_predictions(
@@ -238,12 +208,9 @@ def test_the_winner_has_the_temperatures_of_its_validation_predictions(
     winner = choose(store, store.study("quick"))
     read = [result.predictions["validation"].by_id() for result in results]
     mean_NC = np.mean([one.probability_NC for one in read], axis=0)
-    own_R = [temperature(one.label_N, one.probability_NC) for one in read]
-    both, best = load(store, winner), load(store, winner, single=True)
+    both = load(store, winner)
     assert both.temperature == pytest.approx(temperature(read[0].label_N, mean_NC))
-    assert both.temperature_S == pytest.approx(own_R)
-    assert both.single(both.best).temperature == best.temperature == pytest.approx(own_R[both.best])
-    assert load_folder(saved_to(both, tmp_path / "model")).temperature_S == both.temperature_S
+    assert load_folder(saved_to(both, tmp_path / "model")).temperature == both.temperature
 
 
 def test_a_winner_without_validation_reviews_has_no_temperature() -> None:
@@ -318,7 +285,7 @@ def test_seeds_that_were_trained_on_other_machines_keep_their_own_vectors(studie
     study = store.study("quick")
     one, two = store.models([run.run_id for run in study.confirms], study.run.run_id)
     other = replace(two, table_VE=2 * present(two.table_VE))
-    both = TrainedModel.of_seeds([one, other], study="quick", run_ids=["a", "b"], best=0)
+    both = TrainedModel.of_seeds([one, other], study="quick", run_ids=["a", "b"])
     texts = list(studied.texts.values())[:20]
     expected = [Predictor(model).predict(texts).probability_NC for model in (one, other)]
     for model in (both, load_folder(saved_to(both, tmp_path / "model"))):
@@ -333,7 +300,7 @@ def test_seeds_that_know_other_words_are_refused(studied: Studied) -> None:
     one, two = store.models([run.run_id for run in study.confirms], study.run.run_id)
     with pytest.raises(DataError, match="same vocabulary"):
         TrainedModel.of_seeds([one, replace(two, words_V=[*two.words_V[:-1], "other"])], study="quick",
-                              run_ids=["a", "b"], best=0)
+                              run_ids=["a", "b"])
 
 
 def saved_to(model: TrainedModel, folder: Path) -> Path:

@@ -99,3 +99,9 @@ def made_up(
         words_V=["", *(f"word{place}" for place in range(1, words + 1))],
         table_VE=None if config.embedding.trainable else tables[0], weights_S=tuple(weights),
         run_ids=tuple(f"run{seed}" for seed in seeds))
+
+
+def seed_of(model: TrainedModel, place: int) -> TrainedModel:
+    """Return the model of one seed alone, the one at this position."""
+    return replace(model, seeds=(model.seeds[place],), weights_S=(model.weights_S[place],),
+                   run_ids=model.run_ids[place:place + 1])
