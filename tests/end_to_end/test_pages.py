@@ -35,7 +35,6 @@ RUN: Mapping[str, str] = {
     "gru-bench predict --study NAME --file reviews.csv --to predictions.csv": "predictions.csv",
     "gru-bench predict --study NAME --file reviews.csv --to predictions.parquet": "predictions.parquet",
     "gru-bench predict --study smoke \"A wonderful film.\" \"Dull from start to end.\"": "Dull from start",
-    "cat reviews.txt | gru-bench predict --study NAME": "positive",
     "gru-bench save-model --study NAME DIR": "my-model",
     "gru-bench save-model --study NAME --register": "best",
     "gru-bench predict --model my-model \"A wonderful film.\"": "A wonderful film.",
@@ -123,7 +122,6 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench sweep --study bidirectional --trials 40 --storage postgresql://gru@head/gru --tracking-uri http://head:5000
         exec python sweeps/run.py --study bidirectional --trials 200 --workers "$SLURM_CPUS_PER_TASK" --storage postgresql://gru@head/gru --tracking-uri http://head:5000
         gru-bench sweep --study bidirectional --cluster auto
-        type reviews.txt | gru-bench predict --study NAME
         python benchmarks/gpu.py""",  # noqa: E501
     "tests/predictions/test_command.py compares such files": r"""
         gru-bench compare bert.csv tfidf.csv
