@@ -184,6 +184,7 @@ def _sweep(trials: int, url: str | None, workers: Workers, measured: Callable[[A
 
     from gru_bench.data.corpus import load_corpus
     from gru_bench.data.vectors import load_vectors
+    from gru_bench.sweep.console.interrupt import Interrupt
     from gru_bench.sweep.console.progress import ProgressDisplay
     from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.sharing.storage import open_storage
@@ -195,8 +196,8 @@ def _sweep(trials: int, url: str | None, workers: Workers, measured: Callable[[A
     store, record = Store(None), StudyRecord(spec, open_storage(url), corpus.fingerprint, corpus.name)
     measured(record)
     Sweep(record, corpus, load_vectors(spec.base.embedding, corpus), store, workers,
-          experiment=corpus.name, command="scaling.py", threads=1, timeout=None, texts=False,
-          display=ProgressDisplay(Console(quiet=True))).run()
+          command="scaling.py", threads=1, timeout=None, texts=False, display=ProgressDisplay(Console(quiet=True)),
+          interrupt=Interrupt(), own={}).run()
 
 
 def conducted(size: int, url: str | None) -> dict[str, float]:
@@ -259,7 +260,7 @@ def held(running: int, url: str | None) -> dict[str, float]:
     from gru_bench.sweep.sharing.storage import open_storage
     from gru_bench.sweep.study import StudyRecord
 
-    record = StudyRecord(_spec(10 * running + 1000), open_storage(url), "data")
+    record = StudyRecord(_spec(10 * running + 1000), open_storage(url), "data", "made")
     search = record.searches["torch"]
     for n in range(running):
         search.study.add_trial(optuna.trial.create_trial(
@@ -284,7 +285,7 @@ def _ended(folder: str, trials: int, url: str | None, ready: Any, done: Any) -> 
     from gru_bench.sweep.study import StudyRecord
 
     os.chdir(folder)
-    record = StudyRecord(_spec(trials), open_storage(url), "data")
+    record = StudyRecord(_spec(trials), open_storage(url), "data", "made")
     search, own = record.searches["torch"], list[int]()
     ready.wait()
     while may_ask(state := record.state(), "torch"):

@@ -103,7 +103,7 @@ def _search_to_its_end(spec: StudySpec, tmp_path: Path) -> None:
     journal.unlink(missing_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna's, of ranges that its steps do not divide
-        search = StudyRecord(spec, open_storage(str(journal)), "data").searches[spec.models[0]]
+        search = StudyRecord(spec, open_storage(str(journal)), "data", "mine").searches[spec.models[0]]
         while (trial := search.ask()) is not None:
             spec.config(spec.models[0], trial[1], 0)
             search.complete(trial[0], 0.5)

@@ -55,20 +55,20 @@ def require_same(
                          f"study under another name ({argument('name')}), or restore the old settings")
 
 
-def identity_of(spec: StudySpec, model: str, fingerprint: str, experiment: str | None) -> dict[str, Any]:
+def identity_of(spec: StudySpec, model: str, fingerprint: str, experiment: str) -> dict[str, Any]:
     """Return the identity of the search of a model, as JSON values.
 
     Args:
         spec: The study.
         model: The model.
         fingerprint: Fingerprint of the data.
-        experiment: Name of the MLflow experiment that runs are logged to; None if no runs are logged.
+        experiment: Name of the MLflow experiment that runs are logged to.
     """
     fixed = {key: value for key, value in flat(spec.config(model, {}, 0)).items()
              if key not in MACHINE_SETTINGS and key not in spec.space}
     space = {f"space of {key}": span.described() for key, span in spec.space.items()}
     values = {"data": fingerprint, "objective": objective(spec), "search seed": spec.seed, **_proposals(spec), **space,
-              **fixed, **({} if experiment is None else {EXPERIMENT: experiment})}
+              **fixed, EXPERIMENT: experiment}
     return dict(json.loads(json.dumps(values)))
 
 
@@ -102,7 +102,7 @@ def _changes(known: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]
 def _data_changes(began: Mapping[str, Any], identity: Mapping[str, Any], changed: Sequence[str]) -> list[str]:
     """Return sentences on how the data has changed; empty if its fingerprint is the same, as after a file was moved."""
     if "data" not in changed:
-        if EXPERIMENT in changed and EXPERIMENT in began and EXPERIMENT in identity:
+        if EXPERIMENT in changed:
             return [f"{_change('data.name', began, identity)}, and its runs are logged under the name of its data "
                     f"({_short(began[EXPERIMENT])})"]
         return []

@@ -41,8 +41,8 @@ class RunLog:
     """Writes the runs of one study to the tracking store, for one of the processes that work on the study."""
 
     def __init__(
-        self, record: StudyRecord, corpus: Corpus, store: Store, *, experiment: str, command: str, texts: bool,
-        data: DataSummary, own: Mapping[str, str],
+        self, record: StudyRecord, corpus: Corpus, store: Store, *, command: str, texts: bool, data: DataSummary,
+        own: Mapping[str, str],
     ) -> None:
         """Begin the study's own run, or continue it.
 
@@ -50,7 +50,6 @@ class RunLog:
             record: The record of the study.
             corpus: The texts of the study.
             store: The tracking store that the runs are logged to.
-            experiment: Name of the MLflow experiment.
             command: The command as the user typed it; it is logged.
             texts: Whether texts may be stored: the test split, and the text used in the diagnostics.
                 A study that was begun without texts never stores any.
@@ -62,7 +61,7 @@ class RunLog:
             RunError: The study's own run was deleted in MLflow, or the two stores do not belong together.
         """
         self.record, self.corpus, self.store = record, corpus, store
-        self.experiment, self.command, self.data = experiment, command, data
+        self.experiment, self.command, self.data = corpus.name, command, data
         known = self._known_study()
         begins = record.begin_run(uuid.uuid4().hex, texts=texts)
         self.texts = record.state().texts

@@ -85,9 +85,9 @@ class Sweep:
     """One start of a study. `run` continues from where earlier starts have ended."""
 
     def __init__(
-        self, record: StudyRecord, corpus: Corpus, vectors: Vectors, store: Store, pool: Workers, *, experiment: str,
-        command: str, threads: int, timeout: float | None, texts: bool,
-        display: ProgressDisplay, interrupt: Interrupt | None = None, own: Mapping[str, str] | None = None,
+        self, record: StudyRecord, corpus: Corpus, vectors: Vectors, store: Store, pool: Workers, *, command: str,
+        threads: int, timeout: float | None, texts: bool, display: ProgressDisplay, interrupt: Interrupt,
+        own: Mapping[str, str],
     ) -> None:
         """Prepare the sweep; nothing is written yet.
 
@@ -97,13 +97,12 @@ class Sweep:
             vectors: The word vectors of the study.
             store: The tracking store that runs are logged to.
             pool: The workers. The caller closes them.
-            experiment: Name of the MLflow experiment.
             command: The command as the user typed it; it is logged.
             threads: CPU threads of each run whose config does not set them.
             timeout: Seconds after which no new trial begins, or None; the confirmation stage still runs.
             texts: Whether texts may be stored.
             display: Shows the progress.
-            interrupt: Handles Ctrl-C; None for what suits a command.
+            interrupt: Handles Ctrl-C.
             own: What to log of models of the user's own: artifact of the study's parent run -> its text.
         """
         self.record, self.corpus, self.store, self.pool = record, corpus, store, pool
@@ -132,10 +131,9 @@ class Sweep:
         """Baseline that this process fits -> number of its trial."""
         self.data = data_summary(record.spec, corpus, vectors)
         self._open_log = partial(
-            RunLog, record, corpus, store, experiment=experiment, command=command, texts=texts, data=self.data,
-            own=own or {})
+            RunLog, record, corpus, store, command=command, texts=texts, data=self.data, own=own)
         self.notes: list[str] = []
-        self.interrupt = interrupt or Interrupt()
+        self.interrupt = interrupt
         self.shown_notes: set[str] = set()
         """The notes that have been shown to the user."""
         self.started = time.monotonic()
@@ -344,7 +342,6 @@ class Sweep:
         self.record.lease.renew(self.seconds)
         if self.interrupt.asked:
             raise KeyboardInterrupt
-
 
     @property
     def spec(self) -> StudySpec:

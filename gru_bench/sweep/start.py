@@ -116,7 +116,7 @@ def completed(
                 record = StudyRecord(spec, opened, corpus.fingerprint, corpus.name)
         say(*record_lines(record.state()))
         sweep = Sweep(
-            record, corpus, vectors, store, pool, experiment=corpus.name, command=command, threads=threads,
+            record, corpus, vectors, store, pool, command=command, threads=threads,
             timeout=timeout, texts=texts, display=ProgressDisplay(console, spec.metric),
             interrupt=interrupt, own=own)
         for one in start_warnings(record.spec, sweep.data):

@@ -45,16 +45,14 @@ LOGGED = "logged to"
 class StudyRecord:
     """The record of a study, for one of the starts that work on it."""
 
-    def __init__(
-        self, spec: StudySpec, storage: BaseStorage, fingerprint: str, experiment: str | None = None
-    ) -> None:
+    def __init__(self, spec: StudySpec, storage: BaseStorage, fingerprint: str, experiment: str) -> None:
         """Begin the study, or continue it, with the searches of all of its models.
 
         Args:
             spec: The study.
             storage: The Optuna storage.
             fingerprint: Fingerprint of the data.
-            experiment: Name of the MLflow experiment that runs are logged to; None if no runs are logged.
+            experiment: Name of the MLflow experiment that runs are logged to.
 
         Raises:
             UsageError: The study has other models, or a search was begun with another space, data, objective or fixed

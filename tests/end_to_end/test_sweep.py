@@ -288,21 +288,21 @@ class TestResumes:
     def test_refuses_another_space_under_the_same_name(self, tmp_path: Path) -> None:
         wider = load_study(self.study_file(tmp_path, STUDY.replace("high = 1e-1", "high = 2e-1")))
         storage = open_storage(str(tmp_path / "optuna.journal"))
-        StudyRecord(wider, storage, "data")
+        StudyRecord(wider, storage, "data", "mine")
         with pytest.raises(UsageError, match=r"training\.lr was .*0\.2.* and is now .*0\.1"):
-            StudyRecord(load_study(self.study_file(tmp_path, STUDY)), storage, "data")
+            StudyRecord(load_study(self.study_file(tmp_path, STUDY)), storage, "data", "mine")
 
     def test_a_study_may_be_resumed_when_gru_bench_has_a_new_setting(self, tmp_path: Path) -> None:
         path = self.study_file(tmp_path, STUDY)
         spec, storage = load_study(path), open_storage(str(tmp_path / "optuna.journal"))
-        record = StudyRecord(spec, storage, "data")
+        record = StudyRecord(spec, storage, "data", "mine")
         identity = record.identity("torch")
         assert identity.pop("training.drop_last") is False
         record.searches["torch"].note(identity=identity)
-        assert StudyRecord(spec, storage, "data").identity("torch")["training.drop_last"] is False
+        assert StudyRecord(spec, storage, "data", "mine").identity("torch")["training.drop_last"] is False
         changed = load_study(path, settings={"training.drop_last": True})
         with pytest.raises(UsageError, match=r"training\.drop_last was false and is now true"):
-            StudyRecord(changed, storage, "data")
+            StudyRecord(changed, storage, "data", "mine")
 
     @staticmethod
     def study_file(directory: Path, text: str) -> str:

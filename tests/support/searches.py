@@ -41,7 +41,7 @@ def spec_in(directory: Path, trials: int = TOTAL) -> StudySpec:
 
 def search_in(directory: Path, trials: int = TOTAL) -> Search:
     storage = open_storage(str(directory / "optuna.journal"))
-    return StudyRecord(spec_in(directory, trials), storage, "data").searches["torch"]
+    return StudyRecord(spec_in(directory, trials), storage, "data", "mine").searches["torch"]
 
 
 class Notes:

@@ -18,6 +18,7 @@ from gru_bench.data.vectors import load_vectors
 from gru_bench.results.baselines import BaselineResult
 from gru_bench.results.runs import Check, EpochRecord, Predictions, RunResult, StudySummary
 from gru_bench.stats.metrics import correct, of_two
+from gru_bench.sweep.console.interrupt import Interrupt
 from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.runner import BASELINES, SETTINGS, Sweep
 from gru_bench.sweep.sharing.storage import open_storage
@@ -106,11 +107,11 @@ def swept(
     spec = load_study("study.toml", settings=settings, **changes)
     corpus = load_corpus(spec.base.data)
     store, storage = Store(uri), storage or open_storage(None)
-    record = StudyRecord(spec, storage, corpus.fingerprint)
+    record = StudyRecord(spec, storage, corpus.fingerprint, corpus.name)
     return Sweep(
         record, corpus, load_vectors(spec.base.embedding, corpus), store, Actors(says, baselines, submitted),
-        experiment=corpus.name, command="run.py", threads=1, timeout=None,
-        texts=texts, display=ProgressDisplay(console or Console(quiet=True))).run().summary
+        command="run.py", threads=1, timeout=None, texts=texts,
+        display=ProgressDisplay(console or Console(quiet=True)), interrupt=Interrupt(), own={}).run().summary
 
 
 class Script:

@@ -125,9 +125,9 @@ class TestBase:
             assert (list(spec.space), list(spec.first)) == (["model.hidden_size", "model.layers"],) * 2
             assert spec.config("bidirectional", spec.first, 0).training.lr == 5e-4
         storage = open_storage(str(tmp_path / "optuna.journal"))
-        StudyRecord(load_study("bidirectional"), storage, "data")
+        StudyRecord(load_study("bidirectional"), storage, "data", "mine")
         with pytest.raises(UsageError, match=r"training\.lr"):
-            StudyRecord(load_study("bidirectional", settings={"training.lr": 5e-4}), storage, "data")
+            StudyRecord(load_study("bidirectional", settings={"training.lr": 5e-4}), storage, "data", "mine")
 
     def test_settings_of_a_single_model_are_inherited_for_the_models_of_the_file(self, tmp_path: Path) -> None:
         text = 'base = "homework"\nmodels = ["torch", "scratch"]\n[model]\nrelu = false\n[training.torch]\nlr = 0.5\n'
@@ -167,9 +167,9 @@ class TestNoTrials:
 
     def test_a_study_without_trials_is_refused_with_another_value(self, tmp_path: Path) -> None:
         storage = open_storage(str(tmp_path / "optuna.journal"))
-        StudyRecord(load_study("torch", trials=0, settings={"training.lr": 1e-3}), storage, "data")
+        StudyRecord(load_study("torch", trials=0, settings={"training.lr": 1e-3}), storage, "data", "mine")
         with pytest.raises(UsageError, match=r"training\.lr was 0\.001 and is now 0\.01"):
-            StudyRecord(load_study("torch", trials=0, settings={"training.lr": 1e-2}), storage, "data")
+            StudyRecord(load_study("torch", trials=0, settings={"training.lr": 1e-2}), storage, "data", "mine")
 
     @pytest.mark.parametrize("base", ["", 'base = "compare"\n'])
     def test_refuses_a_space_whose_trials_were_forgotten(self, tmp_path: Path, base: str) -> None:

@@ -263,7 +263,7 @@ def test_a_study_is_completed_while_another_start_lives_that_has_nothing_to_do(e
     storage = open_storage("optuna.journal")
     swept(easy_csv, Script(WELL), storage=storage, trials=1)
     spec = load_study("study.toml", settings={"data.name": str(easy_csv)}, trials=1)
-    StudyRecord(spec, storage, load_corpus(spec.base.data).fingerprint)
+    StudyRecord(spec, storage, load_corpus(spec.base.data).fingerprint, "easy")
     swept(easy_csv, Script(WELL), storage=storage, trials=1)
     (study,) = open_reader().studies("easy")
     assert (study.run.status, study.run.complete) == ("FINISHED", True)

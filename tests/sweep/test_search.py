@@ -39,7 +39,7 @@ def work(directory: Path, url: str | None, died: Any, dies: int | None) -> None:
     The others wait after a few of their own until it has died, so that they leave enough to do.
     """
     os.chdir(directory)
-    record = StudyRecord(load_study("shared.toml"), open_storage(url), "data")
+    record = StudyRecord(load_study("shared.toml"), open_storage(url), "data", "mine")
     search, done = record.searches["torch"], 0
     while True:
         for orphan in search.orphans():
@@ -206,7 +206,7 @@ epochs = 2
 
 def search_over(directory: Path, space: str, trials: int, **changes: object) -> Search:
     spec = spec_over(directory, space, trials, **changes)
-    return StudyRecord(spec, open_storage(str(directory / "optuna.journal")), "data").searches["torch"]
+    return StudyRecord(spec, open_storage(str(directory / "optuna.journal")), "data", "mine").searches["torch"]
 
 
 def test_a_pruned_trial_is_never_the_best(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ class TestFiniteSpaces:
 
 class TestIdentity:
     @staticmethod
-    def began(directory: Path, data: str = "data", experiment: str | None = "mine", **settings: object) -> Search:
+    def began(directory: Path, data: str = "data", experiment: str = "mine", **settings: object) -> Search:
         path = directory / "small.toml"
         path.write_text('base = "none"\nmodels = ["torch"]\ntrials = 1\nspace.model.layers = { low = 1, high = 2 }',
                         encoding="utf-8")
@@ -464,7 +464,7 @@ def test_each_start_proposes_other_configurations(tmp_path: Path) -> None:
     spec = load_study(str(tmp_path / "quick.toml"), trials=4)
     proposed = []
     for _ in range(4):
-        search = StudyRecord(spec, open_storage(str(tmp_path / "optuna.journal")), "data").searches["torch"]
+        search = StudyRecord(spec, open_storage(str(tmp_path / "optuna.journal")), "data", "mine").searches["torch"]
         number, settings = asked(search)
         search.complete(number, 0.5)
         proposed.append(settings["training.lr"])

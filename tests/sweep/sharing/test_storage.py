@@ -37,7 +37,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A journal of three trials, two of them complete."""
     with chdir(tmp_path_factory.mktemp("journal")):
         Path("study.toml").write_text(STUDY, encoding="utf-8")
-        search = StudyRecord(load_study("study.toml"), open_storage(None), "data").searches["torch"]
+        search = StudyRecord(load_study("study.toml"), open_storage(None), "data", "mine").searches["torch"]
         for value in (0.5, 0.75):
             number, _ = asked(search)
             search.report(number, 1, value)
@@ -59,7 +59,7 @@ def values(spec: StudySpec) -> list[tuple[str, dict[str, object]]]:
 
 def append(spec: StudySpec) -> None:
     """Open the search as a sweep does, which writes to it."""
-    StudyRecord(spec, open_storage(None), "data")
+    StudyRecord(spec, open_storage(None), "data", "mine")
 
 
 @pytest.mark.parametrize("line", [
