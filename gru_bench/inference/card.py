@@ -19,7 +19,7 @@ from gru_bench.models.saved import without_folders
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import NBSP, Number
 from gru_bench.report.evidence.groups import LISTED_CLASSES
-from gru_bench.report.evidence.progress import baseline_runs
+from gru_bench.report.evidence.progress import as_typed, baseline_runs
 from gru_bench.report.render.markdown import escaped
 from gru_bench.resources import resource
 from gru_bench.results.baselines import MAJORITY, baseline_label
@@ -84,7 +84,7 @@ def model_card(
         "fingerprint": winner.study.run.fingerprint, "label": metric.label, "others": _others(winner),
         "example": EXAMPLE,
         "listed": LISTED_CLASSES, "number": "{:,}".format,
-        "command": _code(_without_paths(winner.study.run.command))}
+        "command": _code(as_typed(_without_paths(winner.study.run.command)))}
     if isinstance(model, TrainedLinear):
         return _rendered("linear_card.md.j2", common | {
             "label_of_model": baseline_label(model.name, model.settings)})

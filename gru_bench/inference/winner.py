@@ -22,7 +22,7 @@ from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.evidence.groups import ModelRuns, confirm_groups, validation_rank
 from gru_bench.report.evidence.mixtures import Mixture, study_mixture
-from gru_bench.report.evidence.progress import baseline_runs, study_data
+from gru_bench.report.evidence.progress import as_typed, baseline_runs, study_data
 from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.report.evidence.temperatures import temperatures
 from gru_bench.results.baselines import BASELINES, MAJORITY, MIXTURE, baseline_label, compared_baseline
@@ -162,7 +162,7 @@ def choose(store: ReportStore, study: LoggedStudy, model: str | None = None, oth
         raise RunError(study.damaged)
     if not groups:
         raise IncompleteError(f"the study {name!r} has no complete confirmation run yet, and only these have weights: "
-                              f"run it again ({study.run.command})")
+                              f"run it again ({as_typed(study.run.command)})")
     by_model = {group.model: group for group in groups}
     if model is None:
         model = _best(study, groups)
@@ -244,7 +244,7 @@ def _linear(store: Reader, winner: LinearWinner) -> TrainedLinear:
                        text_labels=_has_text_labels(winner.data), data=data)
     except RunError as error:
         trained = [name for name in winner.beaten if name not in BASELINES]
-        command = re.sub(" -+no-texts|, no_texts=True", "", winner.study.run.command)
+        command = re.sub(" -+no-texts|, no_texts=True", "", as_typed(winner.study.run.command))
         raise RunError(
             f"the linear model {winner.name} cannot be read from its run {winner.run.run_id}: a study "
             "without texts does not store it, because its n-grams are fragments of texts. "
@@ -259,4 +259,4 @@ def _has_text_labels(data: DataSummary | None) -> bool:
 def _without_model(winner: Winner, error: RunError) -> RunError:
     study = winner.study.run.study
     return RunError(f"the runs of the study {study!r} have no weights that this version can read ({error}): delete the "
-                    f"runs in MLflow and run the sweep again to retrain them ({winner.study.run.command})")
+                    f"runs in MLflow and run the sweep again to retrain them ({as_typed(winner.study.run.command)})")

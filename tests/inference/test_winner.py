@@ -114,7 +114,7 @@ def test_one_model_needs_no_validation() -> None:
 def test_a_study_without_complete_confirm_runs_is_not_complete() -> None:
     store = FakeStore()
     study = add_study(store, "failing", {"torch": 0.0}, seeds=0, failed=2, search=False)
-    with pytest.raises(IncompleteError, match=r"confirmation run.*--study failing"):
+    with pytest.raises(IncompleteError, match=r"confirmation run.*\(python sweeps/run\.py --study failing\)"):
         choose(store, study)
 
 

@@ -104,3 +104,9 @@ def typed(command: str) -> list[str]:
             # What could not be shown as it must be typed is not named.
             return shown if all(plain(word) == word for word in shown) else []
     return []
+
+
+def as_typed(command: str) -> str:
+    """Return a recorded command as it can be typed, where that is known."""
+    words = typed(command)
+    return f"{words[0]} {line(words[1:])}" if words else command

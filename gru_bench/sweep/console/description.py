@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gru_bench import cli
 from gru_bench.config import MetricName, Scalar
-from gru_bench.report.evidence.progress import typed
+from gru_bench.report.evidence.progress import as_typed
 from gru_bench.results.baselines import baseline_label
 from gru_bench.results.logged_metrics import Metric, compared
 from gru_bench.sweep.console.progress import described
@@ -47,7 +47,7 @@ def study_description(
         line = f"|---|{'---:|' * (len(headings) - 1)}"
         parts.append("\n".join([_row(headings), line, *map(_row, rows)]))
     # An indented block shows every character as it is.
-    return "\n\n".join([*parts, "**Command:**", f"    {' '.join(_typed(command).split())[:MOST_COMMAND]}"])
+    return "\n\n".join([*parts, "**Command:**", f"    {' '.join(as_typed(command).split())[:MOST_COMMAND]}"])
 
 
 def results(
@@ -121,12 +121,6 @@ def _written(metric: Metric, value: float | None) -> str:
 def _row(cells: Sequence[str]) -> str:
     """Return a row of a table. MLflow's pages set no space between columns, so that each cell ends in some."""
     return f"| {' | '.join(f'{cell}{SPACE}' if cell else '' for cell in cells)} |"
-
-
-def _typed(command: str) -> str:
-    """Return a recorded command as it can be typed, where that is known."""
-    words = typed(command)
-    return f"{words[0]} {cli.line(words[1:])}" if words else command
 
 
 def _escaped(text: str) -> str:
