@@ -83,7 +83,6 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     (["swep"], ["'swep'", "'sweep'"]),
     (["--no-such-option"], ["--no-such-option"]),
     (["sweep"], ["--study"]),
-    (["report", "--margin", "-1"], ["--margin", "-1", "leave it out"]),
     (["train", "--model", "lstm"], ["model.name"]),
     (["gru-check", "mine.py"], ["mine.py"]),
     (["predict", "A text."], ["model"]),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gru_bench import cli
-from gru_bench.errors import DifferenceError, RunError, UsageError
+from gru_bench.errors import DifferenceError, RunError
 
 if TYPE_CHECKING:
     from gru_bench.report.choice import Choice
@@ -35,10 +35,6 @@ def report(
         help="Folder to write to.", show_default="reports/NAME, after the experiment or study")] = None,
     experiment: Annotated[str | None, typer.Option(
         help="MLflow experiment of the studies; each data set has one.", show_default="the most recent one")] = None,
-    margin: Annotated[float | None, typer.Option(
-        help="Equivalence margin: the largest difference that does not matter in practice, in points, nats of log "
-        "loss, or ROC AUC. The report says whether it was chosen before or after the study.",
-        show_default="the studies'")] = None,
     verify: Annotated[Path | None, typer.Option(
         help="Only verify the report in this folder: recompute its numbers from the runs, and list differences and "
         "changed files. Exit code 0: none, 4: some.", show_default=False)] = None,
@@ -63,18 +59,14 @@ def report(
     if verify is not None:
         _verify(verify, tracking_uri)
         return
-    if margin is not None and not 0 < margin < float("inf"):
-        raise UsageError(f"--margin must be a number above 0, but got {margin:g}: leave it out")
     cli.check_folder("--out", out)
     cli.check_folder("--tables", tables)
     from gru_bench.report.build import chosen_report
     from gru_bench.report.choice import choose
     from gru_bench.report.document.numbers import folder_name
     from gru_bench.report.evidence.collect import collect
-    from gru_bench.report.evidence.groups import metric_of
     from gru_bench.report.findings import answered
     from gru_bench.report.render import files, spreadsheets
-    from gru_bench.results.logged_metrics import as_difference
     from gru_bench.tracking import open_reader
 
     if tables is not None:
@@ -93,8 +85,7 @@ def report(
             say(remark)
     for remark in choice.remarks:
         say(remark)
-    evidence = collect(choice.studies, store,
-                       None if margin is None else as_difference(margin, metric_of(choice.studies)))
+    evidence = collect(choice.studies, store)
     whole = chosen_report(choice, store, evidence)
     if answers:
         raise typer.Exit(answered(whole.findings, claim, as_json=as_json))

@@ -26,7 +26,7 @@ def test_captions_are_the_same_whatever_the_number_of_seeds() -> None:
         report = build([study], store)
         captions.append({table.key: said(table.caption) for table in report.tables})
     common = captions[0].keys() & captions[1].keys() & captions[2].keys()
-    assert {"results", "verdicts", "comparisons", "scores", "cost", "search", "settings"} <= common
+    assert {"results", "comparisons", "scores", "cost", "search", "settings"} <= common
     assert all(captions[0][key] == captions[1][key] == captions[2][key] for key in common)
 
 

@@ -295,7 +295,7 @@ def test_a_report_that_cannot_be_attached_is_written(
     mentions(capsys.readouterr().out, "not attached to the study oldest", store.locked)
 
 
-def test_the_margin_is_given_in_the_unit_of_the_score(
+def test_the_margin_is_in_the_unit_of_the_score(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = FakeStore()
@@ -303,20 +303,6 @@ def test_the_margin_is_given_in_the_unit_of_the_score(
     store.by_experiment["movie-reviews"] = [with_params(study, metric="log_loss", margin="2")]
     assert command(store, "--json") == 0
     assert json.loads(capsys.readouterr().out)["pairs"][0]["margin"] == 0.02
-    assert command(store, "--json", "--margin", "0.03") == 0
-    assert json.loads(capsys.readouterr().out)["pairs"][0]["margin"] == 0.03
-    assert command(store, "--json", "--margin", "0.6") == 2
-    mentions(capsys.readouterr().err, "0.5 nats", "0.6")
-
-
-def test_a_margin_of_accuracy_is_given_in_points(
-    store: FakeStore, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command(store, "--study", "newest", "--out", "x", "--margin", "2.5") == 0
-    assert json.loads(Path("x/numbers.json").read_text(encoding="utf-8"))["margin"] == 0.025
-    capsys.readouterr()
-    assert command(store, "--json", "--margin", "2.5") == 0
-    assert json.loads(capsys.readouterr().out)["pairs"][0]["margin"] == 0.025
 
 
 @pytest.mark.parametrize(
@@ -327,8 +313,6 @@ def test_a_margin_of_accuracy_is_given_in_points(
         (("--out", "file"), 2, ("--out", "file is a file")),
         (("--out", "file/below"), 2, ("--out", "file is a file")),
         (("--tables", "file"), 2, ("--tables", "file is a file")),
-        (("--margin", "-1"), 2, ("--margin", "0", "-1")),
-        (("--margin", "51"), 2, ("margin", "50", "51")),
         (("--claim", "torch"), 2, ("--claim", "torch")),
         (("--nonsense",), 2, ("--nonsense",)),
     ],

@@ -1,12 +1,12 @@
-"""The comparisons section: each pair of models on the same test texts, its verdict, and what may settle open ones.
+"""The comparisons section: what may settle open pairs, and what was not compared; and the table of all pairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from gru_bench.report.document.blocks import Bullets, Cell, Column, Table, sentences
-from gru_bench.report.document.numbers import MISSING, Scale
+from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Ends
 from gru_bench.report.evidence.collect import Evidence
@@ -14,35 +14,28 @@ from gru_bench.report.evidence.pairs import Pair, by_score
 from gru_bench.report.evidence.verdicts import needed_sentence
 from gru_bench.stats.verdict import ALIKE
 
-COMPARED = (
-    "Pairs of models on the same test texts. Each verdict names its test. Equivalent models have an interval for "
-    "equivalence, of 90 %, which lies within the margin. MDD, the minimum detectable difference, is the smallest true "
-    "difference that the two-sided test finds with 80 % power from as many runs and texts.")
+
+def compared_pairs(evidence: Evidence) -> list[Pair]:
+    """Return all pairs: of trained models, with the linear model, and of mixtures with their parts, each best first."""
+    return [pair for pairs in (evidence.compared, evidence.against, evidence.of_mixtures) for pair in by_score(pairs)]
 
 
 def comparisons(evidence: Evidence) -> Section | None:
-    """Return the section; None where there is nothing to compare."""
-    compared = [pair for pairs in (evidence.compared, evidence.against, evidence.of_mixtures)
-                for pair in by_score(pairs)]
-    comments = [(f"{one.label}.", said) for one in compared if (said := needed_sentence(one))]
-    blocks = (*([_table(compared)] if compared else []), *([Bullets(tuple(comments))] if comments else []),
-              *sentences(evidence.not_compared))
+    """Return the section; None where all that is to say is in the table of the summary."""
+    comments = [(f"{one.label}.", said) for one in compared_pairs(evidence) if (said := needed_sentence(one))]
+    blocks = (*([Bullets(tuple(comments))] if comments else []), *sentences(evidence.not_compared))
     return Section("comparisons", "Comparisons", blocks) if blocks else None
 
 
-def verdict_columns(scale: Scale) -> tuple[tuple[Column, Callable[[Pair], Cell]], ...]:
-    """Return the columns that tables of verdicts have in common."""
-    return (
+def comparison_table(compared: Sequence[Pair], caption: str) -> Table:
+    """Return the table of all pairs."""
+    scale = compared[0].scale
+    return Table.of(
+        "comparisons", "Comparisons of models", (caption,), compared,
         (Column("Pair", align="left", width=4.0), lambda pair: pair.label),
         (Column("Difference", unit=scale.differences), lambda pair: pair.number("difference")),
         (Column("Verdict", align="left", width=3.2), lambda pair: pair.verdict_cell),
-        (Column("p"), lambda pair: pair.p))
-
-
-def _table(compared: Sequence[Pair]) -> Table:
-    scale = compared[0].scale
-    return Table.of(
-        "comparisons", "Comparisons of models", (COMPARED,), compared, *verdict_columns(scale),
+        (Column("p"), lambda pair: pair.p),
         (Column("Interval for equivalence", unit=scale.differences, short="Equivalence"), _narrow),
         (Column("MDD", unit=scale.differences), lambda pair: pair.number("detectable")))
 

@@ -13,7 +13,7 @@ from gru_bench.report.document.blocks import Block, Cell, Column, Details, Headi
 from gru_bench.report.document.figure import Value, Values
 from gru_bench.report.document.numbers import MISSING, Kind, Number, Numbers, plain
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside, listed
+from gru_bench.report.document.sentences import Aside
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import (
     LISTED_CLASSES,
@@ -60,18 +60,10 @@ def errors(evidence: Evidence) -> Section | None:
 def _confusion(groups: Sequence[ModelRuns]) -> list[Block]:
     if not groups:
         return []
-    figure = confusion_figure(Values(
+    return [confusion_figure(Values(
         ("model", "label", "predicted", "mean count", "standard deviation"),
         tuple((group.label, *(group.classes[place] for place in divmod(cell, 2)), *numbers)
-              for group in groups for cell, numbers in enumerate(_counts(group)))))
-    positive = listed(list(dict.fromkeys(group.classes[1] for group in groups)))
-    table = Table(
-        "confusion", "Confusion counts",
-        (f"Test texts: means over seeds ± standard deviation. The positive class is {positive}.",),
-        (Column("Model", align="left", width=4.6), Column("True negatives"), Column("False positives"),
-         Column("False negatives"), Column("True positives")),
-        tuple((group.label, *(_with_spread(*count) for count in _counts(group))) for group in groups))
-    return [figure, Details("Counts of correct and wrong predictions", (table,))]
+              for group in groups for cell, numbers in enumerate(_counts(group)))))]
 
 
 def _with_spread(mean: Number, spread: Number) -> Cell:

@@ -8,17 +8,17 @@ import numpy as np
 
 from gru_bench.checks import Outcome, State
 from gru_bench.data.groups import TURNED_OFF
-from gru_bench.report.document.blocks import Block, Bullets, Details, Paragraph, Table
+from gru_bench.report.document.blocks import Block, Bullets, Details, Paragraph
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import NBSP, plain
 from gru_bench.report.document.sentences import Sentence, joined, listed, say
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.decision import decision_sentence
-from gru_bench.report.evidence.pairs import Pair, by_score
+from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import difference_figure
-from gru_bench.report.sections.comparisons import verdict_columns
+from gru_bench.report.sections.comparisons import compared_pairs, comparison_table
 from gru_bench.stats.verdict import DIFFERENT, Finding, pairs_of
 from gru_bench.tracking import LoggedStudy
 
@@ -26,12 +26,11 @@ FEW_TEXTS = 200
 """Number of test texts below which a warning is shown."""
 FEW = 6
 """Most kinds of predictions, and most other models, that are named."""
-MOST_PAIRS = (6, 3, 2)
-"""Most pairs that the summary shows: of trained models, with the linear model, of mixtures with their
-parts."""
 VERDICTS = ("Differences in test {} with {}. p is adjusted by Holm’s procedure over all pairs of trained "
             "models, over their pairs with the best linear model on validation, and over both pairs of a mixture; "
-            "intervals are not adjusted for multiple comparisons. The section Comparisons has all pairs.")
+            "intervals are not adjusted for multiple comparisons. Equivalent models have an interval for equivalence, "
+            "of 90 %, which lies within the margin. MDD, the minimum detectable difference, is the smallest true "
+            "difference that the two-sided test finds with 80 % power from as many runs and texts.")
 NAMED = 60
 """Most characters of a prediction that is no class."""
 MOST_WARNINGS = 5
@@ -46,16 +45,15 @@ def summary(evidence: Evidence) -> tuple[Block, ...]:
 
 
 def _verdicts(evidence: Evidence) -> list[Block]:
-    """Return the table of verdicts and the figure of the differences; nothing where nothing is compared."""
-    kinds = [by_score(pairs) for pairs in (evidence.compared, evidence.against, evidence.of_mixtures)]
-    shown = [pair for pairs, most in zip(kinds, MOST_PAIRS, strict=True) for pair in pairs[:most]]
+    """Return the table and the figure of all pairs; nothing where nothing is compared."""
+    shown = compared_pairs(evidence)
     if not shown:
         return []
     scale = evidence.groups[0].scale
     values = Values(("pair", "difference"), tuple(
         (pair.label, pair.number("difference")) for pair in shown), intervals=("difference",))
     caption = VERDICTS.format(scale.score, _intervals(shown))
-    return [Table.of("verdicts", "Verdicts", (caption,), shown, *verdict_columns(scale)),
+    return [comparison_table(shown, caption),
             difference_figure(values, evidence.margin.value, scale, _intervals(shown))]
 
 

@@ -220,5 +220,5 @@ def test_many_models_and_categories() -> None:
     report = build(studies, store)
     page, files, text = html(report), tex(report), markdown(report)
     check(report, page, files, text)
-    assert {"tables/verdicts.tex", "tables/comparisons.tex"} <= files.keys()
+    assert "tables/comparisons.tex" in files
     assert files["tables/categories-1.tex"].count(r"\begin{longtable}") == 5

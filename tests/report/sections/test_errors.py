@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from gru_bench.report.document.blocks import Details, Heading, parts_in
-from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Report
 from gru_bench.report.sections.errors import errors
 from gru_bench.results.runs import Predictions
@@ -17,7 +16,7 @@ from gru_bench.stats.estimate import accuracy_interval
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study
-from tests.support.renderings import Built, column_of, said, section_of, table_of
+from tests.support.renderings import Built, column_of, figure_of, said, section_of, table_of
 from tests.support.sections import build_only
 
 
@@ -39,23 +38,22 @@ def headings(report: Report) -> list[str]:
 
 def test_confusion_counts_are_means_over_seeds(built: Built) -> None:
     _, studies, report = built
-    for study, (_, *cells) in zip(studies, table_of(report, "confusion").rows, strict=True):
+    models = figure_of(report, "confusion").values.groups("model").values()
+    for study, found in zip(studies, models, strict=True):
         runs = [run for run in study.confirms if run.complete]
         names = ("true_negative", "false_positive", "false_negative", "true_positive")
-        for (count, _, spread), name in zip(cells, names, strict=True):
+        for row, name in zip(found.records(), names, strict=True):
             logged = [run.metrics[f"score/test_{name}"] for run in runs]
-            assert count.value == pytest.approx(np.mean(logged))
-            assert spread.parts[1].value == pytest.approx(np.std(logged, ddof=1))
-            assert said((spread,)) == f"± {spread.parts[1].text}"
-        assert sum(count.value for count, *_ in cells) == pytest.approx(2000)
+            assert row["mean count"].value == pytest.approx(np.mean(logged))
+            assert row["standard deviation"].value == pytest.approx(np.std(logged, ddof=1))
+        assert sum(row["mean count"].value for row in found.records()) == pytest.approx(2000)
 
 
 def test_confusion_counts_of_one_seed_have_no_deviation() -> None:
     store = FakeStore()
     study = add_study(store, "alone", {"torch": 0.0}, seeds=1, test_set=TestSet.draw(50))
-    report = build_only([study], store, errors)
-    (cell,) = column_of(report, "confusion", "True positives")
-    assert isinstance(cell, Number)
+    values = figure_of(build_only([study], store, errors), "confusion").values
+    assert {number.value for number in values.column("standard deviation")} == {None}
 
 
 def test_accuracies_by_category_add_up_to_that_of_all_reviews(built: Built) -> None:
@@ -101,4 +99,4 @@ def test_reviews_of_one_length_make_no_table() -> None:
     study = add_study(store, "torch", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(200))
     for key, p in store.predicted.items():
         store.predicted[key] = replace(p, tokens_N=np.full_like(p.tokens_N, 30))
-    assert table_keys(build_only([study], store, errors)) == ["confusion", "categories-1"]
+    assert table_keys(build_only([study], store, errors)) == ["categories-1"]

@@ -75,7 +75,7 @@ def test_the_summary_has_the_figure_the_decision_the_verdicts_and_the_checks(bui
 def test_each_pair_of_models_and_each_model_with_the_linear_one_is_a_row_of_the_verdicts(built: Built) -> None:
     store, studies, report = built
     evidence = collect(studies, store)
-    table = table_of(report, "verdicts")
+    table = table_of(report, "comparisons")
     for row, pair in zip(table.rows, [*by_score(evidence.compared), *by_score(evidence.against)], strict=True):
         assert row[0] == pair.label
         assert (row[1], row[3]) == (pair.number("difference"), pair.p)
@@ -94,7 +94,7 @@ def test_each_model_has_a_sentence_on_the_linear_one_and_settled_ones_come_first
     study = add_study(store, "two", {"torch": skill, "scratch": 0.0}, test_set=test_set)
     right_N = correct(store, [run for run in study.confirms if run.model == "scratch"])[0]
     report, linear = build_only([with_answers(store, study, right_N)], store), "TF-IDF"
-    rows = {row[0]: said(row[2]) for row in table_of(report, "verdicts").rows}
+    rows = {row[0]: said(row[2]) for row in table_of(report, "comparisons").rows}
     assert len(rows) == 3
     assert rows[f"Torch GRU − {linear}"].startswith(verdict)
     sentences = [said(one) for one in report.in_short[1:]]
@@ -107,22 +107,21 @@ def test_each_model_has_a_sentence_on_the_linear_one_and_settled_ones_come_first
 def test_a_model_that_is_found_worse_is_called_so() -> None:
     store, studies = one_each({"torch": 0.5, "scratch": 0.0}, test_set=TestSet.draw(1000))
     report = build_only([with_params(study, metric="macro_f1") for study in studies], store)
-    ((_, theta, found, p), *_) = table_of(report, "verdicts").rows
+    ((_, theta, found, p, *_), *_) = table_of(report, "comparisons").rows
     assert theta.value > 0
     assert p.value < 0.05
     assert said(found).startswith("better")
     assert "Take Torch GRU" in decision_of(report)
 
 
-def test_of_many_pairs_the_six_of_the_best_models_are_shown() -> None:
+def test_all_of_many_pairs_are_in_the_table() -> None:
     store, studies = many_studies(5, TestSet.draw(100), skill=0.05)
     report = build_only(studies, store, comparisons)
     evidence = collect(studies, store)
     names = [pair.label for pair in by_score(evidence.compared)]
-    shown = column_of(report, "verdicts", "Pair")
-    assert shown[:6] == names[:6]
-    assert len(shown) == 9  # and three with the linear model
-    assert column_of(report, "comparisons", "Pair")[:10] == names
+    shown = column_of(report, "comparisons", "Pair")
+    assert shown[:10] == names
+    assert len(shown) == 15  # and five with the linear model
     assert sum(": " in sentence for sentence in map(said, report.in_short)) >= 10
 
 
@@ -140,7 +139,6 @@ def test_verdicts_of_fewer_than_five_seeds_are_labelled(
     verdicts = [text for text in map(said, report.in_short) if sentence in text.lower()]
     assert len(verdicts) == 6
     assert MISSING not in {p.text for p in column_of(report, "comparisons", "p")}
-    assert all(said(found).endswith(qualifier) for found in column_of(report, "verdicts", "Verdict")[:3])
     assert all(said(found).endswith(qualifier) for found in column_of(report, "comparisons", "Verdict"))
     assert all(number.low is not None for number in column_of(report, "comparisons", "Difference"))
     numbers = report.numbers
@@ -205,7 +203,7 @@ def test_how_many_seeds_may_fail_unseen_stands_with_the_methods_alone() -> None:
     store = FakeStore()
     study = add_study(store, "two", {"torch": 0.0, "scratch": 0.0}, test_set=TestSet.draw(600), seed=1)
     report = build_only([study], store, methods, margin=0.2)
-    assert said(table_of(report, "verdicts").rows[0][2]).startswith("equivalent within 20")
+    assert said(table_of(report, "comparisons").rows[0][2]).startswith("equivalent within 20")
     assert "45" not in words_of(report, "summary") + all_said(report.in_short)
     assert report.numbers["methods.unseen"].text == "45"
     assert np.isclose(1 - 0.05 ** (1 / 5), 0.45, atol=0.005)
