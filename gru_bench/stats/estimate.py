@@ -122,11 +122,6 @@ class EvidenceLevel(Enum):
         """Return whether a difference is labelled "few seeds": it may be found, but no equivalence and no claim."""
         return self in (EvidenceLevel.ESTIMATE, EvidenceLevel.FLAGGED)
 
-    @property
-    def has_verdict(self) -> bool:
-        """Return whether every verdict may be given."""
-        return self in (EvidenceLevel.VERDICT, EvidenceLevel.CLAIM)
-
 
 METHOD_BOTH = "variance sum over seeds and test examples, Satterthwaite t"
 METHOD_EXAMPLES = "test examples only (one seed), t"
@@ -250,12 +245,6 @@ class Estimate:
         return Design((), (), self.examples * self.variance, self.deciding / self.examples,
                       self.effective / self.examples, self.df / (self.examples - 1),
                       (self.bounds[1] - self.bounds[0]) / 2)
-
-    def flipped(self) -> Estimate:
-        """Return the difference of the second model minus the first."""
-        design = self.design and replace(self.design, seed=self.design.seed[::-1], noise=self.design.noise[::-1])
-        return replace(self, estimate=-self.estimate, low=-self.high, high=-self.low, seeds=self.seeds[::-1],
-                       design=design)
 
     def at(self, confidence: float) -> Estimate:
         """Return the same estimate with the interval for another confidence.

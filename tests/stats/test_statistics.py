@@ -453,19 +453,12 @@ def test_the_p_that_is_shown_with_a_verdict_is_the_one_that_decides_it(
 
 
 @pytest.mark.parametrize(
-    ("seeds", "interval", "few", "verdict"),
-    [
-        (1, True, False, False),
-        (2, False, True, False),
-        (3, True, True, False),
-        (4, True, True, False),
-        (5, True, False, True),
-        (10, True, False, True),
-    ],
+    ("seeds", "interval", "few"),
+    [(1, True, False), (2, False, True), (3, True, True), (4, True, True), (5, True, False), (10, True, False)],
 )
-def test_what_a_number_of_seeds_is_enough_for(seeds: int, interval: bool, few: bool, verdict: bool) -> None:
+def test_what_a_number_of_seeds_is_enough_for(seeds: int, interval: bool, few: bool) -> None:
     level = EvidenceLevel.of(seeds)
-    assert (level.has_interval, level.is_few, level.has_verdict) == (interval, few, verdict)
+    assert (level.has_interval, level.is_few) == (interval, few)
 
 
 @pytest.mark.parametrize(("seeds", "qualifier"), [(1, "these runs only"), (2, "few seeds"), (4, "few seeds"), (5, "")])

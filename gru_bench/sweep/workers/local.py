@@ -186,11 +186,6 @@ class Pool:
         """Whether a worker has no job."""
         return any(worker.job is None for worker in self._workers)
 
-    @property
-    def busy(self) -> bool:
-        """Whether a worker has a job."""
-        return any(worker.job is not None for worker in self._workers)
-
     def submit(self, job: Job) -> None:
         """Give a job to an idle worker."""
         worker = next(worker for worker in self._workers if worker.job is None)

@@ -152,7 +152,7 @@ class TestPool:
             assert not pool.idle
             started[0].pipe.close()
             ((ended, message),) = pool.messages(60.0)
-            assert (ended, pool.busy, len(started)) == (job, False, 2)
+            assert (ended, pool.idle, len(started)) == (job, True, 2)
         assert isinstance(message, Failed)
         assert message.kind == "worker"
         assert "signal 9" in message.reason
