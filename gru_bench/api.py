@@ -200,7 +200,7 @@ def load_model(folder: str | Path, *, run_code: bool = False) -> FittedModel:
 
 def compare(
     predictions: Any, *, truth: Any = None, margin: float | None = None, metric: str | None = None,
-    columns: Mapping[str, str] | None = None, common: bool = False, by_order: bool = False,
+    columns: Mapping[str, str] | None = None, common: bool = False,
     refusals: str | None = None,
 ) -> Verdict:
     """Compare any classifiers by their predictions, as the command `gru-bench compare` does.
@@ -219,7 +219,6 @@ def compare(
         columns: Role of a column (id, label, prediction, score, group) -> its name, where it is not found by its name.
             The group `none` turns groups off.
         common: Whether only the examples that all models have are compared.
-        by_order: Whether rows without ids are aligned by their order.
         refusals: `wrong` counts predictions that are no class, such as the refusals of a language model, as wrong. By
             default they are refused.
 
@@ -235,7 +234,7 @@ def compare(
     from gru_bench.predictions.compare import compared
 
     _check_types(compare, {"margin": margin, "metric": metric, "columns": columns, "common": common,
-                           "by_order": by_order, "refusals": refusals})
+                           "refusals": refusals})
     for role in columns or {}:
         if role not in ROLES:
             raise unknown("role of a column", role, ROLES)
@@ -256,7 +255,7 @@ def compare(
             if _is_frame(truth):
                 truth = _written(truth, "", Path(folder, "truth"))
             return Verdict(compared(files, truth=None if truth is None else str(truth), metric=metric, margin=margin,
-                                    columns=columns or {}, common=common, by_order=by_order, refusals=refusals))
+                                    columns=columns or {}, common=common, refusals=refusals))
         except GruBenchError as error:  # a frame has a name, and no path
             error.args = (re.sub(rf"{re.escape(folder)}[/\\]\w+[/\\]", "", str(error)),)
             raise

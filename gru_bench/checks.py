@@ -20,7 +20,6 @@ from gru_bench.errors import IncompleteError
 from gru_bench.report.document.numbers import Number, Numbers, file_name, plain, slug
 from gru_bench.report.document.sentences import Sentence, Warning, joined, say
 from gru_bench.report.evidence.collect import Evidence, collect
-from gru_bench.report.evidence.decision import BETTER
 from gru_bench.report.evidence.groups import ModelRuns, model_name
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.settings import range_text, setting, setting_name
@@ -30,6 +29,7 @@ from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.results.runs import DataSummary, StudySummary
 from gru_bench.stats.classes import are_uneven
 from gru_bench.stats.estimate import EvidenceLevel
+from gru_bench.stats.verdict import Finding
 from gru_bench.tracking import LoggedStudy
 
 if TYPE_CHECKING:
@@ -279,9 +279,8 @@ def few_seeds(subject: Subject) -> Found:
         confirmed.append((f"Each model of {spec.name}", Numbers().on(()).add("seeds", spec.confirm)))
     for who, seeds in confirmed:
         few = {
-            EvidenceLevel.EXAMPLES_ONLY: "its interval covers test texts only",
-            EvidenceLevel.ESTIMATE: "an estimate without an interval",
-            EvidenceLevel.FLAGGED: "too few for equivalence and claims",
+            EvidenceLevel.RUNS: "its interval covers test texts only",
+            EvidenceLevel.FEW: "too few for equivalence and claims",
         }.get(EvidenceLevel.of(int(seeds.value or 0)))
         yield say("{who} has only {seeds} {seeds:seed|seeds}: {few}.", who=who, seeds=seeds, few=few) if few else None
 
@@ -374,7 +373,7 @@ def late_margin(subject: Subject) -> Found:
 def worse_than_linear(subject: Subject) -> Found:
     """A model worse than a linear one."""
     if subject.evidence is not None:
-        yield from (verdict_sentence(one) if one.verdict.finding in BETTER and one.favours < 0 else None
+        yield from (verdict_sentence(one) if one.verdict.finding is Finding.BETTER and one.favours < 0 else None
                     for one in subject.evidence.against)
 
 
@@ -382,10 +381,9 @@ def worse_than_linear(subject: Subject) -> Found:
 def guessing_models(subject: Subject) -> Found:
     """A model that may be guessing."""
     for group in subject.groups:
-        has_interval = EvidenceLevel.of(len(group.runs)).has_interval
         yield None if not group.may_be_guessing else say(
             "{model} may be guessing: the 95 % interval of its test {name}, {score}{unit}, is not entirely better than "
-            "guessing, {guessing}{unit}." if has_interval else
+            "guessing, {guessing}{unit}." if group.score.low is not None else
             "{model} may be guessing: with {seeds} seeds, its test {name}, {score}{unit}, is not shown to be better "
             "than guessing, {guessing}{unit}.", seeds=group.seeds, model=group.label, name=group.scale.score,
             score=group.score, guessing=group.guessing, unit=group.scale.suffix)

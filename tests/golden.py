@@ -43,7 +43,7 @@ ONE_SIDED = re.compile(
     r"\.epoch-\d+|\.precision-at-recall-|\.(effect|chance)/|\.loss\.|\.setting\.|\.near-"
     r"|\.flow-[a-z-]+\.(start|end|steps|reviews|decay)/|checklist\.|\.only-(first|second)/"
     r"|\.one-seed\.|\.recall-steps-|\.together\.(parameters|inference)/"
-    r"|-gradient-times-input\.|train-seconds/|\.deviation/|\.p(-beyond|-equivalent)?/"
+    r"|-gradient-times-input\.|train-seconds/|\.deviation/|\.p(-equivalent)?/"
     r"|\.search\.(fall|best-tenth)/|methods\.(family|fewest-seeds|unseen)/|\.(needed-|unseen-)|\.fitted-"
     r"|\.ablation\.|-ablation\.|\.faster/|\.margin/")
 """Names of numbers that were removed from reports or added to them: one tree may have them alone."""

@@ -103,7 +103,7 @@ COMMANDS = ("*__main__.py", "errors.py", "cli.py", "diagnose/*", "gru_check/*",
 OPTION = re.compile(r"(?<![\w-])--(?:set|study-name|tracking-uri|no-texts|test-data|run-code|text-column|"
                     r"label-column|category-column|split-column|group-column|id-column|limit|epochs|device|metric|"
                     r"storage|workers|timeout|trials|confirm|force|single|embedding|encoding|positive)(?![\w-])")
-ARGUMENT = re.compile(r"(?=.* ).*\b(?:tracking_uri|no_texts|run_code|by_order|study_name)\b(?!=)", re.DOTALL)
+ARGUMENT = re.compile(r"(?=.* ).*\b(?:tracking_uri|no_texts|run_code|study_name)\b(?!=)", re.DOTALL)
 COMMAND = re.compile(r"\bgru-bench [a-z-]+[^();:,\n]*")
 """A whole command, which is the same for everybody."""
 

@@ -38,14 +38,14 @@ FILES = {
                     "        self.W = np.ones((hidden_size, input_size))\n\n    def forward(self, x, h):\n"
                     "        return np.tanh(self.W @ x)\n",
     "bert.csv": "id,gold,prediction\n" + "".join(f"d{n},{n % 2},{n % 3 % 2}\n" for n in range(60)),
-    "tfidf.csv": "uid,label,y_pred\n" + "".join(f"d{n},{n % 2},{n % 5 % 2}\n" for n in reversed(range(60))),
+    "tfidf.csv": "uid,label,pred\n" + "".join(f"d{n},{n % 2},{n % 5 % 2}\n" for n in reversed(range(60))),
     "fewer.csv": "id,label,prediction\n" + "".join(f"d{n},{n % 2},0\n" for n in range(57)),
     "otherwise.csv": "id,label,prediction\n" + "".join(f"d{n},{1 - n % 2},0\n" for n in range(60)),
     "unlabeled.csv": "id,prediction\n" + "".join(f"d{n},{n % 2}\n" for n in range(60)),
     "unknown.csv": "id,label,prediction\n" + "".join(f"d{n},{n % 2},maybe\n" for n in range(60)),
     "sums.csv": "id,label,p_0,p_1\n" + "".join(f"d{n},{n % 2},0.7,0.4\n" for n in range(60)),
     "without-ids.csv": "label,prediction\n" + "".join(f"{n % 2},1\n" for n in range(60)),
-    "grades.csv": "id,grade\n" + "".join(f"d{n},{n % 4 + 1}\n" for n in range(60)),
+    "grades.csv": "id,score\n" + "".join(f"d{n},{n % 4 + 1}\n" for n in range(60)),
 }
 
 

@@ -35,13 +35,11 @@ def compare(
         show_default="1, or 0.01; with --study, the study's")] = None,
     common: Annotated[bool, typer.Option(
         "--common", help="Compare only the examples that all files have. By default, all must have the same.")] = False,
-    by_order: Annotated[bool, typer.Option(
-        "--by-order", help="Align rows by their order, for files without ids.")] = False,
     refusals: Annotated[str | None, typer.Option(
         metavar="wrong", help="wrong: count predictions that are not a class, such as refusals of a language model, as "
         "wrong.", show_default="raise an error")] = None,
     id_column: Annotated[str | None, typer.Option(
-        help="Column of the ids. It can be a nested key, such as doc.id of lm-eval.",
+        help="Column of the ids; of lm-eval it can be a key of its documents, such as doc.id.",
         show_default="found by name", rich_help_panel="Columns")] = None,
     label_column: Annotated[str | None, typer.Option(
         help="Column of the true labels.", show_default="found by name", rich_help_panel="Columns")] = None,
@@ -78,9 +76,8 @@ def compare(
     asked = {role: name for role, name in (
         ("id", id_column), ("label", label_column), ("prediction", prediction_column), ("score", score_column),
         ("group", group_column)) if name is not None}
-    if study is not None and (truth is not None or by_order or group_column is not None):
-        raise UsageError("--study already provides true labels, ids and groups: leave out --truth, --by-order and "
-                         "--group-column")
+    if study is not None and (truth is not None or group_column is not None):
+        raise UsageError("--study already provides true labels and groups: leave out --truth and --group-column")
     cli.check_folder("--out", out)
     console = cli.out(stderr=as_json or claim is not None)
 
@@ -88,7 +85,7 @@ def compare(
         console.print(line, markup=False, soft_wrap=True)
 
     report = compared(files, truth=truth, metric=metric, margin=margin, columns=asked, common=common,
-                      by_order=by_order, refusals=refusals,
+                      refusals=refusals,
                       own_study=None if study is None else _runs_of(study, tracking_uri), say=say)
     if as_json or claim is not None:
         raise typer.Exit(answered(report.findings, claim, as_json=as_json))

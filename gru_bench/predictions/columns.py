@@ -17,18 +17,16 @@ from gru_bench.data.groups import SEVERAL_USUAL, plain_name, usual_groups
 from gru_bench.errors import UsageError, shown, unknown
 
 NAMES: Mapping[str, str] = {
-    "id": "id exampleid example docid sampleid textid reviewid questionid uid guid idx index",
-    "label": "label truth gold target true goldlabel truelabel labeltrue ytrue actual expected reference class "
-             "sentiment",
-    "prediction": "prediction predicted pred predictedlabel predlabel labelpredicted labelpred predictedclass ypred "
-                  "yhat output answer",
-    "score": "score correct acc exactmatch accnorm f1 bleu rougel rating grade judgment",
-    "probability": "probability prob proba ppositive probabilitypositive",
-    "seed": "seed randomseed randomstate",
-    "model": "model modelname system classifier method",
+    "id": "id example uid idx",
+    "label": "label truth gold",
+    "prediction": "prediction predicted pred output",
+    "score": "score correct acc exactmatch",
+    "probability": "probability",
+    "seed": "seed",
+    "model": "model",
     "study": "study",
     "text": USUAL["text"],
-    "category": "category source domain",
+    "category": "category",
     "tokens": "tokens",
     "filter": "filter",
 }
@@ -106,8 +104,8 @@ class PredictionColumns:
         Raises:
             UsageError: for a column that the file lacks, or two of one name.
         """
-        inside = {role: outer for role, name in self.asked.items()
-                  if name not in known and (outer := name.partition(".")[0]) in known}
+        inside = {role: DOC for role, name in self.asked.items()
+                  if set(known) >= LM_EVAL and name not in known and name.startswith(f"{DOC}.")}
         asked = self._asked_of([*known, *(self.asked[role] for role in inside)])
         found = replace(self, inside=inside)._usual(known, asked)
         may_find = self.has_groups and "group" not in found and not set(known) >= LM_EVAL

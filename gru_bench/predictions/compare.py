@@ -25,7 +25,7 @@ METRICS: tuple[ComparedName, ...] = ("accuracy", "macro_f1", "log_loss", "roc_au
 
 def compared(
     files: Sequence[str], *, truth: str | None = None, metric: str | None = None, margin: float | None = None,
-    columns: Mapping[str, str], common: bool = False, by_order: bool = False, refusals: str | None = None,
+    columns: Mapping[str, str], common: bool = False, refusals: str | None = None,
     own_study: StudyRuns | None = None, say: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """Return the report on the models of some files.
@@ -39,7 +39,6 @@ def compared(
         columns: Role (id, label, prediction, score, group) -> name of its column, where it was named. The group `none`
             turns groups off.
         common: Whether only the examples that all files have are compared.
-        by_order: Whether the rows of files without ids are aligned by their order.
         refusals: `wrong`: a prediction that is no class counts as wrong. None: it is refused.
         own_study: The runs of a study on the same examples, with which the models are compared.
         say: Called with a sentence on what was found by its name.
@@ -60,7 +59,7 @@ def compared(
     if not has_groups:
         columns = {role: name for role, name in columns.items() if role != "group"}
     read = Read()
-    runs, truths = read_all(files, truth, columns, read, by_order=by_order, has_study=own_study is not None,
+    runs, truths = read_all(files, truth, columns, read, has_study=own_study is not None,
                             has_groups=has_groups)
     if own_study is not None:
         truths = [own_study.examples.run(read, runs[0])]
@@ -83,9 +82,6 @@ def compared(
         are_groups_off=not has_groups)
     warnings: list[Sentence] = [
         *_equal_runs(models), *(_of_second(one, examples) for one in models if one.is_of_second)]
-    if by_order:
-        warnings.append(("Rows of files without ids are aligned by order, so it is not checked that they are the same "
-                         "examples.",))
     for warning in (*warnings, *evidence.gaps):
         say(in_text(warning))
     names = [plain(path.name) for path in read.digests]

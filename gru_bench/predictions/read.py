@@ -112,12 +112,9 @@ class Read:
     digests: dict[Path, str] = field(default_factory=dict)
     """SHA-256 of each file."""
     id_columns: set[str] = field(default_factory=set)
-    """The columns of ids of the files; empty for a file that has none."""
+    """The columns of ids of the files."""
     group_columns: dict[str, None] = field(default_factory=dict)
     """The columns of groups of the files."""
-    order: Sequence[Any] | None = None
-    """The ids of the rows of a file without ids, in their order: those of the first file that has ids. None: numbers
-    from 1."""
     _sources: dict[str, list[tuple[str, NDArray[np.int_]]]] = field(default_factory=dict)
     """Role -> the files that have it, and their ids."""
 
@@ -147,7 +144,7 @@ class Read:
 
 
 def read_all(
-    files: Sequence[str], truth: str | None, asked: Mapping[str, str], read: Read, *, by_order: bool = False,
+    files: Sequence[str], truth: str | None, asked: Mapping[str, str], read: Read, *,
     has_study: bool = False, has_groups: bool = True,
 ) -> tuple[list[FileRun], list[FileRun]]:
     """Read files of predictions and one of true labels. Return the runs, and the true labels, if any.
@@ -157,7 +154,6 @@ def read_all(
         truth: The file of true labels. None: each file has its own, or a study has them.
         asked: Role -> the column that was named. Columns of labels and groups are those of the file of true labels.
         read: Takes the ids, class names and what the files say of the examples.
-        by_order: Whether the rows of files without ids are the examples in their order.
         has_study: Whether a study has the true labels.
         has_groups: Whether columns of groups are looked for.
 
@@ -170,29 +166,21 @@ def read_all(
     own = {role: name for role, name in asked.items() if truth is None or role not in ("label", "group")}
     of_files = PredictionColumns(own, truth_is_given=truth is not None or has_study,
                                  has_groups=has_groups and not has_study)
-    is_first = truth is not None and not (by_order and not _has_ids(named_path(truth, "the true labels"), of_truth))
-    truths = read_files([truth], of_truth, read, by_order=by_order) if truth is not None and is_first else []
-    runs = read_files(files, of_files, read, by_order=by_order)
-    if truth is not None and not is_first:  # its rows are in the order of a file
-        truths = read_files([truth], of_truth, read, by_order=by_order)
-    if by_order and "" not in read.id_columns:
-        raise UsageError(f"{argument('by_order')} is for files without ids, but all files have ids: leave it out")
+    truths = read_files([truth], of_truth, read) if truth is not None else []
+    runs = read_files(files, of_files, read)
     if "id" in asked and asked["id"] not in read.id_columns:
         raise UsageError(f"no file has the id column {shown(asked['id'])}: leave it out to use columns with usual "
                          "names")
     return runs, truths
 
 
-def read_files(
-    paths: Sequence[str], columns: PredictionColumns, read: Read, *, by_order: bool = False
-) -> list[FileRun]:
+def read_files(paths: Sequence[str], columns: PredictionColumns, read: Read) -> list[FileRun]:
     """Read files and return their runs.
 
     Args:
         paths: The files.
         columns: The columns that are asked for.
         read: Takes the ids, class names and what the files say of the examples.
-        by_order: Whether the rows of files without ids are the examples in their order.
 
     Raises:
         UsageError: for a file that lacks a column, of another kind, or with a value that cannot be.
@@ -206,11 +194,9 @@ def read_files(
             raise UsageError(f"predictions must be CSV, TSV, JSON Lines or Parquet, but got {shown(path.name)}: "
                              "convert it")
     runs: list[FileRun] = []
-    # A file with ids is read first where others have their rows in its order.
-    is_first = by_order and read.order is None
-    for path in sorted(files, key=lambda path: not _has_ids(path, columns)) if is_first else files:
+    for path in files:
         content = digest(path)
-        own = _runs(path, columns, read, by_order)
+        own = _runs(path, columns, read)
         for same in {run.path: None for run in runs if read.digests[run.path] == content}:
             if not _are_other_seeds(own, [run for run in runs if run.path == same]):
                 raise UsageError(f"each file must contain a different run, but {path} and {same} are identical: leave "
@@ -218,14 +204,6 @@ def read_files(
         read.digests[path] = content
         runs += own
     return _of_one_filter(sorted(runs, key=lambda run: files.index(run.path)), read)
-
-
-def _has_ids(path: Path, columns: PredictionColumns) -> bool:
-    """Return whether a file has a column of ids."""
-    if not path.is_file():
-        return False
-    with open_table(path) as table:
-        return "id" in columns.found_in(table.names, path).found
 
 
 def _are_other_seeds(own: Sequence[FileRun], others: Sequence[FileRun]) -> bool:
@@ -258,11 +236,11 @@ def _in_folder(path: Path) -> str:
     return f"{path.resolve().parent.name}/{path.name}"
 
 
-def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> list[FileRun]:
+def _runs(path: Path, asked: PredictionColumns, read: Read) -> list[FileRun]:
     """Return the runs of one file."""
     with open_table(path) as table:
         columns = asked.found_in(table.names, path)
-        _require(path, columns, by_order)
+        _require(path, columns)
         values: dict[str, Sequence[Any]] = {
             role: columns.values_in(role, value_N, path)
             for role, value_N in zip(columns.found, table.columns(columns.names), strict=True)}
@@ -271,8 +249,6 @@ def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> l
     if (note := columns.note) is not None:
         read.notes.append(f"{name}: {note}")
     total = len(next(iter(values.values())))
-    if by_order:
-        values["id"] = _in_order(path, values, total, read)
     whole = _Rows(path, columns, values).run(read)
     for role in ("text", "category", "group", "tokens", "question"):
         if role in values:
@@ -285,23 +261,6 @@ def _runs(path: Path, asked: PredictionColumns, read: Read, by_order: bool) -> l
     for row, key in enumerate(zip(*named, strict=True)):
         rows_of.setdefault(key, []).append(row)
     return [_named(whole.select(some), columns, *key) for key, some in rows_of.items()]
-
-
-def _in_order(path: Path, values: Mapping[str, Sequence[Any]], total: int, read: Read) -> Sequence[Any]:
-    """Return the ids of the rows of a file: its own, or those of the examples in their order."""
-    if "id" in values:
-        read.order = values["id"] if read.order is None else read.order
-        return values["id"]
-    for role in ("model", "seed"):
-        if len(set(map(_text, values.get(role, ())))) > 1:
-            raise UsageError(f"a file without ids must have one run, but {path} has several (column {shown(role)}): "
-                             "write a file for each, or add the ids")
-    if read.order is None:
-        return range(1, total + 1)
-    if len(read.order) != total:
-        raise UsageError(f"a file without ids must have one row per example ({len(read.order):,}), in the same order, "
-                         f"but {path} has {total:,} rows: correct it, or add the ids")
-    return read.order
 
 
 def _are_groups(run: FileRun, value_N: Sequence[str], columns: PredictionColumns, name: str, read: Read) -> bool:
@@ -319,14 +278,13 @@ def _are_groups(run: FileRun, value_N: Sequence[str], columns: PredictionColumns
     return True
 
 
-def _require(path: Path, columns: PredictionColumns, by_order: bool) -> None:
+def _require(path: Path, columns: PredictionColumns) -> None:
     """Check that a file has ids, and predictions unless it has true labels."""
     found = columns.found
-    if "id" not in found and not by_order:
+    if "id" not in found:
         named = "is the one that was named, or " if "id" in columns.asked else ""
         raise UsageError(f"{path} must have a column of ids to align rows by, but none {named}has a usual name: "
-                         f"specify the id column ({argument('id')}), or, if all files have the same examples in the "
-                         f"same order, align by order ({argument('by_order')})")
+                         f"specify the id column ({argument('id')}), or add it")
     if columns.is_truth:
         if "label" not in found:
             raise UsageError(f"{path} must have a column of true labels, but none has a usual name: specify the label "

@@ -47,7 +47,7 @@ def _seeds(group: ModelRuns) -> int | None:
 
 def _answer(pair: Pair) -> Answer:
     finding, theta, tests = pair.verdict.finding, pair.number("difference"), pair.tests
-    p, p_beyond, p_equivalent = (tests.different, tests.beyond, tests.equivalent) if tests else (None, None, None)
+    p, p_equivalent = (tests.different, tests.equivalent) if tests else (None, None)
     better = None
     if finding in DIFFERENT:
         better = pair.names[0] if pair.favours >= 0 else pair.names[1]
@@ -55,7 +55,7 @@ def _answer(pair: Pair) -> Answer:
         a=pair.names[0], b=pair.names[1], models=(pair.a.model, pair.b.model),
         studies=(study_name(pair.a.study), study_name(pair.b.study)), finding=finding.value, better=better,
         difference=pair.difference.estimate, low=theta.low, high=theta.high, interval=in_text((pair.interval_name,)),
-        margin=pair.verdict.margin, p=p, p_beyond=p_beyond, p_equivalent=p_equivalent, family=pair.family,
+        margin=pair.verdict.margin, p=p, p_equivalent=p_equivalent, family=pair.family,
         seeds=(_seeds(pair.a), _seeds(pair.b)), examples=pair.difference.examples,
         settled=pair.can_be_claimed and (better is not None or finding is Finding.EQUIVALENT),
         sentence=in_text(verdict_sentence(pair)), needed=in_text(needed_sentence(pair)),

@@ -56,8 +56,8 @@ examples less both. The blend counts N_e = max(N^2/sum_k n_k^2, N/d) examples, w
 and v_0 the variance without groups; where v_0 = 0, d = sum_k n_k^2/N. If each example is a group, all of this is the
 same as above.
 
-Several pairs are compared as one family. Each kind of finding (different, equivalent, different by more than the
-margin) has separate p values, adjusted by Holm's procedure over all pairs (`adjusted_tests`): a report holds some
+Several pairs are compared as one family. Each kind of finding (different, equivalent) has separate p values, adjusted
+by Holm's procedure over all pairs (`adjusted_tests`): a report holds some
 false finding of a kind in at most 5 of 100 cases. The pairs of a report may be a part of a larger family: those of
 all models that were scored on the same test examples. Equal models that are compared pair by pair, in reports of their
 own, would otherwise show some difference far more often.
@@ -88,11 +88,9 @@ POWER = 0.8
 class EvidenceLevel(Enum):
     """What a number of seeds is enough for."""
 
-    EXAMPLES_ONLY = "one seed: intervals and verdicts are about this run only, over test examples"
-    ESTIMATE = "two seeds: few; a difference has an interval, a model alone has none"
-    FLAGGED = "3 or 4 seeds: few; a difference may be found, but no equivalence"
-    VERDICT = "5 to 9 seeds: enough for every verdict"
-    CLAIM = "10 seeds or more: enough for a claim"
+    RUNS = "one seed: intervals and verdicts are about this run only, over test examples"
+    FEW = "2 to 4 seeds: a difference may be found, but no equivalence"
+    CLAIM = "5 seeds or more: enough for every verdict"
 
     @classmethod
     def of(cls, seeds: float) -> EvidenceLevel:
@@ -103,24 +101,7 @@ class EvidenceLevel(Enum):
         """
         if seeds < 1:
             raise ValueError(f"a model needs at least 1 seed, but has {seeds}")
-        if seeds >= 10:
-            return cls.CLAIM
-        if seeds >= 5:
-            return cls.VERDICT
-        return (cls.EXAMPLES_ONLY, cls.ESTIMATE, cls.FLAGGED, cls.FLAGGED)[int(seeds) - 1]
-
-    @property
-    def has_interval(self) -> bool:
-        """Return whether one model alone has an interval. With one seed it is over examples only, and is labelled so.
-
-        With two seeds it would cover 92.3 to 93.6 % where the between-seed standard deviation is 1 point.
-        """
-        return self is not EvidenceLevel.ESTIMATE
-
-    @property
-    def is_few(self) -> bool:
-        """Return whether a difference is labelled "few seeds": it may be found, but no equivalence and no claim."""
-        return self in (EvidenceLevel.ESTIMATE, EvidenceLevel.FLAGGED)
+        return cls.RUNS if seeds < 2 else cls.FEW if seeds < 5 else cls.CLAIM
 
 
 METHOD_BOTH = "variance sum over seeds and test examples, Satterthwaite t"
@@ -179,25 +160,28 @@ class Estimate:
         return EvidenceLevel.of(min(self.seeds))
 
     @property
+    def has_interval(self) -> bool:
+        """Return whether one model alone has an interval. With one seed it is over examples only, and is labelled so.
+
+        With two seeds it would cover 92.3 to 93.6 % where the between-seed standard deviation is 1 point.
+        """
+        return min(self.seeds) != 2
+
+    @property
     def p(self) -> float | None:
         """Return the two-sided p for the hypothesis of no difference. None for a single model.
 
         It is the smallest level at which the interval does not contain 0.
         """
-        return self.p_beyond(0.0) if self.is_difference else None
-
-    def p_beyond(self, margin: float) -> float:
-        """Return the two-sided p for the hypothesis that the difference is at most `margin`, in either direction.
-
-        It is the smallest level at which the interval lies beyond the margin on one side of 0.
-        """
-        if abs(self.estimate) <= margin:
+        if not self.is_difference:
+            return None
+        if self.estimate == 0:
             return 1.0
         if self.wilson is None:
             if self.variance == 0:  # no more than rounding is no difference
-                return 0.0 if abs(self.estimate) > margin + 1e-12 else 1.0
-            return float(2 * special.stdtr(self.df, (margin - abs(self.estimate)) / math.sqrt(self.variance)))
-        return 2 * self._tail(self.wilson, lambda center, half: abs(center) - half - margin)
+                return 0.0 if abs(self.estimate) > 1e-12 else 1.0
+            return float(2 * special.stdtr(self.df, -abs(self.estimate) / math.sqrt(self.variance)))
+        return 2 * self._tail(self.wilson, lambda center, half: abs(center) - half)
 
     def p_equivalent(self, margin: float) -> float:
         """Return p of the two one-sided tests for equivalence within `margin` (Schuirmann 1987).

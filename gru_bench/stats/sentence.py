@@ -19,8 +19,7 @@ from gru_bench.stats.verdict import (
     examples_for_equivalence,
 )
 
-TESTS: Mapping[str, str] = {
-    "p": "two-sided test", "p_beyond": "two-sided test against the margin", "p_equivalent": "two one-sided tests"}
+TESTS: Mapping[str, str] = {"p": "two-sided test", "p_equivalent": "two one-sided tests"}
 """Slot of a p value -> the name of its test."""
 NARROW = f"90{NBSP}% interval"
 """Name of the interval that decides on equivalence."""
@@ -37,8 +36,6 @@ def verdict_template(pair: Pair) -> str:
     match pair.verdict.finding:
         case Finding.BETTER:
             return f"{better}: {found}."
-        case Finding.BETTER_BY_MARGIN:
-            return f"{better} by more than {{margin}}{{unit}}: {size}{_test(pair, 'p_beyond')}."
         case Finding.NEGLIGIBLE:
             return (f"{better}, but by a negligible amount: {found}; the {NARROW}, {{narrow}}, lies within "
                     f"±{{margin}}{{unit}}{_test(pair, 'p_equivalent')}.")
@@ -59,16 +56,13 @@ def verdict_template(pair: Pair) -> str:
 def decided_by(pair: Pair) -> str:
     """Return the slot of the p value that decides the verdict on a pair, a key of `TESTS`; empty where none does.
 
-    "Real but negligible" takes two tests, of which the one with the larger p decides. The p of "better by more than the
-    margin" is never smaller than that of "better".
+    "Real but negligible" takes two tests, of which the one with the larger p decides.
     """
     if pair.tests is None:
         return ""
     match pair.verdict.finding:
         case Finding.BETTER | Finding.INCONCLUSIVE:
             return "p"
-        case Finding.BETTER_BY_MARGIN:
-            return "p_beyond"
         case Finding.EQUIVALENT:
             return "p_equivalent"
         case Finding.NEGLIGIBLE:
@@ -100,8 +94,6 @@ def quantity(pair: Pair, slot: str) -> Number:
                           decimals=None if value is None else decimals_for([value], [0.0], kind))
         case "p":
             return Number("p", tests.different if tests else None, "p", f"two-sided{holm}")
-        case "p_beyond":
-            return Number("p-beyond", tests.beyond if tests else None, "p", f"{TESTS[slot]}{holm}")
         case "p_equivalent":
             return Number("p-equivalent", tests.equivalent if tests else None, "p", f"{TESTS[slot]}{holm}")
         case "groups":

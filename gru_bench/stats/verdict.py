@@ -48,7 +48,6 @@ class Finding(Enum):
     """The possible results of a comparison."""
 
     BETTER = "better"
-    BETTER_BY_MARGIN = "better by more than the margin"
     NEGLIGIBLE = "real but negligible"
     EQUIVALENT = "equivalent within the margin"
     INCONCLUSIVE = "inconclusive"
@@ -57,16 +56,16 @@ class Finding(Enum):
     """The caller finds this one (`metrics.guessing`): it takes the labels."""
 
 
-DIFFERENT = (Finding.BETTER, Finding.BETTER_BY_MARGIN, Finding.NEGLIGIBLE)
+DIFFERENT = (Finding.BETTER, Finding.NEGLIGIBLE)
 """Findings that say that one model is better."""
 ALIKE = (Finding.EQUIVALENT, Finding.NEGLIGIBLE)
 """Findings that say that any difference is within the equivalence margin."""
 
 
-def finding_of(different: bool, beyond: bool, equivalent: bool) -> Finding:
+def finding_of(different: bool, equivalent: bool) -> Finding:
     """Return the result of a comparison from what its tests have found."""
     if different:
-        return Finding.NEGLIGIBLE if equivalent else Finding.BETTER_BY_MARGIN if beyond else Finding.BETTER
+        return Finding.NEGLIGIBLE if equivalent else Finding.BETTER
     return Finding.EQUIVALENT if equivalent else Finding.INCONCLUSIVE
 
 
@@ -76,8 +75,6 @@ class PairTests:
 
     different: float
     """Of a difference in either direction, two-sided."""
-    beyond: float
-    """Of a difference of more than the margin in either direction, two-sided."""
     equivalent: float
     """Of equivalence within the margin, by two one-sided tests."""
 
@@ -114,12 +111,11 @@ def adjusted_tests(
     chosen = [differences[place] for place in able]
     times = [asked[place] if asked else 1 for place in able]
     kinds: tuple[list[float | None], ...] = (
-        [one.p for one in chosen], [one.p_beyond(margin) for one in chosen],
-        [one.p_equivalent(margin) for one in chosen])
+        [one.p for one in chosen], [one.p_equivalent(margin) for one in chosen])
     multiplied = [[None if p is None else min(1.0, n * p) for n, p in zip(times, kind, strict=True)] for kind in kinds]
     for place, *p in zip(able, *(holm(kind, family) for kind in multiplied), strict=True):
-        different, beyond, equivalent = (1.0 if value is None else value for value in p)
-        found[place] = PairTests(different, beyond, equivalent)
+        different, equivalent = (1.0 if value is None else value for value in p)
+        found[place] = PairTests(different, equivalent)
     return found
 
 
@@ -152,7 +148,7 @@ class Verdict:
         if adjusted is None:
             return cls(Finding.TOO_FEW_GROUPS, margin, difference.at(0.90))
         equivalent = can_be_equivalent(difference, margin) and adjusted.equivalent < ALPHA
-        finding = finding_of(adjusted.different < ALPHA, adjusted.beyond < ALPHA, equivalent)
+        finding = finding_of(adjusted.different < ALPHA, equivalent)
         return cls(finding, margin, difference.at(0.90))
 
     @property
@@ -191,12 +187,12 @@ class Pair:
     @property
     def is_of_runs(self) -> bool:
         """Return whether its verdict is about these very runs, because a model has a single one."""
-        return self.tests is not None and self.difference.evidence_level is EvidenceLevel.EXAMPLES_ONLY
+        return self.tests is not None and self.difference.evidence_level is EvidenceLevel.RUNS
 
     @property
     def has_few_seeds(self) -> bool:
         """Return whether its verdict rests on few seeds, from which equivalence and claims never follow."""
-        return self.tests is not None and self.difference.evidence_level.is_few
+        return self.tests is not None and self.difference.evidence_level is EvidenceLevel.FEW
 
     @property
     def qualifier(self) -> str:
@@ -211,7 +207,7 @@ class Pair:
 
 def can_be_equivalent(difference: Estimate, margin: float) -> bool:
     """Return whether there are enough seeds and examples to show equivalence within the margin."""
-    if difference.evidence_level.is_few:
+    if difference.evidence_level is EvidenceLevel.FEW:
         return False
     if difference.is_tailed:  # there is no largest change by one example
         return difference.deciding >= DECIDING_TAILED

@@ -118,11 +118,10 @@ class Confirmed:
 
     def interval(self, metric: Metric) -> str:
         """Return the 95 % interval of the score, which is that of `metric`, as text, or why there is none."""
-        level = self.estimate.evidence_level
-        if not level.has_interval:
+        if not self.estimate.has_interval:
             return f"{len(self.by_seed)} seeds: no interval"
         low, high = metric.written(self.estimate.low).removesuffix(" %"), metric.written(self.estimate.high)
-        return f"{low} to {high}{' (test texts alone)' if level is EvidenceLevel.EXAMPLES_ONLY else ''}"
+        return f"{low} to {high}{' (test texts alone)' if self.estimate.evidence_level is EvidenceLevel.RUNS else ''}"
 
 
 @dataclass(frozen=True)

@@ -190,22 +190,22 @@ def test_a_golden_difference_is_the_same_for_files_and_for_arrays() -> None:
 
 def test_five_files_of_other_spellings_and_kinds_are_compared() -> None:
     ids, labels = [f"d{place}" for place in range(N)], [CLASSES[one] for one in LABEL_N]
-    rows = pd.DataFrame({"Example ID": ids, "Gold Label": labels, "y_pred": words(GOOD)})
+    rows = pd.DataFrame({"Example": ids, "Gold": labels, "Pred": words(GOOD)})
     write("bert.csv", of(POOR), shuffled=4)
     rows.to_csv("tfidf.tsv", sep="\t", index=False)
-    rows.rename(columns={"Example ID": "uid", "Gold Label": "truth", "y_pred": "pred"}).sample(
+    rows.rename(columns={"Example": "uid", "Gold": "truth", "Pred": "predicted"}).sample(
         frac=1, random_state=0).to_parquet("svm.parquet")
     with Path("llm.jsonl").open("w", encoding="utf-8") as file:
         for one, label, answer in zip(ids, labels, words(right(0, 9)), strict=True):
-            file.write(json.dumps({"doc_id_": 1, "id": one, "target": label, "output": answer}) + "\n")
-    write("forest.csv", {"docid": ids, "target": labels, "prob_ham": [0.2 if one == "spam" else 0.9
+            file.write(json.dumps({"doc_id_": 1, "id": one, "gold": label, "output": answer}) + "\n")
+    write("forest.csv", {"idx": ids, "label": labels, "prob_ham": [0.2 if one == "spam" else 0.9
                                                                      for one in words(right(0.1, 5))]})
     done = completed(app, "bert.csv", "tfidf.tsv", "svm.parquet", "llm.jsonl", "forest.csv", "--json")
     assert done.returncode == ExitCode.DONE, done.stderr
     scores = {one["label"]: one["score"] for one in json.loads(done.stdout)["models"]}
     assert scores == {"bert": POOR.mean(), "tfidf": GOOD.mean(), "svm": GOOD.mean(), "llm": right(0, 9).mean(),
                       "forest": right(0.1, 5).mean()}
-    mentions(done.stderr, "'Gold Label'", "'uid'", "label column")
+    mentions(done.stderr, "'Gold'", "'uid'", "label column")
 
 
 def samples(folder: str, right_N: np.ndarray, **more: Any) -> str:
@@ -558,33 +558,6 @@ def test_common_ids_are_compared_alone_where_that_is_asked_for() -> None:
     mentions(Path("out/report.md").read_text("utf-8"), "5 examples are left out")
 
 
-def test_files_without_ids_are_aligned_by_order_only_where_that_is_asked_for() -> None:
-    files = [write(f"{name}.csv", {key: value for key, value in of(one).items() if key != "id"})
-             for name, one in (("a", GOOD), ("b", POOR))]
-    mentions(refused(*files), "a.csv must have a column of ids", "by order")
-    done = completed(app, *files, "--by-order", "--out", "out")
-    assert done.returncode == ExitCode.DONE, done.stderr
-    mentions(Path("out/report.md").read_text("utf-8"), "aligned by order")
-    write("c.csv", of(right(0, 3)), shuffled=1)
-    order = np.random.default_rng(1).permutation(N)
-    mixed = write("e.csv", {key: np.array(list(values))[order] for key, values in of(GOOD).items() if key != "id"})
-    ordered = write("f.csv", {key: np.array(list(values))[order] for key, values in of(POOR).items()})
-    # Rows without ids are the examples in the order of the first file that has ids; ids are never ignored.
-    for named in ((mixed, ordered), (ordered, mixed, "c.csv")):
-        models = found(*named, "--by-order")["models"]
-        assert {one["label"]: one["score"] for one in models}["e"] == GOOD.mean()
-    labels = write("labels.csv", {"label": np.array(of(GOOD)["label"])[order]})
-    unlabeled = write("g.csv", {key: np.array(list(of(GOOD)[key]))[order] for key in ("id", "prediction")})
-    assert found(unlabeled, "--truth", labels, "--by-order")["models"][0]["score"] == GOOD.mean()
-    write("c.csv", of(GOOD))
-    mentions(refused("c.csv", write("d.csv", of(POOR)), "--by-order"), "--by-order is for files without ids", "leave")
-    seeds = write("seeds.csv", {key: [*values, *values] for key, values in of(GOOD).items() if key != "id"} | {
-        "seed": [1] * N + [2] * N})
-    said = refused(seeds, "a.csv", "--by-order")
-    mentions(said, "seeds.csv", "'seed'")
-    assert "common" not in said
-
-
 @pytest.mark.parametrize(("changed", "words"), [
     ({"probability_spam": [1.5, *[0.5] * (N - 1)]}, ["probability between 0 and 1", "row 1 has '1.5'"]),
     ({"p_ham": [0.6] * N, "p_spam": [0.5] * N}, ["must sum to 1", "sum to 1.1"]),
@@ -711,8 +684,7 @@ def test_files_are_compared_with_the_runs_of_a_study(monkeypatch: pytest.MonkeyP
         assert one["examples"] == len(first)
         assert "mine" not in one["models"] or 1 in one["seeds"]
         assert one["family"] >= 3
-    for option in (["--by-order"], ["--group-column", "film"]):
-        mentions(refused(file, "--study", "torch", *option), "leave out --truth, --by-order and --group-column")
+    mentions(refused(file, "--study", "torch", "--group-column", "film"), "leave out --truth and --group-column")
     other = next(study for study in logged if study is not torch)
     again = tuple(replace(run, tags={**run.tags, AGAIN: torch.run.run_id}) for run in other.confirms)
     store.by_experiment = {name: [replace(study, confirms=again) if study is other else study for study in studies]
@@ -802,7 +774,6 @@ def without(name: str) -> dict[str, Iterable[Any]]:
 
 @pytest.mark.parametrize(("files", "metric", "remedy", "option", "argument"), [
     ([without("id")], None, "specify the id column ({})", "--id-column", "id"),
-    ([without("id")], None, "align by order ({})", "--by-order", "by_order"),
     ([without("label")], None, "specify the label column ({})", "--label-column", "label"),
     ([without("label")], None, "a file of true labels ({})", "--truth", "truth"),
     ([without("prediction")], None, "the prediction column ({})", "--prediction-column", "prediction"),
@@ -839,5 +810,3 @@ def test_messages_name_a_frame_after_its_model_and_what_to_give() -> None:
         mentions(str(raised.value), remedy)
         assert "--" not in str(raised.value)
         assert "/" not in str(raised.value), "no file that stands for a frame is named by its path"
-    without = {name: one.drop(columns="id") for name, one in (("good", good), ("poor", poor))}
-    assert gb.compare(without, by_order=True).findings.models[0].score == GOOD.mean()

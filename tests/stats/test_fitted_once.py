@@ -36,7 +36,7 @@ def linear(classes: int, examples: int = 300) -> Scored:
 
 
 def facts(found: Estimate) -> tuple[float, ...]:
-    return (found.estimate, found.low, found.high, found.variance, found.df, present(found.p), found.p_beyond(0.01),
+    return (found.estimate, found.low, found.high, found.variance, found.df, present(found.p),
             found.p_equivalent(0.03), found.deciding, found.effective, present(found.detectable(3)))
 
 
@@ -95,12 +95,11 @@ def test_one_alone_has_an_interval_over_examples() -> None:
     single = accuracy_interval(once.correct_RN)
     assert (found.low, found.high, found.df) == (single.low, single.high, single.df)
     assert "fitted once" in found.method
-    assert found.evidence_level.has_interval
+    assert found.has_interval
 
 
 @pytest.mark.parametrize(("seeds", "level"), [
-    (1, EvidenceLevel.EXAMPLES_ONLY), (2, EvidenceLevel.ESTIMATE), (4, EvidenceLevel.FLAGGED),
-    (5, EvidenceLevel.VERDICT), (10, EvidenceLevel.CLAIM)])
+    (1, EvidenceLevel.RUNS), (2, EvidenceLevel.FEW), (4, EvidenceLevel.FEW), (5, EvidenceLevel.CLAIM)])
 def test_the_sample_size_tier_is_that_of_the_trained_model(seeds: int, level: EvidenceLevel) -> None:
     found = difference("accuracy", drawn(2, seeds=seeds), linear(2))
     assert found.evidence_level is level

@@ -290,7 +290,7 @@ def test_one_seed_has_an_interval_over_examples_only() -> None:
     a_RN, b_RN, _ = GOLDEN["two hundred examples"]
     a_RN, b_RN = np.tile(a_RN, (1, 5)), np.tile(b_RN, (1, 5))
     alone = accuracy_interval(a_RN[:1])
-    assert alone.evidence_level is EvidenceLevel.EXAMPLES_ONLY
+    assert alone.evidence_level is EvidenceLevel.RUNS
     assert alone.method == METHOD_EXAMPLES
     error = a_RN[0].std(ddof=1) / np.sqrt(1000)
     low, high = stats.t.interval(0.95, 999, loc=0.93, scale=error)
@@ -378,24 +378,19 @@ def made(theta: float, deviation: float, seeds: int = 10) -> Estimate:
     [
         (0.02, 0.008, 10, Finding.BETTER, 1),
         (-0.02, 0.008, 5, Finding.BETTER, -1),
-        # Here the 90 % interval lies beyond the margin, and the 95 % interval, which decides, does not.
-        (0.025, 0.008, 10, Finding.BETTER, 1),
-        (-0.025, 0.008, 10, Finding.BETTER, -1),
-        (0.03, 0.008, 10, Finding.BETTER_BY_MARGIN, 1),
-        (-0.03, 0.008, 10, Finding.BETTER_BY_MARGIN, -1),
         (0.005, 0.002, 10, Finding.NEGLIGIBLE, 1),
         (0.001, 0.002, 10, Finding.EQUIVALENT, 0),
         # Here the 90 % interval, which decides, lies within the margin, and the 95 % interval does not.
         (0.0, 0.0055, 10, Finding.EQUIVALENT, 0),
         (0.01, 0.008, 10, Finding.INCONCLUSIVE, 0),
         # Few seeds may show a difference, but never equivalence.
-        (0.03, 0.008, 4, Finding.BETTER_BY_MARGIN, 1),
+        (0.03, 0.008, 4, Finding.BETTER, 1),
         (-0.02, 0.008, 2, Finding.BETTER, -1),
         (0.005, 0.002, 4, Finding.BETTER, 1),
         (0.001, 0.002, 4, Finding.INCONCLUSIVE, 0),
         (0.001, 0.002, 2, Finding.INCONCLUSIVE, 0),
         # One run: it is about these runs.
-        (0.03, 0.008, 1, Finding.BETTER_BY_MARGIN, 1),
+        (0.03, 0.008, 1, Finding.BETTER, 1),
         (0.001, 0.002, 1, Finding.EQUIVALENT, 0),
     ],
 )
@@ -413,7 +408,7 @@ ANY_PAIR = given(
 def times(factor: float, difference: Estimate, margin: float) -> PairTests:
     """Return the tests of a pair, with p values as many times as large."""
     alone = present(adjusted_tests([difference], margin)[0])
-    return PairTests(*(min(1.0, factor * p) for p in (alone.different, alone.beyond, alone.equivalent)))
+    return PairTests(*(min(1.0, factor * p) for p in (alone.different, alone.equivalent)))
 
 
 @ANY_PAIR
@@ -430,8 +425,6 @@ def test_no_verdict_contradicts_its_numbers(
         assert adjusted.different < 0.05
     if found.finding in (Finding.EQUIVALENT, Finding.NEGLIGIBLE):
         assert -margin < inner.low <= inner.high < margin
-    if found.finding is Finding.BETTER_BY_MARGIN:
-        assert min(abs(difference.low), abs(difference.high)) > margin
     if found.finding is Finding.INCONCLUSIVE:
         assert adjusted.different >= 0.05
 
@@ -446,19 +439,18 @@ def test_the_p_that_is_shown_with_a_verdict_is_the_one_that_decides_it(
     p, finding = present(quantity(pair, decided_by(pair)).value), pair.verdict.finding
     assert (p < 0.05) == (finding is not Finding.INCONCLUSIVE)
     assert p == {
-        Finding.BETTER: tests.different, Finding.BETTER_BY_MARGIN: max(tests.different, tests.beyond),
+        Finding.BETTER: tests.different,
         Finding.NEGLIGIBLE: max(tests.different, tests.equivalent), Finding.EQUIVALENT: tests.equivalent,
         Finding.INCONCLUSIVE: tests.different}[finding]
     assert f"{TESTS[decided_by(pair)]}: p " in in_words(pair, verdict_template(pair))
 
 
-@pytest.mark.parametrize(
-    ("seeds", "interval", "few"),
-    [(1, True, False), (2, False, True), (3, True, True), (4, True, True), (5, True, False), (10, True, False)],
-)
-def test_what_a_number_of_seeds_is_enough_for(seeds: int, interval: bool, few: bool) -> None:
-    level = EvidenceLevel.of(seeds)
-    assert (level.has_interval, level.is_few) == (interval, few)
+@pytest.mark.parametrize(("seeds", "interval", "level"), [
+    (1, True, EvidenceLevel.RUNS), (2, False, EvidenceLevel.FEW), (3, True, EvidenceLevel.FEW),
+    (4, True, EvidenceLevel.FEW), (5, True, EvidenceLevel.CLAIM), (10, True, EvidenceLevel.CLAIM)])
+def test_what_a_number_of_seeds_is_enough_for(seeds: int, interval: bool, level: EvidenceLevel) -> None:
+    found = made(0.0, 0.01, seeds)
+    assert (found.has_interval, found.evidence_level) == (interval, level)
 
 
 @pytest.mark.parametrize(("seeds", "qualifier"), [(1, "these runs only"), (2, "few seeds"), (4, "few seeds"), (5, "")])
@@ -544,11 +536,11 @@ class TestFamily:
 
     def test_a_p_value_is_the_level_at_which_the_interval_decides(self) -> None:
         for difference in (made(0.004, 0.003), made(-0.03, 0.008), RARE):
+            if (p := present(difference.p)) < 1:
+                outer = difference.at(1 - p)
+                assert min(abs(outer.low), abs(outer.high)) == pytest.approx(0, abs=1e-8)
             for margin in (0.002, 0.01, 0.05, 0.5):
-                beyond, equivalent = difference.p_beyond(margin), difference.p_equivalent(margin)
-                if 1e-9 < beyond < 1:
-                    outer = difference.at(1 - beyond)
-                    assert min(abs(outer.low), abs(outer.high)) == pytest.approx(margin, rel=1e-6)
+                equivalent = difference.p_equivalent(margin)
                 if 1e-9 < equivalent < 0.5:
                     inner = difference.at(1 - 2 * equivalent)
                     assert max(-inner.low, inner.high) == pytest.approx(margin, rel=1e-6)
@@ -557,7 +549,7 @@ class TestFamily:
         differences = [made(0.0, 0.0045), made(0.03, 0.009), made(0.001, 0.004)]
         found = [present(one) for one in adjusted_tests(differences)]
         alone: dict[str, list[float | None]] = {
-            "different": [one.p for one in differences], "beyond": [one.p_beyond(0.01) for one in differences],
+            "different": [one.p for one in differences],
             "equivalent": [one.p_equivalent(0.01) for one in differences]}
         for kind, p in alone.items():
             assert [getattr(one, kind) for one in found] == holm(p)
@@ -579,11 +571,8 @@ class TestFamily:
         assert [pairs_of(models) for models in (1, 2, 3, 10)] == [0, 1, 3, 45]
 
     def test_a_finding_that_stands_alone_may_fall_in_a_family(self) -> None:
-        same, larger = made(0.0, 0.0055), made(0.03, 0.009)
-        for difference, alone, among in (
-            (same, Finding.EQUIVALENT, Finding.INCONCLUSIVE), (larger, Finding.BETTER_BY_MARGIN, Finding.BETTER),
-        ):
-            for others, finding in ((0, alone), (9, among)):
+        for difference, alone in ((made(0.0, 0.0055), Finding.EQUIVALENT), (made(0.02, 0.009), Finding.BETTER)):
+            for others, finding in ((0, alone), (9, Finding.INCONCLUSIVE)):
                 family = [difference, *[made(0.01, 0.02)] * others]
                 assert Verdict.of(difference, adjusted_tests(family)[0]).finding is finding
 

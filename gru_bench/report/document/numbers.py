@@ -80,7 +80,7 @@ class Numbers:
 
     def estimate(self, name: str, found: Estimate, kind: Kind = "percent") -> Number:
         """Return an estimate over seeds, without an interval where there are too few for one."""
-        if not found.evidence_level.has_interval:
+        if not found.has_interval:
             return self.add(name, found.estimate, kind, "mean of two seeds: an estimate only")
         return self.add(name, found.estimate, kind, f"95 % interval: {found.method}", low=found.low, high=found.high)
 

@@ -90,8 +90,6 @@ class Answer:
     margin: float
     p: float | None
     """Two-sided, times the number of studies that ask the question, after Holm. None where there was no test."""
-    p_beyond: float | None
-    """The same of a difference of more than the margin."""
     p_equivalent: float | None
     """Of equivalence within the margin: two one-sided tests, after Holm."""
     family: int

@@ -19,7 +19,6 @@ from gru_bench.results.logged_metrics import score, score_name
 from gru_bench.stats.text import MINUS
 from gru_bench.stats.verdict import ALIKE, Finding
 
-BETTER = (Finding.BETTER, Finding.BETTER_BY_MARGIN)
 FASTER = 1.2
 """Ratio of training times from which on one model trains faster than another."""
 NAMED = 3
@@ -53,7 +52,7 @@ def decide(models: Sequence[str], found: Mapping[Couple, tuple[Finding, int]]) -
         models: The keys of the models. The linear model is one of them.
         found: Pair -> its finding, and which of the two is better: 1 the first, -1 the second, 0 neither.
     """
-    beats = [pair[::side] for pair, (finding, side) in found.items() if finding in BETTER]
+    beats = [pair[::side] for pair, (finding, side) in found.items() if finding is Finding.BETTER]
     left = tuple(model for model in models if model not in {worse for _, worse in beats})
     beaten = {worse: better for better, worse in sorted(beats, key=lambda pair: pair[0] in left)}
     alike = [{*pair} for pair, (finding, _) in found.items() if finding in ALIKE]
@@ -102,7 +101,7 @@ def _candidate(evidence: Evidence) -> Mixture | None:
 def _is_better(evidence: Evidence, mixture: Mixture) -> bool:
     """Return whether a mixture is better than both of its parts."""
     pairs = [pair for pair in evidence.of_mixtures if pair.a is mixture]
-    return bool(pairs) and all(pair.verdict.finding in BETTER and pair.favours > 0 for pair in pairs)
+    return bool(pairs) and all(pair.verdict.finding is Finding.BETTER and pair.favours > 0 for pair in pairs)
 
 
 def _unbeaten(decision: Decision) -> str:

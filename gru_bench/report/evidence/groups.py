@@ -289,7 +289,7 @@ class ModelRuns(Scored):
         group_N, own = self.groups_of(inside_N), numbers.on(self.ids, size, self.split)
         if len(np.unique(np.arange(size) if group_N is None else group_N)) > 1:
             found = accuracy_interval(correct_RN, group_N=group_N)
-            if found.evidence_level.has_interval:
+            if found.has_interval:
                 return own.estimate("", found)
         return own.add("", float(correct_RN.mean()), "percent", "mean over seeds")
 

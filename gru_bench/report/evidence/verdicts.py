@@ -20,7 +20,7 @@ def verdict_sentence(pair: Pair) -> Sentence:
                 return (Ends(pair.number("difference")),)
             case "narrow":
                 return (Ends(pair.number("narrow")),)
-            case "p" | "p_beyond" | "p_equivalent":
+            case "p" | "p_equivalent":
                 return p_is(pair.number(slot))
             case "guessing":
                 return (pair.a.guessing, pair.scale.suffix)

@@ -45,8 +45,8 @@ def _verdicts(evidence: Evidence) -> Sentence:
     return say(
         "compare two models on the same test texts. The equivalence margin is {margin} p values are adjusted by Holm’s "
         "procedure over all pairs of trained models in the store that were scored on these texts, over their pairs "
-        "with the linear model, and over both pairs of a mixture, separately for differences, differences beyond the "
-        "margin, and equivalence. They are compared with {level}.",
+        "with the linear model, and over both pairs of a mixture, separately for differences and "
+        "equivalence. They are compared with {level}.",
         margin=evidence.margin.said,
         level=evidence.numbers.on(()).add(
             "methods.level", ALPHA, "p", "chance of a false finding of a kind among all pairs, at most"))

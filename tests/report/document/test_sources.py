@@ -35,7 +35,7 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"never-right-1\.\d+\.tokens", "", "some"),
     (r"(uneven|few-reviews)-1(\.weight)?", "test", "all confirm"),
     # pairs
-    (r"PAIR\.(difference|difference-90|p|p-beyond|p-equivalent|detectable|fresh-detectable|floor)", "test", "confirm"),
+    (r"PAIR\.(difference|difference-90|p|p-equivalent|detectable)", "test", "confirm"),
     (r"PAIR\.(needed-examples|needed-seeds|fresh-seeds|only-first|only-second)", "test", "confirm"),
     (r"PAIR\.only-(first|second)\.\d+\.tokens", "", "some"),
     (r"PAIR\.(examples|groups)", "test", "confirm"),

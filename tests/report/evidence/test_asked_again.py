@@ -36,8 +36,8 @@ def added(store: FakeStore, name: str, again: LoggedStudy | None = None) -> Logg
     return study
 
 
-def ps(pair: Pair) -> tuple[float, float, float]:
-    return present(pair.tests).different, present(pair.tests).beyond, present(pair.tests).equivalent
+def ps(pair: Pair) -> tuple[float, float]:
+    return present(pair.tests).different, present(pair.tests).equivalent
 
 
 @pytest.mark.parametrize("judged", [0, 1, 2])
@@ -55,7 +55,7 @@ def test_p_of_each_study_is_multiplied_by_the_number_of_studies(judged: int) -> 
         once = adjusted_tests([pair.difference for pair in pairs], evidence.margin.value, pairs[0].family)
         for pair, tests in zip(pairs, once, strict=True):
             one = present(tests)
-            assert ps(pair) == pytest.approx([min(1, 3 * p) for p in (one.different, one.beyond, one.equivalent)])
+            assert ps(pair) == pytest.approx([min(1, 3 * p) for p in (one.different, one.equivalent)])
             assert "times 3 because 3 studies ask the question" in pair.number("p").method
             assert pair.number("detectable").value == pair.difference.detectable(3 * pair.family)
     mentions(" ".join(map(said, about_examples(evidence))), studies[judged].name, "3 studies", "--again",

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from gru_bench.report.document.numbers import Numbers, scale_of
 from gru_bench.report.evidence.collect import Evidence, collect
-from gru_bench.report.evidence.decision import BETTER, Couple, decide, decision_sentence, recommended
-from gru_bench.stats.verdict import ALIKE, Finding
+from gru_bench.report.evidence.decision import Couple, decide, decision_sentence, recommended
+from gru_bench.stats.verdict import ALIKE, DIFFERENT, Finding
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, measured_as
 from tests.support.renderings import said
 
 Found = Mapping[Couple, tuple[Finding, int]]
 
-WINS, BY_MARGIN, LOSES = (Finding.BETTER, 1), (Finding.BETTER_BY_MARGIN, 1), (Finding.BETTER, -1)
+WINS, LOSES = (Finding.BETTER, 1), (Finding.BETTER, -1)
 NEGLIGIBLE, SAME, OPEN = (Finding.NEGLIGIBLE, 1), (Finding.EQUIVALENT, 0), (Finding.INCONCLUSIVE, 0)
 FEW_GROUPS, GUESSING = (Finding.TOO_FEW_GROUPS, 0), (Finding.GUESSING, 0)
 AB, AC, BC, AD, BD, CD = ("a", "b"), ("a", "c"), ("b", "c"), ("a", "d"), ("b", "d"), ("c", "d")
@@ -31,7 +31,7 @@ AB, AC, BC, AD, BD, CD = ("a", "b"), ("a", "c"), ("b", "c"), ("a", "d"), ("b", "
     # One model is left.
     ("ab", {AB: WINS}, "a", ()),
     ("ab", {AB: LOSES}, "b", ()),
-    ("abc", {AB: BY_MARGIN, AC: WINS, BC: OPEN}, "a", ()),
+    ("abc", {AB: WINS, AC: WINS, BC: OPEN}, "a", ()),
     ("abc", {AB: WINS, AC: OPEN, BC: WINS}, "a", ()),
     ("abc", {AB: WINS, BC: WINS}, "a", ()),
     # Equivalent models, and a negligible difference is one.
@@ -73,11 +73,11 @@ def test_a_beaten_model_is_named_with_one_that_is_left() -> None:
 def test_a_model_that_is_found_worse_is_never_left(data: st.DataObject) -> None:
     models = tuple("abcd")[:data.draw(st.integers(1, 4))]
     findings = st.sampled_from(list(Finding))
-    found = {(one, two): (finding, data.draw(st.sampled_from((1, -1))) if finding in (*BETTER, Finding.NEGLIGIBLE)
+    found = {(one, two): (finding, data.draw(st.sampled_from((1, -1))) if finding in DIFFERENT
                           else 0)
              for one in models for two in models if one < two for finding in [data.draw(findings)]}
     decision = decide(models, found)
-    beats = {pair if side > 0 else pair[::-1] for pair, (finding, side) in found.items() if finding in BETTER}
+    beats = {pair if side > 0 else pair[::-1] for pair, (finding, side) in found.items() if finding is Finding.BETTER}
     assert {*decision.left} == {*models} - {worse for _, worse in beats}
     assert all((better, worse) in beats for worse, better in decision.beaten.items())
     assert {*decision.beaten} | {*decision.left} == {*models}

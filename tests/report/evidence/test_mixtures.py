@@ -135,7 +135,7 @@ def test_take_the_mixture_needs_both_parts_beaten(share: float) -> None:
     evidence = collect([study], store)
     first, second = evidence.of_mixtures
     sentence = said(decision_sentence(evidence))
-    both = all(pair.verdict.finding in (Finding.BETTER, Finding.BETTER_BY_MARGIN) and pair.favours == 1
+    both = all(pair.verdict.finding is Finding.BETTER and pair.favours == 1
                for pair in (first, second))
     assert ("Take the mixture" in sentence) == (recommended(evidence) == "mixture") == both
     if both:

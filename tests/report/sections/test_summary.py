@@ -79,16 +79,15 @@ def test_each_pair_of_models_and_each_model_with_the_linear_one_is_a_row_of_the_
     for row, pair in zip(table.rows, [*by_score(evidence.compared), *by_score(evidence.against)], strict=True):
         assert row[0] == pair.label
         assert (row[1], row[3]) == (pair.number("difference"), pair.p)
-    assert said(table.rows[1][2]).startswith("better by more than 1.0")
-    beyond = present(evidence.pairs[1].tests).beyond
-    assert (table.rows[1][3].value, table.rows[1][3].method) == (
-        beyond, "two-sided test against the margin, Holm over 3 pairs")
+    assert said(table.rows[1][2]).startswith("better")
+    different = present(evidence.pairs[1].tests).different
+    assert (table.rows[1][3].value, table.rows[1][3].method) == (different, "two-sided, Holm over 3 pairs")
     assert [row[0].partition(" − ")[0] for row in table.rows[3:]] == [
         "Bidirectional GRU", "Torch GRU", "Scratch GRU"]
 
 
 @pytest.mark.parametrize(("skill", "verdict"), [
-    (0.0, "inconclusive"), (0.6, "better by more than 1.0"), (-0.6, "worse by more than 1.0")])
+    (0.0, "inconclusive"), (0.6, "better"), (-0.6, "worse")])
 def test_each_model_has_a_sentence_on_the_linear_one_and_settled_ones_come_first(skill: float, verdict: str) -> None:
     store, test_set = FakeStore(), TestSet.draw(1000)
     study = add_study(store, "two", {"torch": skill, "scratch": 0.0}, test_set=test_set)
@@ -127,7 +126,7 @@ def test_all_of_many_pairs_are_in_the_table() -> None:
 
 @pytest.mark.parametrize(("seeds", "warning", "qualifier", "sentence"), [
     (1, "only 1 seed: its interval covers test texts only", "these runs only", "in these runs"),
-    (2, "only 2 seeds: an estimate without an interval", "few seeds", "with few seeds"),
+    (2, "only 2 seeds: too few for equivalence and claims", "few seeds", "with few seeds"),
     (3, "only 3 seeds: too few for equivalence", "few seeds", "with few seeds"),
 ])
 def test_verdicts_of_fewer_than_five_seeds_are_labelled(
