@@ -26,6 +26,7 @@ from gru_bench.report.evidence.settings import range_text, setting, setting_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.report.evidence.trials import Search
 from gru_bench.report.evidence.verdicts import verdict_sentence
+from gru_bench.results.logged_metrics import BEST_EPOCH
 from gru_bench.results.runs import DataSummary, StudySummary
 from gru_bench.stats.classes import are_uneven
 from gru_bench.stats.estimate import EvidenceLevel
@@ -417,3 +418,16 @@ def near_duplicates(subject: Subject) -> Found:
                 tests=one.numbers.add("test", one.summary.test),
                 validation=one.numbers.add("near-validation", near.validation),
                 validations=one.numbers.add("validation", one.summary.validation))
+
+
+@check("GRU021", "Read the learning curves, and train for fewer epochs, or with a lower or a falling learning rate.")
+def first_epoch_is_best(subject: Subject) -> Found:
+    """The first epoch is the best one of each seed."""
+    for group in subject.groups:
+        epochs = group.config.training.epochs if group.is_logged else 1
+        best = [run.metrics[BEST_EPOCH.key] for run in group.runs if BEST_EPOCH.key in run.metrics]
+        if epochs > 1 and best:
+            yield None if max(best) > 1 else say(
+                "{model}: the first of {epochs} epochs is the best one on validation for all of its {seeds} "
+                "{seeds:seed|seeds}.", model=group.label, epochs=group.of_runs.add("epochs", epochs, "setting"),
+                seeds=group.seeds)

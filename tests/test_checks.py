@@ -104,6 +104,13 @@ def no_margin(study: LoggedStudy) -> LoggedStudy:
     return replace(study, run=replace(study.run, params=params))
 
 
+def best_at_once(study: LoggedStudy) -> LoggedStudy:
+    """Return the study with runs of a model whose first epoch is the best one."""
+    return replace(study, confirms=tuple(
+        replace(run, metrics={**run.metrics, "score/best_epoch": 1.0}) if run.model == "scratch" else run
+        for run in study.confirms))
+
+
 def good_linear() -> Studies:
     store, (study,) = sound()
     right_N = np.arange(len(store.predicted[study.confirms[0].run_id, "test"])) > 0
@@ -134,6 +141,7 @@ MADE: dict[str, tuple[Callable[[], Studies], Sequence[str]]] = {
                ("movie-reviews", f"31 of {EXAMPLES} test texts", "7 groups")),
     "GRU018": (lambda: changed(lambda study: with_data(study, near=NearDuplicates(300, 5, 17, removed=False))),
                ("movie-reviews", f"17 of {EXAMPLES} test texts", "5 of 2,048 validation texts")),
+    "GRU021": (lambda: changed(best_at_once), ("Scratch GRU", "the first of 4 epochs", "all of its 5 seeds")),
 }
 
 
@@ -226,6 +234,14 @@ def test_uneven_classes_are_not_warned_of_if_another_metric_than_accuracy_decide
     other = replace(study, run=replace(study.run, params={**study.run.params, "metric": "log_loss"}))
     subject = of_logged([summarized(other, metric="log_loss")], store)
     assert "GRU006" in states(subject, State.NOT_APPLICABLE)
+
+
+def test_a_first_epoch_is_no_early_one_if_there_is_no_other_or_some_seed_has_a_better_one() -> None:
+    store, (study,) = changed(best_at_once)
+    first, *others = study.confirms
+    later = replace(first, metrics={**first.metrics, "score/best_epoch": 2.0})
+    assert "GRU021" in states(of_logged([replace(study, confirms=(later, *others))], store), State.PASSED)
+    assert "GRU021" in states(of_logged(sound(epochs=1)[1], sound(epochs=1)[0]), State.NOT_APPLICABLE)
 
 
 def test_unfinished_work_is_not_warned_of() -> None:

@@ -16,7 +16,7 @@ from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.sentences import Anchor, KnownRun, Sentence, in_text
 from gru_bench.results.runs import OnTest
 
-OPEN = ("summary", "results", "comparisons", "trials")
+OPEN = ("summary", "results", "comparisons", "learning", "errors")
 """Names of the sections that every page shows unfolded. The others are folded under their headings."""
 
 
@@ -30,13 +30,11 @@ class Section:
     blocks: tuple[Block, ...]
     appendix: bool = False
     """Whether it is an appendix on paper; all sections after it must be appendices too."""
-    is_opened: bool = False
-    """Whether a page shows it unfolded, though it folds such sections elsewhere."""
 
     @property
     def is_folded(self) -> bool:
         """Return whether a page folds it under its heading."""
-        return self.name not in OPEN and not self.is_opened
+        return self.name not in OPEN
 
     @cached_property
     def figures(self) -> tuple[Figure, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gru_bench.config import is_own
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.baselines import baselines_of
@@ -63,11 +62,6 @@ class Evidence:
     """Each mixture with its linear and with its trained model: a family of tests of its own."""
     not_mixed: Sequence[Sentence] = ()
     """Why studies have no mixture."""
-
-    @property
-    def has_own(self) -> bool:
-        """Return whether a model is a class of the user's own, as in a homework, whose figures must be handed in."""
-        return any(is_own(group.model) for group in self.groups)
 
     @property
     def pairs(self) -> tuple[Pair, ...]:

@@ -54,7 +54,7 @@ def errors(evidence: Evidence) -> Section | None:
           if group.is_binary and group.are_uneven),
         *_by_category(evidence), *_by_length(evidence),
     )
-    return Section("errors", "Errors", blocks, is_opened=evidence.has_own) if blocks else None
+    return Section("errors", "Errors", blocks) if blocks else None
 
 
 def _confusion(groups: Sequence[ModelRuns]) -> list[Block]:

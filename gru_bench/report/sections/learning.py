@@ -24,28 +24,25 @@ PANELS: tuple[tuple[str, Metric, float], ...] = (
     ("training loss", LOSS_TRAIN, 1), ("validation loss", LOSS_VAL, 1), ("validation accuracy, %", ACCURACY_VAL, 100))
 """Panel of the figure, its metric, and the factor from the metric to what is shown."""
 FEW_EPOCHS = 2
-"""Epochs up to which a table says as much as curves."""
-BEST = ("Results are those of the best checkpoint of each run, whose epoch is averaged over seeds. Runs of one or two "
-        "epochs have a table of validation accuracy instead of curves.")
+"""Epochs up to which a table has the validation accuracy after each."""
+BEST = "Results are those of the best checkpoint of each run, whose epoch is averaged over seeds."
+BY_EPOCH = f"{BEST} Validation accuracy is that after each epoch."
 
 
 def learning(evidence: Evidence) -> Section | None:
-    """Return the best epochs and the learning curves, whose values are in the figure's CSV file; None of files.
-
-    Runs of few epochs have no curves, but the validation accuracy of each epoch in the table.
-    """
+    """Return the learning curves, whose values are in the figure's CSV file, and the best epochs; None of files."""
     groups = [group for group in evidence.groups if group.is_logged]
     if not groups:
         return None
     epochs = max((step for group in groups for step in _by_step(group, evidence.histories, LOSS_TRAIN)), default=0)
     is_short = epochs <= FEW_EPOCHS
     table = Table.of(
-        "learning", "Best epochs", (BEST,), groups,
+        "learning", "Best epochs", (BY_EPOCH if is_short else BEST,), groups,
         (Column("Model", align="left", width=4.6), lambda group: group.label),
         (Column("Best epoch"), _best_epoch),
         *((Column(f"Epoch {epoch}", "%"), partial(_after, histories=evidence.histories, epoch=epoch))
           for epoch in range(1, epochs + 1) if is_short))
-    return Section("learning", "Learning", (table, *(() if is_short else curves(evidence))), is_opened=evidence.has_own)
+    return Section("learning", "Learning", (*curves(evidence), table))
 
 
 def curves(evidence: Evidence) -> tuple[Figure, ...]:

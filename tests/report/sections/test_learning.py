@@ -54,11 +54,13 @@ def test_the_mean_best_epoch_of_each_model_is_shown(built: Built) -> None:
     assert [one.text for one in column_of(built.report, "learning", "Best epoch")] == ["3.0"] * 3
 
 
-def test_runs_of_two_epochs_have_a_table_in_place_of_curves() -> None:
+def test_runs_of_two_epochs_have_curves_and_a_table_of_their_epochs() -> None:
     store = FakeStore()
     study = add_study(store, "torch", {"torch": 0.0}, seeds=3, epochs=2, test_set=TestSet.draw(50))
     report = build_only([study], store, learning)
-    assert not section_of(report, "learning").figures
+    drawn = [point for point in figure_of(report, "curves").values.records() if point["panel"] == "validation loss"]
+    assert [point["epoch"] for point in drawn] == [1, 2]
+    assert not section_of(report, "learning").is_folded
     for epoch in (1, 2):
         values = [dict(store.metrics[run.run_id]["accuracy/val"])[epoch] for run in study.confirms]
         shown = number_in(column_of(report, "learning", f"Epoch {epoch}")[0])
