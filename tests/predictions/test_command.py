@@ -810,3 +810,12 @@ def test_messages_name_a_frame_after_its_model_and_what_to_give() -> None:
         mentions(str(raised.value), remedy)
         assert "--" not in str(raised.value)
         assert "/" not in str(raised.value), "no file that stands for a frame is named by its path"
+
+
+def test_what_files_do_not_have_is_not_spoken_of() -> None:
+    files = [write(f"{name}.csv", of(right(skill, place)))
+             for place, (name, skill) in enumerate({"a": 0.3, "b": 0.1, "c": 0.0}.items())]
+    assert completed(app, *files, "--out", "out").returncode == ExitCode.DONE
+    page = Path("out/report.md").read_text("utf-8")
+    for word in ("mixture", "dashed", "applicable", "linear model", "ROC AUC |", "Calibration error", "Loss"):
+        assert word not in page

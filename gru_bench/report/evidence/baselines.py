@@ -11,7 +11,8 @@ from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.groups import ModelRuns, group_of
 from gru_bench.report.evidence.progress import baseline_runs
 from gru_bench.report.evidence.store import Store
-from gru_bench.results.baselines import NAMES, compared_baseline
+from gru_bench.results.baselines import MAJORITY, NAMES, compared_baseline
+from gru_bench.results.logged_metrics import score, score_name
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 
@@ -39,3 +40,10 @@ def linear_model(baselines: Sequence[ModelRuns], group: ModelRuns) -> ModelRuns 
         return None
     chosen = compared_baseline([one.runs[0] for one in baselines], group.metric)
     return next((one for one in baselines if one.runs[0] is chosen), None)
+
+
+def has_choice(baselines: Sequence[ModelRuns]) -> bool:
+    """Return whether the linear model that others are compared with was chosen on validation: whether there is such a
+    score of it."""
+    return any(one.model != MAJORITY and score(score_name(one.metric), "val").key in one.runs[0].metrics
+               for one in baselines)

@@ -50,10 +50,12 @@ def accuracy_figure(values: Values, scale: Scale) -> Figure:
         else row["accuracy"].value < max(seeds) + NEAR)]
     means = values.groups("what")[MEAN]
     words = [f"{row['model']} {row['accuracy'].text}" for row in means.records()]
+    which = f", of the {LINES} best of {len(words)} models" if len(words) > LINES else ""
     return Figure(
         "accuracy",
-        f"Test {scale.score} with 95 % intervals; small marks are single seeds, dashed lines are baselines.",
-        f"Test {scale.score}: {listed(words)}.", values,
+        f"Test {scale.score} with 95 % intervals{which}; small marks are single seeds"
+        f"{', dashed lines are baselines' * bool(near)}.",
+        f"Test {scale.score}: {listed(words[:LINES])}.", values,
         partial(_accuracy, near=near, scale=scale))
 
 

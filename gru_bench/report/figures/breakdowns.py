@@ -50,11 +50,12 @@ SMALLEST = 0.68
 
 def confusion_figure(values: Values) -> Figure:
     """Return the figure of the confusion counts of each model with two classes, with their deviation over seeds."""
+    models = list(values.groups("model"))
+    which = f" The first {PANELS} of {len(models)} models are drawn." if len(models) > PANELS else ""
     return Figure(
         "confusion",
-        "Test texts by label and prediction: mean count over seeds ± standard deviation over seeds.",
-        f"Mean counts of test texts by label and prediction, of {listed(list(values.groups('model')))}.", values,
-        _confusion)
+        f"Test texts by label and prediction: mean count over seeds ± standard deviation over seeds.{which}",
+        f"Mean counts of test texts by label and prediction, of {listed(models[:PANELS])}.", values, _confusion)
 
 
 def confusion_map(
@@ -84,7 +85,9 @@ def confusion_map(
 
 def category_figure(name: str, values: Values) -> Figure:
     """Return the figure of accuracy by category."""
-    return Figure(name, "Test accuracy by category, with 95 % intervals.",
+    count = len(values.groups("category"))
+    which = f" Of {count} categories, the {LINES} with the most texts are drawn." if count > LINES else ""
+    return Figure(name, f"Test accuracy by category, with 95 % intervals.{which}",
                   f"Test accuracy of {listed(list(values.groups('model')))} by category.", values, _categories)
 
 

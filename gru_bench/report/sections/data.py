@@ -94,7 +94,8 @@ def _classes(found: DataSummary, numbers: Numbers, title: str) -> Table:
         numbers_C[place].add("share", found.class_counts[place] / total, "percent")) for place in listed)
     return Table(
         f"{numbers.key}-classes", f"Texts by class: {title}",
-        (f"Texts by class, over all splits: {title}. The {LISTED_CLASSES} largest ones are listed.",),
+        (f"Texts by class, over all splits: {title}."
+         f"{f' The {LISTED_CLASSES} largest ones are listed.' * (len(names) > LISTED_CLASSES)}",),
         (Column("Class", align="left", width=7), Column("Texts"), Column("Of all", unit="%")), rows)
 
 

@@ -36,8 +36,8 @@ LEAST = 20
 """Test texts of a class below which its scores carry no interval."""
 BY_CLASS = (
     f"test scores by class, as means over seeds; recall and F1 have 95 % intervals from {LEAST} test texts on (others "
-    f"are marked “few”). The {LISTED_CLASSES} largest classes are listed. ROC AUC and average precision are "
-    "one-vs-rest; they need the probabilities of all classes.")
+    "are marked “few”). ROC AUC and average precision are one-vs-rest; they need the probabilities of all classes.")
+LARGEST = f" The {LISTED_CLASSES} largest classes are listed."
 LENGTHS = (25, 50, 100, 200, 400, 800)
 """Ends of the ranges of length, in tokens; one more range holds what is longer."""
 OPENED = 6
@@ -139,8 +139,9 @@ def _by_class(group: ModelRuns) -> Details:
         Column("Class", align="left", width=4.0), Column("Texts"), Column("Precision", unit="%"),
         Column("Recall", unit="%"), Column("F1", unit="%"), Column("ROC AUC"), Column("Average precision", short="AP"))
     scores_CR = list(zip(*map(metrics.class_scores, group.counts_RCC), strict=True))
+    caption = f"{group.label}: {BY_CLASS}{LARGEST if len(size_C) > LISTED_CLASSES else ''}"
     table = Table(
-        f"classes-{group.key}", f"Scores by class of {group.label}", (f"{group.label}: {BY_CLASS}",), columns,
+        f"classes-{group.key}", f"Scores by class of {group.label}", (caption,), columns,
         tuple((group.classes[place], *_class_scores(group, place, scores_CR[place]))
               for place in listed_C.tolist()))
     return Details(table.title, (table,), opened=len(listed_C) <= MAPPED)

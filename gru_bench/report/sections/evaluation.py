@@ -122,10 +122,14 @@ def _f1(group: ModelRuns) -> Cell:
 
 
 def _further(groups: Sequence[ModelRuns]) -> Table:
+    """Return the further scores that some model has."""
+    found = [(group, _scores_by_run(group)) for group in groups]
+    names = [name for name in SCORES if any(name in scores for _, scores_R in found for scores in scores_R)]
     return Table(
-        "scores", "Further scores", (FURTHER,), (Column("Model", align="left", width=3.6), *SCORES.values()),
-        tuple((group.label, *(_further_score(group, name, scores_R) for name in SCORES))
-              for group in groups for scores_R in [_scores_by_run(group)]))
+        "scores", "Further scores", (FURTHER,),
+        (Column("Model", align="left", width=3.6), *(SCORES[name] for name in names)),
+        tuple((group.label, *(_further_score(group, name, scores_R) for name in names))
+              for group, scores_R in found if names))
 
 
 def _scores_by_run(group: ModelRuns) -> list[dict[str, float]]:

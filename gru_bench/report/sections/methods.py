@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from gru_bench.report.document.blocks import Bullets, Paragraph
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, say
+from gru_bench.report.document.sentences import Sentence, joined, say
+from gru_bench.report.evidence.baselines import has_choice
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.sections.errors import LEAST
+from gru_bench.report.sections.summary import families
 from gru_bench.stats.estimate import ALPHA
 from gru_bench.stats.verdict import unseen_failures
 
@@ -25,10 +27,14 @@ SCORES = (
     "F1 of two classes is that of the second one{positive}. Of more classes, macro F1 is the mean over all classes "
     "and confidence is the probability of the predicted class. Scores of classes with fewer than "
     f"{LEAST} test texts have no interval.")
-MODELS = (
-    "Linear models and trials of a search learn from training texts and are chosen on validation texts. A mixture is "
-    "the mean of the log-odds of the trained and the linear model of a study that are best on validation. Of several, "
-    "only the one whose trained model is best on validation can be the decision.")
+CHOSEN = (
+    "Linear models and trials of a search learn from training texts and are chosen on validation texts.",
+    "Linear models learn from training texts. There are no validation texts to choose one of them on: the first one is "
+    "compared.")
+"""Where there are validation scores, and where there are none."""
+MIXTURES = (
+    "A mixture is the mean of the log-odds of the trained and the linear model of a study that are best on validation. "
+    "Of several, only the one whose trained model is best on validation can be the decision.")
 
 
 def methods(evidence: Evidence) -> Section:
@@ -36,17 +42,18 @@ def methods(evidence: Evidence) -> Section:
     lines: list[tuple[str, Sentence]] = [
         ("Intervals", (INTERVALS,)), ("Verdicts", _verdicts(evidence)), ("Seeds.", _seeds(evidence)),
         ("Not covered", (COVERED,)), ("Scores.", _scores(evidence)),
-        *([("Models.", (MODELS,))] if evidence.studies else [])]
+        *([("Models.", joined([(CHOSEN[not has_choice(evidence.baselines)],), *(
+            [(MIXTURES,)] if evidence.mixtures else [])]))] if evidence.baselines else [])]
     return Section("methods", "How computed", (Bullets(tuple(lines)), Paragraph((
-        "docs/statistics.md explains each step with its sources; docs/checks.md explains the codes of warnings.",))))
+        "In the documentation of gru-bench, the page Statistics explains each step with its sources, and the page "
+        "Warnings the codes of warnings.",))))
 
 
 def _verdicts(evidence: Evidence) -> Sentence:
     return say(
         "compare two models on the same test texts. The equivalence margin is {margin} p values are adjusted by Holm’s "
-        "procedure over all pairs of trained models in the store that were scored on these texts, over their pairs "
-        "with the linear model, and over both pairs of a mixture, separately for differences and "
-        "equivalence. They are compared with {level}.",
+        "procedure over {families}, separately for differences and equivalence; models of the store that were scored "
+        "on these texts count, shown or not. They are compared with {level}.", families=families(evidence),
         margin=evidence.margin.said,
         level=evidence.numbers.on(()).add(
             "methods.level", ALPHA, "p", "chance of a false finding of a kind among all pairs, at most"))

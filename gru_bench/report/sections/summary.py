@@ -12,6 +12,7 @@ from gru_bench.report.document.blocks import Block, Bullets, Details, Paragraph
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import NBSP, plain
 from gru_bench.report.document.sentences import Sentence, joined, listed, say
+from gru_bench.report.evidence.baselines import has_choice
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.decision import decision_sentence
 from gru_bench.report.evidence.pairs import Pair
@@ -26,11 +27,10 @@ FEW_TEXTS = 200
 """Number of test texts below which a warning is shown."""
 FEW = 6
 """Most kinds of predictions, and most other models, that are named."""
-VERDICTS = ("Differences in test {} with {}. p is adjusted by Holm’s procedure over all pairs of trained "
-            "models, over their pairs with the best linear model on validation, and over both pairs of a mixture; "
-            "intervals are not adjusted for multiple comparisons. Equivalent models have an interval for equivalence, "
-            "of 90 %, which lies within the margin. MDD, the minimum detectable difference, is the smallest true "
-            "difference that the two-sided test finds with 80 % power from as many runs and texts.")
+VERDICTS = ("Differences in test {} with {}. p is adjusted by Holm’s procedure over {}; intervals are not adjusted for "
+            "multiple comparisons. Equivalent models have an interval for equivalence, of 90 %, which lies within the "
+            "margin. MDD, the minimum detectable difference, is the smallest true difference that the two-sided test "
+            "finds with 80 % power from as many runs and texts.")
 NAMED = 60
 """Most characters of a prediction that is no class."""
 MOST_WARNINGS = 5
@@ -52,9 +52,17 @@ def _verdicts(evidence: Evidence) -> list[Block]:
     scale = evidence.groups[0].scale
     values = Values(("pair", "difference"), tuple(
         (pair.label, pair.number("difference")) for pair in shown), intervals=("difference",))
-    caption = VERDICTS.format(scale.score, _intervals(shown))
+    caption = VERDICTS.format(scale.score, _intervals(shown), families(evidence))
     return [comparison_table(shown, caption),
             difference_figure(values, evidence.margin.value, scale, _intervals(shown))]
+
+
+def families(evidence: Evidence) -> str:
+    """Return the families of pairs that p values are adjusted over, in words: those that there are."""
+    linear = "the linear model that is better on validation" if has_choice(evidence.baselines) else "the linear model"
+    return ", and ".join(words for words, pairs in (
+        ("all pairs of trained models", evidence.compared), (f"their pairs with {linear}", evidence.against),
+        ("both pairs of a mixture", evidence.of_mixtures)) if pairs)
 
 
 def _intervals(pairs: Sequence[Pair]) -> str:
@@ -114,7 +122,7 @@ def check_results(
     others: Sequence[Sentence], checked: Sequence[Outcome], labels: Sequence[str]
 ) -> tuple[Block, ...]:
     """Return how many checks have passed, and in a line each what is wrong. What it means, what to do about it and the
-    other checks are folded.
+    other checks are folded. Checks that do not apply are not there.
 
     Args:
         others: Warnings that no check gives, such as what is missing.
@@ -129,18 +137,17 @@ def check_results(
         models = listed(_models_of(found, labels))
         lines.append((found.check.code, (f"{found.check.title}{f': {models}' if models else ''}.",)))
     if folded := len(lines[MOST_WARNINGS:]):
-        lines[MOST_WARNINGS:] = [("", (f"And {folded} more, collapsed below.",))]
+        lines[MOST_WARNINGS:] = [("", (f"And {folded} more, below.",))]
     items: list[tuple[str, Sentence]] = [("", said) for said in others[MOST_WARNINGS:]]
     for found in warned:
         remedy: Sentence = (found.check.remedy,)
         items.append((found.check.code, joined([*(one.sentence for one in found.warnings), remedy])))
-    for state in (State.PASSED, State.NOT_APPLICABLE):
-        if codes := [found.check.code for found in checked if found.state is state]:
-            counts.append(f"{len(codes)} {state.value}")
-            items.append((f"{state.value.capitalize()}:", (", ".join(codes),)))
+    if codes := [found.check.code for found in checked if found.state is State.PASSED]:
+        counts.append(f"{len(codes)} passed")
+        items.append(("Passed:", (", ".join(codes),)))
     about = "Explanations, remedies and the" if warned else "The"
     return (Paragraph((f"{', '.join(counts)}{more}.",), lead="Checks."), *([Bullets(tuple(lines))] if lines else []),
-            Details(f"{about} other checks", (Bullets(tuple(items)),)))
+            *([Details(f"{about} other checks", (Bullets(tuple(items)),))] if items else []))
 
 
 def _models_of(found: Outcome, labels: Sequence[str]) -> list[str]:
@@ -196,6 +203,7 @@ def few_texts(evidence: Evidence) -> list[Sentence]:
     if size >= FEW_TEXTS:
         return []
     numbers = evidence.numbers.of("few-reviews-1").on([run for group in evidence.groups for run in group.ids], size)
-    return [say("There are few test texts: {texts}, each worth {weight} points of accuracy, so intervals are wide and "
-                "only large differences are detectable.", texts=numbers.add("", size),
+    worth = ", each worth {weight} points of accuracy" if evidence.groups[0].metric == "accuracy" else ""
+    return [say(f"There are few test texts: {{texts}}{worth}, so intervals are wide and only large differences are "
+                "detectable.", texts=numbers.add("", size),
                 weight=numbers.add("weight", 1 / size, "percent", "one text"))]

@@ -15,7 +15,7 @@ from gru_bench.report.figures.accuracy import (
     accuracy_figure,
     difference_figure,
 )
-from gru_bench.report.figures.style import COLORS
+from gru_bench.report.figures.style import COLORS, LINES
 from gru_bench.report.sections.errors import errors
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.learning import learning
@@ -114,3 +114,15 @@ def test_each_model_has_a_color_of_the_page() -> None:
     assert all(f"var(--series-{place})" in svg for place in (1, 2))
     assert "var(--series-3)" not in svg
     assert not any(color in svg for color in COLORS)
+
+
+def test_a_caption_speaks_of_baselines_that_are_drawn_and_of_models_that_are_not() -> None:
+    scale = scale_of("accuracy")
+    for baselines, is_drawn in (((), False), ((("TF-IDF", 0.83),), True), ((("majority class", 0.5),), False)):
+        assert ("dashed" in accuracy_figure(accuracies(*baselines), scale).caption) == is_drawn
+    many = Values(("model", "what", "accuracy"), tuple(
+        row for place in range(LINES + 2) for row in ((f"Model {place}", MEAN, share(0.8)),
+                                                      (f"Model {place}", "seed 1", share(0.8)))))
+    found = accuracy_figure(many, scale)
+    assert f"of the {LINES} best of {LINES + 2} models" in found.caption
+    assert f"Model {LINES}" not in found.alternative

@@ -10,7 +10,8 @@ import pytest
 from gru_bench.report.document.blocks import has_interval
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import Number
-from gru_bench.report.figures.breakdowns import confusion_figure, confusion_map
+from gru_bench.report.figures.breakdowns import category_figure, confusion_figure, confusion_map
+from gru_bench.report.figures.style import LINES, PANELS
 from tests.support.renderings import Built, drawing_of, figure_of, marks_in, table_of
 
 
@@ -66,3 +67,19 @@ def test_counts_are_written_into_a_map_where_there_is_room(count: float, written
     (axes,) = drawing_of(confusion_map("map", "GRU", names, np.full((30, 30), count), None)).axes
     assert sum(bool(text.get_text()) for text in axes.texts) == written
     assert [label.get_text() for label in axes.get_yticklabels()] == names
+
+
+def test_a_caption_says_what_is_not_drawn() -> None:
+    def matrices(count: int) -> Values:
+        return Values(("model", "label", "predicted", "mean count", "standard deviation"), tuple(
+            (f"model {place}", label, other, 5.0, 1.0) for place in range(count) for label in "ab" for other in "ab"))
+
+    def parts(count: int) -> Values:
+        return Values(("category", "texts", "model", "accuracy"), tuple(
+            (f"part {place}", 10, "One", Number("accuracy", 0.8, "percent")) for place in range(count)))
+
+    for figure, is_said in (
+        (confusion_figure(matrices(PANELS)), False), (confusion_figure(matrices(PANELS + 1)), True),
+        (category_figure("x", parts(LINES)), False), (category_figure("x", parts(LINES + 1)), True)):
+        assert ("are drawn" in figure.caption) == is_said
+    assert f"model {PANELS}" not in confusion_figure(matrices(PANELS + 1)).alternative

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gru_bench.report.sections.methods import methods
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
-from tests.support.fake_store import FakeStore, TestSet, add_study
+from tests.support.fake_store import FakeStore, TestSet, add_study, with_validation
 from tests.support.renderings import words_of
 from tests.support.sections import build_only
 
@@ -28,3 +30,19 @@ def test_the_section_has_the_margin_the_level_the_positive_class_and_the_rare_fa
     study = add_study(store, "one", dict.fromkeys(models, 0.0), seeds=seeds, search=False, test_set=FEW)
     mentions(methods_of(store, study), "95 % confidence", "equivalence margin is 1.0 points, fixed beforehand", "Holm",
              "0.050", "(positive)", unseen)
+
+
+def test_models_are_said_to_be_chosen_on_validation_where_they_are_and_a_mixture_is_named_where_there_is_one() -> None:
+    store = FakeStore()
+    study = add_study(store, "one", {"torch": 0.0}, test_set=FEW)
+    unscored = replace(study, baselines=tuple(replace(run, metrics={
+        key: value for key, value in run.metrics.items() if "val" not in key}) for run in study.baselines))
+    without, chosen = methods_of(store, unscored), methods_of(store, with_validation(store, study))
+    assert ("chosen on validation texts" in without, "mixture" in without) == (False, False)
+    mentions(without, "no validation texts to choose one of them on")
+    mentions(chosen, "are chosen on validation texts", "A mixture is the mean", "both pairs of a mixture")
+
+
+def test_no_path_stands_in_a_page_that_may_be_sent_away() -> None:
+    store = FakeStore()
+    assert "docs/" not in methods_of(store, add_study(store, "one", {"torch": 0.0}, test_set=FEW))

@@ -17,7 +17,7 @@ from gru_bench.report.evidence.pairs import by_score
 from gru_bench.report.sections.comparisons import comparisons
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.methods import methods
-from gru_bench.report.sections.summary import MOST_WARNINGS, check_results
+from gru_bench.report.sections.summary import MOST_WARNINGS, check_results, few_texts, summary
 from tests.support.commands import mentions
 from tests.support.fake_store import (
     FakeStore,
@@ -29,6 +29,7 @@ from tests.support.fake_store import (
     three_models,
     with_answers,
     with_params,
+    with_validation,
 )
 from tests.support.renderings import Built, all_said, column_of, said, section_of, table_of, words_of
 from tests.support.reports import build
@@ -176,14 +177,14 @@ def test_checks_are_counted_and_each_that_warns_has_a_line_with_its_sentences_an
         assert [label for label in ("Scratch GRU", "Torch GRU", "Bidirectional GRU") if label in text] == [
             label for label in ("Scratch GRU", "Torch GRU", "Bidirectional GRU")
             if any(warning.text.startswith(label) for warning in one.warnings)]
-    mentions(line, f"{len(warned)} checks warn", f"{len(passed)} passed", f"{len(idle)} not applicable",
-             f"{others} more warning")
+    mentions(line, f"{len(warned)} checks warn", f"{len(passed)} passed", f"{others} more warning")
+    assert "not applicable" not in line
     assert len(warned) + len(passed) + len(idle) == len(CHECKS)
-    for (code, text), one in zip(folded[:-2], warned, strict=True):
+    for (code, text), one in zip(folded[:-1], warned, strict=True):
         assert code == one.check.code
         mentions(text.replace("\N{NO-BREAK SPACE}", " "), *(warning.text for warning in one.warnings),
                  CHECKS[code].remedy)
-    assert [text for _, text in folded[-2:]] == [", ".join(passed), ", ".join(idle)]
+    assert folded[-1][1] == ", ".join(passed)  # those that do not apply are not there
 
 
 def test_of_many_warnings_five_are_shown_and_the_others_folded() -> None:
@@ -192,7 +193,7 @@ def test_of_many_warnings_five_are_shown_and_the_others_folded() -> None:
     assert isinstance(shown, Bullets)
     assert isinstance(details, Details)
     assert [said(text) for _, text in shown.items] == [
-        *(f"Warning {place}." for place in range(5)), "And 2 more, collapsed below."]
+        *(f"Warning {place}." for place in range(5)), "And 2 more, below."]
     (folded,) = details.blocks
     assert isinstance(folded, Bullets)
     assert [said(text) for _, text in folded.items[:2]] == ["Warning 5.", "Warning 6."]
@@ -206,3 +207,23 @@ def test_how_many_seeds_may_fail_unseen_stands_with_the_methods_alone() -> None:
     assert "45" not in words_of(report, "summary") + all_said(report.in_short)
     assert report.numbers["methods.unseen"].text == "45"
     assert np.isclose(1 - 0.05 ** (1 / 5), 0.45, atol=0.005)
+
+
+def test_the_caption_of_the_verdicts_names_the_families_that_there_are_and_a_choice_that_was_made() -> None:
+    store = FakeStore()
+    study = add_study(store, "two", {"torch": 0.1, "scratch": 0.0}, test_set=TestSet.draw(60))
+    unscored = replace(study, baselines=tuple(replace(run, metrics={
+        key: value for key, value in run.metrics.items() if "val" not in key}) for run in study.baselines))
+    captions = [said(next(block for block in summary(collect([one], store)) if isinstance(block, Table)).caption)
+                for one in (unscored, replace(study, baselines=()), with_validation(store, study))]
+    assert ["linear model" in one for one in captions] == [True, False, True]
+    assert ["on validation" in one for one in captions] == [False, False, True]
+    assert ["mixture" in one for one in captions] == [False, False, True]
+
+
+def test_the_weight_of_a_text_is_said_in_points_of_accuracy_for_accuracy_alone() -> None:
+    store = FakeStore()
+    study = add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(60))
+    for metric, is_said in (("accuracy", True), ("log_loss", False)):
+        (warning,) = few_texts(collect([with_params(study, metric=metric)], store))
+        assert ("points of accuracy" in said(warning)) == is_said
