@@ -36,7 +36,7 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"(uneven|few-reviews)-1(\.weight)?", "test", "all confirm"),
     # pairs
     (r"PAIR\.(difference|difference-90|p|p-equivalent|detectable)", "test", "confirm"),
-    (r"PAIR\.(needed-examples|needed-seeds|fresh-seeds|only-first|only-second)", "test", "confirm"),
+    (r"PAIR\.(needed-examples|only-first|only-second)", "test", "confirm"),
     (r"PAIR\.only-(first|second)\.\d+\.tokens", "", "some"),
     (r"PAIR\.(examples|groups)", "test", "confirm"),
     (r"PAIR\.(margin|family|equivalence-examples)", "", "none"),
