@@ -100,5 +100,5 @@ def test_a_sweep_completes_after_a_node_is_lost(
     assert len([run for run in study.confirms if run.complete]) == 2
     (broken,) = [run for run in study.trials if run.status != "FINISHED"]
     assert (broken.status, broken.reason) == ("KILLED", "its node was lost")
-    agreed = completed(app, "--study", "quick.toml", "--epochs", "20", "--check", cwd=tmp_path)
+    agreed = completed(app, "--study", "quick.toml", "--data", str(easy_csv), "--epochs", "20", "--check", cwd=tmp_path)
     assert agreed.returncode == 0, agreed.stdout
