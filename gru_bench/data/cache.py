@@ -93,7 +93,8 @@ def reading_cache(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile) as error:
-        raise RunError(f"the cache folder {folder} cannot be read ({error}): delete it, and it is rebuilt") from error
+        reason = (error.strerror if isinstance(error, OSError) else None) or "its content is damaged"
+        raise RunError(f"the cache folder {folder} cannot be read ({reason}): delete it, and it is rebuilt") from error
 
 
 def content_digest(path: Path, cache: Path) -> str:

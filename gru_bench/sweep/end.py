@@ -11,7 +11,6 @@ from gru_bench.errors import GruBenchError
 from gru_bench.results.runs import StudySummary
 from gru_bench.sweep.consistency import compare_stores, deleted_runs, runs_of
 from gru_bench.sweep.plan import StudyState, left_to_do
-from gru_bench.sweep.summary import asked_for
 from gru_bench.tracking import LoggedStudy, Reader
 
 
@@ -56,7 +55,7 @@ class StudyEnd:
 
 
 def end_of(state: StudyState, corpus: Corpus, store: Reader) -> StudyEnd | None:
-    """Return the end of a study if nothing is left to do of it and all of it is logged, as the file asks for it now.
+    """Return the end of a study if nothing is left to do of it and all of it is logged.
 
     Args:
         state: The study as its last start has left it.
@@ -68,8 +67,7 @@ def end_of(state: StudyState, corpus: Corpus, store: Reader) -> StudyEnd | None:
     with suppress(GruBenchError):
         experiment, runs = runs_of(state, corpus, store)
         study = store.logged_study(state.run_id) if experiment else None
-        if study is not None and study.summary is not None and all(
-                getattr(study.summary, name) == value for name, value in asked_for(state).items()):
+        if study is not None and study.summary is not None:
             found = compare_stores(state, runs, deleted_runs(state, runs, store))
             if found.faults == found.deleted:  # no start trains them again
                 return StudyEnd(state, study.summary, store, study, experiment)

@@ -14,7 +14,7 @@ from gru_bench.results.own import OwnModel, own_artifact
 if TYPE_CHECKING:
     from gru_bench.sweep.plan import StudyState
 
-CHECK_SECONDS, CHECK_GIGABYTES = 600.0, 4.0
+CHECK_SECONDS, CHECK_GIGABYTES = 120.0, 4.0
 """Most seconds and gigabytes that gru-check may take."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -75,23 +75,16 @@ def study_summary(
     """
     spec = state.spec
     return StudySummary(
-        **asked_for(state), trials=tuple(trial for model in spec.models for trial in searches[model].trials()),
+        name=spec.name, purpose=spec.purpose, models=tuple(spec.models),
+        space={key: span.described() for key, span in spec.space.items()}, sampler=spec.sampler, pruner=spec.pruner,
+        objective=objective(spec), epochs=spec.base.training.epochs, search_seed=spec.seed,
+        confirm_seeds=spec.confirm_seeds, metric=spec.metric,
+        trials=tuple(trial for model in spec.models for trial in searches[model].trials()),
         best={model: search.best.settings for model, search in state.searches.items() if search.best is not None},
         best_value=state.best_values,
         importance={model: searches[model].importance() for model in spec.models},
         importance_method=IMPORTANCE_METHOD, data=data, seconds=seconds,
         search_seconds=search_seconds, notes=tuple(notes))
-
-
-def asked_for(state: StudyState) -> dict[str, Any]:
-    """Return the fields of a study's summary that say what the study file asks for."""
-    spec = state.spec
-    return {
-        "name": spec.name, "purpose": spec.purpose, "models": tuple(spec.models),
-        "space": {key: span.described() for key, span in spec.space.items()}, "sampler": spec.sampler,
-        "pruner": spec.pruner, "objective": objective(spec), "epochs": spec.base.training.epochs,
-        "search_seed": spec.seed, "confirm_seeds": spec.confirm_seeds,
-        "metric": spec.metric}
 
 
 def study_metrics(summary: StudySummary) -> dict[str, float]:
