@@ -213,10 +213,9 @@ def compare(
         truth: The true classes of N examples, in the order of the predicted ones. For frames and files without true
             labels: a frame or a file of ids and true labels.
         margin: The equivalence margin, the largest difference without practical weight, fixed before the runs: in
-            percentage points, nats of log loss, ROC AUC, or the unit of `score`. By default 1 point, or 0.01; of
-            `score` there is none.
-        metric: What is compared: accuracy, macro_f1, log_loss, roc_auc or score. By default accuracy.
-        columns: Role of a column (id, label, prediction, score, group) -> its name, where it is not found by its name.
+            percentage points, or nats of log loss. By default 1 point, or 0.01.
+        metric: What is compared: accuracy, macro_f1 or log_loss. By default accuracy.
+        columns: Role of a column (id, label, prediction, group) -> its name, where it is not found by its name.
             The group `none` turns groups off.
         common: Whether only the examples that all models have are compared.
         refusals: `wrong` counts predictions that are no class, such as the refusals of a language model, as wrong. By

@@ -32,7 +32,7 @@ _PASSWORDS = (
 
 _RAW = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that control a terminal, change the direction of a text, or cannot be written."""
-_COLUMNS = ("text", "label", "category", "split", "group", "id", "prediction", "score")
+_COLUMNS = ("text", "label", "category", "split", "group", "id", "prediction")
 """Arguments that name a column. Their options end in `-column`."""
 _is_command = False
 """Whether the user is at the command line, and not in Python."""

@@ -45,7 +45,7 @@ FILES = {
     "unknown.csv": "id,label,prediction\n" + "".join(f"d{n},{n % 2},maybe\n" for n in range(60)),
     "sums.csv": "id,label,p_0,p_1\n" + "".join(f"d{n},{n % 2},0.7,0.4\n" for n in range(60)),
     "without-ids.csv": "label,prediction\n" + "".join(f"{n % 2},1\n" for n in range(60)),
-    "grades.csv": "id,score\n" + "".join(f"d{n},{n % 4 + 1}\n" for n in range(60)),
+    "without-predictions.csv": "id,label\n" + "".join(f"d{n},{n % 2}\n" for n in range(60)),
 }
 
 

@@ -142,7 +142,7 @@ def escape(text: str) -> str:
 
 def _scored(one: ModelScore, scale: Scale) -> str:
     """Return a score with its unit, and its 95 % interval where there is one."""
-    text = f"{written(one.score, scale.kind)} {scale.unit}".strip()
+    text = f"{written(one.score, scale.kind)} {scale.unit}"
     if one.low is not None:
         text += f" [{written(one.low, scale.kind)}, {written(one.high, scale.kind)}]"
     return text

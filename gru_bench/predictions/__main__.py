@@ -21,17 +21,17 @@ def compare(
     files: Annotated[list[str], typer.Argument(
         metavar="FILE...", help="Files of predictions: CSV, TSV, JSON Lines, Parquet, or samples_*.jsonl of lm-eval. "
         "Each holds one run of one model, or has columns 'model' and 'seed'. Each row has an id, the true label, and a "
-        "prediction, probabilities or a score.")],
+        "prediction or probabilities.")],
     out: Annotated[Path | None, typer.Option(
         help="Folder to write the report to.", show_default="reports/NAME, after the models")] = None,
     truth: Annotated[str | None, typer.Option(
         metavar="FILE", help="File of ids and true labels, if the files have no labels.", show_default=False)] = None,
     metric: Annotated[str | None, typer.Option(
-        help="Metric to compare: accuracy, macro_f1, log_loss, roc_auc, or score (any number per example, higher is "
-        "better).", show_default="accuracy; with --study, the study's")] = None,
+        help="Metric to compare: accuracy, macro_f1 or log_loss.",
+        show_default="accuracy; with --study, the study's")] = None,
     margin: Annotated[float | None, typer.Option(
-        help="Equivalence margin: the largest difference that does not matter in practice, in points, or in the unit "
-        "of log_loss, roc_auc or score. score has no default.",
+        help="Equivalence margin: the largest difference that does not matter in practice, in points, or in nats of "
+        "log_loss.",
         show_default="1, or 0.01; with --study, the study's")] = None,
     common: Annotated[bool, typer.Option(
         "--common", help="Compare only the examples that all files have. By default, all must have the same.")] = False,
@@ -46,10 +46,6 @@ def compare(
     prediction_column: Annotated[str | None, typer.Option(
         help="Column of the predicted classes. Probabilities are read from columns such as probability_positive.",
         show_default="found by name", rich_help_panel="Columns")] = None,
-    score_column: Annotated[str | None, typer.Option(
-        help="Column of scores, such as exact match, sentence BLEU, or a judge's grade. Scores of 0 and 1 are compared "
-        "as accuracies.", show_default="found by name, if there are no predictions",
-        rich_help_panel="Columns")] = None,
     group_column: Annotated[str | None, typer.Option(
         help="Column of groups of related examples, such as those from one document or author. none turns groups "
         "off.", show_default="a column with a usual name, if any", rich_help_panel="Columns")] = None,
@@ -74,7 +70,7 @@ def compare(
     from gru_bench.report.render import files as render
 
     asked = {role: name for role, name in (
-        ("id", id_column), ("label", label_column), ("prediction", prediction_column), ("score", score_column),
+        ("id", id_column), ("label", label_column), ("prediction", prediction_column),
         ("group", group_column)) if name is not None}
     if study is not None and (truth is not None or group_column is not None):
         raise UsageError("--study already provides true labels and groups: leave out --truth and --group-column")

@@ -1,7 +1,7 @@
 """Runs of files -> models on the same examples, in the order of their ids.
 
-Rows are aligned by id. Ids or true labels that differ are refused, and so is what cannot be a probability, a class or a
-score. A class may be spelled in any case and, if a study gives the classes their order, as its number from 0.
+Rows are aligned by id. Ids or true labels that differ are refused, and so is what cannot be a probability or a class.
+A class may be spelled in any case and, if a study gives the classes their order, as its number from 0.
 
 Shapes: `R` runs of a model, `N` examples, `C` classes, `K` columns of probabilities.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import ComparedName, as_number
+from gru_bench.config import MetricName, as_number
 from gru_bench.data.labels import classes_of
 from gru_bench.errors import UsageError, argument, shown
 from gru_bench.predictions.read import FileRun, Names, Read, class_of, id_of
@@ -107,7 +107,7 @@ class FileModel:
 
 
 def aligned(
-    read: Read, runs: Sequence[FileRun], truth: FileRun | None, metric: ComparedName, *, common: bool = False,
+    read: Read, runs: Sequence[FileRun], truth: FileRun | None, metric: MetricName, *, common: bool = False,
     classes: Sequence[str] = (), refusals_are_wrong: bool = False,
 ) -> tuple[Examples, list[FileModel]]:
     """Return the examples and what each model answers on them.
@@ -155,21 +155,19 @@ def aligned(
         name = f"{model} ({study})" if named[model] > 1 else model
         sorted_runs = sorted(own, key=lambda run: run.seed or 0)
         models.append(_model(name, sorted_runs, examples, read, meant, metric, refusals_are_wrong))
-    examples = replace(examples, unused=_unused(examples, models, metric, is_known))
+    examples = replace(examples, unused=_unused(examples, models, is_known))
     return examples, [replace(one, scored=replace(one.scored, unused=(
         *examples.unused, *range(len(classes), len(one.classes))))) for one in models]
 
 
-def _unused(
-    examples: Examples, models: Sequence[FileModel], metric: ComparedName, is_known: bool
-) -> tuple[int, ...]:
-    """Return the classes without examples that no model predicts. A ROC AUC needs examples of a class, and all other
-    means of a study, whose classes are known, are over all of them."""
+def _unused(examples: Examples, models: Sequence[FileModel], is_known: bool) -> tuple[int, ...]:
+    """Return the classes without examples that no model predicts. Means of a study, whose classes are known, are over
+    all of them."""
     every = range(len(examples.classes))
     used = set(np.unique(examples.label_N).tolist())
-    if metric != "roc_auc" and len(used) < len(every):
-        answers = [one.scored.predicted_RN for one in models if one.scored.score_RN is None]
-        used.update(every if is_known else (place for one_RN in answers for place in np.unique(one_RN).tolist()))
+    if len(used) < len(every):
+        used.update(every if is_known else (
+            place for one in models for place in np.unique(one.scored.predicted_RN).tolist()))
     return tuple(place for place in every if place not in used)
 
 
@@ -248,7 +246,7 @@ def _labels(
     """
     labeled = [(run, run.label_N) for run in sources if run.label_N is not None]
     if not labeled:
-        lacking = next((run for run in sources if "score" not in run.has), None)
+        lacking = next((run for run in sources if "right" not in run.has), None)
         if lacking is not None:
             raise UsageError(f"{lacking.name} has no true labels, because no column has a usual name for them: specify "
                              f"the label column ({argument('label')}), or give a file of true labels "
@@ -306,13 +304,13 @@ class _Meant:
 
 
 def _model(
-    name: str, runs: Sequence[FileRun], examples: Examples, read: Read, meant: _Meant, metric: ComparedName,
+    name: str, runs: Sequence[FileRun], examples: Examples, read: Read, meant: _Meant, metric: MetricName,
     refusals_are_wrong: bool,
 ) -> FileModel:
     """Return what the runs of one model answer."""
     runs = [_with_class(run, examples.classes) for run in runs]
     predicted_RN, refusals = None, dict[str, int]()
-    if "prediction" in runs[0].has and "score" not in runs[0].has:
+    if "prediction" in runs[0].has:
         predicted_RN, refusals = _predicted(runs, examples, read, meant, refusals_are_wrong)
     scored = _scored(runs, examples, metric, predicted_RN, has_refusals=bool(refusals))
     return FileModel(name, tuple(runs), scored, (*examples.classes, *([NO_CLASS] if refusals else [])), refusals)
@@ -326,7 +324,7 @@ def _with_class(run: FileRun, classes: Sequence[str]) -> FileRun:
 
 
 def _scored(
-    runs: Sequence[FileRun], examples: Examples, metric: ComparedName, named_RN: NDArray[np.int_] | None, *,
+    runs: Sequence[FileRun], examples: Examples, metric: MetricName, named_RN: NDArray[np.int_] | None, *,
     has_refusals: bool,
 ) -> Scored:
     first, size, group_N = runs[0], len(examples.id_N), examples.group_N
@@ -334,24 +332,19 @@ def _scored(
         if run.has != first.has or run.classes != first.classes:
             raise UsageError(f"all runs of {first.model} must have the same columns, but those of {first.name} and "
                              f"{run.name} differ: write them alike, or leave one out")
-    if "score" in first.has:
-        score_RN = np.stack([run.score_N for run in runs if run.score_N is not None])
-        if metric == "accuracy" and not np.isin(score_RN, (0, 1)).all():
-            odd = score_RN[~np.isin(score_RN, (0, 1))][0]
-            raise UsageError(f"scores must be 0 or 1 for an accuracy, but {first.name} has {odd:g}: use "
-                             f"{argument('metric', 'score')}, with a margin in the unit of the scores")
-        if metric not in ("accuracy", "score"):
-            raise UsageError(f"{argument('metric', metric)} needs predictions, but {first.name} has only scores: use "
-                             f"{argument('metric', 'accuracy')} or {argument('metric', 'score')}")
-        nothing = np.empty((len(runs), size, 0), np.float32)
-        return Scored(examples.label_N, nothing, group_N, score_RN=score_RN)
-    if metric == "score":
-        raise UsageError(f"{argument('metric', 'score')} needs a column of scores, but {first.name} has none: specify "
-                         f"the score column ({argument('score')})")
+    if "right" in first.has:
+        if metric != "accuracy":
+            raise UsageError(f"{argument('metric', metric)} needs predictions, but {first.name} says only whether "
+                             f"answers are right: use {argument('metric', 'accuracy')}, or specify the prediction "
+                             f"column ({argument('prediction')})")
+        # A right answer is the true class, a wrong one no class.
+        right_RN = np.stack([run.right_N == 1 for run in runs if run.right_N is not None])
+        return Scored(examples.label_N, np.empty((len(runs), size, 0), np.float32), group_N,
+                      np.where(right_RN, examples.label_N, -1))
     count = len(examples.classes) + has_refusals
     probability_RNC = None if has_refusals else _probabilities(runs, examples, named_RN)
     if probability_RNC is None:
-        if metric in ("log_loss", "roc_auc"):
+        if metric == "log_loss":
             what = ("predicts no class for some examples: compare their accuracy" if has_refusals else
                     f"has none: add a column such as probability_{examples.classes[-1]}")
             raise UsageError(f"{argument('metric', metric)} needs the probability of each class, but {first.name} "

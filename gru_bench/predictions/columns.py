@@ -1,7 +1,7 @@
 """Which columns of a file of predictions have the ids, the labels, the predictions and all else, found by their names.
 
-A file that lm-eval writes (`samples_*.jsonl`) is known by its keys: `doc_id` is its id, and its score is in `acc`,
-`exact_match` or the first metric that it names. A column that is named may be a key inside one, such as `doc.id`.
+A file that lm-eval writes (`samples_*.jsonl`) is known by its keys: `doc_id` is its id, and `acc` or
+`exact_match` says whether the answer is right. A column that is named may be a key inside one, such as `doc.id`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ NAMES: Mapping[str, str] = {
     "id": "id example uid idx",
     "label": "label truth gold",
     "prediction": "prediction predicted pred output",
-    "score": "score correct acc exactmatch",
     "probability": "probability",
     "seed": "seed",
     "model": "model",
@@ -32,13 +31,14 @@ NAMES: Mapping[str, str] = {
 }
 """Role -> usual names of its column, the likeliest first, as `plain_name` spells them. `data.groups` has those of
 groups."""
-ROLES = ("id", "label", "prediction", "score", "group")
+ROLES = ("id", "label", "prediction", "group")
 """Roles whose column a user can name."""
 OF_CLASS = re.compile(r"(?:probability|proba|prob|p)(?:_|-| of | )(.+)", re.IGNORECASE | re.DOTALL)
 """The name of a column with the probability of one class."""
 LM_EVAL = {"doc_id", "target", "resps", "filtered_resps"}
 """Keys of each line of a file that lm-eval writes."""
-LM_EVAL_SCORES = ("acc", "exact_match")
+LM_EVAL_RIGHT = ("acc", "exact_match")
+"""Those of them that are 1 for a right answer and 0 for a wrong one."""
 PREDICT = {"label", "known_words"}
 """Columns of each file that `gru-bench predict` writes, next to the probabilities: its label is what it predicts."""
 DOC = "doc"
@@ -135,10 +135,10 @@ class PredictionColumns:
     def _usual(self, known: Sequence[str], asked: Mapping[str, str]) -> dict[str, str]:
         """Return role -> column of the file, for the columns that are asked for and those of usual names."""
         if set(known) >= LM_EVAL:
-            score = next((name for name in (*LM_EVAL_SCORES, *known) if name in known and _may_be_score(name)), None)
+            right = next((name for name in LM_EVAL_RIGHT if name in known), None)
             keys = {"id": "doc_id", "filter": "filter", "text": DOC, "question": "doc_hash"}
-            if score is not None and "prediction" not in asked:
-                keys["score"] = score
+            if right is not None and "prediction" not in asked:
+                keys["right"] = right
             return {**{role: name for role, name in keys.items() if name in known}, **asked}
         roles = ("id", "label", "text", "category", "tokens") if self.is_truth else tuple(NAMES)
         found: dict[str, str | None] = {}
@@ -153,7 +153,7 @@ class PredictionColumns:
         return {role: name for role, name in found.items() if name is not None}
 
     def _predictions(self, known: Sequence[str], found: Mapping[str, str | None]) -> dict[str, str | None]:
-        """Return the columns of the predictions: a score where it is asked for or nothing else is there."""
+        """Return the columns of the predictions."""
         single = found["probability"]
         taken = [name for name in found.values() if name not in (None, single)]
         by_class: dict[str, str | None] = {
@@ -161,12 +161,10 @@ class PredictionColumns:
             if name not in taken and (match := OF_CLASS.fullmatch(name.strip()))}
         if single in by_class.values():  # `p_positive` is of a class
             by_class["probability"] = None
-        if "score" in self.asked:
-            return {"label": None, "prediction": None, "probability": None}
         if found["prediction"] is not None or found["probability"] is not None or by_class:
-            return {**by_class, "score": None}
+            return by_class
         if self.truth_is_given and found["label"] is not None and "label" not in self.asked:
-            return {"prediction": found["label"], "label": None, "score": None}
+            return {"prediction": found["label"], "label": None}
         return {}
 
     @property
@@ -178,9 +176,3 @@ class PredictionColumns:
         by_name = (f"columns were found by their names: {read}; to use others, specify "
                    f"{' and '.join(f'the {role} column' for role in others)}") if others else ""
         return ". ".join(filter(None, (by_name, SEVERAL_USUAL if self.has_several_groups else ""))) or None
-
-
-def _may_be_score(name: str) -> bool:
-    """Return whether a key of lm-eval may be a metric."""
-    return name not in ("doc_id", DOC, "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
-                        "doc_hash", "prompt_hash", "target_hash")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import get_args
 
 import numpy as np
 
-from gru_bench.config import ComparedName
+from gru_bench.config import MetricName
 from gru_bench.data.groups import NONE
 from gru_bench.errors import UsageError, argument, shown
 from gru_bench.predictions.align import Examples, FileModel, aligned
@@ -19,7 +20,7 @@ from gru_bench.report.document.sentences import Sentence, in_text, listed
 from gru_bench.report.evidence.groups import metric_of
 from gru_bench.results.logged_metrics import as_difference
 
-METRICS: tuple[ComparedName, ...] = ("accuracy", "macro_f1", "log_loss", "roc_auc", "score")
+METRICS: tuple[MetricName, ...] = get_args(MetricName)
 """Scores that can be compared."""
 
 
@@ -35,8 +36,8 @@ def compared(
         truth: A file of true labels.
         metric: The score that is compared. None: that of the study, or accuracy.
         margin: The equivalence margin, the largest difference without practical weight, in the unit of the score:
-            percentage points, nats of log loss, or ROC AUC. None: one point, or 0.01.
-        columns: Role (id, label, prediction, score, group) -> name of its column, where it was named. The group `none`
+            percentage points, or nats of log loss. None: one point, or 0.01.
+        columns: Role (id, label, prediction, group) -> name of its column, where it was named. The group `none`
             turns groups off.
         common: Whether only the examples that all files have are compared.
         refusals: `wrong`: a prediction that is no class counts as wrong. None: it is refused.
@@ -47,7 +48,7 @@ def compared(
         UsageError: for files that cannot be compared.
         DataError: for a damaged file.
     """
-    usual: ComparedName = "accuracy" if own_study is None else metric_of(own_study.studies)
+    usual: MetricName = "accuracy" if own_study is None else metric_of(own_study.studies)
     chosen = usual if metric is None else next((name for name in METRICS if name == metric), None)
     if chosen is None:
         raise UsageError(f"the metric must be one of {', '.join(METRICS)}, but got {metric!r}")

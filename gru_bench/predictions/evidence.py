@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gru_bench.config import ComparedName
-from gru_bench.errors import IncompleteError, RunError, UsageError, argument
+from gru_bench.config import MetricName
+from gru_bench.errors import IncompleteError, RunError
 from gru_bench.predictions.align import Examples, FileModel, KnownExamples
 from gru_bench.predictions.read import FileRun, class_of
 from gru_bench.report.document.numbers import Numbers, plain
@@ -75,7 +75,7 @@ class FileStore:
 
 
 def evidence_of(
-    examples: Examples, models: Sequence[FileModel], digests: Mapping[Path, str], metric: ComparedName,
+    examples: Examples, models: Sequence[FileModel], digests: Mapping[Path, str], metric: MetricName,
     margin: float | None, own_study: StudyRuns | None = None, *, are_groups_off: bool = False,
 ) -> Evidence:
     """Return the evidence of models from files.
@@ -89,13 +89,7 @@ def evidence_of(
             that of the study, or one point.
         own_study: The runs of a study that they are compared with.
         are_groups_off: Whether columns of groups were not looked for.
-
-    Raises:
-        UsageError: for a score without an equivalence margin.
     """
-    if margin is None and metric == "score":
-        raise UsageError(f"{argument('metric', 'score')} needs an equivalence margin, because only you know which "
-                         f"difference does not matter: give a margin ({argument('margin')})")
     numbers = Numbers() if own_study is None else own_study.numbers
     known = dict(zip(examples.id_N.tolist(), examples.about.get("text", ()), strict=False)) or None
     store = FileStore(known, len(models), None if own_study is None else own_study.store)
@@ -159,7 +153,7 @@ class StudyRuns:
         return replace(examples, about=about, group_N=first.groups_of(kept_N), group_columns=first.grouped_by,
                        fingerprint=first.fingerprint)
 
-    def cut(self, group: ModelRuns, examples: Examples, metric: ComparedName) -> ModelRuns:
+    def cut(self, group: ModelRuns, examples: Examples, metric: MetricName) -> ModelRuns:
         """Return a group with the examples that are compared alone."""
         kept_N = np.isin(group.example_N, examples.id_N)
         return replace(
@@ -171,7 +165,7 @@ class StudyRuns:
 
 def _group(
     model: FileModel, examples: Examples, study: LoggedStudy, digests: Mapping[Path, str], numbers: Numbers,
-    metric: ComparedName,
+    metric: MetricName,
 ) -> ModelRuns:
     name, size = plain(model.name), len(examples.id_N)
     runs = tuple(_logged(_id(run, digests), run.name, run.model, run.seed, examples.fingerprint)
@@ -180,7 +174,7 @@ def _group(
     tokens = about.get("tokens", ())
     known = bool(tokens) and all(one.isdigit() for one in tokens)
     return ModelRuns(
-        scored.label_N, scored.probability_RNC, examples.group_N, scored.named_RN, scored.score_RN, scored.unused,
+        scored.label_N, scored.probability_RNC, examples.group_N, scored.named_RN, scored.unused,
         numbers=numbers.named(name), label=name, model=model.name, study=study, data=None, runs=runs,
         example_N=examples.id_N, metric=metric,
         category_N=np.array(about.get("category", [""] * size), dtype=np.str_),

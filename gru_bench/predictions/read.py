@@ -29,10 +29,7 @@ from gru_bench.report.document.sentences import listed
 
 SEED = re.compile(r"(.+?)[-_. ]?seed[-_ ]?(\d{1,9})", re.IGNORECASE)
 """The name of a file of one seed, such as `bert-seed3`: the model and the seed."""
-MOST_SCORE = 1e50
-"""Largest score of an example: intervals are computed from its fourth power."""
 _WHOLE = re.compile(r"(-?\d+)\.0+")
-_TRUTHS = {"true": 1.0, "false": 0.0}
 
 
 @dataclass(frozen=True)
@@ -52,12 +49,13 @@ class FileRun:
     """Position of its true label in `Read.spellings`."""
     prediction_N: NDArray[np.int_] | None = None
     """The same of its predicted class."""
-    score_N: NDArray[np.float64] | None = None
+    right_N: NDArray[np.float64] | None = None
+    """1 where a file of lm-eval counts its answer as right, else 0."""
     probability_NK: NDArray[np.float64] | None = None
     study: str = ""
     """What its column of studies says."""
     filter: str = ""
-    """The filter of lm-eval that its scores are of."""
+    """The filter of lm-eval that its answers are of."""
 
     @property
     def name(self) -> str:
@@ -74,13 +72,13 @@ class FileRun:
     @property
     def answers(self) -> tuple[bytes, ...]:
         """Return what is equal for runs that answer alike on the same examples in the same order."""
-        return tuple(values_N.tobytes() for values_N in (self.prediction_N, self.score_N, self.probability_NK)
+        return tuple(values_N.tobytes() for values_N in (self.prediction_N, self.right_N, self.probability_NK)
                      if values_N is not None)
 
     def select(self, row_K: NDArray[np.int_] | Sequence[int]) -> FileRun:
         """Return the run with the rows at these positions, in this order."""
         return replace(self, place_N=self.place_N[row_K], **{
-            name: values[row_K] for name in ("label_N", "prediction_N", "score_N", "probability_NK")
+            name: values[row_K] for name in ("label_N", "prediction_N", "right_N", "probability_NK")
             if (values := getattr(self, name)) is not None})
 
 
@@ -289,10 +287,9 @@ def _require(path: Path, columns: PredictionColumns) -> None:
         if "label" not in found:
             raise UsageError(f"{path} must have a column of true labels, but none has a usual name: specify the label "
                              f"column ({argument('label')})")
-    elif not ({"prediction", "probability", "score"} & found.keys() or columns.classes):
-        raise UsageError(f"{path} must have a column of predictions, probabilities or scores, but none has a usual "
-                         f"name: specify the prediction column ({argument('prediction')}) or the score column "
-                         f"({argument('score')})")
+    elif not ({"prediction", "probability", "right"} & found.keys() or columns.classes):
+        raise UsageError(f"{path} must have a column of predictions or probabilities, but none has a usual name: "
+                         f"specify the prediction column ({argument('prediction')})")
 
 
 def _named(
@@ -325,15 +322,14 @@ class _Rows:
         assert place_N is not None
         label_N, prediction_N = (self._places(role, class_of, "a word, a number, true or false", read.spellings)
                                  for role in ("label", "prediction"))
-        score_N = None if "score" not in self.values else self._column(
-            "score", lambda value_N: np.abs(value_N) <= MOST_SCORE,
-            f"a number between -{MOST_SCORE:g} and {MOST_SCORE:g}")
+        right_N = None if "right" not in self.values else self._column(
+            "right", lambda value_N: np.isin(value_N, (0, 1)), "0 or 1")
         roles = [f"p:{name}" for name in self.columns.classes] or [
             role for role in ("probability",) if role in self.values]
         probability_KN = [self._column(role, lambda value_N: ~((value_N < 0) | (value_N > 1)),
                                        "a probability between 0 and 1") for role in roles]
         has = frozenset({*self.columns.found, *(["p:"] if self.columns.classes else [])})
-        return FileRun(self.path, "", None, self.columns.classes, has, place_N, label_N, prediction_N, score_N,
+        return FileRun(self.path, "", None, self.columns.classes, has, place_N, label_N, prediction_N, right_N,
                        np.stack(probability_KN, axis=1) if roles else None)
 
     def _places(
@@ -366,8 +362,6 @@ class _Rows:
         value = self.values[role][row]
         if value is None or (isinstance(value, str) and not value.strip()):
             return math.nan
-        if isinstance(value, str) and value.strip().lower() in _TRUTHS:
-            return _TRUTHS[value.strip().lower()]
         try:
             return float(value)
         except (TypeError, ValueError):

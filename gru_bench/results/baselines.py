@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from gru_bench.config import ComparedName, Scalar
+from gru_bench.config import MetricName, Scalar
 from gru_bench.results.logged_metrics import score, score_name
 from gru_bench.results.runs import Predictions
 
@@ -70,7 +70,7 @@ def baseline_label(model: str, settings: Mapping[str, object]) -> str:
     return _DESCRIPTIONS.get((model, str(settings.get(CLASSIFIER))), "majority class" if model == MAJORITY else model)
 
 
-def compared_baseline(baselines: Sequence[T], metric: ComparedName) -> T | None:
+def compared_baseline(baselines: Sequence[T], metric: MetricName) -> T | None:
     """Return the linear model that models are compared with: the better one on validation, else the first.
 
     Args:

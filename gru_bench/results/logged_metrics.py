@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gru_bench.config import ComparedName, MetricName
+from gru_bench.config import MetricName
 
 Unit = Literal["share", "nats per text", "count", "bytes", "seconds", "tokens per second", "epoch", ""]
 Split = Literal["val", "test"]
@@ -87,7 +87,7 @@ def score(name: str, split: Split) -> Metric:
     return Metric(f"score/{split}_{name}", f"{_SPLITS[split]} {one.label}", one.unit, one.digits, one.higher_is_better)
 
 
-def score_name(metric: ComparedName) -> str:
+def score_name(metric: MetricName) -> str:
     """Return the name among `SCORE_NAMES` of the score that models are compared by."""
     return "loss" if metric == "log_loss" else metric
 
@@ -97,14 +97,14 @@ def compared(metric: MetricName, split: Split) -> Metric:
     return score(score_name(metric), split)
 
 
-def as_difference(margin: float, metric: ComparedName) -> float:
+def as_difference(margin: float, metric: MetricName) -> float:
     """Return an equivalence margin as differences of a score are computed, such as 0.01 for one point.
 
     Args:
-        margin: The margin in the unit of the score: percentage points, nats of log loss, or ROC AUC.
+        margin: The margin in the unit of the score: percentage points, or nats of log loss.
         metric: The score.
     """
-    return margin / 100 if metric != "score" and compared(metric, "test").unit == "share" else margin
+    return margin / 100 if compared(metric, "test").unit == "share" else margin
 
 
 def curve(metric: MetricName) -> Metric | None:

@@ -77,7 +77,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from gru_bench.config import ComparedName
+from gru_bench.config import MetricName
 
 Floats = NDArray[np.float64]
 
@@ -289,8 +289,6 @@ class Values:
     """Smallest and largest possible score. A loss has no largest one (infinity)."""
     counted: float | None = None
     """Number of examples of which a share of right answers would vary as much as the score does. None: all."""
-    is_continuous: bool = False
-    """Whether one example may change the difference of two models by any amount."""
     is_fitted_once: bool = False
     """Whether the model has no seed, so that another fit to the same texts gives the same single row."""
     is_difference: bool = False
@@ -338,7 +336,7 @@ class Values:
                              f"{self.value_RN.shape} and {other.value_RN.shape}")
         return Values(self.value_RN - other.value_RN,
                       (self.bounds[0] - other.bounds[1], self.bounds[1] - other.bounds[0]),
-                      min(self.size, other.size), self.is_continuous or other.is_continuous, is_difference=True)
+                      min(self.size, other.size), is_difference=True)
 
 
 def estimate(a: Values, b: Values | None = None, group_N: NDArray[Any] | None = None) -> Estimate:
@@ -394,7 +392,7 @@ def estimate(a: Values, b: Values | None = None, group_N: NDArray[Any] | None = 
     method += METHOD_PAIRED if a.is_difference else ""
     method += METHOD_GROUPS if grouped is not None else ""
     is_difference = b is not None or a.is_difference
-    wilson, is_tailed = None, math.isinf(bounds[1]) or (a.is_continuous and is_difference)
+    wilson, is_tailed = None, math.isinf(bounds[1])
     if is_tailed:  # one example may weigh anything: there is no end to lean on
         method += METHOD_TAIL if deciding < DECIDING_TAILED else ""
     elif few := wilson_weight(deciding):
@@ -440,7 +438,7 @@ def best_by_chance(fresh_R: Sequence[float], trials: int) -> float:
     return float(s * math.sqrt(2 * math.log(trials)) + special.stdtrit(seeds - 1, 0.975) * s / seeds**0.5)
 
 
-def may_be_guessing(metric: ComparedName, found: Estimate, guess: float) -> bool:
+def may_be_guessing(metric: MetricName, found: Estimate, guess: float) -> bool:
     """Return whether the interval of a score does not lie on the better side of the score of guessing."""
     return found.high >= guess if metric == "log_loss" else found.low <= guess
 

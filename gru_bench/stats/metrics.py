@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -255,8 +255,8 @@ def scores(label_N: Labels, probability_NC: Floats, *, whole: bool = True) -> di
     return values
 
 
-def value_of(metric: MetricName, label_N: Labels, probability_NC: Floats) -> float | None:
-    """Return the score that a study is about, `training.metric`. None for a ROC AUC where a class is absent.
+def value_of(metric: MetricName, label_N: Labels, probability_NC: Floats) -> float:
+    """Return the score that a study is about, `training.metric`.
 
     Raises:
         ValueError: as `correct`.
@@ -264,23 +264,15 @@ def value_of(metric: MetricName, label_N: Labels, probability_NC: Floats) -> flo
     label_N, probability_NC = _checked(label_N, probability_NC)
     if metric == "log_loss":
         return log_loss(label_N, probability_NC)
-    if metric == "roc_auc":
-        return macro(roc_auc, label_N, probability_NC)
     count_CC = counts(label_N, predicted(probability_NC), probability_NC.shape[1])
-    return _accuracy(count_CC) if metric == "accuracy" else f1_of(metric, count_CC)
-
-
-def f1_of(metric: Literal["f1", "macro_f1"], count_CC: NDArray[np.int_]) -> float:
-    """Return the F1 of class 1, or the mean of all classes, from the confusion matrix of `counts`."""
-    return class_scores(count_CC)[1].f1 if metric == "f1" else macro_f1(count_CC)
+    return _accuracy(count_CC) if metric == "accuracy" else macro_f1(count_CC)
 
 
 def guessing(metric: MetricName, label_N: NDArray[np.integer[Any]], classes: int) -> float:
     """Return the score of guessing without a look at the text, by someone who knows how frequent each class is.
 
     Accuracy: always the most frequent class. Macro F1: at random in proportion to the classes, which reaches 1/C and so
-    at least as much as always the most frequent class. F1: always the positive class. Log loss: the frequencies of the
-    classes as probabilities. ROC AUC: 0.5.
+    at least as much as always the most frequent class. Log loss: the frequencies of the classes as probabilities.
 
     Args:
         metric: The score.
@@ -293,13 +285,9 @@ def guessing(metric: MetricName, label_N: NDArray[np.integer[Any]], classes: int
             return float(share_C.max())
         case "macro_f1":
             return 1 / classes
-        case "f1":
-            return float(2 * share_C[1] / (1 + share_C[1]))
         case "log_loss":
             known = share_C[share_C > 0]
             return float(-(known * np.log(known)).sum())
-        case "roc_auc":
-            return 0.5
 
 
 def mean_probability(probability_RNC: ArrayLike) -> NDArray[np.floating[Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gru_bench.config import ComparedName
+from gru_bench.config import MetricName
 from gru_bench.results.logged_metrics import compared
 
 NBSP = "\u00a0"
@@ -60,9 +60,9 @@ class Scale:
     kind: Kind
     difference: Kind
     unit: str
-    """Unit of the score in tables; empty for a score without one."""
+    """Unit of the score in tables."""
     differences: str
-    """Unit of differences, as in ` 1.0 points`; empty for a score without one."""
+    """Unit of differences, as in ` 1.0 points`."""
     higher_is_better: bool
 
     @property
@@ -72,24 +72,21 @@ class Scale:
 
     @property
     def suffix(self) -> str:
-        """Return what stands after a score in a sentence: a space and the unit, or nothing."""
-        return f"{NBSP}{self.unit}" if self.unit else ""
+        """Return what stands after a score in a sentence: a space and the unit."""
+        return f"{NBSP}{self.unit}"
 
     @property
     def after(self) -> str:
-        """Return what stands after a difference in a sentence: a space and the unit, or nothing."""
-        return f" {self.differences}" if self.differences else ""
+        """Return what stands after a difference in a sentence: a space and the unit."""
+        return f" {self.differences}"
 
 
-def scale_of(metric: ComparedName) -> Scale:
+def scale_of(metric: MetricName) -> Scale:
     """Return how the score that models are compared by is shown."""
-    if metric == "score":
-        return Scale("score", "score", "change", "", "", higher_is_better=True)
     one = compared(metric, "test")
     if one.unit == "share":
         return Scale(one.label.removeprefix("test "), "percent", "points", "%", "points", higher_is_better=True)
-    unit = "nats" if metric == "log_loss" else ""
-    return Scale(one.label.removeprefix("test "), "score", "change", unit, unit, higher_is_better=metric != "log_loss")
+    return Scale(one.label.removeprefix("test "), "score", "change", "nats", "nats", higher_is_better=False)
 
 
 def written(value: float | None, kind: Kind, decimals: int | None = None) -> str:

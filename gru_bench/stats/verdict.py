@@ -10,7 +10,7 @@ from enum import Enum
 import numpy as np
 from scipy import special
 
-from gru_bench.config import ComparedName
+from gru_bench.config import MetricName
 from gru_bench.stats.estimate import ALPHA, DECIDING_TAILED, Estimate, EvidenceLevel
 from gru_bench.stats.text import NBSP
 
@@ -170,7 +170,7 @@ class Pair:
     """Number of pairs that the tests allow for: all pairs of models in the store that were scored on the same test
     examples."""
     verdict: Verdict
-    metric: ComparedName = "accuracy"
+    metric: MetricName = "accuracy"
     asked: int = 1
     """Number of studies that ask its question, by which the p values are multiplied."""
 

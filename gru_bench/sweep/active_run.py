@@ -147,9 +147,7 @@ class ActiveRun:
         return best(self.spec.metric, self.scores)
 
     def _score(self, predictions: Predictions) -> float:
-        value = value_of(self.spec.metric, predictions.label_N, predictions.probability_NC)
-        assert value is not None, "checked before training"
-        return value
+        return value_of(self.spec.metric, predictions.label_N, predictions.probability_NC)
 
     def _complete(self, state: Literal["complete", "tested"], value: float) -> Outcome:
         # The run is complete in MLflow before its trial ends. If this process dies in between, another one adopts it.

@@ -141,8 +141,8 @@ class StudySpec(Section):
     sized: frozenset[str] = frozenset()
     """Names of the settings that follow the number of training texts, because nobody gave them."""
     margin: Annotated[float, Field(gt=0, le=50)] = 1.0
-    """Largest difference without practical importance, in the unit of `metric`: percentage points of accuracy or F1,
-    nats of log loss, or ROC AUC. Reports use it. The last two have no default."""
+    """Largest difference without practical importance, in the unit of `metric`: percentage points of accuracy or macro
+    F1, or nats of log loss, which have no default. Reports use it."""
     diagnostics: bool = False
     """Whether to diagnose the first confirmation run of each model: gradients through time, gates, words that decide.
     """
@@ -171,7 +171,7 @@ class StudySpec(Section):
 
     @property
     def margin_in_hundredths(self) -> float:
-        """Return the margin in percentage points, or in hundredths of a nat or of an area."""
+        """Return the margin in percentage points, or in hundredths of a nat."""
         return self.margin if compared(self.metric, "test").unit == "share" else 100 * self.margin
 
     @property
@@ -240,8 +240,8 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         # Random trials are a fair sample of the space only if no trial is pruned by a comparison with others.
         if values.get("sampler") == "random" and "pruner" not in {*in_file, *changes}:
             values["pruner"] = "none"
-        if compared(base.training.metric, "test").unit != "share" and "margin" not in values:
-            raise UsageError(f"a study of {base.training.metric} needs an equivalence margin, the largest difference "
+        if base.training.metric == "log_loss" and "margin" not in values:
+            raise UsageError("a study of log_loss needs an equivalence margin, the largest difference "
                              "that does not matter in practice: add a line such as margin = 0.01")
         spec = validated(StudySpec, {**values, "base": base, "own": own, "sized": sized}, strict=True)
         _check(spec)
@@ -392,8 +392,7 @@ def _check(spec: StudySpec) -> None:
     if not spec.trials and not spec.confirm:
         raise UsageError("trials and confirm are both 0, so there is nothing to run")
     if spec.margin_in_hundredths > 50:
-        raise UsageError("margin must be at most 0.5 nats of log loss, or 0.5 of ROC AUC, but got "
-                         f"{spec.margin:g}: choose a smaller one")
+        raise UsageError(f"margin must be at most 0.5 nats of log loss, but got {spec.margin:g}: choose a smaller one")
     for setting in spec.space:
         if setting.startswith(NOT_SEARCHED):
             raise UsageError(f"{setting} cannot be searched, because it defines the question or the machine: set it "

@@ -141,9 +141,9 @@ def conclusion(evidence: Evidence) -> Conclusion:
     return Conclusion(
         in_text(decision_sentence(evidence)) if evidence.groups else "",
         {group.model: Confirmed(interval(group.metric, group), tuple(group.scores(group.metric)))
-         for group in tested if group.metric != "score"},
+         for group in tested},
         [run for study in evidence.studies for run in baseline_runs(study)],
         {over_seeds(group.model, group.metric, part).key: round(float(value), 4)
-         for group in (*tested, *evidence.baselines) if group.metric != "score" and group.score.value is not None
+         for group in (*tested, *evidence.baselines) if group.score.value is not None
          for part, value in (("mean", group.score.value), ("low", group.score.low), ("high", group.score.high),
                              ("seeds", len(group.runs))) if value is not None})

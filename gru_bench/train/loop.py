@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gru_bench import platforms
-from gru_bench.config import MetricName, RunConfig, TrainingConfig
+from gru_bench.config import MetricName, RunConfig
 from gru_bench.data.batches import (
     Batch,
     Encoded,
@@ -41,7 +41,7 @@ from gru_bench.data.vectors import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError, out_of_memory
 from gru_bench.kernels import fused as kernels
 from gru_bench.results.logged_metrics import compared
-from gru_bench.results.runs import MOST_WHOLE, Check, EpochRecord, Predictions, RunResult, StepReport, WindowLoss
+from gru_bench.results.runs import Check, EpochRecord, Predictions, RunResult, StepReport, WindowLoss
 from gru_bench.stats.metrics import correct, log_loss, value_of
 from gru_bench.train import card
 from gru_bench.train.checkpoint import (
@@ -190,29 +190,6 @@ def check(config: RunConfig, corpus: Corpus) -> None:
                          "leaves none: raise it, or use "
                          "training.selection=lowest_train_window")
     check_window(training, texts)
-    check_metric(training, corpus)
-
-
-def check_metric(training: TrainingConfig, corpus: Corpus) -> None:
-    """Check that the score that decides is defined for the classes of a corpus.
-
-    Raises:
-        UsageError: where it is not.
-    """
-    classes, metric = len(corpus.classes), training.metric
-    if metric == "f1" and classes > 2:
-        raise UsageError(f"training.metric 'f1' needs two classes, but {corpus.name} has {classes}: choose macro_f1")
-    if metric != "roc_auc":
-        return
-    if classes > MOST_WHOLE:
-        raise UsageError(f"training.metric 'roc_auc' needs at most {MOST_WHOLE} classes, but {corpus.name} has "
-                         f"{classes}: choose macro_f1 or log_loss")
-    for split in ("validation", "test"):
-        found_C = np.bincount(corpus.split(split).label_N, minlength=classes)
-        if found_C.any() and not found_C.all():
-            raise UsageError(f"training.metric 'roc_auc' needs texts of every class in the {split} split, but "
-                             f"{corpus.name} has none of {corpus.classes[int(found_C.argmin())]!r} there: choose "
-                             f"macro_f1, or raise data.{split}_share")
 
 
 class _Clock:
@@ -515,7 +492,7 @@ class _Run:
             probability_NC = self._probabilities(self.checked_split)
         self.model.train()
         score = value_of(self.config.training.metric, self.checked_split.label_N, probability_NC)
-        check = Check(len(self.progress.checks) + 1, epochs, math.nan if score is None else score)
+        check = Check(len(self.progress.checks) + 1, epochs, score)
         self.progress.checks.append(check)
         self.listener.check(check)
 

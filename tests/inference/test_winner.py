@@ -68,12 +68,11 @@ def test_the_best_validation_score_wins(scores: Scores, metric: str, expected: s
     assert sorted([found.name, *found.beaten]) == sorted(scores)
 
 
-@pytest.mark.parametrize("metric", ["macro_f1", "roc_auc"])
-def test_the_best_in_the_score_of_the_study_wins(metric: str) -> None:
-    store, study = study_of({"torch": (0.9, 0.1, 1.0), "scratch": (0.8, 0.2, 1.0)}, metric=metric)
+def test_the_best_in_the_score_of_the_study_wins() -> None:
+    store, study = study_of({"torch": (0.9, 0.1, 1.0), "scratch": (0.8, 0.2, 1.0)}, metric="macro_f1")
     higher = {"torch": 0.5, "scratch": 0.6}
     study = replace(study, confirms=tuple(
-        replace(run, metrics={**run.metrics, f"score/val_{metric}": higher[run.model]}) for run in study.confirms))
+        replace(run, metrics={**run.metrics, "score/val_macro_f1": higher[run.model]}) for run in study.confirms))
     assert choose(store, study).name == "scratch"
 
 

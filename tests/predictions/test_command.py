@@ -22,8 +22,8 @@ from gru_bench.errors import ExitCode, GruBenchError, UsageError
 from gru_bench.predictions.__main__ import app
 from gru_bench.report.__main__ import app as report_app
 from gru_bench.report.render.spreadsheets import predictions_table
-from gru_bench.stats import intervals, metrics
-from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_interval, estimate
+from gru_bench.stats import intervals
+from gru_bench.stats.estimate import accuracy_difference, accuracy_interval
 from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import of_two
 from gru_bench.stats.verdict import Finding
@@ -234,6 +234,31 @@ def test_files_that_lm_eval_writes_are_read_as_they_are() -> None:
     mentions(done.stderr, "tiny/samples_sst2_2026-11-01T10-00-00.jsonl: using filter none of several")
 
 
+def test_an_answer_of_lm_eval_is_right_or_wrong_and_no_class() -> None:
+    files = samples("a", GOOD), samples("b", POOR)
+    done = completed(app, *files, "--out", "out")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    page = Path("out/report.md").read_text("utf-8")
+    for word in ("F1", "confusion", "chance"):
+        assert word not in page
+    mentions(refused(*files, "--metric", "macro_f1"), "--metric macro_f1 needs predictions", "--metric accuracy",
+             "--prediction-column")
+    own = write("own.csv", {"id": range(N), "label": LABEL_N, "prediction": np.where(GOOD, LABEL_N, 1 - LABEL_N)})
+    assert [one["score"] for one in found(files[1], own)["models"]] == [POOR.mean(), GOOD.mean()]
+    lines = Path(files[0]).read_text("utf-8")
+    exact = lines.replace('"acc"', '"exact_match"').replace("0.0}", "false}").replace("1.0}", "true}")
+    Path(files[0]).write_text(exact, "utf-8")
+    assert found(files[0])["models"][0]["score"] == GOOD.mean()
+
+
+@pytest.mark.parametrize("acc", ["0.5", "NaN", "null", "2", '"yes"'])
+def test_an_answer_of_lm_eval_that_is_neither_right_nor_wrong_is_refused_by_its_row(acc: str) -> None:
+    path = Path(samples("a", GOOD))
+    first, second, *others = path.read_text("utf-8").splitlines(keepends=True)
+    path.write_text("".join([first, second[:second.rindex(":") + 1] + acc + "}\n", *others]), "utf-8")
+    mentions(refused(str(path)), "'acc'", "0 or 1" if acc != '"yes"' else "a number", "row 2")
+
+
 def test_one_filter_of_lm_eval_is_read_of_all_files_whatever_their_order() -> None:
     files = samples("a", GOOD, filters=["strict"]), samples("b", GOOD, filters=["strict", "loose"], reverse=True)
     assert [one["score"] for one in found(*files)["models"]] == [GOOD.mean()] * 2
@@ -322,8 +347,7 @@ def test_samples_of_other_questions_are_refused_and_other_columns_of_lm_eval_are
     mentions(refused(*files, "--group-column", "film"), "unknown column", "'film'")
 
 
-@pytest.mark.parametrize(("metric", "margin", "found"), [
-    ("log_loss", "0.02", 0.02), ("roc_auc", "0.005", 0.005), ("macro_f1", "1", 0.01)])
+@pytest.mark.parametrize(("metric", "margin", "found"), [("log_loss", "0.02", 0.02), ("macro_f1", "1", 0.01)])
 def test_other_scores_and_their_margins_are_those_of_a_study(metric: Any, margin: str, found: float) -> None:
     chance = {name: np.clip(np.where(one, 0.8, 0.3) + np.random.default_rng(len(name)).normal(0, 0.05, N), 0, 1)
               for name, one in (("good", GOOD), ("poor", POOR))}
@@ -372,14 +396,13 @@ def test_a_lone_column_of_the_class_positive_is_of_that_class_and_else_of_the_se
     assert found(several)["models"][0]["score"] == 1.0
 
 
-def test_the_probability_of_either_class_gives_one_area_and_one_loss() -> None:
+def test_the_probability_of_either_class_gives_one_loss() -> None:
     odds_N = np.random.default_rng(0).normal(0, 12, N) + np.where(LABEL_N == 1, 12, -12)
     frame = pd.DataFrame({"id": range(N), "label": LABEL_N})
     both = {"second": frame.assign(probability_1=1 / (1 + np.exp(-odds_N))),
             "first": frame.assign(probability_0=1 / (1 + np.exp(odds_N)))}
-    for metric in ("roc_auc", "log_loss"):
-        one, other = (model.score for model in gb.compare(both, metric=metric).findings.models)
-        assert one == pytest.approx(other, abs=1e-9)
+    one, other = (model.score for model in gb.compare(both, metric="log_loss").findings.models)
+    assert one == pytest.approx(other, abs=1e-9)
     # A sure mistake costs what it costs a study, whose probabilities have 32 bits.
     sure = frame.assign(probability_1=np.where(np.arange(N) == 0, 1.0 - LABEL_N, LABEL_N))
     loss = gb.compare({"sure": sure}, metric="log_loss").findings.models[0].score
@@ -394,8 +417,6 @@ def test_a_class_that_only_probabilities_name_changes_no_mean_over_classes() -> 
     three = {f"p_{name}": 0.99 * chance_NC[:, place] for place, name in enumerate(names)}
     own, more = write("own.csv", columns), write("more.csv", {**columns, **three, "p_none": [0.01] * N})
     assert pair_of_scores(own, "macro_f1") == pytest.approx(pair_of_scores(more, "macro_f1"), **TIGHT)
-    wanted = np.mean([metrics.roc_auc(label_N == place, chance_NC[:, place]) for place in range(3)])
-    assert pair_of_scores(more, "roc_auc")[0] == pytest.approx(wanted, abs=1e-6)
     mentions(gb.compare([more]).warnings[0], "leave out", "none")
 
 
@@ -406,30 +427,6 @@ def test_with_common_ids_a_class_of_an_example_left_out_may_be_predicted() -> No
     files = write("a.csv", first), write("b.csv", of(POOR))
     scores = [one["score"] for one in found(*files, "--common")["models"]]
     assert GOOD[1:].sum() / N in scores
-
-
-def test_grades_are_compared_in_their_own_unit_and_need_a_margin() -> None:
-    grade = {name: 3 + one * np.random.default_rng(5).normal(1, 0.3, N) for name, one in (("a", GOOD), ("b", POOR))}
-    files = [write(f"{name}.csv", {"id": range(N), "judge": one}, shuffled=8) for name, one in grade.items()]
-    asked = ("--score-column", "judge", "--metric", "score")
-    mentions(refused(*files, *asked), "--metric score needs an equivalence margin", "--margin")
-    one = pair(*files, *asked, "--margin", "2")
-    a, b = (Values(grade[name][None], (-np.inf, np.inf)) for name in ("a", "b"))
-    wanted = estimate(a, b)
-    assert (one["low"], one["high"]) == pytest.approx((wanted.low, wanted.high), **TIGHT)
-    assert (one["margin"], one["finding"]) == (2, "real but negligible")
-    assert completed(app, *files, *asked, "--margin", "2", "--out", "graded").returncode == ExitCode.DONE
-    mentions(completed(report_app, "--verify", "graded").stderr, "files of predictions")  # so its margin can be read
-    mentions(refused(*files, "--score-column", "judge"), "scores must be 0 or 1 for an accuracy")
-
-
-@pytest.mark.parametrize("score", ["1e308", "-1e51", "nan", "inf"])
-def test_scores_that_cannot_be_computed_with_are_refused_by_their_row(score: str) -> None:
-    files = [write(f"{name}.csv", {"id": range(4), "score": [1, 2, score, 3]}) for name in "ab"]
-    mentions(refused(*files, "--metric", "score", "--margin", "1"), "row 3", "between -1e+50 and 1e+50")
-    large = [write(f"{name}.csv", {"id": range(40), "score": [factor * 1e49 * (n % 5) for n in range(40)]})
-             for name, factor in (("c", 1), ("d", 2))]
-    assert 0 <= pair(*large, "--metric", "score", "--margin", "1")["p"] <= 1
 
 
 def test_groups_widen_the_interval_as_in_a_study() -> None:
@@ -576,9 +573,7 @@ def test_what_cannot_be_is_refused_in_one_sentence(changed: dict[str, Any], word
     mentions(refused(first, write("b.csv", other)), *words)
 
 
-def test_scores_that_are_missing_and_files_alike_are_refused_and_equal_runs_are_a_warning() -> None:
-    scored = write("s.csv", {"id": range(N), "score": ["nan", *[1] * (N - 1)]})
-    mentions(refused(scored), "score", "'nan'", "row 1")
+def test_files_alike_are_refused_and_equal_runs_are_a_warning() -> None:
     Path("copy.csv").write_bytes(Path(write("a.csv", of(GOOD))).read_bytes())
     mentions(refused("a.csv", "copy.csv"), "copy.csv and a.csv are identical")
     for name in ("a-seed1.csv", "a-seed2.csv"):
@@ -777,11 +772,9 @@ def without(name: str) -> dict[str, Iterable[Any]]:
     ([without("label")], None, "specify the label column ({})", "--label-column", "label"),
     ([without("label")], None, "a file of true labels ({})", "--truth", "truth"),
     ([without("prediction")], None, "the prediction column ({})", "--prediction-column", "prediction"),
-    ([without("prediction")], None, "the score column ({})", "--score-column", "score"),
     ([of(GOOD), of(POOR, id=[f"e{n}" for n in range(N)])], None, "the common ones ({})", "--common", "common"),
     ([of(GOOD, prediction=["?"] * N)], None, "as wrong ({})", "--refusals wrong", "refusals='wrong'"),
     ([of(GOOD)], "log_loss", "{} needs the probability", "--metric log_loss", "metric='log_loss'"),
-    ([of(GOOD)], "score", "{} needs a column of scores", "--metric score", "metric='score'"),
 ])
 def test_a_remedy_is_an_option_at_the_command_line_and_an_argument_in_python(
     files: list[dict[str, Iterable[Any]]], metric: str | None, remedy: str, option: str, argument: str
@@ -799,7 +792,7 @@ def test_messages_name_a_frame_after_its_model_and_what_to_give() -> None:
     calls: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         ({"good": good.rename(columns={"id": "name"})}, {}, "good.parquet must have a column of ids"),
         ({"good": good.drop(columns="label")}, {}, "specify the label column"),
-        ({"good": good.drop(columns="prediction")}, {}, "the score column"),
+        ({"good": good.drop(columns="prediction")}, {}, "specify the prediction column"),
         ({"good": good}, {"margin": -1}, "above 0"),
         ({"good": good, "poor": poor.assign(label=LABEL_N)}, {}, "good.parquet and poor.parquet"),
         ({"good": good, "poor": pd.concat([poor, poor[["label"]]], axis=1)}, {}, "of poor must have one column"),

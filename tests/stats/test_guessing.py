@@ -16,7 +16,7 @@ THREE = np.repeat([0, 1, 2], [600, 300, 100])
 
 
 @pytest.mark.parametrize(("metric", "label_N", "score"), [
-    ("accuracy", TWO, 0.7), ("accuracy", THREE, 0.6), ("f1", TWO, 0.6 / 1.3), ("roc_auc", TWO, 0.5),
+    ("accuracy", TWO, 0.7), ("accuracy", THREE, 0.6),
     ("macro_f1", TWO, 1 / 2), ("macro_f1", THREE, 1 / 3), ("log_loss", TWO, 0.610864), ("log_loss", THREE, 0.897946)])
 def test_the_score_of_guessing(metric: MetricName, label_N: np.ndarray, score: float) -> None:
     assert guessing(metric, label_N, int(label_N.max()) + 1) == pytest.approx(score, abs=1e-6)
@@ -39,7 +39,7 @@ def test_no_guess_is_better(label_N: np.ndarray) -> None:
     assert loss == pytest.approx(guessing("log_loss", label_N, classes), abs=1e-6)
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "f1", "log_loss", "roc_auc"])
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "log_loss"])
 def test_a_model_is_above_guessing_where_its_whole_interval_is(metric: MetricName) -> None:
     rng = np.random.default_rng(1)
     for signal, guesses in ((0.0, True), (3.0, False)):

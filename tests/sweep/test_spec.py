@@ -53,8 +53,8 @@ def test_the_equivalence_margin_is_1_point_unless_the_file_sets_it(tmp_path: Pat
 
 
 @pytest.mark.parametrize(("lines", "hundredths"), [
-    ("", 1.0), ('metric = "macro_f1"\n', 1.0), ('metric = "f1"\nmargin = 2.0\n', 2.0),
-    ('metric = "log_loss"\nmargin = 0.02\n', 2.0), ('metric = "roc_auc"\nmargin = 0.005\n', 0.5)])
+    ("", 1.0), ('metric = "macro_f1"\n', 1.0), ('metric = "macro_f1"\nmargin = 2.0\n', 2.0),
+    ('metric = "log_loss"\nmargin = 0.02\n', 2.0)])
 def test_a_metric_has_its_own_unit_of_the_margin(tmp_path: Path, lines: str, hundredths: float) -> None:
     spec = load_study(study_file(tmp_path, lines + GOOD))
     assert f'metric = "{spec.metric}"' in (lines or 'metric = "accuracy"')
@@ -96,7 +96,7 @@ def test_none_is_a_choice(tmp_path: Path) -> None:
 
 
 def test_refuses_two_metrics_in_one_file(tmp_path: Path) -> None:
-    twice = 'metric = "f1"\n' + GOOD.replace("epochs = 2", 'epochs = 2\nmetric = "accuracy"')
+    twice = 'metric = "macro_f1"\n' + GOOD.replace("epochs = 2", 'epochs = 2\nmetric = "accuracy"')
     with pytest.raises(UsageError, match=r"metric and training\.metric"):
         load_study(study_file(tmp_path, twice))
 
@@ -169,7 +169,8 @@ def test_confirmation_seeds_are_outside_every_search(tmp_path: Path, seed: int) 
     (("trials = 4", 'trials = 4\nmetric = "luck"'), r"training\.metric.*log_loss.*'luck'"),
     (("trials = 4", 'trials = 4\nmetric = "log_loss"'), r"log_loss.*margin = 0\.01"),
     (("trials = 4", 'trials = 4\nmetric = "log_loss"\nmargin = 0.6'), r"margin.*0\.5 nats.*0\.6"),
-    (("epochs = 2", 'epochs = 2\nmetric = "f1"\ntorch.metric = "accuracy"'), r"training\.metric.*for all.*'torch'"),
+    (("epochs = 2", 'epochs = 2\nmetric = "macro_f1"\ntorch.metric = "accuracy"'),
+     r"training\.metric.*for all.*'torch'"),
     (("epochs = 2", 'selection = "lowest_train_window"'), r"training\.selection 'best_validation'"),
 ])
 def test_names_the_mistake_in_a_study_file(tmp_path: Path, change: tuple[str, str], parts: str) -> None:

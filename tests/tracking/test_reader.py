@@ -99,7 +99,7 @@ def test_each_question_to_a_file_has_the_answer_of_mlflow(store: Store, monkeypa
     theirs = [store.mlflow_id(run_id) for run_id in ours[:-1]]
     digest = digest_of_examples(result().predictions["test"].example_id_N)
     paths = any_store.paths(theirs[1])
-    scores: tuple[MetricName, ...] = ("accuracy", "f1")
+    scores: tuple[MetricName, ...] = ("accuracy", "macro_f1")
     asked: dict[str, list[tuple[Any, ...]]] = {
         "experiments": [()],
         "runs": [(name, *tag) for name in ("reviews", "removed", "empty", "none")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gru_bench.config import ComparedName
+from gru_bench.config import MetricName
 from gru_bench.report.document.blocks import Block, Table, numbers_in, parts_in
 from gru_bench.report.document.figure import Figure
 from gru_bench.report.document.numbers import Number
@@ -113,7 +113,7 @@ class Findings:
     studies: tuple[str, ...] = ()
     score: str = ""
     """Name of the score, such as `accuracy`."""
-    metric: ComparedName = "accuracy"
+    metric: MetricName = "accuracy"
     """The score, as `training.metric` names it."""
     models: tuple[ModelScore, ...] = ()
     """Those that were trained, then the baselines and the mixtures."""

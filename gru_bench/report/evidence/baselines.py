@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gru_bench.config import ComparedName
+from gru_bench.config import MetricName
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.groups import ModelRuns, group_of
@@ -17,7 +17,7 @@ from gru_bench.tracking import LoggedRun, LoggedStudy
 
 
 def baselines_of(
-    studies: Sequence[LoggedStudy], store: Store, metric: ComparedName, numbers: Numbers
+    studies: Sequence[LoggedStudy], store: Store, metric: MetricName, numbers: Numbers
 ) -> tuple[list[ModelRuns], list[Sentence]]:
     """Return each baseline of studies on the same data, and warnings of those whose predictions cannot be read."""
     found: dict[str, tuple[LoggedStudy, LoggedRun]] = {}

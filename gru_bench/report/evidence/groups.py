@@ -16,7 +16,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import PRESETS, ComparedName, MetricName, RunConfig, Scalar, flat, is_own, preset_of
+from gru_bench.config import PRESETS, MetricName, RunConfig, Scalar, flat, is_own, preset_of
 from gru_bench.errors import RunError
 from gru_bench.report.document.numbers import (
     KINDS,
@@ -67,7 +67,7 @@ class ModelRuns(Scored):
     tokens_N: NDArray[np.int32]
     whole: bool = True
     """Whether all probabilities are known."""
-    metric: ComparedName = "accuracy"
+    metric: MetricName = "accuracy"
     """Score that the report compares."""
     given_classes: tuple[str, ...] = ()
     """Names of the classes of files of predictions. Empty where the data of a study tell them."""
@@ -140,13 +140,8 @@ class ModelRuns(Scored):
 
     @property
     def has_classes(self) -> bool:
-        """Return whether the true and the predicted classes are known, and not a score of each answer alone."""
-        return self.score_RN is None
-
-    @property
-    def has_accuracy(self) -> bool:
-        """Return whether each answer is right or wrong."""
-        return self.metric != "score"
+        """Return whether the classes are known, and not whether each answer is right alone."""
+        return self.class_count > 0
 
     @property
     def fingerprint(self) -> str:
@@ -191,7 +186,7 @@ class ModelRuns(Scored):
         """Return the number of seeds."""
         return self.of_runs.add("seeds", len(self.runs), "count")
 
-    def score_by(self, metric: ComparedName) -> Number:
+    def score_by(self, metric: MetricName) -> Number:
         """Return a score: the mean over seeds, with its interval where there are enough seeds for one."""
         return self.on_examples.estimate(_named(metric), interval(metric, self), scale_of(metric).kind)
 
@@ -221,7 +216,7 @@ class ModelRuns(Scored):
         """Return this score of guessing, for someone who knows how frequent each class is; without a value where no
         class is known."""
         value = None
-        if self.metric != "score" and self.has_classes:
+        if self.has_classes:
             value = guessing(self.metric, self.label_N, len(self.averaged))
         return self.on_examples.add("guessing", value, self.scale.kind,
                                     "of the frequencies of the classes, without reading the text")
@@ -237,7 +232,7 @@ class ModelRuns(Scored):
         """Return whether the seeds can be scored together: there are several, and all their probabilities are known."""
         return len(self.runs) > 1 and self.whole and self.has_probabilities
 
-    def scores_by_run(self, metric: ComparedName) -> tuple[Number, ...]:
+    def scores_by_run(self, metric: MetricName) -> tuple[Number, ...]:
         """Return a score of each run, in the order of `runs`."""
         return tuple(
             replace(self.on_examples, runs=self.ids_of(run)).add(
@@ -294,7 +289,7 @@ class ModelRuns(Scored):
         return own.add("", float(correct_RN.mean()), "percent", "mean over seeds")
 
 
-def _named(metric: ComparedName) -> str:
+def _named(metric: MetricName) -> str:
     return "accuracy" if metric == "accuracy" else f"score-{slug(metric)}"
 
 
@@ -406,7 +401,7 @@ def _chosen(
 
 def group_of(
     store: Store, runs: Sequence[LoggedRun], numbers: Numbers, label: str, model: str, study: LoggedStudy,
-    metric: ComparedName = "accuracy", split: str = "test",
+    metric: MetricName = "accuracy", split: str = "test",
 ) -> tuple[ModelRuns | None, list[Sentence]]:
     """Return the runs' predictions of a split as one group, and warnings of runs left out; None for no run."""
     said: list[Sentence] = []

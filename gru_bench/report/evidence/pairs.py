@@ -14,7 +14,7 @@ from itertools import combinations
 
 import numpy as np
 
-from gru_bench.config import ComparedName
+from gru_bench.config import MetricName
 from gru_bench.errors import UsageError
 from gru_bench.report.document.numbers import Number, Numbers, Scale, decimals_for, plain, scale_of
 from gru_bench.report.document.sentences import Aside, Sentence, joined, say
@@ -212,7 +212,7 @@ def by_score(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def margin_of(
-    studies: Sequence[LoggedStudy], asked: float | None, numbers: Numbers, metric: ComparedName = "accuracy"
+    studies: Sequence[LoggedStudy], asked: float | None, numbers: Numbers, metric: MetricName = "accuracy"
 ) -> Margin:
     """Return the margin of a report.
 
@@ -223,12 +223,12 @@ def margin_of(
         metric: The score whose differences it bounds. Margins of studies about another one do not count.
 
     Raises:
-        UsageError: More than 50 points were asked for, or more than 0.5 of log loss or ROC AUC.
+        UsageError: More than 50 points were asked for, or more than 0.5 of log loss.
     """
     logged = tuple(plan.margin if plan.metric == metric else None for study in studies for plan in [study.plan()])
     agreed = logged[0] if logged and len(set(logged)) == 1 else None
     value, scale = asked if asked is not None else MARGIN if agreed is None else agreed, scale_of(metric)
-    if value > 0.5 and metric != "score":
+    if value > 0.5:
         raise UsageError(f"the equivalence margin must be at most {0.5 * scale.factor:g}{scale.after} of "
                          f"{scale.score}, but got {value * scale.factor:g}: choose a smaller one")
     return Margin(value, logged, numbers, scale)

@@ -98,10 +98,9 @@ def _accuracy(frame: DataFrame, near: Collection[str], scale: Scale) -> Drawing:
         axes.annotate(f"{short(row['model'], 25)}: {row['text']}", (0, place), (0, 4.5),
                       xycoords=("axes fraction", "data"), textcoords="offset points", va="bottom",
                       color=FAINT if place in below else INK, bbox=BEHIND, zorder=1)
-    if scale.score != "score":  # a score of the user's own has no bounds
-        keep_within(axes, "x", high=scale.factor if scale.higher_is_better else None)
+    keep_within(axes, "x", high=scale.factor if scale.higher_is_better else None)
     name_lines(axes, [""] * lines)
-    axes.set_xlabel(f"test {scale.score}{f', {scale.unit}' if scale.unit else ''}")
+    axes.set_xlabel(f"test {scale.score}, {scale.unit}")
     return figure
 
 

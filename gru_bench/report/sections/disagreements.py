@@ -42,8 +42,6 @@ Texts = Mapping[str, str]
 def disagreements(evidence: Evidence) -> Section | None:
     """Return the section; None if there is one model, and no texts were logged."""
     blocks: list[Block] = []
-    if not all(group.has_accuracy for group in evidence.groups):
-        return None
     if evidence.compared:
         blocks.append(_table(evidence.compared))
     for pair in evidence.compared[:MOST_PAIRS]:

@@ -184,7 +184,7 @@ def _class_scores(group: ModelRuns, place: int, scores_R: Sequence[metrics.Class
 
 def _by_category(evidence: Evidence) -> list[Block]:
     """Return accuracy by category; nothing for fewer than two categories."""
-    members, key = [group for group in evidence.groups if group.has_accuracy], "categories-1"
+    members, key = evidence.groups, "categories-1"
     if not members or np.unique(members[0].category_N).size < 2:
         return []
     first = members[0]
@@ -204,7 +204,7 @@ def _by_category(evidence: Evidence) -> list[Block]:
 
 def _by_length(evidence: Evidence) -> list[Block]:
     """Return accuracy by length; nothing for texts of fewer than two ranges."""
-    members, key = [group for group in evidence.groups if group.has_accuracy], "lengths-1"
+    members, key = evidence.groups, "lengths-1"
     if not members or np.unique(np.searchsorted(LENGTHS, members[0].tokens_N)).size < 2:
         return []
     first, numbers = members[0], evidence.numbers.of(key)

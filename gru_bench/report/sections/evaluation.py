@@ -21,7 +21,7 @@ from gru_bench.results.baselines import baseline_label
 from gru_bench.results.logged_metrics import PARAMETERS, PEAK_MEMORY, TOKENS_PER_SECOND, score
 from gru_bench.results.runs import MOST_WHOLE
 from gru_bench.stats import metrics
-from gru_bench.stats.intervals import interval, interval_together
+from gru_bench.stats.intervals import f1_interval, interval, interval_together
 
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.pooling")
 """Settings that are shown of a model that was not tuned."""
@@ -35,7 +35,8 @@ SCORES = {
 }
 """Name in `metrics.scores` -> column of the table of further scores."""
 RESULTS = ("Test scores, the best model first: means over seeds, with 95 % intervals in brackets. Below the number of "
-           "seeds: the lowest to the highest score. With more than two classes, F1 is macro F1.")
+           "seeds: the lowest to the highest score.")
+OF_CLASSES = " With more than two classes, F1 is macro F1."
 FURTHER = ("Further test scores: means over seeds, and below them the lowest to the highest. With more than two "
            "classes, ROC AUC and average precision are one-vs-rest means over classes. The calibration error is the "
            "mean distance between confidence and accuracy.")
@@ -71,14 +72,15 @@ def _accuracies(evidence: Evidence) -> Figure:
 
 def _results(evidence: Evidence) -> Table:
     scale, metric = evidence.groups[0].scale, evidence.groups[0].metric
+    classified = any(group.has_classes for group in evidence.groups)
     shown: list[tuple[Column, Callable[[ModelRuns], Cell]]] = [
         (Column(scale.score[0].upper() + scale.score[1:], unit=scale.unit), lambda group: group.score)]
     if metric != "accuracy":
-        shown.append((Column("Accuracy", unit="%"), lambda group: group.accuracy if group.has_accuracy else MISSING))
-    if metric not in ("f1", "macro_f1"):
+        shown.append((Column("Accuracy", unit="%"), lambda group: group.accuracy))
+    if metric != "macro_f1" and classified:
         shown.append((Column("F1", unit="%"), _f1))
     return Table.of(
-        "results", "Test results", (RESULTS,),
+        "results", "Test results", (f"{RESULTS}{OF_CLASSES if classified else ''}",),
         in_order([*evidence.groups, *evidence.mixtures, *evidence.baselines]),
         (Column("Model", align="left", width=4.6), _named),
         (Column("Seeds"), _seeds),
@@ -117,7 +119,7 @@ def _f1(group: ModelRuns) -> Cell:
     if not group.has_classes:
         return MISSING
     if group.is_binary:
-        return group.on_examples.estimate("f1", interval("f1", group))
+        return group.on_examples.estimate("f1", f1_interval(group))
     return group.on_examples.estimate("macro-f1", interval("macro_f1", group))
 
 

@@ -41,7 +41,8 @@ def methods(evidence: Evidence) -> Section:
     """Return the section: how intervals and verdicts are computed, and what they cover."""
     lines: list[tuple[str, Sentence]] = [
         ("Intervals", (INTERVALS,)), ("Verdicts", _verdicts(evidence)), ("Seeds.", _seeds(evidence)),
-        ("Not covered", (COVERED,)), ("Scores.", _scores(evidence)),
+        ("Not covered", (COVERED,)),
+        *([("Scores.", _scores(evidence))] if any(group.has_classes for group in evidence.groups) else []),
         *([("Models.", joined([(CHOSEN[not has_choice(evidence.baselines)],), *(
             [(MIXTURES,)] if evidence.mixtures else [])]))] if evidence.baselines else [])]
     return Section("methods", "How computed", (Bullets(tuple(lines)), Paragraph((

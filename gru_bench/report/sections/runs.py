@@ -66,8 +66,7 @@ def _confirm_runs(groups: Sequence[ModelRuns], store: Store) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for group in groups:
         model: Cell = (Anchor(f"runs-of-{group.key}", group.ids, (group.label,)),)
-        scored = group.scores_by_run("accuracy" if group.has_accuracy else group.metric)
-        for run, accuracy in zip(group.runs, scored, strict=True):
+        for run, accuracy in zip(group.runs, group.scores_by_run("accuracy"), strict=True):
             shown = known_run(run, store) if group.is_logged else plain(run.name)
             own = Anchor(f"run-{slug(run.run_id)}", (run.run_id,), (shown,))
             rows.append((model, (own,), MISSING if run.seed is None else str(run.seed), accuracy))
@@ -75,5 +74,5 @@ def _confirm_runs(groups: Sequence[ModelRuns], store: Store) -> Table:
     return Table(
         "confirm", "Confirmation runs", ("The runs or files from which the results are computed.",),
         (Column("Model", align="left", width=4.6), Column("Run", align="left", width=6.6), Column("Seed", width=1.4),
-         Column("Accuracy", "%") if groups[0].has_accuracy else Column("Score")),
+         Column("Accuracy", "%")),
         tuple(rows), grouped=True)

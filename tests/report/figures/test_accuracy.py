@@ -53,16 +53,6 @@ def test_no_axis_of_percentages_leaves_the_range_from_0_to_100(right: bool) -> N
         assert 100 * right in (low, high), name
 
 
-def test_the_axis_of_scores_without_bounds_holds_all_of_them() -> None:
-    for value in (3.2, -40.0):
-        shown = (Number("score", value + more, "score", low=low, high=high) for more, low, high in (
-            (0, value - 0.2, value + 0.2), (0.1, None, None)))
-        values = Values(("model", "what", "accuracy"), tuple(zip("AA", (MEAN, "seed 1"), shown, strict=True)),
-                        intervals=("accuracy",))
-        low, high = drawing_of(accuracy_figure(values, scale_of("score"))).axes[0].get_xlim()
-        assert low < value - 0.2 < value + 0.2 < high
-
-
 def test_baselines_near_the_models_are_drawn() -> None:
     for baselines, drawn in (
         ([("far", 0.77)], 0), ([("far", 0.77), ("near", 0.79)], 1), ([("near", 0.79), ("above", 0.99)], 2)
