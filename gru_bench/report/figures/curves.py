@@ -1,4 +1,4 @@
-"""The figure of learning curves, each with a band."""
+"""The figure of the learning curves, each with a band."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
     from pandas import DataFrame
 
+TRAINING, VALIDATION = "training loss", "validation loss"
+"""Panels that share axes."""
 OVERLAID = 6
 """Most models whose curves share axes: as many as can be told apart."""
 
@@ -23,31 +25,37 @@ def of_drawn(frame: DataFrame) -> tuple[DataFrame, list[str]]:
 
 
 def curves_figure(values: Values) -> Figure:
-    """Return the learning curves of the models, with one panel for each quantity.
+    """Return the learning curves of the models: both losses in one panel, so that the distance between them is seen,
+    and the accuracy in another.
 
     Args:
-        values: The points of the curves, with columns `panel`, `series`, `epoch`, `mean`, `low`, `high`. The panels
+        values: The points of the curves, with columns `panel`, `series`, `iteration`, `mean`, `low`, `high`. The panels
             are quantities and the series models.
     """
     models = list(values.groups("series"))
-    quantities = listed([title.removesuffix(", %") for title in values.groups("panel")])
+    titles = list(values.groups("panel"))
+    quantities = listed([title.removesuffix(", %") for title in titles])
+    dashed = " The training loss is dashed." if {TRAINING, VALIDATION} <= {*titles} else ""
+    first = f" The first {OVERLAID} models are drawn." if len(models) > OVERLAID else ""
     return Figure(
         "curves",
-        f"{quantities.capitalize()} by epoch: mean over seeds, with a band from the lowest to the highest seed. Losses "
-        f"are in nats per text. At most {OVERLAID} models are drawn.",
-        f"{quantities.capitalize()} of {listed(models[:OVERLAID])} by epoch.", values, _learning)
+        f"{quantities.capitalize()} by iteration: mean over seeds, with a band from the lowest to the highest seed. "
+        f"Losses are in nats per text.{dashed}{first}",
+        f"{quantities.capitalize()} of {listed(models[:OVERLAID])} by iteration.", values, _learning)
 
 
 def _learning(frame: DataFrame) -> Drawing:
     frame, models = of_drawn(frame.rename(columns={"series": "model"}))
-    panels = frame.groupby("panel", sort=False)
-    figure, axes_of = new_figure(2.05, panels.ngroups, 3, sharex=True)
-    for axes, (title, panel) in zip(axes_of, panels, strict=True):
-        curves(axes, panel, "epoch", "mean", models)
-        axes.set_title(str(title))
-        if "%" in str(title):
+    panels = {str(title): panel for title, panel in frame.groupby("panel", sort=False)}
+    dashed = panels.pop(TRAINING, None) if VALIDATION in panels else None
+    figure, axes_of = new_figure(2.4, len(panels), 2, sharex=True)
+    for axes, (title, panel) in zip(axes_of, panels.items(), strict=True):
+        if title == VALIDATION and dashed is not None:
+            curves(axes, dashed, "iteration", "mean", models, linestyle="dashed", markersize=0)
+        curves(axes, panel, "iteration", "mean", models)
+        axes.set_title("loss" if title == VALIDATION and dashed is not None else title)
+        if "%" in title:
             keep_within(axes, "y")
-        axes.locator_params(axis="x", integer=True)
-    figure.supxlabel("epoch")
+    figure.supxlabel("iteration")
     name_series(figure, models)
     return figure

@@ -1,4 +1,4 @@
-"""Learning curves: the losses and the validation accuracy of each model by epoch and by window."""
+"""Learning curves: the losses and the validation accuracy of each model by iteration."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from gru_bench.report.evidence.store import Histories
 from gru_bench.report.figures.curves import curves_figure
 from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL, Metric
 
-Point = tuple[float, float, float, float]
-"""Position in epochs, mean over seeds, lowest, highest."""
+Point = tuple[int, float, float, float]
+"""Iteration, mean over seeds, lowest, highest."""
 PANELS: tuple[tuple[str, Metric, float], ...] = (
     ("training loss", LOSS_TRAIN, 1), ("validation loss", LOSS_VAL, 1), ("validation accuracy, %", ACCURACY_VAL, 100))
 """Panel of the figure, its metric, and the factor from the metric to what is shown."""
+FEW_WINDOWS = 3
+"""Windows of the training loss below which its curve is drawn by epoch."""
 FEW_EPOCHS = 2
 """Epochs up to which a table has the validation accuracy after each."""
 BEST = "Results are those of the best checkpoint of each run, whose epoch is averaged over seeds."
@@ -50,10 +52,9 @@ def curves(evidence: Evidence) -> tuple[Figure, ...]:
     rows: list[tuple[Value, ...]] = []
     for panel, metric, scale in PANELS:
         for group in evidence.groups:
-            points = _by_window(group, evidence.histories) if metric is LOSS_TRAIN else []
-            points = points or _points(_by_step(group, evidence.histories, metric, scale), 1)
-            rows += ((panel, group.label, *point) for point in points)
-    return (curves_figure(Values(("panel", "series", "epoch", "mean", "low", "high"), tuple(rows))),) if rows else ()
+            rows += ((panel, group.label, *point) for point in _points(group, evidence.histories, metric, scale))
+    columns = ("panel", "series", "iteration", "mean", "low", "high")
+    return (curves_figure(Values(columns, tuple(rows))),) if rows else ()
 
 
 def _best_epoch(group: ModelRuns) -> Number:
@@ -76,17 +77,15 @@ def _by_step(group: ModelRuns, histories: Histories, metric: Metric, scale: floa
     return values
 
 
-def _by_window(group: ModelRuns, histories: Histories) -> list[Point]:
-    """Return the training loss by iteration, counted in epochs; empty where it was not logged so, or is not known."""
+def _points(group: ModelRuns, histories: Histories, metric: Metric, scale: float) -> list[Point]:
+    """Return the points of a curve: of the training loss one for each window, of what is logged by epoch one for the
+    last iteration of each; nothing where the number of training texts, and so of iterations, is not known."""
     if group.data is None:
         return []
-    iterations = iterations_of_epoch(group.data.train, group.config.training)
-    values = _by_step(group, histories, LOSS_TRAIN_WINDOW)
-    full = {step: found for step, found in values.items() if len(found) == len(group.runs)}
-    return _points(full, iterations) if len(full) >= 3 and iterations else []
-
-
-def _points(values: dict[int, list[float]], steps: float) -> list[Point]:
-    """Return the mean, the lowest and the highest value of each step; `steps` make an epoch."""
-    points = [(step / steps, float(np.mean(found)), min(found), max(found)) for step, found in sorted(values.items())]
+    by_window = _by_step(group, histories, LOSS_TRAIN_WINDOW) if metric is LOSS_TRAIN else {}
+    values = {step: found for step, found in by_window.items() if len(found) == len(group.runs)}
+    if len(values) < FEW_WINDOWS:
+        iterations = iterations_of_epoch(group.data.train, group.config.training)
+        values = {epoch * iterations: found for epoch, found in _by_step(group, histories, metric, scale).items()}
+    points = [(step, float(np.mean(found)), min(found), max(found)) for step, found in sorted(values.items())]
     return [point for point in points if all(map(math.isfinite, point))]

@@ -16,20 +16,19 @@ def test_curves_are_means_with_the_range_of_seeds(built: Built) -> None:
     runs = [run.run_id for run in studies[0].confirms]
     drawn = [point for point in figure_of(report, "curves").values.records()
              if (point["panel"], point["series"]) == ("validation loss", "Scratch GRU")]
-    assert [point["epoch"] for point in drawn] == [1, 2, 3, 4]
+    batch = int(studies[0].confirms[0].params["training.batch_size"])
+    assert [point["iteration"] for point in drawn] == [epoch * -(-16_384 // batch) for epoch in (1, 2, 3, 4)]
     values = [dict(store.metrics[run]["loss/val"])[2] for run in runs]
     assert drawn[1]["mean"] == pytest.approx(np.mean(values))
     assert (drawn[1]["low"], drawn[1]["high"]) == (min(values), max(values))
 
 
-def test_the_training_loss_is_drawn_by_window_in_epochs(built: Built) -> None:
+def test_the_training_loss_is_drawn_by_iteration(built: Built) -> None:
     store, studies, report = built
     logged = [dict(store.metrics[run.run_id]["loss/train_window"]) for run in studies[0].confirms]
-    batch = int(studies[0].confirms[0].params["training.batch_size"])
     points = [point for point in figure_of(report, "curves").values.records()
               if (point["panel"], point["series"]) == ("training loss", "Scratch GRU")]
-    assert [point["epoch"] for point in points] == pytest.approx([step / -(-16_384 // batch) for step in logged[0]])
-    assert points[-1]["epoch"] == pytest.approx(4.0)
+    assert [point["iteration"] for point in points] == list(logged[0])
     for step, point in zip(logged[0], points, strict=True):
         losses = [run[step] for run in logged]
         assert point["mean"] == pytest.approx(np.mean(losses))
@@ -59,12 +58,24 @@ def test_runs_of_two_epochs_have_curves_and_a_table_of_their_epochs() -> None:
     study = add_study(store, "torch", {"torch": 0.0}, seeds=3, epochs=2, test_set=TestSet.draw(50))
     report = build_only([study], store, learning)
     drawn = [point for point in figure_of(report, "curves").values.records() if point["panel"] == "validation loss"]
-    assert [point["epoch"] for point in drawn] == [1, 2]
+    assert len(drawn) == 2
+    assert drawn[1]["iteration"] == 2 * drawn[0]["iteration"]
     assert not section_of(report, "learning").is_folded
     for epoch in (1, 2):
         values = [dict(store.metrics[run.run_id]["accuracy/val"])[epoch] for run in study.confirms]
         shown = number_in(column_of(report, "learning", f"Epoch {epoch}")[0])
         assert (shown.value, shown.low, shown.high) == (pytest.approx(np.mean(values)), min(values), max(values))
+
+
+def test_a_training_loss_of_fewer_than_three_windows_is_drawn_at_the_end_of_each_epoch() -> None:
+    store = FakeStore()
+    study = add_study(store, "torch", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50))
+    for metrics in store.metrics.values():
+        metrics["loss/train_window"] = metrics["loss/train_window"][:2]
+    points = figure_of(build_only([study], store, learning), "curves").values.groups("panel")
+    assert points["training loss"].column("iteration") == points["validation loss"].column("iteration")
+    losses = [dict(store.metrics[run.run_id]["loss/train"])[1] for run in study.confirms]
+    assert points["training loss"].column("mean")[0] == pytest.approx(np.mean(losses))
 
 
 def test_runs_without_a_curve_have_no_figure() -> None:
