@@ -337,8 +337,7 @@ def _source(config: DataConfig, cache: Path) -> _Source:
     def read() -> Rows:
         rows = read_files(files, columns, path, config.encoding)
         rows = replace(rows, group_N=_imdb_blocks(rows)) if in_blocks else rows
-        note = [f"left out, because they contain no labeled texts: {', '.join(left_out)}"] if left_out else []
-        return replace(rows, notes=(*rows.notes, *note))
+        return replace(rows, notes=(*rows.notes, *left_out))
 
     name = MOVIE_REVIEWS if config.name == MOVIE_REVIEWS else _stem(path)
     key = json.dumps([left_out, contents, vars(columns), in_blocks and IMDB_BLOCK])

@@ -72,7 +72,7 @@ class Found:
 
     files: tuple[DataFile, ...]
     left_out: tuple[str, ...] = ()
-    """Names of folders and files that are left out."""
+    """Sentences on folders that are left out."""
 
 
 def kind_of(path: Path) -> str:
@@ -169,26 +169,26 @@ def _folder(path: Path) -> Found:
 
     A folder that is named after a split and holds texts itself is a class, if another class stands beside it.
     """
-    with_texts = [one for one in _visible(path) if _texts(one)]
-    are_classes = any(one.name.lower() not in PARTS for one in with_texts)
-    splits = {one: PARTS[one.name.lower()] for one in _visible(path)
-              if one.is_dir() and one.name.lower() in PARTS and not (are_classes and one in with_texts)}
+    here = {one: _texts(one) for one in _visible(path)}
+    are_classes = any(texts and one.name.lower() not in PARTS for one, texts in here.items())
+    splits = {one: PARTS[one.name.lower()] for one, texts in here.items()
+              if one.is_dir() and one.name.lower() in PARTS and not (are_classes and texts)}
     files: list[DataFile] = []
-    left_out: list[Path] = []
+    left_out: dict[str, list[str]] = {}
     for folder in (path, *splits):
-        for one in _visible(folder):
-            texts = _texts(one)
-            is_table = one.name.lower().removesuffix(".gz").endswith(TABLES) and not one.is_dir()
-            if one in splits or not (is_table or one.is_dir()):
+        for one, texts in (here if folder == path else {one: _texts(one) for one in _visible(folder)}).items():
+            if one in splits:
                 continue
-            if not (is_table or texts) or (texts and splits and folder == path):
-                left_out.append(one)
-            elif is_table:
+            if one.name.lower().removesuffix(".gz").endswith(TABLES) and not one.is_dir():
                 files.append(DataFile(one, _split_of(one, path), root=path))
-            else:
+            elif texts and not (splits and folder == path):
                 files += [DataFile(text, splits.get(folder), label=one.name, root=path) for text in texts]
+            elif one.is_dir():
+                reason = "are not in the folder of a split" if texts else "contain no labeled texts"
+                left_out.setdefault(reason, []).append(one.relative_to(path).as_posix())
     _require_one_kind(path, files)
-    return Found(_of_splits(path, files), tuple(one.relative_to(path).as_posix() for one in left_out))
+    return Found(_of_splits(path, files), tuple(
+        f"left out, because they {reason}: {', '.join(names)}" for reason, names in left_out.items()))
 
 
 def _split_of(table: Path, root: Path) -> str | None:

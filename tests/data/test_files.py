@@ -69,6 +69,17 @@ def test_a_validation_folder_is_kept(tmp_path: Path) -> None:
     assert {text.split()[1][0] for text in corpus.texts("validation")} == {"1"}
 
 
+def test_folders_beside_splits_and_folders_without_texts_are_left_out_each_with_its_reason(tmp_path: Path) -> None:
+    folder = texts(tmp_path / "mine" / "train", ["a", "b"]).parent
+    texts(folder, ["extra"], first=100)
+    (folder / "train" / "empty").mkdir()
+    (folder / "docs").mkdir()
+    corpus = load(str(folder), tmp_path / "cache")
+    assert corpus.classes == ("a", "b")
+    assert corpus.notes == ("left out, because they contain no labeled texts: docs, train/empty",
+                            "left out, because they are not in the folder of a split: extra")
+
+
 def test_a_folder_that_holds_only_a_train_split_is_split(tmp_path: Path) -> None:
     texts(tmp_path / "mine" / "train", ["a", "b"])
     corpus = load(str(tmp_path / "mine"), tmp_path / "cache")
