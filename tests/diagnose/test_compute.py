@@ -146,6 +146,12 @@ def test_a_gru_that_keeps_its_state_keeps_its_gradient() -> None:
     np.testing.assert_allclose(norm_BT[0], norm_BT[0, -1], rtol=1e-9)
 
 
+def test_norms_are_geometric_means_over_texts() -> None:
+    norm_BS = np.array([[1.0, 4], [4, 64], [0, 1]])
+    flow = d._flow(subject("scratch", "final", 1, vectors_of(3, ["a"])), "forward", norm_BS)
+    assert (flow.norm, flow.reviews) == ((2, 16), 2)  # a norm of 0 has no logarithm
+
+
 def test_steps_are_counted_from_the_state_that_is_read_last() -> None:
     norm_BT = np.array([[10.0, 11, 12, 13, 14], [20, 21, 22, 0, 0]])
     length_B = torch.tensor([5, 3])

@@ -24,6 +24,11 @@ def of_drawn(frame: DataFrame) -> tuple[DataFrame, list[str]]:
     return frame[frame["model"].isin(models)], models
 
 
+def first_models(models: int) -> str:
+    """Return what a caption says of so many models, where not all of them are drawn."""
+    return f" The first {OVERLAID} of {models} models are drawn." if models > OVERLAID else ""
+
+
 def curves_figure(values: Values) -> Figure:
     """Return the learning curves of the models: both losses in one panel, so that the distance between them is seen,
     and the accuracy in another.
@@ -36,11 +41,10 @@ def curves_figure(values: Values) -> Figure:
     titles = list(values.groups("panel"))
     quantities = listed([title.removesuffix(", %") for title in titles])
     dashed = " The training loss is dashed." if {TRAINING, VALIDATION} <= {*titles} else ""
-    first = f" The first {OVERLAID} models are drawn." if len(models) > OVERLAID else ""
     return Figure(
         "curves",
         f"{quantities.capitalize()} by iteration: mean over seeds, with a band from the lowest to the highest seed. "
-        f"Losses are in nats per text.{dashed}{first}",
+        f"Losses are in nats per text.{dashed}{first_models(len(models))}",
         f"{quantities.capitalize()} of {listed(models[:OVERLAID])} by iteration.", values, _learning)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.sentences import listed
 from gru_bench.report.evidence.trials import ENDED
-from gru_bench.report.figures.curves import OVERLAID, of_drawn
+from gru_bench.report.figures.curves import OVERLAID, first_models, of_drawn
 from gru_bench.report.figures.style import (
     FAINT,
     INK,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
     from pandas import DataFrame
 
-DRAWN = f"Trials far below the others are on the lower edge. At most {OVERLAID} models are drawn."
 SCORE = "validation accuracy"
 
 
@@ -43,8 +42,8 @@ def history_figure(values: Values, score: str) -> Figure:
     floor = _floor(values)
     return Figure(
         "search-history",
-        f"Validation {score} of each trial, in the order of the search; a line shows the best complete trial so far. "
-        f"{DRAWN}",
+        f"Validation {score} of each trial, in the order of the search; a line shows the best complete trial so far."
+        f"{_drawn(values, floor)}",
         f"Validation {score} by trial of {_trials(values)}.", values, partial(_history, floor=floor, score=score))
 
 
@@ -61,9 +60,15 @@ def settings_figure(values: Values, score: str) -> Figure:
     return Figure(
         "search-settings",
         f"Validation {score} of each trial against its {settings}; the largest mark of a model is "
-        f"its best complete trial. {DRAWN}",
+        f"its best complete trial.{_drawn(values, floor)}",
         f"Validation {score} by {settings} of {_trials(values)}.", values,
         partial(_settings, floor=floor, score=score))
+
+
+def _drawn(values: Values, floor: int) -> str:
+    """Return what a caption says of trials and models that are not drawn where they are, or at all."""
+    edge = " Trials far below the others are on the lower edge." if floor else ""
+    return f"{edge}{first_models(len(values.groups('model')))}"
 
 
 def _trials(values: Values) -> str:

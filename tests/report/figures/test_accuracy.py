@@ -116,3 +116,8 @@ def test_a_caption_speaks_of_baselines_that_are_drawn_and_of_models_that_are_not
     found = accuracy_figure(many, scale)
     assert f"of the {LINES} best of {LINES + 2} models" in found.caption
     assert f"Model {LINES}" not in found.alternative
+    for pairs, shown in ((LINES, "for each pair,"), (LINES + 4, f"for the first {LINES} of {LINES + 4} pairs,")):
+        rows = tuple((f"A − B{place}", share(0.004, 0.001, 0.007)) for place in range(pairs))
+        differences = difference_figure(Values(("pair", "difference"), rows, ("difference",)), 0.02, scale)
+        assert shown in differences.caption
+        assert len(drawing_of(differences).axes[0].get_yticklabels()) == LINES

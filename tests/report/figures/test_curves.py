@@ -35,7 +35,7 @@ def test_the_first_six_of_many_models_are_drawn() -> None:
     drawn = drawing_of(figure)
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == [f"Torch GRU (study {i})" for i in range(6)]
     assert [len(axes.collections) for axes in drawn.axes] == [12, 6]
-    mentions(figure.caption, "The first 6 models are drawn")
+    mentions(figure.caption, "The first 6 of 8 models are drawn")
     assert "Torch GRU (study 7)" in figure.values.csv()
 
 

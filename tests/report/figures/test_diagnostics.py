@@ -51,6 +51,7 @@ def test_the_figure_of_gradients_has_a_row_for_each_step_of_each_model() -> None
     flows = rows(FIGURES["gradients"])
     assert len(flows) == 2 * 51
     assert float(flows[51 + 3]["norm"]) == pytest.approx(0.3 * 0.92**3)
+    mentions(FIGURES["gradients"].caption, "geometric mean over texts")
     panels = drawing_of(FIGURES["gradients"]).axes
     assert {axes.get_yscale() for axes in panels} == {"log"}
     assert [[y for _, y in curve] for axes in panels for curve in curves_in(axes)] == [

@@ -115,6 +115,10 @@ def test_a_few_bad_trials_do_not_squeeze_the_others() -> None:
     good = [trial(n, "complete", 0.85 + 0.002 * n, size=32 + n) for n in range(1, 12)]
     report = report_of([trial(0, "complete", 0.5), *good, trial(12, "pruned", 0.52)])
     history, settings = figure_of(report, "search-history"), figure_of(report, "search-settings")
+    assert all("on the lower edge" in figure.caption for figure in (history, settings))
+    for figure in report_of(good).figures:
+        assert "lower edge" not in figure.caption
+        assert "models are drawn" not in figure.caption
     (floor,) = {axes.get_ylim()[0] for axes in (*drawing_of(history).axes, *drawing_of(settings).axes)}
     assert 52 < floor <= 85
     (axes,) = drawing_of(history).axes
@@ -149,3 +153,4 @@ def test_the_first_six_of_many_models_are_drawn(name: str) -> None:
     names = drawing_of(figure).legends[-1].get_texts()
     assert [name.get_text() for name in names] == list(figure.values.groups("model"))[:6]
     assert len(figure.values.groups("model")) == 7
+    assert "The first 6 of 7 models are drawn." in figure.caption

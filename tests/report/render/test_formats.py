@@ -140,6 +140,8 @@ def test_every_kind_of_block_is_the_same_in_all_formats(every_kind: Report) -> N
 def test_all_formats_show_the_same(case: str, request: pytest.FixtureRequest) -> None:
     report, page, files = request.getfixturevalue(case)
     check(report, page, files, markdown(report))
+    # A report may be sent away from the files of this project.
+    assert not any("docs/" in text for text in (page, *files.values(), markdown(report)))
 
 
 @pytest.mark.parametrize(("name", "right", "wrong"), [

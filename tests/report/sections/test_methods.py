@@ -41,8 +41,3 @@ def test_models_are_said_to_be_chosen_on_validation_where_they_are_and_a_mixture
     assert ("chosen on validation texts" in without, "mixture" in without) == (False, False)
     mentions(without, "no validation texts to choose one of them on")
     mentions(chosen, "are chosen on validation texts", "A mixture is the mean", "both pairs of a mixture")
-
-
-def test_no_path_stands_in_a_page_that_may_be_sent_away() -> None:
-    store = FakeStore()
-    assert "docs/" not in methods_of(store, add_study(store, "one", {"torch": 0.0}, test_set=FEW))
