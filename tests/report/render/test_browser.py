@@ -215,8 +215,8 @@ def test_values_are_downloaded_without_a_request(browser: Chromium, pages: Path,
             break
         browser.run("new Promise(done => setTimeout(done, 50))")
     header, *rows = (tmp_path / "curves.csv").read_text(encoding="utf-8").splitlines()
-    assert header == "panel,series,epoch,mean,low,high"
-    assert any(row.startswith("validation loss,Torch GRU,2,0.") for row in rows)
+    assert header == "panel,series,iteration,mean,low,high"
+    assert any(row.startswith("validation loss,Torch GRU,512,0.") for row in rows)
     assert [address for address in browser.asked if address.startswith("http")] == []
 
 
