@@ -64,15 +64,17 @@ def _states(evidence: Evidence) -> list[Block]:
 def _confirm_runs(groups: Sequence[ModelRuns], store: Store) -> Table:
     """Return the confirmation runs of each model, to which the numbers computed from all of them or from one link."""
     rows: list[tuple[Cell, ...]] = []
+    have_seeds = any(run.seed is not None for group in groups for run in group.runs)
     for group in groups:
         model: Cell = (Anchor(f"runs-of-{group.key}", group.ids, (group.label,)),)
         for run, accuracy in zip(group.runs, group.scores_by_run("accuracy"), strict=True):
             shown = known_run(run, store) if group.is_logged else plain(run.name)
             own = Anchor(f"run-{slug(run.run_id)}", (run.run_id,), (shown,))
-            rows.append((model, (own,), MISSING if run.seed is None else str(run.seed), accuracy))
+            seed = MISSING if run.seed is None else str(run.seed)
+            rows.append((model, (own,), *([seed] if have_seeds else []), accuracy))
             model = group.label
     return Table(
         "confirm", "Confirmation runs", ("The runs or files from which the results are computed.",),
-        (Column("Model", align="left", width=4.6), Column("Run", align="left", width=6.6), Column("Seed", width=1.4),
-         Column("Accuracy", "%")),
+        (Column("Model", align="left", width=4.6), Column("Run", align="left", width=6.6),
+         *([Column("Seed", width=1.4)] if have_seeds else []), Column("Accuracy", "%")),
         tuple(rows), grouped=True)
