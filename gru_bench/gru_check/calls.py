@@ -1,192 +1,120 @@
-"""How a student's object is called, found by trying the forms of `forms.py`."""
+"""How a student's object is called: found by trying, likely forms first.
+
+A form must run, must keep sequences apart, its results must depend on the input, and those at one end of a sequence on
+the input at the other. What meets fewer of these is kept, since it says what is wrong.
+"""
 
 from __future__ import annotations
 
-import copy
-import re
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gru_bench.errors import RunError, first_line
-from gru_bench.gru_check.attempts import Attempt, Attempts
-from gru_bench.gru_check.forms import Form, arguments, bound, flat, forms, parameters_of, sample_input
-from gru_bench.gru_check.load import SIZES, Source, failure, settings_kept
-from gru_bench.gru_check.trace import Recorder
+from gru_bench.gru_check.forms import Form, forms
+from gru_bench.gru_check.subject import STEPS, Subject, by_sequence, sample, state_of
 
-STEPS = SIZES["T"]
-"""Length of the sequences that are tried."""
-_MOST_SEQUENCES = 1024
-"""Largest batch that is tried where the object has one of its own."""
-_DICTS = (dict, OrderedDict, defaultdict)
-_OWN = {*vars(nn.Module()), "__builtins__", "__annotations__"}
-"""Names of what is Python's and torch's own."""
+BATCH = 7
+"""Sequences of a call. No usual size of a student's object is the same."""
+_FIXED = (1, 2, 3, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128)
+"""Batch sizes that a student's object may have fixed."""
 
 
-class Caller:
-    """A student's object that can be called again and again from the same condition."""
+@dataclass(frozen=True)
+class Called:
+    """A form, and what its results depend on."""
 
-    def __init__(self, source: Source, attempts: Attempts, nonzero: frozenset[int] = frozenset()) -> None:
-        """Put the object into evaluation and float64, and remember all that a call could change.
+    form: Form
+    apart: bool
+    """Whether sequences do not influence each other."""
+    reads: bool
+    """Whether results depend on the input."""
+    passes: bool
+    """Whether results at one end of a sequence depend on the input at the other."""
 
-        Args:
-            source: The object.
-            attempts: What was tried so far, to which calls are added.
-            nonzero: Keys (id) of the parameters that do not begin as zeros.
-        """
-        self.source, self.attempts = source, attempts
-        self.file = str(source.path)
-        self.nonzero = nonzero
-        self.library: dict[str, int] = {}
-        """Recurrences of torch that calls ran through: see `Recorder.library`."""
-        self.is_known = False
-        """Whether its cells are members of the family of reference cells."""
-        self.calm = True
-        """Whether random functions may be replaced by zeros: see `Recorder.calm`."""
-        self.built = source.built
-        self.arguments = arguments(self.built)
-        if isinstance(self.built, nn.Module):
-            self.built.eval()
-            self.built.double()
-        for tensor in parameters_of(self.built):
-            if tensor.is_leaf and tensor.dtype in (torch.float32, torch.float16):
-                tensor.data = tensor.data.double()
-        self.snapshot = self._state()
-
-    def _state(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        spaces: list[dict[str, Any]] = [self.source.module.__dict__]
-        if isinstance(self.built, nn.Module):
-            for part in self.built.modules():
-                spaces += [vars(part), part._buffers]
-        elif hasattr(self.built, "__dict__"):
-            spaces.append(vars(self.built))
-        return [(space, {key: _copied(value) if key not in _OWN else value for key, value in space.items()})
-                for space in spaces]
-
-    def remember(self) -> None:
-        """Take the present condition, after undoing what calls changed, as the one to go back to."""
-        self.restore()
-        self.snapshot = self._state()
-
-    def restore(self) -> None:
-        """Undo what calls changed besides parameters: kept states."""
-        for space, before in self.snapshot:
-            for key in [key for key in space if key not in before]:
-                del space[key]
-            for key, value in before.items():
-                if isinstance(value, Tensor) and not value.requires_grad:
-                    space[key] = _restored(space.get(key), value)
-                elif key not in _OWN or not isinstance(value, dict):
-                    space[key] = _copied(value)
-
-    def call(
-        self, form: Form, x: Tensor, h: Tensor | None = None, recorder: Recorder | None = None, *,
-        fresh: bool = True, lengths: Sequence[int] | None = None, mask: Tensor | None = None,
-    ) -> list[Tensor]:
-        """Call the object once, and return all tensors that it returns.
-
-        Args:
-            form: How it is called.
-            x: Input, T x B x E; of a cell B x E. With token ids: ids, T x B.
-            h: State, B x H, or one for each layer.
-            recorder: What records the call.
-            fresh: Whether to undo first what earlier calls changed.
-            lengths: Lengths of the sequences. By default all are T.
-            mask: T x B, true inside. By default true everywhere.
-        """
-        if fresh:
-            self.restore()
-        positional, named = bound(self.arguments, form, x, h, lengths=lengths, mask=mask)
-        with settings_kept():
-            if recorder is None:
-                result = self.built(*positional, **named)
-            else:
-                recorder.calm = recorder.calm and self.calm
-                try:
-                    with recorder:
-                        result = self.built(*positional, **named)
-                finally:
-                    self.library = recorder.library | self.library
-        return flat(result)
-
-    def call_pair(self, x: Tensor, h: Tensor, c: Tensor) -> list[Tensor]:
-        """Call a cell whose state is a pair, and return all tensors that it returns."""
-        with settings_kept(), torch.no_grad(), Recorder(self.file):
-            return flat(self.built(x, (h, c)))
+    @property
+    def rank(self) -> int:
+        """Return 0 for a form that is as it should be, and more for others."""
+        return 4 * (not self.apart) + 2 * (not self.reads) + (not self.passes)
 
 
-def _copied(value: Any) -> Any:
-    if isinstance(value, Tensor) and not value.requires_grad:
-        return value.clone()
-    if isinstance(value, list):
-        return list(value)
-    return copy.copy(value) if type(value) in _DICTS else value
+def find(subject: Subject) -> tuple[Called | None, list[tuple[Form, Exception]]]:
+    """Return how an object is called, and each form that failed with its error.
 
-
-def _restored(kept: Any, value: Tensor) -> Tensor:
-    """Return a tensor with its old value: the one that is kept, if possible."""
-    if not isinstance(kept, Tensor) or kept.shape != value.shape:
-        return value.clone()
-    if torch.equal(kept, value):
-        return kept
-    return kept.copy_(value) if kept.is_leaf and not kept.requires_grad else value.clone()
-
-
-def sample(form: Form) -> tuple[Tensor, Tensor | None]:
-    """Return an input and a state with the shapes of a form; no state (None) if it takes none.
-
-    Calls of this form need not be those of a GRU.
+    The first form that is as it should be is taken, otherwise the best.
     """
-    x = sample_input(replace(form, kind="cell" if form.layout in {"BE", "E", "E1", "11E"} else "layer"), STEPS)
-    if form.tokens:  # only ids that its own embedding has, and not 0, which is often padding
-        x = x.remainder(max(1, form.vocabulary - 1)) + 1
-    return x, torch.full((form.batch, form.hidden), 0.25) if form.state else None
+    failed: list[tuple[Form, Exception]] = []
+    best: Called | None = None
+    for form in _forms(subject, (BATCH,)):
+        called = _attempt(subject, form, failed)
+        if called is not None and (best is None or called.rank < best.rank):
+            best = called
+            if not best.rank:
+                return best, failed
+    if best is None or not best.apart:
+        for form in _forms(subject, (*([subject.source.sizes["B"]] if "B" in subject.source.sizes else []), *_FIXED)):
+            called = _attempt(subject, replace(form, fixed=True), failed)
+            if called is not None and (best is None or called.rank < best.rank):
+                best = called
+                if not best.rank:
+                    return best, failed
+    return best, failed
 
 
-def find_form(caller: Caller, accepts: Callable[[Form], bool]) -> Form:
-    """Return the first form that works.
-
-    Args:
-        caller: The object.
-        accepts: Takes a form whose calls ran, and returns whether they are those of a GRU.
-
-    Raises:
-        RunError: When no call works, with the line and the message of the one that came furthest.
-    """
-    first, empty = len(caller.attempts), False
-    ran: Form | None = None
-    for usual in forms(caller.built, caller.source.sizes):
-        waiting = [usual]
-        for form in waiting:
-            recorder = Recorder(caller.file)
-            results = caller.attempts.run(form.words, partial(caller.call, form, *sample(form), recorder), recorder)
-            if results is None:
-                waiting += _with_its_own_batch(form, caller.attempts[-1].error) if form is usual else ()
-            elif not results:
-                empty = True
-            elif accepts(form):
-                return form
-            else:
-                ran = ran or form
-    if ran is not None:
-        return replace(ran, kind="none")
-    if empty:
-        raise RunError(f"{caller.source.path.name}: {caller.source.name} must return its new state or, for a layer, "
-                       "its outputs, but returns no float tensor: check for a missing return")
-    furthest = max((one for one in caller.attempts[first:] if one.error is not None), key=lambda one: one.reached,
-                   default=Attempt("", TypeError("it takes no input")))
-    assert furthest.error is not None
-    raise failure(furthest.error, caller.source.path,
-                  "in every call that was tried, (x, h) of a cell and (x) of a layer") from furthest.error
+def _forms(subject: Subject, batches: Sequence[int]) -> Iterator[Form]:
+    own = list(forms(subject.built, subject.source.sizes))
+    for batch in batches:
+        for form in own:
+            if (form.batch > 1) == (batch > 1):
+                yield replace(form, batch=batch)
+        if batch == BATCH:
+            yield from (replace(form, fixed=True) for form in own if form.batch == 1)
 
 
-def _with_its_own_batch(form: Form, error: Exception | None) -> Iterator[Form]:
-    """Yield a form with each batch size that the object may have fixed: the sizes that the error of a call names."""
-    for size in dict.fromkeys(map(int, re.findall(r"\d{1,6}", "" if error is None else first_line(error)))):
-        if form.batch > 1 < size <= _MOST_SEQUENCES and size != form.batch:
-            yield replace(form, batch=size)
+def _attempt(subject: Subject, form: Form, failed: list[tuple[Form, Exception]]) -> Called | None:
+    try:
+        return _called(subject, form)
+    except Exception as error:
+        failed.append((form, error))
+        return None
+
+
+def _called(subject: Subject, form: Form) -> Called | None:
+    """Return what the results of a form depend on. None: nothing in them belongs to a sequence."""
+    x, h = sample(form, form.batch), state_of(form, form.batch)
+    axis = 0 if form.kind == "cell" else 1
+
+    def results(x: Tensor, h: Tensor | None) -> list[Tensor]:
+        with torch.no_grad():
+            made = [by_sequence(one, form, STEPS) for one in subject.call(form, x, h)]
+        return [one for one in made if one is not None]
+
+    def changed(place: int | slice) -> Tensor:
+        """Change the first sequence."""
+        other = x.clone()
+        other.narrow(axis, 0, 1)[place] = (x.narrow(axis, 0, 1)[place] % (form.vocabulary - 1) + 1
+                                           if form.tokens else x.narrow(axis, 0, 1)[place] + 0.5)
+        return other
+
+    base = results(x, h)
+    if not base or form.kind == "cell" and all(one.shape != (form.batch, form.hidden) for one in base):
+        return None
+    whole = results(changed(slice(None)), h)
+    apart = _same(base, whole, slice(1, None))
+    reads = not _same(base, whole, slice(0, 1))
+    if h is not None and apart:
+        moved = h.clone()
+        moved[0] += 0.5
+        by_state = results(x, moved)
+        apart = _same(base, by_state, slice(1, None))
+        if form.kind == "cell":
+            return Called(form, apart, reads or not _same(base, by_state, slice(0, 1)), True)
+    passes = any(not torch.equal(*(part[0, at] if part.dim() == 3 else part[0] for part in pair))
+                 for place, at in ((0, -1), (-1, 0)) for pair in zip(base, results(changed(place), h), strict=True))
+    return Called(form, apart, reads, passes)
+
+
+def _same(one: Sequence[Tensor], other: Sequence[Tensor], rows: slice) -> bool:
+    return len(one) == len(other) and all(
+        a.shape == b.shape and torch.equal(a[rows], b[rows]) for a, b in zip(one, other, strict=True))

@@ -44,6 +44,7 @@ class Form:
     layout: str
     """Axes of the input: of a cell BE, E or E1; of a layer BTE, TBE, TE or TE1; of token ids BT, TB or T."""
     batch: int
+    """Sequences of a call."""
     width: int
     """E."""
     hidden: int = 0
@@ -55,8 +56,8 @@ class Form:
     tokens: bool = False
     vocabulary: int = 0
     """Number of token ids, where `tokens` is set."""
-    result: int = -1
-    """Index of the new state among the results of a cell that have its size."""
+    fixed: bool = False
+    """Whether a call takes this number of sequences alone."""
 
     @property
     def words(self) -> str:

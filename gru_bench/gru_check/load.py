@@ -24,9 +24,9 @@ from torch import nn
 from gru_bench.errors import DataError, RunError, UsageError, first_line, unknown
 from gru_bench.gru_check import submission
 from gru_bench.gru_check.forms import arguments_of, constructor, size_of
-from gru_bench.gru_check.trace import OnCpu
+from gru_bench.gru_check.devices import OnCpu
 
-SIZES: Mapping[str, int] = {"E": 5, "H": 4, "C": 3, "V": 60, "L": 1, "B": 1, "T": 6}
+SIZES: Mapping[str, int] = {"E": 5, "H": 4, "C": 3, "V": 61, "L": 1, "B": 1, "T": 6}
 """Names for --make: input width, hidden width, classes, vocabulary, layers, batch, steps."""
 
 _NOTEBOOK = {"get_ipython", "display"}

@@ -251,20 +251,23 @@ class StackedGRU(nn.Module):
 
 COLUMNS = '''
 import torch
-
-E, H = 6, 4
-torch.manual_seed(0)
-Wr, Wz, Wn = [torch.randn(H, E, requires_grad=True) for _ in range(3)]
-Ur, Uz, Un = [torch.randn(H, H, requires_grad=True) for _ in range(3)]
-br, bz, bn = [torch.zeros(H, 1, requires_grad=True) for _ in range(3)]
+from torch import nn
 
 
-def gru_step(x, h):
-    """Columns and global matrices, as on a blackboard."""
-    r = torch.sigmoid(Wr @ x + Ur @ h + br)
-    z = torch.sigmoid(Wz @ x + Uz @ h + bz)
-    n = torch.tanh(Wn @ x + Un @ (r * h) + bn)
-    return (1 - z) * h + z * n
+class ColumnCell(nn.Module):
+    """Columns, as on a blackboard: one example at a time."""
+
+    def __init__(self, E, H):
+        super().__init__()
+        self.Wr, self.Wz, self.Wn = [nn.Parameter(torch.randn(H, E)) for _ in range(3)]
+        self.Ur, self.Uz, self.Un = [nn.Parameter(torch.randn(H, H)) for _ in range(3)]
+        self.br, self.bz, self.bn = [nn.Parameter(torch.zeros(H, 1)) for _ in range(3)]
+
+    def forward(self, x, h):
+        r = torch.sigmoid(self.Wr @ x + self.Ur @ h + self.br)
+        z = torch.sigmoid(self.Wz @ x + self.Uz @ h + self.bz)
+        n = torch.tanh(self.Wn @ x + self.Un @ (r * h) + self.bn)
+        return (1 - z) * h + z * n
 '''
 
 LECTURE = '''
@@ -378,7 +381,7 @@ STYLES: Mapping[str, Style] = {
     "lecture": Style(LECTURE, "LectureGRU", ("no-bias",)),
     "both": Style(BOTH, "BothWays", ("reset-before", "single-bias")),
     "wrapper": Style(WRAPPER, "Wrapped", ("equal", "library")),
-    "columns": Style(COLUMNS, "gru_step", ("update-inverted", "reset-before", "single-bias")),
+    "columns": Style(COLUMNS, "ColumnCell", ("update-inverted", "reset-before", "single-bias")),
 }
 
 
@@ -662,9 +665,9 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
     },
     "columns": {
         "no sigmoid": ("gate-activation", (("z = torch.sigmoid(", "z = ("),)),
-        "reset on input": ("reset-on-input", (("Wn @ x + Un @ (r * h)", "r * (Wn @ x) + Un @ h"),)),
+        "reset on input": ("reset-on-input", (("self.Wn @ x + self.Un @ (r * h)", "r * (self.Wn @ x) + self.Un @ h"),)),
         "mixing": ("mixing", (("(1 - z) * h + z * n", "h + z * n"),)),
-        "r without state": ("gate-without-state", (("Wr @ x + Ur @ h", "Wr @ x"),)),
+        "r without state": ("gate-without-state", (("self.Wr @ x + self.Ur @ h", "self.Wr @ x"),)),
     },
 }
 """Style -> title -> code and the replaced texts."""
@@ -694,8 +697,7 @@ def notebook(*cells: str, name: str = "homework.ipynb") -> Path:
     return path
 
 
-def check(path: Path, name: str | None = None, make: str | None = None, defines: Mapping[str, str] | None = None
-          ) -> Verdict:
+def check(path: Path, name: str | None = None, make: str | None = None) -> Verdict:
     """Verdict on a file, which is run in this process."""
     with prepared():
-        return check_file(path, name, make, defines)
+        return check_file(path, name, make)

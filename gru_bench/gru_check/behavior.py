@@ -1,0 +1,205 @@
+"""What an object does wrong around its equations: seen by calling it, and in its gradients.
+
+Each function returns findings. Shapes: `N` sequences, `T` steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from gru_bench.errors import RunError
+from gru_bench.gru_check.codes import Finding
+from gru_bench.gru_check.forms import Form
+from gru_bench.gru_check.load import place
+from gru_bench.gru_check.subject import STEPS, Subject, Watch, by_sequence, sample, state_of
+
+_CALLS = 12
+"""Calls with the same input, which must give the same result."""
+_NEAR = 1e-10
+
+
+def chance(subject: Subject, form: Form) -> list[Finding]:
+    """Call the object twice as it is.
+
+    Raises:
+        RunError: Its steps are random.
+    """
+    def runs(form: Form, steps: int, *, dropout: bool) -> tuple[Watch, bool]:
+        x, h, results = sample(form, form.batch, steps), state_of(form, form.batch), []
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            watch = Watch(subject.source.path, dropout=dropout, chance=True)
+            with torch.no_grad():
+                results.append(subject.call(form, x, h, watch=watch))
+        return watch, len(results[0]) == len(results[1]) and all(map(_near, *results))
+
+    watch, same = runs(form, STEPS, dropout=True)
+    if same:
+        return []
+    found = [Finding("dropout", "Two calls in evaluation differ.", watch.dropped[0])] if watch.dropped else []
+    watch, same = runs(form, STEPS, dropout=False)
+    if same:
+        return found
+    line = watch.drawn[0][0] if len({line for line, _ in watch.drawn}) == 1 else 0
+    if form.kind == "layer" and watch.drawn:
+        shorter, _ = runs(form, STEPS - 1, dropout=False)
+        if [count for _, count in shorter.drawn] == [count for _, count in watch.drawn]:
+            return [*found, Finding("initial-state", "The state before the first step is random.", line)]
+    where = place(subject.source.path, watch.drawn[0][0] if watch.drawn else 0)
+    raise RunError(f"{where}: {subject.source.name} is random in evaluation, so that no two calls give the same result: "
+                   "draw random numbers only if self.training")
+
+
+def kept(subject: Subject, form: Form) -> list[Finding]:
+    """Call one object again and again with the same input."""
+    x, h = sample(form, form.batch), state_of(form, form.batch)
+    for given in (h, None) if form.kind == "cell" else (h,):
+        one = subject.copy()
+        results: list[list[Tensor]] = []
+        try:
+            with torch.no_grad():
+                for _ in range(_CALLS):
+                    results.append(subject.call(form, x, given, built=one))
+        except Exception:
+            if results:
+                return [Finding("state-kept", "A further call fails.")]
+        if any(len(own) != len(results[0]) or not all(map(_near, own, results[0])) for own in results):
+            return [Finding("state-kept", "The same input gives another result at a later call.")]
+    return []
+
+
+def detached(subject: Subject, form: Form) -> list[Finding]:
+    """Compare a gradient with a difference quotient, in evaluation and in training.
+
+    It is that of the first input of a layer, of its weights where it reads token ids, and of the state of a cell.
+    """
+    x, h = sample(form, form.batch), state_of(form, form.batch)
+    generator = torch.Generator().manual_seed(4)
+    for training in (False, True):
+        cuts: list[int] = []
+
+        def total(scale: Tensor, training: bool = training, cuts: list[int] = cuts) -> Tensor:
+            built, moved, state, watch = subject.copy(), x, h, Watch(subject.source.path)
+            if isinstance(built, nn.Module):
+                built.train(training)
+                for part in built.modules():
+                    if isinstance(part, nn.RNNBase):
+                        part.dropout = 0.0
+            if form.kind == "cell" and h is not None:
+                state = h + scale * torch.linspace(0.5, 1.5, h.numel()).reshape(h.shape)
+            elif not form.tokens:
+                moved = torch.cat([x[:1] + scale * torch.linspace(0.5, 1.5, x[0].numel()).reshape(x[0].shape), x[1:]])
+            else:
+                table = next((part for part in built.modules() if isinstance(part, nn.Embedding)), None)
+                if table is None:
+                    return torch.zeros(())
+                weight = table.weight.detach() + scale * torch.linspace(0.5, 1.5, table.weight.numel()).reshape(
+                    table.weight.shape)
+                del table.weight
+                table.weight = weight
+            results = subject.call(form, moved, state, built=built, watch=watch)
+            cuts += [line for line in watch.cuts if line]
+            return sum((one * torch.rand(one.shape, generator=generator.manual_seed(4))).sum() for one in results[:1]
+                       ) * torch.ones(())
+
+        scale = torch.zeros((), requires_grad=True)
+        try:
+            with torch.enable_grad():
+                value = total(scale)
+                own = torch.autograd.grad(value, scale, allow_unused=True)[0] if value.requires_grad else None
+        except RuntimeError as error:
+            if "inplace operation" in str(error):
+                raise RunError(f"{subject.source.path.name}: {subject.source.name} overwrites a tensor that its gradient "
+                               "needs, so it cannot be trained: write h = z * h in place of h *= z or h.mul_(z)"
+                               ) from error
+            if training:
+                continue
+            raise
+        with torch.no_grad():
+            expected = float(total(scale + 1e-5) - total(scale - 1e-5)) / 2e-5
+        if abs(expected - (0.0 if own is None else float(own))) > 1e-6 * max(1.0, abs(expected)):
+            lines = set(cuts)
+            return [Finding("detached", "In training, a gradient differs from the change of the result." if training else
+                            "A gradient differs from the change of the result.", min(lines) if len(lines) == 1 else 0)]
+    return []
+
+
+def ignores_its_state(subject: Subject, form: Form) -> list[Finding]:
+    """Call a layer that may be given a state with one."""
+    if form.kind == "cell" or form.state or not any(taken.role == "state" for taken in subject.taken):
+        return []
+    x = sample(form, form.batch)
+    hidden = subject.source.sizes.get("H", 0)
+    for state in ("1BH", "BH", "2BH", "HB", "H") if hidden else ():
+        own = replace(form, state=state, hidden=hidden)
+        h = state_of(own, form.batch)
+        try:
+            with torch.no_grad():
+                one, other = (subject.call(own, x, given) for given in (h, torch.zeros_like(h)))
+        except Exception:
+            continue
+        if all(map(_near, one, other)):
+            return [Finding("initial-state", "The state that it is given is ignored.")]
+        return []
+    return []
+
+
+def untrained(subject: Subject, weights: Sequence[Tensor]) -> list[Finding]:
+    """Look for weights of the recurrence that no optimizer sees."""
+    known = {id(one) for one in subject.built.parameters()} if isinstance(subject.built, nn.Module) else set()
+    return [Finding("untrained")] if isinstance(subject.built, nn.Module) and any(
+        id(one) not in known for one in weights) else []
+
+
+def library(subject: Subject) -> list[Finding]:
+    """Say whether the recurrence is torch's own."""
+    return [Finding("library")] if isinstance(subject.built, nn.Module) and any(
+        isinstance(part, (nn.GRU, nn.GRUCell)) for part in subject.built.modules()) else []
+
+
+def other_recurrence(subject: Subject) -> list[Finding]:
+    """Say whether there is an LSTM or an RNN of torch."""
+    for part in subject.built.modules() if isinstance(subject.built, nn.Module) else ():
+        if isinstance(part, (nn.LSTM, nn.LSTMCell)):
+            return [Finding("lstm", f"It uses torch.nn.{'LSTM' if isinstance(part, nn.LSTM) else 'LSTMCell'}.")]
+        if isinstance(part, (nn.RNN, nn.RNNCell)):
+            return [Finding("rnn", f"It uses torch.nn.{'RNN' if isinstance(part, nn.RNN) else 'RNNCell'}.")]
+    return []
+
+
+def padding(subject: Subject, form: Form) -> list[Finding]:
+    """Compare a short sequence beside a longer one with the same among short ones."""
+    roles = {taken.role for taken in subject.taken}
+    tables = [part for part in subject.built.modules() if isinstance(part, nn.Embedding)] if isinstance(
+        subject.built, nn.Module) else []
+    index = next((part.padding_idx for part in tables if part.padding_idx is not None), None)
+    if form.kind == "cell" or form.batch < 2 or not (roles & {"lengths", "mask"} or index is not None):
+        return []
+    short = STEPS // 2
+    x, h = sample(form, form.batch), state_of(form, form.batch)
+    x[short:, 1:] = (index or 0) if form.tokens else 0.7
+    lengths = [STEPS, *[short] * (form.batch - 1)]
+    mask = torch.arange(STEPS)[:, None] < torch.tensor(lengths)
+    alone = torch.cat([x[:short, 1:2], x[:short, 1:]], 1)
+    try:
+        with torch.no_grad():
+            long = subject.call(form, x, h, lengths=lengths, mask=mask)
+            brief = subject.call(form, alone, h, lengths=[short] * form.batch, mask=mask[:short, 1:2].expand(
+                short, form.batch))
+    except Exception:
+        return []  # it takes no shorter sequences
+    for one, other in zip(long, brief, strict=True):
+        a, b = by_sequence(one, form, STEPS), by_sequence(other, form, short)
+        if a is not None and b is not None and a.dim() == b.dim():
+            a = a[:, :short] if a.dim() == 3 else a
+            if a.shape == b.shape and not _near(a[1:], b[1:]):
+                return [Finding("padding", "A short sequence has another result next to a longer one.")]
+    return []
+
+
+def _near(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=_NEAR)

@@ -1,0 +1,214 @@
+"""The weights of a student's object, cut by their shapes into what each gate may use: matrices and biases.
+
+Shapes: `E` input width, `H` hidden width.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+_BOTH = 6
+"""So many matrices of the input or more are those of two recurrences."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a tensor: a matrix of H rows, or a bias of H numbers."""
+
+    tensor: Tensor
+    place: int
+    """Its place in the tensor."""
+    cut: Callable[[Tensor], Tensor]
+
+    @property
+    def value(self) -> Tensor:
+        """Return the part as it is now."""
+        return self.cut(self.tensor.detach())
+
+
+@dataclass
+class Cell:
+    """The weights of one recurrence."""
+
+    x: list[Block] = field(default_factory=list)
+    """Matrices of the input, H x E."""
+    h: list[Block] = field(default_factory=list)
+    """Matrices of the state, H x H."""
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    """Name of a square matrix -> x or h."""
+
+    @property
+    def width(self) -> int:
+        """Return the width of its input."""
+        return self.x[0].value.shape[-1]
+
+    def matrices(self, own: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the matrices that assignments choose: A x 3 x H x E, and A x (3 or 4) x H x H.
+
+        Args:
+            own: Numbers of the blocks of the input for r, z and n, and of those of the state; -1: zeros.
+        """
+        x, h = (torch.stack([block.value for block in blocks]) for blocks in (self.x, self.h))
+        h = torch.cat([h, torch.zeros_like(h[:1])])
+        return x[own[:, :3]], h[own[:, 3:]]
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How matrices are to be read where their shapes leave it open."""
+
+    width: int
+    hidden: int
+    rows: bool
+    """Whether a square matrix stands before its vector, U h. Otherwise it stands behind it, h U."""
+    state_first: bool
+    """Whether a matrix for both reads the state before the input."""
+
+
+def cut(tensors: Mapping[str, Tensor], how: Cutting, like: Cell | None = None) -> Cell:
+    """Return the matrices of a cell. `like` is one with the same layout, which says what square matrices are."""
+    cell = Cell(tensors=tensors)
+    width, hidden = how.width, how.hidden
+    same = like is not None and len(like.tensors) == len(tensors)
+    for place, (name, tensor) in enumerate(tensors.items()):
+        shape = tuple(d for d in tensor.shape if d > 1)
+        if len(shape) not in (2, 3):
+            continue
+        for rows in (how.rows, not how.rows):
+            high, wide = shape[-2:] if rows else (shape[-1], shape[-2])
+            kinds = _sides(how, wide)
+            if width == hidden and wide == hidden:
+                known = like.kinds if like is not None else {}
+                own = list(like.tensors)[place] if same and like is not None else name
+                kinds = [(known.get(own) or known.get(name) or _by_name(name), 0, hidden)]
+            if not kinds or high % hidden or (len(shape) == 3 and high != hidden):
+                continue
+            for number in range(shape[0] if len(shape) == 3 else high // hidden):
+                for kind, low, end in kinds:
+                    blocks = cell.x if kind == "x" else cell.h
+                    blocks.append(Block(tensor, number, _cutter(shape, rows, number, low, end, hidden)))
+                    cell.kinds[name] = kind
+            break
+    return cell
+
+
+def _sides(how: Cutting, wide: int) -> list[tuple[str, int, int]]:
+    """Return which columns of a matrix are for the input and which for the state."""
+    width, hidden = how.width, how.hidden
+    if wide == width:
+        return [("x", 0, width)]
+    if wide == hidden:
+        return [("h", 0, hidden)]
+    if wide in (width + hidden, width + hidden + 1):  # the last one is a bias
+        return ([("h", 0, hidden), ("x", hidden, width + hidden)] if how.state_first
+                else [("x", 0, width), ("h", width, width + hidden)])
+    return []
+
+
+def _by_name(name: str) -> str:
+    return "x" if re.search(r"ih|i2h|x|in|^w|\.w", name.lower()) else "h"
+
+
+def _cutter(
+    shape: tuple[int, ...], rows: bool, number: int, low: int, end: int, hidden: int
+) -> Callable[[Tensor], Tensor]:
+    def part(tensor: Tensor) -> Tensor:
+        tensor = tensor.reshape(shape)
+        tensor = tensor[number] if len(shape) == 3 else tensor
+        tensor = tensor if rows else tensor.t()
+        return (tensor if len(shape) == 3 else tensor[number * hidden:(number + 1) * hidden])[:, low:end]
+    return part
+
+
+def biases(tensors: Mapping[str, Tensor], how: Cutting) -> list[Block]:
+    """Return all parts of tensors that may be the bias of a gate or a first state."""
+    found: list[Block] = []
+    width, hidden = how.width, how.hidden
+    for name, tensor in tensors.items():
+        shape = [d for d in tensor.shape if d > 1]
+        # A matrix with few rows may be that of a head.
+        stacked = len(shape) == 2 and shape[1] == hidden and (
+            tensor.dim() == 3 or re.match(r"b|h_?0|init", name.rpartition(".")[2].lower()) is not None)
+        if tensor.numel() % hidden == 0 and (len(shape) == 1 or (stacked and shape[0] not in (width, hidden))):
+            found += [Block(tensor, k, lambda t, k=k: t.reshape(-1, hidden)[k]) for k in range(tensor.numel() // hidden)]
+        elif len(shape) == 2 and width + hidden + 1 in shape:
+            rows = shape[1] == width + hidden + 1
+            found += [Block(tensor, k, lambda t, k=k, rows=rows: (t if rows else t.t())[
+                k * hidden:(k + 1) * hidden, -1]) for k in range(min(shape) // hidden)]
+    return found
+
+
+def cells(weights: Mapping[str, Tensor], how: Cutting) -> Iterator[list[Cell]]:
+    """Yield ways to take the weights of an object apart into recurrences."""
+    groups: list[dict[str, Tensor]] = []
+    for prefix in sorted({name[:dot.end()] for name in weights for dot in re.finditer(r"\.|^", name)},
+                         key=lambda own: -own.count(".")):
+        own = {name.removeprefix(prefix): one for name, one in weights.items() if name.startswith(prefix)}
+        taken = {id(one) for group in groups for one in group.values()}
+        if len(own) > 2 and _is_cell(own, how) and not any(id(one) in taken for one in own.values()):
+            groups.append(own)
+    names = list(weights)
+    groups.sort(key=lambda group: min(next(k for k, name in enumerate(names) if weights[name] is one)
+                                      for one in group.values()))
+    if not groups and _is_cell(dict(weights), how):
+        groups = [dict(weights)]
+    if not groups:
+        return
+    for split in (_by_ending, _in_halves, _in_turn) if len(groups) == 1 else (_by_ending,):
+        parts = [part for group in groups for part in split(group, how)]
+        first = cut(parts[0], how)
+        if first.x and first.h:
+            made = [first, *(_above(part, how, first) for part in parts[1:])]
+            if all(cell.x and cell.h for cell in made):
+                yield made
+                if split is _by_ending and len(first.x) < _BOTH:
+                    return
+
+
+def _above(tensors: Mapping[str, Tensor], how: Cutting, first: Cell) -> Cell:
+    """Return a cell beside the first, or above it."""
+    for width in (how.width, how.hidden, 2 * how.hidden):
+        cell = cut(tensors, Cutting(width, how.hidden, how.rows, how.state_first), first)
+        if len(cell.x) == len(first.x) and len(cell.h) == len(first.h):
+            return cell
+    return Cell()
+
+
+def _is_cell(tensors: Mapping[str, Tensor], how: Cutting) -> bool:
+    """Return whether there are matrices for two gates, at whatever height of a stack."""
+    for width in (how.width, how.hidden, 2 * how.hidden):
+        cell = cut(tensors, Cutting(width, how.hidden, how.rows, how.state_first))
+        if len(cell.x) > 1 and len(cell.h) > 1 or (width == how.hidden and len(cell.x) + len(cell.h) > 4):
+            return True
+    return False
+
+
+def _by_ending(tensors: dict[str, Tensor], how: Cutting) -> list[dict[str, Tensor]]:
+    """Split by the endings of names that torch gives to layers and directions."""
+    endings = list(dict.fromkeys(re.findall(r"_l\d+(?:_reverse)?\b", " ".join(tensors))))
+    return [{name.removesuffix(end): one for name, one in tensors.items() if name.endswith(end)}
+            for end in endings] if len(endings) > 1 else [tensors]
+
+
+def _in_halves(tensors: dict[str, Tensor], how: Cutting) -> list[dict[str, Tensor]]:
+    own = _inner(tensors, how)
+    half = len(own) // 2
+    return [dict(own[:half]), dict(own[half:])] if len(own) % 2 == 0 else [tensors]
+
+
+def _in_turn(tensors: dict[str, Tensor], how: Cutting) -> list[dict[str, Tensor]]:
+    own = _inner(tensors, how)
+    return [dict(own[::2]), dict(own[1::2])] if len(own) % 2 == 0 else [tensors]
+
+
+def _inner(tensors: dict[str, Tensor], how: Cutting) -> Sequence[tuple[str, Tensor]]:
+    """Return the matrices of a recurrence, without those of an embedding and of a head."""
+    sizes = {how.width, how.hidden, 2 * how.hidden, how.width + how.hidden, how.width + how.hidden + 1}
+    return [(name, one) for name, one in tensors.items() if len(shape := [d for d in one.shape if d > 1]) > 1
+            and any(d in sizes for d in shape[-2:]) and any(d % how.hidden == 0 for d in shape[-2:])]
