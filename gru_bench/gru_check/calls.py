@@ -46,13 +46,18 @@ def find(subject: Subject) -> tuple[Called | None, list[tuple[Form, Exception]]]
     """
     failed: list[tuple[Form, Exception]] = []
     best: Called | None = None
+    mixed: set[str] = set()
     for form in _forms(subject, (BATCH,)):
+        if form.batch == 1 and form.layout in mixed:
+            continue
         called = _attempt(subject, form, failed)
+        if called is not None and not called.apart:
+            mixed.add(form.layout)
         if called is not None and (best is None or called.rank < best.rank):
             best = called
             if not best.rank:
                 return best, failed
-    if best is None or not best.apart:
+    if best is None:
         for form in _forms(subject, (*([subject.source.sizes["B"]] if "B" in subject.source.sizes else []), *_FIXED)):
             called = _attempt(subject, replace(form, fixed=True), failed)
             if called is not None and (best is None or called.rank < best.rank):
@@ -109,7 +114,7 @@ def _called(subject: Subject, form: Form) -> Called | None:
         by_state = results(x, moved)
         apart = _same(base, by_state, slice(1, None))
         if form.kind == "cell":
-            return Called(form, apart, reads or not _same(base, by_state, slice(0, 1)), True)
+            return Called(form, apart, reads, reads and not _same(base, by_state, slice(0, 1)))
     passes = any(not torch.equal(*(part[0, at] if part.dim() == 3 else part[0] for part in pair))
                  for place, at in ((0, -1), (-1, 0)) for pair in zip(base, results(changed(place), h), strict=True))
     return Called(form, apart, reads, passes)

@@ -102,6 +102,13 @@ def prepared() -> Iterator[None]:
 
 def examine(source: load.Source) -> Verdict:
     """Return what an object is."""
+    if "torch._dynamo" in sys.modules:
+        with torch.compiler.set_stance("force_eager"):
+            return _examined(source)
+    return _examined(source)
+
+
+def _examined(source: load.Source) -> Verdict:
     subject = Subject(source)
     if other := behavior.other_recurrence(subject):
         return Verdict(tuple(other), "not a GRU")

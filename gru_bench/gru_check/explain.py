@@ -61,8 +61,8 @@ def embedded(subject: Subject, form: Form, x: Tensor) -> Tensor:
 def explain(subject: Subject, form: Form) -> Explained | None:
     """Return what explains the results of an object. None: no member of the family does."""
     cuttings = list(_cuttings(subject, form))
-    for by_values in (False, True) if form.kind == "layer" else (False,):
-        for stage in STAGES:
+    for stage in STAGES:
+        for by_values in (False, True) if form.kind == "layer" else (False,):
             for how, own in cuttings if stage == "right" else cuttings[:2]:
                 vectors = biases(_weights(subject), how)
                 with _zeros(vectors):
@@ -123,7 +123,8 @@ def _search(
     values: list[Value] = []
     with torch.no_grad():
         results = subject.results(form, x, h0, values=values if by_values else None)
-        known = [value.tensor for value in values if value.tensor.shape == (count, hidden)]
+        known = [value.tensor for value in values if value.tensor.shape == (count, hidden)
+                 and float(value.tensor.std(0).min()) > 1e-6]
         if by_values and not known:
             return None
         return search_layer(own, stage, embedded(subject, form, x), h0, results, known)
@@ -134,27 +135,31 @@ def _search(
 
 def place_biases(it: Explained) -> list[Finding]:
     """Find the place of each bias, one after the other, and say what they show."""
-    roles: dict[int, set[str]] = {id(cell): set() for cell in it.cells}
     counts: dict[int, list[int]] = {id(cell): [0] * 4 for cell in it.cells}
     start: Tensor | None = None
     zero_at_first = it.subject.zero_at_first
     used = [cell for layer in it.found.layout.layers for cell, _ in layer]
     placed: dict[int, Tensor] = {id(cell): torch.zeros(4, used[0].h[0].value.shape[0]) for cell in used}
-    for block in it.vectors:
-        with _zeros([other for other in it.vectors if other is not block]):
-            results = _results(it)
-            if _explains(it, results, {}, None):
-                continue
-            owners = [cell for cell in used if any(block.tensor is one for one in cell.tensors.values())] or used
-            for cell, place in ((cell, place) for cell in dict.fromkeys(map(id, owners)) for place in range(4)):
-                bias = torch.zeros_like(placed[cell]).index_copy(0, torch.tensor([place]), block.value[None])
-                if _explains(it, results, {cell: bias}, None):
-                    counts[cell][place] += 1
-                    placed[cell] += bias
-                    break
-            else:
-                if it.form.kind == "layer" and _explains(it, results, {}, block.value):
-                    start = block.value if id(block.tensor) not in zero_at_first else None
+    left, known = list(it.vectors), list[Block]()
+    for _ in range(2):  # that of a reset gate shows only where the candidate has one
+        for block in list(left):
+            with _zeros([other for other in it.vectors if other is not block and other not in known]):
+                results = _results(it)
+                if _explains(it, results, placed, None):
+                    continue
+                owners = [cell for cell in used if any(block.tensor is one for one in cell.tensors.values())] or used
+                for cell, place in ((cell, place) for cell in dict.fromkeys(map(id, owners)) for place in range(4)):
+                    bias = torch.zeros_like(placed[cell]).index_copy(0, torch.tensor([place]), block.value[None])
+                    if _explains(it, results, placed | {cell: placed[cell] + bias}, None):
+                        counts[cell][place] += 1
+                        placed[cell] = placed[cell] + bias
+                        known.append(block)
+                        left.remove(block)
+                        break
+                else:
+                    if it.form.kind == "layer" and _explains(it, results, placed, block.value):
+                        left.remove(block)
+                        start = block.value if id(block.tensor) not in zero_at_first else None
     it.found.biases = placed
     if start is not None:
         it.found.start = [start]

@@ -10,6 +10,7 @@ Shapes: `A` assignments of matrices to gates, `N` sequences, `E` input width, `H
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -168,6 +169,8 @@ class Candidate:
     matrices: int = 3
     """Matrices of the state in the whole cell."""
     functions: Sequence[str] = ("tanh",)
+    gates: str = "r"
+    """The gates that it depends on."""
 
 
 def _row(code: str, detail: str, compute: Callable[..., Tensor], **more: object) -> Candidate:
@@ -181,29 +184,29 @@ CANDIDATES: Mapping[str, Candidate] = {
     "1 - r": _row("", "", lambda x, u, v, h, r, z: x + (1 - r) * u(h)),
     "1 - r before": _row("reset-before", "", lambda x, u, v, h, r, z: x + u((1 - r) * h)),
     "without r": _row("reset-unused", "The reset gate does not act on the candidate.",
-                      lambda x, u, v, h, r, z: x + u(h)),
+                      lambda x, u, v, h, r, z: x + u(h), gates=""),
     "z": _row("reset-unused", "The update gate is where the reset gate belongs.",
-              lambda x, u, v, h, r, z: x + z * u(h)),
+              lambda x, u, v, h, r, z: x + z * u(h), gates="z"),
     "z before": _row("reset-unused", "The update gate is where the reset gate belongs.",
-                     lambda x, u, v, h, r, z: x + u(z * h)),
-    "1 - z": _row("reset-unused", "1 - z is where r belongs.", lambda x, u, v, h, r, z: x + (1 - z) * u(h)),
-    "1 - z before": _row("reset-unused", "1 - z is where r belongs.", lambda x, u, v, h, r, z: x + u((1 - z) * h)),
+                     lambda x, u, v, h, r, z: x + u(z * h), gates="z"),
+    "1 - z": _row("reset-unused", "1 - z is where r belongs.", lambda x, u, v, h, r, z: x + (1 - z) * u(h), gates="z"),
+    "1 - z before": _row("reset-unused", "1 - z is where r belongs.", lambda x, u, v, h, r, z: x + u((1 - z) * h), gates="z"),
     "on x": _row("reset-on-input", "The reset gate acts on W_n x.", lambda x, u, v, h, r, z: r * x + u(h)),
     "on both": _row("reset-on-input", "The reset gate acts on the whole candidate.",
                     lambda x, u, v, h, r, z: r * (x + u(h))),
     "on x and h": _row("reset-on-input", "The reset gate acts on W_n x too.", lambda x, u, v, h, r, z: r * x + u(r * h)),
     "on n": _row("reset-on-input", "The reset gate acts on the whole candidate, after its function.",
                  lambda x, u, v, h, r, z: r * torch.tanh(x + u(h)), functions=_INSIDE),
-    "no state": _row("gate-without-state", "The candidate does not see the state.", lambda x, u, v, h, r, z: x),
+    "no state": _row("gate-without-state", "The candidate does not see the state.", lambda x, u, v, h, r, z: x, gates=""),
     "no input": _row("wrong-candidate", "The candidate does not see the input.", lambda x, u, v, h, r, z: r * u(h)),
     "twice": _row("wrong-candidate", "The reset gate acts before the product with the state and after it.",
                   lambda x, u, v, h, r, z: x + r * u(r * h)),
     "of z h": _row("wrong-candidate", "The candidate uses z times the state instead of the state.",
-                   lambda x, u, v, h, r, z: x + r * u(z * h)),
-    "z r": _row("wrong-candidate", "z * r is where r belongs.", lambda x, u, v, h, r, z: x + z * r * u(h)),
-    "z r before": _row("wrong-candidate", "z * r is where r belongs.", lambda x, u, v, h, r, z: x + u(z * r * h)),
+                   lambda x, u, v, h, r, z: x + r * u(z * h), gates="rz"),
+    "z r": _row("wrong-candidate", "z * r is where r belongs.", lambda x, u, v, h, r, z: x + z * r * u(h), gates="rz"),
+    "z r before": _row("wrong-candidate", "z * r is where r belongs.", lambda x, u, v, h, r, z: x + u(z * r * h), gates="rz"),
     "r r": _row("wrong-candidate", "r * r is where r belongs.", lambda x, u, v, h, r, z: x + r * r * u(h)),
-    "z on x": _row("wrong-candidate", "The update gate acts on W_n x.", lambda x, u, v, h, r, z: z * x + r * u(h)),
+    "z on x": _row("wrong-candidate", "The update gate acts on W_n x.", lambda x, u, v, h, r, z: z * x + r * u(h), gates="rz"),
     "r h without U": _row("wrong-candidate", "The state enters the candidate without a matrix.",
                           lambda x, u, v, h, r, z: x + r * h),
     "product": _row("wrong-candidate", "The parts of the candidate are multiplied.",
@@ -235,6 +238,15 @@ class Member:
     r: str = "sigmoid"
     z: str = "sigmoid"
     n: str = "tanh"
+
+    @property
+    def roles(self) -> set[int]:
+        """Return which of r, z and n its new state depends on: 0, 1 and 2."""
+        formula, said = MIXTURES[self.mixture][1], self.candidate
+        names = set(re.findall(r"[a-z]+", formula)) | ({"n"} if "h'" in formula else set())
+        if "n" in names or "a" in names:
+            names |= {"n"} | set(CANDIDATES[said].gates)
+        return {place for place, name in enumerate("rzn") if name in names}
 
     @property
     def findings(self) -> list[Finding]:

@@ -124,6 +124,8 @@ def layouts(cells: Sequence[Cell]) -> Iterator[Layout]:
             yield Layout([[(first, False), (beside[0], True)], *([(one, False), (two, True)] for one, two in towers)])
     stack = [[(cell, False)] for cell in (first, *(cell for cell in above if cell.width == hidden))]
     yield Layout(stack)
+    yield Layout(stack, (Finding("initial-state", "Each step begins with the first state again, and does not read that of "
+                                 "the step before."),), carried=False)
     yield Layout([[(cell, True)] for ((cell, _),) in stack], (Finding("read-backwards", "It reads the last step first."),))
     if len(stack) > 1:
         yield Layout(stack[:1])
@@ -132,7 +134,6 @@ def layouts(cells: Sequence[Cell]) -> Iterator[Layout]:
             "shared-layers", "Both directions use the same weights."),))
     if len(stack) > 1:
         yield Layout([*stack, stack[-1]], (Finding("shared-layers", "Two layers use the same weights."),))
-    yield Layout(stack, (Finding("wrong-candidate", "No step reads the state of the step before."),), carried=False)
 
 
 # ---------------------------------------------------------------- affine functions
@@ -193,29 +194,28 @@ def attempts(cell: Cell, stage: str) -> Iterator[Attempt]:
                       for other in itertools.permutations(range(h), 3)])
     plain = torch.ones(1, 6)
     if stage == "right":
-        yield from (Attempt(member, single, plain, none) for member in RIGHT if len(single))
-    elif stage == "sign":
-        yield from (Attempt(member, single, plain, none) for member in RIGHT_BY_SIGN if len(single))
-        yield from (Attempt(member, single, plain, none.index_fill(0, torch.tensor([place]), number))
-                    for number in CONSTANTS for place in range(4) for member in RIGHT if len(single))
+        yield from (Attempt(member, single, plain, none) for member in (*RIGHT, *RIGHT_BY_SIGN) if len(single))
     elif stage == "wrong":
         four = _tensor([(*own, *other) for own in itertools.permutations(range(x), 3)
                         for other in itertools.permutations(range(h), 4)])
-        for member in wrong_members():
-            own = single if CANDIDATES[member.candidate].matrices == 3 else four
+        few = _tensor(list(_every(x, h))) if not len(single) and x + h < MOST_BLOCKS + 1 else single
+        for member in (*wrong_members(), *(() if len(single) else RIGHT)):
+            own = few if CANDIDATES[member.candidate].matrices == 3 else four
             if len(own):
                 yield Attempt(member, own, torch.ones(1, own.shape[1]), none)
     elif stage == "shared":
         seen = set(map(tuple, single.tolist()))
         every = _tensor([own for own in _every(x, h) if own not in seen])
-        yield from (Attempt(member, every, plain, none) for member in RIGHT)
-    elif len(single):
+        yield from (Attempt(member, every, plain, none) for member in RIGHT if x + h < 2 * MOST_BLOCKS - 2)
+    elif 0 < len(single) <= 144:
         signs = torch.tensor(_ACTING)
+        yield from (Attempt(member, single, plain, none.index_fill(0, torch.tensor([place]), number))
+                    for number in CONSTANTS for place in range(4) for member in RIGHT)
         yield from (Attempt(member, single.repeat_interleave(len(signs), 0), signs.repeat(len(single), 1), none)
                     for member in RIGHT[:3:2])
 
 
-STAGES = ("right", "sign", "shared", "wrong", "signs")
+STAGES = ("right", "wrong", "shared", "signs")
 
 
 def _tensor(own: Sequence[Sequence[int]]) -> Tensor:
@@ -231,16 +231,18 @@ def _every(x: int, h: int) -> Iterator[tuple[int, ...]]:
                        + 3 - len(set(own[3:]) - {-1})))
 
 
-def structure(own: Sequence[int]) -> list[Finding]:
-    """Return the mistakes that an assignment shows."""
+def structure(own: Sequence[int], roles: set[int]) -> list[Finding]:
+    """Return the mistakes that an assignment shows among those of r, z and n that matter."""
     found = []
     for kind, part in (("input", own[:3]), ("state", own[3:6])):
         names = ("reset gate", "update gate", "candidate")
         for one, two in itertools.combinations(range(3), 2):
-            if part[one] == part[two] >= 0:
+            if part[one] == part[two] >= 0 and {one, two} <= roles:
                 found.append(Finding("shared-matrices", f"The {names[one]} and the {names[two]} use the same matrix of "
                                      f"the {kind}."))
         for place, number in enumerate(part):
+            if place not in roles:
+                continue
             if number == -1 and kind == "state":
                 found.append(Finding("gate-without-state", f"The {names[place]} does not see the state."))
             elif number == -1:
@@ -265,7 +267,7 @@ def search_cell(cell: Cell, stage: str, x: Tensor, h: Tensor, results: Sequence[
 def _found(attempt: Attempt, layout: Layout, place: int, start: Sequence[Tensor | None]) -> Found:
     own = attempt.own[place:place + 1]
     signs = attempt.signs.expand(len(attempt.own), -1)[place:place + 1]
-    findings = [*layout.findings, *structure(own[0].tolist()), *attempt.member.findings]
+    findings = [*layout.findings, *structure(own[0].tolist(), attempt.member.roles), *attempt.member.findings]
     return Found(attempt.member, layout, own, signs, start, attempt.constants, findings)
 
 
@@ -332,11 +334,18 @@ def _beginnings(
 
 
 def inner(found: Found, inputs: Tensor, h: Tensor | None) -> Mapping[str, Tensor]:
-    """Return the quantities of the first step, N x H each. `inputs` is T x N x E, of a cell 1 x N x E."""
+    """Return the quantities of a step, N x H each: the second of a layer, where the state is not zero.
+
+    `inputs` is T x N x E, of a cell 1 x N x E.
+    """
     (cell, backwards), *_ = found.layout.layers[0]
     w, u = cell.matrices(found.own)
+    w, u = w * found.signs[:, :3, None, None], u * found.signs[:, 3:, None, None]
     first = h if h is not None else found.start[0]
-    begin = torch.zeros(inputs.shape[1], u.shape[-1]) if first is None else first.expand(inputs.shape[1], -1)
-    made = found.member.step(w * found.signs[:, :3, None, None], u * found.signs[:, 3:, None, None], found.bias(cell),
-                             inputs[-1 if backwards else 0], begin)
-    return {name: value.expand(1, *begin.shape)[0] for name, value in made.items()} | {"start": begin}
+    state = torch.zeros(inputs.shape[1], u.shape[-1]) if first is None else first.expand(inputs.shape[1], -1)
+    for x in (inputs.flip(0) if backwards else inputs)[:2]:
+        begin = state
+        made = {name: value.expand(1, *begin.shape)[0]
+                for name, value in found.member.step(w, u, found.bias(cell), x, begin).items()}
+        state = made["new"] if found.layout.carried else begin
+    return made | {"h": begin, "ones": torch.ones_like(begin), "z h": made["z"] * begin}

@@ -24,7 +24,7 @@ _STATE = re.compile(r"^h|hid|stat|prev|init|^s$|^s_|last|memory")
 
 _BY_NAME = (
     ("L", r"^(num_|n_)?layers?(_num)?$|^n_?layers?$|^depth$|^num_?l$"),
-    ("V", r"vocab|n_?words|num_?emb|n_?tokens|dict"),
+    ("V", r"vocab|chars|n_?words|num_?emb|n_?tokens|dict"),
     ("C", r"(?<!drop)out|class|label|target|tag|categor|^c$|^k$|^o$|_y$|^y_?"),
     ("H", r"hid|^h$|^nh$|_h$|units|state|^h_?dim|^n_?h$|rnn_?size|^d_?h$"),
     ("E", r"inp|emb|^e$|^in$|^in_|feat|^n_?in|^x_?|_x$|_in$|^d_?x$|^d_?in|^i$|^d$|word|vec|d_?model"),

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from gru_bench.gru_check.codes import Finding
 from gru_bench.gru_check.explain import Explained
 from gru_bench.gru_check.fit import inner
-from gru_bench.gru_check.subject import Watch, sample, state_of
+from gru_bench.gru_check.subject import Value, Watch, sample, state_of
 
 _QUANTITY = {
-    "candidate-activation": "n", "reset-unused": "n", "reset-on-input": "n", "mixing": "new", "wrong-candidate": "new",
-    "gate-activation": "z", "update-inverted": "new", "reset-before": "n"}
+    "candidate-activation": "n", "reset-unused": "n", "reset-on-input": "n", "mixing": "new", "update-inverted": "new",
+    "reset-before": "n"}
 """Code -> the quantity of a step that its line computes."""
 
 
 def lines(it: Explained, findings: Sequence[Finding]) -> dict[str, int]:
-    """Return code -> line of the student's file. A code whose line is not known is left out."""
+    """Return code -> line of the student's file. A code whose line is not known for certain is left out."""
     watch = Watch(it.subject.source.path, values=True)
     x, h = sample(it.form, it.form.batch), state_of(it.form, it.form.batch)
     with torch.no_grad():
@@ -27,25 +28,38 @@ def lines(it: Explained, findings: Sequence[Finding]) -> dict[str, int]:
     found: dict[str, int] = {}
     for finding in findings:
         name = _named(finding)
-        if not name:
+        if name == "new" and any(_same(quantities["new"], quantities[other]) for other in ("n", "h")):
             continue
-        wanted = quantities[name]
-        for value in watch.values:
-            own = value.tensor
-            if value.line and own.numel() == wanted.numel() and any(torch.allclose(
-                    own.reshape(-1), one.reshape(-1), rtol=0, atol=1e-9) for one in (wanted, wanted.t())):
-                found[finding.code] = value.line
-                break
+        line = _line(watch.values, quantities[name]) if name else 0
+        # Of a sum of one product for input and state, the state may be wrong where both are put together.
+        if name == "n" and any(value.line != line and value.tensor.shape[-1:] == (x.shape[-1] + quantities["n"].shape[-1],)
+                               for value in watch.values if not it.form.tokens):
+            line = 0
+        if line:
+            found[finding.code] = line
     return found
+
+
+def _line(values: Sequence[Value], wanted: Tensor) -> int:
+    return next((value.line for value in values if value.line and _same(value.tensor, wanted)), 0)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.numel() == other.numel() and any(
+        torch.allclose(one.reshape(-1), own.reshape(-1), rtol=0, atol=1e-9) for own in (other, other.t()))
 
 
 def _named(finding: Finding) -> str:
     """Return the quantity of a step that a finding is about."""
-    said = finding.detail.lower()
-    if finding.code in ("gate-activation", "gate-without-state", "shared-matrices"):
-        return "n" if "candidate" in said else "r" if said.startswith("the reset") else "z"
+    said = finding.detail
+    if finding.code == "shared-matrices":
+        return "n" if "candidate" in said else ""
+    if finding.code in ("gate-activation", "gate-without-state"):
+        return "n" if "candidate" in said else "r" if said.startswith("The reset") else "z"
     if finding.code == "initial-state":
-        return "start" if "ones" in said else ""
-    if finding.code == "wrong-candidate" and "h' =" not in said:
-        return "n"
+        return "ones" if "ones" in said else ""
+    if finding.code == "reset-unused" and "belongs" in said:
+        return ""  # the two gates may be named the other way round
+    if finding.code == "wrong-candidate":
+        return "new" if "h' =" in said else "z h" if "z times the state" in said else "n"
     return _QUANTITY.get(finding.code, "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ _BOTH = 6
 """So many matrices of the input or more are those of two recurrences."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
     """A part of a tensor: a matrix of H rows, or a bias of H numbers."""
 
@@ -174,7 +174,7 @@ def cells(weights: Mapping[str, Tensor], how: Cutting) -> Iterator[list[Cell]]:
 def _above(tensors: Mapping[str, Tensor], how: Cutting, first: Cell) -> Cell:
     """Return a cell beside the first, or above it."""
     for width in (how.width, how.hidden, 2 * how.hidden):
-        cell = cut(tensors, Cutting(width, how.hidden, how.rows, how.state_first), first)
+        cell = cut(tensors, replace(how, width=width), first)
         if len(cell.x) == len(first.x) and len(cell.h) == len(first.h):
             return cell
     return Cell()
@@ -183,8 +183,8 @@ def _above(tensors: Mapping[str, Tensor], how: Cutting, first: Cell) -> Cell:
 def _is_cell(tensors: Mapping[str, Tensor], how: Cutting) -> bool:
     """Return whether there are matrices for two gates, at whatever height of a stack."""
     for width in (how.width, how.hidden, 2 * how.hidden):
-        cell = cut(tensors, Cutting(width, how.hidden, how.rows, how.state_first))
-        if len(cell.x) > 1 and len(cell.h) > 1 or (width == how.hidden and len(cell.x) + len(cell.h) > 4):
+        cell = cut(tensors, replace(how, width=width))
+        if len(cell.x) > 1 and cell.h or (width == how.hidden and len(cell.x) + len(cell.h) > 4):
             return True
     return False
 
@@ -209,6 +209,8 @@ def _in_turn(tensors: dict[str, Tensor], how: Cutting) -> list[dict[str, Tensor]
 
 def _inner(tensors: dict[str, Tensor], how: Cutting) -> Sequence[tuple[str, Tensor]]:
     """Return the matrices of a recurrence, without those of an embedding and of a head."""
-    sizes = {how.width, how.hidden, 2 * how.hidden, how.width + how.hidden, how.width + how.hidden + 1}
-    return [(name, one) for name, one in tensors.items() if len(shape := [d for d in one.shape if d > 1]) > 1
-            and any(d in sizes for d in shape[-2:]) and any(d % how.hidden == 0 for d in shape[-2:])]
+    def is_used(name: str, tensor: Tensor) -> bool:
+        made = [cut({name: tensor}, replace(how, width=width)) for width in (how.width, how.hidden, 2 * how.hidden)]
+        return any(cell.x or cell.h for cell in made)
+
+    return [(name, one) for name, one in tensors.items() if is_used(name, one)]
