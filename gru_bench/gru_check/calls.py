@@ -50,8 +50,9 @@ def find(subject: Subject) -> tuple[Called | None, list[tuple[Form, Exception]]]
     for form in _forms(subject, (BATCH,)):
         if form.batch == 1 and form.layout in mixed:
             continue
+        failures = len(failed)
         called = _attempt(subject, form, failed)
-        if called is not None and not called.apart:
+        if len(failed) == failures and not (called is not None and called.apart):
             mixed.add(form.layout)
         if called is not None and (best is None or called.rank < best.rank):
             best = called
@@ -115,11 +116,15 @@ def _called(subject: Subject, form: Form) -> Called | None:
         apart = _same(base, by_state, slice(1, None))
         if form.kind == "cell":
             return Called(form, apart, reads, reads and not _same(base, by_state, slice(0, 1)))
-    passes = any(not torch.equal(*(part[0, at] if part.dim() == 3 else part[0] for part in pair))
+    passes = any(not _near(*(part[0, at] if part.dim() == 3 else part[0] for part in pair))
                  for place, at in ((0, -1), (-1, 0)) for pair in zip(base, results(changed(place), h), strict=True))
     return Called(form, apart, reads, passes)
 
 
 def _same(one: Sequence[Tensor], other: Sequence[Tensor], rows: slice) -> bool:
     return len(one) == len(other) and all(
-        a.shape == b.shape and torch.equal(a[rows], b[rows]) for a, b in zip(one, other, strict=True))
+        a.shape == b.shape and _near(a[rows], b[rows]) for a, b in zip(one, other, strict=True))
+
+
+def _near(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one, other, rtol=0, atol=1e-13, equal_nan=True)

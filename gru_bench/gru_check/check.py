@@ -20,7 +20,7 @@ from torch import nn
 from gru_bench.errors import RunError, UsageError
 from gru_bench.gru_check import behavior, calls, load, submission
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
-from gru_bench.gru_check.explain import Explained, explain, place_biases, reading
+from gru_bench.gru_check.explain import Explained, explain, is_one_gate, place_biases, reading
 from gru_bench.gru_check.forms import Form
 from gru_bench.gru_check.lines import lines
 from gru_bench.gru_check.subject import STEPS, Subject, sample, state_of
@@ -124,14 +124,18 @@ def _examined(source: load.Source) -> Verdict:
         return Verdict((*around, Finding("wrong-candidate", "The result does not depend on the input.")), form.words)
     it = explain(subject, form)
     if it is None:
-        return Verdict((*around, *_unused(subject, form), Finding(
-            "unknown", "No known GRU has these results.")), form.words)
+        return Verdict((*around, *(_unused(subject, form) or [Finding(
+            "unknown", "No known GRU has these results.")])), form.words)
     findings = [*around, *it.found.findings, *place_biases(it), *_order(it)]
+    if any(finding.code == "reset-unused" for finding in findings) and is_one_gate(it):
+        findings = [replace(finding, code="shared-matrices", detail="The reset gate and the update gate are one.")
+                    if finding.code == "reset-unused" else finding for finding in findings]
     wrong = [finding for finding in findings if not finding.kind.right]
     if it.by_values and not wrong:
-        return Verdict((Finding("unknown", "Its cell is a GRU"
-                        f"{' (' + ', '.join(f.code for f in findings) + ')' if findings else ''}, but its results are no "
-                        "linear function of the states, so that it is not known which of them are used."),), form.words)
+        conventions = f" ({', '.join(finding.code for finding in findings)})" if findings else ""
+        return Verdict((*(_unused(subject, form) or [Finding("unknown", f"Its cell is a GRU{conventions}, but its results "
+                        "are no linear function of the states, so that it is not known which of them are used.")]),),
+                       form.words)
     if form.kind == "layer" and not it.by_values and not any(finding.code == "initial-state" for finding in wrong):
         findings += [*reading(it), *behavior.ignores_its_state(subject, form)]
     findings += behavior.detached(subject, form)
@@ -181,8 +185,8 @@ def _unused(subject: Subject, form: Form) -> list[Finding]:
         for one, value in saved:
             one.data.copy_(value)
     same = all(map(torch.equal, before, after))
-    return [Finding("wrong-candidate", "The result does not depend on the recurrence: other weights for the state give "
-                    "the same.")] if same else []
+    return [Finding("unknown", "The result does not depend on the recurrence: other weights for the state give the same."
+                    )] if same else []
 
 
 def _cannot_be_called(subject: Subject, failed: Sequence[tuple[Form, Exception]]) -> RunError:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gru_bench.gru_check.codes import Finding
+from gru_bench.gru_check.family import CANDIDATES
 from gru_bench.gru_check.fit import (
     NEAR,
     STAGES,
@@ -20,11 +21,12 @@ from gru_bench.gru_check.fit import (
     distance,
     enough,
     goals,
+    inner,
     search_cell,
     search_layer,
 )
-from gru_bench.gru_check.forms import Form
-from gru_bench.gru_check.subject import STEPS, Subject, Value, named_weights, sample, state_of
+from gru_bench.gru_check.forms import Form, weights_of
+from gru_bench.gru_check.subject import STEPS, Subject, Value, Watch, sample, state_of
 from gru_bench.gru_check.weights import Block, Cell, Cutting, biases, cells
 
 SHORT = 3
@@ -76,7 +78,7 @@ def _weights(subject: Subject) -> dict[str, Tensor]:
     """Return the weights of an object but for those of embeddings."""
     tables = {id(part.weight) for part in subject.built.modules() if isinstance(part, nn.Embedding)} if isinstance(
         subject.built, nn.Module) else set()
-    return {name: one for name, one in named_weights(subject.built).items() if id(one) not in tables}
+    return {name: one for name, one in weights_of(subject.built).items() if id(one) not in tables}
 
 
 def _cuttings(subject: Subject, form: Form) -> Iterator[tuple[Cutting, list[Cell]]]:
@@ -199,6 +201,22 @@ def _explains(
 
 def _equal(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and float((one - other).abs().max()) < NEAR
+
+
+def is_one_gate(it: Explained) -> bool:
+    """Return whether the candidate has the update gate in place of a reset gate that nothing computes."""
+    if not it.found.member.candidate.startswith(("z", "1 - z")) or "r" in CANDIDATES[it.found.member.candidate].gates:
+        return False
+    watch, form, cell = Watch(it.subject.source.path, values=True), it.form, it.found.layout.first
+    x, h = sample(form, form.batch), state_of(form, form.batch)
+    with torch.no_grad(), _zeros(it.vectors):
+        it.subject.call(form, x, h, watch=watch)
+        step = inner(replace(it.found, biases={}), it.inputs(x), h)
+    used = it.found.own[0].tolist()
+    gates = [torch.sigmoid(step["x"] @ w.value.t() + step["h"] @ u.value.t())
+             for k, w in enumerate(cell.x) if k not in used[1:3] for j, u in enumerate(cell.h) if j not in used[4:6]]
+    return not any(value.tensor.numel() == gate.numel() and any(torch.allclose(value.tensor.reshape(-1), own.reshape(-1))
+                   for own in (gate, gate.t())) for value in watch.values for gate in gates)
 
 
 # ---------------------------------------------------------------- which states are read

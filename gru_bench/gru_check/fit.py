@@ -25,6 +25,8 @@ NEAR = 1e-9
 MOST_BLOCKS = 5
 CONSTANTS = (1.0, -1.0, 2.0, 0.5)
 """Numbers in the sum of a gate that are looked for."""
+_MOST = 144
+"""Assignments that are tried at once."""
 _ACTING = tuple(itertools.product((1.0, -1.0), repeat=6))
 
 
@@ -189,25 +191,21 @@ def attempts(cell: Cell, stage: str) -> Iterator[Attempt]:
     x, h = len(cell.x), len(cell.h)
     if not 0 < x <= MOST_BLOCKS or not 0 < h <= MOST_BLOCKS:
         return
-    none = torch.zeros(4, 1)
-    single = _tensor([(*own, *other) for own in itertools.permutations(range(x), 3)
-                      for other in itertools.permutations(range(h), 3)])
-    plain = torch.ones(1, 6)
+    none, plain = torch.zeros(4, 1), torch.ones(1, 6)
+    single = _once(x, h, 3) if min(x, h) > 2 else _once(0, 0, 3)
     if stage == "right":
         yield from (Attempt(member, single, plain, none) for member in (*RIGHT, *RIGHT_BY_SIGN) if len(single))
     elif stage == "wrong":
-        four = _tensor([(*own, *other) for own in itertools.permutations(range(x), 3)
-                        for other in itertools.permutations(range(h), 4)])
-        few = _tensor(list(_every(x, h))) if not len(single) and x + h < MOST_BLOCKS + 1 else single
-        for member in (*wrong_members(), *(() if len(single) else RIGHT)):
-            own = few if CANDIDATES[member.candidate].matrices == 3 else four
-            if len(own):
-                yield Attempt(member, own, torch.ones(1, own.shape[1]), none)
+        by_matrices = {count: own for count in (2, 3, 4) if 0 < len(own := _once(x, h, count)) <= _MOST}
+        for member in (*(() if len(single) else RIGHT), *wrong_members()):
+            if (chosen := by_matrices.get(CANDIDATES[member.candidate].matrices)) is not None:
+                yield Attempt(member, chosen, torch.ones(1, chosen.shape[1]), none)
     elif stage == "shared":
         seen = set(map(tuple, single.tolist()))
-        every = _tensor([own for own in _every(x, h) if own not in seen])
-        yield from (Attempt(member, every, plain, none) for member in RIGHT if x + h < 2 * MOST_BLOCKS - 2)
-    elif 0 < len(single) <= 144:
+        every = [own for own in _every(x, h) if own not in seen] if x + h < 2 * MOST_BLOCKS - 2 else []
+        yield from (Attempt(member, _tensor(every[first:first + _MOST]), plain, none)
+                    for first in range(0, len(every), _MOST) for member in RIGHT)
+    elif 0 < len(single) <= _MOST:
         signs = torch.tensor(_ACTING)
         yield from (Attempt(member, single, plain, none.index_fill(0, torch.tensor([place]), number))
                     for number in CONSTANTS for place in range(4) for member in RIGHT)
@@ -216,6 +214,13 @@ def attempts(cell: Cell, stage: str) -> Iterator[Attempt]:
 
 
 STAGES = ("right", "wrong", "shared", "signs")
+
+
+def _once(x: int, h: int, matrices: int) -> Tensor:
+    """Return the assignments in which no matrix is used twice; -1 where there are too few."""
+    own = {own for own in itertools.permutations([*range(x), *[-1] * (3 - x)], 3) if own[2] >= 0}
+    state = set(itertools.permutations([*range(h), *[-1] * (min(matrices, 3) - h)], matrices))
+    return _tensor(sorted((*one, *other, *[-1] * (3 - matrices)) for one in own for other in state))
 
 
 def _tensor(own: Sequence[Sequence[int]]) -> Tensor:
@@ -231,9 +236,11 @@ def _every(x: int, h: int) -> Iterator[tuple[int, ...]]:
                        + 3 - len(set(own[3:]) - {-1})))
 
 
-def structure(own: Sequence[int], roles: set[int]) -> list[Finding]:
-    """Return the mistakes that an assignment shows among those of r, z and n that matter."""
-    found = []
+def structure(own: Sequence[int], member: Member) -> list[Finding]:
+    """Return the mistakes that an assignment shows, of what the member uses."""
+    found, roles = [], member.roles
+    if CANDIDATES[member.candidate].matrices == 2:
+        own = [*own[:5], -2]
     for kind, part in (("input", own[:3]), ("state", own[3:6])):
         names = ("reset gate", "update gate", "candidate")
         for one, two in itertools.combinations(range(3), 2):
@@ -267,7 +274,7 @@ def search_cell(cell: Cell, stage: str, x: Tensor, h: Tensor, results: Sequence[
 def _found(attempt: Attempt, layout: Layout, place: int, start: Sequence[Tensor | None]) -> Found:
     own = attempt.own[place:place + 1]
     signs = attempt.signs.expand(len(attempt.own), -1)[place:place + 1]
-    findings = [*layout.findings, *structure(own[0].tolist(), attempt.member.roles), *attempt.member.findings]
+    findings = [*layout.findings, *structure(own[0].tolist(), attempt.member), *attempt.member.findings]
     return Found(attempt.member, layout, own, signs, start, attempt.constants, findings)
 
 
@@ -348,4 +355,4 @@ def inner(found: Found, inputs: Tensor, h: Tensor | None) -> Mapping[str, Tensor
         made = {name: value.expand(1, *begin.shape)[0]
                 for name, value in found.member.step(w, u, found.bias(cell), x, begin).items()}
         state = made["new"] if found.layout.carried else begin
-    return made | {"h": begin, "ones": torch.ones_like(begin), "z h": made["z"] * begin}
+    return made | {"x": x, "h": begin, "ones": torch.ones_like(begin), "z h": made["z"] * begin}

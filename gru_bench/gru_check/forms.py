@@ -8,11 +8,12 @@ Shapes here: x is T x B x E and h is B x H, whatever the object's own layout is.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -195,10 +196,10 @@ def _state_arranged(h: Tensor, layout: str) -> Tensor:
     return h.expand(layers, *h.shape)
 
 
-def widths(built: Any, sizes: Mapping[str, int]) -> tuple[list[int], list[int]]:
+def _widths(built: Any, sizes: Mapping[str, int]) -> tuple[list[int], list[int]]:
     """Return the input widths and hidden widths that may be meant, likely ones first. `sizes` holds E and H where they
     are known."""
-    shapes = [tuple(d for d in p.shape if d > 1) for p in parameters_of(built)]
+    shapes = [tuple(d for d in p.shape if d > 1) for p in weights_of(built).values()]
     dims = {d for shape in shapes for d in shape}
     square = [s[0] for s in shapes if len(s) == 2 and s[0] == s[1]]
     fused = [min(s) for s in shapes if len(s) == 2 and max(s) % min(s) == 0 and max(s) // min(s) in (2, 3)]
@@ -218,7 +219,7 @@ def widths(built: Any, sizes: Mapping[str, int]) -> tuple[list[int], list[int]]:
 def forms(built: Any, sizes: Mapping[str, int]) -> Iterator[Form]:
     """Yield the ways in which an object may be called, likely ones first. `sizes` holds E and H where they are
     known."""
-    inputs, hidden = widths(built, sizes)
+    inputs, hidden = _widths(built, sizes)
     taken = arguments(built)
     has_state = any(a.role == "state" for a in taken)
     needs_state = any(a.role == "state" and a.required for a in taken)
@@ -252,38 +253,35 @@ def forms(built: Any, sizes: Mapping[str, int]) -> Iterator[Form]:
     yield from of_cells(cells[1:])
 
 
-def sample_input(form: Form, steps: int) -> Tensor:
-    """Return an input of a form: T x B x E, of a cell B x E, of token ids T x B."""
-    generator = torch.Generator().manual_seed(0)
-    if form.tokens:
-        return torch.arange(1, steps * form.batch + 1).reshape(steps, form.batch)
-    shape = (form.batch, form.width) if form.kind == "cell" else (steps, form.batch, form.width)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+def weights_of(built: Any) -> dict[str, Tensor]:
+    """Return the parameters of an object and of its parts by their names, and the matrices that it holds otherwise."""
+    if not isinstance(built, nn.Module):
+        return {key: value for key, value in vars(built).items() if isinstance(value, Tensor)
+                and value.is_floating_point()} if hasattr(built, "__dict__") else {}
+    found: dict[str, Tensor] = dict(built.named_parameters())
+    for prefix, part in _parts(built):
+        for key, value in vars(part).items():
+            for place, one in enumerate(value) if isinstance(value, (list, tuple)) else [("", value)]:
+                if isinstance(one, Tensor) and one.is_floating_point() and one.is_leaf:
+                    found[f"{prefix}{key}{place}"] = one
+        found |= {f"{prefix}{key}": value for key, value in part.named_parameters()}
+    once: dict[int, tuple[str, Tensor]] = {}
+    for key, one in found.items():
+        once.setdefault(id(one), (key, one))
+    return dict(once.values())
 
 
-def parameters_of(built: Any) -> Sequence[torch.Tensor]:
-    """Return the parameters of a module, and the tensors that it holds otherwise."""
-    if isinstance(built, nn.Module):
-        found: list[torch.Tensor] = [*built.parameters()]
-        for part in built.modules():
-            found += [value for value in vars(part).values()
-                      if isinstance(value, torch.Tensor) and value.is_floating_point()]
-        return found
-    spaces = [vars(built)] if hasattr(built, "__dict__") and not inspect.isfunction(built) else []
-    function = built if inspect.isfunction(built) else inspect.getattr_static(type(built), "__call__", None)
-    spaces.append(getattr(function, "__globals__", {}))
-    if inspect.isfunction(function):
-        spaces.append(dict(inspect.getclosurevars(function).nonlocals))
-    return [tensor for space in spaces for value in space.values() for tensor in _held(value)]
-
-
-def _held(value: Any) -> list[torch.Tensor]:
-    """Return the floating tensors that a value is or holds."""
-    if isinstance(value, torch.Tensor):
-        return [value] if value.is_floating_point() else []
-    if isinstance(value, (list, tuple)):
-        return [tensor for item in value for tensor in _held(item)]
-    return [tensor for item in value.values() for tensor in _held(item)] if type(value) is dict else []
+def _parts(built: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yield a module and its parts with the beginnings of their names, those in a plain list or dictionary too."""
+    yield prefix, built
+    for key, value in (*built._modules.items(), *vars(built).items()):
+        held = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else (
+            [("", value)])
+        if key in ("_modules", "_parameters", "_buffers"):
+            continue
+        for place, one in held:
+            if isinstance(one, nn.Module):
+                yield from _parts(one, f"{prefix}{key}.{place}{'.' if place != '' else ''}")
 
 
 # ---------------------------------------------------------------- how it is built
@@ -314,11 +312,12 @@ def letters_of(parameters: Sequence[inspect.Parameter]) -> dict[str, str]:
         left = [letter for letter in "EHC" if letter not in letters.values()]
         if p.default is p.empty and p.name not in letters and left and _A_SIZE.fullmatch(p.name.lower()):
             letters[p.name] = left[0]
-    return letters
+    required = [p.name for p in parameters if p.default is p.empty]
+    return letters | (dict(zip(required, "EH", strict=True)) if len(required) == 2 and not letters else {})
 
 
 def arguments_of(
-    target: Any, sizes: Mapping[str, int], chosen: Mapping[str, Any]
+    target: Any, sizes: Mapping[str, int], space: Mapping[str, Any]
 ) -> tuple[list[Any], dict[str, Any], dict[str, int], list[str]]:
     """Return the arguments of a constructor: positional ones and named ones, then the sizes among them, and the names
     of those that cannot be guessed.
@@ -326,7 +325,7 @@ def arguments_of(
     Args:
         target: The class or function.
         sizes: Size -> value, by the letters of `size_of`.
-        chosen: Arguments to set besides, by name.
+        space: The names of its module, among which a dataclass of settings may be.
     """
     arguments: dict[str, Any] = {}
     positional: list[Any] = []
@@ -338,9 +337,8 @@ def arguments_of(
         lower = parameter.name.lower()
         letter = letters.get(parameter.name)
         default = parameter.default
-        if parameter.name in chosen:
-            value: Any = chosen[parameter.name]
-        elif required and re.search(r"bidir|batch_first|^bi$", lower):
+        value: Any
+        if required and re.search(r"bidir|batch_first|^bi$", lower):
             value = False
         elif required and lower == "bias":
             value = True
@@ -352,6 +350,9 @@ def arguments_of(
             value, used["E"] = torch.randn(sizes["V"], sizes["E"]), sizes["E"]
         elif (letter in ("E", "H") and (required or type(default) is int)) or (letter is not None and required):
             value = used[letter] = sizes[letter]
+        elif required and (config := _config(space, sizes)) is not None:
+            value, known = config
+            used |= known
         elif required:
             guessed.append(parameter.name)
             continue
@@ -362,3 +363,16 @@ def arguments_of(
         else:
             arguments[parameter.name] = value
     return positional, arguments, used, guessed
+
+
+def _config(space: Mapping[str, Any], sizes: Mapping[str, int]) -> tuple[Any, dict[str, int]] | None:
+    """Return an object of the one dataclass of a module whose fields all have defaults, with small sizes, and these."""
+    found = [value for value in space.values() if isinstance(value, type) and dataclasses.is_dataclass(value)
+             and value.__module__ == space.get("__name__")
+             and all(one.default is not MISSING or one.default_factory is not MISSING for one in fields(value))]
+    if len(found) != 1:
+        return None
+    letters = {one.name: letter for one in fields(found[0])
+               if type(one.default) is int and (letter := size_of(one.name)) in ("E", "H", "V")}
+    return (found[0](**{name: sizes[letter] for name, letter in letters.items()}),
+            {letter: sizes[letter] for letter in letters.values()})

@@ -31,6 +31,8 @@ def lines(it: Explained, findings: Sequence[Finding]) -> dict[str, int]:
         if name == "new" and any(_same(quantities["new"], quantities[other]) for other in ("n", "h")):
             continue
         line = _line(watch.values, quantities[name]) if name else 0
+        if name == "z h" and line != _line(watch.values, quantities["n"]):
+            line = 0
         # Of a sum of one product for input and state, the state may be wrong where both are put together.
         if name == "n" and any(value.line != line and value.tensor.shape[-1:] == (x.shape[-1] + quantities["n"].shape[-1],)
                                for value in watch.values if not it.form.tokens):

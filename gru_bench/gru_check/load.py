@@ -31,12 +31,8 @@ SIZES: Mapping[str, int] = {"E": 5, "H": 4, "C": 3, "V": 61, "L": 1, "B": 1, "T"
 
 _NOTEBOOK = {"get_ipython", "display"}
 """Names that only a notebook has."""
-_WEIGHTS = r"param|weights?$|theta"
-"""Names of the weights that a function takes, and of the function that makes them."""
 CHANGES_WEIGHTS = ("changes its weights in forward, so each call computes a different function: leave weight updates "
                    "to the optimizer")
-_DEFINED = "__defined__"
-"""Name in a module of the values that were given for its names."""
 _NO_CUDA = re.compile(r"cuda|nvidia|cudnn", re.IGNORECASE)
 
 
@@ -65,12 +61,11 @@ class Source:
     """Sizes with which it was built, by the names of `SIZES`. Empty: it has its own."""
 
 
-def load(path: Path, defines: Mapping[str, str] | None = None) -> ModuleType:
+def load(path: Path) -> ModuleType:
     """Run a file and return its module.
 
     Args:
         path: The file.
-        defines: Values of names at its top level. They take the place of what the file assigns to these names.
 
     Raises:
         DataError: When the file is no Python.
@@ -80,15 +75,13 @@ def load(path: Path, defines: Mapping[str, str] | None = None) -> ModuleType:
     text = ""
     try:
         text = submission.read(path).text
-        code = compile(_with_defined(ast.parse(text), defines or {}), str(path), "exec", dont_inherit=True)
+        code = compile(ast.parse(text), str(path), "exec", dont_inherit=True)
     except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as error:
         raise DataError(f"{path.name} must be Python, but "
                         f"{submission.unreadable(error, text.splitlines())}") from error
     module = ModuleType(f"_student_{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
-    module.__dict__[_DEFINED] = {key: _literal(value) for key, value in (defines or {}).items()}
-    module.__dict__.update(module.__dict__[_DEFINED])
     linecache.cache[str(path)] = len(text), None, text.splitlines(keepends=True), str(path)
     folder = str(path.parent)
     sys.path.insert(0, folder)
@@ -101,17 +94,6 @@ def load(path: Path, defines: Mapping[str, str] | None = None) -> ModuleType:
         with contextlib.suppress(ValueError):  # the file may have removed it
             sys.path.remove(folder)
     return module
-
-
-def _with_defined(tree: ast.Module, defines: Mapping[str, str]) -> ast.Module:
-    """Give defined names their values again after each statement that assigns others to them."""
-    body: list[ast.stmt] = []
-    for node in tree.body:
-        body.append(node)
-        stored = {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
-        body += [ast.fix_missing_locations(ast.copy_location(ast.parse(f"{name} = {_DEFINED}[{name!r}]").body[0], node))
-                 for name in sorted(stored & defines.keys())]
-    return ast.Module(body, tree.type_ignores)
 
 
 def check_name(path: Path, name: str, text: str) -> None:
@@ -149,15 +131,6 @@ def settings_kept() -> Iterator[None]:
             torch.set_default_device(None if device.type == "cpu" else device)
 
 
-def _literal(value: str) -> Any:
-    try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        if value.startswith("torch."):
-            return eval(value, {"torch": torch})
-        return value
-
-
 def place(path: Path, line: int) -> str:
     """Return the name of a file with a line of its text: its own, or that in a cell of a notebook."""
     code = submission.read(path) if path.suffix.lower() == ".ipynb" and path.is_file() else submission.Code("")
@@ -177,7 +150,7 @@ def failure(error: BaseException, path: Path, doing: str) -> RunError:
         if missing in _NOTEBOOK:
             return RunError(f"{where}: {missing} exists only in a notebook: remove this line, or put it under "
                             f"if \"{missing}\" in globals():")
-        return RunError(f"{where}: the name {missing!r} is not defined: give its value with --define {missing}=VALUE")
+        return RunError(f"{where}: the name {missing!r} is not defined: give it a value in the file")
     if isinstance(error, RuntimeError) and "leaf Variable that requires grad" in said:
         return RunError(f"{where}: it {CHANGES_WEIGHTS}")
     if isinstance(error, ModuleNotFoundError):
@@ -200,8 +173,7 @@ def failure(error: BaseException, path: Path, doing: str) -> RunError:
 
 
 def build(
-    module: ModuleType, path: Path, name: str, make: str | None = None, chosen: Mapping[str, Any] | None = None,
-    sizes: Mapping[str, int] = SIZES,
+    module: ModuleType, path: Path, name: str, make: str | None = None, sizes: Mapping[str, int] = SIZES
 ) -> Source:
     """Build what NAME stands for.
 
@@ -210,7 +182,6 @@ def build(
         path: Its file.
         name: The class, the function or the object.
         make: An expression that builds it.
-        chosen: Arguments of the constructor to set besides, by name.
         sizes: Sizes to build it with.
     """
     path = path.resolve()
@@ -230,12 +201,10 @@ def build(
             return Source(path, name, module, built, used)
         if target is None:
             raise UsageError(f"{path.name} does not define {name} at its top level when it is run")
-        if isinstance(target, nn.Module) or not callable(target) or (inspect.isfunction(target) and _is_step(target)):
+        if isinstance(target, nn.Module) or not callable(target):
             built, used = target, {}
-        elif not isinstance(target, type) and (weights := _weights_of(target, module)) is not None:
-            built, used = _with_weights(target, *_call(weights, path, weights.__name__, {}, sizes))
         else:
-            built, used = _call(target, path, name, chosen or {}, sizes)
+            built, used = _call(target, path, name, module, sizes)
     if _computes_with_numpy(built):
         raise RunError(f"{path.name}: {name} must compute with torch tensors, because the check compares gradients, "
                        "but its weights are NumPy arrays: make each a tensor, and use torch.tanh instead of np.tanh")
@@ -243,39 +212,6 @@ def build(
         raise UsageError(f"{name} must be a class or a function that builds a GRU, but it is a {type(built).__name__}: "
                          "give another name, or construct it with --make")
     return Source(path, name, module, built, used)
-
-
-def _weights_of(function: Callable[..., Any], module: ModuleType) -> Callable[..., Any] | None:
-    """Return the function of a module that makes the weights which another one takes as its last argument.
-
-    Raises:
-        UsageError: There is no such function, or there are several.
-    """
-    parameters = constructor(function)
-    if len(parameters) != 3 or not re.search(_WEIGHTS, parameters[-1].name.lower()):
-        return None
-    makers = [value for key, value in vars(module).items()
-              if inspect.isfunction(value) and value is not function and re.search(_WEIGHTS, key.lower())]
-    if len(makers) != 1:
-        last = parameters[-1].name
-        raise UsageError(f"{function.__name__} takes its weights as {last}, so the file needs one function that "
-                         f"creates them, such as get_params, but it has {len(makers)}: write a class that contains "
-                         f"{last} and whose forward(x, h) calls {function.__name__}")
-    return makers[0]
-
-
-def _with_weights(function: Callable[..., Any], weights: Any, used: Mapping[str, int]) -> tuple[Any, dict[str, int]]:
-    """Return a function of input and state with weights of its own, and the sizes, of which V is the input width.
-
-    The state may also be passed as a tuple of one tensor.
-    """
-    def layer(x: torch.Tensor, h: torch.Tensor) -> Any:
-        try:
-            return function(x, (h,), weights)
-        except (TypeError, AttributeError):
-            return function(x, h, weights)
-
-    return layer, {**used, "E": used.get("E", used.get("V", 0))}
 
 
 def _computes_with_numpy(built: Any) -> bool:
@@ -290,20 +226,10 @@ def _computes_with_numpy(built: Any) -> bool:
         isinstance(value, torch.Tensor) for value in values)
 
 
-def _is_step(function: Callable[..., Any]) -> bool:
-    """Return whether a function is a cell or layer itself, and builds none."""
-    required = [p for p in inspect.signature(function).parameters.values()
-                if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return bool(required) and all(re.fullmatch(
-        r"x|x_?t|xs|inputs?|input_?seq|sequences?|seqs?|embedded|h|h_?t|h_?prev|h_?0|h_?x|h_?old|hidden|"
-        r"(hidden|prev|last|initial)_?(state|h|hidden)|h_?t_?1|h_?tm1|state|prev",
-        p.name) for p in required)
-
-
 def _call(
-    target: Any, path: Path, name: str, chosen: Mapping[str, Any], sizes: Mapping[str, int]
+    target: Any, path: Path, name: str, module: ModuleType, sizes: Mapping[str, int]
 ) -> tuple[Any, dict[str, int]]:
-    positional, arguments, used, guessed = arguments_of(target, sizes, chosen)
+    positional, arguments, used, guessed = arguments_of(target, sizes, vars(module))
     if guessed:
         names = [p.name for p in constructor(target)]
         call = ", ".join(size_of(own) or "..." for own in names)

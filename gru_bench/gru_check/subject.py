@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gru_bench.gru_check.devices import on_cpu
-from gru_bench.gru_check.forms import Form, arguments, bound, flat
+from gru_bench.gru_check.forms import Form, arguments, bound, flat, weights_of
 from gru_bench.gru_check.load import Source, settings_kept
 
 STEPS = 6
@@ -125,7 +125,7 @@ class Subject:
     @property
     def weights(self) -> list[Tensor]:
         """Return the parameters, and the matrices that the object holds otherwise."""
-        return list(named_weights(self.built).values())
+        return list(weights_of(self.built).values())
 
     def copy(self) -> Any:
         """Return a copy, which no other call changes."""
@@ -162,37 +162,6 @@ class Subject:
                 if len(tensors) == len(same) and len({tensor.shape[1:] for tensor in tensors}) == 1:
                     values.append(Value(same[0][0], torch.cat(tensors)))
         return [torch.cat(one) for one in zip(*parts, strict=True) if all(part is not None for part in one)]
-
-
-def named_weights(built: Any) -> dict[str, Tensor]:
-    """Return the parameters of an object and of its parts by their names, and the matrices that it holds otherwise."""
-    if not isinstance(built, nn.Module):
-        return {key: value for key, value in vars(built).items() if isinstance(value, Tensor)
-                and value.is_floating_point()} if hasattr(built, "__dict__") else {}
-    found: dict[str, Tensor] = dict(built.named_parameters())
-    for prefix, part in _parts(built):
-        for key, value in vars(part).items():
-            for place, one in enumerate(value) if isinstance(value, (list, tuple)) else [("", value)]:
-                if isinstance(one, Tensor) and one.is_floating_point() and one.is_leaf:
-                    found[f"{prefix}{key}{place}"] = one
-        found |= {f"{prefix}{key}": value for key, value in part.named_parameters()}
-    once: dict[int, tuple[str, Tensor]] = {}
-    for key, one in found.items():
-        once.setdefault(id(one), (key, one))
-    return dict(once.values())
-
-
-def _parts(built: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Yield a module and its parts with the beginnings of their names, those in a plain list or dictionary too."""
-    yield prefix, built
-    for key, value in (*built._modules.items(), *vars(built).items()):
-        held = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else (
-            [("", value)])
-        if key in ("_modules", "_parameters", "_buffers"):
-            continue
-        for place, one in held:
-            if isinstance(one, nn.Module):
-                yield from _parts(one, f"{prefix}{key}.{place}{'.' if place != '' else ''}")
 
 
 def by_sequence(result: Tensor, form: Form, steps: int) -> Tensor | None:
