@@ -24,10 +24,9 @@ forward(x, h0).
 
   [bold]gru-bench gru-check homework.py[/bold]
   [bold]gru-bench gru-check homework.py:GRU --make "GRU(E, H, 2)"[/bold]
-  [bold]gru-bench gru-check notebook.ipynb --define batch_size=1[/bold]
   [bold]gru-bench gru-check submissions --csv checked.csv --feedback feedback[/bold]
 
-Parameters can have any names and layout: the check compares states and gradients with reference cells in float64.
+Parameters can have any names and layout: the check compares results with those of reference cells in float64.
 Exit code 0: all are GRUs, in any convention; 3: some are not; 4: a file could not be checked; 2: the one file has no
 such class, or needs --make. With --csv, the same command resumes after an interruption.
 
@@ -38,16 +37,13 @@ files that you trust."""
 @app.command(help=HELP)
 def gru_check(
     target: Annotated[str, typer.Argument(
-        metavar="FILE[:NAME]|FOLDER", help="Python file or notebook, with the class or function to check; or a folder "
+        metavar="FILE[:NAME]|FOLDER", help="Python file or notebook, with the class to check; or a folder "
         "of files.", show_default=False)],
     name: Annotated[str | None, typer.Option(
-        help="Class or function to check in each file.", show_default="found automatically")] = None,
+        help="Class to check in each file.", show_default="the one with GRU in its name")] = None,
     make: Annotated[str | None, typer.Option(
         help="Expression that constructs it, from E (input size), H (hidden size), C (number of classes) and V "
         "(vocabulary size).", show_default="guessed from argument names")] = None,
-    define: Annotated[list[str] | None, typer.Option(
-        metavar="NAME=VALUE", help="Override a top-level name of the file, such as batch_size=1; "
-        "repeatable.", show_default=False)] = None,
     timeout: Annotated[float, typer.Option(help="Time limit per file, in seconds.", min=1)] = 120,
     memory: Annotated[float, typer.Option(
         help="Memory limit per file, in GB beyond torch.", min=0.1)] = 4,
@@ -75,11 +71,10 @@ def gru_check(
             raise UsageError(f"{option} must be at most {MOST:,}, but got {value:g}")
     if name is not None and not name.isidentifier():
         raise UsageError(f"--name must be a Python name, such as GRU, but got {shown(name)}")
-    defines = dict(_assignment(text) for text in define or ())
     from gru_bench.gru_check.sandbox import Options
 
     path = Path(file)
-    options = Options(name, make, defines, memory, timeout)
+    options = Options(name, make, memory, timeout)
     if path.is_dir():
         _check_folder(path, options, csv, feedback, jobs or max(1, platforms.cores() - 1))
     elif csv is not None or feedback is not None or jobs is not None:
@@ -88,18 +83,10 @@ def gru_check(
         _check_file(path, options)
 
 
-def _assignment(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier() or not value:
-        raise UsageError(f"--define must be NAME=VALUE, such as batch_size=1, but got {shown(text)}")
-    return name, value
-
-
 # ---------------------------------------------------------------- one file
 
 
 def _check_file(path: Path, options: Options) -> None:
-    from gru_bench.gru_check.codes import FITTING
     from gru_bench.gru_check.feedback import explained
     from gru_bench.gru_check.sandbox import run
     from gru_bench.gru_check.submission import ENDINGS, read
@@ -126,10 +113,8 @@ def _check_file(path: Path, options: Options) -> None:
         place = f"at {path.name}, {code.place(finding.line)}" if finding.line else ""
         for line in filter(None, (finding.detail, place, *explained(finding.code))):
             console.print(f"  {line}", markup=False)
-    for note in filter(None, (*verdict.notes, verdict.outlook)):
+    for note in verdict.notes:
         console.print(note, style="dim", markup=False)
-    if verdict.fitting:
-        console.print(f"{FITTING} {path.name}:\n{verdict.fitting}", style="dim", markup=False)
     raise typer.Exit(verdict.exit_code)
 
 

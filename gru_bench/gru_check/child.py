@@ -49,7 +49,7 @@ def main(order: str) -> None:
     answer({"ready": platforms.peak_memory()})
     try:
         with check.prepared():
-            verdict = check.check_file(path, options.name, options.make, options.defines)
+            verdict = check.check_file(path, options.name, options.make)
         notes = [*verdict.notes, *([note] if (note := submission.read(path).note) else []),
                  *([f"Memory was not limited: {reason}."] if reason else []),
                  *([f"{NOT_CUT_OFF} {' and '.join(left)}."] if left else [])]

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from gru_bench.errors import ExitCode
 
-FITTING = "As a model of a study it needs these lines, below it in"
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -214,8 +212,7 @@ KINDS: Mapping[str, Kind] = {
         "Add the two gates, and mix the candidate with the old state.", _STEP),
     "unknown": Kind(
         False, "It is not a known GRU, nor a known mistake.",
-        "The check found neither a GRU in a known convention nor a known mistake. It names the first step and unit "
-        "that differ from the nearest GRU.",
+        "The check found neither a GRU in a known convention nor a known mistake, or cannot see how the layer reads.",
         "Start with zero input and zero state, then with one of them.",
         "Compute one step by hand, and compare each quantity.",
         "cell = nn.GRUCell(E, H)\nprint(mine(x, h) - cell(x, h))   # after you copied the weights"),
@@ -256,8 +253,6 @@ class Verdict:
     """What else the reader should know, as sentences."""
     name: str = ""
     """The object in the file. Empty: it does not come from a file."""
-    fitting: str = ""
-    """Lines of Python that make a class a model of a study. Empty: it is one already, or none are known."""
 
     @property
     def code(self) -> str:
@@ -270,19 +265,6 @@ class Verdict:
         if self.exit_code == ExitCode.DONE:
             return "a GRU, not written from scratch" if self.has("library") else "a GRU"
         return "not identified" if self.exit_code == ExitCode.NOT_JUDGED else "not a GRU"
-
-    @property
-    def outlook(self) -> str:
-        """Return which accuracy a right GRU lets expect, as sentences; empty for others, and for one that is not
-        trained."""
-        if self.exit_code != ExitCode.DONE or self.has("untrained"):
-            return ""
-        codes = {finding.code for finding in self.findings if not finding.kind.warning}
-        form, much = (("Equal to torch.nn.GRU", "the same") if codes == {"equal"} else
-                      ("Equal to torch.nn.GRU but for the arrangement of its weights", "the same")
-                      if codes <= {"update-inverted", "gate-order"} else
-                      ("A GRU in another form than torch.nn.GRU", "nearly the same"))
-        return f"{form}: expect {much} accuracy. Differences between runs come from seeds and settings."
 
     def has(self, code: str) -> bool:
         """Return whether a code is among the findings."""

@@ -68,7 +68,7 @@ class Row:
             code.text.splitlines()[line - 1].strip() if line else "",
             ", ".join(one.code for one in verdict.findings if one.kind.right and not one.kind.warning), verdict.form,
             name=verdict.name, note=" ".join(filter(None, (
-                *(one.detail for one in verdict.findings), *verdict.notes, verdict.outlook))))
+                *(one.detail for one in verdict.findings), *verdict.notes))))
 
     @property
     def exit_code(self) -> ExitCode:

@@ -44,11 +44,9 @@ class Options:
     """How a file is checked."""
 
     name: str | None
-    """The class, function or object. None: it is found by trying."""
+    """The class or object. None: the one class with GRU in its name."""
     make: str | None
     """Expression that builds it. None: by the names of its arguments."""
-    defines: dict[str, str]
-    """Values of names at the top level of the file."""
     memory: float
     """Gigabytes beyond what torch takes by itself."""
     timeout: float
@@ -92,7 +90,7 @@ def run(path: Path, options: Options, stopped: threading.Event | None = None) ->
     try:
         verdict = answer["verdict"]
         return Verdict(tuple(Finding(**finding) for finding in verdict["findings"]), str(verdict["form"]),
-                       tuple(map(str, verdict["notes"])), str(verdict["name"]), str(verdict["fitting"]))
+                       tuple(map(str, verdict["notes"])), str(verdict["name"]))
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path.name} wrote into the check's own files: no verdict") from error
 

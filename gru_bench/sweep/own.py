@@ -38,7 +38,6 @@ def checked_models(stored: StudyState, console: Any) -> dict[str, str]:
 
 def _described(config: RunConfig, console: Any) -> OwnModel:
     """Return what is known of the class of a config: how it is called, and what gru-check says of it."""
-    from gru_bench.gru_check.codes import FITTING
     from gru_bench.gru_check.sandbox import Options, run
     from gru_bench.models.own import CALLED, kind_of
 
@@ -48,12 +47,8 @@ def _described(config: RunConfig, console: Any) -> OwnModel:
     with console.status(f"checking {model}"), tempfile.TemporaryDirectory(prefix="gru-bench-own-") as folder:
         path = Path(folder) / file
         path.write_text(code, encoding="utf-8")
-        verdict = run(path, Options(name, None, {}, CHECK_GIGABYTES, CHECK_SECONDS))
-    try:
-        use = f"{CALLED[kind_of(model, source)]}, batch first"
-    except UsageError as error:
-        lines = f". {FITTING} {file}:\n{verdict.fitting}" if verdict.fitting else ""
-        raise UsageError(f"{error}{lines}") from error
+        verdict = run(path, Options(name, None, CHECK_GIGABYTES, CHECK_SECONDS))
+    use = f"{CALLED[kind_of(model, source)]}, batch first"
     findings = tuple(finding.said for finding in verdict.findings)
     console.print(f"{model}: {use}. gru-check: {verdict.words}. {' '.join(findings)}", markup=False)
     return OwnModel(model, source, code, use, verdict.words, findings)

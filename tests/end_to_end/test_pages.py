@@ -44,7 +44,7 @@ RUN: Mapping[str, str] = {
     "gru-bench data --study reference --no-labels --out hand-out": "wrote hand-out/test.csv",
     "python docs/teaching/made_up.py": "",
     "gru-bench report --study reference": "wrote reports/reference/report.html",
-    "gru-bench gru-check notebook.ipynb:GRU --make \"GRU(E, H, 2)\" --define batch_size=1": "GRU: a GRU",
+    "gru-bench gru-check notebook.ipynb:GRU --make \"GRU(E, H, 2)\"": "GRU: a GRU",
     "gru-bench report": "wrote reports/movie-reviews/report.html",
     "gru-bench report --study NAME": "wrote reports/smoke/report.html",
     "gru-bench report --verify reports/NAME": " numbers are what ",

@@ -521,7 +521,7 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
         "z on the input": ("wrong-candidate", (("self.W_n(x) + r", "z * self.W_n(x) + r"),)),
         "state scaled by z first": ("wrong-candidate", (("        n = torch.tanh(", "        h = z * h\n"
                                                          "        n = torch.tanh("),)),
-        "product in the mixture": ("wrong-candidate", (("z * h + (1 - z) * n", "z * self.U_n(h) + (1 - z) * n"),)),
+        "product in the mixture": ("unknown", (("z * h + (1 - z) * n", "z * self.U_n(h) + (1 - z) * n"),)),
         "products for sums": ("mixing", (("z * h + (1 - z) * n", "z * h * (1 - z) * n"),)),
         "all doubled": ("mixing", (("z * h + (1 - z) * n", "2 * (z * h + (1 - z) * n)"),)),
         "squares of z": ("gate-activation", (("z * h + (1 - z) * n", "z ** 2 * h + (1 - z ** 2) * n"),)),

@@ -41,8 +41,7 @@ def test_a_right_gru_ends_with_0(
     mentions(said.splitlines()[0], "mine.py", "120 s", "4 GB")
     assert "noise" not in said
     mentions(said, "GRUClassifier: a GRU", "[update-inverted]", "[reset-before]", "[single-bias]",
-             "at mine.py, line 32", KINDS["reset-before"].why, "n = torch.tanh(W_n(x) + U_n(r * h))",
-             "expect nearly the same accuracy")
+             "at mine.py, line 32", KINDS["reset-before"].why, "n = torch.tanh(W_n(x) + U_n(r * h))")
 
 
 def test_a_wrong_gru_ends_with_3(
@@ -54,12 +53,11 @@ def test_a_wrong_gru_ends_with_3(
     code, said = shown([f"{path}:GRUCell"], monkeypatch, capsys)
     assert code == ExitCode.NOT_FINE
     mentions(said, "GRUCell: not a GRU", "[reset-unused]")
-    assert "accuracy" not in said
 
 
 @pytest.mark.parametrize(("text", "parts"), [
     (SPLIT.replace("return z * h", "return torch.tanh(z * h").replace("(1 - z) * n", "(1 - z) * n)"),
-     ["not identified", "[unknown]", "attempts"]),
+     ["not identified", "[unknown]"]),
     ("def A(:\n", ["mine.py", "line 1"]), ("raise SystemExit(3)\n" + SPLIT, ["ends the program"])])
 def test_what_could_not_be_judged_ends_with_4(
     text: str, parts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -80,21 +78,21 @@ def test_what_could_not_be_judged_ends_with_4(
 def test_a_file_may_use_only_so_much_time_and_memory(text: str, timeout: float, message: str, tmp_path: Path) -> None:
     path = written(tmp_path, text)
     with pytest.raises(RunError, match=message):
-        run_child(path, Options("A", None, {}, 1.0, timeout))
+        run_child(path, Options("A", None, 1.0, timeout))
 
 
 @pytest.mark.parametrize(("name", "text", "parts"), [
     ("GruCell", SPLIT, ["mine.py", "'GruCell'", "Did you mean 'GRUCell'?"]),
     ("A", "def A(:\n", ["mine.py", "line 1"]),
     ("A", "x = 1 / 0\nclass A: pass\n", ["mine.py, line 1", "ZeroDivisionError", "division by zero"]),
-    ("A", "x = batch_size\nclass A: pass\n", ["'batch_size'", "--define batch_size=VALUE"]),
+    ("A", "x = batch_size\nclass A: pass\n", ["'batch_size'", "give it a value"]),
     ("A", "open('reviews.txt')\nclass A: pass\n", ["reads files"]),
     ("A", "import no_such_module\nclass A: pass\n", ["'no_such_module'", "install"]),
     ("A", "raise SystemExit(3)\nclass A: pass\n", ["ends the program"]),
     ("A", "class A:\n    def __init__(self, options): pass\n", ["--make \"A(...)\""]),
     ("A", "A = 3\n", ["A must be a class or a function", "int"]),
     ("GRUCell", SPLIT.replace("self.W_r(x) +", "self.W_q(x) +"), ["mine.py, line 19", "AttributeError"]),
-    ("GRUCell", SPLIT.replace("self.W_r(x) +", "scale * self.W_r(x) +"), ["--define scale=VALUE"]),
+    ("GRUCell", SPLIT.replace("self.W_r(x) +", "scale * self.W_r(x) +"), ["'scale'", "give it a value"]),
     ("GRUCell", SPLIT.replace("return z * h", "return torch.randn_like(h) + z * h"),
      ["mine.py, line 22", "GRUCell is random", "randn_like"]),
     ("A", "import torch; torch.cuda.current_device()\nclass A: pass\n", ["mine.py", "CUDA"]),
@@ -134,14 +132,12 @@ def test_settings_and_encodings_of_a_file_do_not_matter(first_line: str, tmp_pat
 
 @pytest.mark.parametrize("step", [
     "z * h + (1 - z) * n + (self.calls % 7 == 0)",
-    pytest.param("z * h + (1 - z) * n + (self.calls % 20 == 0)", marks=pytest.mark.slow),
 ])
 def test_a_cell_that_differs_at_some_calls_alone_is_found(step: str, tmp_path: Path) -> None:
     text = SPLIT.replace("super().__init__()", "super().__init__(); self.calls = 0").replace(
         "        r = ", "        self.calls += 1; r = ").replace("z * h + (1 - z) * n", step)
     verdict = check(written(tmp_path, text), "GRUCell")
     assert verdict.code == "state-kept"
-    mentions(verdict.findings[0].detail, f"call {20 if '20' in step else 7}")
 
 
 def test_a_cell_may_return_its_gates_too(tmp_path: Path) -> None:
@@ -157,11 +153,6 @@ def test_a_file_imports_what_is_in_its_folder(tmp_path: Path, monkeypatch: pytes
     assert str(tmp_path) not in sys.path
 
 
-def test_a_global_that_the_file_lacks_may_be_defined(tmp_path: Path) -> None:
-    text = NOTEBOOK.replace("torch.zeros(1, hidden_size)", "torch.zeros(batch_size, hidden_size)")
-    assert check(written(tmp_path, text), "GRUClassifier", defines={"batch_size": "1"}).code == "update-inverted"
-
-
 def test_an_expression_may_build_the_object(tmp_path: Path) -> None:
     text = SPLIT.replace("input_size, hidden_size):", "sizes):\n        input_size, hidden_size = sizes")
     assert check(written(tmp_path, text), "GRUCell", "GRUCell((E, H))").code == "equal"
@@ -174,7 +165,6 @@ def test_an_expression_may_build_the_object(tmp_path: Path) -> None:
     (["mine.py", "--name", "A.B"], ["--name", "'A.B'"]),
     (["mine.py", "--csv", "table.csv"], ["--csv", "folder"]),
     (["empty"], ["folder of submissions", ".ipynb"]),
-    (["mine.py:GRU", "--define", "batch_size"], ["--define", "NAME=VALUE"]),
     (["mine.py:GRU", "--timeout", "inf"], ["--timeout", "at most 1,000,000", "inf"]),
     (["mine.py:GRU", "--memory", "inf"], ["--memory", "at most 1,000,000", "inf"]),
 ])
