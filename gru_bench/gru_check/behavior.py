@@ -14,12 +14,29 @@ from torch import Tensor, nn
 from gru_bench.errors import RunError
 from gru_bench.gru_check.codes import Finding
 from gru_bench.gru_check.forms import Form
-from gru_bench.gru_check.load import place
+from gru_bench.gru_check.load import CHANGES_WEIGHTS, place
 from gru_bench.gru_check.subject import STEPS, Subject, Watch, by_sequence, sample, state_of
 
 _CALLS = 12
 """Calls with the same input, which must give the same result."""
 _NEAR = 1e-10
+
+
+def check_finite(subject: Subject, form: Form) -> None:
+    """Check that results are numbers.
+
+    Raises:
+        RunError: They are not.
+    """
+    watch = Watch(subject.source.path, values=True)
+    with torch.no_grad():
+        results = subject.call(form, sample(form, form.batch), state_of(form, form.batch), watch=watch)
+    if all(bool(torch.isfinite(one).all()) for one in results):
+        return
+    wrong = next((value for value in watch.values if value.line and not bool(torch.isfinite(value.tensor).all())), None)
+    what = "inf" if wrong is not None and not bool(torch.isnan(wrong.tensor).any()) else "nan"
+    where = place(subject.source.path, wrong.line if wrong is not None else 0)
+    raise RunError(f"{where}: {subject.source.name} computes {what} from inputs and states of ordinary size")
 
 
 def chance(subject: Subject, form: Form) -> list[Finding]:
@@ -50,12 +67,16 @@ def chance(subject: Subject, form: Form) -> list[Finding]:
         if [count for _, count in shorter.drawn] == [count for _, count in watch.drawn]:
             return [*found, Finding("initial-state", "The state before the first step is random.", line)]
     where = place(subject.source.path, watch.drawn[0][0] if watch.drawn else 0)
-    raise RunError(f"{where}: {subject.source.name} is random in evaluation, so that no two calls give the same result: "
-                   "draw random numbers only if self.training")
+    raise RunError(f"{where}: {subject.source.name} is random in evaluation, so that no two calls give the same "
+                   "result: draw random numbers only if self.training")
 
 
 def kept(subject: Subject, form: Form) -> list[Finding]:
-    """Call one object again and again with the same input."""
+    """Call one object again and again with the same input.
+
+    Raises:
+        RunError: It changes its weights.
+    """
     x, h = sample(form, form.batch), state_of(form, form.batch)
     for given in (h, None) if form.kind == "cell" else (h,):
         one = subject.copy()
@@ -67,6 +88,8 @@ def kept(subject: Subject, form: Form) -> list[Finding]:
         except Exception:
             if results:
                 return [Finding("state-kept", "A further call fails.")]
+        if isinstance(one, nn.Module) and not all(map(torch.equal, one.parameters(), subject.built.parameters())):
+            raise RunError(f"{subject.source.path.name}: {subject.source.name} {CHANGES_WEIGHTS}")
         if any(len(own) != len(results[0]) or not all(map(_near, own, results[0])) for own in results):
             return [Finding("state-kept", "The same input gives another result at a later call.")]
     return []
@@ -113,8 +136,8 @@ def detached(subject: Subject, form: Form) -> list[Finding]:
                 own = torch.autograd.grad(value, scale, allow_unused=True)[0] if value.requires_grad else None
         except RuntimeError as error:
             if "inplace operation" in str(error):
-                raise RunError(f"{subject.source.path.name}: {subject.source.name} overwrites a tensor that its gradient "
-                               "needs, so it cannot be trained: write h = z * h in place of h *= z or h.mul_(z)"
+                raise RunError(f"{subject.source.path.name}: {subject.source.name} overwrites a tensor that "
+                               "its gradient needs, so it cannot be trained: write h = z * h in place of h *= z or h.mul_(z)"
                                ) from error
             if training:
                 continue
@@ -123,20 +146,25 @@ def detached(subject: Subject, form: Form) -> list[Finding]:
             expected = float(total(scale + 1e-5) - total(scale - 1e-5)) / 2e-5
         if abs(expected - (0.0 if own is None else float(own))) > 1e-6 * max(1.0, abs(expected)):
             lines = set(cuts)
-            return [Finding("detached", "In training, a gradient differs from the change of the result." if training else
-                            "A gradient differs from the change of the result.", min(lines) if len(lines) == 1 else 0)]
+            said = "A gradient differs from the change of the result" + (" in training." if training else ".")
+            return [Finding("detached", said, min(lines) if len(lines) == 1 else 0)]
     return []
 
 
-def ignores_its_state(subject: Subject, form: Form) -> list[Finding]:
-    """Call a layer that may be given a state with one."""
+def first_state(subject: Subject, form: Form) -> list[Finding]:
+    """Call a layer that may be given a state with one, and a cell that may be given none without."""
+    if form.kind == "cell" and any(taken.role == "state" and not taken.required for taken in subject.taken):
+        x, zeros = sample(form, form.batch), torch.zeros(form.batch, form.hidden)
+        with torch.no_grad():
+            same = all(map(_near, subject.call(form, x, zeros), subject.call(form, x)))
+        return [] if same else [Finding("initial-state", "Where no state is given, it does not begin with zeros.")]
     if form.kind == "cell" or form.state or not any(taken.role == "state" for taken in subject.taken):
         return []
     x = sample(form, form.batch)
     hidden = subject.source.sizes.get("H", 0)
     for state in ("1BH", "BH", "2BH", "HB", "H") if hidden else ():
         own = replace(form, state=state, hidden=hidden)
-        h = state_of(own, form.batch)
+        h = torch.full((form.batch, hidden), 0.3)
         try:
             with torch.no_grad():
                 one, other = (subject.call(own, x, given) for given in (h, torch.zeros_like(h)))

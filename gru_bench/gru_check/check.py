@@ -21,9 +21,9 @@ from gru_bench.errors import RunError, UsageError
 from gru_bench.gru_check import behavior, calls, load, submission
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
 from gru_bench.gru_check.explain import Explained, explain, is_one_gate, place_biases, reading
-from gru_bench.gru_check.forms import Form
+from gru_bench.gru_check.forms import Form, arranged
 from gru_bench.gru_check.lines import lines
-from gru_bench.gru_check.subject import STEPS, Subject, sample, state_of
+from gru_bench.gru_check.subject import Subject, sample, state_of
 
 
 def check_file(path: Path, name: str | None, make: str | None) -> Verdict:
@@ -117,11 +117,14 @@ def _examined(source: load.Source) -> Verdict:
         raise _cannot_be_called(subject, failed)
     form = called.form
     if not called.apart:
-        return Verdict((Finding("unknown", "The result of a text depends on the others of its batch: batch and time may be "
-                                "confused."),), form.words)
+        return Verdict((Finding("unknown", "The result of a text depends on the others of its batch: batch and time "
+                                "may be confused."),), form.words)
+    behavior.check_finite(subject, form)
     around = [*behavior.chance(subject, form), *behavior.kept(subject, form)]
     if not called.reads:
         return Verdict((*around, Finding("wrong-candidate", "The result does not depend on the input.")), form.words)
+    if form.kind == "cell" and not called.passes:
+        return Verdict((*around, Finding("initial-state", "The state that it is given is ignored.")), form.words)
     it = explain(subject, form)
     if it is None:
         return Verdict((*around, *(_unused(subject, form) or [Finding(
@@ -133,11 +136,11 @@ def _examined(source: load.Source) -> Verdict:
     wrong = [finding for finding in findings if not finding.kind.right]
     if it.by_values and not wrong:
         conventions = f" ({', '.join(finding.code for finding in findings)})" if findings else ""
-        return Verdict((*(_unused(subject, form) or [Finding("unknown", f"Its cell is a GRU{conventions}, but its results "
-                        "are no linear function of the states, so that it is not known which of them are used.")]),),
-                       form.words)
-    if form.kind == "layer" and not it.by_values and not any(finding.code == "initial-state" for finding in wrong):
-        findings += [*reading(it), *behavior.ignores_its_state(subject, form)]
+        hidden = Finding("unknown", f"Its cell is a GRU{conventions}, but its results are no linear function of the "
+                         "states, so that it is not known which of them are used.")
+        return Verdict(tuple(_unused(subject, form) or [hidden]), form.words)
+    if not it.by_values and not any(finding.code == "initial-state" for finding in wrong):
+        findings += [*(reading(it) if form.kind == "layer" else []), *behavior.first_state(subject, form)]
     findings += behavior.detached(subject, form)
     findings += behavior.untrained(subject, [block.tensor for cell in it.cells for block in (*cell.x, *cell.h)])
     findings += [*behavior.library(subject), *behavior.padding(subject, form)]
@@ -185,16 +188,17 @@ def _unused(subject: Subject, form: Form) -> list[Finding]:
         for one, value in saved:
             one.data.copy_(value)
     same = all(map(torch.equal, before, after))
-    return [Finding("unknown", "The result does not depend on the recurrence: other weights for the state give the same."
-                    )] if same else []
+    return [Finding("unknown", "The result does not depend on the recurrence: with other weights for the state it "
+                    "is the same.")] if same else []
 
 
 def _cannot_be_called(subject: Subject, failed: Sequence[tuple[Form, Exception]]) -> RunError:
     """Return the error for an object that no form of a call fits."""
     source = subject.source
-    if not failed:
-        return RunError(f"{source.path.name}: {source.name} returns no tensor with a row for each sequence: a layer must "
-                        "return its outputs, its last state or class scores, and a cell its new state")
+    if any(isinstance(error, calls.NoRowsError) for _, error in failed):
+        return RunError(f"{source.path.name}: {source.name} returns no tensor with a row for each sequence: a "
+                        "layer must return its outputs, its last state or class scores, and a cell its new state; is a return "
+                        "missing?")
 
     def depth(pair: tuple[Form, Exception]) -> int:
         trace, lines = pair[1].__traceback__, 0
@@ -204,9 +208,8 @@ def _cannot_be_called(subject: Subject, failed: Sequence[tuple[Form, Exception]]
         return lines
 
     form, error = max(failed, key=depth)
-    x = sample(form, form.batch)
     taken = ", ".join(one.name for one in subject.taken)
-    shape = tuple(x.shape[1:] if form.kind == "cell" else x.shape)
-    return load.failure(error, source.path, f"when {source.name}({taken}) was called as {form.words}, with {STEPS} steps "
-                        f"of {form.batch} sequences, x {'token ids' if form.tokens else shape}")
+    shape = tuple(arranged(sample(form, form.batch), form).shape)
+    return load.failure(error, source.path, f"when {source.name}({taken}) was called as {form.words}, with x of shape "
+                        f"{shape}")
 

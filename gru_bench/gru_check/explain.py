@@ -215,8 +215,7 @@ def is_one_gate(it: Explained) -> bool:
     used = it.found.own[0].tolist()
     gates = [torch.sigmoid(step["x"] @ w.value.t() + step["h"] @ u.value.t())
              for k, w in enumerate(cell.x) if k not in used[1:3] for j, u in enumerate(cell.h) if j not in used[4:6]]
-    return not any(value.tensor.numel() == gate.numel() and any(torch.allclose(value.tensor.reshape(-1), own.reshape(-1))
-                   for own in (gate, gate.t())) for value in watch.values for gate in gates)
+    return not any(value.has(gate) for value in watch.values for gate in gates)
 
 
 # ---------------------------------------------------------------- which states are read

@@ -146,8 +146,14 @@ MIXTURES: Sequence[tuple[str, str, Mix]] = (
 """Mixtures. The first two are right."""
 
 Parts = Callable[[Tensor, Tensor], Tensor]
+
+
+def _of_sum(function: Pointwise) -> Parts:
+    return lambda x, u: function(x + u)
+
+
 GATES: Mapping[str, Parts] = {
-    **{name: lambda x, u, function=function: function(x + u) for name, function in SIGMOIDS.items()},
+    **{name: _of_sum(function) for name, function in SIGMOIDS.items()},
     "the sigmoid of W x, plus U h": lambda x, u: torch.sigmoid(x) + u,
     "the sigmoid of U h, plus W x": lambda x, u: x + torch.sigmoid(u),
     "the sum of two sigmoids": lambda x, u: torch.sigmoid(x) + torch.sigmoid(u),
@@ -158,7 +164,7 @@ GATES: Mapping[str, Parts] = {
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Sum:
     """What a candidate is before its function."""
 
     code: str
@@ -173,56 +179,56 @@ class Candidate:
     """The gates that it depends on."""
 
 
-def _row(code: str, detail: str, compute: Callable[..., Tensor], **more: object) -> Candidate:
-    return Candidate(code, detail, compute, **more)  # type: ignore[arg-type]
-
-
 _INSIDE = ("no function",)
-CANDIDATES: Mapping[str, Candidate] = {
-    "after": _row("", "", lambda x, u, v, h, r, z: x + r * u(h)),
-    "before": _row("reset-before", "", lambda x, u, v, h, r, z: x + u(r * h)),
-    "1 - r": _row("", "", lambda x, u, v, h, r, z: x + (1 - r) * u(h)),
-    "1 - r before": _row("reset-before", "", lambda x, u, v, h, r, z: x + u((1 - r) * h)),
-    "without r": _row("reset-unused", "The reset gate does not act on the candidate.",
-                      lambda x, u, v, h, r, z: x + u(h), gates=""),
-    "z": _row("reset-unused", "The update gate is where the reset gate belongs.",
-              lambda x, u, v, h, r, z: x + z * u(h), gates="z"),
-    "z before": _row("reset-unused", "The update gate is where the reset gate belongs.",
-                     lambda x, u, v, h, r, z: x + u(z * h), gates="z"),
-    "1 - z": _row("reset-unused", "1 - z is where r belongs.", lambda x, u, v, h, r, z: x + (1 - z) * u(h), gates="z"),
-    "1 - z before": _row("reset-unused", "1 - z is where r belongs.", lambda x, u, v, h, r, z: x + u((1 - z) * h), gates="z"),
-    "on x": _row("reset-on-input", "The reset gate acts on W_n x.", lambda x, u, v, h, r, z: r * x + u(h)),
-    "on both": _row("reset-on-input", "The reset gate acts on the whole candidate.",
-                    lambda x, u, v, h, r, z: r * (x + u(h))),
-    "on x and h": _row("reset-on-input", "The reset gate acts on W_n x too.", lambda x, u, v, h, r, z: r * x + u(r * h)),
-    "on n": _row("reset-on-input", "The reset gate acts on the whole candidate, after its function.",
-                 lambda x, u, v, h, r, z: r * torch.tanh(x + u(h)), functions=_INSIDE),
-    "no state": _row("gate-without-state", "The candidate does not see the state.", lambda x, u, v, h, r, z: x, gates="", matrices=2),
-    "no input": _row("wrong-candidate", "The candidate does not see the input.", lambda x, u, v, h, r, z: r * u(h)),
-    "twice": _row("wrong-candidate", "The reset gate acts before the product with the state and after it.",
-                  lambda x, u, v, h, r, z: x + r * u(r * h)),
-    "of z h": _row("wrong-candidate", "The candidate uses z times the state instead of the state.",
-                   lambda x, u, v, h, r, z: x + r * u(z * h), gates="rz"),
-    "z r": _row("wrong-candidate", "z * r is where r belongs.", lambda x, u, v, h, r, z: x + z * r * u(h), gates="rz"),
-    "z r before": _row("wrong-candidate", "z * r is where r belongs.", lambda x, u, v, h, r, z: x + u(z * r * h), gates="rz"),
-    "r r": _row("wrong-candidate", "r * r is where r belongs.", lambda x, u, v, h, r, z: x + r * r * u(h)),
-    "z on x": _row("wrong-candidate", "The update gate acts on W_n x.", lambda x, u, v, h, r, z: z * x + r * u(h), gates="rz"),
-    "r h without U": _row("wrong-candidate", "The state enters the candidate without a matrix.",
-                          lambda x, u, v, h, r, z: x + r * h, matrices=2),
-    "product": _row("wrong-candidate", "The parts of the candidate are multiplied.",
-                    lambda x, u, v, h, r, z: x * r * u(h)),
-    "and V h": _row("wrong-candidate", "The candidate also uses the state without the reset gate.",
-                    lambda x, u, v, h, r, z: x + v(h) + r * u(h), matrices=4),
-    "and V (r h)": _row("wrong-candidate", "The reset gate acts before one product with the state and after another.",
-                        lambda x, u, v, h, r, z: x + v(r * h) + r * u(h), matrices=4),
-    "tanh of U h": _row("candidate-activation", "Only the product with the state goes through tanh.",
-                        lambda x, u, v, h, r, z: x + torch.tanh(r * u(h)), functions=_INSIDE),
-    "tanh of W x": _row("candidate-activation", "Only the product with the input goes through tanh.",
-                        lambda x, u, v, h, r, z: torch.tanh(x) + r * u(h), functions=_INSIDE),
-    "tanh of each": _row("candidate-activation", "Each product goes through a tanh of its own.",
-                         lambda x, u, v, h, r, z: torch.tanh(x) + r * torch.tanh(u(h)), functions=_INSIDE),
-    "tanh of both": _row("candidate-activation", "Each product goes through a tanh of its own.",
-                         lambda x, u, v, h, r, z: torch.tanh(x) + torch.tanh(r * u(h)), functions=_INSIDE),
+CANDIDATES: Mapping[str, Sum] = {
+    "after": Sum("", "", lambda x, u, v, h, r, z: x + r * u(h)),
+    "before": Sum("reset-before", "", lambda x, u, v, h, r, z: x + u(r * h)),
+    "1 - r": Sum("", "", lambda x, u, v, h, r, z: x + (1 - r) * u(h)),
+    "1 - r before": Sum("reset-before", "", lambda x, u, v, h, r, z: x + u((1 - r) * h)),
+    "without r": Sum("reset-unused", "The reset gate does not act on the candidate.",
+                     lambda x, u, v, h, r, z: x + u(h), gates=""),
+    "z": Sum("reset-unused", "The update gate is where the reset gate belongs.",
+             lambda x, u, v, h, r, z: x + z * u(h), gates="z"),
+    "z before": Sum("reset-unused", "The update gate is where the reset gate belongs.",
+                    lambda x, u, v, h, r, z: x + u(z * h), gates="z"),
+    "1 - z": Sum("reset-unused", "1 - z is where r belongs.", lambda x, u, v, h, r, z: x + (1 - z) * u(h), gates="z"),
+    "1 - z before": Sum("reset-unused", "1 - z is where r belongs.",
+                        lambda x, u, v, h, r, z: x + u((1 - z) * h), gates="z"),
+    "on x": Sum("reset-on-input", "The reset gate acts on W_n x.", lambda x, u, v, h, r, z: r * x + u(h)),
+    "on both": Sum("reset-on-input", "The reset gate acts on the whole candidate.",
+                   lambda x, u, v, h, r, z: r * (x + u(h))),
+    "on x and h": Sum("reset-on-input", "The reset gate acts on W_n x too.", lambda x, u, v, h, r, z: r * x + u(r * h)),
+    "on n": Sum("reset-on-input", "The reset gate acts on the whole candidate, after its function.",
+                lambda x, u, v, h, r, z: r * torch.tanh(x + u(h)), functions=_INSIDE),
+    "no state": Sum("gate-without-state", "The candidate does not see the state.",
+                    lambda x, u, v, h, r, z: x, gates="", matrices=2),
+    "no input": Sum("wrong-candidate", "The candidate does not see the input.", lambda x, u, v, h, r, z: r * u(h)),
+    "twice": Sum("wrong-candidate", "The reset gate acts before the product with the state and after it.",
+                 lambda x, u, v, h, r, z: x + r * u(r * h)),
+    "of z h": Sum("wrong-candidate", "The candidate uses z times the state instead of the state.",
+                  lambda x, u, v, h, r, z: x + r * u(z * h), gates="rz"),
+    "z r": Sum("wrong-candidate", "z * r is where r belongs.", lambda x, u, v, h, r, z: x + z * r * u(h), gates="rz"),
+    "z r before": Sum("wrong-candidate", "z * r is where r belongs.",
+                      lambda x, u, v, h, r, z: x + u(z * r * h), gates="rz"),
+    "r r": Sum("wrong-candidate", "r * r is where r belongs.", lambda x, u, v, h, r, z: x + r * r * u(h)),
+    "z on x": Sum("wrong-candidate", "The update gate acts on W_n x.",
+                  lambda x, u, v, h, r, z: z * x + r * u(h), gates="rz"),
+    "r h without U": Sum("wrong-candidate", "The state enters the candidate without a matrix.",
+                         lambda x, u, v, h, r, z: x + r * h, matrices=2),
+    "product": Sum("wrong-candidate", "The parts of the candidate are multiplied.",
+                   lambda x, u, v, h, r, z: x * r * u(h)),
+    "and V h": Sum("wrong-candidate", "The candidate also uses the state without the reset gate.",
+                   lambda x, u, v, h, r, z: x + v(h) + r * u(h), matrices=4),
+    "and V (r h)": Sum("wrong-candidate", "The reset gate acts before one product with the state and after another.",
+                       lambda x, u, v, h, r, z: x + v(r * h) + r * u(h), matrices=4),
+    "tanh of U h": Sum("candidate-activation", "Only the product with the state goes through tanh.",
+                       lambda x, u, v, h, r, z: x + torch.tanh(r * u(h)), functions=_INSIDE),
+    "tanh of W x": Sum("candidate-activation", "Only the product with the input goes through tanh.",
+                       lambda x, u, v, h, r, z: torch.tanh(x) + r * u(h), functions=_INSIDE),
+    "tanh of each": Sum("candidate-activation", "Each product goes through a tanh of its own.",
+                        lambda x, u, v, h, r, z: torch.tanh(x) + r * torch.tanh(u(h)), functions=_INSIDE),
+    "tanh of both": Sum("candidate-activation", "Each product goes through a tanh of its own.",
+                        lambda x, u, v, h, r, z: torch.tanh(x) + torch.tanh(r * u(h)), functions=_INSIDE),
 }
 """Candidates. Those up to "1 - r before" are right."""
 _REPLACED = (("of z h", "z * z * h + (1 - z) * n"), ("before", "z * (r * h) + (1 - z) * n"))

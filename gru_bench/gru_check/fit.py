@@ -74,12 +74,13 @@ class Found:
         """Return the states of each layer and direction in the order of reading, each N x T x H."""
         start = self.start if given is None else [given] * len(self.layout.layers)
         return [[one[0] for one in layer] for layer in states(
-            self.member, self.layout, self.own, self.signs, inputs, start, self.bias)]
+            self.member, self.layout, self.own, self.signs, inputs, start,
+            {id(cell): self.bias(cell) for layer in self.layout.layers for cell, _ in layer})]
 
 
 def states(
     member: Member, layout: Layout, own: Tensor, signs: Tensor, inputs: Tensor, start: Sequence[Tensor | None],
-    bias: object,
+    bias: Mapping[int, Tensor],
 ) -> list[list[Tensor]]:
     """Return the states of each layer and direction in the order of reading, each A x N x T x H."""
     made: list[list[Tensor]] = []
@@ -97,7 +98,7 @@ def states(
                 begin = found[0][:, :, -1]
             h, out = begin, []
             for x_t in x:
-                h = member.step(w, u, bias(cell), x_t, h if layout.carried else begin)["new"]  # type: ignore[operator]
+                h = member.step(w, u, bias[id(cell)], x_t, h if layout.carried else begin)["new"]
                 out.append(h.expand(len(own), -1, -1))
             found.append(torch.stack(out, 2))
         made.append(found)
@@ -126,9 +127,10 @@ def layouts(cells: Sequence[Cell]) -> Iterator[Layout]:
             yield Layout([[(first, False), (beside[0], True)], *([(one, False), (two, True)] for one, two in towers)])
     stack = [[(cell, False)] for cell in (first, *(cell for cell in above if cell.width == hidden))]
     yield Layout(stack)
-    yield Layout(stack, (Finding("initial-state", "Each step begins with the first state again, and does not read that of "
-                                 "the step before."),), carried=False)
-    yield Layout([[(cell, True)] for ((cell, _),) in stack], (Finding("read-backwards", "It reads the last step first."),))
+    yield Layout(stack, (Finding("initial-state", "Each step begins with the first state again, and does not read that "
+                                 "of the step before."),), carried=False)
+    yield Layout([[(cell, True)] for ((cell, _),) in stack], (Finding(
+        "read-backwards", "It reads the last step first."),))
     if len(stack) > 1:
         yield Layout(stack[:1])
     if not above:
@@ -297,8 +299,9 @@ def search_layer(
     known = torch.stack(list(values)) if values else None
     for start, layout, more in _beginnings(cells, stage, h0):
         for attempt in attempts(layout.first, stage):
-            made = states(attempt.member, layout, attempt.own, attempt.signs, inputs, start, lambda cell, attempt=attempt:
-                          attempt.constants.expand(4, cell.h[0].value.shape[0]))[-1]
+            constants = attempt.constants.expand(4, layout.first.h[0].value.shape[0])
+            made = states(attempt.member, layout, attempt.own, attempt.signs, inputs, start,
+                          {id(cell): constants for cell in cells})[-1]
             if known is not None:
                 fits = torch.ones(len(attempt.own), dtype=torch.bool)
                 for way in made:

@@ -28,14 +28,14 @@ def lines(it: Explained, findings: Sequence[Finding]) -> dict[str, int]:
     found: dict[str, int] = {}
     for finding in findings:
         name = _named(finding)
-        if name == "new" and any(_same(quantities["new"], quantities[other]) for other in ("n", "h")):
+        if name == "new" and any(torch.allclose(quantities["new"], quantities[other]) for other in ("n", "h")):
             continue
         line = _line(watch.values, quantities[name]) if name else 0
         if name == "z h" and line != _line(watch.values, quantities["n"]):
             line = 0
-        # Of a sum of one product for input and state, the state may be wrong where both are put together.
-        if name == "n" and any(value.line != line and value.tensor.shape[-1:] == (x.shape[-1] + quantities["n"].shape[-1],)
-                               for value in watch.values if not it.form.tokens):
+        # Of one product for input and state, the state may be wrong where both are put together.
+        wide = quantities["x"].shape[-1] + quantities["n"].shape[-1]
+        if name == "n" and any(value.line != line and value.tensor.shape[-1:] == (wide,) for value in watch.values):
             line = 0
         if line:
             found[finding.code] = line
@@ -43,12 +43,7 @@ def lines(it: Explained, findings: Sequence[Finding]) -> dict[str, int]:
 
 
 def _line(values: Sequence[Value], wanted: Tensor) -> int:
-    return next((value.line for value in values if value.line and _same(value.tensor, wanted)), 0)
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    return one.numel() == other.numel() and any(
-        torch.allclose(one.reshape(-1), own.reshape(-1), rtol=0, atol=1e-9) for own in (other, other.t()))
+    return next((value.line for value in values if value.line and value.has(wanted)), 0)
 
 
 def _named(finding: Finding) -> str:

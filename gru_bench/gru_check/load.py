@@ -11,7 +11,7 @@ import linecache
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -23,8 +23,8 @@ from torch import nn
 
 from gru_bench.errors import DataError, RunError, UsageError, first_line, unknown
 from gru_bench.gru_check import submission
-from gru_bench.gru_check.forms import arguments_of, constructor, size_of
 from gru_bench.gru_check.devices import OnCpu
+from gru_bench.gru_check.forms import arguments_of, constructor, size_of
 
 SIZES: Mapping[str, int] = {"E": 5, "H": 4, "C": 3, "V": 61, "L": 1, "B": 1, "T": 6}
 """Names for --make: input width, hidden width, classes, vocabulary, layers, batch, steps."""

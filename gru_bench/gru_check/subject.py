@@ -41,6 +41,11 @@ class Value:
     line: int
     tensor: Tensor
 
+    def has(self, wanted: Tensor) -> bool:
+        """Return whether it is a matrix, N x H or H x N in whatever shape."""
+        return self.tensor.numel() == wanted.numel() and any(
+            torch.allclose(self.tensor.reshape(-1), own.reshape(-1), rtol=0, atol=1e-9) for own in (wanted, wanted.t()))
+
 
 class Watch(TorchFunctionMode):
     """A mode under which a student's code runs once: in float64, on the CPU, and without chance.
@@ -80,7 +85,7 @@ class Watch(TorchFunctionMode):
             self.dropped.append(self.line())
             if not self.dropout:
                 return args[0]
-        if name in _CUTS and not (name == "_set_grad_enabled" and args[0]) or func is _DATA:
+        if (name in _CUTS and not (name == "_set_grad_enabled" and args[0])) or func is _DATA:
             self.cuts.append(self.line())
         result = func(*args, **kwargs)
         if name in _RANDOM and isinstance(result, Tensor) and kwargs.get("generator") is None:

@@ -136,12 +136,20 @@ def biases(tensors: Mapping[str, Tensor], how: Cutting) -> list[Block]:
         stacked = len(shape) == 2 and shape[1] == hidden and (
             tensor.dim() == 3 or re.match(r"b|h_?0|init", name.rpartition(".")[2].lower()) is not None)
         if tensor.numel() % hidden == 0 and (len(shape) == 1 or (stacked and shape[0] not in (width, hidden))):
-            found += [Block(tensor, k, lambda t, k=k: t.reshape(-1, hidden)[k]) for k in range(tensor.numel() // hidden)]
+            found += [Block(tensor, k, _row(hidden, k)) for k in range(tensor.numel() // hidden)]
         elif len(shape) == 2 and width + hidden + 1 in shape:
             rows = shape[1] == width + hidden + 1
-            found += [Block(tensor, k, lambda t, k=k, rows=rows: (t if rows else t.t())[
-                k * hidden:(k + 1) * hidden, -1]) for k in range(min(shape) // hidden)]
+            found += [Block(tensor, k, _last_column(hidden, k, rows)) for k in range(tensor.numel() // sum(
+                (width, hidden, 1)) // hidden)]
     return found
+
+
+def _row(hidden: int, number: int) -> Callable[[Tensor], Tensor]:
+    return lambda tensor: tensor.reshape(-1, hidden)[number]
+
+
+def _last_column(hidden: int, number: int, rows: bool) -> Callable[[Tensor], Tensor]:
+    return lambda tensor: (tensor if rows else tensor.t())[number * hidden:(number + 1) * hidden, -1]
 
 
 def cells(weights: Mapping[str, Tensor], how: Cutting) -> Iterator[list[Cell]]:
@@ -184,7 +192,7 @@ def _is_cell(tensors: Mapping[str, Tensor], how: Cutting) -> bool:
     """Return whether there are matrices for two gates, at whatever height of a stack."""
     for width in (how.width, how.hidden, 2 * how.hidden):
         cell = cut(tensors, replace(how, width=width))
-        if len(cell.x) > 1 and cell.h or (width == how.hidden and len(cell.x) + len(cell.h) > 4):
+        if (len(cell.x) > 1 and cell.h) or (width == how.hidden and len(cell.x) + len(cell.h) > 4):
             return True
     return False
 

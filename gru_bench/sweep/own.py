@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from gru_bench.config import RunConfig, is_own
 from gru_bench.data.code import kept
-from gru_bench.errors import UsageError
 from gru_bench.results.own import OwnModel, own_artifact
 
 if TYPE_CHECKING:

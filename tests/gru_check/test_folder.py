@@ -26,7 +26,7 @@ from gru_bench.gru_check.submission import Code
 from tests.gru_check.students import SPLIT, WRAPPER, mutants, notebook, right_ones
 from tests.support.commands import ROOT, completed, mentions
 
-OPTIONS = Options(None, None, {}, 4, 60)
+OPTIONS = Options(None, None, 4, 60)
 HOSTILE = {
     "hangs": "while True: pass",
     "sleeps": "import time\ntime.sleep(600)",
@@ -208,7 +208,7 @@ def test_a_row_stands_for_file_and_imports_and_options_and_version(monkeypatch: 
     path, helper = Path("a.py"), Path("helper.py")
     path.write_text("import helper", encoding="utf-8")
     helper.write_text("x = 1", encoding="utf-8")
-    states = [folder.state(path, OPTIONS), folder.state(path, Options("A", None, {}, 4, 60))]
+    states = [folder.state(path, OPTIONS), folder.state(path, Options("A", None, 4, 60))]
     helper.write_text("x = 2", encoding="utf-8")
     states.append(folder.state(path, OPTIONS))
     path.write_text("y", encoding="utf-8")

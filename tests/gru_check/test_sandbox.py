@@ -34,7 +34,7 @@ def checked(
     """Verdict on a right cell, whose file begins with these lines."""
     path = tmp_path / name
     path.write_text(first_lines + "\n" + SPLIT, encoding="utf-8")
-    return sandbox.run(path, Options("GRUCell", make, {}, memory, timeout))
+    return sandbox.run(path, Options("GRUCell", make, memory, timeout))
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ if os.fork() == 0:
         texts = {"kills.py": f"{kills}os.kill(os.getppid(), 9)\n", "right.py": f"import time\ntime.sleep(8)\n{SPLIT}"}
         for name, text in texts.items():
             (tmp_path / name).write_text(text, encoding="utf-8")
-        options = Options(None, None, {}, 4, 120)
+        options = Options(None, None, 4, 120)
         with ThreadPoolExecutor(2) as pool:
             killing, right = [pool.submit(sandbox.run, tmp_path / name, options) for name in texts]
             assert isinstance(killing.exception(), (RunError, UsageError))

@@ -232,8 +232,8 @@ class Net(nn.Module):
 
 
 @pytest.mark.parametrize(("batch", "keeps", "codes"), [
-    (1, False, ["equal"]), (2, False, ["equal", "padding"]), (4, False, ["equal", "padding"]), (4, True, ["equal"]),
-    (32, False, ["equal", "padding"])])
+    (1, False, ["equal", "padding"]), (2, False, ["equal", "padding"]), (4, False, ["equal", "padding"]),
+    (4, True, ["equal"]), (32, False, ["equal", "padding"])])
 def test_a_batch_size_of_its_own_is_found_and_used_for_padding_too(batch: int, keeps: bool, codes: list[str]) -> None:
     text = OWN_BATCH.replace("BATCH", str(batch)).replace("KEEPS", str(keeps))
     assert [finding.code for finding in check(written(text), "Net").findings] == codes
