@@ -137,7 +137,8 @@ def detached(subject: Subject, form: Form) -> list[Finding]:
         except RuntimeError as error:
             if "inplace operation" in str(error):
                 raise RunError(f"{subject.source.path.name}: {subject.source.name} overwrites a tensor that "
-                               "its gradient needs, so it cannot be trained: write h = z * h in place of h *= z or h.mul_(z)"
+                               "its gradient needs, so it cannot be trained: write h = z * h in place of h *= z "
+                               "or h.mul_(z)"
                                ) from error
             if training:
                 continue

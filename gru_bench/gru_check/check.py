@@ -197,8 +197,8 @@ def _cannot_be_called(subject: Subject, failed: Sequence[tuple[Form, Exception]]
     source = subject.source
     if any(isinstance(error, calls.NoRowsError) for _, error in failed):
         return RunError(f"{source.path.name}: {source.name} returns no tensor with a row for each sequence: a "
-                        "layer must return its outputs, its last state or class scores, and a cell its new state; is a return "
-                        "missing?")
+                        "layer must return its outputs, its last state or class scores, and a cell its new state; is a "
+                        "return missing?")
 
     def depth(pair: tuple[Form, Exception]) -> int:
         trace, lines = pair[1].__traceback__, 0

@@ -156,24 +156,17 @@ def _shaped(found: object, shape: tuple[int, ...], x: Tensor) -> Tensor:
 
 @lru_cache(maxsize=64)
 def kind_of(model: str, digest: str | None) -> Kind:
-    """Return what the class of a model is, which is tried once in this process.
+    """Return what the class of a model is, found by trying it with small sizes, once in this process.
 
     Args:
         model: Name of the model, `FILE.py:CLASS`.
         digest: SHA-256 of the file.
 
     Raises:
-        UsageError: where this machine does not keep the file, and for a class that is neither layer nor cell.
+        UsageError: where this machine does not keep the file, and for a class that is neither layer nor cell. The error
+            says what it does instead.
     """
-    return kind_by_trying(_class(model, digest), model)
-
-
-def kind_by_trying(target: Callable[..., Any], model: str) -> Kind:
-    """Return what a class builds, or a function, found by trying it with small sizes.
-
-    Raises:
-        UsageError: It is neither layer nor cell. The error says what it does instead.
-    """
+    target = _class(model, digest)
     file, _, name = model.rpartition(":")
     rule = f"{name} of {file} must be {', or '.join(CALLED.values())}, for batches of any size, batch first"
     with torch.random.fork_rng(devices=[]):

@@ -119,16 +119,6 @@ def test_a_row_holds_mistakes_conventions_and_the_first_line() -> None:
         "ada", "not a GRU", "mixing, padding", "line 12", "h = cell(x)", "no-bias", "a layer", "It mixes.")
 
 
-@pytest.mark.parametrize(("codes", "outlook"), [
-    (["equal"], "Equal to torch.nn.GRU: expect the same accuracy."),
-    (["equal", "library"], "expect the same accuracy."),
-    (["update-inverted", "gate-order"], "but for the arrangement of its weights: expect the same accuracy."),
-    (["reset-before"], "expect nearly the same accuracy."), (["mixing"], "")])
-def test_a_right_gru_is_told_which_accuracy_to_expect(codes: list[str], outlook: str) -> None:
-    row = Row.of("x.py", Verdict(tuple(map(Finding, codes)), "a cell"), Code(""))
-    assert (outlook in row.note) if outlook else ("accuracy" not in row.note)
-
-
 def test_a_table_is_written_and_read_again() -> None:
     rows = [Row("=a", "=a.py", "a GRU", note='say "x", y'), Row("b", "b.py", NOT_CHECKED, seconds="1.0", digest="12")]
     write_rows(Path("t.csv"), rows)
@@ -196,7 +186,7 @@ def test_each_student_gets_a_text_in_the_same_run(fast: list[str]) -> None:
         ada = Path("texts/ada.txt").read_text(encoding="utf-8")
         mentions(ada, "ada/gru.py: not a GRU", "line 1: h = z * h + n", "It mixes.", KINDS["mixing"].meaning,
                  KINDS["mixing"].why, KINDS["mixing"].see, KINDS["mixing"].equation, "ada/more.py: a GRU",
-                 "batch first", "expect the same accuracy", KINDS["equal"].remedy)
+                 "batch first", KINDS["equal"].remedy)
         mentions(Path("texts/bob.txt").read_text(encoding="utf-8"), NOT_CHECKED, "refused")
     assert fast.count("gru.py") == 1
     Path("texts/ada.txt").write_text("mine", encoding="utf-8")
