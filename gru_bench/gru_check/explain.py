@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from gru_bench.gru_check.codes import Finding
 from gru_bench.gru_check.family import CANDIDATES
 from gru_bench.gru_check.fit import (
+    ACTIVE,
     NEAR,
     STAGES,
     Found,
     distance,
-    enough,
+    features,
     goals,
     inner,
     search_cell,
@@ -67,6 +68,8 @@ def explain(subject: Subject, form: Form) -> Explained | None:
         for by_values in (False, True) if form.kind == "layer" else (False,):
             for how, own in cuttings if stage == "right" else cuttings[:2]:
                 vectors = biases(_weights(subject), how)
+                if form.kind == "layer":
+                    _thin_out(own)
                 with _zeros(vectors):
                     found = _search(subject, form, own, stage, how.hidden, by_values)
                 if found is not None:
@@ -97,6 +100,12 @@ def _cuttings(subject: Subject, form: Form) -> Iterator[tuple[Cutting, list[Cell
                     yield how, own
 
 
+def _thin_out(cells: Sequence[Cell]) -> None:
+    """Leave weights to a few units alone, so that large layers take no longer than small ones."""
+    for block in (block for cell in cells for block in (*cell.x, *cell.h)):
+        block.cut(block.tensor.data)[ACTIVE:] = 0
+
+
 @contextmanager
 def _zeros(vectors: Sequence[Block]) -> Iterator[None]:
     """Make biases zeros for a while."""
@@ -119,17 +128,33 @@ def _search(
         with torch.no_grad():
             return search_cell(own[0], stage, x, h, subject.results(form, x, h))
     steps = STEPS if "T" in subject.source.sizes else SHORT
-    count = 8 + 4 * steps * hidden
-    count += -count % form.batch
-    x, h0 = sample(form, count, steps), state_of(form, count)
+    count = _enough(form, steps, hidden)
+    x, h0 = sample(form, count, steps), _state(form, count)
     values: list[Value] = []
     with torch.no_grad():
         results = subject.results(form, x, h0, values=values if by_values else None)
-        known = [value.tensor for value in values if value.tensor.shape == (count, hidden)
-                 and float(value.tensor.std(0).min()) > 1e-6]
+        known = _states_among(values, hidden)
         if by_values and not known:
             return None
         return search_layer(own, stage, embedded(subject, form, x), h0, results, known)
+
+
+def _enough(form: Form, steps: int, hidden: int) -> int:
+    """Return how many sequences tell affine functions of all states of two directions from others."""
+    count = 8 + 4 * steps * min(hidden, ACTIVE)
+    return count + -count % form.batch
+
+
+def _state(form: Form, count: int) -> Tensor | None:
+    """Return a state for a layer, in which the units without weights are zeros."""
+    h = state_of(form, count)
+    return h if h is None else torch.cat([h[:, :ACTIVE], torch.zeros_like(h[:, ACTIVE:])], 1)
+
+
+def _states_among(values: Sequence[Value], hidden: int) -> list[Tensor]:
+    """Return what may be the last states among what was computed, N x H each."""
+    last = [value.tensor[:, -1] if value.tensor.dim() == 3 else value.tensor for value in values]
+    return [one for one in last if one.shape[1:] == (hidden,) and float(one[:, :ACTIVE].std(0).min()) > 1e-6]
 
 
 # ---------------------------------------------------------------- biases
@@ -176,14 +201,12 @@ def _results(it: Explained, steps: int = SHORT) -> tuple[Tensor, Tensor | None, 
     """Return an input, a state and what explains or is explained."""
     form, steps = it.form, (STEPS if "T" in it.subject.source.sizes else steps)
     hidden = it.found.layout.first.h[0].value.shape[0]
-    count = 21 if form.kind == "cell" else enough(it.found.layout, steps)
-    count += -count % form.batch
-    x, h = sample(form, count, steps, seed=3), state_of(form, count)
+    count = 21 + -21 % form.batch if form.kind == "cell" else _enough(form, steps, hidden)
+    x, h = sample(form, count, steps, seed=3), state_of(form, count) if form.kind == "cell" else _state(form, count)
     values: list[Value] = []
     with torch.no_grad():
         results = it.subject.results(form, x, h, values=values if it.by_values else None)
-    return x, h, ([value.tensor for value in values if value.tensor.shape == (count, hidden)]
-                  if it.by_values else results)
+    return x, h, _states_among(values, hidden) if it.by_values else results
 
 
 def _explains(
@@ -194,8 +217,7 @@ def _explains(
     own = found.states(it.inputs(x), h)[-1]
     if it.form.kind == "cell" or it.by_values:
         return all(any(_equal(way[:, -1], one) for one in results) for way in own)
-    features = torch.cat(own, 1).flatten(1)
-    return any(float(distance(goal.flatten(1), features[None])[0]) < 10 * NEAR
+    return any(float(distance(goal.flatten(1), features(own)[None])[0]) < 10 * NEAR
                for result in results for goal in goals(result))
 
 
@@ -231,11 +253,11 @@ def reading(it: Explained) -> list[Finding]:
     found: list[Finding] = []
     for result in results:
         fitting = [goal for goal in goals(result)
-                   if float(distance(goal.flatten(1), torch.cat(last, 1).flatten(1)[None])[0]) < 100 * NEAR]
+                   if float(distance(goal.flatten(1), features(last)[None])[0]) < 100 * NEAR]
         if not fitting:
             if goals(result) and not any(float(distance(
-                    goal.flatten(1), torch.cat([torch.cat(last, 1), *(way[:, -1:] for way in lower)], 1)
-                    .flatten(1)[None])[0]) < 100 * NEAR for goal in goals(result)):
+                    goal.flatten(1), features([*last, *(way[:, -1:] for way in lower)])[None])[0]) < 100 * NEAR
+                    for goal in goals(result)):
                 found.append(Finding("unknown", "One of its results is no linear function of its states."))
             continue
         goal = fitting[0]
@@ -250,7 +272,7 @@ def _needs(part: Tensor, last: Sequence[Tensor], way: int, step: int) -> bool:
     """Return whether a result needs the state of a step, T in the order of reading."""
     rest = [states for other, states in enumerate(last) if other != way]
     own = torch.cat([last[way][:, :step], last[way][:, step + 1:]], 1)
-    return float(distance(part, torch.cat([own, *rest], 1).flatten(1)[None])[0]) > 1000 * NEAR
+    return float(distance(part, features([own, *rest])[None])[0]) > 1000 * NEAR
 
 
 def _read(needed: Sequence[Sequence[int]], backwards: Sequence[bool], t: int | None) -> list[Finding]:

@@ -22,6 +22,8 @@ from gru_bench.gru_check.weights import Cell
 
 NEAR = 1e-9
 """Largest difference, relative to the largest number, of what is equal."""
+ACTIVE = 5
+"""So many units of a layer have weights. The states of the others are the same for all sequences."""
 MOST_BLOCKS = 5
 CONSTANTS = (1.0, -1.0, 2.0, 0.5)
 """Numbers in the sum of a gate that are looked for."""
@@ -160,19 +162,18 @@ def goals(result: Tensor) -> list[Tensor]:
     return [one for one in found if bool(torch.isfinite(one).all()) and float((one - one[:1]).abs().max()) > 1e-7]
 
 
-def distance(goal: Tensor, features: Tensor) -> Tensor:
+def distance(goal: Tensor, by: Tensor) -> Tensor:
     """Return how far a goal, N x D, is from an affine function of features, A x N x S, relative to its numbers: A."""
-    scale = features.abs().amax((-1, -2), keepdim=True).clamp(min=1e-300)
-    q, _ = torch.linalg.qr(torch.cat([torch.ones(*features.shape[:-1], 1), features / scale], -1))
+    scale = by.abs().amax((-1, -2), keepdim=True).clamp(min=1e-300)
+    q, _ = torch.linalg.qr(torch.cat([torch.ones(*by.shape[:-1], 1), by / scale], -1))
     goal = goal / max(1e-300, float(goal.abs().max()))
     left = (goal - q @ (q.transpose(-1, -2) @ goal)).abs().amax((-1, -2))
     return torch.where(torch.isfinite(left), left, torch.inf)
 
 
-def enough(layout: Layout, steps: int) -> int:
-    """Return how many sequences tell affine functions of all states from others."""
-    hidden = layout.first.h[0].value.shape[0]
-    return 8 + 2 * sum(len(layer) for layer in layout.layers[-1:]) * steps * hidden
+def features(ways: Sequence[Tensor]) -> Tensor:
+    """Return what differs between sequences in the states of directions, ... x N x T x H each: ... x N x S."""
+    return torch.cat(list(ways), -2)[..., :ACTIVE].flatten(-2)
 
 
 # ---------------------------------------------------------------- the search
@@ -314,9 +315,8 @@ def search_layer(
                     return _found(attempt, replace(layout, findings=(*more, *layout.findings)),
                                   int(fits.nonzero()[0]), start)
                 continue
-            features = torch.cat(made, 2).flatten(2)
             for goal in wanted:
-                near = (distance(goal, features) < NEAR).nonzero().flatten()
+                near = (distance(goal, features(made)) < NEAR).nonzero().flatten()
                 if near.numel():
                     return _found(attempt, replace(layout, findings=(*more, *layout.findings)), int(near[0]), start)
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -322,3 +323,13 @@ def test_a_class_that_cannot_be_called_is_told_how_it_was_called() -> None:
     with pytest.raises(RunError) as refused:
         check(written(text), "GRUCell")
     mentions(str(refused.value), "student.py, line", "AssertionError", "GRUCell(x, h) was called as")
+
+
+@pytest.mark.parametrize(("old", "new", "code"), [
+    ("zt * ht", "ht", "mixing"), ("rt * hidden", "rt * hidden", "update-inverted"), ("torch.tanh(", "(",
+                                                                                    "candidate-activation")])
+def test_a_layer_whose_sizes_stand_in_the_file_is_checked_in_seconds(old: str, new: str, code: str) -> None:
+    text = STYLES["notebook"].text.replace("= 30", "= 300").replace("hidden_size = 10", "hidden_size = 100")
+    start = time.process_time()
+    assert check(written(text.replace(old, new)), "GRUClassifier").code == code
+    assert time.process_time() - start < 60
