@@ -90,23 +90,36 @@ def states(
     for number, layer in enumerate(layout.layers):
         found: list[Tensor] = []
         for way, (cell, backwards) in enumerate(layer):
-            w, u = cell.matrices(own)
-            w, u = w * signs[:, :3, None, None], u * signs[:, 3:, None, None]
+            u = cell.matrices(own[:, 3:]) * signs[:, 3:, None, None]
             x = torch.cat(below, -1) if below[0].shape[-1] != cell.width else below[min(way, len(below) - 1)]
             x = x.flip(0) if backwards else x
             first = start[min(number, len(start) - 1)]
             begin = torch.zeros(1, x.shape[2], u.shape[-1]) if first is None else first.expand(x.shape[2], -1)[None]
+            wx = chosen(cell.products(x), own, signs)
             if way and layout.handed:
                 begin = found[0][:, :, -1]
             h, out = begin, []
-            for x_t in x:
-                h = member.step(w, u, bias[id(cell)], x_t, h if layout.carried else begin)["new"]
+            for x_t in wx:
+                h = member.step(x_t, u, bias[id(cell)], h if layout.carried else begin)["new"]
                 out.append(h.expand(len(own), -1, -1))
             found.append(torch.stack(out, 2))
         made.append(found)
         below = [(one.flip(2) if backwards else one).permute(2, 0, 1, 3)
                  for one, (_, backwards) in zip(found, layer, strict=True)]
     return made
+
+
+def chosen(products: Tensor, own: Tensor, signs: Tensor) -> Tensor:
+    """Return the products of the input that assignments choose for r, z and n: ... x A x 3 x N x H.
+
+    Args:
+        products: ... x (1 or A) x N x blocks x H.
+        own: Numbers of blocks, A x 6 or more.
+        signs: Their signs.
+    """
+    products = products.transpose(-2, -3).expand(*products.shape[:-4], len(own), -1, -1, -1)
+    places = own[:, :3, None, None].expand(-1, -1, *products.shape[-2:]) % products.shape[-3]
+    return torch.gather(products, -3, places.expand(*products.shape[:-4], *places.shape)) * signs[:, :3, None, None]
 
 
 def layouts(cells: Sequence[Cell]) -> Iterator[Layout]:
@@ -263,9 +276,9 @@ def structure(own: Sequence[int], member: Member) -> list[Finding]:
 def search_cell(cell: Cell, stage: str, x: Tensor, h: Tensor, results: Sequence[Tensor]) -> Found | None:
     """Return what explains a step of a cell: N x E and N x H to N x H."""
     for attempt in attempts(cell, stage):
-        w, u = cell.matrices(attempt.own)
-        new = attempt.member.step(w * attempt.signs[:, :3, None, None], u * attempt.signs[:, 3:, None, None],
-                                  attempt.constants.expand(4, h.shape[-1]), x, h)["new"]
+        u = cell.matrices(attempt.own[:, 3:]) * attempt.signs[:, 3:, None, None]
+        wx = chosen(cell.products(x)[None], attempt.own, attempt.signs)
+        new = attempt.member.step(wx, u, attempt.constants.expand(4, h.shape[-1]), h)["new"]
         for result in results:
             if result.shape == h.shape:
                 off = (new - result).abs().amax((-1, -2)) / max(1.0, float(result.abs().max()))
@@ -349,13 +362,13 @@ def inner(found: Found, inputs: Tensor, h: Tensor | None) -> Mapping[str, Tensor
     `inputs` is T x N x E, of a cell 1 x N x E.
     """
     (cell, backwards), *_ = found.layout.layers[0]
-    w, u = cell.matrices(found.own)
-    w, u = w * found.signs[:, :3, None, None], u * found.signs[:, 3:, None, None]
+    u = cell.matrices(found.own[:, 3:]) * found.signs[:, 3:, None, None]
     first = h if h is not None else found.start[0]
     state = torch.zeros(inputs.shape[1], u.shape[-1]) if first is None else first.expand(inputs.shape[1], -1)
     for x in (inputs.flip(0) if backwards else inputs)[:2]:
         begin = state
         made = {name: value.expand(1, *begin.shape)[0]
-                for name, value in found.member.step(w, u, found.bias(cell), x, begin).items()}
+                for name, value in found.member.step(
+                    chosen(cell.products(x)[None], found.own, found.signs), u, found.bias(cell), begin).items()}
         state = made["new"] if found.layout.carried else begin
     return made | {"x": x, "h": begin, "ones": torch.ones_like(begin), "z h": made["z"] * begin}

@@ -48,15 +48,14 @@ class Cell:
         """Return the width of its input."""
         return self.x[0].value.shape[-1]
 
-    def matrices(self, own: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the matrices that assignments choose: A x 3 x H x E, and A x (3 or 4) x H x H.
+    def products(self, x: Tensor) -> Tensor:
+        """Return the products of inputs, ... x E, with each matrix and with zeros: ... x blocks x H."""
+        return torch.stack([*(x @ block.value.t() for block in self.x), (x @ self.x[0].value.t()) * 0], -2)
 
-        Args:
-            own: Numbers of the blocks of the input for r, z and n, and of those of the state; -1: zeros.
-        """
-        x, h = (torch.stack([block.value for block in blocks]) for blocks in (self.x, self.h))
-        h = torch.cat([h, torch.zeros_like(h[:1])])
-        return x[own[:, :3]], h[own[:, 3:]]
+    def matrices(self, own: Tensor) -> Tensor:
+        """Return the matrices of the state that assignments choose, A x (3 or 4) x H x H. Number -1: zeros."""
+        h = torch.stack([block.value for block in self.h])
+        return torch.cat([h, torch.zeros_like(h[:1])])[own]
 
 
 @dataclass(frozen=True)

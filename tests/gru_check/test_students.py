@@ -325,6 +325,7 @@ def test_a_class_that_cannot_be_called_is_told_how_it_was_called() -> None:
     mentions(str(refused.value), "student.py, line", "AssertionError", "GRUCell(x, h) was called as")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("old", "new", "code"), [
     ("zt * ht", "ht", "mixing"), ("rt * hidden", "rt * hidden", "update-inverted"), ("torch.tanh(", "(",
                                                                                     "candidate-activation")])
