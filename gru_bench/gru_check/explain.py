@@ -163,7 +163,7 @@ def _states_among(values: Sequence[Value], hidden: int) -> list[Tensor]:
 def place_biases(it: Explained) -> list[Finding]:
     """Find the place of each bias, one after the other, and say what they show."""
     counts: dict[int, list[int]] = {id(cell): [0] * 4 for cell in it.cells}
-    start: Tensor | None = None
+    start_is_wrong = False
     zero_at_first = it.subject.zero_at_first
     used = [cell for layer in it.found.layout.layers for cell, _ in layer]
     placed: dict[int, Tensor] = {id(cell): torch.zeros(4, used[0].h[0].value.shape[0]) for cell in used}
@@ -186,10 +186,11 @@ def place_biases(it: Explained) -> list[Finding]:
                 else:
                     if it.form.kind == "layer" and _explains(it, results, placed, block.value):
                         left.remove(block)
-                        start = block.value if id(block.tensor) not in zero_at_first else None
+                        known.append(block)
+                        it.found.start = [block.value]
+                        start_is_wrong = id(block.tensor) not in zero_at_first
     it.found.biases = placed
-    if start is not None:
-        it.found.start = [start]
+    if start_is_wrong:
         return [Finding("initial-state", "The first state is learned from other values than zeros.")]
     r, z, n, inside = counts[id(used[0])]
     if not r + z + n + inside:

@@ -179,7 +179,7 @@ def by_sequence(result: Tensor, form: Form, steps: int) -> Tensor | None:
     if batch not in shape:
         return None
     result = result.movedim(shape.index(batch), 0)
-    return result.flatten(2) if result.dim() >= 3 and result.shape[1] == steps else result.flatten(1)
+    return result.flatten(2) if result.dim() >= 3 and result.shape[1] == steps else result.reshape(batch, -1)
 
 
 def sample(form: Form, count: int, steps: int = STEPS, seed: int = 0) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 _BOTH = 6
-"""So many matrices of the input or more are those of two recurrences."""
+"""So many matrices of one kind or more are those of two recurrences."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,8 @@ def _sides(how: Cutting, wide: int) -> list[tuple[str, int, int]]:
 
 
 def _by_name(name: str) -> str:
-    return "x" if re.search(r"ih|i2h|x|in|^w|\.w", name.lower()) else "h"
+    """Return what a square matrix is for where input and state have the same width."""
+    return "h" if re.search(r"hh|h2h|(^|[._])u|rec|hid|state|(^|[._w])h", name.lower().removesuffix(".weight")) else "x"
 
 
 def _cutter(
@@ -131,10 +132,10 @@ def biases(tensors: Mapping[str, Tensor], how: Cutting) -> list[Block]:
     width, hidden = how.width, how.hidden
     for name, tensor in tensors.items():
         shape = [d for d in tensor.shape if d > 1]
-        # A matrix with few rows may be that of a head.
-        stacked = len(shape) == 2 and shape[1] == hidden and (
-            tensor.dim() == 3 or re.match(r"b|h_?0|init", name.rpartition(".")[2].lower()) is not None)
-        if tensor.numel() % hidden == 0 and (len(shape) == 1 or (stacked and shape[0] not in (width, hidden))):
+        # A matrix with one row, or with few, may be that of a head.
+        is_bias = tensor.dim() != 2 or re.match(r"b|h|init|start|state", name.rpartition(".")[2].lower()) is not None
+        if is_bias and tensor.numel() % hidden == 0 and (len(shape) == 1 or (
+                len(shape) == 2 and shape[1] == hidden and shape[0] not in (width, hidden))):
             found += [Block(tensor, k, _row(hidden, k)) for k in range(tensor.numel() // hidden)]
         elif len(shape) == 2 and width + hidden + 1 in shape:
             rows = shape[1] == width + hidden + 1
@@ -174,7 +175,7 @@ def cells(weights: Mapping[str, Tensor], how: Cutting) -> Iterator[list[Cell]]:
             made = [first, *(_above(part, how, first) for part in parts[1:])]
             if all(cell.x and cell.h for cell in made):
                 yield made
-                if split is _by_ending and len(first.x) < _BOTH:
+                if split is _by_ending and max(len(first.x), len(first.h)) < _BOTH:
                     return
 
 

@@ -334,3 +334,64 @@ def test_a_layer_whose_sizes_stand_in_the_file_is_checked_in_seconds(old: str, n
     start = time.process_time()
     assert check(written(text.replace(old, new)), "GRUClassifier").code == code
     assert time.process_time() - start < 60
+
+
+@pytest.mark.parametrize(("result", "code"), [
+    ("torch.sigmoid(self.one(h)).squeeze(1)", "equal"), ("self.one(h).flatten()", "equal"),
+    ("(torch.softmax(self.one(states), 1) * states).sum(1)", "unknown")])
+def test_a_head_with_one_output_is_no_bias(result: str, code: str) -> None:
+    made = "        self.one = nn.Linear(hidden_size, 1)\n        self.other"
+    text = LAYER.replace("RESULT", result).replace("        self.other", made)
+    assert check(written(text), "Net").code == code
+
+
+FLAT = """
+import torch
+from torch import nn
+
+
+class GRU(nn.Module):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.hidden_size = hidden_size
+        for layer, width in (("1", input_size), ("2", hidden_size)):
+            for gate in "rzn":
+                setattr(self, f"W{gate}{layer}", nn.Parameter(torch.randn(hidden_size, width)))
+                setattr(self, f"U{gate}{layer}", nn.Parameter(torch.randn(hidden_size, hidden_size)))
+                setattr(self, f"b{gate}{layer}", nn.Parameter(torch.zeros(hidden_size)))
+        self.start = nn.Parameter(torch.zeros(1, hidden_size))
+
+    def sum(self, gate, layer, x, h):
+        return x @ getattr(self, f"W{gate}{layer}").T + h @ getattr(self, f"U{gate}{layer}").T + getattr(
+            self, f"b{gate}{layer}")
+
+    def step(self, layer, x, h):
+        r, z = torch.sigmoid(self.sum("r", layer, x, h)), torch.sigmoid(self.sum("z", layer, x, h))
+        return z * h + (1 - z) * torch.tanh(self.sum("n", layer, x, r * h))
+
+    def forward(self, x):
+        a = b = self.start.expand(x.shape[1], -1)
+        for x_t in x:
+            a = self.step("1", x_t, a)
+            b = self.step("2", a, b)
+        return b
+"""
+
+
+def test_layers_in_one_module_and_a_learned_first_state_are_found() -> None:
+    assert [finding.code for finding in check(written(FLAT)).findings] == ["reset-before", "single-bias"]
+
+
+@pytest.mark.parametrize("style", ["split", "fused"])
+def test_input_and_state_of_one_width_are_told_by_name(style: str) -> None:
+    name = STYLES[style].name
+    assert check(written(STYLES[style].text), name, f"{name}(4, 4)").code == "equal"
+
+
+@pytest.mark.parametrize(("candidate", "code", "said"), [("(1 - z) * n", "unknown", "cell alone is a GRU (equal)"),
+                                                         ("n", "mixing", "")])
+def test_of_a_layer_that_reads_something_computed_the_cell_is_checked(candidate: str, code: str, said: str) -> None:
+    text = LAYER.replace("self.words(tokens)", "torch.relu(self.words(tokens))").replace("RESULT", "h")
+    verdict = check(written(text.replace("(1 - z) * n", candidate)), "Net")
+    assert verdict.code == code
+    mentions(verdict.findings[0].detail, said)
