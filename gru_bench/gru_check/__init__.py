@@ -14,7 +14,7 @@ def assert_is_gru(built: Any, *conventions: str) -> Verdict:
     """Fail unless an object is a GRU. Return the verdict.
 
     Args:
-        built: A module of torch, cell or layer, or a function (x, h) -> h'. A module is copied first.
+        built: A module of torch, cell or layer. It is copied first.
         conventions: Codes that are allowed, such as "equal" and "update-inverted". By default any convention is.
 
     Raises:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -65,18 +64,14 @@ def _meant(path: Path, text: str, make: str | None) -> str:
 
 def check_object(built: Any) -> Verdict:
     """Return what a module of torch is that exists already. It stays as it is."""
-    owner = type(built)
-    module = sys.modules.get(owner.__module__, ModuleType("object"))
     with prepared():
-        return examine(load.Source(_file_of(built), owner.__name__, module, copy.deepcopy(built).cpu(), {}))
+        return examine(load.Source(_file_of(built), type(built).__name__, copy.deepcopy(built).cpu(), {}))
 
 
-def _file_of(built: Any) -> Path:
-    """Return the file of the code that runs when an object is called. Code without a file, as in a cell of a notebook,
+def _file_of(built: nn.Module) -> Path:
+    """Return the file of the code that runs when a module is called. Code without a file, as in a cell of a notebook,
     has a name all the same."""
-    function = inspect.unwrap(built.forward if isinstance(built, nn.Module) else getattr(built, "func", built))
-    function = function if inspect.isroutine(function) else type(function).__call__
-    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    code = getattr(inspect.unwrap(type(built).forward), "__code__", None)
     return Path("object" if code is None else code.co_filename)
 
 

@@ -36,7 +36,7 @@ h = z * h + (1 - z) * n"""
 KINDS: Mapping[str, Kind] = {
     "equal": Kind(
         True, "It equals torch.nn.GRU.",
-        "It computes what torch.nn.GRU computes, weight for weight: states and gradients agree to 3e-12 in float64.",
+        "It computes what torch.nn.GRU computes, weight for weight: its results agree in float64.",
         "Two states from six linear layers and from nn.GRUCell with the same weights are equal.",
         "Nothing to fix. Its weights load into nn.GRU: stack those of r, z and n in this order.", _STEP),
     "update-inverted": Kind(

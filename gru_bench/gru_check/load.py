@@ -54,7 +54,6 @@ class Source:
 
     path: Path
     name: str
-    module: ModuleType
     built: Any
     """The object: a module of torch, or a function."""
     sizes: Mapping[str, int]
@@ -198,7 +197,7 @@ def build(
                 raise UsageError(f"--make must be a Python expression, but got {make!r}: {error.msg}") from error
             except Exception as error:
                 raise failure(error, path, f"to build {make}") from error
-            return Source(path, name, module, built, used)
+            return Source(path, name, built, used)
         if target is None:
             raise UsageError(f"{path.name} does not define {name} at its top level when it is run")
         if isinstance(target, nn.Module) or not callable(target):
@@ -211,7 +210,7 @@ def build(
     if not callable(built):
         raise UsageError(f"{name} must be a class or a function that builds a GRU, but it is a {type(built).__name__}: "
                          "give another name, or construct it with --make")
-    return Source(path, name, module, built, used)
+    return Source(path, name, built, used)
 
 
 def _computes_with_numpy(built: Any) -> bool:
