@@ -192,7 +192,7 @@ def _is_cell(tensors: Mapping[str, Tensor], how: Cutting) -> bool:
     """Return whether there are matrices for two gates, at whatever height of a stack."""
     for width in (how.width, how.hidden, 2 * how.hidden):
         cell = cut(tensors, replace(how, width=width))
-        if (len(cell.x) > 1 and cell.h) or (width == how.hidden and len(cell.x) + len(cell.h) > 4):
+        if len(cell.x) + len(cell.h) > 4 or (width != how.hidden and len(cell.x) > 1 and cell.h):
             return True
     return False
 

@@ -35,7 +35,7 @@ FAST = frozenset({
 FAST_STYLES = frozenset({
     "scripted_step", "compiled_step", "packed_tokens", "packed_own_loop", "dataclass_config", "attention_pooling",
     "max_pooling", "bidirectional_classes", "detached_in_training", "given_state_ignored", "head_ignores_state",
-    "batch_and_time_confused", "mean_pooling", "language_model"})
+    "batch_and_time_confused", "mean_pooling", "language_model", "keyword_arguments"})
 NAMED_OTHERWISE = {
     "log_softmax": ("equal",),  # one bias in a sum of two is as good as two
     "mixed_with_reset": ("reset-unused",),  # the gates may be named the other way round
