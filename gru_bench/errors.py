@@ -42,7 +42,7 @@ class ExitCode(IntEnum):
     """How a command ended, as the shell sees it. All commands use this one table.
 
     A script may repeat a sweep or a training that ended with 3 or 130: the same command goes on where it was left. Of
-    `gru-check` the highest code applies.
+    a folder that `gru-check` has checked, the highest code applies.
     """
 
     DONE = 0
@@ -52,15 +52,11 @@ class ExitCode(IntEnum):
     MISTYPED = 2
     """The command was typed wrongly: an unknown name, or a value outside its range."""
     INCOMPLETE = 3
-    """Nothing failed, but something is not done, not decided or not fine: a study has trials left, nothing is complete
-    that a report or a prediction needs, MLflow lacks runs, a `--claim` is open, or `gru-check` found no GRU."""
+    """Nothing failed, but something is not done or not decided: a study has trials left, nothing is complete that a
+    report or a prediction needs, MLflow lacks runs, a `--claim` is open, or `gru-check` could not judge a file."""
     NO = 4
-    """The answer to a check is no, or there is none: stores disagree, a report differs from its runs, a `--claim` is
-    refuted, a study has warnings, or `gru-check` could not judge what it was given."""
-    NOT_FINE = INCOMPLETE
-    """Of `gru-check`: something was judged and is not fine."""
-    NOT_JUDGED = NO
-    """Of `gru-check`: something could not be judged."""
+    """The answer to a check is no: stores disagree, a report differs from its runs, a `--claim` is refuted, or
+    `gru-check` found no GRU."""
     INTERRUPTED = 130
     """Ctrl-C or SIGTERM ended the command in order."""
 
@@ -75,7 +71,7 @@ _MEANINGS = {
     ExitCode.FAILED: "failed",
     ExitCode.MISTYPED: "usage error",
     ExitCode.INCOMPLETE: "incomplete or undecided",
-    ExitCode.NO: "no, or no answer",
+    ExitCode.NO: "no",
     ExitCode.INTERRUPTED: "interrupted",
 }
 
@@ -121,7 +117,8 @@ class MachineError(RunError):
 
 
 class IncompleteError(RunError):
-    """What was asked for needs something that is not complete yet, such as a study without confirmation runs."""
+    """What was asked for needs something that is not complete yet, such as a study without confirmation runs, or could
+    not be decided."""
 
     exit_code = ExitCode.INCOMPLETE
 
@@ -136,12 +133,6 @@ class DifferenceError(RunError):
     """A check found a difference: the answer is no."""
 
     exit_code = ExitCode.NO
-
-
-class NotJudgedError(RunError):
-    """What was to be judged could not be."""
-
-    exit_code = ExitCode.NOT_JUDGED
 
 
 @contextmanager

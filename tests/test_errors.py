@@ -51,7 +51,7 @@ def test_a_message_cannot_steer_a_screen_and_can_be_written() -> None:
 def test_the_table_of_exit_codes() -> None:
     assert {int(code): code.meaning for code in ExitCode} == {
         0: "success, or yes", 1: "failed", 2: "usage error", 3: "incomplete or undecided",
-        4: "no, or no answer", 130: "interrupted"}
+        4: "no", 130: "interrupted"}
 
 
 @pytest.mark.parametrize(("error", "code"), [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gru_bench import cli, platforms
-from gru_bench.errors import DataError, ExitCode, NotJudgedError, RunError, UsageError, shown
+from gru_bench.errors import DataError, ExitCode, IncompleteError, RunError, UsageError, shown
 
 if TYPE_CHECKING:
     from gru_bench.gru_check.folder import Row
@@ -27,8 +27,8 @@ forward(x, h0).
   [bold]gru-bench gru-check submissions --csv checked.csv --feedback feedback[/bold]
 
 Parameters can have any names and layout: the check compares results with those of reference cells in float64.
-Exit code 0: all are GRUs, in any convention; 3: some are not; 4: a file could not be checked; 2: the one file has no
-such class, or needs --make. With --csv, the same command resumes after an interruption.
+Exit code 0: all are GRUs, in any convention; 4: some are not; 3: a file was not identified or not checked; 2: the one
+file has no such class, or needs --make. With --csv, the same command resumes after an interruption.
 
 Each file is copied and executed in its own process, with limits on time, memory, processes and output. Check only
 files that you trust."""
@@ -103,8 +103,8 @@ def _check_file(path: Path, options: Options) -> None:
         with console.status(f"checking {options.name or path.name}"):
             verdict = run(path, options)
     except (RunError, DataError) as error:
-        raise NotJudgedError(str(error)) from error
-    color = {ExitCode.DONE: "green", ExitCode.NOT_FINE: "red"}.get(verdict.exit_code, "yellow")
+        raise IncompleteError(str(error)) from error
+    color = {ExitCode.DONE: "green", ExitCode.NO: "red"}.get(verdict.exit_code, "yellow")
     console.print(f"{verdict.name}: {verdict.words}", style=f"bold {color}", markup=False)
     console.print(f"  {verdict.form}", style="dim", markup=False)
     code = read(path)

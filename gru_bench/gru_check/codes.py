@@ -264,7 +264,7 @@ class Verdict:
         """Return the verdict in a few words."""
         if self.exit_code == ExitCode.DONE:
             return "a GRU, not written from scratch" if self.has("library") else "a GRU"
-        return "not identified" if self.exit_code == ExitCode.NOT_JUDGED else "not a GRU"
+        return "not identified" if self.exit_code == ExitCode.INCOMPLETE else "not a GRU"
 
     def has(self, code: str) -> bool:
         """Return whether a code is among the findings."""
@@ -272,7 +272,7 @@ class Verdict:
 
     @property
     def exit_code(self) -> ExitCode:
-        """Return 0 for a GRU, 3 for none, 4 for what was not identified."""
+        """Return 0 for a GRU, 4 for none, 3 for what was not identified."""
         if all(finding.kind.right for finding in self.findings):
             return ExitCode.DONE
-        return ExitCode.NOT_JUDGED if self.code == "unknown" else ExitCode.NOT_FINE
+        return ExitCode.INCOMPLETE if self.code == "unknown" else ExitCode.NO

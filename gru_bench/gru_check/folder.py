@@ -74,7 +74,7 @@ class Row:
     def exit_code(self) -> ExitCode:
         """Return 0 for a GRU, 3 for none, 4 for what could not be judged."""
         return (ExitCode.DONE if self.verdict.startswith("a GRU") else
-                ExitCode.NOT_FINE if self.verdict == "not a GRU" else ExitCode.NOT_JUDGED)
+                ExitCode.NO if self.verdict == "not a GRU" else ExitCode.INCOMPLETE)
 
 
 def student_of(file: str) -> str:

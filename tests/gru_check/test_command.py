@@ -51,7 +51,7 @@ def test_a_wrong_gru_ends_with_3(
                         lambda path, options: check(path, options.name))
     path = written(tmp_path, SPLIT.replace("r * self.U_n(h)", "self.U_n(h)"))
     code, said = shown([f"{path}:GRUCell"], monkeypatch, capsys)
-    assert code == ExitCode.NOT_FINE
+    assert code == ExitCode.NO
     mentions(said, "GRUCell: not a GRU", "[reset-unused]")
 
 
@@ -65,7 +65,7 @@ def test_what_could_not_be_judged_ends_with_4(
     monkeypatch.setattr("gru_bench.gru_check.sandbox.run", lambda path, options: check(path, options.name))
     path = written(tmp_path, text)
     monkeypatch.setattr(sys, "argv", ["gru-bench gru-check", str(path)])
-    assert cli.ended(app) == ExitCode.NOT_JUDGED
+    assert cli.ended(app) == ExitCode.INCOMPLETE
     captured = capsys.readouterr()
     mentions(captured.out + captured.err, *parts)
 

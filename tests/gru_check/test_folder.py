@@ -137,7 +137,7 @@ def test_only_what_changed_is_checked_again(fast: list[str]) -> None:
     for name in ("a.py", "b.py", "c.py"):
         Path("all", name).write_text(f"# {name}", encoding="utf-8")
     done = completed(app, "all", "--csv", "t.csv", "--jobs", "2")
-    assert done.returncode == ExitCode.NOT_FINE, done.stderr
+    assert done.returncode == ExitCode.NO, done.stderr
     mentions(done.stdout, "a.py: not a GRU (mixing, library; line 1; no-bias)", "3 files: 3 not a GRU")
     assert sorted(fast) == ["a.py", "b.py", "c.py"]
     Path("all/b.py").write_text("# new", encoding="utf-8")
@@ -159,7 +159,7 @@ def test_an_interrupted_folder_continues(fast: list[str]) -> None:
     mentions(done.stderr, "the same command continues")
     assert "a.py" in rows_of(Path("t.csv"))
     Path("all/b.py").write_text("# b", encoding="utf-8")
-    assert completed(app, "all", "--csv", "t.csv", "--jobs", "1").returncode == ExitCode.NOT_FINE
+    assert completed(app, "all", "--csv", "t.csv", "--jobs", "1").returncode == ExitCode.NO
     assert fast.count("a.py") == 1
     assert list(rows_of(Path("t.csv"))) == ["a.py", "b.py", "c.py"]
 
@@ -168,10 +168,10 @@ def test_the_exit_code_is_the_highest_of_the_files(fast: list[str]) -> None:
     Path("all").mkdir()
     Path("all/a.py").write_text("# right", encoding="utf-8")
     assert completed(app, "all").returncode == ExitCode.DONE
-    Path("all/b.py").write_text("# b", encoding="utf-8")
-    assert completed(app, "all").returncode == ExitCode.NOT_FINE
     Path("all/c.py").write_text("# refused", encoding="utf-8")
-    assert completed(app, "all").returncode == ExitCode.NOT_JUDGED
+    assert completed(app, "all").returncode == ExitCode.INCOMPLETE
+    Path("all/b.py").write_text("# b", encoding="utf-8")
+    assert completed(app, "all").returncode == ExitCode.NO
 
 
 def test_each_student_gets_a_text_in_the_same_run(fast: list[str]) -> None:
@@ -235,7 +235,7 @@ def test_a_folder_of_sixty_files_with_hostile_ones_is_checked(monkeypatch: pytes
          "--memory", "2", "--jobs", "2"], capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "MARK": mark},
         timeout=1700, check=False)
-    assert done.returncode == ExitCode.NOT_JUDGED, done.stdout + done.stderr
+    assert done.returncode == ExitCode.NO, done.stdout + done.stderr
     rows = rows_of(root.parent / "checked.csv")
     assert list(rows) == files(submissions)[0]
     assert len(rows) == 60

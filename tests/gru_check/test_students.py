@@ -113,7 +113,7 @@ def test_a_class_in_any_style_is_checked(style: styles.Style) -> None:
 def test_what_is_neither_a_gru_nor_a_known_mistake_is_unknown(step: str) -> None:
     verdict = check(written(SPLIT.replace("return z * h + (1 - z) * n", step)), "GRUCell")
     assert verdict.code == "unknown"
-    assert verdict.exit_code == ExitCode.NOT_JUDGED
+    assert verdict.exit_code == ExitCode.INCOMPLETE
 
 
 @pytest.mark.parametrize("noise", [

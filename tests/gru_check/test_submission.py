@@ -70,7 +70,7 @@ def test_a_gru_in_a_notebook_is_checked() -> None:
     wrong = SPLIT.replace("(1 - z) * n", "n")
     path = notebook("import pandas as pd\nreviews = pd.read_csv('reviews.csv')", wrong, "GRUCell(3, 4).fit(reviews)")
     verdict = check(path)
-    assert (verdict.name, verdict.code, verdict.exit_code) == ("GRUCell", "mixing", ExitCode.NOT_FINE)
+    assert (verdict.name, verdict.code, verdict.exit_code) == ("GRUCell", "mixing", ExitCode.NO)
     line = next(n for n, text in enumerate(wrong.splitlines(), 1) if "return" in text)
     assert read(path).place(verdict.findings[0].line) == f"cell 2, line {line}"
 
