@@ -16,7 +16,7 @@ from tests.support.sources import parsed
 ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli", "kernels", "stats", "models",
          "gru_check", "tracking", "train", "report.document.numbers", "report.document.sentences",
          "report.evidence", "checks", "report", "predictions", "diagnose", "sweep", "inference", "api",
-         "gru_check.folder", "gru_check.feedback", "gru_check.__main__", "__main__")
+         "gru_check.folder", "gru_check.__main__", "__main__")
 """Packages and the files beside them: each imports only those before it. Checks look at the evidence of a report, and
 the rest of report shows what they warn of."""
 LIBRARIES: Mapping[str, tuple[str, ...]] = {

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 app = cli.app()
 MOST = 1_000_000
-"""Most seconds and most gigabytes that may be allowed."""
+"""Most seconds that may be allowed."""
 HELP = """Check a GRU implementation and name its convention. It can be a cell, forward(x, h), or a layer, forward(x) or
 forward(x, h0).
 
   [bold]gru-bench gru-check homework.py[/bold]
   [bold]gru-bench gru-check homework.py:GRU --make "GRU(E, H, 2)"[/bold]
-  [bold]gru-bench gru-check submissions --csv checked.csv --feedback feedback[/bold]
+  [bold]gru-bench gru-check submissions --csv checked.csv[/bold]
 
 Parameters can have any names and layout: the check compares results with those of reference cells in float64.
 Exit code 0: all are GRUs, in any convention; 4: some are not; 3: a file was not identified or not checked; 2: the one
@@ -39,46 +39,31 @@ def gru_check(
     target: Annotated[str, typer.Argument(
         metavar="FILE[:NAME]|FOLDER", help="Python file or notebook, with the class to check; or a folder "
         "of files.", show_default=False)],
-    name: Annotated[str | None, typer.Option(
-        help="Class to check in each file.", show_default="the one with GRU in its name")] = None,
     make: Annotated[str | None, typer.Option(
         help="Expression that constructs it, from E (input size), H (hidden size), C (number of classes) and V "
         "(vocabulary size).", show_default="guessed from argument names")] = None,
     timeout: Annotated[float, typer.Option(help="Time limit per file, in seconds.", min=1)] = 120,
-    memory: Annotated[float, typer.Option(
-        help="Memory limit per file, in GB beyond torch.", min=0.1)] = 4,
     csv: Annotated[Path | None, typer.Option(
         help="Table of results to write. Rows are reused if file, options and version are unchanged.",
-        show_default=False, rich_help_panel="Folder")] = None,
-    feedback: Annotated[Path | None, typer.Option(
-        help="Folder for a feedback text per student: the mistake, its line, the reason and the correct equations.",
         show_default=False, rich_help_panel="Folder")] = None,
     jobs: Annotated[int | None, typer.Option(
         help="Number of files to check in parallel.", min=1, show_default="number of cores minus one",
         rich_help_panel="Folder")] = None,
 ) -> None:
     """Check one GRU, or a folder of them."""
-    file, colon, last = target.rpartition(":")
-    if colon and file and last.isidentifier():
-        if name is not None:
-            raise UsageError(f"the name is given twice, as {last} in {shown(target)} and {name} in --name: leave one "
-                             "out")
-        name = last
-    else:
-        file = target
-    for option, value in (("--timeout", timeout), ("--memory", memory)):
-        if not value <= MOST:
-            raise UsageError(f"{option} must be at most {MOST:,}, but got {value:g}")
-    if name is not None and not name.isidentifier():
-        raise UsageError(f"--name must be a Python name, such as GRU, but got {shown(name)}")
+    file, colon, name = target.rpartition(":")
+    if not (colon and file and name.isidentifier()):
+        file, name = target, ""
+    if not timeout <= MOST:
+        raise UsageError(f"--timeout must be at most {MOST:,}, but got {timeout:g}")
     from gru_bench.gru_check.sandbox import Options
 
     path = Path(file)
-    options = Options(name, make, memory, timeout)
+    options = Options(name or None, make, timeout)
     if path.is_dir():
-        _check_folder(path, options, csv, feedback, jobs or max(1, platforms.cores() - 1))
-    elif csv is not None or feedback is not None or jobs is not None:
-        raise UsageError(f"--csv, --feedback and --jobs need a folder, but {shown(file)} is not one: leave them out")
+        _check_folder(path, options, csv, jobs or max(1, platforms.cores() - 1))
+    elif csv is not None or jobs is not None:
+        raise UsageError(f"--csv and --jobs need a folder, but {shown(file)} is not one: leave them out")
     else:
         _check_file(path, options)
 
@@ -87,8 +72,7 @@ def gru_check(
 
 
 def _check_file(path: Path, options: Options) -> None:
-    from gru_bench.gru_check.feedback import explained
-    from gru_bench.gru_check.sandbox import run
+    from gru_bench.gru_check.sandbox import MEMORY, run
     from gru_bench.gru_check.submission import ENDINGS, read
 
     if not path.is_file() or path.suffix.lower() not in ENDINGS:
@@ -97,8 +81,8 @@ def _check_file(path: Path, options: Options) -> None:
                  if path.is_file() else f"No such file: {shown(str(path))}")
         raise UsageError(f"{wrong}. That folder contains {', '.join(near)}" if near else wrong)
     console = cli.out()
-    console.print(f"Executing {path.name} in a separate process: at most {options.timeout:g} s and {options.memory:g} "
-                  "GB.", style="dim", markup=False)
+    console.print(f"Executing {path.name} in a separate process: at most {options.timeout:g} s and {MEMORY} GB.",
+                  style="dim", markup=False)
     try:
         with console.status(f"checking {options.name or path.name}"):
             verdict = run(path, options)
@@ -111,7 +95,8 @@ def _check_file(path: Path, options: Options) -> None:
     for finding in verdict.findings:
         console.print(f"\\[{finding.code}] {finding.kind.meaning}")
         place = f"at {path.name}, {code.place(finding.line)}" if finding.line else ""
-        for line in filter(None, (finding.detail, place, *explained(finding.code))):
+        equation = (f"    {line}" for line in finding.kind.equation.splitlines())
+        for line in filter(None, (finding.detail, place, *equation)):
             console.print(f"  {line}", markup=False)
     for note in verdict.notes:
         console.print(note, style="dim", markup=False)
@@ -121,27 +106,22 @@ def _check_file(path: Path, options: Options) -> None:
 # ---------------------------------------------------------------- a folder
 
 
-def _check_folder(
-    folder: Path, options: Options, table: Path | None, feedback: Path | None, jobs: int
-) -> None:
+def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from gru_bench.gru_check.child import NOT_CUT_OFF
-    from gru_bench.gru_check.feedback import check_feedback, write_feedback
     from gru_bench.gru_check.folder import check_folder, files, read_rows, state, write_rows
+    from gru_bench.gru_check.sandbox import MEMORY
     from gru_bench.sweep.console.progress import several
 
     names, helpers = files(folder)
-    if feedback is not None:
-        check_feedback(feedback, names)
     before = {} if table is None else read_rows(table)
     rows = {name: row for name in names if (row := before.get(name)) and row.digest == state(folder / name, options)}
     left = [name for name in names if name not in rows]
     console = cli.out()
     known = f" {len(rows)} of {len(names)} are in {table} already." if rows else ""
     console.print(f"Executing {several(len(left), 'file')}, each in a separate process: at most {options.timeout:g} s "
-                  f"and {options.memory:g} GB, {jobs} at a time.{known}", style="dim",
-                  markup=False)
+                  f"and {MEMORY} GB, {jobs} at a time.{known}", style="dim", markup=False)
     if helpers:
         console.print("Not submissions of their own, but imported by one or importing one: "
                       f"{', '.join(helpers)}.", style="dim", markup=False)
@@ -169,9 +149,6 @@ def _check_folder(
         console.print(note, style="dim", markup=False)
     if table is not None:
         console.print(f"wrote {table}", markup=False)
-    if feedback is not None:
-        count = write_feedback(feedback, (rows[name] for name in names))
-        console.print(f"wrote {several(count, 'text')} to {feedback}", markup=False)
     raise typer.Exit(max(rows[name].exit_code for name in names))
 
 

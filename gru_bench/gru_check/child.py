@@ -15,7 +15,7 @@ from typing import Any
 
 from gru_bench import platforms
 from gru_bench.errors import GruBenchError
-from gru_bench.gru_check.sandbox import GIGABYTE, MOST_WRITTEN, OUT_OF_MEMORY, Options
+from gru_bench.gru_check.sandbox import GIGABYTE, MEMORY, MOST_WRITTEN, OUT_OF_MEMORY, Options
 
 MOST_STARTED = 1000
 """Most processes and threads that the user may have more than at the start. Other programs need some of them."""
@@ -45,7 +45,7 @@ def main(order: str) -> None:
     from gru_bench.gru_check import check, load, submission
 
     load.output = sys.stdout
-    reason = platforms.limit_memory(int(options.memory * GIGABYTE))
+    reason = platforms.limit_memory(MEMORY * GIGABYTE)
     answer({"ready": platforms.peak_memory()})
     try:
         with check.prepared():

@@ -161,7 +161,7 @@ def failure(error: BaseException, path: Path, doing: str) -> RunError:
         return RunError(f"{where}: a file that it writes, or what it prints, is larger than 100 MB: remove what writes "
                         "in a loop")
     if isinstance(error, MemoryError) or "not enough memory" in said or "can't allocate memory" in said:
-        return RunError(f"{where}: out of memory: raise --memory, or use a smaller GRU")
+        return RunError(f"{where}: out of memory: use a smaller GRU")
     if isinstance(error, SystemExit):
         return RunError(f"{where}: the file ends the program (exit {error.code}): move that code under if __name__ == "
                         "\"__main__\":")

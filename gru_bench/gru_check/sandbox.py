@@ -26,6 +26,8 @@ from gru_bench.errors import DataError, ExitCode, RunError, UsageError, shown
 from gru_bench.gru_check import submission
 from gru_bench.gru_check.codes import Finding, Verdict
 
+MEMORY = 4
+"""Gigabytes that a file may take beyond what torch takes by itself."""
 GIGABYTE = 2 ** 30
 MOST_PROCESSES = 64
 """Most processes that a file may have at once."""
@@ -47,8 +49,6 @@ class Options:
     """The class or object. None: the one class with GRU in its name."""
     make: str | None
     """Expression that builds it. None: by the names of its arguments."""
-    memory: float
-    """Gigabytes beyond what torch takes by itself."""
     timeout: float
     """Seconds that the check may take."""
 
@@ -142,7 +142,7 @@ def _watched(path: Path, folder: Path, options: Options, stopped: threading.Even
                      "processes" if len(below) > MOST_PROCESSES else
                      "output" if output.stat().st_size >= MOST_WRITTEN else
                      "memory" if "ready" in answer and platforms.memory_beyond(
-                         [child.pid, *below], int(answer["ready"] + options.memory * GIGABYTE)) else "")
+                         [child.pid, *below], int(answer["ready"] + MEMORY * GIGABYTE)) else "")
     finally:
         code = child.poll()
         platforms.end_below(child, folder)
@@ -164,7 +164,7 @@ def _failure(path: Path, outcome: _Outcome, options: Options) -> str:
     last = outcome.output.strip().splitlines()[-1] if outcome.output.strip() else ""
     if outcome.limit == "time":
         return (f"{path.name} was not checked within {options.timeout:g} s: it may train on import (move that under if "
-                "__name__ == \"__main__\":), or be slow (raise --timeout).")
+                "__name__ == \"__main__\":), or be slow or hang.")
     if outcome.limit == "processes":
         return (f"{path.name} started more than {MOST_PROCESSES} processes: move that code under if __name__ == "
                 "\"__main__\":.")
@@ -173,7 +173,7 @@ def _failure(path: Path, outcome: _Outcome, options: Options) -> str:
                 "a loop.")
     if outcome.limit == "memory" or outcome.code == OUT_OF_MEMORY or "bad_alloc" in outcome.output or (
             "MemoryError" in outcome.output):
-        return f"{path.name} used more than {options.memory:g} GB of memory: raise --memory."
+        return f"{path.name} used more than {MEMORY} GB of memory: use a smaller GRU."
     if outcome.code is not None and platforms.was_killed(outcome.code):
         return f"{path.name} killed its monitoring process: remove the code that ends other processes."
     said = f": {shown(last, '', 300)}" if last else ""

@@ -13,8 +13,8 @@ from gru_bench.results.own import OwnModel, own_artifact
 if TYPE_CHECKING:
     from gru_bench.sweep.plan import StudyState
 
-CHECK_SECONDS, CHECK_GIGABYTES = 120.0, 4.0
-"""Most seconds and gigabytes that gru-check may take."""
+CHECK_SECONDS = 120.0
+"""Most seconds that gru-check may take."""
 
 
 def checked_models(stored: StudyState, console: Any) -> dict[str, str]:
@@ -46,7 +46,7 @@ def _described(config: RunConfig, console: Any) -> OwnModel:
     with console.status(f"checking {model}"), tempfile.TemporaryDirectory(prefix="gru-bench-own-") as folder:
         path = Path(folder) / file
         path.write_text(code, encoding="utf-8")
-        verdict = run(path, Options(name, None, CHECK_GIGABYTES, CHECK_SECONDS))
+        verdict = run(path, Options(name, None, CHECK_SECONDS))
     use = f"{CALLED[kind_of(model, source)]}, batch first"
     findings = tuple(finding.said for finding in verdict.findings)
     console.print(f"{model}: {use}. gru-check: {verdict.words}. {' '.join(findings)}", markup=False)

@@ -139,7 +139,7 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench sweep --study homework --data TRAIN.tar.gz --test-data TEST.tar.gz --embedding VECTORS.bin.gz
         gru-bench sweep --study homework --set model.backend=fused --study-name homework-quick --data ...
         gru-bench report --study compare --claim "bidirectional > torch"
-        gru-bench gru-check submissions --csv checked.csv --feedback feedback
+        gru-bench gru-check submissions --csv checked.csv
         python benchmarks/epoch.py
         python benchmarks/families.py --repetitions 1000 --models 3,5,10
         python benchmarks/families.py --mixture --repetitions 4000

@@ -41,10 +41,10 @@ def test_a_right_gru_ends_with_0(
     mentions(said.splitlines()[0], "mine.py", "120 s", "4 GB")
     assert "noise" not in said
     mentions(said, "GRUClassifier: a GRU", "[update-inverted]", "[reset-before]", "[single-bias]",
-             "at mine.py, line 32", KINDS["reset-before"].why, "n = torch.tanh(W_n(x) + U_n(r * h))")
+             "at mine.py, line 32", "n = torch.tanh(W_n(x) + U_n(r * h))")
 
 
-def test_a_wrong_gru_ends_with_3(
+def test_a_wrong_gru_ends_with_4(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("gru_bench.gru_check.sandbox.run",
@@ -59,7 +59,7 @@ def test_a_wrong_gru_ends_with_3(
     (SPLIT.replace("return z * h", "return torch.tanh(z * h").replace("(1 - z) * n", "(1 - z) * n)"),
      ["not identified", "[unknown]"]),
     ("def A(:\n", ["mine.py", "line 1"]), ("raise SystemExit(3)\n" + SPLIT, ["ends the program"])])
-def test_what_could_not_be_judged_ends_with_4(
+def test_what_could_not_be_judged_ends_with_3(
     text: str, parts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("gru_bench.gru_check.sandbox.run", lambda path, options: check(path, options.name))
@@ -73,12 +73,12 @@ def test_what_could_not_be_judged_ends_with_4(
 @pytest.mark.slow
 @pytest.mark.parametrize(("text", "timeout", "message"), [
     ("import time\ntime.sleep(60)\nclass A: pass\n", 3.0, "within 3 s"),
-    ("x = bytearray(3 * 2 ** 30)\nclass A: pass\n", 60.0, "memory"),
+    ("x = bytearray(5 * 2 ** 30)\nclass A: pass\n", 60.0, "memory"),
 ])
 def test_a_file_may_use_only_so_much_time_and_memory(text: str, timeout: float, message: str, tmp_path: Path) -> None:
     path = written(tmp_path, text)
     with pytest.raises(RunError, match=message):
-        run_child(path, Options("A", None, 1.0, timeout))
+        run_child(path, Options("A", None, timeout))
 
 
 @pytest.mark.parametrize(("name", "text", "parts"), [
@@ -105,7 +105,7 @@ def test_a_file_may_use_only_so_much_time_and_memory(text: str, timeout: float, 
     ("GRUCell", SPLIT.replace("return z * h", "return (0 * h).reciprocal() + z * h"), ["mine.py, line 22", "inf"]),
     ("GRUCell", SPLIT.replace("return z * h", "return h.mul_(z)"), ["GRUCell overwrites a tensor", "h = z * h"]),
     ("GRUCell", SPLIT.replace("return z", "new = z"), ["GRUCell returns no tensor", "is a return missing?"]),
-    ("A", f"x = {'-' * 100_000}1\nclass A: pass\n", ["mine.py must be Python", "Error"]),
+    ("A", f"x = {'-' * 100_000}1\nclass A: pass\n", ["mine.py must be Python"]),
     ("GRUCell", SPLIT.replace("        r = ", "        self.U_z.weight.data = self.U_z.weight.data + 0.01; r = "),
      ["mine.py", "GRUCell changes its weights in forward"]),
     ("GRUCell", SPLIT.replace("        r = ", "        self.U_z.weight.data.add_(0.01); r = "),
@@ -161,12 +161,9 @@ def test_an_expression_may_build_the_object(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("words", "parts"), [
     (["mine.txt"], ["'mine.txt'", "mine.py"]),
     (["none.py:GRU"], ["'none.py'"]),
-    (["mine.py:GRU", "--name", "A"], ["GRU", "--name"]),
-    (["mine.py", "--name", "A.B"], ["--name", "'A.B'"]),
     (["mine.py", "--csv", "table.csv"], ["--csv", "folder"]),
     (["empty"], ["folder of submissions", ".ipynb"]),
     (["mine.py:GRU", "--timeout", "inf"], ["--timeout", "at most 1,000,000", "inf"]),
-    (["mine.py:GRU", "--memory", "inf"], ["--memory", "at most 1,000,000", "inf"]),
 ])
 def test_mistyped_arguments_end_with_2(words: list[str], parts: list[str], tmp_path: Path) -> None:
     written(tmp_path, SPLIT)
@@ -179,7 +176,7 @@ def test_mistyped_arguments_end_with_2(words: list[str], parts: list[str], tmp_p
 @pytest.mark.parametrize("code", KINDS)
 def test_every_finding_is_explained_and_listed(code: str) -> None:
     kind = KINDS[code]
-    assert all(text.endswith(".") for text in (kind.meaning, kind.why, kind.see, kind.remedy))
+    assert kind.meaning.endswith(".")
     if not kind.equation.startswith(("def ", "for ")):
         compile(kind.equation, code, "exec")
     assert f"`{code}`" in (ROOT / "docs" / "gru-check.md").read_text(encoding="utf-8")

@@ -19,14 +19,14 @@ from gru_bench import platforms
 from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.gru_check import folder
 from gru_bench.gru_check.__main__ import app
-from gru_bench.gru_check.codes import KINDS, Finding, Verdict
+from gru_bench.gru_check.codes import Finding, Verdict
 from gru_bench.gru_check.folder import COLUMNS, NOT_CHECKED, Row, files, read_rows, write_rows
 from gru_bench.gru_check.sandbox import Options
 from gru_bench.gru_check.submission import Code
 from tests.gru_check.students import SPLIT, WRAPPER, mutants, notebook, right_ones
 from tests.support.commands import ROOT, completed, mentions
 
-OPTIONS = Options(None, None, 4, 60)
+OPTIONS = Options(None, None, 60)
 HOSTILE = {
     "hangs": "while True: pass",
     "sleeps": "import time\ntime.sleep(600)",
@@ -174,31 +174,11 @@ def test_the_exit_code_is_the_highest_of_the_files(fast: list[str]) -> None:
     assert completed(app, "all").returncode == ExitCode.NO
 
 
-def test_each_student_gets_a_text_in_the_same_run(fast: list[str]) -> None:
-    for name, text in (("ada/gru.py", "h = z * h + n"), ("ada/more.py", "# right"), ("bob.py", "# refused")):
-        path = Path("all", name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    for _ in range(2):  # also of rows that stay
-        done = completed(app, "all", "--csv", "t.csv", "--feedback", "texts")
-        mentions(done.stdout, "wrote 2 texts to texts")
-        assert sorted(path.name for path in Path("texts").iterdir()) == ["ada.txt", "bob.txt"]
-        ada = Path("texts/ada.txt").read_text(encoding="utf-8")
-        mentions(ada, "ada/gru.py: not a GRU", "line 1: h = z * h + n", "It mixes.", KINDS["mixing"].meaning,
-                 KINDS["mixing"].why, KINDS["mixing"].see, KINDS["mixing"].equation, "ada/more.py: a GRU",
-                 "batch first", KINDS["equal"].remedy)
-        mentions(Path("texts/bob.txt").read_text(encoding="utf-8"), NOT_CHECKED, "refused")
-    assert fast.count("gru.py") == 1
-    Path("texts/ada.txt").write_text("mine", encoding="utf-8")
-    assert completed(app, "all", "--feedback", "texts").returncode == ExitCode.MISTYPED
-    assert Path("texts/ada.txt").read_text(encoding="utf-8") == "mine"
-
-
 def test_a_row_stands_for_file_and_imports_and_options_and_version(monkeypatch: pytest.MonkeyPatch) -> None:
     path, helper = Path("a.py"), Path("helper.py")
     path.write_text("import helper", encoding="utf-8")
     helper.write_text("x = 1", encoding="utf-8")
-    states = [folder.state(path, OPTIONS), folder.state(path, Options("A", None, 4, 60))]
+    states = [folder.state(path, OPTIONS), folder.state(path, Options("A", None, 60))]
     helper.write_text("x = 2", encoding="utf-8")
     states.append(folder.state(path, OPTIONS))
     path.write_text("y", encoding="utf-8")
@@ -232,7 +212,7 @@ def test_a_folder_of_sixty_files_with_hostile_ones_is_checked(monkeypatch: pytes
     monkeypatch.chdir(root)
     done = subprocess.run(
         [sys.executable, "-m", "gru_bench.gru_check", "submissions", "--csv", "../checked.csv", "--timeout", "40",
-         "--memory", "2", "--jobs", "2"], capture_output=True, text=True,
+         "--jobs", "2"], capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "MARK": mark},
         timeout=1700, check=False)
     assert done.returncode == ExitCode.NO, done.stdout + done.stderr

@@ -28,13 +28,12 @@ posix = pytest.mark.skipif(platforms.WINDOWS, reason="os.fork")
 
 
 def checked(
-    tmp_path: Path, first_lines: str, timeout: float = 60, memory: float = 4, name: str = "mine.py",
-    make: str | None = None
+    tmp_path: Path, first_lines: str, timeout: float = 60, name: str = "mine.py", make: str | None = None
 ) -> Verdict:
     """Verdict on a right cell, whose file begins with these lines."""
     path = tmp_path / name
     path.write_text(first_lines + "\n" + SPLIT, encoding="utf-8")
-    return sandbox.run(path, Options("GRUCell", make, memory, timeout))
+    return sandbox.run(path, Options("GRUCell", make, timeout))
 
 
 @pytest.fixture
@@ -131,7 +130,7 @@ if os.fork() == 0:
         texts = {"kills.py": f"{kills}os.kill(os.getppid(), 9)\n", "right.py": f"import time\ntime.sleep(8)\n{SPLIT}"}
         for name, text in texts.items():
             (tmp_path / name).write_text(text, encoding="utf-8")
-        options = Options(None, None, 4, 120)
+        options = Options(None, None, 120)
         with ThreadPoolExecutor(2) as pool:
             killing, right = [pool.submit(sandbox.run, tmp_path / name, options) for name in texts]
             assert isinstance(killing.exception(), (RunError, UsageError))
@@ -148,11 +147,11 @@ if os.fork() == 0:
 class TestLimits:
     @posix
     @pytest.mark.slow
-    def test_the_memory_of_forks_counts(self, tmp_path: Path) -> None:
+    def test_the_memory_of_forks_counts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sandbox, "MEMORY", 1)
         with pytest.raises(RunError, match=r"more than 1 GB of memory"):
             checked(tmp_path, "import os, time\nfor n in range(5):\n    if os.fork() == 0:\n"
-                    "        x = bytearray(b'x') * (300 * 2 ** 20)\n        time.sleep(600)\ntime.sleep(600)",
-                    memory=1)
+                    "        x = bytearray(b'x') * (300 * 2 ** 20)\n        time.sleep(600)\ntime.sleep(600)")
 
     @pytest.mark.slow
     def test_much_output_takes_no_memory_of_the_command(self, tmp_path: Path) -> None:
