@@ -72,7 +72,7 @@ class Row:
 
     @property
     def exit_code(self) -> ExitCode:
-        """Return 0 for a GRU, 3 for none, 4 for what could not be judged."""
+        """Return 0 for a GRU, 4 for none, 3 for what could not be judged."""
         return (ExitCode.DONE if self.verdict.startswith("a GRU") else
                 ExitCode.NO if self.verdict == "not a GRU" else ExitCode.INCOMPLETE)
 
