@@ -35,5 +35,5 @@ def assert_is_gru(built: Any, *conventions: str) -> Verdict:
              or (conventions and not finding.kind.warning and finding.code not in conventions)]
     if wrong:
         raise AssertionError("\n".join(
-            f"{f.said} {f.kind.remedy}{f' (line {f.line})' if f.line else ''}" for f in wrong))
+            f"{f.said}{f' (line {f.line})' if f.line else ''}\n{f.kind.equation}" for f in wrong))
     return verdict
