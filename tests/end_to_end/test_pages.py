@@ -215,10 +215,10 @@ def directory(tmp_path: Path, few_reviews: Path, database: Path) -> Path:
         (tmp_path / f"{name}.csv").write_text(f"id,label,prediction\n{''.join(rows)}", encoding="utf-8")
     (tmp_path / "reviews.txt").write_text("A wonderful film.\nDull from start to end.\n", encoding="utf-8")
     (tmp_path / "reviews.csv").write_text("id,text\na,A wonderful film.\nb,Dull.\n", encoding="utf-8")
-    (tmp_path / "homework.py").write_text(NOTEBOOK + NOTEBOOK.replace("GRUClassifier", "GRU"), encoding="utf-8")
+    (tmp_path / "homework.py").write_text(NOTEBOOK.replace("GRUClassifier", "GRU"), encoding="utf-8")
     notebook(NOTEBOOK.replace("GRUClassifier", "GRU")
              .replace("def __init__(self):", "def __init__(self, input_size, hidden_size, output_size):")
-             .replace("torch.zeros(1, hidden_size)", "torch.zeros(batch_size, self.linear.in_features)"),
+             .replace("torch.zeros(1, hidden_size)", "torch.zeros(1, self.linear.in_features)"),
              name=str(tmp_path / "notebook.ipynb"))
     return tmp_path
 

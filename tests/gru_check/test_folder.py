@@ -202,7 +202,8 @@ def test_a_folder_of_sixty_files_with_hostile_ones_is_checked(monkeypatch: pytes
     for name, text in HOSTILE.items():
         written = text.replace("PORT", str(port)).replace("'CLAIMS'", repr(str(root / "claims.csv")))
         Path(f"{name}.py").write_text(f"{written}\nclass GRU: pass\n", encoding="utf-8")
-    for number, student in enumerate([*right_ones(), *mutants()][:120:3]):
+    students = [student for student in (*right_ones(), *mutants()) if student.codes != ("unknown",)]
+    for number, student in enumerate(students[:120:3]):
         Path(f"student{number:02}.py").write_text(student.written(), encoding="utf-8")
     Path("wrapper.py").write_text(WRAPPER, encoding="utf-8")
     notebook("import pandas as pd\npd.read_csv('x.csv')", SPLIT, "raise SystemExit", name="book.ipynb")
