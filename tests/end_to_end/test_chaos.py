@@ -156,12 +156,19 @@ class Chaos:
         for sweep in [sweep for sweep in sweeps if sweep.poll() is not None]:
             self._sweeps.remove(sweep)
             well = sweep.returncode in (0, 3, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
-            assert well, f"exit code {sweep.returncode}\n{self.log(self._logs[sweep.pid])}"
+            assert well or self._found_no_server(sweep), (
+                f"exit code {sweep.returncode}\n{self.log(self._logs[sweep.pid])}")
             if sweep.returncode in (0, 3):
                 done = "the study chaos is done" in self._logs[sweep.pid].read_text(encoding="utf-8")
                 assert done == (sweep.returncode == 0)
                 if self._asked[sweep.pid] == self.trials:
                     self._finished = done and sweeps == [sweep]
+
+    def _found_no_server(self, sweep: subprocess.Popen[bytes]) -> bool:
+        """Return whether a sweep has not begun because the server was away, as it says."""
+        log = self._logs[sweep.pid].read_text(encoding="utf-8")
+        return (sweep.returncode == 1 and self.tracking is not None and "does not respond: Connection refused" in log
+                and " to do" not in log)
 
     def _deal(self, blow: str) -> bool:
         """Deal a blow; return False where there was nothing to hit."""
