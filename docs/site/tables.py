@@ -65,8 +65,7 @@ def findings() -> str:
     what = {True: "a GRU", False: "not a GRU"}
     return "\n\n".join(
         f"## {code}\n\n*{what[kind.right]}{', with a warning' if kind.warning else ''}.* {_literal(kind.meaning)}\n\n"
-        f"{_literal(kind.why)}\n\n**How to see it.** {_literal(kind.see)}\n\n**What to do.** {_literal(kind.remedy)}"
-        f"\n\n```python\n{kind.equation}\n```" for code, kind in KINDS.items())
+        f"```python\n{kind.equation}\n```" for code, kind in KINDS.items())
 
 
 def _literal(sentence: str) -> str:
