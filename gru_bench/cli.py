@@ -101,9 +101,8 @@ Epochs = Annotated[int | None, typer.Option(
     "--epochs", help="Passes over the training texts.", rich_help_panel="Training",
     show_default="3; of a study, its own, or by the number of texts")]
 Metric = Annotated[str | None, typer.Option(
-    "--metric", help="Metric to optimize, to select epochs by and to compare: accuracy, macro_f1 or "
-    "log_loss.", show_default="accuracy, or the study's",
-    rich_help_panel="Training")]
+    "--metric", help="Metric to optimize, to select epochs by and to compare: accuracy, macro_f1 or log_loss.",
+    show_default="accuracy, or the study's", rich_help_panel="Training")]
 Settings = Annotated[list[str] | None, typer.Option(
     "--set", metavar="SECTION.KEY=VALUE", help="Any other setting, such as training.clip_norm=5. May be repeated.",
     show_default=False, rich_help_panel="Training")]

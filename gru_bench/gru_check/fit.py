@@ -25,11 +25,13 @@ NEAR = 1e-9
 ACTIVE = 5
 """So many units of a layer have weights. The states of the others are the same for all sequences."""
 MOST_BLOCKS = 5
+"""Most matrices of one kind whose assignments are few enough to try."""
 CONSTANTS = (1.0, -1.0, 2.0, 0.5)
 """Numbers in the sum of a gate that are looked for."""
 _MOST = 144
 """Assignments that are tried at once."""
 _ACTING = tuple(itertools.product((1.0, -1.0), repeat=6))
+"""Signs with which six matrices may act."""
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,7 @@ def attempts(cell: Cell, stage: str) -> Iterator[Attempt]:
 
 
 STAGES = ("right", "wrong", "shared", "signs")
+"""In the order in which they are tried: a GRU, one mistake, gates that share or lack matrices, signs and constants."""
 
 
 def _once(x: int, h: int, matrices: int) -> Tensor:

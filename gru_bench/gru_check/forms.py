@@ -8,12 +8,11 @@ Shapes here: x is T x B x E and h is B x H, whatever the object's own layout is.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -367,7 +366,7 @@ def arguments_of(
 
 def _config(space: Mapping[str, Any], sizes: Mapping[str, int]) -> tuple[Any, dict[str, int]] | None:
     """Return an object of the one dataclass of a module whose fields all have defaults, with small sizes, and these."""
-    found = [value for value in space.values() if isinstance(value, type) and dataclasses.is_dataclass(value)
+    found = [value for value in space.values() if isinstance(value, type) and is_dataclass(value)
              and value.__module__ == space.get("__name__")
              and all(one.default is not MISSING or one.default_factory is not MISSING for one in fields(value))]
     if len(found) != 1:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -77,8 +78,10 @@ class Watch(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in _PLAIN:
             return func(*args, **(kwargs or {}))
-        if name in ("cuda", "cpu") or name in _NARROWING:
-            return args[0] if name in ("cuda", "cpu") else args[0].double()
+        if name in ("cuda", "cpu"):
+            return args[0]
+        if name in _NARROWING:
+            return args[0].double()
         args = tuple(map(_plain, args))
         kwargs = {key: _plain(value) for key, value in (kwargs or {}).items()}
         if name in _DROPOUTS and kwargs.get("training", next((a for a in args[1:] if isinstance(a, bool)), True)):
@@ -99,9 +102,9 @@ class Watch(TorchFunctionMode):
 
     def line(self) -> int:
         """Return the line of the student's file that runs. 0: none of its lines does."""
-        frame = sys._getframe(1)
+        frame: FrameType | None = sys._getframe(1)
         while frame is not None and frame.f_code.co_filename != self.file:
-            frame = frame.f_back  # type: ignore[assignment]
+            frame = frame.f_back
         return 0 if frame is None else frame.f_lineno
 
 

@@ -31,8 +31,7 @@ def compare(
         show_default="accuracy; with --study, the study's")] = None,
     margin: Annotated[float | None, typer.Option(
         help="Equivalence margin: the largest difference that does not matter in practice, in points, or in nats of "
-        "log_loss.",
-        show_default="1, or 0.01; with --study, the study's")] = None,
+        "log_loss.", show_default="1, or 0.01; with --study, the study's")] = None,
     common: Annotated[bool, typer.Option(
         "--common", help="Compare only the examples that all files have. By default, all must have the same.")] = False,
     refusals: Annotated[str | None, typer.Option(

@@ -1,8 +1,7 @@
 """Estimates of any score that a study is about, accuracy, log loss or macro F1, each with its interval.
 
 Every score enters the variance sum of `estimate.py` by what run s scores on example i, Y_si. For accuracy that is
-whether the answer is correct, for log loss the loss of the example. F1 is no mean over examples. It
-enters with
+whether the answer is correct, for log loss the loss of the example. F1 is no mean over examples. It enters with
 
     Y_si = score_s + N d_si
 

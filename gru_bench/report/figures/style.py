@@ -236,7 +236,7 @@ def curves(axes: Axes, frame: DataFrame, x: str, y: str, names: Sequence[str], *
                      style="model", style_order=names, markers=[mark["marker"] for mark in marks], dashes=False,
                      estimator=None, errorbar=None, legend=False, ax=axes, **{**look, **options})
     axes.set(xlabel="", ylabel="")
-    axes.grid(visible=True, axis="y")
+    axes.grid(visible=True, axis="y")  # else a second call on the same axes turns it off
 
 
 def shades(axes: Axes, value_YX: Any, color: str, strongest: float = 1.0, **options: Any) -> None:
