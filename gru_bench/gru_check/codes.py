@@ -131,6 +131,8 @@ class Finding:
     """What was seen here, as a sentence."""
     line: int = 0
     """Line of the file. 0: not known."""
+    quantity: str = ""
+    """Quantity of a step that is wrong, as `fit.inner` names it, by which its line is found. Empty: none is known."""
 
     @property
     def kind(self) -> Kind:

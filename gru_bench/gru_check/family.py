@@ -177,6 +177,8 @@ class Sum:
     functions: Sequence[str] = ("tanh",)
     gates: str = "r"
     """The gates that it depends on."""
+    quantity: str = "n"
+    """The quantity that its mistake makes wrong. Empty: none, since the two gates may be named the other way round."""
 
 
 _INSIDE = ("no function",)
@@ -188,12 +190,13 @@ CANDIDATES: Mapping[str, Sum] = {
     "without r": Sum("reset-unused", "The reset gate does not act on the candidate.",
                      lambda x, u, v, h, r, z: x + u(h), gates=""),
     "z": Sum("reset-unused", "The update gate is where the reset gate belongs.",
-             lambda x, u, v, h, r, z: x + z * u(h), gates="z"),
+             lambda x, u, v, h, r, z: x + z * u(h), gates="z", quantity=""),
     "z before": Sum("reset-unused", "The update gate is where the reset gate belongs.",
-                    lambda x, u, v, h, r, z: x + u(z * h), gates="z"),
-    "1 - z": Sum("reset-unused", "1 - z is where r belongs.", lambda x, u, v, h, r, z: x + (1 - z) * u(h), gates="z"),
+                    lambda x, u, v, h, r, z: x + u(z * h), gates="z", quantity=""),
+    "1 - z": Sum("reset-unused", "1 - z is where r belongs.",
+                 lambda x, u, v, h, r, z: x + (1 - z) * u(h), gates="z", quantity=""),
     "1 - z before": Sum("reset-unused", "1 - z is where r belongs.",
-                        lambda x, u, v, h, r, z: x + u((1 - z) * h), gates="z"),
+                        lambda x, u, v, h, r, z: x + u((1 - z) * h), gates="z", quantity=""),
     "on x": Sum("reset-on-input", "The reset gate acts on W_n x.", lambda x, u, v, h, r, z: r * x + u(h)),
     "on both": Sum("reset-on-input", "The reset gate acts on the whole candidate.",
                    lambda x, u, v, h, r, z: r * (x + u(h))),
@@ -206,7 +209,7 @@ CANDIDATES: Mapping[str, Sum] = {
     "twice": Sum("wrong-candidate", "The reset gate acts before the product with the state and after it.",
                  lambda x, u, v, h, r, z: x + r * u(r * h)),
     "of z h": Sum("wrong-candidate", "The candidate uses z times the state instead of the state.",
-                  lambda x, u, v, h, r, z: x + r * u(z * h), gates="rz"),
+                  lambda x, u, v, h, r, z: x + r * u(z * h), gates="rz", quantity="z h"),
     "z r": Sum("wrong-candidate", "z * r is where r belongs.", lambda x, u, v, h, r, z: x + z * r * u(h), gates="rz"),
     "z r before": Sum("wrong-candidate", "z * r is where r belongs.",
                       lambda x, u, v, h, r, z: x + u(z * r * h), gates="rz"),
@@ -258,15 +261,15 @@ class Member:
     def findings(self) -> list[Finding]:
         """Return its mistakes and conventions, mistakes first."""
         own = CANDIDATES[self.candidate]
-        found = [Finding("gate-activation", f"The {gate} gate goes through {name}.") for gate, name in (
-            ("update", self.z), ("reset", self.r)) if name != "sigmoid"]
+        found = [Finding("gate-activation", f"The {gate} gate goes through {name}.", quantity=quantity)
+                 for gate, quantity, name in (("update", "z", self.z), ("reset", "r", self.r)) if name != "sigmoid"]
         if self.n != own.functions[0]:
-            found.append(Finding("candidate-activation", f"The candidate goes through {self.n}."))
+            found.append(Finding("candidate-activation", f"The candidate goes through {self.n}.", quantity="n"))
         if own.code:
-            found.append(Finding(own.code, own.detail))
+            found.append(Finding(own.code, own.detail, quantity=own.quantity))
         code, formula, _ = MIXTURES[self.mixture]
         if code:
-            found.append(Finding(code, f"It computes h' = {formula}." if self.mixture > 1 else ""))
+            found.append(Finding(code, f"It computes h' = {formula}." if self.mixture > 1 else "", quantity="new"))
         return sorted(found, key=lambda finding: finding.kind.right)
 
     def step(self, x: Tensor, u: Tensor, b: Tensor, h: Tensor) -> dict[str, Tensor]:

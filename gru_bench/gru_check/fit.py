@@ -265,14 +265,16 @@ def structure(own: Sequence[int], member: Member) -> list[Finding]:
         for one, two in itertools.combinations(range(3), 2):
             if part[one] == part[two] >= 0 and {one, two} <= roles:
                 found.append(Finding("shared-matrices", f"The {names[one]} and the {names[two]} use the same matrix of "
-                                     f"the {kind}."))
+                                     f"the {kind}.", quantity="n" if two == 2 else ""))
         for place, number in enumerate(part):
             if place not in roles:
                 continue
             if number == -1 and kind == "state":
-                found.append(Finding("gate-without-state", f"The {names[place]} does not see the state."))
+                found.append(Finding("gate-without-state", f"The {names[place]} does not see the state.",
+                                     quantity="rzn"[place]))
             elif number == -1:
-                found.append(Finding("wrong-candidate", f"The {names[place]} does not see the input."))
+                found.append(Finding("wrong-candidate", f"The {names[place]} does not see the input.",
+                                     quantity="rzn"[place]))
     return found
 
 
@@ -351,7 +353,7 @@ def _beginnings(
                     for layout in fine)
     if stage == "right" and h0 is None:
         ones = torch.ones(1, cells[0].h[0].value.shape[0])
-        says = (Finding("initial-state", "The state before the first step is ones."),)
+        says = (Finding("initial-state", "The state before the first step is ones.", quantity="ones"),)
         for layout in fine:
             yield [ones], layout, says
             if depth > 1:

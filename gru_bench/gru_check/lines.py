@@ -12,11 +12,6 @@ from gru_bench.gru_check.explain import Explained
 from gru_bench.gru_check.fit import inner
 from gru_bench.gru_check.subject import Value, Watch, sample, state_of
 
-_QUANTITY = {
-    "candidate-activation": "n", "reset-unused": "n", "reset-on-input": "n", "mixing": "new", "update-inverted": "new",
-    "reset-before": "n"}
-"""Code -> the quantity of a step that its line computes."""
-
 
 def lines(it: Explained, findings: Sequence[Finding]) -> dict[str, int]:
     """Return code -> line of the student's file. A code whose line is not known for certain is left out."""
@@ -27,7 +22,7 @@ def lines(it: Explained, findings: Sequence[Finding]) -> dict[str, int]:
         quantities = inner(it.found, it.inputs(x), h)
     found: dict[str, int] = {}
     for finding in findings:
-        name = _named(finding)
+        name = finding.quantity
         if name == "new" and any(torch.allclose(quantities["new"], quantities[other]) for other in ("n", "h")):
             continue
         line = _line(watch.values, quantities[name]) if name else 0
@@ -44,19 +39,3 @@ def lines(it: Explained, findings: Sequence[Finding]) -> dict[str, int]:
 
 def _line(values: Sequence[Value], wanted: Tensor) -> int:
     return next((value.line for value in values if value.line and value.has(wanted)), 0)
-
-
-def _named(finding: Finding) -> str:
-    """Return the quantity of a step that a finding is about."""
-    said = finding.detail
-    if finding.code == "shared-matrices":
-        return "n" if "candidate" in said else ""
-    if finding.code in ("gate-activation", "gate-without-state"):
-        return "n" if "candidate" in said else "r" if said.startswith("The reset") else "z"
-    if finding.code == "initial-state":
-        return "ones" if "ones" in said else ""
-    if finding.code == "reset-unused" and "belongs" in said:
-        return ""  # the two gates may be named the other way round
-    if finding.code == "wrong-candidate":
-        return "new" if "h' =" in said else "z h" if "z times the state" in said else "n"
-    return _QUANTITY.get(finding.code, "")

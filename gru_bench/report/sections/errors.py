@@ -184,10 +184,10 @@ def _class_scores(group: ModelRuns, place: int, scores_R: Sequence[metrics.Class
 
 def _by_category(evidence: Evidence) -> list[Block]:
     """Return accuracy by category; nothing for fewer than two categories."""
-    members, key = evidence.groups, "categories-1"
-    if not members or np.unique(members[0].category_N).size < 2:
+    groups, key = evidence.groups, "categories-1"
+    if not groups or np.unique(groups[0].category_N).size < 2:
         return []
-    first = members[0]
+    first = groups[0]
     rows: list[tuple[Value, ...]] = []
     for name in np.unique(first.category_N):
         inside_N = first.category_N == name
@@ -195,19 +195,19 @@ def _by_category(evidence: Evidence) -> list[Block]:
         texts = evidence.numbers.of(key).named(str(name)).on(first.ids, size).add(
             "examples", size, "count", "in this category")
         rows += [(plain(str(name)) or UNCATEGORIZED, texts, group.label,
-                  group.accuracy_on(group.numbers.of("category").named(str(name)), inside_N)) for group in members]
+                  group.accuracy_on(group.numbers.of("category").named(str(name)), inside_N)) for group in groups]
     values = Values(("category", "texts", "model", "accuracy"), tuple(rows), intervals=("accuracy",))
-    table = _table(key, "category", "category", Column("Category", align="left", width=3.8), members, values)
+    table = _table(key, "category", "category", Column("Category", align="left", width=3.8), groups, values)
     return [Heading("Accuracy by category", key), category_figure(key, values),
             Details("Values by category", (table,), opened=len(table.rows) <= OPENED)]
 
 
 def _by_length(evidence: Evidence) -> list[Block]:
     """Return accuracy by length; nothing for texts of fewer than two ranges."""
-    members, key = evidence.groups, "lengths-1"
-    if not members or np.unique(np.searchsorted(LENGTHS, members[0].tokens_N)).size < 2:
+    groups, key = evidence.groups, "lengths-1"
+    if not groups or np.unique(np.searchsorted(LENGTHS, groups[0].tokens_N)).size < 2:
         return []
-    first, numbers = members[0], evidence.numbers.of(key)
+    first, numbers = groups[0], evidence.numbers.of(key)
     place_N = np.searchsorted(LENGTHS, first.tokens_N)
     # The ends of the ranges touch; outermost they are those of the texts there are.
     edges = (-1, *LENGTHS, np.inf)
@@ -222,10 +222,10 @@ def _by_length(evidence: Evidence) -> list[Block]:
                 ("longest", min(longest, edges[place + 1]), "most tokens of this range"),
                 ("examples", size, "of these lengths")))
         rows += [(low, high, texts, group.label, group.accuracy_on(group.numbers.of(f"length.{part}"), inside_N))
-                 for group in members]
+                 for group in groups]
     values = Values(("tokens from", "tokens to", "texts", "model", "accuracy"), tuple(rows), intervals=("accuracy",))
     table = _table(key, "length", f"the number of tokens that {first.label} reads",
-                   Column("Tokens", align="left", width=2.6), members, values)
+                   Column("Tokens", align="left", width=2.6), groups, values)
     return [Heading("Accuracy by length", key), length_figure(key, values), table]
 
 
