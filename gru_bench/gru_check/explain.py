@@ -195,7 +195,9 @@ def place_biases(it: Explained) -> list[Finding]:
     r, z, n, inside = counts[id(used[0])]
     if not r + z + n + inside:
         return [Finding("no-bias")]
-    return [] if r and z and n + inside > 1 else [Finding("single-bias")]
+    # The bias of a gate on which nothing depends does not show.
+    has_gates = all(count for role, count in enumerate((r, z)) if role in it.found.member.roles)
+    return [] if has_gates and n + inside > 1 else [Finding("single-bias")]
 
 
 def _results(it: Explained, steps: int = SHORT) -> tuple[Tensor, Tensor | None, list[Tensor]]:

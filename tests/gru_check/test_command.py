@@ -53,6 +53,7 @@ def test_a_wrong_gru_ends_with_4(
     code, said = shown([f"{path}:GRUCell"], monkeypatch, capsys)
     assert code == ExitCode.NO
     mentions(said, "GRUCell: not a GRU", "[reset-unused]")
+    assert "[single-bias]" not in said  # the bias of a gate that nothing uses cannot be seen
 
 
 @pytest.mark.parametrize(("text", "parts"), [
