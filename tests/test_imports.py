@@ -15,7 +15,7 @@ from tests.support.sources import parsed
 
 ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli", "kernels", "stats", "models",
          "gru_check", "tracking", "train", "report.document.numbers", "report.document.sentences",
-         "report.evidence", "checks", "report", "predictions", "diagnose", "sweep", "inference", "api",
+         "report.evidence", "checks", "report", "predictions", "diagnose", "sweep", "inference", "study", "api",
          "gru_check.folder", "gru_check.__main__", "__main__")
 """Packages and the files beside them: each imports only those before it. Checks look at the evidence of a report, and
 the rest of report shows what they warn of."""
@@ -33,7 +33,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "seaborn": ("report.figures.",),
     "jinja2": ("report.render.", "inference.card"),
     "yaml": ("inference.card",),
-    "pandas": ("data.frames", "tracking.registry", "api", "inference.fitted", "inference.shown", "inference.served",
+    "pandas": ("data.frames", "tracking.registry", "study", "inference.fitted", "inference.shown", "inference.served",
                "report.document.figure"),
     "psutil": ("platforms",),
     "platformdirs": ("platforms",),

@@ -12,12 +12,12 @@ from importlib import import_module
 import gru_bench
 from gru_bench import cli, kernels
 from gru_bench.__main__ import SUBCOMMANDS
-from gru_bench.api import Study
 from gru_bench.config import RunConfig, flat
 from gru_bench.errors import ExitCode
 from gru_bench.inference.fitted import FittedModel
 from gru_bench.inference.shown import Effects, Verdict
 from gru_bench.results import logged_metrics
+from gru_bench.study import Study
 from gru_bench.sweep.spec import KEYS
 from tests.support.commands import ROOT
 

@@ -20,7 +20,6 @@ import pyarrow as pa
 import pytest
 
 import gru_bench as gb
-from gru_bench.api import Study
 from gru_bench.config import DataConfig
 from gru_bench.data.columns import Columns
 from gru_bench.data.corpus import load_corpus
@@ -29,6 +28,7 @@ from gru_bench.errors import DataError, ExitCode, GruBenchError, IncompleteError
 from gru_bench.inference import predict
 from gru_bench.report.evidence import progress
 from gru_bench.report.render import record, spreadsheets
+from gru_bench.study import Study
 from gru_bench.tracking import Reader, open_reader
 from tests.support.commands import ROOT, command, completed, mentions
 from tests.support.fake_store import of_classes
