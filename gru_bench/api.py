@@ -12,22 +12,15 @@ from __future__ import annotations
 
 import multiprocessing
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from gru_bench import cli
 from gru_bench.config import Scalar, preset_of
-from gru_bench.errors import (
-    GruBenchError,
-    UsageError,
-    shown,
-    unknown,
-    without_passwords,
-)
+from gru_bench.errors import GruBenchError, UsageError, shown, unknown, without_passwords
 from gru_bench.study import Study
 
 if TYPE_CHECKING:
@@ -39,17 +32,12 @@ if TYPE_CHECKING:
 Data = Any
 """A data frame of pandas, polars or pyarrow, a dictionary of columns, or the name or path of a data set."""
 USUAL_STUDY = "bidirectional"
-"""The study whose settings and search space stand in where none is named. They suit all models."""
-_SETTINGS = {
-    "seed": "seed", "model.name": "model", "data.name": "data", "data.text_column": "text",
-    "data.label_column": "label", "data.category_column": "category", "data.split_column": "split",
-    "data.group_column": "group", "data.id_column": "id", "data.limit": "limit", "training.epochs": "epochs"}
+"""The study whose settings and search space suit all models."""
+_ROLES = ("category", "split", "group", "id")
+"""Roles of columns, beside those of the texts and labels."""
+_ARGUMENT_OF = {"model.name": "model", "data.name": "data", "data.text_column": "text", "data.label_column": "label",
+                "training.epochs": "epochs", **{f"data.{role}_column": "columns" for role in _ROLES}}
 """Setting -> the argument that sets it."""
-_KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "True or False", "Path": "a path",
-          "Sequence[str]": "a list of texts", "Mapping[str, Scalar]": "a dictionary of settings",
-          "Mapping[str, str]": "a dictionary of column names",
-          "None": "None"}
-"""Type of an argument -> its name in messages."""
 
 
 # ---------------------------------------------------------------- run, open, load
@@ -57,13 +45,10 @@ _KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool":
 
 def run_study(
     data: Data, *, text: str | None = None, label: str | None = None, model: str | Sequence[str] | None = None,
-    trials: int | None = None, confirm: int | None = None,
-    study: str | Path | None = None, name: str | None = None,
-    settings: Mapping[str, Scalar] | None = None, epochs: int | None = None, limit: int | None = None,
-    seed: int | None = None, category: str | None = None, split: str | None = None, group: str | None = "auto",
-    id: str | None = None, data_name: str | None = None,
+    trials: int | None = None, confirm: int | None = None, epochs: int | None = None, name: str | None = None,
+    settings: Mapping[str, Scalar] | None = None, columns: Mapping[str, str] | None = None,
     folder: str | Path = ".", tracking_uri: str | None = None, storage: str | None = None, workers: int | None = None,
-    timeout: str | float | None = None, no_texts: bool = False, progress: bool = True,
+    progress: bool = True,
 ) -> Study:
     """Run a study on some data, or what is left of it, and return it.
 
@@ -76,39 +61,29 @@ def run_study(
         text: Column of the texts. By default `text`, or the one of a usual name.
         label: Column of the classes. By default `label`, or the one of a usual name.
         model: Model or models to tune: scratch, torch, bidirectional, or a class of your own as `homework.py:MyGRU`.
-            By default those of the study. A study keeps the models with which it began.
-        trials: Trials of the search for each model, in total over all calls. By default the study's: 18.
-        confirm: Fresh seeds on which each best model is trained again. By default the study's: 5.
-        study: A study that comes with the package, or a TOML file. By default the search of the study `bidirectional`,
-            for any model.
-        name: Name to store the study under. By default the study's, or those of the models.
-        settings: Any settings by their dotted names, such as `{"training.clip_norm": 5}`.
+            By default bidirectional. A study keeps the models with which it began.
+        trials: Trials of the search for each model, in total over all calls. By default 18.
+        confirm: Fresh seeds on which each best model is trained again. By default 5.
         epochs: Passes over the training texts.
-        limit: Number of texts to use, for a quick look.
-        seed: Seed of the search. The confirmation seeds follow from it.
-        category: Column of a category. The report then shows accuracy by category.
-        split: Column that says train, validation or test.
-        group: Column of groups, such as the product: texts of one group are never split up, and intervals allow for
-            it. By default the one column of a usual name; None for no groups.
-        id: Column that names each row, for joining predictions to the frame. By default the index of a pandas frame
-            that names each row once; otherwise rows are counted from 1.
-        data_name: Name of a frame, which is the one of its MLflow experiment. A report can show several studies of one
-            experiment. By default the name of the study.
+        name: Name to store the study under, and a frame's data in MLflow. By default the names of the models.
+        settings: Any other settings by their dotted names, such as `{"training.clip_norm": 5, "data.limit": 2000}`.
+            `seed` is that of the search, from which all others follow.
+        columns: Role of a column -> its name. `category`: the report shows accuracy by category. `split` says train,
+            validation or test. `group`, such as the product: texts of one group are never split up, and intervals
+            allow for it; by default the one column of a usual name, and `none` turns groups off. `id` names each row,
+            for joining predictions to the frame; by default the index of a pandas frame that names each row once,
+            otherwise rows are counted from 1.
         folder: Folder of the stores mlflow.db and optuna.journal.
         tracking_uri: Another MLflow store.
         storage: Another Optuna storage.
         workers: Processes that train at the same time. By default as many as suit this machine.
-        timeout: Time after which no new trial begins: seconds, or a text such as "10m".
-        no_texts: Whether no text is stored beside the runs.
         progress: Whether to print what happens.
 
     Raises:
         GruBenchError: What the data, a setting or a store lacks, in one sentence with the remedy.
         KeyboardInterrupt: The study was interrupted. The same call continues it.
     """
-    given = locals()
-    _check_types(run_study, given)
-    call = _call(given)
+    call = _call(locals())
     if multiprocessing.current_process().daemon:
         raise UsageError("run_study starts worker processes, so it cannot be called in a worker process: call it in "
                          "the main process")
@@ -116,34 +91,33 @@ def run_study(
     from gru_bench.data.groups import NONE
     from gru_bench.sweep.console.interrupt import Interrupt
     from gru_bench.sweep.plan import how_far
-    from gru_bench.sweep.spec import parsed_duration
     from gru_bench.sweep.start import completed
 
+    _require(str | Sequence | None, "a text or a list of texts", model=model)
+    _require(Mapping | None, "a dictionary", settings=settings, columns=columns)
+    _require(int | None, "a whole number", workers=workers)
     if workers is not None and workers < 1:
         raise UsageError(f"workers must be at least 1, but got {workers}: leave it out for the default")
-    seconds = parsed_duration(None if timeout is None else str(timeout))
-    own = {"data.text_column": text, "data.label_column": label, "data.category_column": category,
-           "data.split_column": split, "data.id_column": id, "data.limit": limit, "training.epochs": epochs}
-    fixed: dict[str, Scalar] = {key: value for key, value in own.items() if value is not None}
-    if group != "auto":
-        fixed["data.group_column"] = group
-    changes = {"name": name, "trials": trials, "confirm": confirm, "seed": seed}
-    for role, column in {"text": text, "label": label, "category": category, "split": split, "group": group,
-                         "id": id}.items():
-        if column == "":
-            raise UsageError(f"{role} must not be empty: leave it out, or name a column")
-    spec = _spec(study, model, changes, fixed, settings or {})
-    columns = Columns(text or "text", label or "label", category, split, id,
-                      None if group == NONE else "" if group == "auto" else group)
-    kept, note = _kept(data, columns, data_name or spec.name)
-    spec = _spec(study, model, changes, {**fixed, **kept}, settings or {})
+    settings, columns = dict(settings or {}), _columns(columns, _ROLES)
+    for setting in settings:
+        if setting in _ARGUMENT_OF:
+            raise UsageError(f"settings must not contain {setting}: use the argument {_ARGUMENT_OF[setting]}")
+    changes = {"name": name, "trials": trials, "confirm": confirm, "seed": settings.pop("seed", None)}
+    given = {"data.text_column": text, "data.label_column": label, "training.epochs": epochs}
+    settings |= {setting: value for setting, value in given.items() if value is not None}
+    settings |= {f"data.{role}_column": column for role, column in columns.items()}
+    spec = _spec(model, changes, settings)
+    group = columns.get("group", "")
+    kept, note = _kept(data, Columns(text or "text", label or "label", columns.get("category"), columns.get("split"),
+                                     columns.get("id"), None if group == NONE else group), spec.name)
+    spec = _spec(model, changes, {**settings, **kept})
     uri, journal = _stores(folder, tracking_uri, storage)
     console = cli.out(quiet=not progress)
     if note is not None:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
     with Interrupt(ends_process=False) as interrupt, completed(
-            spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers, timeout=seconds,
-            texts=not no_texts, interrupt=interrupt) as end:
+            spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers,
+            interrupt=interrupt) as end:
         if end.left:
             console.print(f"the study {spec.name} is {how_far(end.state, 'the same call')}", markup=False)
     return open_study(spec.name, folder=folder, tracking_uri=tracking_uri)
@@ -164,10 +138,9 @@ def open_study(
     Raises:
         UsageError: for an unknown study. The error lists the known ones.
     """
-    given = locals()
-    _check_types(open_study, given)
     from gru_bench.tracking import open_reader
 
+    _require(str, "a text", name=name)
     store = open_reader(_stores(folder, tracking_uri, None)[0])
     store.study(name)
     return Study(name, store, run_code=run_code)
@@ -184,11 +157,10 @@ def load_model(folder: str | Path, *, run_code: bool = False) -> FittedModel:
     Raises:
         GruBenchError: for a folder that holds no saved model, or one that was changed.
     """
-    given = locals()
-    _check_types(load_model, given)
     from gru_bench.inference.fitted import FittedModel
     from gru_bench.models.mixture import load
 
+    _require(str | Path, "a text or a path", folder=folder)
     return FittedModel(load(Path(folder).expanduser())[0], run_code=run_code)
 
 
@@ -226,11 +198,9 @@ def compare(
     from gru_bench.predictions.columns import ROLES
     from gru_bench.predictions.compare import compared
 
-    _check_types(compare, {"margin": margin, "metric": metric, "columns": columns, "common": common,
-                           "refusals": refusals})
-    for role in columns or {}:
-        if role not in ROLES:
-            raise unknown("role of a column", role, ROLES)
+    _require(int | float | None, "a number", margin=margin)
+    _require(Mapping | None, "a dictionary", columns=columns)
+    columns = _columns(columns, ROLES)
     if isinstance(predictions, Mapping | Sequence) and not predictions:
         raise UsageError(f"predictions must be those of at least one model, but got {predictions!r}: give files or "
                          "data frames")
@@ -248,7 +218,7 @@ def compare(
             if _is_frame(truth):
                 truth = _written(truth, "", Path(folder, "truth"))
             return Verdict(compared(files, truth=None if truth is None else str(truth), metric=metric, margin=margin,
-                                    columns=columns or {}, common=common, refusals=refusals))
+                                    columns=columns, common=common, refusals=refusals))
         except GruBenchError as error:  # a frame has a name, and no path
             error.args = (re.sub(rf"{re.escape(folder)}[/\\]\w+[/\\]", "", str(error)),)
             raise
@@ -257,20 +227,20 @@ def compare(
 # ---------------------------------------------------------------- arguments
 
 
-def _check_types(function: Callable[..., object], given: Mapping[str, object]) -> None:
-    """Check that the arguments of a call are of the types that the function declares."""
-    from pydantic import TypeAdapter, ValidationError
-
-    declared = SimpleNamespace(__annotations__={name: function.__annotations__[name] for name in given})
-    kinds = get_type_hints(declared, function.__globals__)
+def _require(kinds: Any, words: str, **given: object) -> None:
+    """Check that arguments of a call are of some types, which are named in words."""
     for name, value in given.items():
-        try:
-            right = kinds[name] is Any or TypeAdapter(kinds[name]).validate_python(value) == value  # "3" becomes 3
-        except ValidationError:
-            right = False
-        if not right:
-            words = " or ".join(_KINDS[kind] for kind in function.__annotations__[name].split(" | "))
+        if not isinstance(value, kinds):
             raise UsageError(f"{name} must be {words}, but got {shown(value)} of type {type(value).__name__}")
+
+
+def _columns(columns: Mapping[str, str] | None, roles: Sequence[str]) -> dict[str, str]:
+    """Return role -> name of the columns of a call."""
+    for role, name in (columns or {}).items():
+        if role not in roles:
+            raise unknown("role of a column", str(role), roles)
+        _require(str, "the name of a column", **{role: name})
+    return dict(columns or {})
 
 
 def _is_frame(data: object) -> bool:
@@ -325,23 +295,16 @@ def _kept(data: Data, columns: Columns, name: str) -> tuple[dict[str, Scalar], s
 
 
 def _spec(
-    study: str | Path | None, model: str | Sequence[str] | None, changes: Mapping[str, Any],
-    own: Mapping[str, Scalar], settings: Mapping[str, Scalar],
+    model: str | Sequence[str] | None, changes: Mapping[str, Any], settings: Mapping[str, Scalar]
 ) -> StudySpec:
     """Return the study that is asked for."""
     from gru_bench.sweep.spec import MODELS, load_study
 
-    for setting in settings:
-        if setting in _SETTINGS:
-            raise UsageError(f"settings must not contain {setting}: use the argument {_SETTINGS[setting]}")
-    models = None if model is None else [model] if isinstance(model, str) else list(model)
-    if models is not None and not models:
-        raise UsageError("model must not be empty: leave it out to use the models of the study")
-    values = {"settings": {**own, **settings}, **changes}
-    if study is not None:
-        return load_study(str(study), models=models, **values)
-    if models is None or models == [USUAL_STUDY]:
-        return load_study(USUAL_STUDY, **values)
+    models = [USUAL_STUDY] if model is None else [model] if isinstance(model, str) else list(model)
+    if not models:
+        raise UsageError("model must not be empty: leave it out to use the bidirectional GRU")
+    if models == [USUAL_STUDY]:
+        return load_study(USUAL_STUDY, settings=settings, **changes)
     for one in models:
         if one not in MODELS and ".py" not in str(one):
             raise unknown("model", str(one), MODELS, "Or give a class of your own as FILE.py:CLASS.")
@@ -349,12 +312,14 @@ def _spec(
     labels = " or the ".join(preset_of(one).label for one in names)
     purpose = (f"How well does the {labels} classify texts, once tuned?" if len(models) == 1 else
                f"Which classifies texts better, once tuned: the {labels}?")
-    values["name"] = changes["name"] or "-".join(names).replace(".py:", "-")
-    return load_study(USUAL_STUDY, all_models=models, purpose=purpose, **values)
+    name = changes["name"] or "-".join(names).replace(".py:", "-")
+    return load_study(USUAL_STUDY, all_models=models, purpose=purpose, settings=settings, **{**changes, "name": name})
 
 
 def _stores(folder: str | Path, tracking_uri: str | None, storage: str | None) -> tuple[str | None, str | None]:
     """Return the tracking URI and the storage. In the working directory, the usual ones have no name."""
+    _require(str | Path, "a text or a path", folder=folder)
+    _require(str | None, "a text", tracking_uri=tracking_uri, storage=storage)
     if Path(folder) == Path():
         return tracking_uri, storage
     from gru_bench.sweep.sharing import JOURNAL

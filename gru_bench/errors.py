@@ -147,7 +147,7 @@ def at_the_command_line() -> Iterator[None]:
 
 
 def argument(name: str, value: str = "") -> str:
-    """Return an argument as the user types it: `--no-texts` at the command line, `no_texts` in Python.
+    """Return an argument as the user types it: `--run-code` at the command line, `run_code` in Python.
 
     Args:
         name: The argument in Python.

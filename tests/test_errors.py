@@ -100,10 +100,10 @@ COMMANDS = ("*__main__.py", "errors.py", "cli.py", "diagnose/*", "gru_check/*",
             "inference/predict.py", "inference/files.py", "inference/save_model.py", "predictions/parts.py",
             "sweep/workers/ray.py", "sweep/console/description.py", "report/findings.py", "report/sections/*")
 """Files whose texts are of commands alone, or are parts of a report, which shows commands."""
-OPTION = re.compile(r"(?<![\w-])--(?:set|study-name|tracking-uri|no-texts|test-data|run-code|text-column|"
+OPTION = re.compile(r"(?<![\w-])--(?:set|study-name|tracking-uri|test-data|run-code|text-column|"
                     r"label-column|category-column|split-column|group-column|id-column|limit|epochs|device|metric|"
                     r"storage|workers|timeout|trials|confirm|force|single|embedding|encoding|positive)(?![\w-])")
-ARGUMENT = re.compile(r"(?=.* ).*\b(?:tracking_uri|no_texts|run_code|study_name)\b(?!=)", re.DOTALL)
+ARGUMENT = re.compile(r"(?=.* ).*\b(?:tracking_uri|run_code|study_name)\b(?!=)", re.DOTALL)
 COMMAND = re.compile(r"\bgru-bench [a-z-]+[^();:,\n]*")
 """A whole command, which is the same for everybody."""
 
@@ -117,7 +117,7 @@ def texts(tree: ast.AST) -> Iterator[ast.Constant]:
 
 
 @pytest.mark.parametrize(("name", "value", "in_python", "typed"), [
-    ("no_texts", "", "no_texts", "--no-texts"), ("id", "", "id", "--id-column"), ("name", "", "name", "--study-name"),
+    ("run_code", "", "run_code", "--run-code"), ("id", "", "id", "--id-column"), ("name", "", "name", "--study-name"),
     ("refusals", "wrong", "refusals='wrong'", "--refusals wrong"),
 ])
 def test_an_argument_is_named_as_the_user_types_it(name: str, value: str, in_python: str, typed: str) -> None:

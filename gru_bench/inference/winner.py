@@ -244,7 +244,7 @@ def _linear(store: Reader, winner: LinearWinner) -> TrainedLinear:
                        text_labels=_has_text_labels(winner.data), data=data)
     except RunError as error:
         trained = [name for name in winner.beaten if name not in BASELINES]
-        command = re.sub(" -+no-texts|, no_texts=True", "", as_typed(winner.study.run.command))
+        command = re.sub(" -+no-texts", "", as_typed(winner.study.run.command))
         raise RunError(
             f"the linear model {winner.name} cannot be read from its run {winner.run.run_id}: a study "
             "without texts does not store it, because its n-grams are fragments of texts. "

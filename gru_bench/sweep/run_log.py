@@ -67,7 +67,7 @@ class RunLog:
         self.texts = record.state().texts
         """Whether texts are stored."""
         if self.texts and not texts:
-            raise UsageError(f"the study {self.spec.name!r} was started without {argument('no_texts')} and has stored "
+            raise UsageError(f"the study {self.spec.name!r} was started without --no-texts and has stored "
                              f"texts: leave it out, or choose another study name ({argument('name')})")
         self.is_new = known is None
         """Whether the tracking store does not have the study's own run yet."""

@@ -20,7 +20,7 @@ from gru_bench.config import SOURCE, RunConfig, Scalar
 from gru_bench.data.code import kept
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
-from gru_bench.errors import RunError, UsageError, argument, first_line
+from gru_bench.errors import RunError, UsageError, first_line
 from gru_bench.results.baselines import baseline_label
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.pruners import CHECKS
@@ -192,7 +192,7 @@ class Sweep:
             self._note(note)
         self._read()
         if self.texts and not log.texts:
-            self.display.note(f"note: no texts are stored, because the study was started with {argument('no_texts')}")
+            self.display.note("note: no texts are stored, because the study was started with --no-texts")
         work = self._next_work()
         self._describe()
         self.display.begin(to_begin(self.state), done=not isinstance(work, Wait))

@@ -110,8 +110,8 @@ def test_a_study_that_began_without_groups_is_not_continued_with_them(
 def test_a_frame_keeps_the_names_of_its_rows(films: Path, tmp_path: Path) -> None:
     settings = {"embedding.dimension": 8, "model.hidden_size": 4, "training.log_every": 5, "training.batch_size": 32}
     frame = pd.read_csv(films)
-    study = gb.run_study(frame, group="film", id="key", model="torch", trials=0, confirm=1, epochs=1, name="frame",
-                         settings=settings, folder=tmp_path, workers=1, progress=False)
+    study = gb.run_study(frame, columns={"group": "film", "id": "key"}, model="torch", trials=0, confirm=1,
+                         epochs=1, name="frame", settings=settings, folder=tmp_path, workers=1, progress=False)
     joined = study.predictions().merge(frame, left_on="row", right_on="key", suffixes=("", "_file"))
     assert len(joined) == 120
     assert (joined["group"] == joined["film"]).all()

@@ -228,7 +228,7 @@ def test_a_study_begun_without_reviews_never_stores_any(easy_csv: Path) -> None:
     printed = io.StringIO()
     swept(easy_csv, Script(WELL), storage=storage, texts=True, console=Console(file=printed, width=200), trials=1,
           confirm=1, diagnostics=True, submitted=submitted)
-    mentions(printed.getvalue(), "no texts are stored", "no_texts")
+    mentions(printed.getvalue(), "no texts are stored", "--no-texts")
     assert [(task.diagnostics, task.texts) for task in submitted] == [(True, False)]
     store, spec = Store(), load_study("study.toml", trials=1)
     (study,) = store.studies(store.experiments()[0])
@@ -244,7 +244,7 @@ def test_refuses_no_texts_once_a_study_holds_reviews(easy_csv: Path) -> None:
     store = Store()
     (before,) = store.studies(store.experiments()[0])
     assert store.texts(before.run.run_id, "test") is not None
-    with pytest.raises(UsageError, match=r"'study'.*no_texts.*has stored texts.*name"):
+    with pytest.raises(UsageError, match=r"'study'.*--no-texts.*has stored texts.*name"):
         swept(easy_csv, Script(), storage=storage, trials=1)
     assert Store().studies(store.experiments()[0]) == [before]
 
