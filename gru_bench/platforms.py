@@ -10,13 +10,12 @@ import getpass
 import os
 import platform
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -35,16 +34,8 @@ APART_SECONDS = 5.0
 """Difference of two times from which they are starts of two processes."""
 _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
 _SIGKILL = 9
-END_SECONDS = 10.0
-"""Longest time that a process may take to end after those below it were ended."""
 _TORCH_BYTES = 8 * 2 ** 30
 """Address space that torch may have reserved, where the system does not tell."""
-_PDEATHSIG = 1
-"""What prctl sets (Linux)."""
-_NEW_FILES, _NEW_USER, _NEW_PROCESSES, _NEW_NETWORK = 0x00020000, 0x10000000, 0x20000000, 0x40000000
-"""What unshare makes anew for a process (Linux)."""
-_BIND, _READ_ONLY, _PRIVATE, _BELOW, _MOUNT_SETATTR = 4096, 1, 1 << 18, 0x8000, 442
-"""Flags of mounts, and the number of a system call that the C library may lack (Linux 5.12)."""
 
 # ---------------------------------------------------------------- this machine
 
@@ -183,129 +174,18 @@ def interrupts_held_back() -> Iterator[None]:
 # ---------------------------------------------------------------- processes that run other people's code
 
 
-def go_below(parent: int, folder: Path) -> list[str]:
-    """Go on in a new process, with which all ends that it starts, without a network, and with one folder to write in.
-
-    That takes a Linux that lets a user make name spaces. This process ends with the new one, with its exit code, or
-    128 and the number of the signal that ended it. When the parent ends, it removes the folder above and ends both. It
-    must be called before this process starts a thread. Windows has no such thing, and goes on in this process.
-
-    Args:
-        parent: Process id of the parent, as it was when this process started.
-        folder: The folder, which becomes the working directory.
-
-    Returns:
-        What is not cut off: the network, and files.
-    """
-    if WINDOWS:
-        return ["network", "files"]
-    libc, user, group = ctypes.CDLL(None, use_errno=True), os.getuid(), os.getgid()
-    is_apart = LINUX and not libc.unshare(_NEW_USER | _NEW_NETWORK | _NEW_PROCESSES)
-    if is_apart:
-        with suppress(OSError):  # under an unknown user, files stay readable
-            for name, line in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"),
-                               ("gid_map", f"{group} {group} 1")):
-                Path("/proc/self", name).write_text(line, encoding="ascii")
-    if below := os.fork():  # the first process of a name space: all others in it end with it
-        while True:
-            found, status = os.waitpid(below, os.WNOHANG)
-            if found:
-                code = os.waitstatus_to_exitcode(status)
-                os._exit(128 - code if code < 0 else code)
-            if os.getppid() != parent:
-                os.kill(below, signal.SIGKILL)
-                os.waitpid(below, 0)
-                _end_all_in(folder)
-                shutil.rmtree(folder.parent, ignore_errors=True)
-                os.killpg(0, signal.SIGKILL)
-            time.sleep(0.05)
-    if not LINUX:
-        return ["network", "files"]
-    libc.prctl(_PDEATHSIG, _SIGKILL, 0, 0, 0)
-    return [] if is_apart and _writes_only_in(folder, libc) else ["files"] if is_apart else ["network", "files"]
-
-
-def _writes_only_in(folder: Path, libc: ctypes.CDLL) -> bool:
-    def set_mount(path: bytes, to_set: int, to_clear: int, kind: int, flags: int) -> bool:
-        attributes = (ctypes.c_uint64 * 4)(to_set, to_clear, kind, 0)
-        return not libc.syscall(_MOUNT_SETATTR, -100, path, flags, attributes, ctypes.sizeof(attributes))
-
-    path = os.fsencode(folder.resolve())
-    done = (not libc.unshare(_NEW_FILES) and set_mount(b"/", 0, 0, _PRIVATE, _BELOW)
-            and not libc.mount(path, path, None, _BIND, None) and set_mount(b"/", _READ_ONLY, 0, 0, _BELOW)
-            and set_mount(path, 0, _READ_ONLY, 0, 0)
-            and not libc.unshare(_NEW_USER | _NEW_FILES))  # where nobody can take the mark of read-only away again
-    os.chdir(path)  # until now it is the folder below the new mount, which cannot be written
-    return done
-
-
-def processes_below(pid: int) -> list[int]:
-    """Return the process ids of the descendants of a process; none of one that has ended."""
-    import psutil
-
-    try:
-        return [process.pid for process in psutil.Process(pid).children(recursive=True)]
-    except psutil.Error:
-        return []
-
-
-def end_below(process: subprocess.Popen[bytes], folder: Path) -> None:
-    """End a process that leads a group, its descendants, its group, and all processes that work in its folder by force.
-
-    Args:
-        process: The process. It may have ended, and others that it started may not.
-        folder: Folder that it, and nothing else, began in.
-    """
-    import psutil
-
-    for pid in processes_below(process.pid):
-        with suppress(psutil.Error):
-            psutil.Process(pid).kill()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(END_SECONDS if not WINDOWS else 0)  # it collects what it began
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all of its group by force, if it has not ended. On Windows only the process ends."""
     if not WINDOWS:
-        with suppress(OSError):
+        with suppress(OSError):  # all have ended
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     process.wait()
-    _end_all_in(folder)
-
-
-def _end_all_in(folder: Path) -> None:
-    """End the processes whose working directory is a folder or below it, and wait until there are none."""
-    import psutil
-
-    deadline = time.monotonic() + END_SECONDS
-    while time.monotonic() < deadline:
-        working = [process for process in psutil.process_iter(["cwd", "status"])
-                   if process.info["cwd"] and folder in (here := Path(process.info["cwd"]), *here.parents)
-                   and process.pid != os.getpid() and process.info["status"] != psutil.STATUS_ZOMBIE]
-        if not working:
-            return
-        for process in working:
-            with suppress(psutil.Error):
-                process.kill()
-        time.sleep(0.01)
 
 
 def limit_processor_time(seconds: float) -> None:
     """Let this process, and each that it starts, end after so many seconds of work on all cores (not on Windows)."""
     _limit("RLIMIT_CPU", int(seconds * cores()) + 1)
-
-
-def limit_processes(most: int) -> None:
-    """Let this process, and each that it starts, start no others when the user has `most` more than now.
-
-    Root has no such limit, and Windows has none at all.
-    """
-    if not WINDOWS:
-        import psutil
-
-        running = 0
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                running += process.num_threads() if process.uids().real == os.getuid() else 0
-        _limit("RLIMIT_NPROC", running + most)
 
 
 def limit_file_size(most: int) -> None:
@@ -335,37 +215,6 @@ def _limit(name: str, most: int) -> str | None:
     except (ImportError, OSError, ValueError) as error:
         return f"this system does not limit it: {error}"
     return None
-
-
-def give_way() -> None:
-    """Let other processes have the processor before this one and each that it starts (not on Windows)."""
-    if not WINDOWS:
-        os.nice(10)
-
-
-def memory_beyond(pids: Iterable[int], most: int) -> bool:
-    """Return whether processes take more than `most` bytes together. On Linux, what they share counts once."""
-    pids = list(pids)
-    if sum(map(_resident, pids)) <= most:
-        return False
-    return not LINUX or sum(map(_proportional, pids)) > most
-
-
-def _resident(pid: int) -> int:
-    import psutil
-
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:
-        return 0
-
-
-def _proportional(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("Pss:", "SwapPss:")))
 
 
 # ---------------------------------------------------------------- files

@@ -30,7 +30,7 @@ Parameters can have any names and layout: the check compares results with those 
 Exit code 0: all are GRUs, in any convention; 4: some are not; 3: a file was not identified or not checked; 2: the one
 file has no such class, or needs --make. With --csv, the same command resumes after an interruption.
 
-Each file is copied and executed in its own process, with limits on time, memory, processes and output. Check only
+Each file is copied and executed in its own process, with limits on time, memory and the size of files. Check only
 files that you trust."""
 
 
@@ -109,7 +109,6 @@ def _check_file(path: Path, options: Options) -> None:
 def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from gru_bench.gru_check.child import NOT_CUT_OFF
     from gru_bench.gru_check.folder import check_folder, files, read_rows, state, write_rows
     from gru_bench.gru_check.sandbox import MEMORY
     from gru_bench.sweep.console.progress import several
@@ -144,9 +143,6 @@ def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int)
     counts = Counter(rows[name].verdict for name in names)
     found = ", ".join(f"{count} {words}" for words, count in counts.most_common())
     console.print(f"{several(len(names), 'file')}: {found}", style="bold", markup=False)
-    notes = [row.note for row in rows.values() if NOT_CUT_OFF in row.note]
-    for note in {note[note.index(NOT_CUT_OFF):] for note in notes}:
-        console.print(note, style="dim", markup=False)
     if table is not None:
         console.print(f"wrote {table}", markup=False)
     raise typer.Exit(max(rows[name].exit_code for name in names))

@@ -1,8 +1,7 @@
-"""A student's file, run as a copy in a process of its own, within limits of time, memory, processes and output.
+"""A student's file, run as a copy in a process of its own, within limits of time, memory and the size of files.
 
-The limits stop accidents: a file that trains when it is imported, prints in a loop, or starts programs. They stop no
-attack. The process writes its answer into one file and what the student's file prints into another. Both are beside the
-folder with the copy, and this process watches them and the clock.
+The limits stop accidents: a file that trains when it is imported, or prints in a loop. They stop no attack. The process
+writes its answer into one file and what the student's file prints into another, both beside the folder with the copy.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,12 +27,8 @@ from gru_bench.gru_check.codes import Finding, Verdict
 MEMORY = 4
 """Gigabytes that a file may take beyond what torch takes by itself."""
 GIGABYTE = 2 ** 30
-MOST_PROCESSES = 64
-"""Most processes that a file may have at once."""
 MOST_WRITTEN = 100 * 2 ** 20
-"""Most bytes that it may print, and that each file may have which it writes."""
-OUT_OF_MEMORY = 137
-"""Exit code of a process that needs more memory."""
+"""Most bytes that each file may have which it writes, and its output."""
 _KEPT_BYTES = 64 * 1024
 """Bytes of the end of its output that are read."""
 _PAUSE = 0.1
@@ -53,19 +47,6 @@ class Options:
     """Seconds that the check may take."""
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    """What became of the process."""
-
-    answer: Mapping[str, Any]
-    code: int | None
-    """Exit code. None: this process ended it."""
-    limit: str
-    """Limit that was exceeded: time, processes, memory or output. Empty: none."""
-    output: str
-    """The end of what it printed."""
-
-
 def run(path: Path, options: Options, stopped: threading.Event | None = None) -> Verdict:
     """Run a copy of a student's file in a process of its own, and return the verdict.
 
@@ -81,18 +62,12 @@ def run(path: Path, options: Options, stopped: threading.Event | None = None) ->
     with tempfile.TemporaryDirectory(prefix="gru-check-", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve() / "copy"
         _copy(path, folder)
-        outcome = _watched(path, folder, options, stopped or threading.Event())
-    answer = outcome.answer
+        answer = _answer(path, folder, options, stopped or threading.Event())
     if "error" in answer:
         raise (UsageError if answer["code"] == ExitCode.MISTYPED else RunError)(str(answer["error"]))
-    if "verdict" not in answer:
-        raise RunError(_failure(path, outcome, options))
-    try:
-        verdict = answer["verdict"]
-        return Verdict(tuple(Finding(**finding) for finding in verdict["findings"]), str(verdict["form"]),
-                       tuple(map(str, verdict["notes"])), str(verdict["name"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path.name} wrote into the check's own files: no verdict") from error
+    verdict = answer["verdict"]
+    return Verdict(**verdict | {"findings": tuple(Finding(**finding) for finding in verdict["findings"]),
+                                "notes": tuple(verdict["notes"])})
 
 
 def _copy(path: Path, folder: Path) -> None:
@@ -121,60 +96,30 @@ def command(order: str, away_from: Path) -> tuple[list[str], dict[str, str]]:
             {**os.environ, "PYTHONPATH": os.pathsep.join(paths)})
 
 
-def _watched(path: Path, folder: Path, options: Options, stopped: threading.Event) -> _Outcome:
-    """Run the copy of a file until it has answered, has ended, or exceeds a limit. Nothing that it starts is left."""
-    answers, output = folder.with_name("answers"), folder.with_name("output")
+def _answer(path: Path, folder: Path, options: Options, stopped: threading.Event) -> Any:
+    """Run the copy of a file until it has ended or its time is over, and return its answer."""
+    answer, output = folder.with_name("answer"), folder.with_name("output")
     words, environment = command(json.dumps({
-        "path": str(folder / path.name), "answers": str(answers), "options": asdict(options), "parent": os.getpid()}),
-        path.parent)
+        "path": str(folder / path.name), "answer": str(answer), "options": asdict(options)}), path.parent)
     with output.open("wb") as file:
         child = subprocess.Popen(words, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=file,
                                  stderr=file, start_new_session=True)
-    deadline, limit = time.monotonic() + options.timeout, ""
-    answer: dict[str, Any] = {}
+    deadline = time.monotonic() + options.timeout
     try:
-        while child.poll() is None and not limit:
+        while child.poll() is None:
             if stopped.wait(_PAUSE):
                 raise RunError("no further file is checked")
-            answer = _answer(answers)
-            below = platforms.processes_below(child.pid)
-            limit = ("time" if time.monotonic() > deadline else
-                     "processes" if len(below) > MOST_PROCESSES else
-                     "output" if output.stat().st_size >= MOST_WRITTEN else
-                     "memory" if "ready" in answer and platforms.memory_beyond(
-                         [child.pid, *below], int(answer["ready"] + MEMORY * GIGABYTE)) else "")
+            if time.monotonic() > deadline:
+                raise RunError(f"{path.name} was not checked within {options.timeout:g} s: it may train on import "
+                               "(move that under if __name__ == \"__main__\":), or be slow or hang.")
     finally:
-        code = child.poll()
-        platforms.end_below(child, folder)
+        platforms.end_group(child)
+    with suppress(OSError, ValueError):
+        return json.loads(answer.read_bytes())
     with output.open("rb") as file:
         file.seek(max(0, output.stat().st_size - _KEPT_BYTES))
-        return _Outcome(_answer(answers), code, limit, file.read().decode(errors="replace"))
-
-
-def _answer(path: Path) -> dict[str, Any]:
-    """Return what the process has answered so far."""
-    answer: dict[str, Any] = {}
-    for line in path.read_bytes().splitlines() if path.exists() else ():
-        with suppress(ValueError, TypeError):  # a line that is not complete
-            answer |= json.loads(line)
-    return answer
-
-
-def _failure(path: Path, outcome: _Outcome, options: Options) -> str:
-    last = outcome.output.strip().splitlines()[-1] if outcome.output.strip() else ""
-    if outcome.limit == "time":
-        return (f"{path.name} was not checked within {options.timeout:g} s: it may train on import (move that under if "
-                "__name__ == \"__main__\":), or be slow or hang.")
-    if outcome.limit == "processes":
-        return (f"{path.name} started more than {MOST_PROCESSES} processes: move that code under if __name__ == "
-                "\"__main__\":.")
-    if outcome.limit == "output":
-        return (f"{path.name} must print at most {MOST_WRITTEN // 2 ** 20} MB, but printed more: remove what prints in "
-                "a loop.")
-    if outcome.limit == "memory" or outcome.code == OUT_OF_MEMORY or "bad_alloc" in outcome.output or (
-            "MemoryError" in outcome.output):
-        return f"{path.name} used more than {MEMORY} GB of memory: use a smaller GRU."
-    if outcome.code is not None and platforms.was_killed(outcome.code):
-        return f"{path.name} killed its monitoring process: remove the code that ends other processes."
-    said = f": {shown(last, '', 300)}" if last else ""
-    return f"{path.name} ended the process that ran it, with code {outcome.code}{said}."
+        printed = file.read().decode(errors="replace").strip()
+    if "bad_alloc" in printed or "MemoryError" in printed:
+        raise RunError(f"{path.name} used more than {MEMORY} GB of memory: use a smaller GRU.")
+    said = f": {shown(printed.splitlines()[-1], '', 300)}" if printed else ""
+    raise RunError(f"{path.name} ended the process that ran it, with code {child.returncode}{said}.")
