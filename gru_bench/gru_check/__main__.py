@@ -109,21 +109,18 @@ def _check_file(path: Path, options: Options) -> None:
 def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from gru_bench.gru_check.folder import check_folder, files, read_rows, state, write_rows
+    from gru_bench.gru_check.folder import check_folder, entries, read_rows, state, write_rows
     from gru_bench.gru_check.sandbox import MEMORY
     from gru_bench.sweep.console.progress import several
 
-    names, helpers = files(folder)
+    names = entries(folder, table)
     before = {} if table is None else read_rows(table)
     rows = {name: row for name in names if (row := before.get(name)) and row.digest == state(folder / name, options)}
     left = [name for name in names if name not in rows]
     console = cli.out()
     known = f" {len(rows)} of {len(names)} are in {table} already." if rows else ""
-    console.print(f"Executing {several(len(left), 'file')}, each in a separate process: at most {options.timeout:g} s "
-                  f"and {MEMORY} GB, {jobs} at a time.{known}", style="dim", markup=False)
-    if helpers:
-        console.print("Not submissions of their own, but imported by one or importing one: "
-                      f"{', '.join(helpers)}.", style="dim", markup=False)
+    console.print(f"Checking {several(len(left), 'submission')}, each in a separate process: at most "
+                  f"{options.timeout:g} s and {MEMORY} GB, {jobs} at a time.{known}", style="dim", markup=False)
     if table is not None:
         write_rows(table, rows.values())  # what cannot be written is known before the first file
     bar = Progress(TextColumn("checking"), BarColumn(bar_width=32), MofNCompleteColumn(), console=console,
@@ -142,7 +139,7 @@ def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int)
         check_folder(folder, left, options, jobs, done)
     counts = Counter(rows[name].verdict for name in names)
     found = ", ".join(f"{count} {words}" for words, count in counts.most_common())
-    console.print(f"{several(len(names), 'file')}: {found}", style="bold", markup=False)
+    console.print(f"{several(len(names), 'submission')}: {found}", style="bold", markup=False)
     if table is not None:
         console.print(f"wrote {table}", markup=False)
     raise typer.Exit(max(rows[name].exit_code for name in names))

@@ -1,4 +1,4 @@
-"""A folder of submissions: each file checked in a process of its own, several at once, and a table of the verdicts.
+"""A folder of submissions: each file checked in a process of its own, several at once, and a table with a row for each.
 
 The table is also the state: a row stays where its file, the options and the version are those of then.
 """
@@ -12,14 +12,13 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from threading import Event
 
 from gru_bench import __version__, platforms
 from gru_bench.data.files import check_table, digest, reading
-from gru_bench.errors import ExitCode, GruBenchError, UsageError, shown
+from gru_bench.errors import DataError, ExitCode, GruBenchError, UsageError, shown
 from gru_bench.gru_check import submission
 from gru_bench.gru_check.codes import Verdict
 from gru_bench.gru_check.sandbox import Options, run
@@ -93,36 +92,26 @@ def state(path: Path, options: Options) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
-def files(folder: Path) -> tuple[list[str], list[str]]:
-    """Return the submissions in a folder and the folders in it, and the helpers among the files, by name.
-
-    Hidden files are left out. A helper is a module that another file beside it imports, but that does not import that
-    file: it is checked as a part of what imports it. Where only the module has a class to check, it is the submission,
-    and what imports it the helper.
+def entries(folder: Path, table: Path | None = None) -> list[str]:
+    """Return what is in a folder, by name: the Python files and notebooks in and below it, and each other file and
+    folder in it, unless one of them is there. Hidden ones and the table that is written are left out.
 
     Raises:
-        UsageError: There is no submission.
+        UsageError: Nothing is in it.
     """
-    every = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")
-                   if path.suffix.lower() in submission.ENDINGS and path.is_file()
-                   and not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts[:-1])
-                   and not path.name.startswith("."))
-    if not every:
+    every = [path.relative_to(folder) for path in folder.rglob("*")
+             if table is None or path.absolute() != table.absolute()]
+    seen = [path for path in every if not any(part.startswith((".", "__")) for part in path.parts)]
+    code = [path for path in seen if _is_code(folder / path)]
+    others = {path.parts[0] for path in seen} - {path.parts[0] for path in code}
+    if not seen:
         raise UsageError(f"a folder of submissions must contain files that end in {' or '.join(submission.ENDINGS)}, "
-                         f"but {shown(str(folder))} contains none")
-    parts = {name: {part.relative_to(folder).as_posix() for part in submission.parts(folder / name)} for name in every}
-    has = {name: _has_candidate(folder / name) for name in every}
-    pairs = [(name, part) for name in every for part in parts[name]
-             if part in has and part != name and name not in parts[part]]
-    helpers = {part for name, part in pairs if has[name] or not has[part]}
-    helpers |= {name for name, part in pairs if has[part] and not has[name] and part not in helpers}
-    return [name for name in every if name not in helpers], sorted(helpers)
+                         f"but {shown(str(folder))} is empty")
+    return sorted([*(path.as_posix() for path in code), *others])
 
 
-def _has_candidate(path: Path) -> bool:
-    with suppress(GruBenchError, SyntaxError, ValueError, OSError, RecursionError, MemoryError):  # the check says it
-        return bool(submission.candidates(submission.read(path).text))
-    return False
+def _is_code(path: Path) -> bool:
+    return path.suffix.lower() in submission.ENDINGS and path.is_file()
 
 
 def read_rows(path: Path) -> dict[str, Row]:
@@ -153,7 +142,7 @@ def check_folder(
 
     Args:
         folder: The folder.
-        names: The files in it, as `files` returns them.
+        names: What is in it, as `entries` returns it.
         options: How they are checked.
         jobs: Number of files that are checked at the same time.
         done: Takes each row, in this thread, as soon as it is there.
@@ -175,6 +164,8 @@ def check_folder(
 def _row(folder: Path, name: str, options: Options, stopped: Event) -> Row:
     path, begin, stands_for = folder / name, time.monotonic(), ""
     try:
+        if not _is_code(path):
+            raise DataError(f"{name} {'contains' if path.is_dir() else 'is'} neither a Python file nor a notebook")
         stands_for = state(path, options)
         row = Row.of(name, run(path, options, stopped), submission.read(path))
     except GruBenchError as error:

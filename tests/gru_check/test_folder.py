@@ -20,7 +20,7 @@ from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.gru_check import folder
 from gru_bench.gru_check.__main__ import app
 from gru_bench.gru_check.codes import Finding, Verdict
-from gru_bench.gru_check.folder import COLUMNS, NOT_CHECKED, Row, files, read_rows, write_rows
+from gru_bench.gru_check.folder import COLUMNS, NOT_CHECKED, Row, entries, read_rows, write_rows
 from gru_bench.gru_check.sandbox import Options
 from gru_bench.gru_check.submission import Code
 from tests.gru_check.students import SPLIT, WRAPPER, mutants, notebook, right_ones
@@ -81,34 +81,30 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def test_files_are_those_below_the_folder_that_are_not_hidden() -> None:
-    for name in ("b.py", "a/x.ipynb", "a/.ipynb_checkpoints/x.ipynb", "__pycache__/b.py", ".hidden.py", "a.txt",
-                 "C.PY"):
+def test_every_entry_of_a_folder_is_there_but_for_hidden_ones_and_the_table() -> None:
+    for name in ("b.py", "a/x.ipynb", "a/.ipynb_checkpoints/x.ipynb", "a/x.pdf", "__pycache__/b.py", ".hidden.py",
+                 ".DS_Store", "__MACOSX/b.py", "C.PY", "d.zip", "e/essay.pdf", "f/g/x.py", "f/g/y.py", "table.csv"):
         path = Path("all") / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    assert files(Path("all")) == (["C.PY", "a/x.ipynb", "b.py"], [])
+    Path("all/h.py").mkdir()
+    assert entries(Path("all"), Path("all/table.csv")) == [
+        "C.PY", "a/x.ipynb", "b.py", "d.zip", "e", "f/g/x.py", "f/g/y.py", "h.py"]
 
 
-def test_what_a_submission_imports_is_a_helper_and_not_a_submission() -> None:
-    for name, text in (("a.py", "import helper"), ("helper.py", "import more.part"), ("more/part.py", ""),
-                       ("b.py", "import c"), ("c.py", "import b"), ("d/helper.py", "")):
-        path = Path("all") / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    assert files(Path("all")) == (["a.py", "b.py", "c.py", "d/helper.py"], ["helper.py", "more/part.py"])
-
-
-def test_a_class_is_checked_where_it_is_defined() -> None:
-    gru = "class GRU(Module):\n    def forward(self, x): pass\n"
-    for name, text in (("ada/train.py", "import model, data"), ("ada/model.py", "import cell\n" + gru),
-                       ("ada/cell.py", gru), ("ada/data.py", ""), ("bob/main.py", "from model import GRU\n" + gru),
-                       ("bob/model.py", gru)):
-        path = Path("all") / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    assert files(Path("all")) == (["ada/model.py", "bob/main.py"],
-                                  ["ada/cell.py", "ada/data.py", "ada/train.py", "bob/model.py"])
+def test_every_entry_has_a_row_and_what_is_no_code_is_not_checked(fast: list[str]) -> None:
+    Path("all/empty").mkdir(parents=True)
+    Path("all/essay.pdf").touch()
+    Path("all/ada.py").write_text("# right", encoding="utf-8")
+    done = completed(app, "all", "--csv", "all/t.csv")
+    assert done.returncode == ExitCode.INCOMPLETE
+    mentions(done.stdout, "3 submissions", "2 not checked")
+    rows = rows_of(Path("all/t.csv"))
+    assert {name: row.verdict for name, row in rows.items()} == {
+        "ada.py": "a GRU", "empty": NOT_CHECKED, "essay.pdf": NOT_CHECKED}
+    mentions(rows["empty"].note, "contains neither a Python file nor a notebook")
+    mentions(rows["essay.pdf"].note, "is neither a Python file nor a notebook")
+    assert fast == ["ada.py"]
 
 
 def test_a_row_holds_mistakes_conventions_and_the_first_line() -> None:
@@ -138,7 +134,7 @@ def test_only_what_changed_is_checked_again(fast: list[str]) -> None:
         Path("all", name).write_text(f"# {name}", encoding="utf-8")
     done = completed(app, "all", "--csv", "t.csv", "--jobs", "2")
     assert done.returncode == ExitCode.NO, done.stderr
-    mentions(done.stdout, "a.py: not a GRU (mixing, library; line 1; no-bias)", "3 files: 3 not a GRU")
+    mentions(done.stdout, "a.py: not a GRU (mixing, library; line 1; no-bias)", "3 submissions: 3 not a GRU")
     assert sorted(fast) == ["a.py", "b.py", "c.py"]
     Path("all/b.py").write_text("# new", encoding="utf-8")
     done = completed(app, "all", "--csv", "t.csv")
@@ -218,7 +214,7 @@ def test_a_folder_of_sixty_files_with_hostile_ones_is_checked(monkeypatch: pytes
         timeout=1700, check=False)
     assert done.returncode == ExitCode.NO, done.stdout + done.stderr
     rows = rows_of(root.parent / "checked.csv")
-    assert list(rows) == files(submissions)[0]
+    assert list(rows) == entries(submissions)
     assert len(rows) == 60
     assert {name: rows[f"{name}.py"].verdict for name in HOSTILE if name not in ("prints_much", "calls")} == {
         name: NOT_CHECKED for name in HOSTILE if name not in ("prints_much", "calls")}
