@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -69,12 +68,7 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         lists = "".join(f"<p>{heading}:</p>{_html_list(items)}" for heading, items in self._lists())
-        figure = next(one for one in self._report.figures if one.name == "accuracy")
-        content = b64encode(figure.png).decode()
-        picture = (f'<img alt="{escape(figure.alternative)}" style="max-width:30em;width:100%" '
-                   f'src="data:image/png;base64,{content}">')
-        return (f"<h4>{escape(self._report.title)}</h4>{_html_table(self._table())}{picture}"
-                f"{_html_list(self.sentences)}{lists}")
+        return f"{_html_table(self._table())}{_html_list(self.sentences)}{lists}"
 
     def _lists(self) -> Iterator[tuple[str, Sequence[str]]]:
         """Yield the heading and the sentences of each list that is not empty."""
@@ -119,16 +113,8 @@ class Effects:
         return visible(f"{self.label}: {said}\n(above 0: for {self.label}; below 0: against it){self._left_out()}")
 
     def _repr_html_(self) -> str:
-        """Return the text with its words colored by their effect."""
-        largest = max((abs(effect) for _, effect in self.words), default=0.0) or 1.0
-        words = " ".join(
-            f'<span title="{effect:+.2f}" style="padding:0 2px;border-radius:3px;background:rgba('
-            f'{"33,102,172" if effect > 0 else "230,130,20"},{0.6 * abs(effect) / largest:.2f})">{escape(word)}</span>'
-            for word, effect in self.words) or "no known word"
-        label = escape(str(self.label))
-        legend = (f"blue words are for {label}, orange ones against it; hover over a word for its effect")
-        return (f"<p><b>{label}</b></p><p style='line-height:1.8'>{words}</p>"
-                f"<p><small>{legend}{escape(self._left_out())}</small></p>")
+        table = self.to_frame().assign(effect=[f"{effect:+.2f}" for _, effect in self.words])
+        return f"<p>{escape(f'{self.label}{self._left_out()}')}</p>{_html_table(table)}"
 
     def _left_out(self) -> str:
         more = self.found.left_out

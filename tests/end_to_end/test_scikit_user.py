@@ -77,5 +77,5 @@ def test_what_a_study_has_are_data_frames_of_the_users_own_values(found: dict[st
 def test_pictures_are_drawn_and_comparisons_have_the_users_names(found: dict[str, Any], folder: Path) -> None:
     for kind in PICTURES:
         assert (folder / f"{kind}.png").read_bytes().startswith(b"\x89PNG")
-    assert "<img" in found["verdict"]._repr_html_()
+    assert "<table" in found["verdict"]._repr_html_()
     assert [one.label for one in found["against"].findings.models] == ["gru", "never toxic"]

@@ -88,7 +88,7 @@ class TestStudy:
             shown = f"{100 * present(one.score):.1f} %"
             assert shown in repr(verdict)
             assert one.seeds is None or shown.removesuffix(" %") in texts
-        assert '<img alt="' in verdict._repr_html_()
+        assert "<table" in verdict._repr_html_()
         assert any("No verdict on" in one for one in verdict.sentences)
         assert repr(study) == f"study mine\n{verdict!r}"
         assert study._repr_html_() == verdict._repr_html_()
@@ -117,7 +117,10 @@ class TestStudy:
         effects = study.model.explain("good1 unheard bad1")
         assert [word for word, _ in effects.words] == ["good1", "bad1"]
         assert effects.label in ("<sad>", "glad")
-        assert "<sad>" not in effects._repr_html_()
+        shown = effects._repr_html_()
+        assert "<sad>" not in shown
+        assert shown.count("<tr") == 3
+        assert "<td>good1</td>" in shown
         assert list(effects.to_frame()) == ["word", "effect"]
 
     @pytest.mark.parametrize(("y", "parts"), [
