@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,7 +27,7 @@ forward(x, h0).
 
 Parameters can have any names and layout: the check compares results with those of reference cells in float64.
 Exit code 0: all are GRUs, in any convention; 4: some are not; 3: a file was not identified or not checked; 2: the one
-file has no such class, or needs --make. With --csv, the same command resumes after an interruption.
+file has no such class, or needs --make.
 
 Each file is copied and executed in its own process, with limits on time, memory and the size of files. Check only
 files that you trust."""
@@ -44,8 +43,7 @@ def gru_check(
         "(vocabulary size).", show_default="guessed from argument names")] = None,
     timeout: Annotated[float, typer.Option(help="Time limit per file, in seconds.", min=1)] = 120,
     csv: Annotated[Path | None, typer.Option(
-        help="Table of results to write. Rows are reused if file, options and version are unchanged.",
-        show_default=False, rich_help_panel="Folder")] = None,
+        help="Table of results to write.", show_default=False, rich_help_panel="Folder")] = None,
     jobs: Annotated[int | None, typer.Option(
         help="Number of files to check in parallel.", min=1, show_default="number of cores minus one",
         rich_help_panel="Folder")] = None,
@@ -109,24 +107,23 @@ def _check_file(path: Path, options: Options) -> None:
 def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from gru_bench.gru_check.folder import check_folder, entries, read_rows, state, write_rows
+    from gru_bench.data.files import check_table
+    from gru_bench.gru_check.folder import COLUMNS, check_folder, entries, write_rows
     from gru_bench.gru_check.sandbox import MEMORY
     from gru_bench.sweep.console.progress import several
 
     names = entries(folder, table)
-    before = {} if table is None else read_rows(table)
-    rows = {name: row for name in names if (row := before.get(name)) and row.digest == state(folder / name, options)}
-    left = [name for name in names if name not in rows]
-    console = cli.out()
-    known = f" {len(rows)} of {len(names)} are in {table} already." if rows else ""
-    console.print(f"Checking {several(len(left), 'submission')}, each in a separate process: at most "
-                  f"{options.timeout:g} s and {MEMORY} GB, {jobs} at a time.{known}", style="dim", markup=False)
     if table is not None:
-        write_rows(table, rows.values())  # what cannot be written is known before the first file
+        check_table(table, COLUMNS)
+        write_rows(table, ())  # what cannot be written is known before the first file
+    rows: dict[str, Row] = {}
+    console = cli.out()
+    console.print(f"Checking {several(len(names), 'submission')}, each in a separate process: at most "
+                  f"{options.timeout:g} s and {MEMORY} GB, {jobs} at a time.", style="dim", markup=False)
     bar = Progress(TextColumn("checking"), BarColumn(bar_width=32), MofNCompleteColumn(), console=console,
                    transient=True, disable=not console.is_terminal)
-    with nullcontext() if table is None else cli.continued(), bar:
-        task = bar.add_task("", total=len(left))
+    with bar:
+        task = bar.add_task("", total=len(names))
 
         def done(row: Row) -> None:
             rows[row.file] = row
@@ -136,13 +133,13 @@ def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int)
             said = "; ".join(filter(None, (row.codes, row.line, row.convention, row.note if not row.name else "")))
             console.print(f"{row.file}: {row.verdict}{said and f' ({said})'}, {row.seconds} s", markup=False)
 
-        check_folder(folder, left, options, jobs, done)
-    counts = Counter(rows[name].verdict for name in names)
+        check_folder(folder, names, options, jobs, done)
+    counts = Counter(row.verdict for row in rows.values())
     found = ", ".join(f"{count} {words}" for words, count in counts.most_common())
     console.print(f"{several(len(names), 'submission')}: {found}", style="bold", markup=False)
     if table is not None:
         console.print(f"wrote {table}", markup=False)
-    raise typer.Exit(max(rows[name].exit_code for name in names))
+    raise typer.Exit(max(row.exit_code for row in rows.values()))
 
 
 if __name__ == "__main__":

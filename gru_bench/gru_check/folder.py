@@ -1,14 +1,9 @@
-"""A folder of submissions: each file checked in a process of its own, several at once, and a table with a row for each.
-
-The table is also the state: a row stays where its file, the options and the version are those of then.
-"""
+"""A folder of submissions: each is checked in a process of its own, several at once, and has a row in a table."""
 
 from __future__ import annotations
 
 import codecs
 import csv
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -16,8 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from threading import Event
 
-from gru_bench import __version__, platforms
-from gru_bench.data.files import check_table, digest, reading
+from gru_bench import platforms
 from gru_bench.errors import DataError, ExitCode, GruBenchError, UsageError, shown
 from gru_bench.gru_check import submission
 from gru_bench.gru_check.codes import Verdict
@@ -54,8 +48,6 @@ class Row:
     """The class or function that was checked."""
     note: str = ""
     """What was seen, as sentences."""
-    digest: str = ""
-    """See `state`."""
 
     @classmethod
     def of(cls, file: str, verdict: Verdict, code: submission.Code) -> Row:
@@ -84,14 +76,6 @@ def student_of(file: str) -> str:
 COLUMNS = tuple(field.name for field in fields(Row))
 
 
-def state(path: Path, options: Options) -> str:
-    """Return a digest of the content of a file and of what it imports, the options and the version: 16 hexadecimal
-    digits."""
-    contents = {part.relative_to(path.parent).as_posix(): digest(part) for part in submission.parts(path)}
-    said = json.dumps([contents, asdict(options), __version__], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
-
-
 def entries(folder: Path, table: Path | None = None) -> list[str]:
     """Return what is in a folder, by name: the Python files and notebooks in and below it, and each other file and
     folder in it, unless one of them is there. Hidden ones and the table that is written are left out.
@@ -112,19 +96,6 @@ def entries(folder: Path, table: Path | None = None) -> list[str]:
 
 def _is_code(path: Path) -> bool:
     return path.suffix.lower() in submission.ENDINGS and path.is_file()
-
-
-def read_rows(path: Path) -> dict[str, Row]:
-    """Return file -> row of a table that this command has written; none where there is no such table yet.
-
-    Raises:
-        UsageError: The file is another one, or in no folder.
-    """
-    check_table(path, COLUMNS)
-    if not path.exists():
-        return {}
-    with reading(path), path.open(encoding="utf-8", newline="") as file:
-        return {row["file"]: Row(**{name: row[name] or "" for name in COLUMNS}) for row in csv.DictReader(file)}
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -162,12 +133,11 @@ def check_folder(
 
 
 def _row(folder: Path, name: str, options: Options, stopped: Event) -> Row:
-    path, begin, stands_for = folder / name, time.monotonic(), ""
+    path, begin = folder / name, time.monotonic()
     try:
         if not _is_code(path):
             raise DataError(f"{name} {'contains' if path.is_dir() else 'is'} neither a Python file nor a notebook")
-        stands_for = state(path, options)
         row = Row.of(name, run(path, options, stopped), submission.read(path))
     except GruBenchError as error:
         row = Row(student_of(name), name, NOT_CHECKED, note=str(error))
-    return replace(row, seconds=f"{time.monotonic() - begin:.1f}", digest=stands_for)
+    return replace(row, seconds=f"{time.monotonic() - begin:.1f}")

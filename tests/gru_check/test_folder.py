@@ -16,17 +16,16 @@ import psutil
 import pytest
 
 from gru_bench import platforms
-from gru_bench.errors import ExitCode, RunError, UsageError
+from gru_bench.errors import ExitCode, RunError
 from gru_bench.gru_check import folder
 from gru_bench.gru_check.__main__ import app
 from gru_bench.gru_check.codes import Finding, Verdict
-from gru_bench.gru_check.folder import COLUMNS, NOT_CHECKED, Row, entries, read_rows, write_rows
+from gru_bench.gru_check.folder import COLUMNS, NOT_CHECKED, Row, entries, write_rows
 from gru_bench.gru_check.sandbox import Options
 from gru_bench.gru_check.submission import Code
 from tests.gru_check.students import SPLIT, WRAPPER, mutants, notebook, right_ones
 from tests.support.commands import ROOT, completed, mentions
 
-OPTIONS = Options(None, None, 60)
 HOSTILE = {
     "hangs": "while True: pass",
     "sleeps": "import time\ntime.sleep(600)",
@@ -115,49 +114,38 @@ def test_a_row_holds_mistakes_conventions_and_the_first_line() -> None:
         "ada", "not a GRU", "mixing, padding", "line 12", "h = cell(x)", "no-bias", "a layer", "It mixes.")
 
 
-def test_a_table_is_written_and_read_again() -> None:
-    rows = [Row("=a", "=a.py", "a GRU", note='say "x", y'), Row("b", "b.py", NOT_CHECKED, seconds="1.0", digest="12")]
-    write_rows(Path("t.csv"), rows)
-    read = read_rows(Path("t.csv"))
-    assert read["b.py"] == rows[1]
-    assert read["'=a.py"].note == rows[0].note
-    assert read_rows(Path("new.csv")) == {}
-    Path("t.csv").write_text("file,points\n", encoding="utf-8")
-    for name in ("t.csv", "no/t.csv", "."):
-        with pytest.raises(UsageError, match=r"--csv"):
-            read_rows(Path(name))
-
-
-def test_only_what_changed_is_checked_again(fast: list[str]) -> None:
+def test_the_table_is_a_new_one_or_one_of_this_command(fast: list[str]) -> None:
     Path("all").mkdir()
     for name in ("a.py", "b.py", "c.py"):
         Path("all", name).write_text(f"# {name}", encoding="utf-8")
-    done = completed(app, "all", "--csv", "t.csv", "--jobs", "2")
-    assert done.returncode == ExitCode.NO, done.stderr
-    mentions(done.stdout, "a.py: not a GRU (mixing, library; line 1; no-bias)", "3 submissions: 3 not a GRU")
-    assert sorted(fast) == ["a.py", "b.py", "c.py"]
-    Path("all/b.py").write_text("# new", encoding="utf-8")
-    done = completed(app, "all", "--csv", "t.csv")
-    assert sorted(fast)[-4:] == ["a.py", "b.py", "b.py", "c.py"]
-    mentions(done.stdout, "2 of 3 are in t.csv already")
-    completed(app, "all", "--csv", "t.csv", "--timeout", "30")
-    assert len(fast) == 7
+    for _ in range(2):
+        done = completed(app, "all", "--csv", "t.csv", "--jobs", "2")
+        assert done.returncode == ExitCode.NO, done.stderr
+        mentions(done.stdout, "a.py: not a GRU (mixing, library; line 1; no-bias)", "3 submissions: 3 not a GRU")
+    assert sorted(fast) == ["a.py", "a.py", "b.py", "b.py", "c.py", "c.py"]
     assert list(rows_of(Path("t.csv"))) == ["a.py", "b.py", "c.py"]
     assert tuple(Path("t.csv").read_text(encoding="utf-8").splitlines()[0].split(",")) == COLUMNS
+    Path("other.csv").write_text("file,points\n", encoding="utf-8")
+    for name in ("other.csv", "no/t.csv", "."):
+        done = completed(app, "all", "--csv", name)
+        assert done.returncode == ExitCode.MISTYPED
+        mentions(done.stderr, "--csv")
 
 
-def test_an_interrupted_folder_continues(fast: list[str]) -> None:
+def test_names_that_are_formulas_are_written_as_text() -> None:
+    rows = [Row("=a", "=a.py", "a GRU", note='say "x", y'), Row("b", "b.py", NOT_CHECKED, seconds="1.0")]
+    write_rows(Path("t.csv"), rows)
+    written = rows_of(Path("t.csv"))
+    assert written["b.py"] == rows[1]
+    assert written["'=a.py"].note == rows[0].note
+
+
+def test_rows_stay_after_an_interruption(fast: list[str]) -> None:
     Path("all").mkdir()
     for name, text in (("a.py", "# a"), ("b.py", "# stop"), ("c.py", "# c")):
         Path("all", name).write_text(text, encoding="utf-8")
-    done = completed(app, "all", "--csv", "t.csv", "--jobs", "1")
-    assert done.returncode == ExitCode.INTERRUPTED
-    mentions(done.stderr, "the same command continues")
-    assert "a.py" in rows_of(Path("t.csv"))
-    Path("all/b.py").write_text("# b", encoding="utf-8")
-    assert completed(app, "all", "--csv", "t.csv", "--jobs", "1").returncode == ExitCode.NO
-    assert fast.count("a.py") == 1
-    assert list(rows_of(Path("t.csv"))) == ["a.py", "b.py", "c.py"]
+    assert completed(app, "all", "--csv", "t.csv", "--jobs", "1").returncode == ExitCode.INTERRUPTED
+    assert list(rows_of(Path("t.csv"))) == ["a.py"]
 
 
 def test_the_exit_code_is_the_highest_of_the_files(fast: list[str]) -> None:
@@ -168,20 +156,6 @@ def test_the_exit_code_is_the_highest_of_the_files(fast: list[str]) -> None:
     assert completed(app, "all").returncode == ExitCode.INCOMPLETE
     Path("all/b.py").write_text("# b", encoding="utf-8")
     assert completed(app, "all").returncode == ExitCode.NO
-
-
-def test_a_row_stands_for_file_and_imports_and_options_and_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    path, helper = Path("a.py"), Path("helper.py")
-    path.write_text("import helper", encoding="utf-8")
-    helper.write_text("x = 1", encoding="utf-8")
-    states = [folder.state(path, OPTIONS), folder.state(path, Options("A", None, 60))]
-    helper.write_text("x = 2", encoding="utf-8")
-    states.append(folder.state(path, OPTIONS))
-    path.write_text("y", encoding="utf-8")
-    states.append(folder.state(path, OPTIONS))
-    monkeypatch.setattr(folder, "__version__", "99")
-    states.append(folder.state(path, OPTIONS))
-    assert len(set(states)) == 5
 
 
 @pytest.mark.slow
@@ -251,9 +225,8 @@ def test_ctrl_c_ends_all_and_keeps_the_rows(monkeypatch: pytest.MonkeyPatch) -> 
     below = psutil.Process(command.pid).children(recursive=True)
     begin = time.monotonic()
     command.send_signal(signal.SIGINT)
-    _, errors = command.communicate(timeout=60)
+    command.communicate(timeout=60)
     assert time.monotonic() - begin < 15
     assert command.returncode == ExitCode.INTERRUPTED
-    mentions(errors, "the same command continues")
     assert not [one for one in below if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
     assert list(rows_of(Path("t.csv"))) == ["a.py"]
