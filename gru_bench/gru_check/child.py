@@ -22,7 +22,7 @@ def main(order: str) -> None:
     """Check one file.
 
     Args:
-        order: Path of the file, of the file for the answer, and `Options`, in JSON.
+        order: Path of the copy, of the folder that the file is in, of the file for the answer, and `Options`, in JSON.
     """
     request = json.loads(order)
     path, options = Path(request["path"]), Options(**request["options"])
@@ -33,6 +33,8 @@ def main(order: str) -> None:
     from gru_bench.gru_check import check, load, submission
 
     load.output = sys.stdout
+    sys.path.insert(0, request["folder"])  # as Python does when it runs the file itself
+    sys.dont_write_bytecode = True
     reason = platforms.limit_memory(MEMORY * GIGABYTE)
     try:
         with check.prepared():

@@ -82,16 +82,11 @@ def load(path: Path) -> ModuleType:
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
     linecache.cache[str(path)] = len(text), None, text.splitlines(keepends=True), str(path)
-    folder = str(path.parent)
-    sys.path.insert(0, folder)
     try:
         with settings_kept(), OnCpu():
             exec(code, module.__dict__)
     except (Exception, SystemExit) as error:
         raise failure(error, path, "to run the file") from error
-    finally:
-        with contextlib.suppress(ValueError):  # the file may have removed it
-            sys.path.remove(folder)
     return module
 
 

@@ -21,7 +21,6 @@ from typing import Any
 
 from gru_bench import platforms
 from gru_bench.errors import DataError, ExitCode, RunError, UsageError, shown
-from gru_bench.gru_check import submission
 from gru_bench.gru_check.codes import Finding, Verdict
 
 MEMORY = 4
@@ -61,25 +60,17 @@ def run(path: Path, options: Options, stopped: threading.Event | None = None) ->
     path = path.resolve()
     with tempfile.TemporaryDirectory(prefix="gru-check-", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve() / "copy"
-        _copy(path, folder)
+        folder.mkdir()
+        try:
+            shutil.copyfile(path, folder / path.name)
+        except OSError as error:
+            raise DataError(f"{path.name} must be readable, but: {shown(error.strerror or str(error), '')}") from error
         answer = _answer(path, folder, options, stopped or threading.Event())
     if "error" in answer:
         raise (UsageError if answer["code"] == ExitCode.MISTYPED else RunError)(str(answer["error"]))
     verdict = answer["verdict"]
     return Verdict(**verdict | {"findings": tuple(Finding(**finding) for finding in verdict["findings"]),
                                 "notes": tuple(verdict["notes"])})
-
-
-def _copy(path: Path, folder: Path) -> None:
-    """Copy a file into a folder, and the modules beside it that it imports, with what these import."""
-    for source in submission.parts(path):
-        target = folder / source.relative_to(path.parent)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copyfile(source, target)
-        except OSError as error:
-            raise DataError(f"{source.name} must be readable, but: {shown(error.strerror or str(error), '')}"
-                            ) from error
 
 
 def command(order: str, away_from: Path) -> tuple[list[str], dict[str, str]]:
@@ -100,7 +91,8 @@ def _answer(path: Path, folder: Path, options: Options, stopped: threading.Event
     """Run the copy of a file until it has ended or its time is over, and return its answer."""
     answer, output = folder.with_name("answer"), folder.with_name("output")
     words, environment = command(json.dumps({
-        "path": str(folder / path.name), "answer": str(answer), "options": asdict(options)}), path.parent)
+        "path": str(folder / path.name), "folder": str(path.parent), "answer": str(answer),
+        "options": asdict(options)}), path.parent)
     with output.open("wb") as file:
         child = subprocess.Popen(words, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=file,
                                  stderr=file, start_new_session=True)

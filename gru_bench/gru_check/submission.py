@@ -121,29 +121,6 @@ def uses(text: str, name: str) -> set[str]:
     return found
 
 
-def imports(text: str) -> set[str]:
-    """Return the first parts of the names of all modules that a text imports."""
-    return {name.partition(".")[0] for node in ast.walk(ast.parse(text)) for name in _imported(node)}
-
-
-def parts(path: Path) -> list[Path]:
-    """Return a submission and the modules beside it that it imports, with what these import: the submission first."""
-    found: dict[Path, None] = {}
-    waiting = [path]
-    while waiting:
-        source = waiting.pop()
-        if source in found:
-            continue
-        found[source] = None
-        modules: set[str] = set()
-        with suppress(DataError, SyntaxError, ValueError, OSError, RecursionError, MemoryError):  # the check says it
-            modules = imports(read(source).text)
-        for name in sorted(modules):
-            module, package = path.parent / f"{name}.py", path.parent / name
-            waiting += [module] if module.is_file() else sorted(package.rglob("*.py")) if package.is_dir() else []
-    return list(found)
-
-
 def _is_called(node: ast.ClassDef) -> bool:
     """Return whether objects of a class are called: it has such a method, or may inherit one."""
     methods = {part.name for part in node.body if isinstance(part, ast.FunctionDef)}

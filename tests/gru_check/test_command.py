@@ -10,7 +10,6 @@ import torch
 
 from gru_bench import cli
 from gru_bench.errors import ExitCode, GruBenchError, RunError
-from gru_bench.gru_check import load
 from gru_bench.gru_check.__main__ import app
 from gru_bench.gru_check.codes import KINDS
 from gru_bench.gru_check.sandbox import Options
@@ -146,12 +145,11 @@ def test_a_cell_may_return_its_gates_too(tmp_path: Path) -> None:
     assert check(written(tmp_path, text), "GRUCell").code == "equal"
 
 
-def test_a_file_imports_what_is_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_layers.py").write_text("WIDTH = 3\n", encoding="utf-8")
-    monkeypatch.delitem(sys.modules, "my_layers", raising=False)
-    module = load.load(written(tmp_path, "import my_layers, importlib\nimportlib.import_module('my_layers')\n"))
-    assert module.my_layers.WIDTH == 3
-    assert str(tmp_path) not in sys.path
+def test_a_file_imports_what_is_in_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "my_layers.py").write_text(SPLIT, encoding="utf-8")
+    path = written(tmp_path, "from my_layers import GRUCell\nclass MyGRU(GRUCell): pass\n")
+    assert run_child(path, Options("MyGRU", None, 60)).code == "equal"
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "my_layers.py"]
 
 
 def test_an_expression_may_build_the_object(tmp_path: Path) -> None:
