@@ -315,7 +315,8 @@ class ModelConfig(Section):
     dropout: Share = 0.0
     """Fraction of the pooled features, and of the values between layers, that is set to zero in training."""
     reset: Reset = "after"
-    """Whether the reset gate acts after the hidden product (PyTorch, cuDNN) or before it (Cho et al. 2014)."""
+    """Whether the reset gate acts after the hidden product (PyTorch, cuDNN) or before it (Cho et al. 2014).
+    The latter is computed by the equations as written."""
     relu: bool = False
     """Whether there is a ReLU between the pooling and the linear layer."""
     backend: Backend = "auto"

@@ -37,7 +37,10 @@ Values = dict[str, Any]
 """Name -> number, text or list of numbers."""
 
 ROOT = Path(__file__).resolve().parent.parent
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    f"kernel/{directions}/torch.float32/after/{pooling}/{threads}": f"kernel/{directions}/{pooling}/{threads}"
+    for directions in ("one", "both") for pooling in (None, "last", "final", "mean", "max", "meanmax")
+    for threads in (1, 2)}
 """Name in the other tree -> name in this one, for values whose name has changed."""
 ONE_SIDED = re.compile(
     r"\.epoch-\d+|\.precision-at-recall-|\.(effect|chance)/|\.loss\.|\.setting\.|\.near-"
@@ -180,10 +183,10 @@ def command(folder: Path, *arguments: str) -> None:
 
 
 def arrays() -> Iterator[tuple[str, Any]]:
-    """Outputs and gradients of the kernel for every pooling, reset, type, direction and number of threads; Adam."""
+    """Outputs and gradients of the kernel for every pooling, direction and number of threads; Adam."""
     import torch
 
-    from gru_bench.config import Pooling, Reset
+    from gru_bench.config import Pooling
     from gru_bench.kernels import fused as kernels
 
     draw = torch.Generator().manual_seed(0)
@@ -195,17 +198,15 @@ def arrays() -> Iterator[tuple[str, Any]]:
         rows_UE = torch.randn(rows, width, generator=draw, dtype=torch.float64)
         index_BT = torch.randint(0, rows, (sequences, steps), generator=draw)
         length_B = torch.randint(1, steps + 1, (sequences,), generator=draw)
-        for dtype in (torch.float32, torch.float64):
-            inputs = [tensor.detach().to(dtype).requires_grad_() for tensor in (rows_UE, *gru.parameters())]
-            for reset in get_args(Reset):
-                for pooling in (None, *get_args(Pooling)):
-                    for threads in (1, 2):
-                        kernels.set_threads(threads)
-                        output = kernels.fused_gru(inputs[0], index_BT, length_B, inputs[1:], reset=reset,
-                                                   bidirectional=bidirectional, pooling=pooling)
-                        gradients = torch.autograd.grad(output.square().sum(), inputs)
-                        yield (f"kernel/{'both' if bidirectional else 'one'}/{dtype}/{reset}/{pooling}/{threads}",
-                               digest(*(tensor.detach().numpy() for tensor in (output, *gradients))))
+        inputs = [tensor.detach().float().requires_grad_() for tensor in (rows_UE, *gru.parameters())]
+        for pooling in (None, *get_args(Pooling)):
+            for threads in (1, 2):
+                kernels.set_threads(threads)
+                output = kernels.fused_gru(inputs[0], index_BT, length_B, inputs[1:], bidirectional=bidirectional,
+                                           pooling=pooling)
+                gradients = torch.autograd.grad(output.square().sum(), inputs)
+                yield (f"kernel/{'both' if bidirectional else 'one'}/{pooling}/{threads}",
+                       digest(*(tensor.detach().numpy() for tensor in (output, *gradients))))
     table, first, second = (torch.rand(5000, 64, generator=draw) for _ in range(3))
     taken = torch.zeros(5000, dtype=torch.int64)
     for _ in range(3):

@@ -26,12 +26,11 @@ To change the kernel, read its modules in this order. Each has one idea:
     module     `GRU`.
 
 To change the candidate's activation, change `n = tanh(...)` in forward.py, its derivative `1 - n * n` in backward.py,
-and the equations at the top of both. Both files have `_step_after` and `_step_before`: for the reset gate after and
-before the product. The backward pass knows only what the forward pass keeps (`gates` in `layer.States`), so the
-derivative is written in n: that of softsign is (1 - |n|)^2. Write a new function of a vector by operators, as `sigmoid`
-in vectors.py, and an instruction of LLVM as `square_root`. Then change what computes the same: `models/gru.py` (the
-backend `reference`) and the references in tests/support/batches.py. What calls torch's GRU keeps tanh and must be
-refused: the backend `torch`, and `GRU` where it falls back to it (module.py).
+and the equations at the top of both. The backward pass knows only what the forward pass keeps (`gates` in
+`layer.States`), so the derivative is written in n: that of softsign is (1 - |n|)^2. Write a new function of a vector by
+operators, as `sigmoid` in vectors.py, and an instruction of LLVM as `square_root`. Then change what computes the same:
+`models/gru.py` (the backend `reference`). What calls torch's GRU keeps tanh and must be refused: the backend `torch`,
+`GRU` where it falls back to it (module.py), and the references of the tests (tests/support/batches.py).
 """
 
 from __future__ import annotations

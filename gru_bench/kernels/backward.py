@@ -3,11 +3,10 @@
 With d the gradient of the state that a token ends with, and h the state before it:
 
     dn = d (1 - z) (1 - n^2)          dz = d (h - n) z (1 - z)
-    dr = dn q r (1 - r)               dq = dn r                 reset after the product: q = U_n h + b_hn
-    dq = U_n^T dn                     dr = dq h r (1 - r)       reset before it: q = r * h
+    dr = dn q r (1 - r)               dq = dn r                 with q = U_n h + b_hn
 
 The gradients of the sums of n, r and z take the places of the gates that the forward pass has kept. What h receives
-is d z, and the hidden weights times dr, dz and dq (after), or dr and dz, and dq r (before).
+is d z, and the hidden weights times dr, dz and dq.
 """
 
 # numba derives the types of compiled functions from their arguments.
@@ -35,21 +34,15 @@ class RecurrenceBuffers(NamedTuple):
     """The working memory of `recur_backward`: a row for each worker."""
 
     panels: Array
-    """(workers, 3H * H+): hidden weights; with reset before the product those of r and z."""
-    reset_panels: Array
-    """(workers, H * H+): with reset before the product the hidden weights of n."""
+    """(workers, 3H * H+): hidden weights."""
     gradients: Array
-    """(workers, CHUNK * 3H): dr, dz, and dq (after) or dn (before)."""
+    """(workers, CHUNK * 3H): dr, dz and dq."""
     states: Array
     """(workers, CHUNK * H+): the state before each token."""
-    reset_states: Array
-    """(workers, CHUNK * H+): with reset before the product r * h."""
     factors: Array
     """(workers, CHUNK * (H + 1)+): packed states."""
     state_gradients: Array
     """(workers, group * H+): d of each sequence of the group."""
-    reset_gradients: Array
-    """(workers, group * H+): with reset before the product dq."""
     zeros: Array
     """(workers, H+): the state before the first token."""
     sums: Array
@@ -83,7 +76,7 @@ class RowBuffers(NamedTuple):
 
 
 @for_vectors
-def _step_after(j, count, hidden, gradient, previous, gates, gradients, state, d):
+def _step(j, count, hidden, gradient, previous, gates, gradients, state, d):
     n = load(gates, j, count)
     r = load(gates, hidden + j, count)
     z = load(gates, 2 * hidden + j, count)
@@ -103,33 +96,6 @@ def _step_after(j, count, hidden, gradient, previous, gates, gradients, state, d
     store(d, j, dh * z, count)
 
 
-@for_vectors
-def _step_before(j, count, hidden, gradient, previous, gates, gradients, state, reset_state, d):
-    n = load(gates, j, count)
-    z = load(gates, 2 * hidden + j, count)
-    h = load(previous, j, count)
-    dh = load(d, j, count) + load(gradient, j, count)
-    dn = dh * (1.0 - z) * (1.0 - n * n)
-    dz = dh * (h - n) * z * (1.0 - z)
-    store(gates, j, dn, count)
-    store(gates, 2 * hidden + j, dz, count)
-    store(gradients, hidden + j, dz, count)
-    store(gradients, 2 * hidden + j, dn, count)
-    store(state, j, h, count)
-    store(reset_state, j, load(gates, 3 * hidden + j, count), count)
-    store(d, j, dh * z, count)
-
-
-@for_vectors
-def _reset_before(j, count, hidden, gates, gradients, state, reset_gradient, d):
-    r = load(gates, hidden + j, count)
-    dq = load(reset_gradient, j, count)
-    dr = dq * load(state, j, count) * r * (1.0 - r)
-    store(gates, hidden + j, dr, count)
-    store(gradients, j, dr, count)
-    store(d, j, load(d, j, count) + dq * r, count)
-
-
 @jit(nogil=True, fastmath=FAST)
 def recur_backward(worker, workers, layer, batch, weights, gradient, states, buffers, initial_gradient):
     """Run the gradient of `recur`: the n, r and z in `states.gates` become the gradients of their sums.
@@ -138,9 +104,7 @@ def recur_backward(worker, workers, layer, batch, weights, gradient, states, buf
     """
     hidden = layer.hidden
     widest = WIDEST[min(layer.group, TILE_ROWS)]
-    depth = (2 if layer.reset_before else 3) * hidden
-    panels = panels_at(row_of(buffers.panels, worker), depth, hidden, widest)
-    reset_panels = panels_at(row_of(buffers.reset_panels, worker), hidden, hidden, widest)
+    panels = panels_at(row_of(buffers.panels, worker), 3 * hidden, hidden, widest)
     own_sums = row_of(buffers.sums, worker * layer.directions * 3 * hidden)
     clear(own_sums, layer.directions * 3 * hidden * buffers.sums.shape[1])
     clear(row_of(buffers.zeros, worker), buffers.zeros.shape[1])
@@ -153,30 +117,24 @@ def recur_backward(worker, workers, layer, batch, weights, gradient, states, buf
             continue
         direction = task // groups
         if direction != packed:
-            values = at(weights.hidden[direction], 0)
-            pack(matrix(values, hidden, 1), depth, hidden, False, panels, 0)
-            if layer.reset_before:
-                pack(matrix(at(values, depth * hidden), hidden, 1), hidden, hidden, False, reset_panels, 0)
+            pack(matrix(at(weights.hidden[direction], 0), hidden, 1), 3 * hidden, hidden, False, panels, 0)
             packed = direction
         group = batch.order[(task % groups) * layer.group : (task % groups + 1) * layer.group]
         _run_group(
-            worker, layer, batch, group, direction, gradient, states, panels, reset_panels, buffers,
+            worker, layer, batch, group, direction, gradient, states, panels, buffers,
             at(own_sums, direction * 3 * hidden * buffers.sums.shape[1]), initial_gradient,
         )
 
 
 @njit(fastmath=FAST)
-def _run_group(
-    worker, layer, batch, group, direction, gradient, states, panels, reset_panels, buffers, sums, initial_gradient
-):
+def _run_group(worker, layer, batch, group, direction, gradient, states, panels, buffers, sums, initial_gradient):
     """Run the sequences of a group from the last step to the first.
 
     Gradients and the states before them gather, up to CHUNK tokens, until they are multiplied while still in the cache.
     """
     hidden, tokens = layer.hidden, batch.rows.size
     gradients, before = row_of(buffers.gradients, worker), row_of(buffers.states, worker)
-    reset_states, factors = row_of(buffers.reset_states, worker), row_of(buffers.factors, worker)
-    d, reset_gradients = row_of(buffers.state_gradients, worker), row_of(buffers.reset_gradients, worker)
+    factors, d = row_of(buffers.factors, worker), row_of(buffers.state_gradients, worker)
     zeros, h_row = row_of(buffers.zeros, worker), rounded_up(hidden, lanes_of(gradient))
     from_zeros = states.initial.size == 0
     clear(d, group.size * h_row)
@@ -186,42 +144,26 @@ def _run_group(
         while active < group.size and length_of(batch, group[active]) > step:
             active += 1
         if held + active > CHUNK:
-            _add_products(layer, held, gradients, before, reset_states, factors, sums)
+            _add_products(layer, held, gradients, before, factors, sums)
             held = 0
         new_gradients, new_before = at(gradients, held * 3 * hidden), at(before, held * h_row)
-        new_reset_states = at(reset_states, held * h_row)
-        for half in range(2 if layer.reset_before else 1):
-            if half == 1:
-                multiply(
-                    matrix(at(new_gradients, 2 * hidden), 3 * hidden, 1), active, reset_panels, reset_gradients, h_row,
-                    False,
-                )
-            for k in range(active):
-                position = position_of(batch, group[k], step, direction)
-                token = batch.starts[group[k]] + position
-                row = states.output_rows[group[k]] + position
-                earlier = -1 if direction == 0 else 1
-                gates = at(states.gates, (direction * tokens + token) * 4 * hidden)
-                token_gradient = at(row_of(gradient, row), direction * hidden)
-                own_gradients, own_before = at(new_gradients, k * 3 * hidden), at(new_before, k * h_row)
-                own_d = at(d, k * h_row)
-                previous = zeros
-                if step > 0:
-                    previous = at(row_of(states.output, row + earlier), direction * hidden)
-                elif not from_zeros:
-                    previous = at(states.initial, (direction * batch.order.size + group[k]) * hidden)
-                if half == 0 and step > 0:
-                    # The step before this one, while the product keeps the core busy.
-                    prefetch(at(gates, earlier * 4 * hidden), 4 * hidden)
-                    prefetch(at(row_of(gradient, row + earlier), direction * hidden), hidden)
-                if not layer.reset_before:
-                    _step_after(hidden, token_gradient, previous, gates, own_gradients, own_before, own_d)
-                elif half == 0:
-                    _step_before(
-                        hidden, token_gradient, previous, gates, own_gradients, own_before,
-                        at(new_reset_states, k * h_row), own_d)
-                else:
-                    _reset_before(hidden, gates, own_gradients, own_before, at(reset_gradients, k * h_row), own_d)
+        for k in range(active):
+            position = position_of(batch, group[k], step, direction)
+            token = batch.starts[group[k]] + position
+            row = states.output_rows[group[k]] + position
+            earlier = -1 if direction == 0 else 1
+            gates = at(states.gates, (direction * tokens + token) * 4 * hidden)
+            token_gradient = at(row_of(gradient, row), direction * hidden)
+            previous = zeros
+            if step > 0:
+                previous = at(row_of(states.output, row + earlier), direction * hidden)
+                # The step before this one, while the product keeps the core busy.
+                prefetch(at(gates, earlier * 4 * hidden), 4 * hidden)
+                prefetch(at(row_of(gradient, row + earlier), direction * hidden), hidden)
+            elif not from_zeros:
+                previous = at(states.initial, (direction * batch.order.size + group[k]) * hidden)
+            _step(hidden, token_gradient, previous, gates, at(new_gradients, k * 3 * hidden),
+                  at(new_before, k * h_row), at(d, k * h_row))
         if step > 0 or not from_zeros:
             multiply(matrix(new_gradients, 3 * hidden, 1), active, panels, d, h_row, True)
         held += active
@@ -229,17 +171,16 @@ def _run_group(
         for k in range(group.size):
             target = at(initial_gradient, (direction * batch.order.size + group[k]) * hidden)
             copy(at(d, k * h_row), target, hidden)
-    _add_products(layer, held, gradients, before, reset_states, factors, sums)
+    _add_products(layer, held, gradients, before, factors, sums)
 
 
 @njit
-def _add_products(layer, count, gradients, before, reset_states, factors, sums):
+def _add_products(layer, count, gradients, before, factors, sums):
     """Add to sums (3H, (H + 1)+) the products of the gradients of `count` tokens with the states before them.
 
     Column H adds up the gradients alone: by a factor of 1 where a vector has room for it beside the states.
     """
-    hidden, lanes = layer.hidden, lanes_of(gradients)
-    gates, outputs = 3 * hidden, (2 if layer.reset_before else 3) * hidden
+    hidden, gates, lanes = layer.hidden, 3 * layer.hidden, lanes_of(gradients)
     h_row, sums_row = rounded_up(hidden, lanes), rounded_up(hidden + 1, lanes)
     room = h_row == sums_row
     if not room:
@@ -250,10 +191,7 @@ def _add_products(layer, count, gradients, before, reset_states, factors, sums):
             sums[c * sums_row + hidden] += factors[c]
     panels = panels_at(factors, count, hidden, WIDEST[TILE_ROWS])
     pack(matrix(before, h_row, 1), count, hidden, room, panels, 0)
-    multiply(matrix(gradients, 1, gates), outputs, panels, sums, sums_row, True)
-    if layer.reset_before:
-        pack(matrix(reset_states, h_row, 1), count, hidden, room, panels, 0)
-        multiply(matrix(at(gradients, outputs), 1, gates), hidden, panels, at(sums, outputs * sums_row), sums_row, True)
+    multiply(matrix(gradients, 1, gates), gates, panels, sums, sums_row, True)
 
 
 @njit

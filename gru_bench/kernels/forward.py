@@ -2,8 +2,7 @@
 
     r = sigmoid(W_r x + b_ir + U_r h + b_hr)
     z = sigmoid(W_z x + b_iz + U_z h + b_hz)
-    n = tanh(W_n x + b_in + r * (U_n h + b_hn))      reset after the product, or
-    n = tanh(W_n x + b_in + U_n (r * h) + b_hn)      reset before it
+    n = tanh(W_n x + b_in + r * (U_n h + b_hn))
     h = n + z * (h - n)
 """
 
@@ -41,24 +40,18 @@ class RecurrenceBuffers(NamedTuple):
     """The working memory of `recur`: a row for each worker."""
 
     panels: Array
-    """(workers, H * 3H+): hidden weights; with reset before the product those of r and z."""
-    reset_panels: Array
-    """(workers, H * H+): with reset before the product the hidden weights of n."""
+    """(workers, H * 3H+): hidden weights."""
     states: Array
     """(workers, group * H+): h of each sequence of the group."""
     sums: Array
     """(workers, group * 3H+): U h."""
-    reset_states: Array
-    """(workers, group * H+): r * h."""
-    reset_sums: Array
-    """(workers, group * H+): U_n (r * h)."""
 
 
 @jit(nogil=True, fastmath=FAST)
 def project(worker, workers, layer, weights, rows, buffers, projected):
     """Write W x + b of the distinct rows (U, E) to `projected` (directions * U, 3H+).
 
-    The hidden biases of r and z are added here, and with reset before the product also that of n.
+    The hidden biases of r and z are added here.
     """
     gates = 3 * layer.hidden
     low, high = part_of(rows.shape[0], worker, workers)
@@ -67,8 +60,7 @@ def project(worker, workers, layer, weights, rows, buffers, projected):
     for direction in range(layer.directions):
         input_bias, hidden_bias = weights.input_bias[direction], weights.hidden_bias[direction]
         for c in range(gates):
-            outside = c < 2 * layer.hidden or layer.reset_before
-            bias[c] = input_bias[c] + (hidden_bias[c] if outside else 0.0)
+            bias[c] = input_bias[c] + (hidden_bias[c] if c < 2 * layer.hidden else 0.0)
         pack(matrix(at(weights.input[direction], 0), 1, layer.inputs), layer.inputs, gates, False, panels, 0)
         for begin in range(low, high, CHUNK):
             count = min(CHUNK, high - begin)
@@ -86,7 +78,7 @@ def project(worker, workers, layer, weights, rows, buffers, projected):
 
 
 @for_vectors
-def _step_after(j, count, hidden, x, sums, bias, h, gates, output, training):
+def _step(j, count, hidden, x, sums, bias, h, gates, output, training):
     r = sigmoid(load(x, j, count) + load(sums, j, count))
     z = sigmoid(load(x, hidden + j, count) + load(sums, hidden + j, count))
     q = load(sums, 2 * hidden + j, count) + load(bias, 2 * hidden + j, count)
@@ -101,30 +93,6 @@ def _step_after(j, count, hidden, x, sums, bias, h, gates, output, training):
         store(gates, 3 * hidden + j, q, count)
 
 
-@for_vectors
-def _gates_before(j, count, hidden, x, sums, h, reset_state, gates, training):
-    """z takes the place of its sum."""
-    r = sigmoid(load(x, j, count) + load(sums, j, count))
-    z = sigmoid(load(x, hidden + j, count) + load(sums, hidden + j, count))
-    q = r * load(h, j, count)
-    store(reset_state, j, q, count)
-    store(sums, hidden + j, z, count)
-    if training:
-        store(gates, hidden + j, r, count)
-        store(gates, 2 * hidden + j, z, count)
-        store(gates, 3 * hidden + j, q, count)
-
-
-@for_vectors
-def _step_before(j, count, hidden, x, sums, reset_sums, h, gates, output, training):
-    n = tanh(load(x, 2 * hidden + j, count) + load(reset_sums, j, count))
-    state = n + load(sums, hidden + j, count) * (load(h, j, count) - n)
-    store(h, j, state, count)
-    store(output, j, state, count)
-    if training:
-        store(gates, j, n, count)
-
-
 @jit(nogil=True, fastmath=FAST)
 def recur(worker, workers, layer, batch, weights, projected, states, buffers):
     """Run the recurrence over every sequence, a group of them at a time.
@@ -133,9 +101,7 @@ def recur(worker, workers, layer, batch, weights, projected, states, buffers):
     """
     hidden = layer.hidden
     widest = WIDEST[min(layer.group, TILE_ROWS)]
-    columns = (2 if layer.reset_before else 3) * hidden
-    panels = panels_at(row_of(buffers.panels, worker), hidden, columns, widest)
-    reset_panels = panels_at(row_of(buffers.reset_panels, worker), hidden, hidden, widest)
+    panels = panels_at(row_of(buffers.panels, worker), hidden, 3 * hidden, widest)
     groups = groups_of(layer, batch)
     tasks = layer.directions * groups
     packed = -1
@@ -145,27 +111,20 @@ def recur(worker, workers, layer, batch, weights, projected, states, buffers):
             continue
         direction = task // groups
         if direction != packed:
-            values = at(weights.hidden[direction], 0)
-            pack(matrix(values, 1, hidden), hidden, columns, False, panels, 0)
-            if layer.reset_before:
-                pack(matrix(at(values, 2 * hidden * hidden), 1, hidden), hidden, hidden, False, reset_panels, 0)
+            pack(matrix(at(weights.hidden[direction], 0), 1, hidden), hidden, 3 * hidden, False, panels, 0)
             packed = direction
         group = batch.order[(task % groups) * layer.group : (task % groups + 1) * layer.group]
         for sequence in group:
             for position in range(length_of(batch, sequence), states.padded_to):
                 clear(at(row_of(states.output, states.output_rows[sequence] + position), direction * hidden), hidden)
-        _run_group(
-            worker, layer, batch, group, direction, weights, projected, states, panels, reset_panels, buffers)
+        _run_group(worker, layer, batch, group, direction, weights, projected, states, panels, buffers)
 
 
 @njit(fastmath=FAST)
-def _run_group(
-    worker, layer, batch, group, direction, weights, projected, states, panels, reset_panels, buffers
-):
+def _run_group(worker, layer, batch, group, direction, weights, projected, states, panels, buffers):
     """Run the sequences of a group from the first step to the last."""
     hidden, lanes = layer.hidden, lanes_of(projected)
     h, sums = row_of(buffers.states, worker), row_of(buffers.sums, worker)
-    reset_states, reset_sums = row_of(buffers.reset_states, worker), row_of(buffers.reset_sums, worker)
     h_row, sums_row = rounded_up(hidden, lanes), panels.vectors * lanes
     bias = at(weights.hidden_bias[direction], 0)
     tokens, rows = batch.rows.size, projected.shape[0] // layer.directions
@@ -178,26 +137,14 @@ def _run_group(
     for step in range(length_of(batch, group[0])):
         while length_of(batch, group[active - 1]) <= step:
             active -= 1
-        zeros = step == 0 and from_zeros
-        if zeros:
+        if step == 0 and from_zeros:
             clear(sums, active * sums_row)
-            clear(reset_sums, active * h_row)
         else:
             multiply(matrix(h, h_row, 1), active, panels, sums, sums_row, False)
-        for half in range(2 if layer.reset_before else 1):
-            if half == 1 and not zeros:
-                multiply(matrix(reset_states, h_row, 1), active, reset_panels, reset_sums, h_row, False)
-            for k in range(active):
-                position = position_of(batch, group[k], step, direction)
-                token = batch.starts[group[k]] + position
-                x = row_of(projected, direction * rows + batch.rows[token])
-                gates = at(states.gates, (direction * tokens + token) * 4 * hidden)
-                output = at(row_of(states.output, states.output_rows[group[k]] + position), direction * hidden)
-                own_h, own_sums = at(h, k * h_row), at(sums, k * sums_row)
-                if not layer.reset_before:
-                    _step_after(hidden, x, own_sums, bias, own_h, gates, output, layer.training)
-                elif half == 0:
-                    _gates_before(hidden, x, own_sums, own_h, at(reset_states, k * h_row), gates, layer.training)
-                else:
-                    _step_before(
-                        hidden, x, own_sums, at(reset_sums, k * h_row), own_h, gates, output, layer.training)
+        for k in range(active):
+            position = position_of(batch, group[k], step, direction)
+            token = batch.starts[group[k]] + position
+            x = row_of(projected, direction * rows + batch.rows[token])
+            gates = at(states.gates, (direction * tokens + token) * 4 * hidden)
+            output = at(row_of(states.output, states.output_rows[group[k]] + position), direction * hidden)
+            _step(hidden, x, at(sums, k * sums_row), bias, at(h, k * h_row), gates, output, layer.training)

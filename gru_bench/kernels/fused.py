@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gru_bench.config import POOLING_PARTS, Part, Pooling, Reset
+from gru_bench.config import POOLING_PARTS, Part, Pooling
 from gru_bench.kernels.denormals import flushed
 from gru_bench.kernels.threads import run_together, set_threads, threads
 
@@ -207,7 +207,6 @@ class _Task:
     steps: int
     """T, with padding."""
     form: Form
-    reset_before: bool
     training: bool = False
     """Whether a backward pass may follow."""
 
@@ -248,7 +247,7 @@ def _split(rows_UE: Tensor, task: _Task, weights: Sequence[Tensor]) -> tuple[Lay
     work = directions * 3 * hidden * (rows * inputs + len(task.batch.rows) * hidden)
     workers = max(1, min(threads(), work // LEAST_WORK))
     group = max(1, min(TILE_ROWS, -(-len(task.batch.order) * directions // workers)))
-    return Layer(directions, inputs, hidden, task.reset_before, group, task.training), workers
+    return Layer(directions, inputs, hidden, group, task.training), workers
 
 
 def _rounded_up(size: int, dtype: np.dtype[Any]) -> int:
@@ -288,21 +287,15 @@ def _buffers(thread: int, dtype: np.dtype[Any], workers: int, directions: int, i
         _named(
             forward.RecurrenceBuffers, dtype,
             panels=(workers, hidden * gates_row),
-            reset_panels=(workers, hidden * state_row),
             states=(workers, TILE_ROWS * state_row),
-            sums=(workers, TILE_ROWS * gates_row),
-            reset_states=(workers, TILE_ROWS * state_row),
-            reset_sums=(workers, TILE_ROWS * state_row)),
+            sums=(workers, TILE_ROWS * gates_row)),
         _named(
             backward.RecurrenceBuffers, dtype,
             panels=(workers, gates * state_row),
-            reset_panels=(workers, hidden * state_row),
             gradients=(workers, CHUNK * gates),
             states=(workers, CHUNK * state_row),
-            reset_states=(workers, CHUNK * state_row),
             factors=(workers, CHUNK * sums_row),
             state_gradients=(workers, TILE_ROWS * state_row),
-            reset_gradients=(workers, TILE_ROWS * state_row),
             zeros=(workers, state_row),
             sums=(workers * directions * gates, sums_row)),
         _named(
@@ -412,7 +405,7 @@ def _run_backward(
 
 
 def _check(
-    rows_UE: Tensor, index_BT: Tensor, lengths_B: Tensor, weights: Sequence[Tensor], directions: int, reset: str,
+    rows_UE: Tensor, index_BT: Tensor, lengths_B: Tensor, weights: Sequence[Tensor], directions: int,
     pooling: str | None,
 ) -> None:
     """Raise ValueError for arguments that do not fit together."""
@@ -429,8 +422,6 @@ def _check(
             f"lengths_B must contain one length for each of the {index_BT.shape[0]} rows of index_BT, and at least "
             f"one, but has shape {tuple(lengths_B.shape)}"
         )
-    if reset not in ("after", "before"):
-        raise ValueError(f"reset must be one of 'after', 'before', but got {reset!r}")
     if pooling is not None and pooling not in POOLINGS:
         raise ValueError(f"pooling must be None or one of {', '.join(map(repr, POOLINGS))}, but got {pooling!r}")
     if not weights or len(weights) % (4 * directions):
@@ -458,7 +449,6 @@ def fused_gru(
     weights: Sequence[Tensor],
     *,
     bidirectional: bool,
-    reset: Reset = "after",
     between: Callable[[Tensor], Tensor] | None = None,
     pooling: Pooling | None = None,
 ) -> Tensor:
@@ -475,8 +465,6 @@ def fused_gru(
         weights: Weights in the order of nn.GRU: for each layer and direction weight_ih (3H, E or D), weight_hh (3H, H),
             bias_ih (3H,) and bias_hh (3H,), with the gates r, z, n.
         bidirectional: Whether each layer runs in both directions.
-        reset: "after" computes n = tanh(W_n x + b_in + r * (U_n h + b_hn)), as nn.GRU and cuDNN do. "before" computes
-            n = tanh(W_n x + b_in + U_n (r * h) + b_hn), as Cho et al. 2014 (arXiv:1406.1078, equation 8).
         between: Function for the output of every layer except the last, which is given as (N, D) without padding.
         pooling: Reduction of the output over time. Tokens that share the largest value of a column share its gradient.
 
@@ -493,9 +481,8 @@ def fused_gru(
     if reason is not None:
         raise RuntimeError(reason)
     directions = 2 if bidirectional else 1
-    _check(rows_UE, index_BT, lengths_B, weights, directions, reset, pooling)
-    task = _Task(_number_tokens(index_BT, lengths_B, len(rows_UE)), index_BT.shape[1], pooling or "padded",
-                 reset == "before")
+    _check(rows_UE, index_BT, lengths_B, weights, directions, pooling)
+    task = _Task(_number_tokens(index_BT, lengths_B, len(rows_UE)), index_BT.shape[1], pooling or "padded")
     for output in _layers(rows_UE, None, task, weights, directions, between):  # noqa: B007  # earlier ones are not kept
         pass
     return output
@@ -509,7 +496,6 @@ def fused_gru_states(
     *,
     bidirectional: bool,
     initial_SBH: Tensor | None = None,
-    reset: Reset = "after",
     between: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the output of a GRU without padding, and the last states of all its layers, as `torch.nn.GRU` does.
@@ -523,7 +509,6 @@ def fused_gru_states(
         weights: As for `fused_gru`.
         bidirectional: As for `fused_gru`.
         initial_SBH: States before the first step of each sequence. They get a gradient if they need one. None: zeros.
-        reset: As for `fused_gru`.
         between: As for `fused_gru`.
 
     Returns:
@@ -539,7 +524,7 @@ def fused_gru_states(
     if reason is not None:
         raise RuntimeError(reason)
     directions = 2 if bidirectional else 1
-    _check(rows_UE, index_BT, lengths_B, weights, directions, reset, None)
+    _check(rows_UE, index_BT, lengths_B, weights, directions, None)
     hidden = weights[1].shape[1]
     if initial_SBH is not None:
         shape = len(weights) // 4, len(lengths_B), hidden
@@ -548,7 +533,7 @@ def fused_gru_states(
                 f"initial_SBH must be {rows_UE.dtype} of shape {shape} on the CPU, but is {initial_SBH.dtype} of shape "
                 f"{tuple(initial_SBH.shape)} on {initial_SBH.device}"
             )
-    task = _Task(_number_tokens(index_BT, lengths_B, len(rows_UE)), index_BT.shape[1], "tokens", reset == "before")
+    task = _Task(_number_tokens(index_BT, lengths_B, len(rows_UE)), index_BT.shape[1], "tokens")
     starts = torch.from_numpy(task.batch.starts)
     states = []
     for output_ND in _layers(rows_UE, initial_SBH, task, weights, directions, between):

@@ -28,15 +28,13 @@ if TYPE_CHECKING:
 
 
 class Layer(NamedTuple):
-    """Sizes and kind of a layer."""
+    """Sizes of a layer, and whether it is trained."""
 
     directions: int
     inputs: int
     """E."""
     hidden: int
     """H."""
-    reset_before: bool
-    """Whether the reset gate acts before the product with the state."""
     group: int
     """Number of sequences that run together: they share one pass over the hidden weights at each step."""
     training: bool
@@ -86,8 +84,8 @@ class States(NamedTuple):
     padded_to: int
     """Rows of output of each sequence, padding included; 0: no padding."""
     gates: Array
-    """(directions, N, 4H): n, r, z, q of each token, where q is U_n h + b_hn (reset after) or r * h (reset before).
-    The backward pass replaces n, r and z by the gradients of their sums."""
+    """(directions, N, 4H): n, r, z, q of each token, where q is U_n h + b_hn. The backward pass replaces n, r and z by
+    the gradients of their sums."""
 
 
 @jit(nogil=True)

@@ -1,6 +1,6 @@
 """The backends: what computes the states of a recurrence over a batch.
 
-    reference  the equations as `gru.py` writes them, in a plain torch loop (`stack.py`)
+    reference  the equations as `gru.py` writes them, in a plain torch loop (`stack.py`): the only one with both resets
     torch      the kernel of torch.nn.GRU (cuDNN on an NVIDIA card)
     fused      our kernel (kernels/), on a CPU
     own        the user's own class (`own.py`), the only one of such a model
@@ -52,8 +52,8 @@ def unsupported(backend: Backend, reset: Reset) -> str | None:
     """Return why a backend cannot compute a GRU of this form on any machine, as a clause. None where it can."""
     if backend == "own":
         return "it is only for classes of your own"
-    if backend == "torch" and reset == "before":
-        return "torch has no GRU whose reset gate acts before the product"
+    if backend in ("fused", "torch") and reset == "before":
+        return "neither torch nor the kernel has a GRU whose reset gate acts before the product"
     return None
 
 
@@ -87,10 +87,10 @@ def run(
     match recurrence, backend:
         case Stack(cell=GRUCell(reset=reset)), _ if reason := unsupported(backend, reset):
             raise ValueError(f"the backend {backend!r} cannot compute this recurrence: {reason}")
-        case Stack(cell=GRUCell(reset=reset)), "fused":
+        case Stack(), "fused":
             in_kernel = pooling if pooling in kernels.POOLINGS else None
             output = kernels.fused_gru(
-                rows_UE, index_BT, length_B, recurrence.weights(), bidirectional=recurrence.bidirectional, reset=reset,
+                rows_UE, index_BT, length_B, recurrence.weights(), bidirectional=recurrence.bidirectional,
                 between=between, pooling=in_kernel)
             if in_kernel is not None:
                 return output

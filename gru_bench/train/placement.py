@@ -53,8 +53,9 @@ def place(config: RunConfig) -> Placement:
                              "model.backend=auto")
         return Placement(device, model.backend)
     backend = next(backend for backend in get_args(Backend) if _refused(backend, model, device) is None)
-    missing = kernels.unavailable() if device.type == "cpu" else None
-    note = f"training is several times slower here, on the backend {backend!r}: {missing}" if missing else None
+    note = None
+    if device.type == "cpu" and (reason := _refused("fused", model, device)) is not None:
+        note = f"training is several times slower here, on the backend {backend!r}: {reason.rstrip('.')}."
     return Placement(device, backend, note)
 
 

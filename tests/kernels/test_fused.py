@@ -154,7 +154,6 @@ def test_threads_of_python_may_call_at_the_same_time() -> None:
         ({"rows_UE": torch.zeros(0, 7)}, "rows_UE.*at least one row"),
         ({"rows_UE": torch.zeros(3, 7, dtype=torch.float16)}, "float32 or float64.*float16"),
         ({"weights": []}, "weights.*4 tensors.*0"),
-        ({"reset": "between"}, "reset.*'after', 'before'.*'between'"),
         ({"pooling": "first"}, "pooling.*'last', 'final', 'mean', 'max', 'meanmax'.*'first'"),
     ],
 )

@@ -1,8 +1,7 @@
-"""What the fused kernel computes equals torch.nn.GRU and a plain loop in float64."""
+"""What the fused kernel computes equals torch.nn.GRU in float64."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import get_args
 
 import pytest
@@ -11,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gru_bench.config import Pooling, Reset
+from gru_bench.config import Pooling
 from gru_bench.kernels import fused as kernels
 from gru_bench.kernels.fused import fused_gru, fused_gru_states, set_threads
 from gru_bench.models.pooling import pool
-from tests.support.batches import BOUNDS, PRECISIONS, Batch, by_kernel, by_loop, by_torch, error, make_batch
+from tests.support.batches import BOUNDS, PRECISIONS, Batch, by_kernel, by_torch, error, make_batch
 
 
 @pytest.fixture(params=PRECISIONS, name="dtype")
@@ -24,9 +23,8 @@ def _dtype(request: pytest.FixtureRequest) -> torch.dtype:
     return found
 
 
-def check(batch: Batch, reference: Callable[[Batch], tuple[Tensor, list[Tensor]]], reset: Reset, dtype: torch.dtype
-          ) -> None:
-    assert error(by_kernel(batch, dtype, reset), reference(batch)) < BOUNDS[dtype]
+def check(batch: Batch, dtype: torch.dtype) -> None:
+    assert error(by_kernel(batch, dtype), by_torch(batch)) < BOUNDS[dtype]
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -36,15 +34,7 @@ def check(batch: Batch, reference: Callable[[Batch], tuple[Tensor, list[Tensor]]
 def test_equals_torch_gru_on_each_sequence_alone(
     hidden: int, layers: int, bidirectional: bool, dtype: torch.dtype
 ) -> None:
-    check(make_batch(7, 25, 60, 21, hidden, layers, bidirectional), by_torch, "after", dtype)
-
-
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize(("hidden", "layers"), [(1, 1), (3, 2), (16, 3), (100, 1), (130, 2)])
-def test_equals_the_equations_with_reset_before(
-    hidden: int, layers: int, bidirectional: bool, dtype: torch.dtype
-) -> None:
-    check(make_batch(5, 12, 20, 7, hidden, layers, bidirectional), by_loop, "before", dtype)
+    check(make_batch(7, 25, 60, 21, hidden, layers, bidirectional), dtype)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +51,7 @@ def test_equals_the_equations_with_reset_before(
     ],
 )
 def test_equals_torch_gru_for_shape(batch: Batch, dtype: torch.dtype) -> None:
-    check(batch, by_torch, "after", dtype)
+    check(batch, dtype)
 
 
 # Narrower, all sums of a kind may cancel at once, and no bound in proportion to the largest holds in float32, not
@@ -91,13 +81,12 @@ def test_equals_torch_gru_for_any_shape(
     dtype: torch.dtype,
 ) -> None:
     set_threads(threads)
-    check(make_batch(sequences, steps, rows, inputs, hidden, layers, bidirectional, seed), by_torch, "after", dtype)
+    check(make_batch(sequences, steps, rows, inputs, hidden, layers, bidirectional, seed), dtype)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("reset", ["after", "before"])
-def test_gradients_equal_finite_differences(reset: Reset, bidirectional: bool) -> None:
+def test_gradients_equal_finite_differences(bidirectional: bool) -> None:
     batch = make_batch(3, 4, 5, 3, 4, 2, bidirectional)
     rows, weights, _ = batch.to(torch.float64)
 
@@ -108,19 +97,17 @@ def test_gradients_equal_finite_differences(reset: Reset, bidirectional: bool) -
             batch.lengths_B,
             weights,
             bidirectional=bidirectional,
-            reset=reset,
         )
 
     assert torch.autograd.gradcheck(run, (rows, *weights))
 
 
-@pytest.mark.parametrize("reset", ["after", "before"])
 class TestStates:
     """The states before the first step, which `tests/kernels/test_module.py` compares with torch, and the last ones."""
 
     @pytest.mark.slow
     @pytest.mark.parametrize("bidirectional", [False, True])
-    def test_gradients_equal_finite_differences(self, bidirectional: bool, reset: Reset) -> None:
+    def test_gradients_equal_finite_differences(self, bidirectional: bool) -> None:
         batch = make_batch(3, 4, 5, 3, 4, 2, bidirectional, lengths=[4, 1, 2])
         rows, weights, _ = batch.to(torch.float64)
         draw = torch.Generator().manual_seed(1)
@@ -128,21 +115,17 @@ class TestStates:
 
         def run(rows: Tensor, initial: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
             return fused_gru_states(
-                rows, batch.index_BT, batch.lengths_B, weights, bidirectional=bidirectional, initial_SBH=initial,
-                reset=reset)
+                rows, batch.index_BT, batch.lengths_B, weights, bidirectional=bidirectional, initial_SBH=initial)
 
         assert torch.autograd.gradcheck(run, (rows, initial, *weights))
 
     @pytest.mark.parametrize("hidden", [1, 16, 100])
-    def test_a_sequence_continues_from_the_state_of_its_first_part(
-        self, hidden: int, reset: Reset, dtype: torch.dtype
-    ) -> None:
+    def test_a_sequence_continues_from_the_state_of_its_first_part(self, hidden: int, dtype: torch.dtype) -> None:
         batch = make_batch(6, 150, 30, 8, hidden, 2, lengths=[150, 41, 140, 45, 80, 150])
         rows, weights, _ = batch.to(dtype)
 
         def run(index: Tensor, lengths: Tensor, initial: Tensor | None) -> tuple[Tensor, Tensor]:
-            return fused_gru_states(
-                rows, index, lengths, weights, bidirectional=False, initial_SBH=initial, reset=reset)
+            return fused_gru_states(rows, index, lengths, weights, bidirectional=False, initial_SBH=initial)
 
         whole = run(batch.index_BT, batch.lengths_B, None)[1]
         first = run(batch.index_BT[:, :40], torch.full((6,), 40), None)[1]
@@ -152,32 +135,31 @@ class TestStates:
         exact = [tensor.double() for tensor in expected]
         assert error((second.detach(), list(got)), (whole.detach().double(), exact)) < BOUNDS[dtype]
 
-    def test_no_initial_states_are_zeros(self, reset: Reset) -> None:
+    def test_no_initial_states_are_zeros(self) -> None:
         batch = make_batch(6, 20, 30, 8, 20, 2, True)
         rows, weights, _ = batch.to(torch.float32)
         zeros = torch.zeros(4, 6, 20)
         first, second = (fused_gru_states(
-            rows, batch.index_BT, batch.lengths_B, weights, bidirectional=True, initial_SBH=initial, reset=reset)
+            rows, batch.index_BT, batch.lengths_B, weights, bidirectional=True, initial_SBH=initial)
             for initial in (None, zeros))
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-        padded = fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=True, reset=reset)
+        padded = fused_gru(rows, batch.index_BT, batch.lengths_B, weights, bidirectional=True)
         assert torch.equal(first[0], padded[torch.arange(20) < batch.lengths_B.unsqueeze(1)])
 
-    def test_refuses_initial_states_that_do_not_fit(self, reset: Reset) -> None:
+    def test_refuses_initial_states_that_do_not_fit(self) -> None:
         batch = make_batch(6, 20, 30, 8, 20, 2, True)
         rows, weights, _ = batch.to(torch.float32)
         for wrong in (torch.zeros(2, 6, 20), torch.zeros(4, 6, 20, dtype=torch.float64)):
             with pytest.raises(ValueError, match=r"initial_SBH.*float32.*\(4, 6, 20\)"):
                 fused_gru_states(
-                    rows, batch.index_BT, batch.lengths_B, weights, bidirectional=True, initial_SBH=wrong, reset=reset)
+                    rows, batch.index_BT, batch.lengths_B, weights, bidirectional=True, initial_SBH=wrong)
 
 
-@pytest.mark.parametrize("reset", ["after", "before"])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_repeats_bit_for_bit(threads: int, reset: Reset) -> None:
+def test_repeats_bit_for_bit(threads: int) -> None:
     set_threads(threads)
     batch = make_batch(33, 50, 300, 40, 100, 2, True)
-    first, again = (by_kernel(batch, torch.float32, reset) for _ in range(2))
+    first, again = (by_kernel(batch, torch.float32) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip([first[0], *first[1]], [again[0], *again[1]], strict=True))
 
 

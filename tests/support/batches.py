@@ -17,7 +17,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from gru_bench.config import Reset
 from gru_bench.kernels.fused import fused_gru
 
 # The worst observed over all cases of this file is 1.4e-6.
@@ -112,34 +111,7 @@ def by_torch(batch: Batch) -> tuple[Tensor, list[Tensor]]:
     return output.detach(), list(torch.autograd.grad((output * grad).sum(), [rows, *weights]))
 
 
-def by_loop(batch: Batch) -> tuple[Tensor, list[Tensor]]:
-    """The equations with reset before the product, one token of one sequence at a time, in float64."""
-    rows, weights, grad = batch.to(torch.float64)
-    directions = 2 if batch.bidirectional else 1
-    output = torch.zeros_like(grad)
-    for b, length in enumerate(batch.lengths_B.tolist()):
-        x_TE = rows[batch.index_BT[b, :length]]
-        for layer in range(batch.layers):
-            sides = []
-            for d in range(directions):
-                w, u, bi, bh = weights[4 * (layer * directions + d) :][:4]
-                (wr, wz, wn), (ur, uz, un) = w.chunk(3), u.chunk(3)
-                (br, bz, bn), (cr, cz, cn) = bi.chunk(3), bh.chunk(3)
-                h = torch.zeros(batch.hidden, dtype=torch.float64)
-                states = []
-                for x in x_TE if d == 0 else x_TE.flip(0):
-                    r = torch.sigmoid(wr @ x + br + ur @ h + cr)
-                    z = torch.sigmoid(wz @ x + bz + uz @ h + cz)
-                    n = torch.tanh(wn @ x + bn + un @ (r * h) + cn)
-                    h = z * h + (1 - z) * n
-                    states.append(h)
-                sides.append(torch.stack(states if d == 0 else states[::-1]))
-            x_TE = torch.cat(sides, 1)
-        output[b, :length] = x_TE
-    return output.detach(), list(torch.autograd.grad((output * grad).sum(), [rows, *weights]))
-
-
-def by_kernel(batch: Batch, dtype: torch.dtype, reset: Reset = "after") -> tuple[Tensor, list[Tensor]]:
+def by_kernel(batch: Batch, dtype: torch.dtype) -> tuple[Tensor, list[Tensor]]:
     rows, weights, grad = batch.to(dtype)
     output = fused_gru(
         rows,
@@ -147,7 +119,6 @@ def by_kernel(batch: Batch, dtype: torch.dtype, reset: Reset = "after") -> tuple
         batch.lengths_B,
         weights,
         bidirectional=batch.bidirectional,
-        reset=reset,
     )
     return output.detach(), list(torch.autograd.grad((output * grad).sum(), [rows, *weights]))
 

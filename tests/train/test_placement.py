@@ -30,7 +30,6 @@ def test_auto_takes_torch_where_the_fused_kernel_cannot_load_and_says_why(monkey
     found = placed(name="torch")
     assert found.backend == "torch"
     mentions(found.note or "", "'torch'", "no kernel today.")
-    assert placed(name="scratch", reset="before").backend == "reference"
     # A backend that was asked for, and a device that never had ours, is not commented on.
     assert placed(backend="torch").note is None
     assert placed("cuda").note is None
@@ -38,17 +37,26 @@ def test_auto_takes_torch_where_the_fused_kernel_cannot_load_and_says_why(monkey
         placed(backend="fused")
 
 
-@pytest.mark.parametrize("backend", ["torch", "reference"])
+def test_auto_takes_the_loop_where_the_reset_gate_acts_before_the_product_and_says_why() -> None:
+    found = placed(name="scratch", reset="before")
+    assert found.backend == "reference"
+    mentions(found.note or "", "'reference'", "reset gate acts before the product")
+    assert placed("cuda", name="scratch", reset="before").note is None
+
+
+@pytest.mark.parametrize(("backend", "reset", "expected"), [
+    ("torch", "after", "torch"), ("reference", "after", "reference"), ("auto", "before", "reference")])
 def test_numba_is_not_loaded_for_a_backend_that_does_without_it(
-    backend: str, monkeypatch: pytest.MonkeyPatch
+    backend: str, reset: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gru_bench.kernels.fused.unavailable", lambda: pytest.fail("the kernel was loaded"))
-    assert placed(name="scratch", backend=backend).backend == backend
+    assert placed(name="scratch", backend=backend, reset=reset).backend == expected
 
 
 @pytest.mark.parametrize(("device", "model", "message"), [
     ("cuda", {"backend": "fused"}, r"model\.backend.*'fused'.*CPU"),
     ("cpu", {"name": "scratch", "backend": "torch", "reset": "before"}, r"model\.backend.*'torch'.*reset gate"),
+    ("cpu", {"name": "scratch", "backend": "fused", "reset": "before"}, r"model\.backend.*'fused'.*reset gate"),
     ("cpu", {"name": "torch", "reset": "before"}, r"model\.reset.*'after'.*'torch'.*'scratch'"),
     ("cpu", {"name": "bidirectional", "bidirectional": False},
      r"model\.bidirectional.*'bidirectional'.*false.*'torch'")])
