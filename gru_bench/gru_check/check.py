@@ -19,7 +19,7 @@ from torch import nn
 from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.gru_check import behavior, calls, load, submission
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
-from gru_bench.gru_check.explain import Explained, explain, is_one_gate, place_biases, reading
+from gru_bench.gru_check.explain import Explained, explain, mistakes, place_biases, reading
 from gru_bench.gru_check.forms import Form, arguments, arranged
 from gru_bench.gru_check.lines import lines
 from gru_bench.gru_check.subject import Subject, sample, state_of
@@ -124,10 +124,7 @@ def _examined(source: load.Source) -> Verdict:
     if it is None:
         return Verdict((*around, *(_unused(subject, form) or _of_its_cell(subject) or [Finding(
             "unknown", "No known GRU has these results.")])), form.words)
-    findings = [*around, *it.found.findings, *place_biases(it), *_order(it)]
-    if any(finding.code == "reset-unused" for finding in findings) and is_one_gate(it):
-        findings = [replace(finding, code="shared-matrices", detail="The reset gate and the update gate are one.")
-                    if finding.code == "reset-unused" else finding for finding in findings]
+    findings = [*around, *mistakes(it), *place_biases(it), *_order(it)]
     wrong = [finding for finding in findings if not finding.kind.right]
     if it.by_values and not wrong:
         conventions = f" ({', '.join(finding.code for finding in findings)})" if findings else ""
@@ -164,7 +161,8 @@ def _order(it: Explained) -> list[Finding]:
     cell, placed = it.found.layout.first, dict[tuple[int, bool], list[tuple[int, int]]]()
     for role, number in enumerate(it.found.own[0].tolist()[:6]):
         if number >= 0:
-            block = (cell.x if role < 3 else cell.h)[number]
+            blocks = cell.x if role < 3 else cell.h
+            block = blocks[number % len(blocks)]
             placed.setdefault((id(block.tensor), role < 3), []).append((block.place, role % 3))
     return [Finding("gate-order")] if any(
         sorted(own) != sorted(own, key=lambda pair: pair[1]) for own in placed.values()) else []

@@ -5,7 +5,8 @@ Shapes: `N` sequences, `T` steps, `E` input width, `H` hidden width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -13,25 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from gru_bench.gru_check.codes import Finding
-from gru_bench.gru_check.family import CANDIDATES
-from gru_bench.gru_check.fit import (
-    ACTIVE,
-    NEAR,
-    STAGES,
-    Found,
-    distance,
-    features,
-    goals,
-    inner,
-    search_cell,
-    search_layer,
-)
+from gru_bench.gru_check.fit import ACTIVE, NEAR, STAGES, Guess, Seen, distance, features, goals, search
 from gru_bench.gru_check.forms import Form, weights_of
 from gru_bench.gru_check.subject import STEPS, Subject, Value, Watch, sample, state_of
 from gru_bench.gru_check.weights import Block, Cell, Cutting, biases, cells
 
 SHORT = 3
 """Steps of the sequences with which cells are searched."""
+_START = (0, 0)
+"""Place of what is a first state."""
 
 
 @dataclass
@@ -40,25 +31,19 @@ class Explained:
 
     subject: Subject
     form: Form
-    found: Found
+    found: Guess
     cells: Sequence[Cell]
     vectors: Sequence[Block]
     by_values: bool
     """Whether what the object computes is explained, and its results are not."""
 
-    def inputs(self, x: Tensor) -> Tensor:
-        """Return the vectors that the recurrence reads: T x N x E."""
-        return x if self.form.kind == "layer" and not self.form.tokens else embedded(self.subject, self.form, x)
-
-
-def embedded(subject: Subject, form: Form, x: Tensor) -> Tensor:
-    """Return the vectors that a recurrence reads: T x N x E."""
-    if form.kind == "cell":
-        return x[None]
-    if not form.tokens:
-        return x
-    table = next(part for part in subject.built.modules() if isinstance(part, nn.Embedding))
-    return table.weight.detach()[x]
+    def call(self) -> tuple[list[Value], Mapping[str, Tensor]]:
+        """Return what one call computes, and the quantities of a step of it, as `Guess.inner` names them."""
+        watch = Watch(self.subject.source.path, values=True)
+        x, h = sample(self.form, self.form.batch), state_of(self.form, self.form.batch)
+        with torch.no_grad():
+            self.subject.call(self.form, x, h, watch=watch)
+            return watch.values, self.found.inner(self.subject.vectors(self.form, x), h)
 
 
 def explain(subject: Subject, form: Form) -> Explained | None:
@@ -71,7 +56,8 @@ def explain(subject: Subject, form: Form) -> Explained | None:
                 if form.kind == "layer":
                     _thin_out(own)
                 with _zeros(vectors):
-                    found = _search(subject, form, own, stage, how.hidden, by_values)
+                    seen, _ = _seen(subject, form, how.hidden, by_values)
+                    found = None if seen is None else search(own, stage, seen)
                 if found is not None:
                     return Explained(subject, form, found, own, vectors, by_values)
     return None
@@ -119,80 +105,77 @@ def _zeros(vectors: Sequence[Block]) -> Iterator[None]:
             block.cut(block.tensor.data).copy_(value)
 
 
-def _search(
-    subject: Subject, form: Form, own: Sequence[Cell], stage: str, hidden: int, by_values: bool
-) -> Found | None:
-    if form.kind == "cell":
-        x, h = sample(form, 21), state_of(form, 21)
-        assert h is not None
-        with torch.no_grad():
-            return search_cell(own[0], stage, x, h, subject.results(form, x, h))
-    steps = STEPS if "T" in subject.source.sizes else SHORT
-    count = _enough(form, steps, hidden)
-    x, h0 = sample(form, count, steps), _state(form, count)
-    values: list[Value] = []
+def _seen(
+    subject: Subject, form: Form, hidden: int, by_values: bool, steps: int = SHORT, seed: int = 0
+) -> tuple[Seen | None, list[Tensor]]:
+    """Return what is to be explained, and all results. None: nothing that was computed may be a state."""
+    steps = 1 if form.kind == "cell" else STEPS if "T" in subject.source.sizes else steps
+    # The second number of sequences tells affine functions of all states of two directions from others.
+    count = 8 if by_values or form.kind == "cell" else 8 + 4 * steps * min(hidden, ACTIVE)
+    count += -count % form.batch
+    x, h = sample(form, count, steps, seed), state_of(form, count)
+    if h is not None and form.kind == "layer":
+        h[:, ACTIVE:] = 0  # these units have no weights
+    computed: list[Value] = []
     with torch.no_grad():
-        results = subject.results(form, x, h0, values=values if by_values else None)
-        known = _states_among(values, hidden)
-        if by_values and not known:
-            return None
-        return search_layer(own, stage, embedded(subject, form, x), h0, results, known)
-
-
-def _enough(form: Form, steps: int, hidden: int) -> int:
-    """Return how many sequences tell affine functions of all states of two directions from others."""
-    count = 8 + 4 * steps * min(hidden, ACTIVE)
-    return count + -count % form.batch
-
-
-def _state(form: Form, count: int) -> Tensor | None:
-    """Return a state for a layer, in which the units without weights are zeros."""
-    h = state_of(form, count)
-    return h if h is None else torch.cat([h[:, :ACTIVE], torch.zeros_like(h[:, ACTIVE:])], 1)
+        results = subject.results(form, x, h, values=computed if by_values else None)
+    values = ([one for one in results if h is not None and one.shape == h.shape] if form.kind == "cell" else
+              _states_among(computed, hidden))
+    if by_values and not values:
+        return None, results
+    return Seen(subject.vectors(form, x), h, [goal.flatten(1) for result in results for goal in goals(result)],
+                torch.stack(values) if values else None), results
 
 
 def _states_among(values: Sequence[Value], hidden: int) -> list[Tensor]:
-    """Return what may be the last states among what was computed, N x H each."""
+    """Return the first units of what may be the last states among what was computed."""
     last = [value.tensor[:, -1] if value.tensor.dim() == 3 else value.tensor for value in values]
-    return [one for one in last if one.shape[1:] == (hidden,) and float(one[:, :ACTIVE].std(0).min()) > 1e-6]
+    return [one[:, :ACTIVE] for one in last
+            if one.shape[1:] == (hidden,) and float(one[:, :ACTIVE].std(0).min()) > 1e-6]
 
 
 # ---------------------------------------------------------------- biases
 
 
+def mistakes(it: Explained) -> list[Finding]:
+    """Return the mistakes and conventions of the cell and its layout."""
+    found = it.found.findings
+    unused = [finding for finding in found if finding.code == "reset-unused"]
+    if unused and it.found.member.candidate != "without r" and _is_one_gate(it):
+        return [replace(finding, code="shared-matrices", detail="The reset gate and the update gate are one.")
+                if finding in unused else finding for finding in found]
+    return found
+
+
+def _is_one_gate(it: Explained) -> bool:
+    """Return whether nothing computes a reset gate, in the place of which the candidate has the update gate."""
+    cell, used = it.found.layout.first, it.found.own[0].tolist()
+    with _zeros(it.vectors):
+        values, step = it.call()
+    gates = [torch.sigmoid(step["x"] @ w.value.t() + step["h"] @ u.value.t())
+             for k, w in enumerate(cell.x) if k not in used[1:3] for j, u in enumerate(cell.h) if j not in used[4:6]]
+    return not any(value.has(gate) for value in values for gate in gates)
+
+
 def place_biases(it: Explained) -> list[Finding]:
     """Find the place of each bias, one after the other, and say what they show."""
-    counts: dict[int, list[int]] = {id(cell): [0] * 4 for cell in it.cells}
-    start_is_wrong = False
-    zero_at_first = it.subject.zero_at_first
-    used = [cell for layer in it.found.layout.layers for cell, _ in layer]
-    placed: dict[int, Tensor] = {id(cell): torch.zeros(4, used[0].h[0].value.shape[0]) for cell in used}
-    left, known = list(it.vectors), list[Block]()
+    placed = Counter[tuple[int, int]]()
+    left, known, learned = list(it.vectors), list[Block](), False
     for _ in range(2):  # that of a reset gate shows only where the candidate has one
         for block in list(left):
             with _zeros([other for other in it.vectors if other is not block and other not in known]):
-                results = _results(it)
-                if _explains(it, results, placed, None):
-                    continue
-                owners = [cell for cell in used if any(block.tensor is one for one in cell.tensors.values())] or used
-                for cell, place in ((cell, place) for cell in dict.fromkeys(map(id, owners)) for place in range(4)):
-                    bias = torch.zeros_like(placed[cell]).index_copy(0, torch.tensor([place]), block.value[None])
-                    if _explains(it, results, placed | {cell: placed[cell] + bias}, None):
-                        counts[cell][place] += 1
-                        placed[cell] = placed[cell] + bias
-                        known.append(block)
-                        left.remove(block)
-                        break
-                else:
-                    if it.form.kind == "layer" and _explains(it, results, placed, block.value):
-                        left.remove(block)
-                        known.append(block)
-                        it.found.start = [block.value]
-                        start_is_wrong = id(block.tensor) not in zero_at_first
-    it.found.biases = placed
-    if start_is_wrong:
+                seen, _ = _seen(it.subject, it.form, it.found.layout.first.hidden, it.by_values, seed=3)
+                place, guess = next(((place, guess) for place, guess in _with_bias(it, block)
+                                     if seen is not None and bool(guess.explains(seen))), (None, it.found))
+            if place is not None:
+                it.found = guess
+                placed[place] += 1
+                left.remove(block)
+                known.append(block)
+                learned |= place == _START and id(block.tensor) not in it.subject.zero_at_first
+    if learned:
         return [Finding("initial-state", "The first state is learned from other values than zeros.")]
-    r, z, n, inside = counts[id(used[0])]
+    r, z, n, inside = (placed[id(it.found.layout.first), place] for place in range(4))
     if not r + z + n + inside:
         return [Finding("no-bias")]
     # The bias of a gate on which nothing depends does not show.
@@ -200,47 +183,18 @@ def place_biases(it: Explained) -> list[Finding]:
     return [] if has_gates and n + inside > 1 else [Finding("single-bias")]
 
 
-def _results(it: Explained, steps: int = SHORT) -> tuple[Tensor, Tensor | None, list[Tensor]]:
-    """Return an input, a state and what explains or is explained."""
-    form, steps = it.form, (STEPS if "T" in it.subject.source.sizes else steps)
-    hidden = it.found.layout.first.h[0].value.shape[0]
-    count = 21 + -21 % form.batch if form.kind == "cell" else _enough(form, steps, hidden)
-    x, h = sample(form, count, steps, seed=3), state_of(form, count) if form.kind == "cell" else _state(form, count)
-    values: list[Value] = []
-    with torch.no_grad():
-        results = it.subject.results(form, x, h, values=values if it.by_values else None)
-    return x, h, _states_among(values, hidden) if it.by_values else results
-
-
-def _explains(
-    it: Explained, made: tuple[Tensor, Tensor | None, list[Tensor]], more: dict[int, Tensor], start: Tensor | None
-) -> bool:
-    x, h, results = made
-    found = replace(it.found, biases=more, start=it.found.start if start is None else [start])
-    own = found.states(it.inputs(x), h)[-1]
-    if it.form.kind == "cell" or it.by_values:
-        return all(any(_equal(way[:, -1], one) for one in results) for way in own)
-    return any(float(distance(goal.flatten(1), features(own)[None])[0]) < 10 * NEAR
-               for result in results for goal in goals(result))
-
-
-def _equal(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and float((one - other).abs().max()) < NEAR
-
-
-def is_one_gate(it: Explained) -> bool:
-    """Return whether the candidate has the update gate in place of a reset gate that nothing computes."""
-    if not it.found.member.candidate.startswith(("z", "1 - z")) or "r" in CANDIDATES[it.found.member.candidate].gates:
-        return False
-    watch, form, cell = Watch(it.subject.source.path, values=True), it.form, it.found.layout.first
-    x, h = sample(form, form.batch), state_of(form, form.batch)
-    with torch.no_grad(), _zeros(it.vectors):
-        it.subject.call(form, x, h, watch=watch)
-        step = inner(replace(it.found, biases={}), it.inputs(x), h)
-    used = it.found.own[0].tolist()
-    gates = [torch.sigmoid(step["x"] @ w.value.t() + step["h"] @ u.value.t())
-             for k, w in enumerate(cell.x) if k not in used[1:3] for j, u in enumerate(cell.h) if j not in used[4:6]]
-    return not any(value.has(gate) for value in watch.values for gate in gates)
+def _with_bias(it: Explained, block: Block) -> Iterator[tuple[tuple[int, int] | None, Guess]]:
+    """Yield what a bias may be: of no effect (None), in a sum of a cell (its id and the number), or a first state."""
+    yield None, it.found
+    used = [cell for layer in it.found.layout.layers for cell, _ in layer]
+    owners = [cell for cell in used if any(block.tensor is one for one in cell.tensors.values())] or used
+    biases = it.found.biases
+    for cell in dict.fromkeys(map(id, owners)):
+        for place in range(4):
+            bias = biases[cell].index_add(0, torch.tensor([place]), block.value[None])
+            yield (cell, place), replace(it.found, biases={**biases, cell: bias})
+    if it.form.kind == "layer":
+        yield _START, replace(it.found, layout=replace(it.found.layout, start=[block.value]))
 
 
 # ---------------------------------------------------------------- which states are read
@@ -248,18 +202,19 @@ def is_one_gate(it: Explained) -> bool:
 
 def reading(it: Explained) -> list[Finding]:
     """Say which states the results use: all states but those of one step are left out in turn."""
-    x, h, results = _results(it, STEPS)
-    made = it.found.states(it.inputs(x), h)
+    seen, results = _seen(it.subject, it.form, it.found.layout.first.hidden, False, STEPS, seed=3)
+    assert seen is not None
+    made = [[way[0] for way in layer] for layer in it.found.states(seen.inputs, seen.given)]
     ways = it.found.layout.layers[-1]
     last = made[-1]
     lower = [way for layer in made[:-1] for way in layer]
     found: list[Finding] = []
     for result in results:
         fitting = [goal for goal in goals(result)
-                   if float(distance(goal.flatten(1), features(last)[None])[0]) < 100 * NEAR]
+                   if float(distance(goal.flatten(1), features(last)[None])[0]) < NEAR]
         if not fitting:
             if goals(result) and not any(float(distance(
-                    goal.flatten(1), features([*last, *(way[:, -1:] for way in lower)])[None])[0]) < 100 * NEAR
+                    goal.flatten(1), features([*last, *(way[:, -1:] for way in lower)])[None])[0]) < NEAR
                     for goal in goals(result)):
                 found.append(Finding("unknown", "One of its results is no linear function of its states."))
             continue
@@ -275,7 +230,7 @@ def _needs(part: Tensor, last: Sequence[Tensor], way: int, step: int) -> bool:
     """Return whether a result needs the state of a step, T in the order of reading."""
     rest = [states for other, states in enumerate(last) if other != way]
     own = torch.cat([last[way][:, :step], last[way][:, step + 1:]], 1)
-    return float(distance(part, features([own, *rest])[None])[0]) > 1000 * NEAR
+    return float(distance(part, features([own, *rest])[None])[0]) > 100 * NEAR
 
 
 def _read(needed: Sequence[Sequence[int]], backwards: Sequence[bool], t: int | None) -> list[Finding]:

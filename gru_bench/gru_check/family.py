@@ -272,11 +272,12 @@ class Member:
             found.append(Finding(code, f"It computes h' = {formula}." if self.mixture > 1 else "", quantity="new"))
         return sorted(found, key=lambda finding: finding.kind.right)
 
-    def step(self, x: Tensor, u: Tensor, b: Tensor, h: Tensor) -> dict[str, Tensor]:
+    def step(self, x: Tensor, w: Tensor, u: Tensor, b: Tensor, h: Tensor) -> dict[str, Tensor]:
         """Return all quantities of one step, each A x N x H.
 
         Args:
-            x: Products of the input with the matrices for r, z and n, A x 3 x N x H.
+            x: Input, 1 x N x E or A x N x E.
+            w: Matrices of the input for r, z and n, A x 3 x H x E.
             u: Matrices of the state for r, z and n, and any fourth one, A x 4 x H x H.
             b: Biases of r, z and n, and that of the candidate's product with the state, 4 x H.
             h: State, N x H or A x N x H.
@@ -284,10 +285,10 @@ class Member:
         def product(matrix: Tensor, vectors: Tensor) -> Tensor:
             return vectors @ matrix.transpose(-1, -2)
 
-        r = GATES[self.r](x[:, 0], product(u[:, 0], h) + b[0])
-        z = GATES[self.z](x[:, 1], product(u[:, 1], h) + b[1])
+        r = GATES[self.r](product(w[:, 0], x), product(u[:, 0], h) + b[0])
+        z = GATES[self.z](product(w[:, 1], x), product(u[:, 1], h) + b[1])
         a = CANDIDATES[self.candidate].compute(
-            x[:, 2] + b[2], lambda s: product(u[:, 2], s) + b[3], lambda s: product(u[:, 3], s), h, r, z)
+            product(w[:, 2], x) + b[2], lambda s: product(u[:, 2], s) + b[3], lambda s: product(u[:, 3], s), h, r, z)
         n = TANHS[self.n](a)
         return {"r": r, "z": z, "a": a, "n": n, "new": MIXTURES[self.mixture][2](z, r, h, n, a)}
 

@@ -1,4 +1,4 @@
-"""Which cell of the family explains an object's results, with which matrices for which gate.
+"""Which cell of the family explains what an object returns, with which matrices for which gate.
 
 All biases are zero meanwhile, so that only matrices are to be assigned; all assignments are computed at once. A layer's
 results need not be its states: they must be an affine function of them, such as a linear head, and log-probabilities
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,8 +20,10 @@ from gru_bench.gru_check.codes import Finding
 from gru_bench.gru_check.family import CANDIDATES, RIGHT, RIGHT_BY_SIGN, Member, wrong_members
 from gru_bench.gru_check.weights import Cell
 
-NEAR = 1e-9
-"""Largest difference, relative to the largest number, of what is equal."""
+NEAR = 1e-8
+"""Largest difference of an affine function, relative to the largest number."""
+SAME = 3e-12
+"""Largest difference of what is equal, relative to the largest number where that is above one."""
 ACTIVE = 5
 """So many units of a layer have weights. The states of the others are the same for all sequences."""
 MOST_BLOCKS = 5
@@ -30,8 +32,6 @@ CONSTANTS = (1.0, -1.0, 2.0, 0.5)
 """Numbers in the sum of a gate that are looked for."""
 _MOST = 144
 """Assignments that are tried at once."""
-_ACTING = tuple(itertools.product((1.0, -1.0), repeat=6))
-"""Signs with which six matrices may act."""
 
 
 @dataclass(frozen=True)
@@ -44,84 +44,99 @@ class Layout:
     """Whether each step gets the state of the step before."""
     handed: bool = False
     """Whether the second direction begins with the state in which the first one ended."""
+    start: Sequence[Tensor] | None = None
+    """First states of the layers, H each. None: the state that is given, otherwise zeros."""
 
     @property
     def first(self) -> Cell:
         """Return the first cell."""
         return self.layers[0][0][0]
 
+    def begin(self, layer: int, given: Tensor | None, count: int) -> Tensor:
+        """Return the first states of a layer: N x H."""
+        if self.start is not None:
+            given = self.start[min(layer, len(self.start) - 1)]
+        return torch.zeros(count, self.first.hidden) if given is None else given.expand(count, -1)
 
-@dataclass
-class Found:
-    """What explains an object's results."""
+
+@dataclass(frozen=True)
+class Seen:
+    """What an object was given, and what is to be explained."""
+
+    inputs: Tensor
+    """Vectors that it reads, T x N x E."""
+    given: Tensor | None
+    """States that it was given, N x H."""
+    goals: Sequence[Tensor]
+    """Results, N x D each, of which one must be an affine function of the states."""
+    values: Tensor | None
+    """What must contain the last states, K x N x H or the first units of them. None: the results need not."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """How an object may compute: a cell of the family, in a layout, with `A` assignments of its matrices."""
 
     member: Member
     layout: Layout
     own: Tensor
-    """Numbers of the blocks for the gates, 1 x 6 or 1 x 7."""
-    signs: Tensor
-    """Of the blocks, 1 x 6 or 1 x 7."""
-    start: Sequence[Tensor | None]
-    """First states of each layer. None: zeros."""
-    constants: Tensor
-    """Numbers in the sums of r, z and n, and in the product with the state: 4 x 1."""
-    findings: list[Finding] = field(default_factory=list)
-    biases: dict[int, Tensor] = field(default_factory=dict)
-    """Biases of each cell, by its id: 4 x H."""
+    """Numbers of the blocks for the gates, as `Cell.matrices` takes them: A x 6 or 7."""
+    biases: Mapping[int, Tensor]
+    """What is added in the sums of each cell, by its id: 4 x H."""
 
-    def bias(self, cell: Cell) -> Tensor:
-        """Return all that is added in the sums of a cell, 4 x H."""
-        hidden = cell.h[0].value.shape[0]
-        return self.biases.get(id(cell), torch.zeros(4, hidden)) + self.constants
+    @property
+    def findings(self) -> list[Finding]:
+        """Return the mistakes and conventions of the first assignment."""
+        return [*self.layout.findings, *structure(self.own[0].tolist(), self.member), *self.member.findings]
 
-    def states(self, inputs: Tensor, given: Tensor | None = None) -> list[list[Tensor]]:
-        """Return the states of each layer and direction in the order of reading, each N x T x H."""
-        start = self.start if given is None else [given] * len(self.layout.layers)
-        return [[one[0] for one in layer] for layer in states(
-            self.member, self.layout, self.own, self.signs, inputs, start,
-            {id(cell): self.bias(cell) for layer in self.layout.layers for cell, _ in layer})]
+    def states(self, inputs: Tensor, given: Tensor | None) -> list[list[Tensor]]:
+        """Return the states of each layer and direction in the order of reading, each A x N x T x H."""
+        made: list[list[Tensor]] = []
+        below = [inputs[:, None]]
+        for number, layer in enumerate(self.layout.layers):
+            ways: list[Tensor] = []
+            for way, (cell, backwards) in enumerate(layer):
+                w, u = cell.matrices(self.own)
+                x = torch.cat(below, -1) if below[0].shape[-1] != cell.width else below[min(way, len(below) - 1)]
+                begin = (ways[0][:, :, -1] if way and self.layout.handed else
+                         self.layout.begin(number, given, x.shape[2]))
+                h, out = begin, []
+                for x_t in x.flip(0) if backwards else x:
+                    h = self.member.step(x_t, w, u, self.biases[id(cell)], h if self.layout.carried else begin)["new"]
+                    out.append(h)
+                ways.append(torch.stack(out, 2))
+            made.append(ways)
+            below = [(one.flip(2) if backwards else one).permute(2, 0, 1, 3)
+                     for one, (_, backwards) in zip(ways, layer, strict=True)]
+        return made
 
+    def explains(self, seen: Seen) -> Tensor:
+        """Return which assignments explain what was seen: A."""
+        made = self.states(seen.inputs, seen.given)[-1]
+        fits = torch.full((len(self.own),), seen.values is not None)
+        if seen.values is not None:
+            most = SAME * max(1.0, float(seen.values.abs().max()))
+            for way in made:
+                off = (way[:, None, :, -1, :seen.values.shape[-1]] - seen.values).abs().amax((-1, -2))
+                fits &= (off < most).any(1)
+        for goal in seen.goals if seen.values is None else ():
+            fits |= distance(goal, features(made)) < NEAR
+        return fits
 
-def states(
-    member: Member, layout: Layout, own: Tensor, signs: Tensor, inputs: Tensor, start: Sequence[Tensor | None],
-    bias: Mapping[int, Tensor],
-) -> list[list[Tensor]]:
-    """Return the states of each layer and direction in the order of reading, each A x N x T x H."""
-    made: list[list[Tensor]] = []
-    below = [inputs[:, None]]
-    for number, layer in enumerate(layout.layers):
-        found: list[Tensor] = []
-        for way, (cell, backwards) in enumerate(layer):
-            u = cell.matrices(own[:, 3:]) * signs[:, 3:, None, None]
-            x = torch.cat(below, -1) if below[0].shape[-1] != cell.width else below[min(way, len(below) - 1)]
-            x = x.flip(0) if backwards else x
-            first = start[min(number, len(start) - 1)]
-            begin = torch.zeros(1, x.shape[2], u.shape[-1]) if first is None else first.expand(x.shape[2], -1)[None]
-            wx = chosen(cell.products(x), own, signs)
-            if way and layout.handed:
-                begin = found[0][:, :, -1]
-            h, out = begin, []
-            for x_t in wx:
-                h = member.step(x_t, u, bias[id(cell)], h if layout.carried else begin)["new"]
-                out.append(h.expand(len(own), -1, -1))
-            found.append(torch.stack(out, 2))
-        made.append(found)
-        below = [(one.flip(2) if backwards else one).permute(2, 0, 1, 3)
-                 for one, (_, backwards) in zip(found, layer, strict=True)]
-    return made
+    def inner(self, inputs: Tensor, given: Tensor | None) -> Mapping[str, Tensor]:
+        """Return the quantities of a step, N x H each: the second of a layer, where the state is not zero.
 
-
-def chosen(products: Tensor, own: Tensor, signs: Tensor) -> Tensor:
-    """Return the products of the input that assignments choose for r, z and n: ... x A x 3 x N x H.
-
-    Args:
-        products: ... x (1 or A) x N x blocks x H.
-        own: Numbers of blocks, A x 6 or more.
-        signs: Their signs.
-    """
-    products = products.transpose(-2, -3).expand(*products.shape[:-4], len(own), -1, -1, -1)
-    places = own[:, :3, None, None].expand(-1, -1, *products.shape[-2:]) % products.shape[-3]
-    return torch.gather(products, -3, places.expand(*products.shape[:-4], *places.shape)) * signs[:, :3, None, None]
+        `inputs` is T x N x E, of a cell 1 x N x E.
+        """
+        (cell, backwards), *_ = self.layout.layers[0]
+        w, u = cell.matrices(self.own)
+        state = self.layout.begin(0, given, inputs.shape[1])
+        for x in (inputs.flip(0) if backwards else inputs)[:2]:
+            begin = state
+            step = self.member.step(x[None], w, u, self.biases[id(cell)], begin)
+            made = {name: value.expand(1, *begin.shape)[0] for name, value in step.items()}
+            state = made["new"] if self.layout.carried else begin
+        return made | {"x": x, "h": begin, "ones": torch.ones_like(begin), "z h": made["z"] * begin}
 
 
 def layouts(cells: Sequence[Cell]) -> Iterator[Layout]:
@@ -129,7 +144,7 @@ def layouts(cells: Sequence[Cell]) -> Iterator[Layout]:
     first, *others = cells
     beside = [cell for cell in others if cell.width == first.width]
     above = [cell for cell in others if cell.width != first.width]
-    hidden = first.h[0].value.shape[0]
+    hidden = first.hidden
     wide = [cell for cell in above if cell.width == 2 * hidden]
     if len(beside) == 1 and len(wide) == len(above) and len(above) % 2 == 0:
         pairs = [[first, beside[0]], *([list(pair) for pair in zip(above[::2], above[1::2], strict=True)])]
@@ -194,41 +209,30 @@ def features(ways: Sequence[Tensor]) -> Tensor:
 # ---------------------------------------------------------------- the search
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """Assignments that are tried with a member at once."""
-
-    member: Member
-    own: Tensor
-    signs: Tensor
-    constants: Tensor
-
-
-def attempts(cell: Cell, stage: str) -> Iterator[Attempt]:
-    """Yield what is tried for the cells of an object, in stages."""
+def attempts(cell: Cell, stage: str) -> Iterator[tuple[Member, Tensor, Tensor]]:
+    """Yield members, the assignments that are tried with each at once, and what is added in all sums, 4 x 1."""
     x, h = len(cell.x), len(cell.h)
     if not 0 < x <= MOST_BLOCKS or not 0 < h <= MOST_BLOCKS:
         return
-    none, plain = torch.zeros(4, 1), torch.ones(1, 6)
+    none = torch.zeros(4, 1)
     single = _once(x, h, 3) if min(x, h) > 2 else _once(0, 0, 3)
     if stage == "right":
-        yield from (Attempt(member, single, plain, none) for member in (*RIGHT, *RIGHT_BY_SIGN) if len(single))
+        yield from ((member, single, none) for member in (*RIGHT, *RIGHT_BY_SIGN) if len(single))
     elif stage == "wrong":
         by_matrices = {count: own for count in (2, 3, 4) if 0 < len(own := _once(x, h, count)) <= _MOST}
         for member in (*(() if len(single) else RIGHT), *wrong_members()):
             if (chosen := by_matrices.get(CANDIDATES[member.candidate].matrices)) is not None:
-                yield Attempt(member, chosen, torch.ones(1, chosen.shape[1]), none)
+                yield member, chosen, none
     elif stage == "shared":
         seen = set(map(tuple, single.tolist()))
         every = [own for own in _every(x, h) if own not in seen] if x + h < 2 * MOST_BLOCKS - 2 else []
-        yield from (Attempt(member, _tensor(every[first:first + _MOST]), plain, none)
+        yield from ((member, _tensor(every[first:first + _MOST]), none)
                     for first in range(0, len(every), _MOST) for member in RIGHT)
     elif 0 < len(single) <= _MOST:
-        signs = torch.tensor(_ACTING)
-        yield from (Attempt(member, single, plain, none.index_fill(0, torch.tensor([place]), number))
+        yield from ((member, single, none.index_fill(0, torch.tensor([place]), number))
                     for number in CONSTANTS for place in range(4) for member in RIGHT)
-        yield from (Attempt(member, single.repeat_interleave(len(signs), 0), signs.repeat(len(single), 1), none)
-                    for member in RIGHT[:3:2])
+        negative = torch.tensor(list(itertools.product((0, x), (0, x), (0, x), (0, h), (0, h), (0, h))))
+        yield from ((member, (single[:, None] + negative).flatten(0, 1), none) for member in RIGHT[:3:2])
 
 
 STAGES = ("right", "wrong", "shared", "signs")
@@ -278,102 +282,30 @@ def structure(own: Sequence[int], member: Member) -> list[Finding]:
     return found
 
 
-def search_cell(cell: Cell, stage: str, x: Tensor, h: Tensor, results: Sequence[Tensor]) -> Found | None:
-    """Return what explains a step of a cell: N x E and N x H to N x H."""
-    for attempt in attempts(cell, stage):
-        u = cell.matrices(attempt.own[:, 3:]) * attempt.signs[:, 3:, None, None]
-        wx = chosen(cell.products(x)[None], attempt.own, attempt.signs)
-        new = attempt.member.step(wx, u, attempt.constants.expand(4, h.shape[-1]), h)["new"]
-        for result in results:
-            if result.shape == h.shape:
-                off = (new - result).abs().amax((-1, -2)) / max(1.0, float(result.abs().max()))
-                if (places := (off < 3e-12).nonzero().flatten()).numel():
-                    return _found(attempt, Layout([[(cell, False)]]), int(places[0]), [None])
+def search(cells: Sequence[Cell], stage: str, seen: Seen) -> Guess | None:
+    """Return what explains an object with these recurrences, in one of `STAGES`."""
+    for layout in _arranged(cells, stage, seen.given is not None):
+        for member, own, added in attempts(layout.first, stage):
+            guess = Guess(member, layout, own, {id(cell): added.expand(4, cell.hidden) for cell in cells})
+            if (fitting := guess.explains(seen).nonzero().flatten()).numel():
+                return replace(guess, own=own[fitting[:1]])
     return None
 
 
-def _found(attempt: Attempt, layout: Layout, place: int, start: Sequence[Tensor | None]) -> Found:
-    own = attempt.own[place:place + 1]
-    signs = attempt.signs.expand(len(attempt.own), -1)[place:place + 1]
-    findings = [*layout.findings, *structure(own[0].tolist(), attempt.member), *attempt.member.findings]
-    return Found(attempt.member, layout, own, signs, start, attempt.constants, findings)
-
-
-def search_layer(
-    cells: Sequence[Cell], stage: str, inputs: Tensor, h0: Tensor | None, results: Sequence[Tensor],
-    values: Sequence[Tensor] = (),
-) -> Found | None:
-    """Return what explains the results of a layer, each N x D or N x T x D.
-
-    Args:
-        cells: Its recurrences.
-        stage: One of `STAGES`.
-        inputs: Vectors that it reads, T x N x E.
-        h0: States that it was given, N x H.
-        results: Its results.
-        values: What it computed, N x H each; given where its results are no affine function of states. The last states
-            must be among them.
-    """
-    wanted = [goal.flatten(1) for result in results for goal in goals(result)]
-    known = torch.stack(list(values)) if values else None
-    for start, layout, more in _beginnings(cells, stage, h0):
-        for attempt in attempts(layout.first, stage):
-            constants = attempt.constants.expand(4, layout.first.h[0].value.shape[0])
-            made = states(attempt.member, layout, attempt.own, attempt.signs, inputs, start,
-                          {id(cell): constants for cell in cells})[-1]
-            if known is not None:
-                fits = torch.ones(len(attempt.own), dtype=torch.bool)
-                for way in made:
-                    last = way[:, None, :, -1]
-                    near = (last[:, :, 0] - known[:, 0]).abs().amax(-1) < NEAR
-                    for one in near.any(1).nonzero().flatten().tolist():
-                        near[one] &= (last[one] - known).abs().amax((-1, -2)) < NEAR
-                    fits &= near.any(1)
-                if bool(fits.any()):
-                    return _found(attempt, replace(layout, findings=(*more, *layout.findings)),
-                                  int(fits.nonzero()[0]), start)
-                continue
-            for goal in wanted:
-                near = (distance(goal, features(made)) < NEAR).nonzero().flatten()
-                if near.numel():
-                    return _found(attempt, replace(layout, findings=(*more, *layout.findings)), int(near[0]), start)
-    return None
-
-
-def _beginnings(
-    cells: Sequence[Cell], stage: str, h0: Tensor | None
-) -> Iterator[tuple[Sequence[Tensor | None], Layout, tuple[Finding, ...]]]:
-    """Yield first states and layouts that a stage tries."""
+def _arranged(cells: Sequence[Cell], stage: str, given: bool) -> Iterator[Layout]:
+    """Yield the layouts that a stage tries, and those with wrong first states."""
     every = list(layouts(cells))
-    fine = [layout for layout in every if not layout.findings][:1]
+    first = next(layout for layout in every if not layout.findings)
+    if stage != "right":
+        yield first
+        return
+    yield from every
+    zeros, ones = torch.zeros(first.first.hidden), torch.ones(first.first.hidden)
+    if given:
+        yield replace(first, start=[zeros], findings=(Finding(
+            "initial-state", "The state that it is given is ignored."),))
+        return
     depth = max(len(layout.layers) for layout in every)
-    yield from (([h0], layout, ()) for layout in (every if stage == "right" else fine))
-    if stage == "right" and h0 is not None:
-        yield from (([None], layout, (Finding("initial-state", "The state that it is given is ignored."),))
-                    for layout in fine)
-    if stage == "right" and h0 is None:
-        ones = torch.ones(1, cells[0].h[0].value.shape[0])
-        says = (Finding("initial-state", "The state before the first step is ones.", quantity="ones"),)
-        for layout in fine:
-            yield [ones], layout, says
-            if depth > 1:
-                yield from (([ones if k == layer else None for k in range(depth)], layout, says)
-                            for layer in range(depth))
-
-
-def inner(found: Found, inputs: Tensor, h: Tensor | None) -> Mapping[str, Tensor]:
-    """Return the quantities of a step, N x H each: the second of a layer, where the state is not zero.
-
-    `inputs` is T x N x E, of a cell 1 x N x E.
-    """
-    (cell, backwards), *_ = found.layout.layers[0]
-    u = cell.matrices(found.own[:, 3:]) * found.signs[:, 3:, None, None]
-    first = h if h is not None else found.start[0]
-    state = torch.zeros(inputs.shape[1], u.shape[-1]) if first is None else first.expand(inputs.shape[1], -1)
-    for x in (inputs.flip(0) if backwards else inputs)[:2]:
-        begin = state
-        made = {name: value.expand(1, *begin.shape)[0]
-                for name, value in found.member.step(
-                    chosen(cell.products(x)[None], found.own, found.signs), u, found.bias(cell), begin).items()}
-        state = made["new"] if found.layout.carried else begin
-    return made | {"x": x, "h": begin, "ones": torch.ones_like(begin), "z h": made["z"] * begin}
+    for start in ([ones], *([ones if k == layer else zeros for k in range(depth)] for layer in range(depth))):
+        yield replace(first, start=start, findings=(Finding(
+            "initial-state", "The state before the first step is ones.", quantity="ones"),))

@@ -135,6 +135,14 @@ class Subject:
         """Return the parameters, and the matrices that the object holds otherwise."""
         return list(weights_of(self.built).values())
 
+    def vectors(self, form: Form, x: Tensor) -> Tensor:
+        """Return the vectors that a recurrence reads, T x N x E, where the object is given x."""
+        if form.kind == "cell":
+            return x[None]
+        if not form.tokens:
+            return x
+        return next(part for part in self.built.modules() if isinstance(part, nn.Embedding)).weight.detach()[x]
+
     def copy(self) -> Any:
         """Return a copy, which no other call changes."""
         return copy.deepcopy(self.built) if isinstance(self.built, nn.Module) else self.built

@@ -48,14 +48,24 @@ class Cell:
         """Return the width of its input."""
         return self.x[0].value.shape[-1]
 
-    def products(self, x: Tensor) -> Tensor:
-        """Return the products of inputs, ... x E, with each matrix and with zeros: ... x blocks x H."""
-        return torch.stack([*(x @ block.value.t() for block in self.x), (x @ self.x[0].value.t()) * 0], -2)
+    @property
+    def hidden(self) -> int:
+        """Return the width of its state."""
+        return self.h[0].value.shape[0]
 
-    def matrices(self, own: Tensor) -> Tensor:
-        """Return the matrices of the state that assignments choose, A x (3 or 4) x H x H. Number -1: zeros."""
-        h = torch.stack([block.value for block in self.h])
-        return torch.cat([h, torch.zeros_like(h[:1])])[own]
+    def matrices(self, own: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the matrices that assignments choose, of the input, A x 3 x H x E, and of the state, A x (3 or 4) x H
+        x H.
+
+        Args:
+            own: Numbers of those for r, z and n, of the input first, A x 6 or 7. With the number of all added, a matrix
+                is negative. -1: zeros.
+        """
+        def chosen(blocks: Sequence[Block], own: Tensor) -> Tensor:
+            every = torch.stack([block.value for block in blocks])
+            return torch.cat([every, -every, torch.zeros_like(every[:1])])[own]
+
+        return chosen(self.x, own[:, :3]), chosen(self.h, own[:, 3:])
 
 
 @dataclass(frozen=True)
