@@ -15,11 +15,10 @@ Shapes: `B` sequences, `T` steps, `E` input width, `H` hidden width, `D` = H tim
 from __future__ import annotations
 
 import inspect
-import linecache
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import lru_cache, partial
 from types import ModuleType
 from typing import Any, Literal
@@ -29,7 +28,7 @@ from torch import Tensor, nn
 
 from gru_bench.config import ModelConfig
 from gru_bench.data.code import kept
-from gru_bench.errors import GruBenchError, RunError, UsageError, out_of_memory, shown
+from gru_bench.errors import RunError, UsageError, out_of_memory, shown
 from gru_bench.models.stack import Between, read_whole, run_layers
 
 Kind = Literal["layer", "cell"]
@@ -37,11 +36,8 @@ ARGUMENTS: Mapping[Kind, tuple[str, ...]] = {"layer": ("x",), "cell": ("x", "h")
 """What a class may be -> the arguments of its forward."""
 CALLED: Mapping[Kind, str] = {kind: f"a {kind}, forward({', '.join(names)})" for kind, names in ARGUMENTS.items()}
 """What a class may be, in words."""
-LINES = "gru-bench gru-check {} shows lines that make it fit, if it knows any"
 WIDTH, HIDDEN, BATCH, STEPS = 5, 4, 3, 7
 """Sizes with which a class is tried: E, H, B and T."""
-OTHERS = ((1, 1), (1, 6), (5, 2))
-"""Further numbers of sequences and of steps that it must take."""
 
 
 class WrongShape(ValueError):
@@ -66,14 +62,15 @@ class Own(nn.Module):
         """
         super().__init__()
         self.hidden_size, self.layers, self.bidirectional = config.hidden_size, config.layers, config.is_bidirectional
-        self.kind = kind_of(config.name, config.source)
+        self.file, self.kind = config.name.rpartition(":")[0], kind_of(config.name, config.source)
+        target = _class(config.name, config.source)
         seed = int(torch.randint(2**62, (), generator=generator))
+        widths = [input_size, *[self.hidden_size * self.directions] * (self.layers - 1)]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.parts = nn.ModuleList(
-                build(_class(config.name, config.source), config.name,
-                      input_size if layer == 0 else self.hidden_size * self.directions, self.hidden_size)
-                for layer in range(self.layers) for _ in range(self.directions))
+                build(target, config.name, width, self.hidden_size)
+                for width in widths for _ in range(self.directions))
 
     @property
     def directions(self) -> int:
@@ -99,31 +96,20 @@ class Own(nn.Module):
 
     def _outputs(self, part: nn.Module, x_BTE: Tensor) -> Tensor:
         try:
-            with _like(x_BTE):
+            with nullcontext() if x_BTE.device.type == "cpu" else x_BTE.device:  # where it makes its tensors
                 return outputs(part, self.kind, x_BTE, self.hidden_size)
         except WrongShape as error:
             raise RunError(f"the model's class must return the same shape for each batch, but {error}") from error
-        except GruBenchError:
-            raise
         except Exception as error:
             if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and out_of_memory(error)):
                 raise
-            raise RunError(f"the model's class failed: {said(error)}") from error
+            raise RunError(f"the model's class failed: {said(error, self.file)}") from error
 
 
 def outputs(part: nn.Module, kind: Kind, x_BTE: Tensor, hidden: int) -> Tensor:
     """Return the outputs of an object of the user's class at all steps, B x T x H.
 
-    Each call gets copies, because it may change what it gets.
-
-    Args:
-        part: The object.
-        kind: What it is.
-        x_BTE: Input.
-        hidden: Its hidden width, H.
-
-    Raises:
-        WrongShape: where it returns something else.
+    Each call gets copies, because it may change what it gets. `WrongShape` is raised where it returns something else.
     """
     batch, steps = x_BTE.shape[:2]
     if kind == "layer":
@@ -138,17 +124,14 @@ def outputs(part: nn.Module, kind: Kind, x_BTE: Tensor, hidden: int) -> Tensor:
 
 def _shaped(found: object, shape: tuple[int, ...], x: Tensor) -> Tensor:
     """Return what a class has returned for an input x, if it is a tensor of this shape."""
-    if not isinstance(found, Tensor):
-        remedy = ": return torch.stack(outputs, dim=1)" if isinstance(found, list) else ""
-        raise WrongShape(f"it returns a {type(found).__name__} instead of a tensor of shape {shape}{remedy}")
-    if found.shape == shape:
+    if isinstance(found, Tensor) and found.shape == shape:
         return found
-    remedy = ""
-    if found.shape == (*shape[:-1], 2 * shape[-1]):
-        remedy = ": read forwards only; model.bidirectional = true adds the other direction"
-    elif found.shape in ((shape[0], shape[-1]), (1, shape[0], shape[-1])):
-        remedy = ": return the outputs of all steps, not only the final state"
-    raise WrongShape(f"for x of the shape {tuple(x.shape)} it returns {tuple(found.shape)} instead of {shape}{remedy}")
+    returned = tuple(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
+    remedy = "return the outputs of all steps, torch.stack(outputs, dim=1)"
+    if returned == (*shape[:-1], 2 * shape[-1]):
+        remedy = "read forwards only; model.bidirectional = true adds the other direction"
+    raise WrongShape(f"for x of the shape {tuple(x.shape)} it returns {returned} instead of {shape}"
+                     f"{f': {remedy}' if len(shape) == 3 else ''}")
 
 
 # ---------------------------------------------------------------- what a class is
@@ -166,71 +149,60 @@ def kind_of(model: str, digest: str | None) -> Kind:
         UsageError: where this machine does not keep the file, and for a class that is neither layer nor cell. The error
             says what it does instead.
     """
-    target = _class(model, digest)
     file, _, name = model.rpartition(":")
-    rule = f"{name} of {file} must be {', or '.join(CALLED.values())}, for batches of any size, batch first"
+    refused = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        part = build(target, model, WIDTH, HIDDEN).eval()
-        signature, refused = inspect.signature(part.forward), []
+        part = build(_class(model, digest), model, WIDTH, HIDDEN).eval()
+        signature = inspect.signature(part.forward)
         for kind, arguments in ARGUMENTS.items():
             try:
                 signature.bind(*arguments)
             except TypeError:
                 continue
             try:
-                wrong = _wrong(part, kind, model)
+                wrong = _wrong(part, kind)
             except WrongShape as error:
                 refused.append(f"as a {kind}, {error}")
             except Exception as error:
                 refused.append(f"as a {kind}, it fails for {BATCH} sequences of {STEPS} steps: {said(error, file)}")
             else:
-                if wrong is not None:
-                    raise UsageError(f"{rule}, but {wrong}")
-                return kind
-    raise UsageError(f"{rule}, but {'; '.join(refused) or f'it has forward{signature}'}. {LINES.format(model)}")
+                if wrong is None:
+                    return kind
+                refused = [wrong]
+                break
+    raise UsageError(f"{name} of {file} must be {', or '.join(CALLED.values())}, for batches of any size, batch first, "
+                     f"but {'; '.join(refused) or f'it has forward{signature}'}")
 
 
-def _wrong(part: nn.Module, kind: Kind, model: str) -> str | None:
+def _wrong(part: nn.Module, kind: Kind) -> str | None:
     """Return why an object whose outputs have the right shape is no recurrence that can be trained; None if it is.
 
     Raises:
         WrongShape: where they do not have it. Errors of its own are passed on.
     """
-    file = model.rpartition(":")[0]
     x_BTE = torch.randn(BATCH, STEPS, WIDTH)
-    first_BTE, late_BTE = x_BTE.clone(), x_BTE.clone()
-    first_BTE[0, 0] += 1
-    late_BTE[0, -1] += 1
-    given, again, by_first, by_late = (
-        outputs(part, kind, x, HIDDEN) for x in (x_BTE, x_BTE, first_BTE, late_BTE))
+    other_BTE, late_BTE = x_BTE.clone(), x_BTE.clone()
+    other_BTE[0] += 1
+    late_BTE[:, -1] += 1
+    given, again, by_other, by_late = (
+        outputs(part, kind, x, HIDDEN) for x in (x_BTE, x_BTE, other_BTE, late_BTE))
     if not given.isfinite().all():
         return "it returns values that are not finite"
     if not torch.equal(given, again):
         return ("it returns different values for the same input: it keeps a state between calls, or is random in "
                 "evaluation mode")
-    if not torch.allclose(by_first[1:], given[1:]):
-        return f"sequences affect each other's outputs, perhaps because time is the first axis. {LINES.format(model)}"
-    if torch.equal(by_first[0, -1], given[0, -1]):
-        return "its last output does not depend on the first step"
-    if not torch.allclose(by_late[0, :-1], given[0, :-1]):
+    if not torch.allclose(by_other[1:], given[1:]):
+        return "sequences affect each other's outputs, perhaps because time is the first axis"
+    if not torch.allclose(by_late[:, :-1], given[:, :-1]):
         return ("an output depends on later steps: read forwards only; model.bidirectional = true adds the other "
                 "direction")
     if endless := [name for name, value in part.state_dict().items()
                    if isinstance(value, Tensor) and not value.isfinite().all()]:
         return (f"its buffer {shown(endless[0])} has values that are not finite, which no model is saved with: "
                 "register it with persistent=False")
-    for batch, steps in OTHERS:
-        try:
-            outputs(part, kind, torch.randn(batch, steps, WIDTH), HIDDEN)
-        except Exception as error:
-            failed = str(error) if isinstance(error, WrongShape) else said(error, file)
-            return f"it takes {BATCH} sequences of {STEPS} steps, but fails for {batch} of {steps}: {failed}"
-    try:
-        if given.requires_grad:
-            torch.autograd.backward(given.sum())
-    except RuntimeError as error:
-        return f"its gradients cannot be computed: {said(error, file)}"
+    if given.requires_grad:
+        torch.autograd.backward(given.sum())
     if all(p.grad is None or not p.grad.any() for p in part.parameters()):
         return "no gradient reaches its parameters: remove detach(), .data and torch.no_grad()"
     return None
@@ -251,34 +223,24 @@ def build(target: Callable[..., Any], model: str, width: int, hidden: int) -> nn
     """
     file, _, name = model.rpartition(":")
     widths = {"input_size": width, "hidden_size": hidden}
-    signature = inspect.signature(target)
-    by_name = widths.keys() <= signature.parameters.keys()
     try:
-        call = signature.bind(**widths) if by_name else signature.bind(*widths.values())
-    except TypeError as error:
-        raise UsageError(f"{name} of {file} must be constructed as {name}(input_size, hidden_size), but has the "
-                         f"signature {name}{signature}: {error}. Give every other argument a default; "
-                         f"{LINES.format(model)}") from None
-    try:
-        built = target(*call.args, **call.kwargs)
+        by_name = widths.keys() <= inspect.signature(target).parameters.keys()
+        built = target(**widths) if by_name else target(width, hidden)
     except Exception as error:
-        raise UsageError(f"{name} of {file} failed to construct as {name}(input_size={width}, hidden_size={hidden}): "
-                         f"{said(error, file)}") from error
-    rule = f"{name} of {file} must be a torch.nn.Module with parameters"
+        raise UsageError(f"{name} of {file} must be constructed as {name}(input_size, hidden_size), with a default for "
+                         f"every other argument, but {name}({width}, {hidden}) fails: {said(error, file)}") from error
     if not isinstance(built, nn.Module):
-        raise UsageError(f"{rule}, but it is a {type(built).__name__}")
+        raise UsageError(f"{name} of {file} must be a torch.nn.Module, but it is a {type(built).__name__}")
     if not any(p.requires_grad for p in built.parameters()):
-        raise UsageError(f"{rule}, but has none: make each weight a torch.nn.Parameter")
+        raise UsageError(f"{name} of {file} must have parameters, but has none: make each weight a torch.nn.Parameter")
     return built
 
 
-def said(error: BaseException, file: str = "") -> str:
+def said(error: BaseException, file: str) -> str:
     """Return what an error of the user's code says, with the line of its file."""
-    frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
-              if frame.filename == file or (not file and frame.filename.endswith(".py")
-                                            and not {"/", "\\", "<"} & set(frame.filename))]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     first = (str(error).strip() or "no message").splitlines()[0]
-    return f"{type(error).__name__}: {shown(first, '', 200)}" + (f" (line {frames[-1]})" if frames else "")
+    return f"{type(error).__name__}: {shown(first, '', 200)}" + (f" (line {lines[-1]})" if lines else "")
 
 
 # ---------------------------------------------------------------- the file
@@ -301,22 +263,9 @@ def _module(model: str, digest: str | None) -> ModuleType:
     module = ModuleType(f"_own_{str(digest)[:12]}")
     module.__file__ = file
     sys.modules[module.__name__] = module
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     try:
         exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as error:
         raise UsageError(f"{file} failed when imported: {said(error, file)}. Install what it imports, and put code "
                          "that trains or reads files under if __name__ == \"__main__\":") from error
     return module
-
-
-@contextmanager
-def _like(x: Tensor) -> Iterator[None]:
-    """Let new tensors of the user's code have the type and the device of x."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(x.dtype if x.is_floating_point() else before)
-    try:
-        with nullcontext() if x.device.type == "cpu" else x.device:
-            yield
-    finally:
-        torch.set_default_dtype(before)

@@ -118,11 +118,6 @@ class Looks(BatchFirst):
         return super().forward(x + x.flip(1))[0]
 
 
-class Forgets(BatchFirst):
-    def forward(self, x):
-        return torch.tanh(self.x(x))[..., :self.hidden_size]
-
-
 class Detached(BatchFirst):
     def forward(self, x):
         return super().forward(x)[0].detach().requires_grad_()
@@ -133,19 +128,9 @@ class FixedBatch(BatchFirst):
         return super().forward(x)[0] + torch.zeros(64, 1, 1)
 
 
-class ThreeAlone(BatchFirst):
-    def forward(self, x):
-        return super().forward(x)[0] + torch.zeros(3, 1, 1)
-
-
 class OneForAll(BatchFirst):
     def forward(self, x):
         return super().forward(x)[0] + torch.zeros(1, 1, 1)
-
-
-class Single(BatchFirst):
-    def forward(self, x):
-        return super().forward(x)[0] + torch.zeros(1, dtype=torch.float32) @ torch.zeros(1).to(x.dtype)
 
 
 class Long(BatchFirst):
