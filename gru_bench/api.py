@@ -239,7 +239,9 @@ def _columns(columns: Mapping[str, str] | None, roles: Sequence[str]) -> dict[st
     for role, name in (columns or {}).items():
         if role not in roles:
             raise unknown("role of a column", str(role), roles)
-        _require(str, "the name of a column", **{role: name})
+        if not isinstance(name, str):
+            raise UsageError(f"columns must be a dictionary of names, but {role} is {shown(name)} of type "
+                             f"{type(name).__name__}")
     return dict(columns or {})
 
 

@@ -62,7 +62,7 @@ from gru_bench.data.files import (
 from gru_bench.data.files import digest as file_digest
 from gru_bench.data.frames import is_kept
 from gru_bench.data.groups import TURNED_OFF, described, too_few
-from gru_bench.data.labels import NEGATIVE_POSITIVE, alike, listed
+from gru_bench.data.labels import alike, listed
 from gru_bench.data.near import near_duplicates
 from gru_bench.data.tables import Rows, read_files
 from gru_bench.data.tokenizer import tokenize
@@ -303,14 +303,15 @@ def _source(config: DataConfig, cache: Path) -> _Source:
     if config.split_column is not None and config.test_name is not None:
         raise UsageError(f"the test split is given twice, by the test file {config.test_name!r} and by "
                          f"data.split_column={config.split_column!r}: leave one of them out")
-    in_blocks = config.name == MOVIE_REVIEWS and config.test_name is None and config.group_column == "auto"
+    is_movies = config.name == MOVIE_REVIEWS
+    in_blocks = is_movies and config.test_name is None and config.group_column == "auto"
     columns = Columns(config.text_column, config.label_column, config.category_column, config.split_column,
                       config.id_column, "" if config.group_column == "auto" else config.group_column)
-    if config.name == MOVIE_REVIEWS:
+    if is_movies:
         path = _movie_reviews()
         if columns.category is None and config.test_name is None:
             columns = replace(columns, category="source")
-        found = Found((DataFile(path, names=NEGATIVE_POSITIVE if columns.label == "label" else ()),))
+        found = Found((DataFile(path),))
     else:
         path, found = _files(config.name)
     files, left_out = found.files, found.left_out
@@ -331,16 +332,18 @@ def _source(config: DataConfig, cache: Path) -> _Source:
     if has_splits and columns.split is not None:
         raise UsageError(f"the splits must be given once, but both the names in {path} and "
                          f"data.split_column={columns.split!r} give them: leave the column out")
-    contents = [[file.split, file.label, file.names, kind_of(file.path), content_digest(file.path, cache),
+    contents = [[file.split, file.label, kind_of(file.path), content_digest(file.path, cache),
                  *([file.name] if len(files) > 1 else [])] for file in files]
 
     def read() -> Rows:
         rows = read_files(files, columns, path, config.encoding)
+        if is_movies and rows.classes == ("0", "1"):
+            rows = replace(rows, classes=("negative", "positive"))
         rows = replace(rows, group_N=_imdb_blocks(rows)) if in_blocks else rows
         return replace(rows, notes=(*rows.notes, *left_out))
 
-    name = MOVIE_REVIEWS if config.name == MOVIE_REVIEWS else _stem(path)
-    key = json.dumps([left_out, contents, vars(columns), in_blocks and IMDB_BLOCK])
+    name = MOVIE_REVIEWS if is_movies else _stem(path)
+    key = json.dumps([left_out, contents, vars(columns), is_movies, in_blocks and IMDB_BLOCK])
     return _Source(name, str(path), read, key, has_splits)
 
 

@@ -55,8 +55,6 @@ class DataFile:
     """train, validation or test, for all rows of the file. None: a column says it, or nothing does."""
     label: str | None = None
     """The class of a text file, which is one text. None for files of any other kind."""
-    names: tuple[str, ...] = ()
-    """Names of the classes 0, 1 and so on, where the file has none and we know them."""
     root: Path | None = None
     """The folder in which it was found. None: its own folder."""
 

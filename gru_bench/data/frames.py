@@ -197,9 +197,6 @@ def _table(frame: pd.DataFrame, names: Iterable[str]) -> Any:
             raise DataError(f"column {shown(name)} of the frame must contain values of one kind, texts or numbers, but "
                             f"it cannot be read as such ({shown(str(error).splitlines()[0], '', 200)}): convert it, "
                             f"for example by frame[{name!r}].astype(str)") from error
-        if pa.types.is_nested(columns[name].type):
-            raise DataError(f"column {shown(name)} of the frame must contain single values, but it contains "
-                            f"{shown(str(columns[name].type), '')}: choose another column")
     return pa.table(columns)
 
 

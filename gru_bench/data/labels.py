@@ -25,7 +25,6 @@ MOST_DECIMALS = 20
 """Most classes of data whose labels are numbers with decimals. Beyond, they look like numbers to predict."""
 MOST_SHOWN = 10
 """Most classes that a message lists."""
-NEGATIVE_POSITIVE = ("negative", "positive")
 _ZERO_ONE = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 _TRUTHS = {"false": False, "true": True}
 MISSING = ("NaN", "nan", "None", "null", "NULL", "<NA>")
@@ -44,42 +43,44 @@ class Classes:
     """Whether the data itself holds 0 and 1, and in this order."""
 
 
-def classes_of(spelling_N: Sequence[str], names: Sequence[str], what: str, remedy: str) -> Classes:
+def classes_of(spelling_N: Sequence[str], what: str, remedy: str) -> Classes:
     """Return the classes of all rows.
 
     Args:
         spelling_N: The labels as `label_of` spells them.
-        names: Names of the classes 0, 1, 2 and so on, which a file holds apart from its rows. May be empty.
         what: What holds the labels, for error messages, such as `column 'label' of a.csv`.
         remedy: What to do about labels that look like anything but classes.
 
     Raises:
-        DataError: where the labels look like numbers to predict or like texts, or are no classes that a file names.
+        DataError: where the labels look like numbers to predict, ids or texts.
     """
     spellings = list(dict.fromkeys(spelling_N))
     words = {spelling.lower() for spelling in spellings}
     plain = words <= _ZERO_ONE.keys()
-    values: list[Any]
-    if names:
-        values = [_position(spelling, names, what) for spelling in spellings]
-    elif plain:
+    values: list[Any] = list(map(as_number, spellings))
+    if plain:
         values = [_ZERO_ONE[spelling.lower()] for spelling in spellings]
-        names = ("false", "true") if words <= {"false", "true"} else ("0", "1")
     else:
-        values = list(map(as_number, spellings))
         values = spellings if None in values else values
         _require_classes(values, len(spelling_N), what, remedy)
     ordered = sorted(set(values))
-    place_of = {value: place for place, value in enumerate(ordered)}
-    class_of = {spelling: place_of[value] for spelling, value in zip(spellings, values, strict=True)}
+    class_of = {spelling: ordered.index(value) for spelling, value in zip(spellings, values, strict=True)}
     label_N = np.fromiter(map(class_of.__getitem__, spelling_N), np.int16, len(spelling_N))
-    return Classes(tuple(names[value] if names else str(value) for value in ordered), label_N, plain)
+    if words <= _TRUTHS.keys():
+        ordered = [str(bool(value)).lower() for value in ordered]
+    return Classes(tuple(map(str, ordered)), label_N, plain)
 
 
 def label_of(value: object) -> str:
-    """Return a label as it is spelled; empty for a missing one, and for what is no word, number or truth value."""
-    spelling = spelled(value)
-    return "" if spelling in MISSING else spelling
+    """Return a label as text without white space at its ends; empty for a missing one, and for what is no label."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        spelling = value.replace("\0", "").strip()
+        return "" if spelling in MISSING else spelling
+    if not isinstance(value, int | float | Decimal) or not math.isfinite(value):
+        return ""
+    return str(value or 0)  # -0.0 is 0, too
 
 
 def as_given(names: Sequence[str], *, are_texts: bool) -> NDArray[Any]:
@@ -99,17 +100,6 @@ def look_like_values(names: Sequence[str]) -> bool:
     return all(name in _TRUTHS for name in names) or all(as_number(name) is not None for name in names)
 
 
-def spelled(value: object) -> str:
-    """Return a label as text without white space at its ends; empty for what is no label."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return value.replace("\0", "").strip()
-    if not isinstance(value, int | float | Decimal) or not math.isfinite(value):
-        return ""
-    return str(value or 0)  # -0.0 is 0, too
-
-
 def listed(names: Iterable[str], counts: Iterable[int] | None = None) -> str:
     """Return the names of classes as a message shows them, with counts if given: `'a' (20), 'b' (9) and 3 more`."""
     words = [shown(name, most=40) for name in names]
@@ -125,17 +115,6 @@ def alike(names: Iterable[str]) -> list[list[str]]:
     for name in names:
         groups.setdefault(unicodedata.normalize("NFC", "".join(name.split())).casefold(), []).append(name)
     return [group for group in groups.values() if len(group) > 1]
-
-
-def _position(spelling: str, names: Sequence[str], what: str) -> int:
-    """Return the position of a class that is spelled by its name or by its position."""
-    if spelling in names:
-        return names.index(spelling)
-    position = _ZERO_ONE.get(spelling.lower(), as_number(spelling))
-    if isinstance(position, int) and 0 <= position < len(names):
-        return position
-    raise DataError(f"labels in {what} must be classes that it names ({listed(names)}) or their indices, 0 to "
-                    f"{len(names) - 1}, but some are {shown(spelling)}: leave such rows out")
 
 
 def _require_classes(values: Sequence[Any], rows: int, what: str, remedy: str) -> None:

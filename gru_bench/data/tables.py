@@ -30,13 +30,7 @@ from numpy.typing import NDArray
 from gru_bench.config import MOST_NAME
 from gru_bench.data.columns import Columns
 from gru_bench.data.files import PARTS, PICKLE, TEXT, DataFile, is_gzipped, kind_of, opened_text, reading
-from gru_bench.data.labels import (
-    MISSING,
-    NEGATIVE_POSITIVE,
-    classes_of,
-    label_of,
-    look_like_values,
-)
+from gru_bench.data.labels import MISSING, classes_of, label_of, look_like_values
 from gru_bench.data.pickles import reviews
 from gru_bench.errors import DataError, GruBenchError, shown
 
@@ -259,7 +253,6 @@ class _Read:
     values: dict[str, list[str]] = field(default_factory=lambda: {role: [] for role in _RULES})
     """Role -> value of each row. There are none of the splits where nothing tells them."""
     tokens: list[list[str]] = field(default_factory=list)
-    class_names: tuple[str, ...] = ()
     label_column: str | None = None
     text_labels: bool = False
     """Whether a file whose values have types has texts as labels."""
@@ -293,7 +286,6 @@ def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encodin
                 _add_tokens(file.path, read)
             else:
                 _add_table(file.path, columns, encoding, read)
-        read.class_names = file.names or read.class_names
         count = len(values["text"]) - before
         if len(values["id"]) == before:
             several = of_split[file.split] > 1
@@ -307,7 +299,7 @@ def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encodin
     else:
         what = f"column {shown(read.label_column)} of {where}"
         remedy = "specify another label column"
-    found = classes_of(values["label"], read.class_names, what, remedy)
+    found = classes_of(values["label"], what, remedy)
     return Rows(
         text_N=values["text"], label_N=found.label_N, classes=found.names, category_N=values["category"],
         name_N=values["id"], split_N=values["split"] or None, tokens_N=read.tokens or None,
@@ -340,7 +332,6 @@ def _add_tokens(path: Path, read: _Read) -> None:
         read.values["category"].append(_category(category))
     if len(read.tokens) == before:
         raise DataError(f"{path} must contain texts, but both of its halves are empty")
-    read.class_names = NEGATIVE_POSITIVE
 
 
 def _add_table(path: Path, columns: Columns, encoding: str, read: _Read) -> None:

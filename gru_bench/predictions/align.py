@@ -270,7 +270,7 @@ def _labels(
                                for run in sources for name in run.classes))
     # Of columns of probabilities whose names are classes, one may be absent from the labels.
     extra = sorted(known - set(spelled)) + [name for name in named if name not in known and known <= set(named)]
-    found = classes_of([*spelled, *extra], (), f"the true labels of {first.name}",
+    found = classes_of([*spelled, *extra], f"the true labels of {first.name}",
                        "specify another label column")
     label_N = found.label_N[:len(spelled)].astype(np.int_)
     if len(np.unique(label_N)) < 2:

@@ -17,17 +17,17 @@ from hypothesis import strategies as st
 from gru_bench.config import DataConfig
 from gru_bench.data.columns import Columns
 from gru_bench.data.corpus import load_corpus
-from gru_bench.data.labels import Classes, alike, as_given, classes_of, label_of, listed, spelled
+from gru_bench.data.labels import Classes, alike, as_given, classes_of, label_of, listed
 from gru_bench.errors import DataError
 from tests.support.commands import mentions
 from tests.support.files import read_rows
 from tests.support.reviews import write
 
 
-def classes(values: list[Any], names: tuple[str, ...] = ()) -> Classes:
+def classes(values: list[Any]) -> Classes:
     spellings = list(map(label_of, values))
     assert all(spellings)
-    return classes_of(spellings, names, "column 'label' of a.csv", "specify another")
+    return classes_of(spellings, "column 'label' of a.csv", "specify another")
 
 
 @pytest.mark.parametrize(("values", "names", "labels"), [
@@ -63,7 +63,7 @@ def test_the_name_of_a_label_is_its_spelling_in_any_order_of_rows(values: list[A
     shuffled = random.Random(0).sample(values, len(values))
     assert classes(shuffled).names == found.names
     if all(not isinstance(value, int) and any(map(str.isalpha, value)) for value in values) and not found.plain:
-        assert [found.names[label] for label in found.label_N] == list(map(spelled, values))
+        assert [found.names[label] for label in found.label_N] == list(map(label_of, values))
 
 
 @pytest.mark.parametrize("value", [None, "", " \n", float("nan"), float("inf"), [1], {"a": 1}, b"x", Decimal("NaN")])
@@ -80,24 +80,6 @@ def test_only_labels_of_zero_and_one_are_plain() -> None:
     for values, plain in (([0, 1], True), (["true", "false"], True), ([0, 1, 2], False), (["no", "yes"], False),
                           ([1, 2], False)):
         assert classes(values).plain is plain
-
-
-NAMES = ("world", "sport", "arts")
-
-
-def test_class_names_of_a_file_are_in_the_order_of_its_numbers() -> None:
-    found = classes([2, 0, "sport", "1.0"], NAMES)
-    assert (found.names, found.label_N.tolist()) == (NAMES, [2, 0, 1, 1])
-    found = classes([2, 0], NAMES)
-    assert (found.names, found.label_N.tolist()) == (("world", "arts"), [1, 0])
-    found = classes([False, True], ("neg", "pos"))
-    assert (found.names, found.label_N.tolist(), found.plain) == (("neg", "pos"), [0, 1], True)
-
-
-@pytest.mark.parametrize("value", [-1, 3, "x", 0.5])
-def test_a_label_that_the_file_does_not_name_is_refused(value: Any) -> None:
-    with pytest.raises(DataError, match=rf"'world', 'sport', 'arts'.*0 to 2.*'{value}'"):
-        classes([0, 1, value], NAMES)
 
 
 @pytest.mark.parametrize(("values", "message"), [

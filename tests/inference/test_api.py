@@ -317,7 +317,7 @@ FRAME = pd.DataFrame({"review": ["a b", "c d"] * 20, "sentiment": [0, 1] * 20})
     ({"settings": {"seed": -1}}, UsageError, ["seed", "-1"]),
     ({"columns": "user"}, UsageError, ["columns must be a dictionary", "'user'"]),
     ({"columns": {"text": "review"}}, UsageError, ["'text'", "category, group, id, split"]),
-    ({"columns": {"group": 3}}, UsageError, ["group must be the name of a column", "3 of type int"]),
+    ({"columns": {"group": 3}}, UsageError, ["columns must be a dictionary of names", "group is 3 of type int"]),
     ({"columns": {"id": ""}}, UsageError, ["data.id_column must not be empty"]),
     ({"data": {"text": 3, "label": [1]}}, DataError, ["'text' of", "a text in each row", "3"]),
     ({"data": {"text": ["a"], "label": [1, 0]}}, DataError, ["columns of the frame", "equally long"]),
