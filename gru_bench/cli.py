@@ -15,7 +15,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,10 +46,6 @@ UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 """Error numbers of the system for files and folders that must not be written."""
 LONGEST = 2000
 """Most characters of an error message. The middle of a longer one is left out."""
-_PLAIN = re.compile(r"[\w@+=:,./-]+", re.ASCII)
-"""Words that every shell reads as they are."""
-_QUOTED = re.compile(r'[^"$`!%\\\0-\x1f]+(?:\\[^"$`!%\\\0-\x1f]+)*')
-"""Words that sh, cmd and PowerShell read alike between double quotes. No back-slash is doubled, or at an end."""
 _UNTYPABLE = str.maketrans({"−": "-", "–": "-", "—": "-", "≤": "<=", "≥": ">=", "±": "+/-", "→": "->", "·": ".",
                             "‘": "'", "’": "'", "“": '"', "”": '"', "…": "...", "\u202f": " ", "\u00a0": " "})
 """Characters that have a likeness in ASCII, for streams whose encoding lacks them."""
@@ -351,22 +347,9 @@ def command_line() -> str:
     return shlex.join([Path(sys.argv[0]).name.removesuffix(".exe"), *map(without_passwords, sys.argv[1:])])
 
 
-def line(words: Iterable[str]) -> str:
-    """Return a command that the user can type."""
-    return " ".join(map(quoted, words))
-
-
-def quoted(word: str) -> str:
-    """Return a word of a command as the user's shell reads it.
-
-    It is the same for sh, cmd and PowerShell where these have a common form: double quotes. A report that is made on
-    one system then says the same on another.
-    """
-    if _PLAIN.fullmatch(word):
-        return word
-    if _QUOTED.fullmatch(word):
-        return f'"{word}"'
-    return subprocess.list2cmdline([word]) if WINDOWS else shlex.quote(word)
+def line(words: Sequence[str]) -> str:
+    """Return a command as the user's shell reads it."""
+    return subprocess.list2cmdline(words) if WINDOWS else shlex.join(words)
 
 
 def check_folder(option: str, folder: Path | None) -> None:

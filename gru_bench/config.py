@@ -75,9 +75,10 @@ POOLING_PARTS: Mapping[Pooling, tuple[Part, ...]] = {
 """Pooling -> the features that it places side by side. `models/pooling.py` says what each part is."""
 LARGEST_SEED = 2**32 - 1
 """The largest seed that NumPy's generators accept."""
+MOST_STUDY = 100
+"""Largest number of characters in the name of a study."""
 MOST_NAME = 250
-"""Largest number of characters in the name of a study, an experiment or a metric (the limit of MLflow), and in that of
-a row or a group of the data."""
+"""Largest number of characters in the name of an experiment (the limit of MLflow), a row or a group of the data."""
 
 MOST_CLASSES = 1_000
 MOST_CLASS_NAME = 250
@@ -107,26 +108,17 @@ def _model_name(text: str) -> str:
     return text
 
 
-def checked_name(text: str) -> str:
-    """Return the name of a study or an experiment unchanged, if it is valid.
-
-    Raises:
-        ValueError: for a name that is empty, too long, or holds a control character.
-    """
-    if not text.strip() or len(text) > MOST_NAME or any(map(_is_control, text)):
-        raise ValueError(f"must have 1 to {MOST_NAME} characters, none of them a control character")
-    return text
-
-
 def checked_study(text: str) -> str:
     """Return the name of a study unchanged, if it is valid. A slash separates it from a model in what is stored.
 
     Raises:
-        ValueError: as `checked_name`, or for a name that holds a slash or a backslash.
+        ValueError: for a name that is empty or too long, or holds a slash, a backslash or a control character.
     """
     if "/" in text or "\\" in text:
         raise ValueError("must not contain / or \\ (use - instead)")
-    return checked_name(text)
+    if not text.strip() or len(text) > MOST_STUDY or any(map(_is_control, text)):
+        raise ValueError(f"must have 1 to {MOST_STUDY} characters, none of them a control character")
+    return text
 
 
 def printable_name(text: str) -> str:
@@ -532,32 +524,29 @@ def _scalar(text: str) -> Scalar:
     return value if isinstance(value, bool | int | float) else text
 
 
-SYNONYMS: Mapping[str, tuple[str, ...]] = {
-    word: tuple(settings.split()) for words, settings in {
-        "learning_rate learningrate rate step_size eta alpha": "training.lr",
-        "bs minibatch": "training.batch_size",
-        "adam adamw": "training.optimizer",
-        "beta betas momentum": "training.beta1 training.beta2",
+SYNONYMS: Mapping[str, str] = {
+    word: setting for words, setting in {
+        "learning_rate": "training.lr",
+        "momentum": "training.beta1",
         "decay l2 wd": "training.weight_decay",
-        "clipping grad_clip gradient_clip gradient_clipping max_norm max_grad_norm": "training.clip_norm",
-        "early_stopping early_stop": "training.patience",
+        "grad_clip gradient_clipping max_norm max_grad_norm": "training.clip_norm",
+        "early_stopping": "training.patience",
         "gpu cuda": "training.device",
-        "num_workers cores": "training.threads",
-        "units width": "model.hidden_size",
-        "depth": "model.layers",
-        "embedding_dim embed_dim embedding_size vector_size dim": "embedding.dimension",
-        "freeze frozen finetune fine_tune": "embedding.trainable",
-        "vectors embeddings word_vectors": "embedding.name",
-        "seq_len sequence_length max_tokens": "data.max_length",
-        "subset sample samples n_samples": "data.limit",
-        "valid_size val_size val_split": "data.validation_share",
-        "dataset file path": "data.name",
+        "num_workers": "training.threads",
+        "units": "model.hidden_size",
+        "embedding_dim embedding_size vector_size": "embedding.dimension",
+        "freeze": "embedding.trainable",
+        "vectors embeddings": "embedding.name",
+        "seq_len sequence_length": "data.max_length",
+        "n_samples": "data.limit",
+        "val_size val_split": "data.validation_share",
+        "dataset": "data.name",
         "random_state random_seed": "seed",
-        "n_seeds num_seeds seeds": "confirm",
-        "search_space parameters params search": "space",
-        "description question title": "purpose",
+        "n_seeds seeds": "confirm",
+        "search_space": "space",
+        "description": "purpose",
     }.items() for word in words.split()}
-"""Common other names of a setting or of a key of a study file, of another spelling, -> its name here."""
+"""Common names of a setting or of a key of a study file elsewhere, of another spelling, -> its name here."""
 
 _RULES = {
     "int": "must be a whole number",
@@ -629,8 +618,8 @@ def _meant(name: str, known: Collection[str]) -> list[str]:
     section, _, last = name.rpartition(".")
     last = last.lower().replace("-", "_")
     everything = [*known, *(key for key in flat(RunConfig()) if key not in known)]
-    if words := [key for key in SYNONYMS.get(last, ()) if key in everything]:
-        return words
+    if (synonym := SYNONYMS.get(last)) in everything:
+        return [str(synonym)]
     lasts: dict[str, str] = {}
     for key in sorted(everything, key=lambda key: (key.rpartition(".")[0] == section, key in known)):
         lasts[key.rpartition(".")[2]] = key  # among equal names, the one in the same section wins

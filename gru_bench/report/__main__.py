@@ -164,7 +164,7 @@ def _verify(folder: Path, tracking_uri: str | None) -> None:
     if differences:
         raise DifferenceError(
             f"a report must match MLflow, but {folder} differs in {len(differences)} "
-            f"place{'s' * (len(differences) > 1)}: write it again (gru-bench report --out {cli.quoted(str(folder))}), "
+            f"place{'s' * (len(differences) > 1)}: write it again (gru-bench report --out {cli.line([str(folder)])}), "
             "or find out what has changed")
     console.print(f"{folder}: all {len(found.numbers):,} numbers are what {len(found.runs):,} runs in {store.uri} "
                   f"give, and no file was changed", markup=False, soft_wrap=True)

@@ -112,7 +112,7 @@ class Range(Section):
 class StudySpec(Section):
     """A study: one or several models, a search (optional), and a confirmation stage."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(checked_study)]
+    name: Annotated[str, AfterValidator(checked_study)]
     """The name that the study is stored under. Without it: the name of its file."""
     purpose: str = ""
     """The question in words, for the report."""

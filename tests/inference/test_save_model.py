@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
+from gru_bench.cli import line
 from gru_bench.data.corpus import load_corpus
 from gru_bench.errors import ExitCode
 from gru_bench.inference.predict import app as predict_app
@@ -36,7 +37,7 @@ def test_the_winner_is_saved_with_all_its_seeds(
     out, _ = said(studied, capsys, "my model")
     size = sum(path.stat().st_size for path in (tmp_path / "my model").iterdir())
     mentions(out, "my model: torch of the study quick, 2 seeds", f"{size:,} bytes")
-    assert out.endswith('next: gru-bench predict --model "my model" "A text of yours."')
+    assert out.endswith(f"next: {line(['gru-bench', 'predict', '--model', 'my model', 'A text of yours.'])}")
     saved, scores = load(tmp_path / "my model")
     store = studied.store()
     winner = choose(store, store.study("quick"))

@@ -113,12 +113,12 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
     end: Any = Done()
     _show_next(cli.out(), end, "sqlite:///a b.db", None, has_report=False)
     printed = capsys.readouterr().out
-    assert '  gru-bench report --study "x; touch y #" --tracking-uri "sqlite:///a b.db"\n' in printed
-    uri = '--tracking-uri "sqlite:///a b.db"'
-    assert f'  gru-bench predict --study "x; touch y #" {uri} "A text of yours."\n' in printed
+    of_study = ["--study", "x; touch y #", "--tracking-uri", "sqlite:///a b.db"]
+    for words in (["report", *of_study], ["predict", *of_study, "A text of yours."]):
+        assert f"  {cli.line(['gru-bench', *words])}\n" in printed
     assert "http://127.0.0.1:5000/#/experiments/1/runs/abc\n" in printed
     assert "http://127.0.0.1:5000/#/view\n" in printed
-    assert '  mlflow ui --backend-store-uri "sqlite:///a b.db"\n' in printed
+    assert f"  {cli.line(['mlflow', 'ui', '--backend-store-uri', 'sqlite:///a b.db'])}\n" in printed
     end.is_confirmed = False
     _show_next(cli.out(), end, None, None, has_report=True)
     mentions(capsys.readouterr().out, "no saved view", "3.15")

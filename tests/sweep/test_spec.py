@@ -33,9 +33,9 @@ def test_reads_a_study_from_its_file(tmp_path: Path) -> None:
     assert (config.model.name, config.training.lr, config.training.batch_size, config.seed) == ("torch", 0.5, 8, 7)
 
 
-@pytest.mark.parametrize("name", ["a\x1b]0;b\x07", "two\nlines", "\u202etxt", " "])
-def test_refuses_a_name_of_control_or_blank_characters(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=r"name.*control character"):
+@pytest.mark.parametrize("name", ["a\x1b]0;b\x07", "two\nlines", "\u202etxt", " ", "x" * 101])
+def test_refuses_a_name_of_control_or_blank_characters_or_too_many(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"name.*1 to 100.*control character"):
         load_study(study_file(tmp_path, GOOD), name=name)
 
 

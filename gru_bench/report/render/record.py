@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from gru_bench import __version__
-from gru_bench.cli import quoted
+from gru_bench.cli import line
 from gru_bench.errors import DataError, UsageError
 from gru_bench.report.document.numbers import Number
 from gru_bench.report.document.report import Report, Source
@@ -112,12 +112,12 @@ def read(folder: Path) -> Record:
     path = folder / NAME
     if not path.is_file():
         raise UsageError(f"No report in {folder}: {NAME} is missing; write a report first (gru-bench report --out "
-                         f"{quoted(str(folder))})")
+                         f"{line([str(folder)])})")
     try:
         found = parsed(Record, path.read_bytes())
     except ValueError as error:
         raise DataError(f"{path} is damaged, or in another format ({error}): write the report again with gru-bench "
-                        f"report --out {quoted(str(folder))}") from None
+                        f"report --out {line([str(folder)])}") from None
     if found.files:
         raise UsageError(f"--verify is for reports on studies, but {folder} is on files of predictions: run its "
                          f"gru-bench compare again with another folder, and compare {NAME} of both")
