@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from gru_bench.kernels.compiler import jit
 from gru_bench.kernels.layer import part_of, row_of
-from gru_bench.kernels.vectors import clear, lanes_of, load, prefetch, square_root, store
+from gru_bench.kernels.vectors import LANES, clear, load, prefetch, square_root, store
 
 
 @jit(nogil=True)
@@ -20,7 +20,7 @@ def adam_rows(worker, workers, distinct, gradient, table, first, second, steps, 
     distinct (U,): different rows; gradient (U, E); table, first, second (V, E); steps (V,).
     Row 0 of the table becomes 0.
     """
-    lanes, width = lanes_of(table), table.shape[1]
+    width = table.shape[1]
     low, high = part_of(distinct.size, worker, workers)
     for u in range(low, high):
         if u + 1 < high:
@@ -31,8 +31,8 @@ def adam_rows(worker, workers, distinct, gradient, table, first, second, steps, 
         step = lr / (1.0 - beta1 ** steps[row])
         correction = 1.0 / (1.0 - beta2 ** steps[row])
         values, mean, square = row_of(table, row), row_of(first, row), row_of(second, row)
-        for c in range(0, width, lanes):
-            count = min(lanes, width - c)
+        for c in range(0, width, LANES):
+            count = min(LANES, width - c)
             g, m, v = load(row_of(gradient, u), c, count), load(mean, c, count), load(square, c, count)
             m = m + (g - m) * (1.0 - beta1)
             v = v * beta2 + g * g * (1.0 - beta2)

@@ -22,7 +22,7 @@ from gru_bench.kernels.compiler import FAST, jit
 from gru_bench.kernels.layer import groups_of, length_of, part_of, position_of, row_of, task_of
 from gru_bench.kernels.products import CHUNK, matrix, multiply, pack, panels_at, rounded_up
 from gru_bench.kernels.tiles import TILE_ROWS, WIDEST
-from gru_bench.kernels.vectors import accumulate, at, clear, copy, for_vectors, lanes_of, load, prefetch, store
+from gru_bench.kernels.vectors import LANES, accumulate, at, clear, copy, for_vectors, load, prefetch, store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,7 +135,7 @@ def _run_group(worker, layer, batch, group, direction, gradient, states, panels,
     hidden, tokens = layer.hidden, batch.rows.size
     gradients, before = row_of(buffers.gradients, worker), row_of(buffers.states, worker)
     factors, d = row_of(buffers.factors, worker), row_of(buffers.state_gradients, worker)
-    zeros, h_row = row_of(buffers.zeros, worker), rounded_up(hidden, lanes_of(gradient))
+    zeros, h_row = row_of(buffers.zeros, worker), rounded_up(hidden, LANES)
     from_zeros = states.initial.size == 0
     clear(d, group.size * h_row)
     active = 0
@@ -180,8 +180,8 @@ def _add_products(layer, count, gradients, before, factors, sums):
 
     Column H adds up the gradients alone: by a factor of 1 where a vector has room for it beside the states.
     """
-    hidden, gates, lanes = layer.hidden, 3 * layer.hidden, lanes_of(gradients)
-    h_row, sums_row = rounded_up(hidden, lanes), rounded_up(hidden + 1, lanes)
+    hidden, gates = layer.hidden, 3 * layer.hidden
+    h_row, sums_row = rounded_up(hidden, LANES), rounded_up(hidden + 1, LANES)
     room = h_row == sums_row
     if not room:
         clear(factors, gates)
@@ -269,7 +269,7 @@ def row_gradients(worker, workers, layer, weights, gathered, buffers, gradient):
     depth = layer.directions * 3 * hidden
     low, high = part_of(gathered.shape[0], worker, workers)
     own = panels_at(row_of(buffers.panels, worker), depth, inputs, WIDEST[TILE_ROWS])
-    product, product_row = row_of(buffers.products, worker), rounded_up(inputs, lanes_of(gathered))
+    product, product_row = row_of(buffers.products, worker), rounded_up(inputs, LANES)
     for direction in range(layer.directions):
         values, begin = weights.input[direction], direction * 3 * hidden
         pack(matrix(row_of(values, 2 * hidden), inputs, 1), hidden, inputs, False, own, begin)

@@ -19,7 +19,7 @@ from gru_bench.kernels.compiler import FAST, jit
 from gru_bench.kernels.layer import groups_of, length_of, part_of, position_of, row_of, task_of
 from gru_bench.kernels.products import CHUNK, matrix, multiply, pack, panels_at, rounded_up
 from gru_bench.kernels.tiles import TILE_ROWS, WIDEST
-from gru_bench.kernels.vectors import at, clear, copy, for_vectors, lanes_of, load, sigmoid, store, tanh
+from gru_bench.kernels.vectors import LANES, at, clear, copy, for_vectors, load, sigmoid, store, tanh
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -123,9 +123,9 @@ def recur(worker, workers, layer, batch, weights, projected, states, buffers):
 @njit(fastmath=FAST)
 def _run_group(worker, layer, batch, group, direction, weights, projected, states, panels, buffers):
     """Run the sequences of a group from the first step to the last."""
-    hidden, lanes = layer.hidden, lanes_of(projected)
+    hidden = layer.hidden
     h, sums = row_of(buffers.states, worker), row_of(buffers.sums, worker)
-    h_row, sums_row = rounded_up(hidden, lanes), panels.vectors * lanes
+    h_row, sums_row = rounded_up(hidden, LANES), panels.vectors * LANES
     bias = at(weights.hidden_bias[direction], 0)
     tokens, rows = batch.rows.size, projected.shape[0] // layer.directions
     from_zeros = states.initial.size == 0

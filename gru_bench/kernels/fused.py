@@ -94,11 +94,10 @@ class _Pool:
         self._free: list[Array] = []
         self._lock = threading.Lock()
 
-    def take(self, dtype: np.dtype[Any], *shapes: tuple[int, int]) -> list[Array]:
-        """Return a block, and matrices of these shapes in it, uninitialized and aligned to 64 bytes."""
-        line = 64 // dtype.itemsize
-        ends = list(accumulate(-(-rows * columns // line) * line for rows, columns in shapes))
-        need = max(ends[-1] * dtype.itemsize, 64)
+    def take(self, *shapes: tuple[int, int]) -> list[Array]:
+        """Return a block, and float32 matrices of these shapes in it, uninitialized and aligned to 64 bytes."""
+        ends = list(accumulate(-(-4 * rows * columns // 64) * 64 for rows, columns in shapes))
+        need = max(ends[-1], 64)
         block = None
         with self._lock:
             for i, free in enumerate(self._free):
@@ -110,7 +109,7 @@ class _Pool:
             raw = np.empty(need + need // 8 + 128, np.uint8)
             start = -raw.ctypes.data % 64
             block = raw[start : start + (raw.nbytes - 64) // 64 * 64]
-        return [block, *(np.ndarray(shape, dtype, block, start * dtype.itemsize)
+        return [block, *(np.ndarray(shape, np.float32, block, start)
                          for start, shape in zip([0, *ends], shapes, strict=False))]
 
     def give(self, block: Array) -> None:
@@ -146,7 +145,7 @@ def _number_tokens(index_BT: Tensor, lengths_B: Tensor, rows: int) -> Batch:
             f"{lengths.max()}")
     starts = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=starts[1:])
-    row_of_token = index_BT.detach().numpy()[np.arange(steps) < lengths[:, None]].astype(np.int64)
+    row_of_token = index_BT.detach().numpy()[np.arange(steps) < lengths[:, None]]
     batch = Batch(np.argsort(-lengths, kind="stable"), starts, row_of_token, np.empty(rows + 1, np.int64),
                   np.empty(len(row_of_token), np.int64))
     if not list_members(batch.rows, batch.first, batch.members):
@@ -250,21 +249,20 @@ def _split(rows_UE: Tensor, task: _Task, weights: Sequence[Tensor]) -> tuple[Lay
     return Layer(directions, inputs, hidden, group, task.training), workers
 
 
-def _rounded_up(size: int, dtype: np.dtype[Any]) -> int:
+def _rounded_up(size: int) -> int:
     """Return a number of values rounded up to whole vectors."""
-    from gru_bench.kernels.machine import VECTOR_BYTES
+    from gru_bench.kernels.vectors import LANES
 
-    lanes = VECTOR_BYTES // dtype.itemsize
-    return -(-size // lanes) * lanes
+    return -(-size // LANES) * LANES
 
 
-def _named(kind: Callable[..., Buffers], dtype: np.dtype[Any], **shapes: tuple[int, int]) -> Buffers:
+def _named(kind: Callable[..., Buffers], **shapes: tuple[int, int]) -> Buffers:
     """Return a named tuple of matrices in memory of their own."""
-    return kind(**dict(zip(shapes, _pool.take(dtype, *shapes.values())[1:], strict=True)))
+    return kind(**dict(zip(shapes, _pool.take(*shapes.values())[1:], strict=True)))
 
 
 @lru_cache(maxsize=8)
-def _buffers(thread: int, dtype: np.dtype[Any], workers: int, directions: int, inputs: int, hidden: int) -> tuple[
+def _buffers(thread: int, workers: int, directions: int, inputs: int, hidden: int) -> tuple[
     forward.ProjectionBuffers, forward.RecurrenceBuffers, backward.RecurrenceBuffers, backward.WeightBuffers,
     backward.RowBuffers, Array,
 ]:
@@ -278,19 +276,19 @@ def _buffers(thread: int, dtype: np.dtype[Any], workers: int, directions: int, i
 
     gates = 3 * hidden
     gates_row, state_row, sums_row, input_row, input_sums_row = (
-        _rounded_up(size, dtype) for size in (gates, hidden, hidden + 1, inputs, inputs + 1))
+        _rounded_up(size) for size in (gates, hidden, hidden + 1, inputs, inputs + 1))
     return (
         _named(
-            forward.ProjectionBuffers, dtype,
+            forward.ProjectionBuffers,
             panels=(workers, inputs * gates_row),
             bias=(workers, gates)),
         _named(
-            forward.RecurrenceBuffers, dtype,
+            forward.RecurrenceBuffers,
             panels=(workers, hidden * gates_row),
             states=(workers, TILE_ROWS * state_row),
             sums=(workers, TILE_ROWS * gates_row)),
         _named(
-            backward.RecurrenceBuffers, dtype,
+            backward.RecurrenceBuffers,
             panels=(workers, gates * state_row),
             gradients=(workers, CHUNK * gates),
             states=(workers, CHUNK * state_row),
@@ -299,15 +297,15 @@ def _buffers(thread: int, dtype: np.dtype[Any], workers: int, directions: int, i
             zeros=(workers, state_row),
             sums=(workers * directions * gates, sums_row)),
         _named(
-            backward.WeightBuffers, dtype,
+            backward.WeightBuffers,
             panels=(workers, CHUNK * input_sums_row),
             gradients=(workers, CHUNK * gates),
             sums=(directions * gates, input_sums_row)),
         _named(
-            backward.RowBuffers, dtype,
+            backward.RowBuffers,
             panels=(workers, directions * gates * input_row),
             products=(workers, CHUNK * input_row)),
-        _pool.take(dtype, (workers, 2 * directions * hidden))[1])
+        _pool.take((workers, 2 * directions * hidden))[1])
 
 
 @flushed()
@@ -320,25 +318,25 @@ def _run_forward(
     from gru_bench.kernels.tiles import prepare
 
     batch, weights, rows = task.batch, _weights(tensors), rows_UE.detach().contiguous().numpy()
-    prepare(rows.dtype)
+    prepare()
     layer, workers = _split(rows_UE, task, tensors)
-    directions, hidden, dtype = layer.directions, layer.hidden, rows.dtype
-    projection, recurrence, *_ = _buffers(threading.get_ident(), dtype, workers, directions, layer.inputs, hidden)
+    directions, hidden = layer.directions, layer.hidden
+    projection, recurrence, *_ = _buffers(threading.get_ident(), workers, directions, layer.inputs, hidden)
     width, sequences, tokens = directions * hidden, len(batch.order), len(batch.rows)
     parts = None if task.form in ("padded", "tokens") else _parts(task.form, width, hidden)
     output_rows, padded_to = batch.starts[:-1], 0
     if task.form == "padded":
         output_rows, padded_to = np.arange(sequences) * task.steps, task.steps
-        result = torch.empty(sequences, task.steps, width, dtype=rows_UE.dtype)
+        result = torch.empty(sequences, task.steps, width, dtype=torch.float32)
     elif parts is None:
-        result = torch.empty(tokens, width, dtype=rows_UE.dtype)
+        result = torch.empty(tokens, width, dtype=torch.float32)
     else:
-        result = torch.empty(sequences, width * sum(map(bool, parts)), dtype=rows_UE.dtype)
+        result = torch.empty(sequences, width * sum(map(bool, parts)), dtype=torch.float32)
     features = result.view(-1, result.shape[-1]).numpy()
     kept, gates, output = _pool.take(
-        dtype, (directions * tokens if task.training else 0, 4 * hidden), (tokens if parts else 0, width))
-    block, projected = _pool.take(dtype, (directions * len(rows), _rounded_up(3 * hidden, dtype)))
-    before = np.empty(0, dtype) if initial is None else initial.detach().contiguous().view(-1).numpy()
+        (directions * tokens if task.training else 0, 4 * hidden), (tokens if parts else 0, width))
+    block, projected = _pool.take((directions * len(rows), _rounded_up(3 * hidden)))
+    before = np.empty(0, np.float32) if initial is None else initial.detach().contiguous().view(-1).numpy()
     states = States(before, features if parts is None else output, output_rows, padded_to, gates)
     run_together(workers, forward.project, layer, weights, rows, projection, projected)
     run_together(workers, forward.recur, layer, batch, weights, projected, states, recurrence)
@@ -380,8 +378,8 @@ def _run_backward(
     width, gates = layer.directions * layer.hidden, layer.directions * 3 * layer.hidden
     tokens, gathered_rows = len(batch.rows), len(rows) if want_rows else 0
     _, _, recurrence, weight_buffers, row_buffers, pooling = _buffers(
-        threading.get_ident(), rows.dtype, workers, layer.directions, layer.inputs, layer.hidden)
-    block, memory = _pool.take(rows.dtype, (1, max(tokens * width if forward.parts else 0, gathered_rows * gates)))
+        threading.get_ident(), workers, layer.directions, layer.inputs, layer.hidden)
+    block, memory = _pool.take((1, max(tokens * width if forward.parts else 0, gathered_rows * gates)))
     grads = [torch.empty_like(w, memory_format=torch.contiguous_format) for w in tensors]
     initial_grad = None if initial is None else torch.empty_like(initial, memory_format=torch.contiguous_format)
     row_grad = torch.empty_like(rows_UE, memory_format=torch.contiguous_format) if want_rows else None
@@ -411,11 +409,11 @@ def _check(
     """Raise ValueError for arguments that do not fit together."""
     if rows_UE.dim() != 2 or rows_UE.shape[0] == 0:
         raise ValueError(f"rows_UE must be a matrix with at least one row, but has shape {tuple(rows_UE.shape)}")
-    if rows_UE.dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"rows_UE must be float32 or float64, but is {rows_UE.dtype}")
-    if index_BT.dim() != 2 or index_BT.dtype not in (torch.int64, torch.int32):
+    if rows_UE.dtype != torch.float32:
+        raise ValueError(f"rows_UE must be float32, but is {rows_UE.dtype}")
+    if index_BT.dim() != 2 or index_BT.dtype != torch.int64:
         raise ValueError(
-            f"index_BT must be a matrix of int64 or int32, but is {index_BT.dtype} of shape {tuple(index_BT.shape)}"
+            f"index_BT must be a matrix of int64, but is {index_BT.dtype} of shape {tuple(index_BT.shape)}"
         )
     if lengths_B.shape != index_BT.shape[:1] or lengths_B.numel() == 0:
         raise ValueError(
@@ -431,9 +429,9 @@ def _check(
     for layer in range(len(weights) // (4 * directions)):
         shapes = [(3 * hidden, width), (3 * hidden, hidden), (3 * hidden,), (3 * hidden,)] * directions
         for i, shape in enumerate(shapes, 4 * directions * layer):
-            if tuple(weights[i].shape) != shape or weights[i].dtype != rows_UE.dtype:
+            if tuple(weights[i].shape) != shape or weights[i].dtype != torch.float32:
                 raise ValueError(
-                    f"weights[{i}] must be {rows_UE.dtype} of shape {shape}, but is {weights[i].dtype} of shape "
+                    f"weights[{i}] must be float32 of shape {shape}, but is {weights[i].dtype} of shape "
                     f"{tuple(weights[i].shape)}"
                 )
         width = hidden * directions
@@ -454,13 +452,13 @@ def fused_gru(
 ) -> Tensor:
     """Return the output of a GRU with any number of layers over sequences of different lengths.
 
-    The operation can be differentiated once. The backward direction starts at the last token of each sequence. float32
-    values are summed in float32, and sigmoid and tanh have errors of at most 4e-7. With the same number of threads, the
-    result and its gradients repeat bit for bit.
+    The operation can be differentiated once. The backward direction starts at the last token of each sequence. All
+    numbers are float32, are summed in float32, and sigmoid and tanh have errors of at most 4e-7. With the same number
+    of threads, the result and its gradients repeat bit for bit.
 
     Args:
-        rows_UE: Vectors of the distinct tokens of the batch, float32 or float64. They get a gradient if they need one.
-        index_BT: Row of each token, int64 or int32. Values beyond the end of a sequence do not matter.
+        rows_UE: Vectors of the distinct tokens of the batch. They get a gradient if they need one.
+        index_BT: Row of each token, int64. Values beyond the end of a sequence do not matter.
         lengths_B: Number of tokens of each sequence, from 1 to T, in any order.
         weights: Weights in the order of nn.GRU: for each layer and direction weight_ih (3H, E or D), weight_hh (3H, H),
             bias_ih (3H,) and bias_hh (3H,), with the gates r, z, n.
@@ -528,9 +526,9 @@ def fused_gru_states(
     hidden = weights[1].shape[1]
     if initial_SBH is not None:
         shape = len(weights) // 4, len(lengths_B), hidden
-        if tuple(initial_SBH.shape) != shape or initial_SBH.dtype != rows_UE.dtype or initial_SBH.device.type != "cpu":
+        if tuple(initial_SBH.shape) != shape or initial_SBH.dtype != torch.float32 or initial_SBH.device.type != "cpu":
             raise ValueError(
-                f"initial_SBH must be {rows_UE.dtype} of shape {shape} on the CPU, but is {initial_SBH.dtype} of shape "
+                f"initial_SBH must be float32 of shape {shape} on the CPU, but is {initial_SBH.dtype} of shape "
                 f"{tuple(initial_SBH.shape)} on {initial_SBH.device}"
             )
     task = _Task(_number_tokens(index_BT, lengths_B, len(rows_UE)), index_BT.shape[1], "tokens")
@@ -583,7 +581,7 @@ def adam_rows(
     Args:
         distinct_U: Rows to move, int64, from 0 to V - 1, each once. This is not checked.
         gradient_UE: Gradients of these rows.
-        table_VE: Table, float32 or float64 like the gradient.
+        table_VE: Table, float32 like the gradient and the moments.
         first_VE: First moments of all rows.
         second_VE: Second moments of all rows.
         steps_V: Number of steps of each row so far, of shape (V,) or (V, 1).

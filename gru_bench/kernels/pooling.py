@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from gru_bench.kernels.compiler import FAST, jit
 from gru_bench.kernels.layer import part_of, row_of
 from gru_bench.kernels.vectors import accumulate, at, clear, copy
@@ -42,7 +44,7 @@ def pool(worker, workers, batch, parts, output, features):
             copy(row_of(output, begin), feature, width)
             for token in range(begin + 1, end):
                 accumulate(row_of(output, token), feature, width)
-            share = features.dtype.type(1.0) / features.dtype.type(end - begin)
+            share = np.float32(1.0) / np.float32(end - begin)
             for c in range(width):
                 feature[c] *= share
             feature = at(feature, width)
@@ -74,7 +76,7 @@ def pool_gradient(worker, workers, batch, parts, features_gradient, output, feat
             given, feature = at(given, width), at(feature, width)
         clear(every, 2 * width)
         if parts.mean:
-            share = features.dtype.type(1.0) / features.dtype.type(end - begin)
+            share = np.float32(1.0) / np.float32(end - begin)
             for c in range(width):
                 every[c] = given[c] * share
             given, feature = at(given, width), at(feature, width)
@@ -86,11 +88,11 @@ def pool_gradient(worker, workers, batch, parts, features_gradient, output, feat
                         some[c] += 1
             for c in range(width):
                 # A largest value that is NaN equals none.
-                some[c] = given[c] / max(some[c], features.dtype.type(1.0))
+                some[c] = given[c] / max(some[c], np.float32(1.0))
             for token in range(begin, end):
                 state, target = row_of(output, token), row_of(gradient, token)
                 for c in range(width):
-                    target[c] = every[c] + (some[c] if state[c] == feature[c] else features.dtype.type(0.0))
+                    target[c] = every[c] + (some[c] if state[c] == feature[c] else np.float32(0.0))
         elif parts.mean:
             for token in range(begin, end):
                 copy(every, row_of(gradient, token), width)

@@ -16,7 +16,7 @@ from numba import njit
 
 from gru_bench.kernels.compiler import jit
 from gru_bench.kernels.tiles import TILE_ROWS, prepare, tile
-from gru_bench.kernels.vectors import at, copy, lanes_of, prefetch
+from gru_bench.kernels.vectors import LANES, at, copy, prefetch
 
 # Depth of a product that is computed at a time, so that both factors stay in the second-level cache of a core.
 CHUNK = 128
@@ -51,7 +51,7 @@ def matrix(values, row, column):
 @njit
 def panels_at(values, depth, columns, widest):
     """Return the `Panels` of `columns` columns at a pointer."""
-    return Panels(values, depth, rounded_up(columns, lanes_of(values)) // lanes_of(values), widest)
+    return Panels(values, depth, rounded_up(columns, LANES) // LANES, widest)
 
 
 @njit
@@ -69,8 +69,7 @@ def _number_of_panels(panels):
 def _panel(panels, p):
     """Return the first column of panel p, and its width in columns. All are equally wide, or one vector less."""
     base, extra = divmod(panels.vectors, _number_of_panels(panels))
-    lanes = lanes_of(panels.values)
-    return (p * base + min(p, extra)) * lanes, (base + (1 if p < extra else 0)) * lanes
+    return (p * base + min(p, extra)) * LANES, (base + (1 if p < extra else 0)) * LANES
 
 
 @njit
@@ -113,7 +112,7 @@ def multiply(left, rows, panels, result, result_row, add):
         for i in range(0, rows, TILE_ROWS):
             tile(
                 at(left.values, i * left.row), left.row, left.column, panel, at(result, i * result_row + first),
-                result_row, min(TILE_ROWS, rows - i), width // lanes_of(result), panels.depth, add,
+                result_row, min(TILE_ROWS, rows - i), width // LANES, panels.depth, add,
             )
 
 
@@ -124,5 +123,5 @@ def _smallest(values):
 
 def check() -> None:
     """Compile or load the tiles and a small function. An error of numba is passed on."""
-    prepare(np.dtype(np.float32))
+    prepare()
     _smallest(np.zeros(2, np.float32))

@@ -16,11 +16,11 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from gru_bench.kernels.compiler import callback
 from gru_bench.kernels.machine import REGISTERS
-from gru_bench.kernels.vectors import broadcast, intrinsic_name, llvm_vector, vector_pointer
+from gru_bench.kernels.vectors import LANES, LLVM_VECTOR, NAME, POINTER, broadcast, vector_pointer
 
 # Rows of the largest tile, which is the largest number of sequences that share one pass over the recurrent weights.
 # With 16 registers 6 x 2 vectors: the panels of 4 x 3 would push the rows out of the first-level cache.
@@ -29,41 +29,23 @@ TILE_ROWS = 8 if REGISTERS == 32 else 6
 WIDEST = np.array([0] + [max(1, min(8, (REGISTERS - 1) // (m + 1))) for m in range(1, TILE_ROWS + 1)])
 
 
-def tile(left, left_row, left_column, panel, result, result_row, rows, width, depth, add):
-    """result[rows, width vectors] = (result +) left[rows, depth] panel[depth, width vectors].
+_SIGNATURE: Any = types.void(POINTER, types.intp, types.intp, POINTER, POINTER, *[types.intp] * 5)
 
-    All are pointers. left[i, k] is left[i * left_row + k * left_column], rows of `result` are `result_row` apart, and
-    those of `panel` follow each other. rows: at most TILE_ROWS; width: at most WIDEST[rows].
-    """
-    raise NotImplementedError("called from compiled code only")
+tile = types.ExternalFunction("gru_bench_tile", _SIGNATURE)
+"""tile(left, left_row, left_column, panel, result, result_row, rows, width, depth, add):
+result[rows, width vectors] = (result +) left[rows, depth] panel[depth, width vectors].
 
+All are pointers. left[i, k] is left[i * left_row + k * left_column], rows of `result` are `result_row` apart, and those
+of `panel` follow each other. rows: at most TILE_ROWS; width: at most WIDEST[rows].
 
-def _signature(scalar: types.Float) -> Any:
-    number, pointer = types.intp, types.CPointer(scalar)
-    return types.void(pointer, number, number, pointer, pointer, number, number, number, number, number)
-
-
-_SYMBOLS = {scalar: types.ExternalFunction(f"gru_bench_tile_{scalar}", _signature(scalar))
-            for scalar in (types.float32, types.float64)}
-"""The tiles as symbols. Linked into each function that multiplies, they would be compiled a dozen times."""
-
-
-@overload(tile)
-def _tile(left, left_row, left_column, panel, result, result_row, rows, width, depth, add):
-    symbol = _SYMBOLS[left.dtype]
-
-    def call(left, left_row, left_column, panel, result, result_row, rows, width, depth, add):
-        symbol(left, left_row, left_column, panel, result, result_row, rows, width, depth, add)
-
-    return call
+It is a symbol: linked into each function that multiplies, the tiles would be compiled a dozen times."""
 
 
 @lru_cache  # which also keeps the code that the symbol points to from being freed
-def prepare(dtype: np.dtype[Any]) -> Any:
-    """Compile the tiles for float32 or float64 once, and define their symbol. All other compiled code calls it."""
-    scalar = types.float32 if dtype.itemsize == 4 else types.float64
-    compiled = callback(_signature(scalar), _every_tile)
-    llvm.add_symbol(_SYMBOLS[scalar].symbol, compiled.address)
+def prepare() -> Any:
+    """Compile the tiles once, and define their symbol. All other compiled code calls it."""
+    compiled = callback(_SIGNATURE, _every_tile)
+    llvm.add_symbol(tile.symbol, compiled.address)
     return compiled
 
 
@@ -88,24 +70,22 @@ def _select_tile(
                 start = builder.append_basic_block(f"tile{m}x{n}")
                 choice.add_case(ir.Constant(size.type, 16 * m + n), start)
                 builder.position_at_end(start)
-                _emit_tile(builder, m, n, llvm_vector(left.dtype), left.dtype.bitwidth // 8, arguments)
+                _emit_tile(builder, m, n, arguments)
                 builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return _signature(left.dtype), generate
+    return _SIGNATURE, generate
 
 
-def _emit_tile(
-    builder: ir.IRBuilder, rows: int, width: int, vector: ir.VectorType, align: int, arguments: list[ir.Value]
-) -> None:
+def _emit_tile(builder: ir.IRBuilder, rows: int, width: int, arguments: list[ir.Value]) -> None:
     """Emit the loop of one size of tile: for each k, sums[i, j] += left[i, k] * panel[k, j]."""
     left, left_row, left_column, panel, result, result_row, _, _, depth, add = arguments
     places = [(i, j) for i in range(rows) for j in range(width)]
     start = builder.block
     loop, summed, fetch, write = (builder.append_basic_block(name) for name in ("loop", "summed", "fetch", "write"))
     multiply_add = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.{intrinsic_name(vector)}")
+        builder.module, ir.FunctionType(LLVM_VECTOR, [LLVM_VECTOR] * 3), f"llvm.fmuladd.{NAME}")
 
     def number(value: int) -> ir.Constant:
         return ir.Constant(depth.type, value)
@@ -115,15 +95,14 @@ def _emit_tile(
 
     builder.position_at_end(loop)
     k = builder.phi(depth.type)
-    sums = {place: builder.phi(vector) for place in places}
-    panel_start, column_start = builder.mul(k, number(width * vector.count)), builder.mul(k, left_column)
+    sums = {place: builder.phi(LLVM_VECTOR) for place in places}
+    panel_start, column_start = builder.mul(k, number(width * LANES)), builder.mul(k, left_column)
     factors = [
-        builder.load(vector_pointer(builder, panel, builder.add(panel_start, number(j * vector.count)), vector),
-                     align=align)
+        builder.load(vector_pointer(builder, panel, builder.add(panel_start, number(j * LANES))), align=4)
         for j in range(width)
     ]
     values = [
-        broadcast(builder, builder.load(builder.gep(left, [builder.add(column_start, row_start)])), vector)
+        broadcast(builder, builder.load(builder.gep(left, [builder.add(column_start, row_start)])))
         for row_start in row_starts
     ]
     totals = {(i, j): builder.call(multiply_add, [values[i], factors[j], sums[i, j]]) for i, j in places}
@@ -136,20 +115,20 @@ def _emit_tile(
     builder.position_at_end(summed)
     targets = {
         (i, j): vector_pointer(
-            builder, result, builder.add(builder.mul(result_row, number(i)), number(j * vector.count)), vector)
+            builder, result, builder.add(builder.mul(result_row, number(i)), number(j * LANES)))
         for i, j in places
     }
     builder.cbranch(builder.icmp_signed("!=", add, number(0)), fetch, write)
 
     builder.position_at_end(fetch)
-    grown = {place: builder.fadd(totals[place], builder.load(targets[place], align=align)) for place in places}
+    grown = {place: builder.fadd(totals[place], builder.load(targets[place], align=4)) for place in places}
     builder.branch(write)
 
     builder.position_at_end(write)
     for place in places:
-        final = builder.phi(vector)
+        final = builder.phi(LLVM_VECTOR)
         final.add_incoming(totals[place], summed)
         final.add_incoming(grown[place], fetch)
         totals[place] = final
     for place in places:
-        builder.store(totals[place], targets[place], align=align)
+        builder.store(totals[place], targets[place], align=4)

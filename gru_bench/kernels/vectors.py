@@ -1,4 +1,4 @@
-"""Pointers to numbers, and vectors: one register of numbers, with the operators of Python, tanh and sigmoid.
+"""Pointers to numbers, and vectors: one register of float32, with the operators of Python, tanh and sigmoid.
 
 The recurrence is computed for a vector of hidden units at a time. Vectors are emitted as LLVM vectors of the width of
 this machine. Compiled functions hand each other pointers: `at(gates, i)` points to gates[i], as in C. A pointer is one
@@ -10,7 +10,6 @@ number, where numba would take an array apart into seven, and compile a function
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -23,51 +22,44 @@ from numba.extending import intrinsic, models, overload, register_model
 from gru_bench.kernels.compiler import FAST, INLINE
 from gru_bench.kernels.machine import VECTOR_BYTES
 
-
-class Vector(types.Type):
-    """The numba type of a vector: one register of values."""
-
-    def __init__(self, scalar: types.Float) -> None:
-        """Hold `scalar` values."""
-        super().__init__(name=f"Vector({scalar})")
-        self.scalar = scalar
-        self.lanes = VECTOR_BYTES * 8 // scalar.bitwidth
+LANES = VECTOR_BYTES // 4
+"""How many numbers a vector holds."""
+POINTER = types.CPointer(types.float32)
+LLVM_VECTOR = ir.VectorType(ir.FloatType(), LANES)
+NAME = f"v{LANES}f32"
+"""The name of a vector in the names of LLVM's functions."""
 
 
-@register_model(Vector)
+class _Vector(types.Type):
+    """The numba type of a vector."""
+
+
+VECTOR = _Vector("Vector")
+
+
+@register_model(_Vector)
 class _VectorModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, kind: Vector) -> None:
-        super().__init__(manager, kind, llvm_vector(kind.scalar))
+    def __init__(self, manager: Any, kind: _Vector) -> None:
+        super().__init__(manager, kind, LLVM_VECTOR)
 
 
-def llvm_vector(scalar: types.Float) -> ir.VectorType:
-    """Return the LLVM type of a vector of `scalar` values."""
-    number = ir.FloatType() if scalar.bitwidth == 32 else ir.DoubleType()
-    return ir.VectorType(number, VECTOR_BYTES * 8 // scalar.bitwidth)
-
-
-def broadcast(builder: ir.IRBuilder, value: ir.Value, vector: ir.VectorType) -> ir.Value:
+def broadcast(builder: ir.IRBuilder, value: ir.Value, vector: ir.VectorType = LLVM_VECTOR) -> ir.Value:
     """Emit a vector whose lanes all hold `value`."""
     nothing = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
     return builder.shuffle_vector(first, nothing, zeros)
 
 
-def vector_pointer(builder: ir.IRBuilder, values: ir.Value, offset: ir.Value, vector: ir.VectorType) -> ir.Value:
+def vector_pointer(builder: ir.IRBuilder, values: ir.Value, offset: ir.Value) -> ir.Value:
     """Emit a pointer to the vector that begins at values[offset]."""
-    return builder.bitcast(builder.gep(values, [offset]), vector.as_pointer())
+    return builder.bitcast(builder.gep(values, [offset]), LLVM_VECTOR.as_pointer())
 
 
-def _mask(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
+def _mask(builder: ir.IRBuilder, count: ir.Value) -> ir.Value:
     """Return a mask of the lanes below `count`."""
-    numbers = ir.VectorType(ir.IntType(64), lanes)
-    return builder.icmp_signed("<", ir.Constant(numbers, list(range(lanes))), broadcast(builder, count, numbers))
-
-
-def intrinsic_name(vector: ir.VectorType) -> str:
-    """Return the name of a vector type in the names of LLVM's functions."""
-    return f"v{vector.count}f{64 if isinstance(vector.element, ir.DoubleType) else 32}"
+    numbers = ir.VectorType(ir.IntType(64), LANES)
+    return builder.icmp_signed("<", ir.Constant(numbers, list(range(LANES))), broadcast(builder, count, numbers))
 
 
 @intrinsic
@@ -84,35 +76,22 @@ def at(typing: Any, values: Any, offset: Any) -> Any:
 
 
 @intrinsic
-def lanes_of(typing: Any, values: Any) -> Any:
-    """How many numbers of this type a vector holds. `values` is a pointer or an array."""
-    lanes = VECTOR_BYTES * 8 // values.dtype.bitwidth
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return context.get_constant(types.intp, lanes)
-
-    return types.intp(values), generate
-
-
-@intrinsic
 def load(typing: Any, values: Any, offset: Any, count: Any) -> Any:
     """The vector at values[offset], its first `count` lanes; the other lanes are 0."""
-    kind = Vector(values.dtype)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vector = llvm_vector(kind.scalar)
         start, offset, count = arguments
-        flags = ir.VectorType(ir.IntType(1), vector.count)
+        flags = ir.VectorType(ir.IntType(1), LANES)
         read = cgutils.get_or_insert_function(
             builder.module,
-            ir.FunctionType(vector, [vector.as_pointer(), ir.IntType(32), flags, vector]),
-            f"llvm.masked.load.{intrinsic_name(vector)}.p0",
+            ir.FunctionType(LLVM_VECTOR, [LLVM_VECTOR.as_pointer(), ir.IntType(32), flags, LLVM_VECTOR]),
+            f"llvm.masked.load.{NAME}.p0",
         )
-        align = ir.Constant(ir.IntType(32), kind.scalar.bitwidth // 8)
-        pointer = vector_pointer(builder, start, offset, vector)
-        return builder.call(read, [pointer, align, _mask(builder, count, vector.count), ir.Constant(vector, None)])
+        pointer = vector_pointer(builder, start, offset)
+        align, zeros = ir.Constant(ir.IntType(32), 4), ir.Constant(LLVM_VECTOR, None)
+        return builder.call(read, [pointer, align, _mask(builder, count), zeros])
 
-    return kind(values, types.intp, types.intp), generate
+    return VECTOR(POINTER, types.intp, types.intp), generate
 
 
 @intrinsic
@@ -120,20 +99,18 @@ def store(typing: Any, values: Any, offset: Any, vector: Any, count: Any) -> Any
     """Write the first `count` lanes of a vector at values[offset]."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = llvm_vector(vector.scalar)
         start, offset, value, count = arguments
-        flags = ir.VectorType(ir.IntType(1), kind.count)
+        flags = ir.VectorType(ir.IntType(1), LANES)
         write = cgutils.get_or_insert_function(
             builder.module,
-            ir.FunctionType(ir.VoidType(), [kind, kind.as_pointer(), ir.IntType(32), flags]),
-            f"llvm.masked.store.{intrinsic_name(kind)}.p0",
+            ir.FunctionType(ir.VoidType(), [LLVM_VECTOR, LLVM_VECTOR.as_pointer(), ir.IntType(32), flags]),
+            f"llvm.masked.store.{NAME}.p0",
         )
-        align = ir.Constant(ir.IntType(32), vector.scalar.bitwidth // 8)
-        pointer = vector_pointer(builder, start, offset, kind)
-        builder.call(write, [value, pointer, align, _mask(builder, count, kind.count)])
+        pointer = vector_pointer(builder, start, offset)
+        builder.call(write, [value, pointer, ir.Constant(ir.IntType(32), 4), _mask(builder, count)])
         return context.get_dummy_value()
 
-    return types.void(values, types.intp, vector, types.intp), generate
+    return types.void(POINTER, types.intp, VECTOR, types.intp), generate
 
 
 @intrinsic
@@ -157,22 +134,19 @@ def _arithmetic(symbol: Callable[[Any, Any], Any], instruction: str) -> None:
 
     @intrinsic
     def apply(typing: Any, left: Any, right: Any) -> Any:
-        kind = left if isinstance(left, Vector) else right
-
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            vector = llvm_vector(kind.scalar)
             sides = []
             for side, value in zip(signature.args, arguments, strict=True):
-                if not isinstance(side, Vector):
-                    value = broadcast(builder, context.cast(builder, value, side, kind.scalar), vector)
+                if side != VECTOR:
+                    value = broadcast(builder, context.cast(builder, value, side, types.float32))
                 sides.append(value)
             return getattr(builder, instruction)(*sides, flags=("contract", "nsz"))
 
-        return kind(left, right), generate
+        return VECTOR(left, right), generate
 
     @overload(symbol, jit_options=INLINE)
     def operate(left, right):
-        if isinstance(left, Vector) or isinstance(right, Vector):
+        if VECTOR in (left, right):
             return lambda left, right: apply(left, right)
         return None
 
@@ -191,8 +165,7 @@ def _clamp(typing: Any, value: Any, bound: Any) -> Any:
     """Clip every lane to +-bound. NaN stays NaN."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vector = llvm_vector(value.scalar)
-        high = broadcast(builder, context.cast(builder, arguments[1], signature.args[1], value.scalar), vector)
+        high = broadcast(builder, context.cast(builder, arguments[1], signature.args[1], types.float32))
         low = builder.fneg(high)
         below = builder.select(builder.fcmp_ordered(">", arguments[0], high), high, arguments[0])
         return builder.select(builder.fcmp_ordered("<", below, low), low, below)
@@ -205,36 +178,16 @@ def square_root(typing: Any, value: Any) -> Any:
     """The square root of every lane."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vector = llvm_vector(value.scalar)
         root = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector]), f"llvm.sqrt.{intrinsic_name(vector)}"
+            builder.module, ir.FunctionType(LLVM_VECTOR, [LLVM_VECTOR]), f"llvm.sqrt.{NAME}"
         )
         return builder.call(root, arguments)
 
     return value(value), generate
 
 
-@intrinsic
-def _each_tanh(typing: Any, value: Any) -> Any:
-    """The C library's tanh of every lane."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        single = context.typing_context.resolve_function_type(
-            context.typing_context.resolve_value_type(math.tanh), (value.scalar,), {}
-        )
-        function = context.get_function(math.tanh, single)
-        result = arguments[0]
-        for lane in range(value.lanes):
-            at = ir.Constant(ir.IntType(32), lane)
-            number = function(builder, [builder.extract_element(arguments[0], at)])
-            result = builder.insert_element(result, number, at)
-        return result
-
-    return value(value), generate
-
-
 # tanh x = x P(x^2) / Q(x^2), fitted for the smallest relative error (6e-9 before rounding) up to the bound, where
-# tanh differs from 1 by less than three units of the last place. In float32 its error is at most 4e-7.
+# tanh differs from 1 by less than three units of the last place. Its error is at most 4e-7.
 _BOUND = 7.9
 _P = (0.999999994, 0.134506111, 0.00357898048, 2.20230383e-05, 1.54276423e-08)
 _Q = (0.467839391, 0.0261921949, 0.000342363101, 8.59865494e-07)
@@ -242,41 +195,26 @@ _P0, _P1, _P2, _P3, _P4 = _P
 _Q1, _Q2, _Q3, _Q4 = _Q
 
 
+@njit(**INLINE)
 def tanh(value):
-    """Return tanh of a vector: a rational approximation in float32, the C library's in float64."""
-    raise NotImplementedError("called from compiled code only")
+    """Return tanh of a vector: a rational approximation."""
+    x = _clamp(value, _BOUND)
+    y = x * x
+    top = (((_P4 * y + _P3) * y + _P2) * y + _P1) * y + _P0
+    bottom = (((_Q4 * y + _Q3) * y + _Q2) * y + _Q1) * y + 1.0
+    return x * top / bottom
 
 
-@overload(tanh, jit_options=INLINE)
-def _tanh(value):
-    if value.scalar.bitwidth == 64:
-        return lambda value: _each_tanh(value)
-
-    def rational(value):
-        x = _clamp(value, _BOUND)
-        y = x * x
-        top = (((_P4 * y + _P3) * y + _P2) * y + _P1) * y + _P0
-        bottom = (((_Q4 * y + _Q3) * y + _Q2) * y + _Q1) * y + 1.0
-        return x * top / bottom
-
-    return rational
-
-
+@njit(**INLINE)
 def sigmoid(value):
     """Return 1 / (1 + exp(-x)) of a vector, computed by tanh, with half the error of tanh."""
-    raise NotImplementedError("called from compiled code only")
-
-
-@overload(sigmoid, jit_options=INLINE)
-def _sigmoid(value):
-    return lambda value: 0.5 + 0.5 * tanh(0.5 * value)
+    return 0.5 + 0.5 * tanh(0.5 * value)
 
 
 @njit
 def prefetch(values, count):
     """Prefetch values[:count], which are needed later."""
-    line = lanes_of(values) * (64 // VECTOR_BYTES)
-    for i in range(0, count, line):
+    for i in range(0, count, 64 // 4):
         _prefetch_line(values, i)
     _prefetch_line(values, count - 1)
 
@@ -288,16 +226,15 @@ def prefetch(values, count):
 def for_vectors(step):
     """Return a function of (size, *arguments) that calls step(j, count, size, *arguments) for each vector.
 
-    A vector begins at number j of `size`, and has `count` numbers. arguments[0] is a pointer to numbers of its type.
+    A vector begins at number j of `size`, and has `count` numbers.
     """
     step = njit(**INLINE)(step)
 
     @njit(fastmath=FAST)
     def for_all(size, *arguments):
-        lanes = lanes_of(arguments[0])
-        whole = size - size % lanes
-        for j in range(0, whole, lanes):
-            step(j, lanes, size, *arguments)
+        whole = size - size % LANES
+        for j in range(0, whole, LANES):
+            step(j, LANES, size, *arguments)
         if whole < size:
             step(whole, size - whole, size, *arguments)
 
@@ -314,10 +251,9 @@ def clear(values, count):
 @njit
 def copy(source, target, count):
     """target[:count] = source[:count]."""
-    lanes = lanes_of(source)
-    whole = count - count % lanes
-    for c in range(0, whole, lanes):
-        store(target, c, load(source, c, lanes), lanes)
+    whole = count - count % LANES
+    for c in range(0, whole, LANES):
+        store(target, c, load(source, c, LANES), LANES)
     if whole < count:
         store(target, whole, load(source, whole, count - whole), count - whole)
 
@@ -325,10 +261,9 @@ def copy(source, target, count):
 @njit
 def accumulate(source, target, count):
     """target[:count] += source[:count]."""
-    lanes = lanes_of(source)
-    whole = count - count % lanes
-    for c in range(0, whole, lanes):
-        store(target, c, load(target, c, lanes) + load(source, c, lanes), lanes)
+    whole = count - count % LANES
+    for c in range(0, whole, LANES):
+        store(target, c, load(target, c, LANES) + load(source, c, LANES), LANES)
     if whole < count:
         rest = count - whole
         store(target, whole, load(target, whole, rest) + load(source, whole, rest), rest)

@@ -16,13 +16,13 @@ from tests.support.commands import ROOT, printed
 
 CALLER = """
 from gru_bench.kernels.compiler import jit
-from gru_bench.kernels.vectors import at, lanes_of, load, sigmoid, store
+from gru_bench.kernels.vectors import LANES, at, load, sigmoid, store
 
 
 @jit()
 def squash(values):
     store(at(values, 0), 0, sigmoid(load(at(values, 0), 0, 1)), 1)
-    return lanes_of(values)
+    return LANES
 """
 """A module of the kernel that calls a function of another one."""
 RUN = """

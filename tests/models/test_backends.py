@@ -34,7 +34,7 @@ def as_rows(x_BTE: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def in_precision_of(backend: Backend, x_BTE: Tensor, recurrence: Stack) -> tuple[Tensor, Stack]:
-    """Copies of both: for the kernel in float32, since it would be compiled for float64 besides."""
+    """Copies of both: for the kernel in float32, the only type that it has."""
     dtype = torch.float32 if backend == "fused" else torch.float64
     return x_BTE.detach().to(dtype, copy=True).requires_grad_(), deepcopy(recurrence).to(dtype)
 
