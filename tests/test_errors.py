@@ -102,7 +102,7 @@ COMMANDS = ("*__main__.py", "errors.py", "cli.py", "diagnose/*", "gru_check/*",
 """Files whose texts are of commands alone, or are parts of a report, which shows commands."""
 OPTION = re.compile(r"(?<![\w-])--(?:set|study-name|tracking-uri|test-data|run-code|text-column|"
                     r"label-column|category-column|split-column|group-column|id-column|limit|epochs|device|metric|"
-                    r"storage|workers|timeout|trials|confirm|force|single|embedding|encoding|positive)(?![\w-])")
+                    r"storage|workers|timeout|trials|confirm|force|embedding|encoding)(?![\w-])")
 ARGUMENT = re.compile(r"(?=.* ).*\b(?:tracking_uri|run_code|study_name)\b(?!=)", re.DOTALL)
 COMMAND = re.compile(r"\bgru-bench [a-z-]+[^();:,\n]*")
 """A whole command, which is the same for everybody."""
