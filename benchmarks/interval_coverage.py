@@ -38,11 +38,11 @@ Shapes: `R` runs, `N` examples, `K` groups.
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from multiprocessing import Pool
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,9 +54,8 @@ from gru_bench.stats.verdict import holm
 ACCURACY, DEVIATION, WITHIN, BETWEEN = 0.865, 0.005, 0.07, 0.10
 SEEDS, EXAMPLES, MODELS = (3, 5, 10), (500, 2000, 5500), 3
 FEW_EXAMPLES, FEW_ACCURACIES, APART = (20, 50, 100, 200, 500), (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0), 0.05
-SMALL, DEVIATIONS, MARGIN = (2, 3, 4), (0.005, 0.01), 0.01
+SMALL, DEVIATIONS = (2, 3, 4), (0.005, 0.01)
 GROUPS, ALIKE, LARGEST = (20, 50, 200), (0.05, 0.3), 30
-DATA_SETS, SPREADS, SIZES = (2, 3, 4, 5, 7, 10), (0.0, 0.01, 0.02), (100, 4000)
 CHUNK = 50
 
 
@@ -189,66 +188,62 @@ def few_seeds_found(
     return found
 
 
-def _few_seeds_chunk(job: tuple[float, int, int, int, np.random.SeedSequence]) -> np.ndarray:
-    return few_seeds_found(*job[:-1], np.random.default_rng(job[-1]))
+def _chunk(job: tuple[Callable[..., np.ndarray], tuple[Any, ...], int, np.random.SeedSequence]) -> np.ndarray:
+    simulate, cell, repetitions, sequence = job
+    return simulate(*cell, repetitions, np.random.default_rng(sequence))
 
 
-def few_seeds_table(options: argparse.Namespace) -> None:
+def means(
+    pool: Any, options: argparse.Namespace, place: Sequence[int], simulate: Callable[..., np.ndarray],
+    cell: tuple[Any, ...],
+) -> np.ndarray:
+    """Return the means over all repetitions of what a simulation sums for a cell of a table."""
+    sizes = [min(CHUNK, options.repetitions - start) for start in range(0, options.repetitions, CHUNK)]
+    sequences = np.random.SeedSequence([options.seed, *place]).spawn(len(sizes))
+    jobs = [(simulate, cell, size, sequence) for size, sequence in zip(sizes, sequences, strict=True)]
+    return np.asarray(sum(pool.imap_unordered(_chunk, jobs)) / options.repetitions)
+
+
+def few_seeds_table(options: argparse.Namespace, pool: Any) -> None:
     """Print how often tests of few seeds find what is not there."""
     print(f"{options.repetitions:,} repetitions; in %")
     print("deviation  seeds   difference found   one model held   one run each")
-    with Pool(options.processes) as pool:
-        cells = [(d, fewer, more) for d in DEVIATIONS for fewer in SMALL for more in range(fewer, 6)]
-        for place, cell in enumerate(cells):
-            sizes = [min(CHUNK, options.repetitions - start) for start in range(0, options.repetitions, CHUNK)]
-            sequences = np.random.SeedSequence([options.seed, place]).spawn(len(sizes))
-            jobs = [(*cell, size, s) for size, s in zip(sizes, sequences, strict=True)]
-            same, held, runs = 100 * sum(pool.imap_unordered(_few_seeds_chunk, jobs)) / options.repetitions
-            print(f"{100 * cell[0]:9.1f}{cell[1]:5}/{cell[2]}{same:19.1f}{held:17.1f}{runs:15.1f}",
-                  flush=True)
+    for place, cell in enumerate((d, fewer, more) for d in DEVIATIONS for fewer in SMALL for more in range(fewer, 6)):
+        same, held, runs = 100 * means(pool, options, [place], few_seeds_found, cell)
+        print(f"{100 * cell[0]:9.1f}{cell[1]:5}/{cell[2]}{same:19.1f}{held:17.1f}{runs:15.1f}", flush=True)
 
 
-def _grouped_chunk(job: tuple[int, int, float, int, np.random.SeedSequence]) -> np.ndarray:
-    return grouped_held(*job[:-1], np.random.default_rng(job[-1]))
-
-
-def grouped_table(options: argparse.Namespace) -> None:
+def grouped_table(options: argparse.Namespace, pool: Any) -> None:
     """Print how often intervals hold the truth where test reviews are in groups."""
     print(f"{options.repetitions:,} repetitions; groups of 1 to {LARGEST} reviews; how often the interval holds, in %: "
           "ignoring groups, then allowing for them")
     print("seeds  groups  correlation   difference     one model")
-    with Pool(options.processes) as pool:
-        for place, cell in enumerate((r, k, alike) for alike in ALIKE for r in SEEDS for k in GROUPS):
-            sizes = [min(CHUNK, options.repetitions - start) for start in range(0, options.repetitions, CHUNK)]
-            sequences = np.random.SeedSequence([options.seed, place]).spawn(len(sizes))
-            jobs = [(*cell, size, s) for size, s in zip(sizes, sequences, strict=True)]
-            plain, alone, pair, one = 100 * sum(pool.imap_unordered(_grouped_chunk, jobs)) / options.repetitions
-            print(f"{cell[0]:5}{cell[1]:8}{cell[2]:13}{plain:8.1f}{pair:8.1f}{alone:8.1f}{one:8.1f}", flush=True)
+    for place, cell in enumerate((r, k, alike) for alike in ALIKE for r in SEEDS for k in GROUPS):
+        plain, alone, pair, one = 100 * means(pool, options, [place], grouped_held, cell)
+        print(f"{cell[0]:5}{cell[1]:8}{cell[2]:13}{plain:8.1f}{pair:8.1f}{alone:8.1f}{one:8.1f}", flush=True)
 
 
-def _few_chunk(job: tuple[int, int, float, int, np.random.SeedSequence]) -> np.ndarray:
-    return few_held(*job[:-1], np.random.default_rng(job[-1]))
-
-
-def few_table(options: argparse.Namespace) -> None:
+def few_table(options: argparse.Namespace, pool: Any) -> None:
     """Print how often intervals hold the truth where test reviews, or wrong answers, are few."""
     print(f"{options.repetitions:,} repetitions; how often the interval of one model / of a difference holds, in %")
     print("seeds  reviews   " + "".join(f"{accuracy:>13.0%}" for accuracy in FEW_ACCURACIES))
-    with Pool(options.processes) as pool:
-        for place, (seeds, examples) in enumerate((r, n) for r in SEEDS for n in FEW_EXAMPLES):
-            cells = []
-            for column, accuracy in enumerate(FEW_ACCURACIES):
-                sizes = [min(CHUNK, options.repetitions - start) for start in range(0, options.repetitions, CHUNK)]
-                sequences = np.random.SeedSequence([options.seed, place, column]).spawn(len(sizes))
-                jobs = [(seeds, examples, accuracy, size, s) for size, s in zip(sizes, sequences, strict=True)]
-                one, *pairs = 100 * sum(pool.imap_unordered(_few_chunk, jobs)) / options.repetitions
-                cells.append(f"{one:.1f}/{min(pairs):.1f}")
-            print(f"{seeds:5}{examples:9}   " + "".join(f"{cell:>13}" for cell in cells), flush=True)
+    for place, (seeds, examples) in enumerate((r, n) for r in SEEDS for n in FEW_EXAMPLES):
+        cells = []
+        for column, accuracy in enumerate(FEW_ACCURACIES):
+            one, *pairs = 100 * means(pool, options, [place, column], few_held, (seeds, examples, accuracy))
+            cells.append(f"{one:.1f}/{min(pairs):.1f}")
+        print(f"{seeds:5}{examples:9}   " + "".join(f"{cell:>13}" for cell in cells), flush=True)
 
 
-def _chunk(job: tuple[Truth, int, int, int, np.random.SeedSequence]) -> np.ndarray:
-    truth, seeds, examples, repetitions, sequence = job
-    return repeated(truth, seeds, examples, repetitions, np.random.default_rng(sequence))
+def usual_table(options: argparse.Namespace, pool: Any) -> None:
+    """Print how often intervals hold the truth, and tests find what is not there."""
+    truth = Truth.of(ACCURACY, DEVIATION, WITHIN, BETWEEN)
+    print(f"{options.repetitions:,} repetitions; accuracy {ACCURACY:.1%}, seed deviation {100 * DEVIATION} points,"
+          f" disagreement {WITHIN:.0%} within and {BETWEEN:.0%} between models; shares in %, half-width in points")
+    print("seeds  examples   difference held   found though none   one model held   Holm, any of 3   half-width")
+    for place, (seeds, examples) in enumerate((r, n) for r in SEEDS for n in EXAMPLES):
+        held, found, alone, family, half = 100 * means(pool, options, [place], repeated, (truth, seeds, examples))
+        print(f"{seeds:5}{examples:10,}{held:18.1f}{found:20.1f}{alone:17.1f}{family:17.1f}{half:13.2f}", flush=True)
 
 
 def main() -> None:
@@ -261,29 +256,10 @@ def main() -> None:
     parser.add_argument("--groups", action="store_true", help="simulate test reviews in groups")
     parser.add_argument("--few-seeds", action="store_true", help="simulate 2 to 4 seeds of a model")
     options = parser.parse_args()
-    if options.few_seeds:
-        few_seeds_table(options)
-        return
-    if options.groups:
-        grouped_table(options)
-        return
-    if options.few:
-        few_table(options)
-        return
-    truth = Truth.of(ACCURACY, DEVIATION, WITHIN, BETWEEN)
-    print(f"{options.repetitions:,} repetitions; accuracy {ACCURACY:.1%}, seed deviation {100 * DEVIATION} points,"
-          f" disagreement {WITHIN:.0%} within and {BETWEEN:.0%} between models; shares in %, half-width in points")
-    print("seeds  examples   difference held   found though none   one model held   Holm, any of 3   half-width")
-    begin = time.perf_counter()
+    table = (few_seeds_table if options.few_seeds else grouped_table if options.groups else
+             few_table if options.few else usual_table)
     with Pool(options.processes) as pool:
-        for place, (seeds, examples) in enumerate((r, n) for r in SEEDS for n in EXAMPLES):
-            sizes = [min(CHUNK, options.repetitions - start) for start in range(0, options.repetitions, CHUNK)]
-            sequences = np.random.SeedSequence([options.seed, place]).spawn(len(sizes))
-            jobs = [(truth, seeds, examples, size, s) for size, s in zip(sizes, sequences, strict=True)]
-            held, found, alone, family, half = sum(pool.imap_unordered(_chunk, jobs)) / options.repetitions
-            print(f"{seeds:5}{examples:10,}{100 * held:18.1f}{100 * found:20.1f}{100 * alone:17.1f}{100 * family:17.1f}"
-                  f"{100 * half:13.2f}", flush=True)
-    print(f"took {time.perf_counter() - begin:.0f} s")
+        table(options, pool)
 
 
 if __name__ == "__main__":

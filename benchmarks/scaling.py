@@ -14,7 +14,6 @@ proportion to the size.
     running    how long the lock is held, and what a trial costs without MLflow, while so many others run
     shared     trials that so many processes end a second, on one study, which must have exactly as many as were asked
                for, each of one process
-    texts      processor time of the search for near-duplicates among texts of a few forms
 """
 
 from __future__ import annotations
@@ -324,25 +323,6 @@ def shared(processes: int, trials: int, url: str | None) -> float:
     return trials / seconds
 
 
-def near(texts: int) -> float:
-    """Return the seconds that the search for near-duplicates takes among so many texts of 20 forms.
-
-    Each has one of 100 values in each of three fields, and every tenth one another word somewhere.
-    """
-    import numpy as np
-
-    from gru_bench.data.near import near_duplicates
-
-    rng = np.random.default_rng(0)
-    ids = rng.integers(0, 5000, (20, 60), dtype=np.int32)[np.arange(texts) % 20]
-    ids[:, [10, 30, 50]] = rng.integers(5000, 5100, (texts, 3))
-    edited = np.arange(0, texts, 10)
-    ids[edited, rng.integers(0, 60, len(edited))] = 5100
-    begun = time.process_time()
-    near_duplicates(list(ids[:texts // 5]), list(ids[texts // 5:]))
-    return time.process_time() - begun
-
-
 def _in_folder(measure: Callable[..., Any], *arguments: Any) -> Any:
     """Measure in a process of its own, in an empty folder."""
     with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -379,7 +359,6 @@ def main() -> None:
     parser.add_argument("--running", type=int, nargs="*", help="trials that run (default 8 64 512)")
     parser.add_argument("--processes", type=int, nargs="*", help="processes on one study (default 1 4 8)")
     parser.add_argument("--made", type=int, default=400, help="trials that they share (default 400)")
-    parser.add_argument("--texts", type=int, nargs="*", help="texts (default 1000 10000 100000)")
     asked = parser.parse_args()
 
     def sizes(given: list[int] | None, quick: list[int], full: list[int]) -> list[int]:
@@ -407,9 +386,6 @@ def main() -> None:
             for processes in sizes(asked.processes, [1, 4], [1, 4, 8])]
     if rows:
         console.print(table_of(f"{asked.made} trials shared, in {where}", "processes", [("trials a second", 1)], rows))
-    rows = [(texts, _in_folder(near, texts)) for texts in sizes(asked.texts, [1000, 4000], [1000, 10_000, 100_000])]
-    if rows:
-        console.print(table_of("near-duplicates among texts of 20 forms", "texts", [("s", 1)], rows))
 
 
 def _database(url: str | None) -> str | None:
