@@ -96,61 +96,52 @@ def kept(subject: Subject, form: Form) -> list[Finding]:
 
 
 def detached(subject: Subject, form: Form) -> list[Finding]:
-    """Compare a gradient with a difference quotient, in evaluation and in training.
-
-    It is that of the first input of a layer, of its weights where it reads token ids, and of the state of a cell.
-    """
-    x, h = sample(form, form.batch), state_of(form, form.batch)
-    generator = torch.Generator().manual_seed(4)
+    """Compare a gradient with a difference quotient, in evaluation and in training."""
     for training in (False, True):
-        cuts: list[int] = []
-
-        def total(scale: Tensor, training: bool = training, cuts: list[int] = cuts) -> Tensor:
-            built, moved, state, watch = subject.copy(), x, h, Watch(subject.source.path)
-            if isinstance(built, nn.Module):
-                built.train(training)
-                for part in built.modules():
-                    if isinstance(part, nn.RNNBase):
-                        part.dropout = 0.0
-            if form.kind == "cell" and h is not None:
-                state = h + scale * torch.linspace(0.5, 1.5, h.numel()).reshape(h.shape)
-            elif not form.tokens:
-                moved = torch.cat([x[:1] + scale * torch.linspace(0.5, 1.5, x[0].numel()).reshape(x[0].shape), x[1:]])
-            else:
-                table = next((part for part in built.modules() if isinstance(part, nn.Embedding)), None)
-                if table is None:
-                    return torch.zeros(())
-                weight = table.weight.detach() + scale * torch.linspace(0.5, 1.5, table.weight.numel()).reshape(
-                    table.weight.shape)
-                del table.weight
-                table.weight = weight
-            results = subject.call(form, moved, state, built=built, watch=watch)
-            cuts += [line for line in watch.cuts if line]
-            return sum((one * torch.rand(one.shape, generator=generator.manual_seed(4))).sum() for one in results[:1]
-                       ) * torch.ones(())
-
-        scale = torch.zeros((), requires_grad=True)
+        scale, cuts = torch.zeros((), requires_grad=True), set[int]()
         try:
-            with torch.enable_grad():
-                value = total(scale)
-                own = torch.autograd.grad(value, scale, allow_unused=True)[0] if value.requires_grad else None
+            value = _moved(subject, form, scale, training, cuts)
+            gradient = float(torch.autograd.grad(value, scale)[0])
         except RuntimeError as error:
-            if "inplace operation" in str(error):
-                raise RunError(f"{subject.source.path.name}: {subject.source.name} overwrites a tensor that "
-                               "its gradient needs, so it cannot be trained: write h = z * h in place of h *= z "
-                               "or h.mul_(z)"
-                               ) from error
-            if training:
+            if "inplace operation" not in str(error):
                 continue
-            raise
+            raise RunError(f"{subject.source.path.name}: {subject.source.name} overwrites a tensor that its gradient "
+                           "needs, so it cannot be trained: write h = z * h in place of h *= z or h.mul_(z)") from error
         with torch.no_grad():
-            expected = float(total(scale + 1e-5) - total(scale - 1e-5)) / 2e-5
-        if abs(expected - (0.0 if own is None else float(own))) > 1e-6 * max(1.0, abs(expected)):
-            lines = set(cuts)
+            more, less = (float(_moved(subject, form, scale + step, training, cuts)) for step in (1e-5, -1e-5))
+        expected = (more - less) / 2e-5
+        if abs(expected - gradient) > 1e-6 * max(1.0, abs(expected)):
             said = "A gradient differs from the change of the result" + (" in training." if training else ".")
-            return [Finding("detached", said, min(lines) if len(lines) == 1 else 0)]
+            return [Finding("detached", said, cuts.pop() if len(cuts) == 1 else 0)]
     return []
 
+
+def _moved(subject: Subject, form: Form, scale: Tensor, training: bool, cuts: set[int]) -> Tensor:
+    """Return a sum of a result, where a scale moves the state of a cell, the first input of a layer or its embeddings.
+
+    `cuts` takes the lines that cut gradients.
+    """
+    def moved(tensor: Tensor) -> Tensor:
+        return tensor + scale * torch.linspace(0.5, 1.5, tensor.numel()).reshape(tensor.shape)
+
+    built, watch = subject.copy(), Watch(subject.source.path)
+    x, h = sample(form, form.batch), state_of(form, form.batch)
+    if isinstance(built, nn.Module):
+        built.train(training)
+        for part in built.modules():
+            if isinstance(part, nn.RNNBase):
+                part.dropout = 0.0
+            if isinstance(part, nn.Embedding) and form.tokens:
+                weight = moved(part.weight.detach())
+                del part.weight
+                part.weight = weight
+    if form.kind == "cell" and h is not None:
+        h = moved(h)
+    elif not form.tokens:
+        x = torch.cat([moved(x[:1]), x[1:]])
+    result = subject.call(form, x, h, built=built, watch=watch)[0]
+    cuts.update(filter(None, watch.cuts))
+    return (result * torch.rand(result.shape, generator=torch.Generator().manual_seed(4))).sum() + 0 * scale
 
 def first_state(subject: Subject, form: Form) -> list[Finding]:
     """Call a layer that may be given a state with one, and a cell that may be given none without."""
@@ -179,20 +170,18 @@ def first_state(subject: Subject, form: Form) -> list[Finding]:
 
 def untrained(subject: Subject, weights: Sequence[Tensor]) -> list[Finding]:
     """Look for weights of the recurrence that no optimizer sees."""
-    known = {id(one) for one in subject.built.parameters()} if isinstance(subject.built, nn.Module) else set()
-    return [Finding("untrained")] if isinstance(subject.built, nn.Module) and any(
-        id(one) not in known for one in weights) else []
+    known = {id(one) for part in subject.parts for one in part.parameters()}
+    return [Finding("untrained")] if subject.parts and any(id(one) not in known for one in weights) else []
 
 
 def library(subject: Subject) -> list[Finding]:
     """Say whether the recurrence is torch's own."""
-    return [Finding("library")] if isinstance(subject.built, nn.Module) and any(
-        isinstance(part, (nn.GRU, nn.GRUCell)) for part in subject.built.modules()) else []
+    return [Finding("library")] if any(isinstance(part, (nn.GRU, nn.GRUCell)) for part in subject.parts) else []
 
 
 def other_recurrence(subject: Subject) -> list[Finding]:
     """Say whether there is an LSTM or an RNN of torch."""
-    for part in subject.built.modules() if isinstance(subject.built, nn.Module) else ():
+    for part in subject.parts:
         if isinstance(part, (nn.LSTM, nn.LSTMCell)):
             return [Finding("lstm", f"It uses torch.nn.{'LSTM' if isinstance(part, nn.LSTM) else 'LSTMCell'}.")]
         if isinstance(part, (nn.RNN, nn.RNNCell)):
@@ -203,9 +192,7 @@ def other_recurrence(subject: Subject) -> list[Finding]:
 def padding(subject: Subject, form: Form) -> list[Finding]:
     """Compare a short sequence beside a longer one with the same among short ones."""
     roles = {taken.role for taken in subject.taken}
-    tables = [part for part in subject.built.modules() if isinstance(part, nn.Embedding)] if isinstance(
-        subject.built, nn.Module) else []
-    index = next((part.padding_idx for part in tables if part.padding_idx is not None), None)
+    index = next((table.padding_idx for table in subject.tables if table.padding_idx is not None), None)
     if form.kind == "cell" or form.batch < 2 or not (roles & {"lengths", "mask"} or index is not None):
         return []
     short = STEPS // 2

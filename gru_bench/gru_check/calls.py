@@ -51,42 +51,39 @@ def find(subject: Subject) -> tuple[Called | None, list[tuple[Form, Exception]]]
     failed: list[tuple[Form, Exception]] = []
     best: Called | None = None
     mixed: set[str] = set()
-    for form in _forms(subject, (BATCH,)):
-        if form.batch == 1 and form.layout in mixed:
-            continue
-        called = _attempt(subject, form, failed)
-        if isinstance(failed[-1][1], NoRowsError) if called is None else not called.apart:
-            mixed.add(form.layout)
-        if called is not None and (best is None or called.rank < best.rank):
-            best = called
-            if not best.rank or (form.batch > 1 and form.kind == "cell" and best.apart and best.reads):
-                return best, failed
-    if best is None:
-        for form in _forms(subject, (*([subject.source.sizes["B"]] if "B" in subject.source.sizes else []), *_FIXED)):
-            called = _attempt(subject, replace(form, fixed=True), failed)
-            if called is not None and (best is None or called.rank < best.rank):
+    for forms_of in (_usual, _fixed):
+        for form in forms_of(subject) if best is None else ():
+            if form.batch == 1 and form.layout in mixed and forms_of is _usual:
+                continue
+            try:
+                called = _called(subject, form)
+            except Exception as error:
+                failed.append((form, error))
+                if isinstance(error, NoRowsError):
+                    mixed.add(form.layout)
+                continue
+            if not called.apart:
+                mixed.add(form.layout)
+            if best is None or called.rank < best.rank:
                 best = called
-                if not best.rank:
+                if not best.rank or (form.batch > 1 and form.kind == "cell" and best.apart and best.reads):
                     return best, failed
     return best, failed
 
 
-def _forms(subject: Subject, batches: Sequence[int]) -> Iterator[Form]:
+def _usual(subject: Subject) -> Iterator[Form]:
+    """Yield forms with a batch of any size, and with one sequence."""
     own = list(forms(subject.built, subject.source.sizes))
-    for batch in batches:
-        for form in own:
-            if (form.batch > 1) == (batch > 1):
-                yield replace(form, batch=batch)
-        if batch == BATCH:
-            yield from (replace(form, fixed=True) for form in own if form.batch == 1 and form.layout[0] != "B")
+    yield from (replace(form, batch=BATCH) for form in own if form.batch > 1)
+    yield from (replace(form, fixed=True) for form in own if form.batch == 1 and form.layout[0] != "B")
 
 
-def _attempt(subject: Subject, form: Form, failed: list[tuple[Form, Exception]]) -> Called | None:
-    try:
-        return _called(subject, form)
-    except Exception as error:
-        failed.append((form, error))
-        return None
+def _fixed(subject: Subject) -> Iterator[Form]:
+    """Yield forms with a batch of a size that a student's object may have fixed."""
+    own = list(forms(subject.built, subject.source.sizes))
+    sizes = subject.source.sizes
+    for batch in (*([sizes["B"]] if "B" in sizes else []), *_FIXED):
+        yield from (replace(form, batch=batch, fixed=True) for form in own if (form.batch > 1) == (batch > 1))
 
 
 def _called(subject: Subject, form: Form) -> Called:

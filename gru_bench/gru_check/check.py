@@ -163,7 +163,7 @@ def _order(it: Explained) -> list[Finding]:
         if number >= 0:
             blocks = cell.x if role < 3 else cell.h
             block = blocks[number % len(blocks)]
-            placed.setdefault((id(block.tensor), role < 3), []).append((block.place, role % 3))
+            placed.setdefault((id(block.tensor), role < 3), []).append((block.number, role % 3))
     return [Finding("gate-order")] if any(
         sorted(own) != sorted(own, key=lambda pair: pair[1]) for own in placed.values()) else []
 

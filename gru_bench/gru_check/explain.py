@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gru_bench.gru_check.codes import Finding
 from gru_bench.gru_check.fit import ACTIVE, NEAR, STAGES, Guess, Seen, distance, features, goals, search
@@ -65,8 +65,7 @@ def explain(subject: Subject, form: Form) -> Explained | None:
 
 def _weights(subject: Subject) -> dict[str, Tensor]:
     """Return the weights of an object but for those of embeddings."""
-    tables = {id(part.weight) for part in subject.built.modules() if isinstance(part, nn.Embedding)} if isinstance(
-        subject.built, nn.Module) else set()
+    tables = {id(table.weight) for table in subject.tables}
     return {name: one for name, one in weights_of(subject.built).items() if id(one) not in tables}
 
 
@@ -89,7 +88,7 @@ def _cuttings(subject: Subject, form: Form) -> Iterator[tuple[Cutting, list[Cell
 def _thin_out(cells: Sequence[Cell]) -> None:
     """Leave weights to a few units alone, so that large layers take no longer than small ones."""
     for block in (block for cell in cells for block in (*cell.x, *cell.h)):
-        block.cut(block.tensor.data)[ACTIVE:] = 0
+        block.value[ACTIVE:] = 0
 
 
 @contextmanager
@@ -97,12 +96,12 @@ def _zeros(vectors: Sequence[Block]) -> Iterator[None]:
     """Make biases zeros for a while."""
     saved = [(block, block.value.clone()) for block in vectors]
     try:
-        for block, _ in saved:
-            block.cut(block.tensor.data).zero_()
+        for block in vectors:
+            block.value.zero_()
         yield
     finally:
         for block, value in saved:
-            block.cut(block.tensor.data).copy_(value)
+            block.value.copy_(value)
 
 
 def _seen(

@@ -131,6 +131,16 @@ class Subject:
             tensor.data = torch.randn(tensor.shape, generator=generator, dtype=torch.float64) * scale
 
     @property
+    def parts(self) -> list[nn.Module]:
+        """Return the object and its parts, if it is a module."""
+        return list(self.built.modules()) if isinstance(self.built, nn.Module) else []
+
+    @property
+    def tables(self) -> list[nn.Embedding]:
+        """Return its embeddings."""
+        return [part for part in self.parts if isinstance(part, nn.Embedding)]
+
+    @property
     def weights(self) -> list[Tensor]:
         """Return the parameters, and the matrices that the object holds otherwise."""
         return list(weights_of(self.built).values())
@@ -141,7 +151,7 @@ class Subject:
             return x[None]
         if not form.tokens:
             return x
-        return next(part for part in self.built.modules() if isinstance(part, nn.Embedding)).weight.detach()[x]
+        return self.tables[0].weight.detach()[x]
 
     def copy(self) -> Any:
         """Return a copy, which no other call changes."""

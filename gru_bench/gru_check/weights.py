@@ -6,7 +6,7 @@ Shapes: `E` input width, `H` hidden width.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -21,14 +21,10 @@ class Block:
     """A part of a tensor: a matrix of H rows, or a bias of H numbers."""
 
     tensor: Tensor
-    place: int
-    """Its place in the tensor."""
-    cut: Callable[[Tensor], Tensor]
-
-    @property
-    def value(self) -> Tensor:
-        """Return the part as it is now."""
-        return self.cut(self.tensor.detach())
+    number: int
+    """How many such parts of the tensor come before."""
+    value: Tensor
+    """A view of the part, by which it is changed too."""
 
 
 @dataclass
@@ -98,10 +94,12 @@ def cut(tensors: Mapping[str, Tensor], how: Cutting, like: Cell | None = None) -
                 kinds = [(known.get(own) or known.get(name) or _by_name(name), 0, hidden)]
             if not kinds or high % hidden or (len(shape) == 3 and high != hidden):
                 continue
-            for number in range(shape[0] if len(shape) == 3 else high // hidden):
+            whole = tensor.detach().reshape(shape)
+            whole = whole if rows else whole.mT
+            for number, part in enumerate(whole if len(shape) == 3 else whole.split(hidden)):
                 for kind, low, end in kinds:
                     blocks = cell.x if kind == "x" else cell.h
-                    blocks.append(Block(tensor, number, _cutter(shape, rows, number, low, end, hidden)))
+                    blocks.append(Block(tensor, number, part[:, low:end]))
                     cell.kinds[name] = kind
             break
     return cell
@@ -125,17 +123,6 @@ def _by_name(name: str) -> str:
     return "h" if re.search(r"hh|h2h|(^|[._])u|rec|hid|state|(^|[._w])h", name.lower().removesuffix(".weight")) else "x"
 
 
-def _cutter(
-    shape: tuple[int, ...], rows: bool, number: int, low: int, end: int, hidden: int
-) -> Callable[[Tensor], Tensor]:
-    def part(tensor: Tensor) -> Tensor:
-        tensor = tensor.reshape(shape)
-        tensor = tensor[number] if len(shape) == 3 else tensor
-        tensor = tensor if rows else tensor.t()
-        return (tensor if len(shape) == 3 else tensor[number * hidden:(number + 1) * hidden])[:, low:end]
-    return part
-
-
 def biases(tensors: Mapping[str, Tensor], how: Cutting) -> list[Block]:
     """Return all parts of tensors that may be the bias of a gate or a first state."""
     found: list[Block] = []
@@ -146,20 +133,11 @@ def biases(tensors: Mapping[str, Tensor], how: Cutting) -> list[Block]:
         is_bias = tensor.dim() != 2 or re.match(r"b|h|init|start|state", name.rpartition(".")[2].lower()) is not None
         if is_bias and tensor.numel() % hidden == 0 and (len(shape) == 1 or (
                 len(shape) == 2 and shape[1] == hidden and shape[0] not in (width, hidden))):
-            found += [Block(tensor, k, _row(hidden, k)) for k in range(tensor.numel() // hidden)]
+            found += [Block(tensor, k, part) for k, part in enumerate(tensor.detach().reshape(-1, hidden))]
         elif len(shape) == 2 and width + hidden + 1 in shape:
-            rows = shape[1] == width + hidden + 1
-            found += [Block(tensor, k, _last_column(hidden, k, rows)) for k in range(tensor.numel() // sum(
-                (width, hidden, 1)) // hidden)]
+            matrix = tensor.detach() if shape[1] == width + hidden + 1 else tensor.detach().t()
+            found += [Block(tensor, k, part) for k, part in enumerate(matrix[:, -1].split(hidden))]
     return found
-
-
-def _row(hidden: int, number: int) -> Callable[[Tensor], Tensor]:
-    return lambda tensor: tensor.reshape(-1, hidden)[number]
-
-
-def _last_column(hidden: int, number: int, rows: bool) -> Callable[[Tensor], Tensor]:
-    return lambda tensor: (tensor if rows else tensor.t())[number * hidden:(number + 1) * hidden, -1]
 
 
 def cells(weights: Mapping[str, Tensor], how: Cutting) -> Iterator[list[Cell]]:
@@ -178,14 +156,15 @@ def cells(weights: Mapping[str, Tensor], how: Cutting) -> Iterator[list[Cell]]:
         groups = [dict(weights)]
     if not groups:
         return
-    for split in (_by_ending, _in_halves, _in_turn) if len(groups) == 1 else (_by_ending,):
-        parts = [part for group in groups for part in split(group, how)]
+    ways = list(_splits(groups[0], how)) if len(groups) == 1 else [
+        [part for group in groups for part in next(_splits(group, how))]]
+    for number, parts in enumerate(ways):
         first = cut(parts[0], how)
         if first.x and first.h:
             made = [first, *(_above(part, how, first) for part in parts[1:])]
             if all(cell.x and cell.h for cell in made):
                 yield made
-                if split is _by_ending and max(len(first.x), len(first.h)) < _BOTH:
+                if not number and max(len(first.x), len(first.h)) < _BOTH:
                     return
 
 
@@ -207,28 +186,16 @@ def _is_cell(tensors: Mapping[str, Tensor], how: Cutting) -> bool:
     return False
 
 
-def _by_ending(tensors: dict[str, Tensor], how: Cutting) -> list[dict[str, Tensor]]:
-    """Split by the endings of names that torch gives to layers and directions."""
+def _splits(tensors: dict[str, Tensor], how: Cutting) -> Iterator[list[dict[str, Tensor]]]:
+    """Yield ways to share tensors among recurrences: by the endings that torch gives to layers and directions, or all
+    together; the matrices in halves, or in turn."""
     endings = list(dict.fromkeys(re.findall(r"_l\d+(?:_reverse)?\b", " ".join(tensors))))
-    return [{name.removesuffix(end): one for name, one in tensors.items() if name.endswith(end)}
-            for end in endings] if len(endings) > 1 else [tensors]
-
-
-def _in_halves(tensors: dict[str, Tensor], how: Cutting) -> list[dict[str, Tensor]]:
-    own = _inner(tensors, how)
-    half = len(own) // 2
-    return [dict(own[:half]), dict(own[half:])] if len(own) % 2 == 0 else [tensors]
-
-
-def _in_turn(tensors: dict[str, Tensor], how: Cutting) -> list[dict[str, Tensor]]:
-    own = _inner(tensors, how)
-    return [dict(own[::2]), dict(own[1::2])] if len(own) % 2 == 0 else [tensors]
-
-
-def _inner(tensors: dict[str, Tensor], how: Cutting) -> Sequence[tuple[str, Tensor]]:
-    """Return the matrices of a recurrence, without those of an embedding and of a head."""
-    def is_used(name: str, tensor: Tensor) -> bool:
-        made = [cut({name: tensor}, replace(how, width=width)) for width in (how.width, how.hidden, 2 * how.hidden)]
-        return any(cell.x or cell.h for cell in made)
-
-    return [(name, one) for name, one in tensors.items() if is_used(name, one)]
+    yield [{name.removesuffix(end): one for name, one in tensors.items() if name.endswith(end)}
+           for end in endings] if len(endings) > 1 else [tensors]
+    matrices = [(name, one) for name, one in tensors.items() if any(
+        cell.x or cell.h for width in (how.width, how.hidden, 2 * how.hidden)
+        for cell in [cut({name: one}, replace(how, width=width))])]
+    if len(matrices) % 2 == 0:
+        half = len(matrices) // 2
+        yield [dict(matrices[:half]), dict(matrices[half:])]
+        yield [dict(matrices[::2]), dict(matrices[1::2])]
