@@ -22,11 +22,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
+from torch.optim.adamw import adamw
 
 from gru_bench.config import OptimizerName, TrainingConfig
 from gru_bench.kernels import fused as kernels
 
-RULES: Mapping[OptimizerName, Callable[..., object]] = {"adam": torch._fused_adam_, "adamw": torch._fused_adamw_}
+RULES: Mapping[OptimizerName, Callable[..., object]] = {"adam": adam, "adamw": adamw}
 """Name of an optimizer -> the function of torch that moves the weights."""
 EPSILON = 1e-8
 AVERAGED_EVERY = 10
@@ -81,17 +83,14 @@ class Optimizer:
         parameters, first, second, steps = (
             [of_all[place] for place in reached]
             for of_all in (self.parameters, self.first, self.second, self.steps))
-        gradients = [weight.grad for weight in parameters if weight.grad is not None]
         if training.clip_norm is not None:
-            clipped = gradients if rows_UE.grad is None else [*gradients, rows_UE.grad]
-            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(clipped)))
-            torch._foreach_mul_(clipped, (training.clip_norm / (norm + 1e-6)).clamp(max=1.0))
-        torch._foreach_add_(steps, 1)
+            nn.utils.clip_grad_norm_([*parameters, rows_UE], training.clip_norm)
+        gradients = [weight.grad for weight in parameters if weight.grad is not None]
         # torch.optim.Adam(fused=True) calls the same, but doubles its time on a small model, and its first step loads
         # torch's compiler for half a second.
         RULES[training.optimizer](
-            parameters, gradients, first, second, [], steps, lr=self.lr, beta1=training.beta1, beta2=training.beta2,
-            weight_decay=training.weight_decay, eps=EPSILON, amsgrad=False, maximize=False)
+            parameters, gradients, first, second, [], steps, fused=True, lr=self.lr, beta1=training.beta1,
+            beta2=training.beta2, weight_decay=training.weight_decay, eps=EPSILON, amsgrad=False, maximize=False)
         for parameter in parameters:
             parameter.grad = None
         if self.table_VE is not None and rows_UE.grad is not None:
@@ -99,8 +98,9 @@ class Optimizer:
             move(distinct_U, rows_UE.grad.contiguous(), self.table_VE, *self.rows.values(), lr=self.lr,
                  betas=(training.beta1, training.beta2), epsilon=EPSILON)
         if self.average and int(max(self.steps)) % AVERAGED_EVERY == 0:
-            torch._foreach_lerp_(self.average, self.trained,
-                                 _gained(training.average, 1) / _gained(training.average, self._updates))
+            share = _gained(training.average, 1) / _gained(training.average, self._updates)
+            for average, values in zip(self.average, self.trained, strict=True):
+                average.lerp_(values, share)
 
     @property
     def _updates(self) -> int:
@@ -128,12 +128,12 @@ class Optimizer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load a state that `state_dict` returned, in place."""
-        torch._foreach_copy_([*self.first, *self.second, *self.steps],
-                             [*state["first"], *state["second"], *state["steps"]])
-        if self.average:
-            torch._foreach_copy_(self.average, state["average"])
-        for name, own in self.rows.items():
-            own.copy_(state["rows"][name])
+        for own, stored in ((self.first, state["first"]), (self.second, state["second"]), (self.steps, state["steps"]),
+                            (self.average, state.get("average", []))):
+            for values, source in zip(own, stored, strict=True):
+                values.copy_(source)
+        for name, values in self.rows.items():
+            values.copy_(state["rows"][name])
 
 
 def _gained(decay: float, updates: int) -> float:

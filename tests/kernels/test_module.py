@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from gru_bench.kernels import GRU
@@ -429,6 +430,16 @@ def test_torch_computes_transforms(gru: GRU) -> None:
     tangent = torch.func.jvp(loss, (X,), (torch.ones_like(X),))[1]
     mentions(present(gru.fallback_reason), "forward-mode")
     assert torch.allclose(tangent, expected.sum(), rtol=0, atol=32 * BOUND)  # a sum of 30 values
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # of torch's forward mode
+def test_torch_computes_forward_derivatives(gru: GRU) -> None:
+    with forward_ad.dual_level():
+        gru(X)
+        assert gru.fallback_reason is None
+        output, _ = gru(forward_ad.make_dual(X, torch.ones_like(X)))
+        assert forward_ad.unpack_dual(output).tangent is not None
+        mentions(present(gru.fallback_reason), "forward-mode")
 
 
 def test_torch_computes_a_batch_of_no_sequences(gru: GRU) -> None:
