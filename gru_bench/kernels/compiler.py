@@ -4,6 +4,14 @@ numba keeps the code of a function until the file of this function changes. That
 on the functions that it calls in other files, and on the vector registers. So it is kept in a folder whose name is a
 digest of them all. The folder lies where numba would put the code: in `NUMBA_CACHE_DIR`, in `__pycache__`, or in the
 user's cache where the first two cannot be written. Where none can, the code is kept in memory.
+
+numba has no public way to name the folder of some functions alone: its settings hold for all of a process. So this
+module, and no other, uses private parts of numba. If they change, these tests in tests/kernels/test_compiler.py fail:
+
+    FunctionCache, with _cache_path and _impl     test_a_change_in_another_file_of_the_kernel_is_compiled_again
+    IndexDataCacheFile                            the same
+    _cache of a compiled function                 test_code_is_kept_where_numba_is_told_to_put_it
+    CFunc (cfunc would compile before `_keep`)    every test of the kernel: no tile could be called
 """
 
 # Parts of numba have no types.
@@ -50,11 +58,7 @@ _DIGEST = _digest()
 
 
 class _Cache(FunctionCache):
-    """The cache of one function in the folder of this digest.
-
-    numba has no public way to name the folder of some functions alone: its settings hold for all of a process. So this
-    class builds on private parts of numba, as do `_keep` and `callback`. No other module does.
-    """
+    """The cache of one function in the folder of this digest."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
