@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gru_bench.gru_check.codes import Finding
+from gru_bench.gru_check.family import CANDIDATES
 from gru_bench.gru_check.fit import ACTIVE, NEAR, STAGES, Guess, Seen, distance, features, goals, search
 from gru_bench.gru_check.forms import Form, weights_of
 from gru_bench.gru_check.subject import STEPS, Subject, Value, Watch, sample, state_of
@@ -140,7 +141,7 @@ def mistakes(it: Explained) -> list[Finding]:
     """Return the mistakes and conventions of the cell and its layout."""
     found = it.found.findings
     unused = [finding for finding in found if finding.code == "reset-unused"]
-    if unused and it.found.member.candidate != "without r" and _is_one_gate(it):
+    if unused and "z" in CANDIDATES[it.found.member.candidate].names and _is_one_gate(it):
         return [replace(finding, code="shared-matrices", detail="The reset gate and the update gate are one.")
                 if finding in unused else finding for finding in found]
     return found

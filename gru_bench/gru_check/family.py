@@ -11,8 +11,9 @@ Shapes: `A` assignments of matrices to gates, `N` sequences, `E` input width, `H
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -72,78 +73,71 @@ TANHS: Mapping[str, Pointwise] = {
 }
 """Functions of the candidate. The first is right."""
 
-Mix = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
-MIXTURES: Sequence[tuple[str, str, Mix]] = (
-    # code, formula, (z, r, h, n, a) -> h'; a is the candidate before its function
-    ("", "z * h + (1 - z) * n", lambda z, r, h, n, a: z * h + (1 - z) * n),
-    ("update-inverted", "(1 - z) * h + z * n", lambda z, r, h, n, a: (1 - z) * h + z * n),
-    ("mixing", "z * h + z * n", lambda z, r, h, n, a: z * h + z * n),
-    ("mixing", "(1 - z) * h + (1 - z) * n", lambda z, r, h, n, a: (1 - z) * h + (1 - z) * n),
-    ("mixing", "z * h + n", lambda z, r, h, n, a: z * h + n),
-    ("mixing", "(1 - z) * h + n", lambda z, r, h, n, a: (1 - z) * h + n),
-    ("mixing", "h + (1 - z) * n", lambda z, r, h, n, a: h + (1 - z) * n),
-    ("mixing", "h + z * n", lambda z, r, h, n, a: h + z * n),
-    ("mixing", "h + n", lambda z, r, h, n, a: h + n),
-    ("mixing", "z * h + r * n", lambda z, r, h, n, a: z * h + r * n),
-    ("mixing", "r * h + z * n", lambda z, r, h, n, a: r * h + z * n),
-    ("mixing", "z * h + (1 - r) * n", lambda z, r, h, n, a: z * h + (1 - r) * n),
-    ("mixing", "(1 - r) * h + z * n", lambda z, r, h, n, a: (1 - r) * h + z * n),
-    ("mixing", "(1 - z) * h + r * n", lambda z, r, h, n, a: (1 - z) * h + r * n),
-    ("mixing", "r * h + (1 - z) * n", lambda z, r, h, n, a: r * h + (1 - z) * n),
-    ("mixing", "(1 - z) * h + (1 - r) * n", lambda z, r, h, n, a: (1 - z) * h + (1 - r) * n),
-    ("mixing", "(1 - r) * h + (1 - z) * n", lambda z, r, h, n, a: (1 - r) * h + (1 - z) * n),
-    ("mixing", "z * h - (1 - z) * n", lambda z, r, h, n, a: z * h - (1 - z) * n),
-    ("mixing", "(1 - z) * h - z * n", lambda z, r, h, n, a: (1 - z) * h - z * n),
-    ("mixing", "(1 - z) * n - z * h", lambda z, r, h, n, a: (1 - z) * n - z * h),
-    ("mixing", "z * n - (1 - z) * h", lambda z, r, h, n, a: z * n - (1 - z) * h),
-    ("mixing", "z * h + (1 + z) * n", lambda z, r, h, n, a: z * h + (1 + z) * n),
-    ("mixing", "(1 + z) * h + z * n", lambda z, r, h, n, a: (1 + z) * h + z * n),
-    ("mixing", "(1 + z) * h + (1 - z) * n", lambda z, r, h, n, a: (1 + z) * h + (1 - z) * n),
-    ("mixing", "(1 - z) * h + (1 + z) * n", lambda z, r, h, n, a: (1 - z) * h + (1 + z) * n),
-    ("mixing", "z * z * h + (1 - z) * n", lambda z, r, h, n, a: z * z * h + (1 - z) * n),
-    ("mixing", "z * h + (1 - z * z) * n", lambda z, r, h, n, a: z * h + (1 - z * z) * n),
-    ("mixing", "z * h + (1 - z) ** 2 * n", lambda z, r, h, n, a: z * h + (1 - z) ** 2 * n),
-    ("mixing", "(1 - z) * h + z * z * n", lambda z, r, h, n, a: (1 - z) * h + z * z * n),
-    ("mixing", "(z * h + (1 - z) * n) / 2", lambda z, r, h, n, a: (z * h + (1 - z) * n) / 2),
-    ("mixing", "((1 - z) * h + z * n) / 2", lambda z, r, h, n, a: ((1 - z) * h + z * n) / 2),
-    ("mixing", "2 * (z * h + (1 - z) * n)", lambda z, r, h, n, a: 2 * (z * h + (1 - z) * n)),
-    ("mixing", "2 * ((1 - z) * h + z * n)", lambda z, r, h, n, a: 2 * ((1 - z) * h + z * n)),
-    ("mixing", "z * h + 0.5 * (1 - z) * n", lambda z, r, h, n, a: z * h + 0.5 * (1 - z) * n),
-    ("mixing", "(1 - z) * h + 0.5 * z * n", lambda z, r, h, n, a: (1 - z) * h + 0.5 * z * n),
-    ("mixing", "z * h * (1 - z) * n", lambda z, r, h, n, a: z * h * (1 - z) * n),
-    ("mixing", "z * h + (0.5 - z) * n", lambda z, r, h, n, a: z * h + (0.5 - z) * n),
-    ("mixing", "(0.5 - z) * h + z * n", lambda z, r, h, n, a: (0.5 - z) * h + z * n),
-    ("mixing", "z * h + (2 - z) * n", lambda z, r, h, n, a: z * h + (2 - z) * n),
-    ("mixing", "(2 - z) * h + z * n", lambda z, r, h, n, a: (2 - z) * h + z * n),
-    ("mixing", "(h + n) / 2", lambda z, r, h, n, a: (h + n) / 2),
-    ("mixing", "h + (1 - z) * (n + h)", lambda z, r, h, n, a: h + (1 - z) * (n + h)),
-    ("mixing", "(1 - z) * n", lambda z, r, h, n, a: (1 - z) * n),
-    ("mixing", "z * n", lambda z, r, h, n, a: z * n),
-    ("mixing", "h + z * (h - n)", lambda z, r, h, n, a: h + z * (h - n)),
-    ("mixing", "n + z * (n - h)", lambda z, r, h, n, a: n + z * (n - h)),
-    ("wrong-candidate", "z * h", lambda z, r, h, n, a: z * h),
-    ("wrong-candidate", "(1 - z) * h", lambda z, r, h, n, a: (1 - z) * h),
-    ("wrong-candidate", "(1 - z) * h + z * (1 - z) * h", lambda z, r, h, n, a: (1 - z) * (1 + z) * h),
-    ("wrong-candidate", "n alone", lambda z, r, h, n, a: n),
-    ("wrong-candidate", "z * (r * h) + (1 - z) * n", lambda z, r, h, n, a: z * r * h + (1 - z) * n),
-    ("wrong-candidate", "(1 - z) * (r * h) + z * n", lambda z, r, h, n, a: (1 - z) * r * h + z * n),
-    ("wrong-candidate", "z * h + (1 - z) * (r * n)", lambda z, r, h, n, a: z * h + (1 - z) * r * n),
-    ("wrong-candidate", "(1 - z) * h + z * (r * n)", lambda z, r, h, n, a: (1 - z) * h + z * r * n),
-    ("wrong-candidate", "z * a + (1 - z) * n, a before its tanh", lambda z, r, h, n, a: z * a + (1 - z) * n),
-    ("wrong-candidate", "(1 - z) * a + z * n, a before its tanh", lambda z, r, h, n, a: (1 - z) * a + z * n),
-    ("wrong-candidate", "z * h + (1 - z) * (n * h)", lambda z, r, h, n, a: z * h + (1 - z) * n * h),
-    ("wrong-candidate", "(1 - z) * h + z * (n * h)", lambda z, r, h, n, a: (1 - z) * h + z * n * h),
-    ("wrong-candidate", "z * n * h + (1 - z) * n", lambda z, r, h, n, a: z * n * h + (1 - z) * n),
-    ("wrong-candidate", "z * h' + (1 - z) * n, h' = (1 - z) * n", lambda z, r, h, n, a: (1 + z) * (1 - z) * n),
-    ("wrong-candidate", "(1 - z) * h' + z * n, h' = z * n", lambda z, r, h, n, a: (1 - z) * z * n + z * n),
-    ("wrong-candidate", "z * h + (1 - z) * h', h' = z * h", lambda z, r, h, n, a: z * h + (1 - z) * z * h),
-    ("wrong-candidate", "z * h + (1 - z) * (z * h + n)", lambda z, r, h, n, a: z * h + (1 - z) * (z * h + n)),
-    ("wrong-candidate", "z * h + (1 - z) * (h + n)", lambda z, r, h, n, a: z * h + (1 - z) * (h + n)),
-    ("wrong-candidate", "(1 - z) * h + z * (h + n)", lambda z, r, h, n, a: (1 - z) * h + z * (h + n)),
-    ("wrong-candidate", "z * tanh(h) + (1 - z) * n", lambda z, r, h, n, a: z * torch.tanh(h) + (1 - z) * n),
-    ("wrong-candidate", "(1 - z) * tanh(h) + z * n", lambda z, r, h, n, a: (1 - z) * torch.tanh(h) + z * n),
-)
-"""Mixtures. The first two are right."""
+RIGHT_MIXTURE = "z * h + (1 - z) * n"
+_MIXTURES = (
+    ("mixing", (
+        "z * h + z * n",
+        "z * h + n",
+        "h + (1 - z) * n",
+        "h + n",
+        "z * h + r * n",
+        "r * h + z * n",
+        "z * h + (1 - r) * n",
+        "(1 - r) * h + z * n",
+        "z * h - (1 - z) * n",
+        "(1 - z) * n - z * h",
+        "z * h + (1 + z) * n",
+        "(1 + z) * h + z * n",
+        "(1 + z) * h + (1 - z) * n",
+        "(1 - z) * h + (1 + z) * n",
+        "z * z * h + (1 - z) * n",
+        "z * h + (1 - z * z) * n",
+        "z * h + (1 - z) * (1 - z) * n",
+        "(z * h + (1 - z) * n) / 2",
+        "2 * (z * h + (1 - z) * n)",
+        "z * h + 0.5 * (1 - z) * n",
+        "z * h * (1 - z) * n",
+        "z * h + (0.5 - z) * n",
+        "(0.5 - z) * h + z * n",
+        "z * h + (2 - z) * n",
+        "(2 - z) * h + z * n",
+        "(h + n) / 2",
+        "h + (1 - z) * (n + h)",
+        "(1 - z) * n",
+        "h + z * (h - n)",
+        "n + z * (n - h)")),
+    ("wrong-candidate", (
+        "z * h",
+        "z * h + (1 - z) * z * h",
+        "n",
+        "z * r * h + (1 - z) * n",
+        "z * h + (1 - z) * r * n",
+        "z * a + (1 - z) * n",
+        "z * h + (1 - z) * n * h",
+        "z * n * h + (1 - z) * n",
+        "z * (1 - z) * n + (1 - z) * n",
+        "z * h + (1 - z) * (z * h + n)",
+        "z * h + (1 - z) * (h + n)",
+        "z * tanh(h) + (1 - z) * n")))
+"""Code and wrong mixtures, where a is the candidate before its function. z may also mean 1 - z."""
+
+
+def mirrored(formula: str) -> str:
+    """Return a formula with z and 1 - z exchanged."""
+    return re.sub(r"\(1 - z\)|\bz\b", lambda found: "z" if found[0] != "z" else "(1 - z)", formula)
+
+
+MIXTURES: Mapping[str, str] = {RIGHT_MIXTURE: "", mirrored(RIGHT_MIXTURE): "update-inverted", **{
+    formula: code for code, formulas in _MIXTURES for own in formulas for formula in (own, mirrored(own))}}
+"""Mixtures and their codes. The first two are right."""
+
+
+@cache
+def _function(names: str, formula: str) -> Callable[..., Tensor]:
+    """Return the function of these names that a formula stands for."""
+    function: Callable[..., Tensor] = eval(f"lambda {names}: {formula}", {"tanh": torch.tanh})
+    return function
+
 
 Parts = Callable[[Tensor, Tensor], Tensor]
 
@@ -165,85 +159,81 @@ GATES: Mapping[str, Parts] = {
 
 @dataclass(frozen=True)
 class Sum:
-    """What a candidate is before its function."""
+    """What a candidate is before its function: a formula of x = W x, of u and v, which multiply a state with U and with
+    another matrix V, and of h, r and z."""
 
-    code: str
+    formula: str
+    code: str = ""
     """Code of its mistake. Empty: it has none."""
-    detail: str
-    compute: Callable[..., Tensor]
-    """(W x, s -> U s, s -> V s, h, r, z) -> the sum; V is a matrix for the state that a GRU does not have."""
-    matrices: int = 3
-    """Matrices of the state in the whole cell."""
-    functions: Sequence[str] = ("tanh",)
-    gates: str = "r"
-    """The gates that it depends on."""
+    detail: str = ""
     quantity: str = "n"
     """The quantity that its mistake makes wrong. Empty: none, since the two gates may be named the other way round."""
 
+    @property
+    def names(self) -> set[str]:
+        """Return what it depends on."""
+        return set(re.findall("[a-z]+", self.formula))
 
-_INSIDE = ("no function",)
-CANDIDATES: Mapping[str, Sum] = {
-    "after": Sum("", "", lambda x, u, v, h, r, z: x + r * u(h)),
-    "before": Sum("reset-before", "", lambda x, u, v, h, r, z: x + u(r * h)),
-    "1 - r": Sum("", "", lambda x, u, v, h, r, z: x + (1 - r) * u(h)),
-    "1 - r before": Sum("reset-before", "", lambda x, u, v, h, r, z: x + u((1 - r) * h)),
-    "without r": Sum("reset-unused", "The reset gate does not act on the candidate.",
-                     lambda x, u, v, h, r, z: x + u(h), gates=""),
-    "z": Sum("reset-unused", "The update gate is where the reset gate belongs.",
-             lambda x, u, v, h, r, z: x + z * u(h), gates="z", quantity=""),
-    "z before": Sum("reset-unused", "The update gate is where the reset gate belongs.",
-                    lambda x, u, v, h, r, z: x + u(z * h), gates="z", quantity=""),
-    "1 - z": Sum("reset-unused", "1 - z is where r belongs.",
-                 lambda x, u, v, h, r, z: x + (1 - z) * u(h), gates="z", quantity=""),
-    "1 - z before": Sum("reset-unused", "1 - z is where r belongs.",
-                        lambda x, u, v, h, r, z: x + u((1 - z) * h), gates="z", quantity=""),
-    "on x": Sum("reset-on-input", "The reset gate acts on W_n x.", lambda x, u, v, h, r, z: r * x + u(h)),
-    "on both": Sum("reset-on-input", "The reset gate acts on the whole candidate.",
-                   lambda x, u, v, h, r, z: r * (x + u(h))),
-    "on x and h": Sum("reset-on-input", "The reset gate acts on W_n x too.", lambda x, u, v, h, r, z: r * x + u(r * h)),
-    "on n": Sum("reset-on-input", "The reset gate acts on the whole candidate, after its function.",
-                lambda x, u, v, h, r, z: r * torch.tanh(x + u(h)), functions=_INSIDE),
-    "no state": Sum("gate-without-state", "The candidate does not see the state.",
-                    lambda x, u, v, h, r, z: x, gates="", matrices=2),
-    "no input": Sum("wrong-candidate", "The candidate does not see the input.", lambda x, u, v, h, r, z: r * u(h)),
-    "twice": Sum("wrong-candidate", "The reset gate acts before the product with the state and after it.",
-                 lambda x, u, v, h, r, z: x + r * u(r * h)),
-    "of z h": Sum("wrong-candidate", "The candidate uses z times the state instead of the state.",
-                  lambda x, u, v, h, r, z: x + r * u(z * h), gates="rz", quantity="z h"),
-    "z r": Sum("wrong-candidate", "z * r is where r belongs.", lambda x, u, v, h, r, z: x + z * r * u(h), gates="rz"),
-    "z r before": Sum("wrong-candidate", "z * r is where r belongs.",
-                      lambda x, u, v, h, r, z: x + u(z * r * h), gates="rz"),
-    "r r": Sum("wrong-candidate", "r * r is where r belongs.", lambda x, u, v, h, r, z: x + r * r * u(h)),
-    "z on x": Sum("wrong-candidate", "The update gate acts on W_n x.",
-                  lambda x, u, v, h, r, z: z * x + r * u(h), gates="rz"),
-    "r h without U": Sum("wrong-candidate", "The state enters the candidate without a matrix.",
-                         lambda x, u, v, h, r, z: x + r * h, matrices=2),
-    "product": Sum("wrong-candidate", "The parts of the candidate are multiplied.",
-                   lambda x, u, v, h, r, z: x * r * u(h)),
-    "and V h": Sum("wrong-candidate", "The candidate also uses the state without the reset gate.",
-                   lambda x, u, v, h, r, z: x + v(h) + r * u(h), matrices=4),
-    "and V (r h)": Sum("wrong-candidate", "The reset gate acts before one product with the state and after another.",
-                       lambda x, u, v, h, r, z: x + v(r * h) + r * u(h), matrices=4),
-    "tanh of U h": Sum("candidate-activation", "Only the product with the state goes through tanh.",
-                       lambda x, u, v, h, r, z: x + torch.tanh(r * u(h)), functions=_INSIDE),
-    "tanh of W x": Sum("candidate-activation", "Only the product with the input goes through tanh.",
-                       lambda x, u, v, h, r, z: torch.tanh(x) + r * u(h), functions=_INSIDE),
-    "tanh of each": Sum("candidate-activation", "Each product goes through a tanh of its own.",
-                        lambda x, u, v, h, r, z: torch.tanh(x) + r * torch.tanh(u(h)), functions=_INSIDE),
-    "tanh of both": Sum("candidate-activation", "Each product goes through a tanh of its own.",
-                        lambda x, u, v, h, r, z: torch.tanh(x) + torch.tanh(r * u(h)), functions=_INSIDE),
-}
-"""Candidates. Those up to "1 - r before" are right."""
-_REPLACED = (("of z h", "z * z * h + (1 - z) * n"), ("before", "z * (r * h) + (1 - z) * n"))
+    @property
+    def matrices(self) -> int:
+        """Return how many matrices of the state the whole cell has."""
+        return 2 + len(self.names & {"u", "v"})
+
+    @property
+    def right_function(self) -> str:
+        """Return its function in `TANHS`."""
+        return "no function" if "tanh" in self.names else "tanh"
+
+
+_ON_UPDATE = "The update gate is where the reset gate belongs."
+_ON_OTHER = "1 - z is where r belongs."
+_OWN_TANH = "Each product goes through a tanh of its own."
+CANDIDATES: Mapping[str, Sum] = {one.formula: one for one in (
+    Sum("x + r * u(h)"),
+    Sum("x + u(r * h)", "reset-before"),
+    Sum("x + (1 - r) * u(h)"),
+    Sum("x + u((1 - r) * h)", "reset-before"),
+    Sum("x + u(h)", "reset-unused", "The reset gate does not act on the candidate."),
+    Sum("x + z * u(h)", "reset-unused", _ON_UPDATE, ""),
+    Sum("x + u(z * h)", "reset-unused", _ON_UPDATE, ""),
+    Sum("x + (1 - z) * u(h)", "reset-unused", _ON_OTHER, ""),
+    Sum("x + u((1 - z) * h)", "reset-unused", _ON_OTHER, ""),
+    Sum("r * x + u(h)", "reset-on-input", "The reset gate acts on W_n x."),
+    Sum("r * (x + u(h))", "reset-on-input", "The reset gate acts on the whole candidate."),
+    Sum("r * x + u(r * h)", "reset-on-input", "The reset gate acts on W_n x too."),
+    Sum("r * tanh(x + u(h))", "reset-on-input", "The reset gate acts on the whole candidate, after its function."),
+    Sum("x", "gate-without-state", "The candidate does not see the state."),
+    Sum("r * u(h)", "wrong-candidate", "The candidate does not see the input."),
+    Sum("x + r * u(r * h)", "wrong-candidate", "The reset gate acts before the product with the state and after it."),
+    Sum("x + r * u(z * h)", "wrong-candidate", "The candidate uses z times the state instead of the state.",
+        "z h"),
+    Sum("x + z * r * u(h)", "wrong-candidate", "z * r is where r belongs."),
+    Sum("x + u(z * r * h)", "wrong-candidate", "z * r is where r belongs."),
+    Sum("x + r * r * u(h)", "wrong-candidate", "r * r is where r belongs."),
+    Sum("z * x + r * u(h)", "wrong-candidate", "The update gate acts on W_n x."),
+    Sum("x + r * h", "wrong-candidate", "The state enters the candidate without a matrix."),
+    Sum("x * r * u(h)", "wrong-candidate", "The parts of the candidate are multiplied."),
+    Sum("x + v(h) + r * u(h)", "wrong-candidate", "The candidate also uses the state without the reset gate."),
+    Sum("x + v(r * h) + r * u(h)", "wrong-candidate",
+        "The reset gate acts before one product with the state and after another."),
+    Sum("x + tanh(r * u(h))", "candidate-activation", "Only the product with the state goes through tanh."),
+    Sum("tanh(x) + r * u(h)", "candidate-activation", "Only the product with the input goes through tanh."),
+    Sum("tanh(x) + r * tanh(u(h))", "candidate-activation", _OWN_TANH),
+    Sum("tanh(x) + tanh(r * u(h))", "candidate-activation", _OWN_TANH))}
+"""Formula -> candidate. The first four are right."""
+_AFTER, _BEFORE = "x + r * u(h)", "x + u(r * h)"
+_REPLACED = (("x + r * u(z * h)", "z * z * h + (1 - z) * n"), (_BEFORE, "z * r * h + (1 - z) * n"))
+"""Candidates and mixtures of one mistake: a state that is multiplied before both use it."""
 
 
 @dataclass(frozen=True)
 class Member:
     """One cell of the family."""
 
-    candidate: str = "after"
-    mixture: int = 0
-    """Place in `MIXTURES`."""
+    candidate: str = _AFTER
+    """Formula in `CANDIDATES`."""
+    mixture: str = RIGHT_MIXTURE
+    """Formula in `MIXTURES`."""
     r: str = "sigmoid"
     z: str = "sigmoid"
     n: str = "tanh"
@@ -251,10 +241,9 @@ class Member:
     @property
     def roles(self) -> set[int]:
         """Return which of r, z and n its new state depends on: 0, 1 and 2."""
-        formula, said = MIXTURES[self.mixture][1], self.candidate
-        names = set(re.findall(r"[a-z]+", formula)) | ({"n"} if "h'" in formula else set())
-        if "n" in names or "a" in names:
-            names |= {"n"} | set(CANDIDATES[said].gates)
+        names = set(re.findall("[a-z]+", self.mixture))
+        if names & {"n", "a"}:
+            names |= {"n"} | CANDIDATES[self.candidate].names
         return {place for place, name in enumerate("rzn") if name in names}
 
     @property
@@ -263,13 +252,13 @@ class Member:
         own = CANDIDATES[self.candidate]
         found = [Finding("gate-activation", f"The {gate} gate goes through {name}.", quantity=quantity)
                  for gate, quantity, name in (("update", "z", self.z), ("reset", "r", self.r)) if name != "sigmoid"]
-        if self.n != own.functions[0]:
+        if self.n != own.right_function:
             found.append(Finding("candidate-activation", f"The candidate goes through {self.n}.", quantity="n"))
         if own.code:
             found.append(Finding(own.code, own.detail, quantity=own.quantity))
-        code, formula, _ = MIXTURES[self.mixture]
-        if code:
-            found.append(Finding(code, f"It computes h' = {formula}." if self.mixture > 1 else "", quantity="new"))
+        if code := MIXTURES[self.mixture]:
+            said = f"It computes h' = {self.mixture}{', where a is n before its tanh' if 'a ' in self.mixture else ''}."
+            found.append(Finding(code, "" if code == "update-inverted" else said, quantity="new"))
         return sorted(found, key=lambda finding: finding.kind.right)
 
     def step(self, x: Tensor, w: Tensor, u: Tensor, b: Tensor, h: Tensor) -> dict[str, Tensor]:
@@ -287,30 +276,32 @@ class Member:
 
         r = GATES[self.r](product(w[:, 0], x), product(u[:, 0], h) + b[0])
         z = GATES[self.z](product(w[:, 1], x), product(u[:, 1], h) + b[1])
-        a = CANDIDATES[self.candidate].compute(
+        a = _function("x, u, v, h, r, z", self.candidate)(
             product(w[:, 2], x) + b[2], lambda s: product(u[:, 2], s) + b[3], lambda s: product(u[:, 3], s), h, r, z)
         n = TANHS[self.n](a)
-        return {"r": r, "z": z, "a": a, "n": n, "new": MIXTURES[self.mixture][2](z, r, h, n, a)}
+        return {"r": r, "z": z, "a": a, "n": n, "new": _function("z, r, h, n, a", self.mixture)(z, r, h, n, a)}
 
 
-RIGHT = tuple(Member(candidate, mixture) for candidate in ("after", "before") for mixture in (0, 1))
+_RIGHT_MIXTURES = (RIGHT_MIXTURE, mirrored(RIGHT_MIXTURE))
+RIGHT = tuple(Member(candidate, mixture) for candidate in (_AFTER, _BEFORE) for mixture in _RIGHT_MIXTURES)
 """GRUs in their conventions."""
-RIGHT_BY_SIGN = tuple(Member(candidate, mixture) for candidate in ("1 - r", "1 - r before") for mixture in (0, 1))
+RIGHT_BY_SIGN = tuple(Member(candidate, mixture) for candidate in ("x + (1 - r) * u(h)", "x + u((1 - r) * h)")
+                      for mixture in _RIGHT_MIXTURES)
 """GRUs that are those above with other signs."""
 
 
 def wrong_members() -> Iterator[Member]:
     """Yield the cells with one mistake, likely ones first."""
-    gates = [name for name in GATES if name != "sigmoid"]
     for own in RIGHT:
         yield from (replace(own, n=name) for name in TANHS if name != "tanh")
     for candidate, row in CANDIDATES.items():
         if row.code not in ("", "reset-before"):
-            yield from (Member(candidate, mixture, n=name) for mixture in (0, 1) for name in row.functions)
-    for mixture in range(2, len(MIXTURES)):
-        yield from (Member(candidate, mixture) for candidate in ("after", "before"))
+            yield from (Member(candidate, mixture, n=row.right_function) for mixture in _RIGHT_MIXTURES)
+    for mixture in MIXTURES:
+        if mixture not in _RIGHT_MIXTURES:
+            yield from (Member(candidate, mixture) for candidate in (_AFTER, _BEFORE))
     for own in RIGHT:
-        for name in gates:
-            yield from (replace(own, z=name), replace(own, r=name), replace(own, r=name, z=name))
-    for candidate, formula in _REPLACED:
-        yield from (Member(candidate, k) for k, (_, own, _) in enumerate(MIXTURES) if own == formula)
+        for name in GATES:
+            if name != "sigmoid":
+                yield from (replace(own, z=name), replace(own, r=name), replace(own, r=name, z=name))
+    yield from (Member(candidate, own) for candidate, mixture in _REPLACED for own in (mixture, mirrored(mixture)))
