@@ -31,6 +31,8 @@ _BY_NAME = (
     ("B", r"batch_?size|^bs$|^b$"),
     ("T", r"len|steps|^t$"),
 )
+_USUAL = ((r"bidir|batch_first|^bi$", False), (r"^bias$", True), (r"drop|^p$", 0.0), (r"device", "cpu"))
+"""Values of other arguments that a constructor requires, by their names."""
 _A_SIZE = re.compile(
     r"[a-z]\d?|\w*(size|sz|dim|dims|width|units|features|channels)|(n|nb|num|d|dim|size)_?\w{1,3}|\w+_(n|d)|d_\w+")
 
@@ -87,27 +89,21 @@ def arguments(built: Any) -> list[Argument]:
                       if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     except (TypeError, ValueError):
         return [Argument("x", "x", True), Argument("h", "state", False)]
-    found: list[Argument] = []
-    for p in parameters:
-        name = p.name.lower()
-        if _LENGTHS.search(name) and not name.startswith("h"):
-            role = "lengths"
-        elif _MASK.search(name):
-            role = "mask"
-        elif _STATE.search(name):
-            role = "state"
-        elif not any(a.role == "x" for a in found):
-            role = "x"
-        else:
-            role = "other"
-        found.append(Argument(p.name, role, p.default is p.empty))
-    if not any(a.role == "x" for a in found) and found:
-        found[0] = replace(found[0], role="x")
-    if not any(a.role == "state" for a in found):
-        place = next((i for i, a in enumerate(found) if a.role == "other"), None)
-        if place is not None:
-            found[place] = replace(found[place], role="state")
-    return found
+    roles = [_role(p.name.lower()) for p in parameters]
+    for role in ("x", "state"):
+        if role not in roles and "" in roles:
+            roles[roles.index("")] = role
+    if roles and "x" not in roles:
+        roles[0] = "x"
+    return [Argument(p.name, role or "other", p.default is p.empty)
+            for p, role in zip(parameters, roles, strict=True)]
+
+
+def _role(name: str) -> str:
+    """Return the role of an argument of this name. Empty: the name does not tell."""
+    if _LENGTHS.search(name) and not name.startswith("h"):
+        return "lengths"
+    return "mask" if _MASK.search(name) else "state" if _STATE.search(name) else ""
 
 
 def bound(
@@ -222,34 +218,28 @@ def forms(built: Any, sizes: Mapping[str, int]) -> Iterator[Form]:
     taken = arguments(built)
     has_state = any(a.role == "state" for a in taken)
     needs_state = any(a.role == "state" and a.required for a in taken)
-    modules = built.modules() if isinstance(built, nn.Module) else ()
-    embeddings = [m for m in modules if isinstance(m, nn.Embedding)]
-    if embeddings:
-        width, vocabulary = embeddings[0].embedding_dim, embeddings[0].num_embeddings
-        for batch, layout in ((2, "BT"), (2, "TB"), (1, "T"), (1, "BT"), (1, "TB")):
-            yield Form("layer", layout, batch, width, tokens=True, vocabulary=vocabulary)
-            if needs_state:
-                for h in hidden:
-                    for state in ("1BH", "BH", "2BH", "H"):
-                        yield Form("layer", layout, batch, width, h, state, tokens=True, vocabulary=vocabulary)
-    cells = ((3, "BE", "BH"), (1, "BE", "BH"), (1, "E", "H"), (1, "E1", "H1"), (1, "11E", "1BH"))
+    swapped = bool(taken) and taken[0].role == "state"
 
-    def of_cells(chosen: Sequence[tuple[int, str, str]]) -> Iterator[Form]:
-        swapped = taken[0].role == "state"
-        for (batch, layout, state), width, h in itertools.product(chosen if has_state else (), inputs, hidden):
+    def layers(layouts: str, width: int, states: str, vocabulary: int = 0) -> Iterator[Form]:
+        for layout in layouts.split():
+            form = Form("layer", layout[1:], int(layout[0]), width, tokens=vocabulary > 0, vocabulary=vocabulary)
+            if not needs_state:
+                yield form
+            else:
+                yield from (replace(form, hidden=h, state=state) for h in hidden for state in states.split())
+
+    def cells(axes: Sequence[tuple[int, str, str]]) -> Iterator[Form]:
+        for (batch, layout, state), width, h in itertools.product(axes if has_state else (), inputs, hidden):
             yield Form("cell", layout, batch, width, h, state, swapped)
 
-    yield from of_cells(cells[:1])
+    for table in [part for part in built.modules() if isinstance(part, nn.Embedding)][:1] if isinstance(
+            built, nn.Module) else ():
+        yield from layers("2BT 2TB 1T 1BT 1TB", table.embedding_dim, "1BH BH 2BH H", table.num_embeddings)
+    yield from cells([(2, "BE", "BH")])
     for width in inputs:
-        for batch, layout in ((2, "BTE"), (2, "TBE"), (1, "TE"), (1, "BTE"), (1, "TBE"), (1, "TE1")):
-            if not needs_state:
-                yield Form("layer", layout, batch, width)
-            else:
-                for h in hidden:
-                    for state in ("1BH", "BH", "2BH", "3BH", "B1H", "HB", "H", "H1"):
-                        yield Form("layer", layout, batch, width, h, state)
+        yield from layers("2BTE 2TBE 1TE 1BTE 1TBE 1TE1", width, "1BH BH 2BH 3BH B1H HB H H1")
     # With one sequence, a layer of one step looks like a cell. So these come last.
-    yield from of_cells(cells[1:])
+    yield from cells([(1, "BE", "BH"), (1, "E", "H"), (1, "E1", "H1"), (1, "11E", "1BH")])
 
 
 def weights_of(built: Any) -> dict[str, Tensor]:
@@ -317,9 +307,8 @@ def letters_of(parameters: Sequence[inspect.Parameter]) -> dict[str, str]:
 
 def arguments_of(
     target: Any, sizes: Mapping[str, int], space: Mapping[str, Any]
-) -> tuple[list[Any], dict[str, Any], dict[str, int], list[str]]:
-    """Return the arguments of a constructor: positional ones and named ones, then the sizes among them, and the names
-    of those that cannot be guessed.
+) -> tuple[dict[str, Any], dict[str, int], list[str]]:
+    """Return the arguments of a constructor, then the sizes among them, and the names of those that cannot be guessed.
 
     Args:
         target: The class or function.
@@ -327,41 +316,25 @@ def arguments_of(
         space: The names of its module, among which a dataclass of settings may be.
     """
     arguments: dict[str, Any] = {}
-    positional: list[Any] = []
     used: dict[str, int] = {}
     guessed: list[str] = []
     letters = letters_of(constructor(target))
     for parameter in constructor(target):
-        required = parameter.default is parameter.empty
-        lower = parameter.name.lower()
-        letter = letters.get(parameter.name)
-        default = parameter.default
-        value: Any
-        if required and re.search(r"bidir|batch_first|^bi$", lower):
-            value = False
-        elif required and lower == "bias":
-            value = True
-        elif required and re.search(r"drop|^p$", lower):
-            value = 0.0
-        elif required and "device" in lower:
-            value = "cpu"
+        name, lower, required = parameter.name, parameter.name.lower(), parameter.default is parameter.empty
+        letter = letters.get(name)
+        usual = [value for pattern, value in _USUAL if required and re.search(pattern, lower)]
+        if usual:
+            arguments[name] = usual[0]
         elif required and re.search(r"weight|vectors|matrix|embeddings$", lower) and "size" not in lower:
-            value, used["E"] = torch.randn(sizes["V"], sizes["E"]), sizes["E"]
-        elif (letter in ("E", "H") and (required or type(default) is int)) or (letter is not None and required):
-            value = used[letter] = sizes[letter]
+            arguments[name], used["E"] = torch.randn(sizes["V"], sizes["E"]), sizes["E"]
+        elif letter is not None and (required or letter in ("E", "H")):
+            arguments[name] = used[letter] = sizes[letter]
         elif required and (config := _config(space, sizes)) is not None:
-            value, known = config
+            arguments[name], known = config
             used |= known
         elif required:
-            guessed.append(parameter.name)
-            continue
-        else:
-            continue
-        if parameter.kind is parameter.POSITIONAL_ONLY:
-            positional.append(value)
-        else:
-            arguments[parameter.name] = value
-    return positional, arguments, used, guessed
+            guessed.append(name)
+    return arguments, used, guessed
 
 
 def _config(space: Mapping[str, Any], sizes: Mapping[str, int]) -> tuple[Any, dict[str, int]] | None:

@@ -223,14 +223,14 @@ def _computes_with_numpy(built: Any) -> bool:
 def _call(
     target: Any, path: Path, name: str, module: ModuleType, sizes: Mapping[str, int]
 ) -> tuple[Any, dict[str, int]]:
-    positional, arguments, used, guessed = arguments_of(target, sizes, vars(module))
+    arguments, used, guessed = arguments_of(target, sizes, vars(module))
     if guessed:
         names = [p.name for p in constructor(target)]
         call = ", ".join(size_of(own) or "..." for own in names)
         raise UsageError(f"{name}({', '.join(names)}) has arguments that cannot be guessed, {', '.join(guessed)}: add "
                          f"--make \"{name}({call})\", where E is the input size and H the hidden size")
     try:
-        return target(*positional, **arguments), used
+        return target(**arguments), used
     except Exception as error:
         raise failure(error, path, f"to build {name}({', '.join(map(str, arguments.values()))}); --make "
                       f"\"{name}(E, H, ...)\" gives other arguments") from error
