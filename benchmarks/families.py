@@ -3,7 +3,7 @@
     python benchmarks/families.py                                     100 repetitions of each size, about a minute
     python benchmarks/families.py --repetitions 1000 --models 3,5,10    the numbers of NOTES.md, some minutes
     python benchmarks/families.py --linear --repetitions 1000 --models 1,3,5    with a linear model, half an hour
-    python benchmarks/families.py --mixture --repetitions 4000                  with a mixture, some minutes
+    python benchmarks/families.py --average --repetitions 4000                  with an average, some minutes
 
 The runs are drawn as `interval_coverage.py` draws them: a probit model with a between-seed standard deviation of 0.5
 points, where two runs disagree on 7 % of the examples within a model and on 10 % between models. Each model has 5 seeds
@@ -20,8 +20,8 @@ is as good as the better group, so that no difference from it is true; another o
 reports are on 2,000 examples, and on 100 groups of 1 to 30 examples whose difficulties correlate by 0.3. Goal: at most
 5.5.
 
-With --mixture, the family of a mixture and its two parts has some false finding of each kind: a model with 5 or 10
-seeds, and a linear one. A run of the mixture finds an example as easy as both of its parts do on average. Its accuracy
+With --average, the family of an average and its two parts has some false finding of each kind: a model with 5 or 10
+seeds, and a linear one. A run of the average finds an example as easy as both of its parts do on average. Its accuracy
 is exactly that of both parts, so that no difference is true, or exactly the margin above it. The last two columns are
 the tests for a difference from either part by itself at 5 %, which Holm's procedure makes where the other part is
 beaten. Reports are on the same two designs. Goal: at most 5.5 in the first two columns.
@@ -52,8 +52,8 @@ COLUMNS = ("equivalent, alone", "equivalent, adjusted")
 KINDS = ("different", "equivalent")
 DESIGNS = ("texts", "groups")
 LINEAR_EXAMPLES, GROUPS, ALIKE = 2000, 100, 0.3
-MIXTURE_COLUMNS = (*KINDS, "alone, linear", "alone, trained")
-MIXTURE_SEEDS = (5, 10)
+AVERAGE_COLUMNS = (*KINDS, "alone, linear", "alone, trained")
+AVERAGE_SEEDS = (5, 10)
 LINEAR_COLUMNS = tuple(f"{family} {kind}" for family in ("pairs", "linear") for kind in KINDS)
 TRUTH = Truth.of(ACCURACY, DEVIATION, WITHIN, BETWEEN)
 LOWER = float(special.ndtri(ACCURACY - MARGIN) * np.sqrt(1 + TRUTH.seed**2) - TRUTH.mean)
@@ -107,16 +107,16 @@ def counted_with_linear(
     return sums
 
 
-def counted_with_mixture(
+def counted_with_average(
     design: str, seeds: int, repetitions: int, rng: np.random.Generator, examples: int = LINEAR_EXAMPLES
 ) -> np.ndarray:
-    """Return in how many reports of a design, one of `DESIGNS`, each of `MIXTURE_COLUMNS` has some false finding."""
+    """Return in how many reports of a design, one of `DESIGNS`, each of `AVERAGE_COLUMNS` has some false finding."""
     equal = float(special.ndtri(ACCURACY)) - TRUTH.mean
     # Of the mean of both parts: what their models share, and half of the variance of what each has by itself.
     spread = float(np.sqrt(TRUTH.between + (1 - TRUTH.between) / 2 + TRUTH.seed**2 / 4))
     shift = [float(special.ndtri(accuracy)) * spread - TRUTH.mean - equal / 2
              for accuracy in (ACCURACY, ACCURACY + MARGIN)]
-    sums = np.zeros(len(MIXTURE_COLUMNS), int)
+    sums = np.zeros(len(AVERAGE_COLUMNS), int)
     for _ in range(repetitions):
         group_N = np.repeat(np.arange(GROUPS), rng.integers(1, LARGEST + 1, GROUPS)) if design == "groups" else None
         size = examples if group_N is None else len(group_N)
@@ -169,15 +169,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repetitions", type=int, default=100, help="reports of each size (100)")
     parser.add_argument("--models", default="3,5", help="numbers of models, with commas between (3,5)")
     parser.add_argument("--linear", action="store_true", help="compare each model with a linear one too")
-    parser.add_argument("--mixture", action="store_true", help="compare a mixture with its two parts instead")
+    parser.add_argument("--average", action="store_true", help="compare an average with its two parts instead")
     typed = parser.parse_args(arguments)
     sizes = list(map(int, typed.models.split(",")))
     if typed.linear:
         table(LINEAR_COLUMNS, ((design, models, partial(counted_with_linear, design))
                                for design in DESIGNS for models in sizes), typed.repetitions)
-    elif typed.mixture:
-        table(MIXTURE_COLUMNS, ((design, seeds, partial(counted_with_mixture, design)) for design in DESIGNS
-                                for seeds in MIXTURE_SEEDS), typed.repetitions, "seeds")
+    elif typed.average:
+        table(AVERAGE_COLUMNS, ((design, seeds, partial(counted_with_average, design)) for design in DESIGNS
+                                for seeds in AVERAGE_SEEDS), typed.repetitions, "seeds")
     else:
         table(COLUMNS, (("", models, counted) for models in sizes), typed.repetitions)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gru_bench import cli
 from gru_bench.config import Scalar
 from gru_bench.errors import GruBenchError, unknown
-from gru_bench.results.baselines import MIXTURE
+from gru_bench.results.baselines import AVERAGE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,13 +43,13 @@ class Study:
         return self._asked(None)
 
     @property
-    def mixture(self) -> FittedModel:
-        """Return the mixture of the tuned model and the linear model with the best validation scores.
+    def average(self) -> FittedModel:
+        """Return the average of the tuned model and the linear model with the best validation scores.
 
         Raises:
             GruBenchError: The study has none, or a model cannot be read.
         """
-        return self._asked(MIXTURE)
+        return self._asked(AVERAGE)
 
     def _asked(self, model: str | None) -> FittedModel:
         from gru_bench.inference import winner
@@ -88,7 +88,7 @@ class Study:
         return _frame(runs_table([self._logged])).astype({"seed": "Int64"})  # the study itself has none
 
     def scores(self) -> pd.DataFrame:
-        """Return a pandas data frame with a row for each model, each baseline and the mixture: its mean test score over
+        """Return a pandas data frame with a row for each model, each baseline and the average: its mean test score over
         its seeds, with the ends of a 95 % interval where there are enough seeds for one.
 
         Raises:
@@ -169,7 +169,7 @@ class Study:
 
         Args:
             folder: The folder, which must be new.
-            model: Another model of the study, such as `ngrams` or `mixture`.
+            model: Another model of the study, such as `ngrams` or `average`.
             force: Whether a saved model in the folder is replaced.
         """
         from gru_bench.inference import winner

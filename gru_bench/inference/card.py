@@ -12,9 +12,9 @@ from typing import Any
 
 from gru_bench.config import flat
 from gru_bench.errors import shown, visible
-from gru_bench.inference.winner import LinearWinner, MixtureWinner, Winner, better_baseline
+from gru_bench.inference.winner import AverageWinner, LinearWinner, Winner, better_baseline
+from gru_bench.models.average import TrainedAverage
 from gru_bench.models.linear import TrainedLinear
-from gru_bench.models.mixture import TrainedMixture
 from gru_bench.models.saved import without_folders
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import NBSP, Number
@@ -30,9 +30,9 @@ EXAMPLE = "A text of yours."
 """A made-up text, which stands for an input wherever one must be shown."""
 
 
-def scores_of(winner: Winner | LinearWinner | MixtureWinner) -> Mapping[str, Any]:
+def scores_of(winner: Winner | LinearWinner | AverageWinner) -> Mapping[str, Any]:
     """Return the scores of a model as JSON can hold them: the score of the study with its interval, the means over the
-    seeds, and a sentence where a baseline is better. A linear model has one fit, and no interval. The mixture has the
+    seeds, and a sentence where a baseline is better. A linear model has one fit, and no interval. The average has the
     means on test texts alone."""
     if isinstance(winner, LinearWinner):
         metric, measured = compared(winner.study.plan().metric, "test"), winner.run.metrics
@@ -44,7 +44,7 @@ def scores_of(winner: Winner | LinearWinner | MixtureWinner) -> Mapping[str, Any
             "means": {key: measured[key] for key in _shown_scores() if key in measured}}
     group, number = winner.group, winner.group.score
     measured_R = [run.metrics for run in group.runs]
-    if isinstance(winner, MixtureWinner):
+    if isinstance(winner, AverageWinner):
         measured_R = [{score(key, "test").key: value for key, value in metrics.scores(group.label_N, each).items()}
                       for each in group.probability_RNC]
     means = {key: sum(values) / len(values) for key in _shown_scores()
@@ -62,7 +62,7 @@ def _shown_scores() -> list[str]:
 
 
 def model_card(
-    winner: Winner | LinearWinner | MixtureWinner, model: TrainedModel | TrainedLinear | TrainedMixture,
+    winner: Winner | LinearWinner | AverageWinner, model: TrainedModel | TrainedLinear | TrainedAverage,
     scores: Mapping[str, Any],
 ) -> str:
     """Return the text of a model card."""
@@ -88,8 +88,8 @@ def model_card(
     if isinstance(model, TrainedLinear):
         return _rendered("linear_card.md.j2", common | {
             "label_of_model": baseline_label(model.name, model.settings)})
-    if isinstance(model, TrainedMixture):
-        return _rendered("mixture_card.md.j2", common | {
+    if isinstance(model, TrainedAverage):
+        return _rendered("average_card.md.j2", common | {
             "trained": model.trained, "linear": model.linear,
             "label_of_linear": baseline_label(model.linear.name, model.linear.settings)})
     longest = model.config.data.max_length
@@ -100,7 +100,7 @@ def model_card(
         "loss": scores["means"].get(score("loss", "test").key)})
 
 
-def _others(winner: Winner | LinearWinner | MixtureWinner) -> list[tuple[str, str]]:
+def _others(winner: Winner | LinearWinner | AverageWinner) -> list[tuple[str, str]]:
     """Return what else was scored on the test texts, with its score: all seeds together, and the linear models."""
     metric = compared(winner.study.plan().metric, "test")
     linear = [(baseline_label(run.model, run.params), metric.written(run.metrics[metric.key]))
@@ -112,10 +112,10 @@ def _others(winner: Winner | LinearWinner | MixtureWinner) -> list[tuple[str, st
     return [("all seeds together", metric.written(together)), *linear]
 
 
-def _kinds(model: TrainedModel | TrainedLinear | TrainedMixture) -> tuple[str, ...]:
+def _kinds(model: TrainedModel | TrainedLinear | TrainedAverage) -> tuple[str, ...]:
     """Return what kinds of model it is of."""
     return ("linear",) if isinstance(model, TrainedLinear) else ("gru", "linear") if isinstance(
-        model, TrainedMixture) else ("gru",)
+        model, TrainedAverage) else ("gru",)
 
 
 def _rendered(template: str, values: Mapping[str, Any]) -> str:

@@ -17,18 +17,18 @@ from gru_bench.data.frames import as_pandas, is_frame
 from gru_bench.data.groups import plain_name
 from gru_bench.data.labels import as_given, listed
 from gru_bench.errors import UsageError, shown, visible
+from gru_bench.inference.average import predictor_of
 from gru_bench.inference.files import column_names, texts_of
-from gru_bench.inference.mixture import predictor_of
 from gru_bench.inference.shown import Effects
+from gru_bench.models.average import TrainedAverage
 from gru_bench.models.linear import TrainedLinear
-from gru_bench.models.mixture import TrainedMixture
 from gru_bench.models.trained import TrainedModel
 from gru_bench.stats.metrics import predicted
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from gru_bench.inference.mixture import AnyPredictor
+    from gru_bench.inference.average import AnyPredictor
     from gru_bench.inference.prediction import Prediction
 
 
@@ -39,7 +39,7 @@ class FittedModel:
     seeds of the model answer together.
     """
 
-    def __init__(self, model: TrainedModel | TrainedLinear | TrainedMixture, *, run_code: bool = False) -> None:
+    def __init__(self, model: TrainedModel | TrainedLinear | TrainedAverage, *, run_code: bool = False) -> None:
         """Take a model; `run_code` lets this machine run the code of a class of somebody's own from now on."""
         if run_code and not isinstance(model, TrainedLinear):
             model.allow_code()

@@ -15,8 +15,8 @@ from gru_bench import cli
 from gru_bench.errors import UsageError, visible
 
 if TYPE_CHECKING:
+    from gru_bench.inference.average import AnyPredictor
     from gru_bench.inference.files import TextFile
-    from gru_bench.inference.mixture import AnyPredictor
 
 SHOWN_CLASSES = 5
 """Largest number of classes that are counted for a file."""
@@ -39,7 +39,7 @@ def predict(
     study: Annotated[str | None, typer.Option(
         help="Study whose winner predicts.", show_default=False, rich_help_panel="Model")] = None,
     model: Annotated[str | None, typer.Option(
-        help="With --study: another model of the study, such as ngrams or mixture. Without --study: a folder written "
+        help="With --study: another model of the study, such as ngrams or average. Without --study: a folder written "
         "by gru-bench save-model.", show_default=False, rich_help_panel="Model")] = None,
     file: Annotated[Path | None, typer.Option(
         help="File of texts.", show_default=False, rich_help_panel="Files")] = None,
@@ -93,14 +93,14 @@ def predict(
 
 def _predictor(study: str | None, model: str | None, *, run_code: bool, tracking_uri: str | None) -> AnyPredictor:
     """Return the model that was asked for, and say which it is."""
-    from gru_bench.inference.mixture import predictor_of
+    from gru_bench.inference.average import predictor_of
+    from gru_bench.models.average import TrainedAverage
     from gru_bench.models.linear import TrainedLinear
-    from gru_bench.models.mixture import TrainedMixture
     from gru_bench.results.baselines import baseline_label
 
     said = cli.out(stderr=True)  # standard output is for the answers
     if study is None:
-        from gru_bench.models.mixture import load
+        from gru_bench.models.average import load
 
         assert model is not None
         trained, scores = load(Path(model))
@@ -121,7 +121,7 @@ def _predictor(study: str | None, model: str | None, *, run_code: bool, tracking
         what = f"a linear model ({baseline_label(trained.name, trained.settings)}){best}"
     else:
         what = f"the mean of {len(trained.seeds)} seeds" if len(trained.seeds) > 1 else f"seed {trained.seeds[0]}"
-        if isinstance(trained, TrainedMixture):
+        if isinstance(trained, TrainedAverage):
             what = f"of {trained.trained.name}, {what}, and {trained.linear.name}"
         if run_code:
             trained.allow_code()

@@ -12,9 +12,9 @@ from gru_bench import cli
 from gru_bench.errors import UsageError, without_passwords
 
 if TYPE_CHECKING:
-    from gru_bench.inference.winner import LinearWinner, MixtureWinner, Winner
+    from gru_bench.inference.winner import AverageWinner, LinearWinner, Winner
+    from gru_bench.models.average import TrainedAverage
     from gru_bench.models.linear import TrainedLinear
-    from gru_bench.models.mixture import TrainedMixture
     from gru_bench.models.trained import TrainedModel
 
 app = cli.app()
@@ -36,7 +36,7 @@ def save_model(
     """Save the winner of a study to a folder that predicts without the data.
 
     The folder contains the weights of all confirmation seeds, the words and their vectors, and a model card. Of a
-    linear model it contains n-grams and their weights, of the mixture both. It has no pickle and no text of the data.
+    linear model it contains n-grams and their weights, of the average both. It has no pickle and no text of the data.
     gru-bench predict --model DIR asks it.
     """
     if folder is None and not register:
@@ -86,7 +86,7 @@ def save_model(
 
 
 def write_model(
-    winner: Winner | LinearWinner | MixtureWinner, trained: TrainedModel | TrainedLinear | TrainedMixture,
+    winner: Winner | LinearWinner | AverageWinner, trained: TrainedModel | TrainedLinear | TrainedAverage,
     folder: Path, *, force: bool = False,
 ) -> int:
     """Write a model and its card to a folder, and return its number of bytes.
@@ -95,16 +95,16 @@ def write_model(
         UsageError: for a folder that exists and may not be replaced.
     """
     from gru_bench.inference.card import model_card, scores_of
-    from gru_bench.models import linear, mixture, saved
+    from gru_bench.models import average, linear, saved
+    from gru_bench.models.average import TrainedAverage
     from gru_bench.models.linear import TrainedLinear
-    from gru_bench.models.mixture import TrainedMixture
 
     scores = scores_of(winner)
     card = model_card(winner, trained, scores)
     if isinstance(trained, TrainedLinear):
         return saved.write(linear.contents(trained, scores), folder, card, force=force)
-    if isinstance(trained, TrainedMixture):
-        return saved.write(mixture.contents(trained, scores), folder, card, force=force)
+    if isinstance(trained, TrainedAverage):
+        return saved.write(average.contents(trained, scores), folder, card, force=force)
     return saved.save(trained, folder, card, scores, force=force)
 
 

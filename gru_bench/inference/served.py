@@ -20,9 +20,9 @@ try:
     from pathlib import Path
 
     from gru_bench.errors import DataError
+    from gru_bench.inference.average import predictor_of
     from gru_bench.inference.files import column_names, rows_of, texts_of
-    from gru_bench.inference.mixture import predictor_of
-    from gru_bench.models.mixture import load
+    from gru_bench.models.average import load
 except ImportError as error:
     raise ImportError("gru-bench is not installed in the environment created by MLflow: serve the model where "
                       "gru-bench is installed, with --env-manager local") from error

@@ -16,16 +16,16 @@ from gru_bench.errors import (
     UsageError,
     unknown,
 )
+from gru_bench.models.average import TrainedAverage
 from gru_bench.models.linear import TrainedLinear
-from gru_bench.models.mixture import TrainedMixture
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import Numbers
+from gru_bench.report.evidence.averages import Average, study_average
 from gru_bench.report.evidence.groups import ModelRuns, confirm_groups, validation_rank
-from gru_bench.report.evidence.mixtures import Mixture, study_mixture
 from gru_bench.report.evidence.progress import as_typed, baseline_runs, study_data
 from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.report.evidence.temperatures import temperatures
-from gru_bench.results.baselines import BASELINES, MAJORITY, MIXTURE, baseline_label, compared_baseline
+from gru_bench.results.baselines import AVERAGE, BASELINES, MAJORITY, baseline_label, compared_baseline
 from gru_bench.results.logged_metrics import compared, score
 from gru_bench.results.runs import DataSummary
 from gru_bench.tracking import LoggedRun, LoggedStudy, Reader
@@ -75,11 +75,11 @@ class LinearWinner:
 
 
 @dataclass(frozen=True)
-class MixtureWinner:
-    """The mixture of a study."""
+class AverageWinner:
+    """The average of a study."""
 
     study: LoggedStudy
-    group: Mixture
+    group: Average
     trained: Winner
     linear: LinearWinner
     beaten: tuple[str, ...] = ()
@@ -98,22 +98,22 @@ class MixtureWinner:
 
 def asked(
     store: ReportStore, study: LoggedStudy, model: str | None = None
-) -> Winner | LinearWinner | MixtureWinner:
+) -> Winner | LinearWinner | AverageWinner:
     """Return the winner of a study with its linear models, or the model that is named.
 
     The linear model with the best validation score wins if it is better than the winner of `choose`, or as good. The
-    mixture is asked only where it is named.
+    average is asked only where it is named.
 
     Args:
         store: Store of the study.
         study: The study.
-        model: Name of a model of the study, or of a baseline, or `mixture`. None: the winner.
+        model: Name of a model of the study, or of a baseline, or `average`. None: the winner.
 
     Raises:
         IncompleteError, UsageError: as `choose`.
     """
-    if model == MIXTURE:
-        return _mixture(store, study)
+    if model == AVERAGE:
+        return _average(store, study)
     baselines, ranked_by = baseline_runs(study), {compared(study.plan().metric, "val").key, score("loss", "val").key}
     linear = [run for run in baselines if run.model != MAJORITY]
     chosen = next((run for run in baselines if run.model == model), None)
@@ -130,13 +130,13 @@ def asked(
     return LinearWinner(study, chosen, study_data(study, store), beaten)
 
 
-def _mixture(store: ReportStore, study: LoggedStudy) -> MixtureWinner:
-    mixture = study_mixture(study, store)
-    if isinstance(mixture, str):
-        raise UsageError(f"the study {study.run.study!r} has no mixture: choose another model. {mixture}")
-    trained, linear = (part.model for part in mixture.parts)
-    return MixtureWinner(study, mixture, Winner(study, mixture.trained, (linear,)),
-                         LinearWinner(study, mixture.linear.runs[0], mixture.data, (trained,)))
+def _average(store: ReportStore, study: LoggedStudy) -> AverageWinner:
+    average = study_average(study, store)
+    if isinstance(average, str):
+        raise UsageError(f"the study {study.run.study!r} has no average: choose another model. {average}")
+    trained, linear = (part.model for part in average.parts)
+    return AverageWinner(study, average, Winner(study, average.trained, (linear,)),
+                         LinearWinner(study, average.linear.runs[0], average.data, (trained,)))
 
 
 def choose(store: ReportStore, study: LoggedStudy, model: str | None = None, others: Sequence[str] = ()) -> Winner:
@@ -181,7 +181,7 @@ def _best(study: LoggedStudy, groups: Sequence[ModelRuns]) -> str:
                          f"have none: choose one of its models: {', '.join(group.model for group in groups)}") from None
 
 
-def better_baseline(winner: Winner | LinearWinner | MixtureWinner) -> str:
+def better_baseline(winner: Winner | LinearWinner | AverageWinner) -> str:
     """Return a sentence on the baseline with the better test score, of those that the study compares models with, where
     this score is above the model's; otherwise an empty text."""
     if not isinstance(winner, Winner):
@@ -224,13 +224,13 @@ def load(store: Reader, winner: Winner) -> TrainedModel:
 
 
 def read(
-    store: Reader, winner: Winner | LinearWinner | MixtureWinner
-) -> TrainedModel | TrainedLinear | TrainedMixture:
+    store: Reader, winner: Winner | LinearWinner | AverageWinner
+) -> TrainedModel | TrainedLinear | TrainedAverage:
     """Return a model of a study, whatever it is. The arguments and errors are those of `load`."""
     if isinstance(winner, Winner):
         return load(store, winner)
-    if isinstance(winner, MixtureWinner):
-        return TrainedMixture(load(store, winner.trained), _linear(store, winner.linear),
+    if isinstance(winner, AverageWinner):
+        return TrainedAverage(load(store, winner.trained), _linear(store, winner.linear),
                               winner.group.linear_temperature)
     return _linear(store, winner)
 

@@ -51,8 +51,8 @@ FORMAT = 4
 ABOUT, VECTORS, CARD, CODE = "model.json", "vectors.safetensors", "README.md", "code.py"
 LINEAR = "linear.npz"
 """File of a linear model (`gru_bench.models.linear`)."""
-MIXED = "trained", "linear"
-"""Folders with the two parts of a mixture (`gru_bench.models.mixture`)."""
+PARTS = "trained", "linear"
+"""Folders with the two parts of an average (`gru_bench.models.average`)."""
 SUFFIX = ".safetensors"
 SHARED = "vectors/"
 """Folder among the artifacts of a run with the vectors that its children share."""
@@ -238,8 +238,8 @@ def check_free(folder: Path, *, force: bool = False) -> None:
         raise UsageError(f"{str(folder)!r} is not a folder: choose another")
     if not any(folder.iterdir()):
         return
-    held = [path for path in folder.iterdir() if path.name not in MIXED or not path.is_dir()]
-    held += [path for part in MIXED if (folder / part).is_dir() for path in (folder / part).iterdir()]
+    held = [path for path in folder.iterdir() if path.name not in PARTS or not path.is_dir()]
+    held += [path for part in PARTS if (folder / part).is_dir() for path in (folder / part).iterdir()]
     others = sorted(path.name for path in held if not _OURS.fullmatch(path.name))
     if others or not (folder / ABOUT).is_file():
         what = f"other files ({shown(others[0], '')})" if others else "other files"

@@ -28,7 +28,7 @@ def findings_of(evidence: Evidence) -> Findings:
     metric = evidence.groups[0].metric
     return Findings(
         studies=tuple(map(study_name, evidence.studies)), score=scale_of(metric).score, metric=metric,
-        models=tuple(map(_score, (*evidence.groups, *evidence.baselines, *evidence.mixtures))),
+        models=tuple(map(_score, (*evidence.groups, *evidence.baselines, *evidence.averages))),
         pairs=tuple(map(_answer, evidence.all_pairs)), notes=tuple(map(in_text, about_examples(evidence))),
         groups_are_off=evidence.are_groups_off)
 

@@ -26,8 +26,8 @@ validation; whether that is at an end of the values that were tried; whether the
 
 NAMES: Mapping[str, str] = {MAJORITY: "majority class", TFIDF: "TF-IDF", NGRAMS: "n-grams"}
 """What a report calls each baseline; `baseline_label` tells what it is."""
-MIXTURE = "mixture"
-"""Name of the mixture of a linear and a trained model (`stats.mixture`) among the models of a study."""
+AVERAGE = "average"
+"""Name of the average of a linear and a trained model (`stats.average`) among the models of a study."""
 
 
 class Scored(Protocol):

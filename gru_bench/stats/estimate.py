@@ -24,7 +24,7 @@ A model without a seed, such as a linear one, is fitted once: it has one row and
 the variance between seeds, nor in the least nu. The result is that of its row repeated as often as the other model has
 seeds. If both models are fitted once, V = v and nu = N - 1.
 
-A mixture with a model (`mixture.py`) has the seeds of that model, so that the two vary together. Their difference is
+An average with a model (`average.py`) has the seeds of that model, so that the two vary together. Their difference is
 that of one matrix W = Y_A - Y_B, a row for each seed, and its interval is that of one model alone with W in the place
 of Y. The sum over both models would count the variance between seeds twice.
 

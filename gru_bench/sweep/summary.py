@@ -124,11 +124,11 @@ class Conclusion:
     decision: str = ""
     """The decision in words; empty where no model is confirmed."""
     scores: Mapping[str, Confirmed] = field(default_factory=dict)
-    """Model -> its confirmed test score; also that of the mixture."""
+    """Model -> its confirmed test score; also that of the average."""
     baselines: Sequence[LoggedRun] = ()
     """The runs of the baselines."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """Key -> test score of a model, of the mixture or of a linear model, to four digits."""
+    """Key -> test score of a model, of the average or of a linear model, to four digits."""
 
 
 def conclusion(evidence: Evidence) -> Conclusion:
@@ -137,7 +137,7 @@ def conclusion(evidence: Evidence) -> Conclusion:
     from gru_bench.report.evidence.decision import decision_sentence
     from gru_bench.report.evidence.progress import baseline_runs
 
-    tested = (*evidence.groups, *evidence.mixtures)
+    tested = (*evidence.groups, *evidence.averages)
     return Conclusion(
         in_text(decision_sentence(evidence)) if evidence.groups else "",
         {group.model: Confirmed(interval(group.metric, group), tuple(group.scores(group.metric)))

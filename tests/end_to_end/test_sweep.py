@@ -81,8 +81,8 @@ class TestComplete:
         assert all(run.status == "FINISHED" for run in (study.run, *study.trials, *study.confirms))
         assert study.run.tags["gru_bench.data_fingerprint"] == study.summary.data.fingerprint
         data = study.summary.data
-        assert "result/mixture/mean" in study.run.metrics
-        assert re.search(r"\n\|\s*mixture\W", study.run.tags[NOTE])
+        assert "result/average/mean" in study.run.metrics
+        assert re.search(r"\n\|\s*average\W", study.run.tags[NOTE])
         for run in study.runs:
             rows = json.loads(run.tags[ROWS_TAG])
             assert (rows["train"], rows["validation"], rows["test"]) == (data.train, data.validation, data.test)

@@ -146,7 +146,7 @@ def test_every_model_reads_the_columns_of_the_data_of_its_study(
         "training.epochs": 1, "data.text_column": "summary", "data.id_column": "key"})
     (tmp_path / "in.csv").write_text("id,text,summary,key\n1,bad1 bad2 bad3,good1 good2 good3,k7\n", encoding="utf-8")
     (tmp_path / "same.csv").write_text("id,text\nk7,good1 good2 good3\n", encoding="utf-8")
-    for name in ("torch", NGRAMS, "mixture"):
+    for name in ("torch", NGRAMS, "average"):
         assert not completed(save_app, "--study", "quick", "--model", name, name, cwd=tmp_path).returncode
         written = set()
         for model in (["--study", "quick", "--model", name], ["--model", name]):

@@ -25,11 +25,11 @@ import torch
 
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import UsageError
-from gru_bench.inference.mixture import MixturePredictor
+from gru_bench.inference.average import AveragePredictor
 from gru_bench.inference.predictor import Predictor
-from gru_bench.models import mixture
+from gru_bench.models import average
+from gru_bench.models.average import TrainedAverage
 from gru_bench.models.linear import TrainedLinear
-from gru_bench.models.mixture import TrainedMixture
 from gru_bench.models.saved import content, save, write
 from gru_bench.models.trained import TrainedModel
 from gru_bench.stats.linear import LinearModel
@@ -157,19 +157,19 @@ def test_mlflow_loads_what_was_registered(
 
 
 @pytest.mark.filterwarnings("ignore:Operation with range:DeprecationWarning")  # how MLflow calls pandas
-def test_mlflow_loads_a_mixture(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_loads_a_average(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
     import pandas as pd
 
     weights = LinearModel(2, np.array([0, 1]), 1, ("good", "bad"), np.array([[2], [-1]], np.float32), np.zeros(1), None)
-    model = TrainedMixture(replace(trained(), temperature=2.0), TrainedLinear(
+    model = TrainedAverage(replace(trained(), temperature=2.0), TrainedLinear(
         "mine", "ngrams", ("negative", "positive"), weights), 0.7)
     folder = tmp_path / "model"
-    write(mixture.contents(model), folder, "card")
+    write(average.contents(model), folder, "card")
     registered = registering(store, study(store), folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     answer = mlflow.pyfunc.load_model(registered.uri).predict(pd.DataFrame({"text": ["a good film", "bad"]}))
-    expected_NC = MixturePredictor(model).predict(["a good film", "bad"]).probability_NC
+    expected_NC = AveragePredictor(model).predict(["a good film", "bad"]).probability_NC
     assert answer[["probability_negative", "probability_positive"]].to_numpy() == pytest.approx(expected_NC, abs=1e-6)
     assert answer["label"].tolist() == ["positive", "negative"]
 

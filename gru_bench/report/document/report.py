@@ -92,7 +92,7 @@ class Answer:
     """Of equivalence within the margin: two one-sided tests, after Holm."""
     family: int
     """Number of pairs that the p values allow for: all pairs of models in the store that were scored on the same test
-    examples, or of each of them and the linear model. Of a mixture: 2."""
+    examples, or of each of them and the linear model. Of an average: 2."""
     seeds: tuple[int | None, int | None]
     """None: fitted once."""
     examples: int
@@ -116,9 +116,9 @@ class Findings:
     metric: MetricName = "accuracy"
     """The score, as `training.metric` names it."""
     models: tuple[ModelScore, ...] = ()
-    """Those that were trained, then the baselines and the mixtures."""
+    """Those that were trained, then the baselines and the averages."""
     pairs: tuple[Answer, ...] = ()
-    """Those of models that were trained, then each of these with the linear model on its data, then each mixture with
+    """Those of models that were trained, then each of these with the linear model on its data, then each average with
     its parts."""
     notes: tuple[str, ...] = ()
     """What is said of all pairs, such as the groups of the test texts, and how many other models met the same ones."""

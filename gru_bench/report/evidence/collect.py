@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.evidence.averages import Average, averages_of
 from gru_bench.report.evidence.baselines import baselines_of
 from gru_bench.report.evidence.groups import ModelRuns, confirm_groups, metric_of
-from gru_bench.report.evidence.mixtures import Mixture, mixtures_of
 from gru_bench.report.evidence.pairs import (
     Margin,
     Pair,
     ScoredTestSet,
     compare,
-    compare_mixtures,
+    compare_averages,
     compare_with_linear,
     margin_of,
     scored_test_set,
@@ -56,12 +56,12 @@ class Evidence:
     """The models that were scored on the test texts, in the whole store."""
     are_groups_off: bool = False
     """Whether somebody has turned off the groups of the examples."""
-    mixtures: Sequence[Mixture] = ()
-    """The mixture of each study that has one."""
-    of_mixtures: Sequence[Pair] = ()
-    """Each mixture with its linear and with its trained model: a family of tests of its own."""
-    not_mixed: Sequence[Sentence] = ()
-    """Why studies have no mixture."""
+    averages: Sequence[Average] = ()
+    """The average of each study that has one."""
+    of_averages: Sequence[Pair] = ()
+    """Each average with its linear and with its trained model: a family of tests of its own."""
+    not_averaged: Sequence[Sentence] = ()
+    """Why studies have no average."""
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -70,8 +70,8 @@ class Evidence:
 
     @property
     def all_pairs(self) -> tuple[Pair, ...]:
-        """Return the same, then those of mixtures."""
-        return (*self.pairs, *self.of_mixtures)
+        """Return the same, then those of averages."""
+        return (*self.pairs, *self.of_averages)
 
 
 def collect(
@@ -94,17 +94,17 @@ def collect(
     if not groups:
         raise nothing_to_report("no confirmation run is complete")
     baselines, missing = baselines_of(studies, store, metric_of(studies), numbers)
-    mixtures, not_mixed = mixtures_of(studies, groups, baselines, store, numbers)
+    averages, not_averaged = averages_of(studies, groups, baselines, store, numbers)
     chosen = margin_of(studies, margin, numbers, metric_of(studies))
     return assembled(
-        studies, store, numbers, groups, [*gaps, *missing], chosen, baselines, mixtures, not_mixed,
+        studies, store, numbers, groups, [*gaps, *missing], chosen, baselines, averages, not_averaged,
         counted=counted)
 
 
 def assembled(
     studies: Sequence[LoggedStudy], store: Store, numbers: Numbers, groups: Sequence[ModelRuns],
-    gaps: Sequence[Sentence], margin: Margin, baselines: Sequence[ModelRuns] = (), mixtures: Sequence[Mixture] = (),
-    not_mixed: Sequence[Sentence] = (), *, counted: Mapping[str, OnTest] | None = None, are_groups_off: bool = False,
+    gaps: Sequence[Sentence], margin: Margin, baselines: Sequence[ModelRuns] = (), averages: Sequence[Average] = (),
+    not_averaged: Sequence[Sentence] = (), *, counted: Mapping[str, OnTest] | None = None, are_groups_off: bool = False,
 ) -> Evidence:
     """Return the evidence of some models: they are compared, and the curves of their runs are read."""
     are_groups_off |= any(group.is_logged and group.config.data.group_column is None for group in groups)
@@ -116,5 +116,5 @@ def assembled(
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
     return Evidence(
         studies, numbers, groups, gaps, store, histories, margin, compared, not_compared, baselines, against,
-        searches_of(groups, histories), test_set, are_groups_off, mixtures,
-        compare_mixtures(margin.value, mixtures, test_set.asked), not_mixed)
+        searches_of(groups, histories), test_set, are_groups_off, averages,
+        compare_averages(margin.value, averages, test_set.asked), not_averaged)

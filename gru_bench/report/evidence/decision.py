@@ -10,11 +10,11 @@ from itertools import chain, combinations
 from statistics import fmean
 
 from gru_bench.report.document.sentences import Sentence, joined, listed, p_is, say
+from gru_bench.report.evidence.averages import Average
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import ModelRuns, in_order, validation_rank
-from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.pairs import Pair
-from gru_bench.results.baselines import MIXTURE
+from gru_bench.results.baselines import AVERAGE
 from gru_bench.results.logged_metrics import score, score_name
 from gru_bench.stats.text import MINUS
 from gru_bench.stats.verdict import ALIKE, Finding
@@ -66,19 +66,19 @@ def decision_sentence(evidence: Evidence) -> Sentence:
     if len(groups) == 1:
         return ("No decision: there is only one model.",)
     left = in_order([groups[key] for key in decision.left])
-    mixture = _candidate(evidence)
-    mixed = () if mixture is None else _mixed(evidence, mixture, [group.label for group in left])
-    single = (*_beaten(decision, groups), _chosen(evidence, decision, groups, pairs), mixed)
-    is_mixed = mixture is not None and _is_better(evidence, mixture)
-    return joined([*((mixed,) if is_mixed else single), _few_seeds(evidence, decision),
+    average = _candidate(evidence)
+    averaged = () if average is None else _averaged(evidence, average, [group.label for group in left])
+    single = (*_beaten(decision, groups), _chosen(evidence, decision, groups, pairs), averaged)
+    is_mixed = average is not None and _is_better(evidence, average)
+    return joined([*((averaged,) if is_mixed else single), _few_seeds(evidence, decision),
                    _winner(evidence, decision, groups)])
 
 
 def recommended(evidence: Evidence) -> str | None:
     """Return the model of a study that the decision takes, as `--model` names it; None where it is none or several."""
     groups, _, decision = _decided(evidence)
-    if (mixture := _candidate(evidence)) is not None and _is_better(evidence, mixture):
-        return MIXTURE
+    if (average := _candidate(evidence)) is not None and _is_better(evidence, average):
+        return AVERAGE
     return groups[decision.left[0]].model if len(groups) > 1 and len(decision.left) == 1 else None
 
 
@@ -90,17 +90,17 @@ def _decided(evidence: Evidence) -> tuple[Mapping[str, ModelRuns], Mapping[Coupl
         tuple(groups), {key: (pair.verdict.finding, pair.favours) for key, pair in pairs.items()})
 
 
-def _candidate(evidence: Evidence) -> Mixture | None:
-    """Return the mixture whose trained model is best on validation; None where there is none.
+def _candidate(evidence: Evidence) -> Average | None:
+    """Return the average whose trained model is best on validation; None where there is none.
 
-    The p of a mixture is adjusted for its two pairs alone. So of several studies none may be chosen by its test score.
+    The p of an average is adjusted for its two pairs alone. So of several studies none may be chosen by its test score.
     """
-    return min(evidence.mixtures, key=lambda one: validation_rank(one.study, one.trained.runs), default=None)
+    return min(evidence.averages, key=lambda one: validation_rank(one.study, one.trained.runs), default=None)
 
 
-def _is_better(evidence: Evidence, mixture: Mixture) -> bool:
-    """Return whether a mixture is better than both of its parts."""
-    pairs = [pair for pair in evidence.of_mixtures if pair.a is mixture]
+def _is_better(evidence: Evidence, average: Average) -> bool:
+    """Return whether an average is better than both of its parts."""
+    pairs = [pair for pair in evidence.of_averages if pair.a is average]
     return bool(pairs) and all(pair.verdict.finding is Finding.BETTER and pair.favours > 0 for pair in pairs)
 
 
@@ -160,28 +160,28 @@ def _winner(evidence: Evidence, decision: Decision, groups: Mapping[str, ModelRu
         "test scores.",)
 
 
-def _mixed(evidence: Evidence, mixture: Mixture, left: Sequence[str]) -> Sentence:
-    """Return that a mixture is to be taken, or that it is not shown to be better than its parts.
+def _averaged(evidence: Evidence, average: Average, left: Sequence[str]) -> Sentence:
+    """Return that an average is to be taken, or that it is not shown to be better than its parts.
 
     Both parts must be beaten, so that the p value of this is the larger one of both.
 
     Args:
         evidence: The evidence.
-        mixture: The mixture.
+        average: The average.
         left: The single models that no other one beats.
     """
-    if not _is_better(evidence, mixture):
-        return say("The mixture of {parts} ({score}{unit}) is not shown to be better than both.",
-                   parts=listed([part.label for part in mixture.parts]), score=mixture.score,
-                   unit=mixture.scale.suffix)
-    tests = [pair.tests.different for pair in evidence.of_mixtures if pair.a is mixture and pair.tests is not None]
-    p: Sentence = () if not tests else (", ", *p_is(mixture.on_examples.add(
+    if not _is_better(evidence, average):
+        return say("The average of {parts} ({score}{unit}) is not shown to be better than both.",
+                   parts=listed([part.label for part in average.parts]), score=average.score,
+                   unit=average.scale.suffix)
+    tests = [pair.tests.different for pair in evidence.of_averages if pair.a is average and pair.tests is not None]
+    p: Sentence = () if not tests else (", ", *p_is(average.on_examples.add(
         "p", max(tests), "p", "two-sided, Holm over 2 pairs; the larger one of both")))
     single = ("" if not left else f"; of the single models, take {left[0]}" if len(left) == 1 else
               f"; the single models to choose from are {listed(left)}")
-    return say("Take the mixture of {parts}: with {score}{unit} it is better than both{p}{single}.", p=p,
-               parts=_listed([_scored(part) for part in mixture.parts]), score=mixture.score,
-               unit=mixture.scale.suffix, single=single)
+    return say("Take the average of {parts}: with {score}{unit} it is better than both{p}{single}.", p=p,
+               parts=_listed([_scored(part) for part in average.parts]), score=average.score,
+               unit=average.scale.suffix, single=single)
 
 
 def _few_seeds(evidence: Evidence, decision: Decision) -> Sentence:

@@ -85,7 +85,7 @@ class ModelRuns(Scored):
 
     @property
     def parts(self) -> tuple[ModelRuns, ...]:
-        """Return the groups whose runs it is of: itself, or the two models of a mixture."""
+        """Return the groups whose runs it is of: itself, or the two models of an average."""
         return (self,)
 
     @property

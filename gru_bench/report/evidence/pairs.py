@@ -18,9 +18,9 @@ from gru_bench.config import MetricName
 from gru_bench.errors import UsageError
 from gru_bench.report.document.numbers import Number, Numbers, Scale, decimals_for, plain, scale_of
 from gru_bench.report.document.sentences import Aside, Sentence, joined, say
+from gru_bench.report.evidence.averages import Average
 from gru_bench.report.evidence.baselines import linear_model
 from gru_bench.report.evidence.groups import ModelRuns, model_name
-from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.runs import OnTest, digest_of_examples
 from gru_bench.stats.estimate import Design, Estimate
@@ -323,27 +323,27 @@ def compare_with_linear(
     return tested(couples, margin, test_set.size, test_set.asked), apart
 
 
-def compare_mixtures(margin: float, mixtures: Sequence[Mixture], asked: Mapping[str, int]) -> list[Pair]:
-    """Return each mixture with the linear model and the trained model that it is of.
+def compare_averages(margin: float, averages: Sequence[Average], asked: Mapping[str, int]) -> list[Pair]:
+    """Return each average with the linear model and the trained model that it is of.
 
-    The two pairs of a mixture are a family of tests of their own.
+    The two pairs of an average are a family of tests of their own.
 
     Args:
         margin: As for `compare`.
-        mixtures: The mixtures of the report.
+        averages: The averages of the report.
         asked: As for `tested`.
     """
     found: list[Pair] = []
-    for mixture in mixtures:
-        couples = [(mixture.numbers.of("minus-linear"), mixture, mixture.linear),
-                   (mixture.numbers.of("minus-trained"), mixture, mixture.trained)]
+    for average in averages:
+        couples = [(average.numbers.of("minus-linear"), average, average.linear),
+                   (average.numbers.of("minus-trained"), average, average.trained)]
         found += tested(couples, margin, len(couples), asked)
     return found
 
 
 def _difference(a: ModelRuns, b: ModelRuns) -> Estimate:
-    """Return the difference of two models; a mixture and the trained model that it is of have the same seeds."""
-    of_same_seeds = isinstance(a, Mixture) and b is a.trained
+    """Return the difference of two models; an average and the trained model that it is of have the same seeds."""
+    of_same_seeds = isinstance(a, Average) and b is a.trained
     return (paired_difference if of_same_seeds else difference)(a.metric, a, b)
 
 

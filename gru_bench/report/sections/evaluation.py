@@ -12,9 +12,9 @@ from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import KINDS, MISSING, NBSP, Number, slug
 from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Aside, Sentence, joined, listed
+from gru_bench.report.evidence.averages import Average
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import ModelRuns, in_order
-from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.evidence.settings import setting, setting_name
 from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure
 from gru_bench.results.baselines import baseline_label
@@ -51,18 +51,18 @@ def evaluation(evidence: Evidence) -> Section:
     """Return the section."""
     groups = evidence.groups
     classified = [group for group in groups if group.has_classes]
-    together = [group for group in (*groups, *evidence.mixtures) if len(group.runs) > 1 and group.has_probabilities]
+    together = [group for group in (*groups, *evidence.averages) if len(group.runs) > 1 and group.has_probabilities]
     logged = [group for group in (*groups, *evidence.baselines) if group.is_logged]
     details = [Details(table.title, (table,)) for table in (
         _further(classified), _cost(logged), _together(together, groups[0])) if table.rows]
     return Section("results", "Results", (
-        _results(evidence), *sentences(evidence.not_mixed), _accuracies(evidence), *details))
+        _results(evidence), *sentences(evidence.not_averaged), _accuracies(evidence), *details))
 
 
 def _accuracies(evidence: Evidence) -> Figure:
     """Return the figure of the scores of each model and of the baselines."""
     return accuracy_figure(Values(("model", "what", "accuracy"), (
-        *(row for group in in_order([*evidence.groups, *evidence.mixtures]) for row in (
+        *(row for group in in_order([*evidence.groups, *evidence.averages]) for row in (
             (group.label, MEAN, group.score),
             *((group.label, f"seed {run.seed}", score)
               for run, score in zip(group.runs, group.scores_by_run(group.metric), strict=True)))),
@@ -81,7 +81,7 @@ def _results(evidence: Evidence) -> Table:
         shown.append((Column("F1", unit="%"), _f1))
     return Table.of(
         "results", "Test results", (f"{RESULTS}{OF_CLASSES if classified else ''}",),
-        in_order([*evidence.groups, *evidence.mixtures, *evidence.baselines]),
+        in_order([*evidence.groups, *evidence.averages, *evidence.baselines]),
         (Column("Model", align="left", width=4.6), _named),
         (Column("Seeds"), _seeds),
         *shown)
@@ -90,7 +90,7 @@ def _results(evidence: Evidence) -> Table:
 def _named(group: ModelRuns) -> Cell:
     """Return the label of a model, and below it what it is: its settings, or its parts."""
     below: Sentence = ()
-    if isinstance(group, Mixture):
+    if isinstance(group, Average):
         below = (f"of {listed([part.label for part in group.parts])}",)
     elif group.is_fitted_once:
         what = baseline_label(group.model, group.runs[0].params)

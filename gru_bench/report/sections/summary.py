@@ -62,7 +62,7 @@ def families(evidence: Evidence) -> str:
     linear = "the linear model that is better on validation" if has_choice(evidence.baselines) else "the linear model"
     return ", and ".join(words for words, pairs in (
         ("all pairs of trained models", evidence.compared), (f"their pairs with {linear}", evidence.against),
-        ("both pairs of a mixture", evidence.of_mixtures)) if pairs)
+        ("both pairs of an average", evidence.of_averages)) if pairs)
 
 
 def _intervals(pairs: Sequence[Pair]) -> str:
@@ -71,7 +71,7 @@ def _intervals(pairs: Sequence[Pair]) -> str:
 
 def in_sentences(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return the same for a terminal: the decision, then a sentence on each pair of models."""
-    settled_first = sorted((*evidence.pairs, *evidence.of_mixtures),
+    settled_first = sorted((*evidence.pairs, *evidence.of_averages),
                            key=lambda pair: pair.verdict.finding not in (*DIFFERENT, Finding.EQUIVALENT))
     return (decision_sentence(evidence), *map(verdict_sentence, settled_first),
             *about_examples(evidence))

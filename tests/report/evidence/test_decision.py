@@ -117,7 +117,7 @@ def evidence_of(
     return cast(Evidence, SimpleNamespace(
         studies=(), pairs=pairs, against=against,
         groups=tuple(group for group in groups.values() if not group.is_fitted_once),
-        numbers=numbers, mixtures=()))
+        numbers=numbers, averages=()))
 
 
 def decided(found: Found, **values: Any) -> str:

@@ -218,7 +218,7 @@ def test_the_caption_of_the_verdicts_names_the_families_that_there_are_and_a_cho
                 for one in (unscored, replace(study, baselines=()), with_validation(store, study))]
     assert ["linear model" in one for one in captions] == [True, False, True]
     assert ["on validation" in one for one in captions] == [False, False, True]
-    assert ["mixture" in one for one in captions] == [False, False, True]
+    assert ["average" in one for one in captions] == [False, False, True]
 
 
 def test_the_weight_of_a_text_is_said_in_points_of_accuracy_for_accuracy_alone() -> None:

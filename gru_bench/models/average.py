@@ -1,4 +1,4 @@
-"""The mixture of a study as files: both of its parts, each as a saved model in a folder of its own.
+"""The average of a study as files: both of its parts, each as a saved model in a folder of its own.
 
     model.json      what it is: classes, scores, temperature of the linear part, SHA-256 of each part's model.json
     trained/        the trained model (`saved`), with its temperatures
@@ -20,25 +20,25 @@ from pydantic import ValidationError
 from gru_bench.config import DataConfig
 from gru_bench.models import linear, saved
 from gru_bench.models.linear import TrainedLinear
-from gru_bench.models.saved import ABOUT, MIXED, AboutModel, Origin, Temperature
+from gru_bench.models.saved import ABOUT, PARTS, AboutModel, Origin, Temperature
 from gru_bench.models.trained import TrainedModel
-from gru_bench.results.baselines import MIXTURE
+from gru_bench.results.baselines import AVERAGE
 
-KIND = "gru-bench mixture"
+KIND = "gru-bench average"
 FORMAT = 1
 """Version of the files. Raise it when they change."""
 
 
 @dataclass(frozen=True)
-class TrainedMixture:
-    """The mixture of a study, with all that is needed to read a text."""
+class TrainedAverage:
+    """The average of a study, with all that is needed to read a text."""
 
     trained: TrainedModel
     """The trained model, with its temperatures."""
     linear: TrainedLinear
     linear_temperature: float | None
     """None: T is 1."""
-    name: str = MIXTURE
+    name: str = AVERAGE
 
     @property
     def study(self) -> str:
@@ -76,18 +76,18 @@ class TrainedMixture:
 
 
 class About(AboutModel):
-    """The content of `model.json` of a mixture."""
+    """The content of `model.json` of an average."""
 
     kind: str = KIND
     format: int = FORMAT
     linear_temperature: Temperature | None
 
 
-def contents(model: TrainedMixture, scores: Mapping[str, Any] | None = None) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the content of each file of a mixture, `model.json` last."""
+def contents(model: TrainedAverage, scores: Mapping[str, Any] | None = None) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the content of each file of an average, `model.json` last."""
     digests = {}
     trained = replace(model.trained, config=saved.without_folders(model.trained.config))
-    for part, files in zip(MIXED, (saved.contents(trained), linear.contents(model.linear)), strict=True):
+    for part, files in zip(PARTS, (saved.contents(trained), linear.contents(model.linear)), strict=True):
         for name, content in files:
             if name == ABOUT:
                 digests[f"{part}/{name}"] = hashlib.sha256(content).hexdigest()
@@ -98,7 +98,7 @@ def contents(model: TrainedMixture, scores: Mapping[str, Any] | None = None) -> 
     yield ABOUT, saved.with_digest(json.loads(about.model_dump_json()))
 
 
-def load(folder: Path) -> tuple[TrainedModel | TrainedLinear | TrainedMixture, Mapping[str, Any]]:
+def load(folder: Path) -> tuple[TrainedModel | TrainedLinear | TrainedAverage, Mapping[str, Any]]:
     """Return the model of a folder, whatever it is, and its scores.
 
     Raises:
@@ -107,25 +107,25 @@ def load(folder: Path) -> tuple[TrainedModel | TrainedLinear | TrainedMixture, M
     return _load(folder) if saved.is_kind(folder, KIND) else linear.load(folder)
 
 
-def _load(folder: Path) -> tuple[TrainedMixture, Mapping[str, Any]]:
+def _load(folder: Path) -> tuple[TrainedAverage, Mapping[str, Any]]:
     origin = saved.of_folder(folder)
     values = saved.values_of(origin, KIND, FORMAT)
     try:
         about = About.model_validate(values)
-        if set(about.files) != {f"{part}/{ABOUT}" for part in MIXED}:
-            raise ValueError(f"must list only {ABOUT} of {' and '.join(MIXED)}")
+        if set(about.files) != {f"{part}/{ABOUT}" for part in PARTS}:
+            raise ValueError(f"must list only {ABOUT} of {' and '.join(PARTS)}")
     except ValidationError as error:
         raise origin.refused(f"its {ABOUT} is damaged ({error.errors(include_url=False)[0]['msg']})") from error
     except ValueError as error:
         raise origin.refused(f"its {ABOUT} {error}") from error
-    trained, weights = (_part(origin, folder, part, about.files) for part in MIXED)
-    model = TrainedMixture(saved.read(trained)[0], linear.read(weights)[0], about.linear_temperature)
+    trained, weights = (_part(origin, folder, part, about.files) for part in PARTS)
+    model = TrainedAverage(saved.read(trained)[0], linear.read(weights)[0], about.linear_temperature)
     if any(part.classes != tuple(about.classes) for part in (model.trained, model.linear)):
         raise origin.refused("its parts have other classes")
     return model, about.scores
 
 
 def _part(origin: Origin, folder: Path, part: str, files: Mapping[str, str]) -> Origin:
-    """Return where a part is read from, whose `model.json` is the one that the mixture was saved with."""
+    """Return where a part is read from, whose `model.json` is the one that the average was saved with."""
     saved.content_of(origin, files, f"{part}/{ABOUT}")
     return saved.of_folder(folder / part)

@@ -1,4 +1,4 @@
-"""A mixture of two models: the mean of their log-odds, each at its own temperature.
+"""An average of two models: the mean of their log-odds, each at its own temperature.
 
 Models that err on different texts correct each other: where one is undecided, the other one decides. Probabilities p
 and q become softmax((log p / T_p + log q / T_q) / 2), with the temperatures of both models (`calibration`). No weight
@@ -17,10 +17,10 @@ from gru_bench.stats.calibration import logarithms
 from gru_bench.stats.metrics import Floats
 
 
-def mixed(
+def averaged(
     first_NC: Floats, second_NC: Floats, first_temperature: float | None, second_temperature: float | None
 ) -> NDArray[np.float64]:
-    """Return the probabilities of the mixture of two models, N x C, in float64.
+    """Return the probabilities of the average of two models, N x C, in float64.
 
     Args:
         first_NC: Probabilities of all classes by the first model, as they are before calibration.

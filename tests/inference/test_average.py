@@ -1,4 +1,4 @@
-"""The mixture of a study in use: asked, explained, saved, served, and refused where there is none or it was changed."""
+"""The average of a study in use: asked, explained, saved, served, and refused where there is none or it was changed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 
 import gru_bench as gb
 from gru_bench.errors import DataError, ExitCode, UsageError
-from gru_bench.inference.mixture import MixturePredictor, predictor_of
+from gru_bench.inference.average import AveragePredictor, predictor_of
 from gru_bench.inference.predict import app as predict_app
 from gru_bench.inference.save_model import app as save_app
-from gru_bench.inference.winner import MixtureWinner, asked, read
-from gru_bench.models import mixture, saved
-from gru_bench.models.mixture import TrainedMixture
+from gru_bench.inference.winner import AverageWinner, asked, read
+from gru_bench.models import average, saved
+from gru_bench.models.average import TrainedAverage
+from gru_bench.report.evidence.averages import Average
 from gru_bench.report.evidence.collect import collect
-from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.tracking import Reader, open_reader
 from tests.inference.conftest import Studied
 from tests.support.commands import completed, mentions
@@ -28,7 +28,7 @@ from tests.support.trained_study import database, log_study
 @pytest.fixture(scope="module")
 def directory(studied: Studied, empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a study of one GRU on two seeds, and of its baselines."""
-    folder = tmp_path_factory.mktemp("mixture")
+    folder = tmp_path_factory.mktemp("average")
     shutil.copy(empty_database, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -41,14 +41,14 @@ def store(directory: Path) -> Reader:
     return open_reader(database(directory))
 
 
-def trained(store: Reader) -> TrainedMixture:
-    found = read(store, asked(store, store.study("quick"), "mixture"))
-    assert isinstance(found, TrainedMixture)
+def trained(store: Reader) -> TrainedAverage:
+    found = read(store, asked(store, store.study("quick"), "average"))
+    assert isinstance(found, TrainedAverage)
     return found
 
 
-def logged(store: Reader) -> Mixture:
-    (found,) = collect([store.study("quick")], store).mixtures
+def logged(store: Reader) -> Average:
+    (found,) = collect([store.study("quick")], store).averages
     return found
 
 
@@ -63,45 +63,45 @@ def test_its_answers_are_those_of_the_report(store: Reader, studied: Studied) ->
 def test_it_is_saved_and_asked_without_the_study(
     directory: Path, store: Reader, studied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = completed(save_app, "--study", "quick", "--model", "mixture", str(tmp_path / "model"), cwd=directory)
+    done = completed(save_app, "--study", "quick", "--model", "average", str(tmp_path / "model"), cwd=directory)
     assert done.returncode == ExitCode.DONE, done.stderr
-    mentions(done.stdout, "mixture of the study quick, 2 seeds", "bytes")
+    mentions(done.stdout, "average of the study quick, 2 seeds", "bytes")
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
         "README.md", "linear", "model.json", "trained"]
     expected = logged(store)
-    found, scores = mixture.load(tmp_path / "model")
-    assert isinstance(found, TrainedMixture)
+    found, scores = average.load(tmp_path / "model")
+    assert isinstance(found, TrainedAverage)
     assert (scores["value"], scores["low"]) == (expected.score.value, expected.score.low)
     monkeypatch.chdir(tmp_path)
     model = gb.load_model("model")
     texts = [studied.texts[one] for one in expected.example_N]
     assert np.abs(model.predict_proba(texts) - expected.together.probability_RNC[0]).max() < 1e-6
-    mentions(repr(model), "mixture of the study quick", "2 seeds", *map(str, model.classes_))
+    mentions(repr(model), "average of the study quick", "2 seeds", *map(str, model.classes_))
     card = Path("model", "README.md").read_text(encoding="utf-8")
-    mentions(card, "quick: mixture", expected.linear.label, "10000, 10001", "temperatures")
+    mentions(card, "quick: average", expected.linear.label, "10000, 10001", "temperatures")
     assert str(studied.csv) not in card
     again = completed(predict_app, "good1 good2", "--model", "model", cwd=tmp_path)
-    mentions(again.stderr, "mixture, of torch, the mean of 2 seeds", f"and {expected.linear.model}")
-    for part, kind in zip(saved.MIXED, (found.trained.name, found.linear.name), strict=True):
+    mentions(again.stderr, "average, of torch, the mean of 2 seeds", f"and {expected.linear.model}")
+    for part, kind in zip(saved.PARTS, (found.trained.name, found.linear.name), strict=True):
         mentions(repr(gb.load_model(Path("model", part))), f"{kind} of the study quick")
 
 
 def test_it_is_asked_by_its_name(directory: Path, store: Reader) -> None:
-    done = completed(predict_app, "good1 good2 good3", "--study", "quick", "--model", "mixture", "--why", cwd=directory)
+    done = completed(predict_app, "good1 good2 good3", "--study", "quick", "--model", "average", "--why", cwd=directory)
     assert done.returncode == ExitCode.DONE, done.stderr
-    mentions(done.stderr, "study quick: mixture, of torch, the mean of 2 seeds, and")
+    mentions(done.stderr, "study quick: average, of torch, the mean of 2 seeds, and")
     mentions(done.stdout, "3 of 3", "good1", "log-odds")
-    assert isinstance(asked(store, store.study("quick"), "mixture"), MixtureWinner)
-    assert asked(store, store.study("quick")).name != "mixture"
+    assert isinstance(asked(store, store.study("quick"), "average"), AverageWinner)
+    assert asked(store, store.study("quick")).name != "average"
     study = gb.open_study("quick", folder=directory)
-    assert study.mixture.predict_proba("good1 good2") == pytest.approx(
+    assert study.average.predict_proba("good1 good2") == pytest.approx(
         predictor_of(trained(store)).predict(["good1 good2"]).probability_NC)
-    assert study.mixture is study.mixture
-    assert repr(study.mixture) != repr(study.model)
+    assert study.average is study.average
+    assert repr(study.average) != repr(study.model)
 
 
 def test_what_a_word_adds_is_what_the_log_odds_lose_without_it(store: Reader) -> None:
-    predictor = MixturePredictor(trained(store))
+    predictor = AveragePredictor(trained(store))
     text = "good1 bad1 unheard good2"
     found = predictor.explain(text)
     place = predictor.model.classes.index(found.label)
@@ -114,10 +114,10 @@ def test_what_a_word_adds_is_what_the_log_odds_lose_without_it(store: Reader) ->
 
 
 @pytest.mark.parametrize("change", ["part", "linear", "temperature", "missing"])
-def test_a_saved_mixture_that_was_changed_is_refused(change: str, store: Reader, tmp_path: Path) -> None:
+def test_a_saved_average_that_was_changed_is_refused(change: str, store: Reader, tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    saved.write(mixture.contents(trained(store)), folder, "card")
-    assert isinstance(mixture.load(folder)[0], TrainedMixture)
+    saved.write(average.contents(trained(store)), folder, "card")
+    assert isinstance(average.load(folder)[0], TrainedAverage)
     path = folder / {"part": "trained/model.json", "linear": "linear/linear.npz"}.get(change, "model.json")
     if change == "missing":
         shutil.rmtree(folder / "linear")
@@ -127,22 +127,22 @@ def test_a_saved_mixture_that_was_changed_is_refused(change: str, store: Reader,
         values = json.loads(path.read_text(encoding="utf-8"))
         path.write_text(json.dumps({**values, "temperature": 2.0, "linear_temperature": 2.0}), encoding="utf-8")
     with pytest.raises(DataError, match="is damaged"):
-        mixture.load(folder)
+        average.load(folder)
 
 
-def test_a_folder_with_a_mixture_is_replaced_only_if_all_of_it_is_ours(store: Reader, tmp_path: Path) -> None:
+def test_a_folder_with_a_average_is_replaced_only_if_all_of_it_is_ours(store: Reader, tmp_path: Path) -> None:
     folder, model = tmp_path / "model", trained(store)
-    saved.write(mixture.contents(model), folder, "card")
+    saved.write(average.contents(model), folder, "card")
     with pytest.raises(UsageError, match="force"):
         saved.check_free(folder)
-    saved.write(mixture.contents(model), folder, "card", force=True)
+    saved.write(average.contents(model), folder, "card", force=True)
     (folder / "trained" / "thesis.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(UsageError, match=r"thesis\.txt"):
-        saved.write(mixture.contents(model), folder, "card", force=True)
+        saved.write(average.contents(model), folder, "card", force=True)
     assert (folder / "trained" / "thesis.txt").is_file()
 
 
 def test_a_study_without_one_says_why(studied: Studied) -> None:
     store = studied.store()
-    with pytest.raises(UsageError, match=r"has no mixture.*linear model"):
-        asked(store, store.study("quick"), "mixture")
+    with pytest.raises(UsageError, match=r"has no average.*linear model"):
+        asked(store, store.study("quick"), "average")

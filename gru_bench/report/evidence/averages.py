@@ -1,4 +1,4 @@
-"""The mixture of a study: the trained and the linear model that are best on validation, each at its own temperature.
+"""The average of a study: the trained and the linear model that are best on validation, each at its own temperature.
 
 It is no run. It is computed from the probabilities that runs have logged, wherever it is needed.
 
@@ -21,15 +21,15 @@ from gru_bench.report.evidence.groups import ModelRuns, confirm_groups, metric_o
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.report.evidence.temperatures import Temperatures, temperatures
-from gru_bench.results.baselines import MIXTURE
+from gru_bench.results.baselines import AVERAGE
+from gru_bench.stats.average import averaged
 from gru_bench.stats.metrics import mean_probability
-from gru_bench.stats.mixture import mixed
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Mixture(ModelRuns):
-    """The mixture of a study, with what it predicts with each seed of its trained model."""
+class Average(ModelRuns):
+    """The average of a study, with what it predicts with each seed of its trained model."""
 
     trained: ModelRuns
     linear: ModelRuns
@@ -47,7 +47,7 @@ class Mixture(ModelRuns):
     def together(self) -> Self:
         """Return what all seeds of the trained model together predict with the linear model, as one run."""
         mean_NC = mean_probability(self.trained.probability_RNC.astype(np.float64))  # as a saved model takes it
-        found_NC = mixed(mean_NC, self.linear.probability_RNC[0], self.temperatures.together, self.linear_temperature)
+        found_NC = averaged(mean_NC, self.linear.probability_RNC[0], self.temperatures.together, self.linear_temperature)
         return replace(self, probability_RNC=found_NC[None])
 
     def ids_of(self, run: LoggedRun) -> tuple[str, ...]:
@@ -55,11 +55,11 @@ class Mixture(ModelRuns):
         return (run.run_id, *self.linear.ids)
 
 
-def mixtures_of(
+def averages_of(
     studies: Sequence[LoggedStudy], groups: Sequence[ModelRuns], baselines: Sequence[ModelRuns], store: Store,
     numbers: Numbers,
-) -> tuple[list[Mixture], list[Sentence]]:
-    """Return the mixture of each study, and why others have none; nothing is said of studies without a linear model.
+) -> tuple[list[Average], list[Sentence]]:
+    """Return the average of each study, and why others have none; nothing is said of studies without a linear model.
 
     Args:
         studies: The studies.
@@ -68,38 +68,38 @@ def mixtures_of(
         store: Store of the runs.
         numbers: Makes the numbers of the report.
     """
-    found: list[Mixture] = []
+    found: list[Average] = []
     missing: list[Sentence] = []
     for study in studies:
         own = [group for group in groups if group.study is study and group.has_probabilities]
         if not own or linear_model(baselines, own[0]) is None:
             continue
         name = study_name(study)
-        made = mixture_of(study, own, baselines, store, numbers.of(MIXTURE).named(name, same=study.run.run_id),
-                          MIXTURE.capitalize() if len(studies) == 1 else f"{MIXTURE.capitalize()} ({name})")
-        if isinstance(made, Mixture):
+        made = average_of(study, own, baselines, store, numbers.of(AVERAGE).named(name, same=study.run.run_id),
+                          AVERAGE.capitalize() if len(studies) == 1 else f"{AVERAGE.capitalize()} ({name})")
+        if isinstance(made, Average):
             found.append(made)
         else:
-            missing.append(say("There is no mixture of the models of {study}: {why}.", study=name, why=made))
+            missing.append(say("There is no average of the models of {study}: {why}.", study=name, why=made))
     return found, missing
 
 
-def study_mixture(study: LoggedStudy, store: Store) -> Mixture | str:
-    """Return the mixture of one study, or a sentence that says why there is none."""
+def study_average(study: LoggedStudy, store: Store) -> Average | str:
+    """Return the average of one study, or a sentence that says why there is none."""
     numbers, metric = Numbers(), metric_of([study])
     groups, _ = confirm_groups([study], store, numbers)
     baselines, _ = baselines_of([study], store, metric, numbers)
-    found, missing = mixtures_of([study], groups, baselines, store, numbers)
+    found, missing = averages_of([study], groups, baselines, store, numbers)
     if found:
         return found[0]
     return in_text(joined(missing)) or "It needs a complete confirmation run and a linear model."
 
 
-def mixture_of(
+def average_of(
     study: LoggedStudy, groups: Sequence[ModelRuns], baselines: Sequence[ModelRuns], store: Store, numbers: Numbers,
     label: str,
-) -> Mixture | str:
-    """Return the mixture of a study, or why there is none.
+) -> Average | str:
+    """Return the average of a study, or why there is none.
 
     Args:
         study: The study.
@@ -123,9 +123,9 @@ def mixture_of(
     if why := next((one.missing for one in (of_trained, of_linear) if not one.is_known), ""):
         return why
     probability_RNC = np.stack([
-        mixed(own_NC, linear.probability_RNC[0], temperature, of_linear.together)
+        averaged(own_NC, linear.probability_RNC[0], temperature, of_linear.together)
         for own_NC, temperature in zip(trained.probability_RNC, of_trained.run_R, strict=True)])
     common = {one.name: getattr(trained, one.name) for one in fields(ModelRuns)}
-    return Mixture(**{**common, "probability_RNC": probability_RNC, "numbers": numbers, "label": label,
-                      "model": MIXTURE}, trained=trained, linear=linear, temperatures=of_trained,
+    return Average(**{**common, "probability_RNC": probability_RNC, "numbers": numbers, "label": label,
+                      "model": AVERAGE}, trained=trained, linear=linear, temperatures=of_trained,
                    linear_temperature=of_linear.together)

@@ -1,4 +1,4 @@
-"""The mixture of a study: its parts, its predictions, its two pairs, and why there may be none."""
+"""The average of a study: its parts, its predictions, its two pairs, and why there may be none."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from scipy.special import softmax
 
 from gru_bench.errors import ExitCode
 from gru_bench.report.document.sentences import in_text
+from gru_bench.report.evidence.averages import Average
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.decision import decision_sentence, recommended
-from gru_bench.report.evidence.mixtures import Mixture
 from gru_bench.report.findings import findings_of, judged
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.stats.calibration import SMALLEST, temperature
@@ -39,8 +39,8 @@ def studied(examples: int = 2000, **options: Any) -> tuple[FakeStore, LoggedStud
     return store, with_validation(store, study)
 
 
-def mixture_of(evidence: Evidence) -> Mixture:
-    (found,) = evidence.mixtures
+def average_of(evidence: Evidence) -> Average:
+    (found,) = evidence.averages
     return found
 
 
@@ -50,7 +50,7 @@ def fitted(store: FakeStore, run: LoggedRun) -> float:
 
 
 def log_of(store: FakeStore, run: LoggedRun) -> NDArray[np.float64]:
-    """Return the logarithms that a mixture is of."""
+    """Return the logarithms that an average is of."""
     found: NDArray[np.float64] = np.log(np.maximum(
         store.predicted[run.run_id, "test"].probability_NC.astype(float), SMALLEST))
     return found
@@ -58,7 +58,7 @@ def log_of(store: FakeStore, run: LoggedRun) -> NDArray[np.float64]:
 
 def test_it_is_the_mean_of_the_calibrated_log_odds_of_each_seed_and_the_linear_model() -> None:
     store, study = studied()
-    found = mixture_of(collect([study], store))
+    found = average_of(collect([study], store))
     runs = [run for run in study.confirms if run.model == "bidirectional"]
     linear = study.baselines[-1]
     assert (found.trained.model, found.linear.model) == ("bidirectional", "tfidf")
@@ -78,10 +78,10 @@ def test_it_is_the_mean_of_the_calibrated_log_odds_of_each_seed_and_the_linear_m
 def test_its_two_pairs_are_a_family_and_seeds_that_it_shares_are_paired() -> None:
     store, study = studied()
     evidence = collect([study], store)
-    mixture, (first, second) = mixture_of(evidence), evidence.of_mixtures
-    assert [(pair.a, pair.b) for pair in (first, second)] == [(mixture, mixture.linear), (mixture, mixture.trained)]
-    expected = [difference("accuracy", mixture, mixture.linear), estimate(Values(
-        mixture.correct_RN.astype(float) - mixture.trained.correct_RN, (-1.0, 1.0), is_difference=True))]
+    average, (first, second) = average_of(evidence), evidence.of_averages
+    assert [(pair.a, pair.b) for pair in (first, second)] == [(average, average.linear), (average, average.trained)]
+    expected = [difference("accuracy", average, average.linear), estimate(Values(
+        average.correct_RN.astype(float) - average.trained.correct_RN, (-1.0, 1.0), is_difference=True))]
     assert [(pair.difference.low, pair.difference.high) for pair in (first, second)] == [
         (one.low, one.high) for one in expected]
     assert [present(pair.tests).different for pair in (first, second)] == holm([one.p for one in expected])
@@ -92,22 +92,22 @@ def test_its_two_pairs_are_a_family_and_seeds_that_it_shares_are_paired() -> Non
 def test_it_is_in_table_figure_findings_claims_and_decision() -> None:
     store, study = studied()
     evidence, report = collect([study], store), build([study], store)
-    mixture = mixture_of(evidence)
+    average = average_of(evidence)
     table = table_of(build_only([study], store, evaluation), "results")
-    (row,) = [row for row in table.rows if row[0][0] == "Mixture"]
+    (row,) = [row for row in table.rows if row[0][0] == "Average"]
     mentions(in_text(row[0]), "of Bidirectional GRU and TF-IDF")
-    assert row[2] == mixture.accuracy
+    assert row[2] == average.accuracy
     (figure,) = [one for one in report.figures if one.name == "accuracy"]
-    assert [row["model"] for row in figure.values.records()].count("Mixture") == 6
+    assert [row["model"] for row in figure.values.records()].count("Average") == 6
     found = findings_of(evidence)
-    assert [(one.label, one.score, one.seeds) for one in found.models if one.model == "mixture"] == [
-        ("Mixture", mixture.score.value, 5)]
-    assert [pair.models for pair in found.pairs[-2:]] == [("mixture", "tfidf"), ("mixture", "bidirectional")]
-    code, lines = judged("mixture > tfidf", found)
-    assert (code is ExitCode.DONE) == (found.pairs[-2].better == "Mixture")
-    assert "Mixture" in lines[0]
-    mentions(said(decision_sentence(evidence)), "mixture of Bidirectional GRU")
-    assert all(key.startswith("mixture.one.") for key in report.numbers.keys() - build(
+    assert [(one.label, one.score, one.seeds) for one in found.models if one.model == "average"] == [
+        ("Average", average.score.value, 5)]
+    assert [pair.models for pair in found.pairs[-2:]] == [("average", "tfidf"), ("average", "bidirectional")]
+    code, lines = judged("average > tfidf", found)
+    assert (code is ExitCode.DONE) == (found.pairs[-2].better == "Average")
+    assert "Average" in lines[0]
+    mentions(said(decision_sentence(evidence)), "average of Bidirectional GRU")
+    assert all(key.startswith("average.one.") for key in report.numbers.keys() - build(
         [replace(study, baselines=tuple(without_validation(store, study)))], store).numbers.keys())
 
 
@@ -119,7 +119,7 @@ def without_validation(store: FakeStore, study: LoggedStudy) -> tuple[LoggedRun,
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
-def test_take_the_mixture_needs_both_parts_beaten(share: float) -> None:
+def test_take_the_average_needs_both_parts_beaten(share: float) -> None:
     """With half of the errors of the trained model corrected and none of the linear one, it is not shown."""
     store, study = studied(4000)
     linear = study.baselines[-1].run_id
@@ -133,20 +133,20 @@ def test_take_the_mixture_needs_both_parts_beaten(share: float) -> None:
                 [np.where(own.label_N == place, probability_N, 1 - probability_N) for place in (0, 1)], axis=1))
             break
     evidence = collect([study], store)
-    first, second = evidence.of_mixtures
+    first, second = evidence.of_averages
     sentence = said(decision_sentence(evidence))
     both = all(pair.verdict.finding is Finding.BETTER and pair.favours == 1
                for pair in (first, second))
-    assert ("Take the mixture" in sentence) == (recommended(evidence) == "mixture") == both
+    assert ("Take the average" in sentence) == (recommended(evidence) == "average") == both
     if both:
-        assert mixture_of(evidence).numbers.made["mixture.one.p"].value == max(
+        assert average_of(evidence).numbers.made["average.one.p"].value == max(
             present(pair.tests).different for pair in (first, second))
     else:
         mentions(sentence, "is not shown to be better than both")
 
 
 @pytest.mark.parametrize(("scores", "model"), [((0.9, 0.8), "Torch GRU"), ((0.8, 0.9), "Bidirectional GRU")])
-def test_validation_chooses_which_mixture_of_several_studies_a_decision_is_about(
+def test_validation_chooses_which_average_of_several_studies_a_decision_is_about(
     scores: tuple[float, float], model: str
 ) -> None:
     store, test_set, studies = FakeStore(), TestSet.draw(1000), []
@@ -155,9 +155,9 @@ def test_validation_chooses_which_mixture_of_several_studies_a_decision_is_about
         studies.append(replace(study, confirms=tuple(
             replace(run, metrics={**run.metrics, "score/val_accuracy": accuracy}) for run in study.confirms)))
     evidence = collect(studies, store)
-    assert len(evidence.mixtures) == 2
+    assert len(evidence.averages) == 2
     sentence = said(decision_sentence(evidence))
-    assert [one for one in ("Torch GRU", "Bidirectional GRU") if f"he mixture of {one}" in sentence] == [model]
+    assert [one for one in ("Torch GRU", "Bidirectional GRU") if f"he average of {one}" in sentence] == [model]
 
 
 @pytest.mark.parametrize(("spoil", "words"), [
@@ -176,15 +176,15 @@ def test_without_what_it_takes_there_is_none_and_the_page_says_why(spoil: str, w
     else:
         store.predicted[linear, "test"] = replace(store.predicted[linear, "test"], whole=False)
     evidence = collect([study], store)
-    assert not evidence.mixtures
-    mentions(words_of(build([study], store), "results"), "There is no mixture of the models of one", words)
+    assert not evidence.averages
+    mentions(words_of(build([study], store), "results"), "There is no average of the models of one", words)
 
 
-def test_a_study_without_a_linear_model_has_no_mixture_and_no_word_of_it() -> None:
+def test_a_study_without_a_linear_model_has_no_average_and_no_word_of_it() -> None:
     store, study = studied(300)
     evidence = collect([replace(study, baselines=study.baselines[:1])], store)
-    assert not evidence.mixtures
-    assert not evidence.not_mixed
+    assert not evidence.averages
+    assert not evidence.not_averaged
 
 
 def test_where_all_validation_texts_are_correct_the_temperature_is_one() -> None:
@@ -193,15 +193,15 @@ def test_where_all_validation_texts_are_correct_the_temperature_is_one() -> None
         own = store.predicted[run.run_id, "validation"]
         store.predicted[run.run_id, "validation"] = replace(own, probability_NC=np.stack(
             [np.where(own.label_N == place, 0.9, 0.1) for place in (0, 1)], axis=1))
-    found = mixture_of(collect([study], store))
+    found = average_of(collect([study], store))
     assert (found.linear_temperature, len(found.temperatures.run_R)) == (None, 5)
 
 
-def test_several_studies_have_a_mixture_each() -> None:
+def test_several_studies_have_a_average_each() -> None:
     store = FakeStore()
     studies = [with_validation(store, add_study(store, name, {"torch": 0.0}, test_set=TestSet.draw(300)))
                for name in ("one", "two")]
     evidence = collect(studies, store)
-    assert [one.label for one in evidence.mixtures] == ["Mixture (one)", "Mixture (two)"]
-    assert [pair.family for pair in evidence.of_mixtures] == [2] * 4
-    assert len({pair.numbers.key for pair in evidence.of_mixtures}) == 4
+    assert [one.label for one in evidence.averages] == ["Average (one)", "Average (two)"]
+    assert [pair.family for pair in evidence.of_averages] == [2] * 4
+    assert len({pair.numbers.key for pair in evidence.of_averages}) == 4
