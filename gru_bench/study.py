@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from gru_bench import cli
 from gru_bench.config import Scalar
 from gru_bench.errors import GruBenchError, unknown
-from gru_bench.results.baselines import AVERAGE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from gru_bench.inference.fitted import FittedModel
     from gru_bench.inference.shown import Verdict
     from gru_bench.report.choice import Choice
+    from gru_bench.report.evidence.candidates import Candidates
     from gru_bench.report.evidence.collect import Evidence
     from gru_bench.tracking import LoggedStudy, Reader
 
@@ -31,34 +31,23 @@ class Study:
         self._run_code = run_code
         self.name = name
         self._store = store
-        self._fitted: dict[str | None, tuple[tuple[str, ...], FittedModel]] = {}
+        self._fitted: tuple[tuple[str, ...], FittedModel] | None = None
 
     @property
     def model(self) -> FittedModel:
-        """Return the model with the best mean validation score, all of its seeds together. It may be a linear model.
+        """Return the model that the study takes, the best one on validation: a trained model with all its seeds, a
+        linear one, or the average of both.
 
         Raises:
-            GruBenchError: The study has no complete confirmation run, or its model cannot be read.
+            GruBenchError: The study has no complete confirmation run, nothing is chosen, or its model cannot be read.
         """
-        return self._asked(None)
-
-    @property
-    def average(self) -> FittedModel:
-        """Return the average of the tuned model and the linear model with the best validation scores.
-
-        Raises:
-            GruBenchError: The study has none, or a model cannot be read.
-        """
-        return self._asked(AVERAGE)
-
-    def _asked(self, model: str | None) -> FittedModel:
         from gru_bench.inference import winner
         from gru_bench.inference.fitted import FittedModel
 
-        chosen = winner.asked(self._store, self._logged, model)
-        if self._fitted.get(model, ((), None))[0] != chosen.ids:
-            self._fitted[model] = chosen.ids, FittedModel(winner.read(self._store, chosen), run_code=self._run_code)
-        return self._fitted[model][1]
+        chosen = winner.asked(self._candidates, self.name)
+        if self._fitted is None or self._fitted[0] != chosen.ids:
+            self._fitted = chosen.ids, FittedModel(winner.read(self._store, chosen), run_code=self._run_code)
+        return self._fitted[1]
 
     @property
     def best_params(self) -> dict[str, Scalar]:
@@ -67,9 +56,9 @@ class Study:
         Raises:
             IncompleteError: No confirmation run is complete yet.
         """
-        from gru_bench.inference.winner import choose
+        from gru_bench.inference.winner import tuned
 
-        return dict(choose(self._store, self._logged).group.tuned)
+        return dict(tuned(self._candidates).tuned)
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -137,12 +126,12 @@ class Study:
             UsageError: The kind is unknown, or the study has no such figure.
             IncompleteError: No confirmation run is complete yet.
         """
-        from gru_bench.inference.winner import choose
+        from gru_bench.inference.winner import tuned
         from gru_bench.report.build import PLOTS, plotted
 
         if kind not in PLOTS:
             raise unknown("kind of figure", kind, PLOTS)
-        return plotted(self._evidence, kind, choose(self._store, self._logged).group.label).drawing()
+        return plotted(self._evidence, kind, tuned(self._candidates).label).drawing()
 
     def verdict(self) -> Verdict:
         """Return what the study says: scores beside the baselines, a verdict on each pair of models, warnings.
@@ -165,7 +154,9 @@ class Study:
         return files.write(chosen_report(self._chosen, self._store), folder, option="folder")[0]
 
     def save_model(self, folder: str | Path, *, model: str | None = None, force: bool = False) -> Path:
-        """Save the winner, or another model, to a folder that `load_model` reads without the data. Return the folder.
+        """Save `model`, or another model of the study, to a folder that `load_model` reads without the data.
+
+        Returns the folder.
 
         Args:
             folder: The folder, which must be new.
@@ -178,8 +169,9 @@ class Study:
 
         folder = Path(folder).expanduser()
         saved.check_free(folder, force=force)
-        chosen = winner.asked(self._store, self._logged, model)
-        write_model(chosen, winner.read(self._store, chosen), folder, force=force)
+        found = self._candidates
+        chosen = winner.asked(found, self.name, model)
+        write_model(chosen, found, winner.read(self._store, chosen), folder, force=force)
         return folder
 
     def __repr__(self) -> str:
@@ -199,6 +191,12 @@ class Study:
     @property
     def _logged(self) -> LoggedStudy:
         return self._store.study(self.name)
+
+    @property
+    def _candidates(self) -> Candidates:
+        from gru_bench.inference.winner import candidates
+
+        return candidates(self._store, self._logged)
 
     @property
     def _chosen(self) -> Choice:

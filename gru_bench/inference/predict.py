@@ -22,14 +22,15 @@ SHOWN_CLASSES = 5
 """Largest number of classes that are counted for a file."""
 
 app = cli.app()
-HELP = """Classify texts with the winner of a study, or with a saved model.
+HELP = """Classify texts with the model that a study takes, or with a saved model.
 
 Two ways to pass texts:
 
   [bold]gru-bench predict --study smoke "A wonderful film."[/bold]
   [bold]gru-bench predict --study smoke --file reviews.csv --to predictions.csv[/bold]
 
-The winner is the model with the best validation score. The probabilities of its confirmation seeds are averaged.
+A study takes the best on validation of its trained models with all their seeds, its linear models, and the average of
+the best two, which the report compares with the others.
 A file can be CSV, TSV, JSON Lines, Parquet, or .txt with one text per line. It can be larger than the memory."""
 
 
@@ -37,7 +38,7 @@ A file can be CSV, TSV, JSON Lines, Parquet, or .txt with one text per line. It 
 def predict(
     texts: Annotated[list[str] | None, typer.Argument(help="Texts to classify.", show_default=False)] = None,
     study: Annotated[str | None, typer.Option(
-        help="Study whose winner predicts.", show_default=False, rich_help_panel="Model")] = None,
+        help="Study whose model predicts.", show_default=False, rich_help_panel="Model")] = None,
     model: Annotated[str | None, typer.Option(
         help="With --study: another model of the study, such as ngrams or average. Without --study: a folder written "
         "by gru-bench save-model.", show_default=False, rich_help_panel="Model")] = None,
@@ -94,9 +95,7 @@ def predict(
 def _predictor(study: str | None, model: str | None, *, run_code: bool, tracking_uri: str | None) -> AnyPredictor:
     """Return the model that was asked for, and say which it is."""
     from gru_bench.inference.average import predictor_of
-    from gru_bench.models.average import TrainedAverage
     from gru_bench.models.linear import TrainedLinear
-    from gru_bench.results.baselines import baseline_label
 
     said = cli.out(stderr=True)  # standard output is for the answers
     if study is None:
@@ -104,30 +103,23 @@ def _predictor(study: str | None, model: str | None, *, run_code: bool, tracking
 
         assert model is not None
         trained, scores = load(Path(model))
-        better = scores.get("better_baseline", "")
-        where = model
+        said.print(f"{model}: {trained.name}, test {scores['metric']} {scores['text']}" if scores else
+                   f"{model}: {trained.name}", markup=False)
     else:
         from gru_bench.inference import winner as winners
+        from gru_bench.inference.card import scores_of
         from gru_bench.tracking import open_reader
 
         store = open_reader(tracking_uri)
         with said.status("reading the model"):
-            winner = winners.asked(store, store.study(study), model)
-            trained = winners.read(store, winner)
-            better = winners.better_baseline(winner)
-        where = f"study {study}"
-    if isinstance(trained, TrainedLinear):
-        best = ", the best on validation" if study is not None and model is None else ""
-        what = f"a linear model ({baseline_label(trained.name, trained.settings)}){best}"
-    else:
-        what = f"the mean of {len(trained.seeds)} seeds" if len(trained.seeds) > 1 else f"seed {trained.seeds[0]}"
-        if isinstance(trained, TrainedAverage):
-            what = f"of {trained.trained.name}, {what}, and {trained.linear.name}"
-        if run_code:
-            trained.allow_code()
-    said.print(f"{where}: {trained.name}, {what}", markup=False)
-    if better:
-        said.print(f"note: {better}", markup=False)
+            found = winners.candidates(store, store.study(study))
+            chosen = winners.asked(found, study, model)
+            trained = winners.read(store, chosen)
+            scores = scores_of(chosen)
+        best = ", the best on validation" if model is None and found.others else ""
+        said.print(f"study {study}: {chosen.label}{best}, test {scores['metric']} {scores['text']}", markup=False)
+    if run_code and not isinstance(trained, TrainedLinear):
+        trained.allow_code()
     return predictor_of(trained)
 
 

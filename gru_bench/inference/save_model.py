@@ -12,28 +12,28 @@ from gru_bench import cli
 from gru_bench.errors import UsageError, without_passwords
 
 if TYPE_CHECKING:
-    from gru_bench.inference.winner import AverageWinner, LinearWinner, Winner
     from gru_bench.models.average import TrainedAverage
     from gru_bench.models.linear import TrainedLinear
     from gru_bench.models.trained import TrainedModel
+    from gru_bench.report.evidence.candidates import Candidate, Candidates
 
 app = cli.app()
 
 
 @app.command()
 def save_model(
-    study: Annotated[str, typer.Option(help="Study whose winner to save.", show_default=False)],
+    study: Annotated[str, typer.Option(help="Study whose model to save.", show_default=False)],
     folder: Annotated[Path | None, typer.Argument(
         metavar="[DIR]", help="Folder to write. Optional with --register.", show_default=False)] = None,
     model: Annotated[str | None, typer.Option(
-        help="Model of the study to save instead of the winner.", show_default=False)] = None,
+        help="Another model of the study, such as torch, ngrams or average.", show_default=False)] = None,
     register: Annotated[bool, typer.Option(
         "--register", help="Also register it in MLflow, under the study's name and the alias best, for mlflow models "
         "serve -m models:/NAME@best --env-manager local.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a saved model in the folder.")] = False,
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
-    """Save the winner of a study to a folder that predicts without the data.
+    """Save the model that a study takes, the best one on validation, to a folder that predicts without the data.
 
     The folder contains the weights of all confirmation seeds, the words and their vectors, and a model card. Of a
     linear model it contains n-grams and their weights, of the average both. It has no pickle and no text of the data.
@@ -44,7 +44,6 @@ def save_model(
     from gru_bench.inference import winner as winners
     from gru_bench.inference.card import EXAMPLE
     from gru_bench.models import saved
-    from gru_bench.models.linear import TrainedLinear
     from gru_bench.tracking import open_reader
 
     if folder is not None:
@@ -52,17 +51,16 @@ def save_model(
     console = cli.out()
     store = open_reader(tracking_uri)
     with console.status("reading the model"):
-        winner = winners.asked(store, store.study(study), model)
-        trained = winners.read(store, winner)
+        candidates = winners.candidates(store, store.study(study))
+        chosen = winners.asked(candidates, study, model)
+        trained = winners.read(store, chosen)
     with tempfile.TemporaryDirectory(prefix="gru-bench-model-") as temporary:
         place = folder or Path(temporary) / "model"
         with console.status("writing the model"):
-            size = write_model(winner, trained, place, force=force)
-        what = f"{trained.name} of the study {study}"
-        if not isinstance(trained, TrainedLinear):
-            what += f", {len(trained.seeds)} seed{'s' * (len(trained.seeds) > 1)}"
-        if winner.beaten and model is None:
-            what += f" (the best on validation; beaten: {', '.join(winner.beaten)})"
+            size = write_model(chosen, candidates, trained, place, force=force)
+        what = f"{chosen.label} of the study {study}"
+        if model is None and candidates.others:
+            what += f" (the best on validation; the others: {', '.join(one.label for one in candidates.others)})"
         if folder is not None:
             console.print(f"wrote {folder}: {what}, {size:,} bytes", markup=False)
         if register:
@@ -70,7 +68,7 @@ def save_model(
 
             with console.status("registering the model in MLflow"):
                 found = registered(
-                    store, winner.study.run, place, Path(__file__).with_name("served.py"),
+                    store, chosen.study.run, place, Path(__file__).with_name("served.py"),
                     content=saved.content(place), classes=trained.classes, example=EXAMPLE)
             console.print(f"registered as version {found.version} of {found.name}" if found.new else
                           f"already registered as version {found.version} of {found.name}", markup=False)
@@ -86,8 +84,8 @@ def save_model(
 
 
 def write_model(
-    winner: Winner | LinearWinner | AverageWinner, trained: TrainedModel | TrainedLinear | TrainedAverage,
-    folder: Path, *, force: bool = False,
+    chosen: Candidate, candidates: Candidates, trained: TrainedModel | TrainedLinear | TrainedAverage, folder: Path, *,
+    force: bool = False,
 ) -> int:
     """Write a model and its card to a folder, and return its number of bytes.
 
@@ -99,8 +97,8 @@ def write_model(
     from gru_bench.models.average import TrainedAverage
     from gru_bench.models.linear import TrainedLinear
 
-    scores = scores_of(winner)
-    card = model_card(winner, trained, scores)
+    scores = scores_of(chosen)
+    card = model_card(chosen, candidates, trained, scores)
     if isinstance(trained, TrainedLinear):
         return saved.write(linear.contents(trained, scores), folder, card, force=force)
     if isinstance(trained, TrainedAverage):

@@ -28,8 +28,11 @@ def findings_of(evidence: Evidence) -> Findings:
     metric = evidence.groups[0].metric
     return Findings(
         studies=tuple(map(study_name, evidence.studies)), score=scale_of(metric).score, metric=metric,
-        models=tuple(map(_score, (*evidence.groups, *evidence.baselines, *evidence.averages))),
-        pairs=tuple(map(_answer, evidence.all_pairs)), notes=tuple(map(in_text, about_examples(evidence))),
+        models=tuple(map(_score, (*evidence.groups, *evidence.baselines))),
+        candidates=tuple(map(_score, evidence.candidates.every)),
+        chosen=None if evidence.candidates.chosen is None else evidence.candidates.chosen.label,
+        taken=tuple(map(_answer, evidence.taken)),
+        pairs=tuple(map(_answer, evidence.pairs)), notes=tuple(map(in_text, about_examples(evidence))),
         groups_are_off=evidence.are_groups_off)
 
 
@@ -99,7 +102,8 @@ def judged(claim: str, found: Findings) -> tuple[ExitCode, list[str]]:
     if found.groups_are_off:
         raise UsageError("--claim needs groups, but they are turned off (group_column=none): leave that out")
     first, second = (parts[1], parts[3]) if parts[2] == ">" else (parts[3], parts[1])
-    matching = [pair for pair in found.pairs if _names(pair, first, second) or _names(pair, second, first)]
+    matching = [pair for pair in found.pairs if _names(pair, first, second) or _names(pair, second, first)] or [
+        pair for pair in found.taken if _names(pair, first, second) or _names(pair, second, first)]
     if len(matching) != 1:
         known = "; ".join(f"{pair.models[0]} and {pair.models[1]}" for pair in found.pairs) or "none"
         what = "no pair is" if not matching else f"{len(matching)} pairs are"

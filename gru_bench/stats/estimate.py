@@ -24,10 +24,6 @@ A model without a seed, such as a linear one, is fitted once: it has one row and
 the variance between seeds, nor in the least nu. The result is that of its row repeated as often as the other model has
 seeds. If both models are fitted once, V = v and nu = N - 1.
 
-An average with a model (`average.py`) has the seeds of that model, so that the two vary together. Their difference is
-that of one matrix W = Y_A - Y_B, a row for each seed, and its interval is that of one model alone with W in the place
-of Y. The sum over both models would count the variance between seeds twice.
-
 Where few examples decide, v says little: it is 0 where every answer is right. The number of deciding examples is
 measured by k = (sum_i r_i^2)^2 / sum_i r_i^4 with r_i = D_i - theta. Where they are few, k is about the number of
 examples that are answered wrongly (one model) or differently (a pair). Below k = 35 the interval is a blend with
@@ -38,7 +34,6 @@ answers of a single run, as if all seeds of a model were one:
     theta' = (N theta + m mid)/(N + m),  V' = (N/(N + m))^2 (V + w max(0, v_1 - v) + m h^2/N^2)
 
 where mid and h are the middle and half the width of the range: 1/2 and 1/2 for an accuracy, 0 and 1 for a difference.
-For a difference by seed, v_1 = (mean W^2 - theta^2)/N.
 With one run this is Wilson's interval of a share. Where no example differs between two models it is Tango's (1998)
 score interval of their difference. Both have t instead of z, because z covers only 87 to 94 % where less than one wrong
 answer is expected.
@@ -107,7 +102,6 @@ class EvidenceLevel(Enum):
 METHOD_BOTH = "variance sum over seeds and test examples, Satterthwaite t"
 METHOD_EXAMPLES = "test examples only (one seed), t"
 METHOD_FITTED_ONCE = "test examples only (fitted once), t"
-METHOD_PAIRED = "; differences of each seed"
 METHOD_GROUPS = "; groups of examples vary together"
 METHOD_FEW = "; leaning on Wilson's interval, because few test examples decide it"
 METHOD_TAIL = "; too narrow at times, because few test examples decide it"
@@ -133,8 +127,7 @@ class Estimate:
     """Variance of the estimate in closed form. 0 where all runs give the same answers on all examples."""
     df: float
     seeds: tuple[float, ...]
-    """Number of seeds of the model, or of each of the two models; of two models with the same seeds, once. Infinite for
-    a model that is fitted once."""
+    """Number of seeds of the model, or of each of the two models. Infinite for a model that is fitted once."""
     examples: int
     method: str
     bounds: tuple[float, float] = (-1.0, 1.0)
@@ -291,8 +284,6 @@ class Values:
     """Number of examples of which a share of right answers would vary as much as the score does. None: all."""
     is_fitted_once: bool = False
     """Whether the model has no seed, so that another fit to the same texts gives the same single row."""
-    is_difference: bool = False
-    """Whether each row is the difference of two models with one seed."""
 
     def __post_init__(self) -> None:
         """Refuse other shapes and values.
@@ -324,19 +315,6 @@ class Values:
         if y_RN.dtype != np.bool_ and not np.isin(y_RN, (0, 1)).all():
             raise ValueError("correctness must be 0 or 1 for every example, but contains other values")
         return cls(y_RN.astype(np.float64, order="C"))  # the order of a sum moves its last digit
-
-    def minus(self, other: Values) -> Values:
-        """Return the differences of two models whose rows belong to the same seeds, W of the module's docstring.
-
-        Raises:
-            ValueError: for different numbers of rows or examples.
-        """
-        if self.value_RN.shape != other.value_RN.shape:
-            raise ValueError("models with the same seeds must have as many rows and examples, but have the shapes "
-                             f"{self.value_RN.shape} and {other.value_RN.shape}")
-        return Values(self.value_RN - other.value_RN,
-                      (self.bounds[0] - other.bounds[1], self.bounds[1] - other.bounds[0]),
-                      min(self.size, other.size), is_difference=True)
 
 
 def estimate(a: Values, b: Values | None = None, group_N: NDArray[Any] | None = None) -> Estimate:
@@ -389,25 +367,21 @@ def estimate(a: Values, b: Values | None = None, group_N: NDArray[Any] | None = 
             floor=examples * max(0.0, v - sum(part.noise / part.seeds for part in parts)),
             deciding=deciding / examples, effective=effective / examples, degrees=v_df / (examples - 1),
             half_range=(bounds[1] - bounds[0]) / 2)
-    method += METHOD_PAIRED if a.is_difference else ""
     method += METHOD_GROUPS if grouped is not None else ""
-    is_difference = b is not None or a.is_difference
     wilson, is_tailed = None, math.isinf(bounds[1])
     if is_tailed:  # one example may weigh anything: there is no end to lean on
         method += METHOD_TAIL if deciding < DECIDING_TAILED else ""
     elif few := wilson_weight(deciding):
         # The variance of a single run of each model, as if all seeds of a model were one.
         single = theta * (1 - theta) / effective
-        if a.is_difference:
-            single = (float((a.value_RN**2).mean()) - theta**2) / (independent * examples)
-        elif len(parts) == 2:
+        if len(parts) == 2:
             square_N = sum((part.value_RN**2).mean(axis=0) for part in parts)
             both_N = parts[0].by_example_N * parts[1].by_example_N
             single = (float((square_N - 2 * both_N).mean()) - theta**2) / (independent * examples)
         wilson = WilsonBlend(few, effective, v, single, v_df, below, least)
         method += METHOD_FEW
     plain = Estimate(theta, theta, theta, 0.95, variance, nu, seeds, examples, method, bounds, wilson, deciding,
-                     effective, groups, design, is_tailed, is_difference)
+                     effective, groups, design, is_tailed, b is not None)
     return plain.at(0.95)
 
 
@@ -527,7 +501,7 @@ class Design:
             return 0.0
         return weight * (float(special.ndtri(1 - self.level / 2)) * self.half_range / (self.effective * examples)) ** 2
 
-    def examples_for(self, difference: float, seeds: int, most: int = 1_000_000) -> int | None:
+    def examples_for(self, difference: float, seeds: float, most: int = 1_000_000) -> int | None:
         """Return the smallest number of test examples on which `seeds` seeds per model detect a difference.
 
         None where `most` examples are not enough.

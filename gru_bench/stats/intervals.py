@@ -133,19 +133,6 @@ def f1_interval(model: Scored) -> Estimate:
     return estimate(replace(values, is_fitted_once=model.is_fitted_once), group_N=model.group_N)
 
 
-def interval_together(metric: MetricName, model: Scored) -> Estimate:
-    """Return the score of all runs together with its interval over new examples only.
-
-    It is about these very runs together. Fresh seeds together may have another score, and no interval here covers that.
-
-    Raises:
-        ValueError: as `Scored.values`.
-    """
-    found = interval(metric, model.together)
-    seeds = f"the ensemble of these {len(model.probability_RNC)} seeds"
-    return replace(found, method=found.method.replace("one seed", seeds))
-
-
 def difference(metric: MetricName, a: Scored, b: Scored) -> Estimate:
     """Return the score of A minus the score of B, with its 95 % interval and p, over new seeds and new examples.
 
@@ -158,15 +145,6 @@ def difference(metric: MetricName, a: Scored, b: Scored) -> Estimate:
         ValueError: for different examples, and as `Scored.values`.
     """
     return estimate(a.values(metric), b.values(metric), a.group_N)
-
-
-def paired_difference(metric: MetricName, a: Scored, b: Scored) -> Estimate:
-    """Return the same for two models of which run s of A and run s of B have the same seed, and vary together.
-
-    Raises:
-        ValueError: for different numbers of runs too.
-    """
-    return estimate(a.values(metric).minus(b.values(metric)), group_N=a.group_N)
 
 
 def f1_values(own_N: NDArray[np.bool_], predicted_RN: NDArray[np.bool_]) -> Values:

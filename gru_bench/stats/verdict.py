@@ -180,9 +180,9 @@ class Pair:
         return -self.verdict.favours if self.metric == "log_loss" else self.verdict.favours
 
     @property
-    def fewest_seeds(self) -> int:
-        """Return the number of seeds of the model with fewer."""
-        return int(min(self.difference.seeds))
+    def fewest_seeds(self) -> float:
+        """Return the number of seeds of the model with fewer. Infinite where both are fitted once."""
+        return min(self.difference.seeds)
 
     @property
     def is_of_runs(self) -> bool:

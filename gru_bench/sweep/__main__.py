@@ -136,7 +136,7 @@ def sweep(
         for one in end_warnings(end, subject):
             one.show(console)
     written = report and _write_report(end.summary, tracking_uri)
-    _show_next(console, end, tracking_uri, subject.evidence, has_report=written)
+    _show_next(console, end, tracking_uri, has_report=written)
     if end.left:
         raise typer.Exit(ExitCode.INCOMPLETE)
 
@@ -242,11 +242,8 @@ def _write_report(summary: StudySummary, tracking_uri: str | None) -> bool:
     return True
 
 
-def _show_next(
-    console: Any, end: StudyEnd, tracking_uri: str | None, evidence: Evidence | None, *, has_report: bool
-) -> None:
+def _show_next(console: Any, end: StudyEnd, tracking_uri: str | None, *, has_report: bool) -> None:
     """Print how long the study took, and the commands that are useful next."""
-    from gru_bench.report.evidence.decision import recommended
     from gru_bench.sweep.console.description import next_commands
     from gru_bench.sweep.console.progress import duration
     from gru_bench.sweep.plan import how_far
@@ -261,8 +258,7 @@ def _show_next(
     state = how_far(end.state, "the same command")
     console.print(f"the study {summary.name} is {state}; {took}; next:", markup=False)
     for command in next_commands(summary.name, where, report=not has_report, predict=end.is_confirmed,
-                                 serve=not where.startswith("http"),
-                                 model=None if evidence is None else recommended(evidence)):
+                                 serve=not where.startswith("http")):
         console.print(f"  {command}", markup=False)
     if page := end.page(MLFLOW_UI):
         console.print(f"the study's page in MLflow: {page}", markup=False)

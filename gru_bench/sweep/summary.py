@@ -11,6 +11,7 @@ import numpy as np
 from gru_bench.data.batches import encode
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
+from gru_bench.results.baselines import AVERAGE
 from gru_bench.results.logged_metrics import (
     SEARCH_SECONDS,
     STUDY_SECONDS,
@@ -124,7 +125,7 @@ class Conclusion:
     decision: str = ""
     """The decision in words; empty where no model is confirmed."""
     scores: Mapping[str, Confirmed] = field(default_factory=dict)
-    """Model -> its confirmed test score; also that of the average."""
+    """Name of each trained model (over its seeds), of the average and of each baseline -> its test score."""
     baselines: Sequence[LoggedRun] = ()
     """The runs of the baselines."""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -137,11 +138,12 @@ def conclusion(evidence: Evidence) -> Conclusion:
     from gru_bench.report.evidence.decision import decision_sentence
     from gru_bench.report.evidence.progress import baseline_runs
 
-    tested = (*evidence.groups, *evidence.averages)
+    average = [one for one in evidence.candidates.every if one.model == AVERAGE]
+    tested = (*evidence.groups, *average)
     return Conclusion(
         in_text(decision_sentence(evidence)) if evidence.groups else "",
         {group.model: Confirmed(interval(group.metric, group), tuple(group.scores(group.metric)))
-         for group in tested},
+         for group in (*tested, *evidence.baselines)},
         [run for study in evidence.studies for run in baseline_runs(study)],
         {over_seeds(group.model, group.metric, part).key: round(float(value), 4)
          for group in (*tested, *evidence.baselines) if group.score.value is not None

@@ -92,7 +92,7 @@ class Answer:
     """Of equivalence within the margin: two one-sided tests, after Holm."""
     family: int
     """Number of pairs that the p values allow for: all pairs of models in the store that were scored on the same test
-    examples, or of each of them and the linear model. Of an average: 2."""
+    examples, or of each of them and the linear model."""
     seeds: tuple[int | None, int | None]
     """None: fitted once."""
     examples: int
@@ -116,10 +116,15 @@ class Findings:
     metric: MetricName = "accuracy"
     """The score, as `training.metric` names it."""
     models: tuple[ModelScore, ...] = ()
-    """Those that were trained, then the baselines and the averages."""
+    """Those that were trained, with the scores of single seeds, then the baselines."""
     pairs: tuple[Answer, ...] = ()
-    """Those of models that were trained, then each of these with the linear model on its data, then each average with
-    its parts."""
+    """Those of models that were trained, then each of these with the linear model on its data."""
+    candidates: tuple[ModelScore, ...] = ()
+    """The classifiers that can be taken, each with the score of what is served."""
+    chosen: str | None = None
+    """Label of the one to take: the best on validation texts. None where nothing is chosen."""
+    taken: tuple[Answer, ...] = ()
+    """That one with each other one; where nothing is chosen, all pairs of them."""
     notes: tuple[str, ...] = ()
     """What is said of all pairs, such as the groups of the test texts, and how many other models met the same ones."""
     groups_are_off: bool = False

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.document.sentences import Sentence
-from gru_bench.report.evidence.averages import Average, averages_of
 from gru_bench.report.evidence.baselines import baselines_of
+from gru_bench.report.evidence.candidates import Candidates, candidates_of
 from gru_bench.report.evidence.groups import ModelRuns, confirm_groups, metric_of
 from gru_bench.report.evidence.pairs import (
     Margin,
     Pair,
     ScoredTestSet,
     compare,
-    compare_averages,
+    compare_candidates,
     compare_with_linear,
     margin_of,
     scored_test_set,
@@ -26,6 +26,8 @@ from gru_bench.report.evidence.trials import Search, searches_of
 from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL
 from gru_bench.results.runs import OnTest
 from gru_bench.tracking import LoggedStudy
+
+NO_CANDIDATES = Candidates(missing="there are no predictions of validation texts")
 
 
 @dataclass(frozen=True)
@@ -56,22 +58,15 @@ class Evidence:
     """The models that were scored on the test texts, in the whole store."""
     are_groups_off: bool = False
     """Whether somebody has turned off the groups of the examples."""
-    averages: Sequence[Average] = ()
-    """The average of each study that has one."""
-    of_averages: Sequence[Pair] = ()
-    """Each average with its linear and with its trained model: a family of tests of its own."""
-    not_averaged: Sequence[Sentence] = ()
-    """Why studies have no average."""
+    candidates: Candidates = NO_CANDIDATES
+    """The classifiers that can be taken."""
+    taken: Sequence[Pair] = ()
+    """The one that is taken with each other one, or all pairs where none is: a family of tests of its own."""
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
         """Return all pairs: of models that were trained, then of each and the linear model."""
         return (*self.compared, *self.against)
-
-    @property
-    def all_pairs(self) -> tuple[Pair, ...]:
-        """Return the same, then those of averages."""
-        return (*self.pairs, *self.of_averages)
 
 
 def collect(
@@ -94,17 +89,17 @@ def collect(
     if not groups:
         raise nothing_to_report("no confirmation run is complete")
     baselines, missing = baselines_of(studies, store, metric_of(studies), numbers)
-    averages, not_averaged = averages_of(studies, groups, baselines, store, numbers)
     chosen = margin_of(studies, margin, numbers, metric_of(studies))
     return assembled(
-        studies, store, numbers, groups, [*gaps, *missing], chosen, baselines, averages, not_averaged,
-        counted=counted)
+        studies, store, numbers, groups, [*gaps, *missing], chosen, baselines,
+        candidates_of(studies, groups, baselines, store), counted=counted)
 
 
 def assembled(
     studies: Sequence[LoggedStudy], store: Store, numbers: Numbers, groups: Sequence[ModelRuns],
-    gaps: Sequence[Sentence], margin: Margin, baselines: Sequence[ModelRuns] = (), averages: Sequence[Average] = (),
-    not_averaged: Sequence[Sentence] = (), *, counted: Mapping[str, OnTest] | None = None, are_groups_off: bool = False,
+    gaps: Sequence[Sentence], margin: Margin, baselines: Sequence[ModelRuns] = (),
+    candidates: Candidates = NO_CANDIDATES, *, counted: Mapping[str, OnTest] | None = None,
+    are_groups_off: bool = False,
 ) -> Evidence:
     """Return the evidence of some models: they are compared, and the curves of their runs are read."""
     are_groups_off |= any(group.is_logged and group.config.data.group_column is None for group in groups)
@@ -116,5 +111,5 @@ def assembled(
         [metric.key for metric in (LOSS_TRAIN, LOSS_VAL, ACCURACY_VAL, LOSS_TRAIN_WINDOW)])
     return Evidence(
         studies, numbers, groups, gaps, store, histories, margin, compared, not_compared, baselines, against,
-        searches_of(groups, histories), test_set, are_groups_off, averages,
-        compare_averages(margin.value, averages, test_set.asked), not_averaged)
+        searches_of(groups, histories), test_set, are_groups_off, candidates,
+        compare_candidates(margin.value, candidates, test_set.asked))

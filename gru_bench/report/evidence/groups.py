@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +29,7 @@ from gru_bench.report.document.numbers import (
 from gru_bench.report.document.sentences import Field, Sentence, say
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.store import Store
-from gru_bench.results.logged_metrics import PARAMETERS, SPLIT_NAMES, TRAIN_SECONDS, Metric, compared, score
+from gru_bench.results.logged_metrics import SPLIT_NAMES, TRAIN_SECONDS, Metric, score
 from gru_bench.results.runs import DataSummary, Predictions
 from gru_bench.stats import metrics
 from gru_bench.stats.classes import are_uneven
@@ -92,10 +91,6 @@ class ModelRuns(Scored):
     def ids(self) -> tuple[str, ...]:
         """Return the runs' ids."""
         return tuple(run.run_id for part in self.parts for run in part.runs)
-
-    def ids_of(self, run: LoggedRun) -> tuple[str, ...]:
-        """Return the ids of the runs behind what it predicts with the seed of a run."""
-        return (run.run_id,)
 
     @property
     def trial_ids(self) -> tuple[str, ...]:
@@ -235,7 +230,7 @@ class ModelRuns(Scored):
     def scores_by_run(self, metric: MetricName) -> tuple[Number, ...]:
         """Return a score of each run, in the order of `runs`."""
         return tuple(
-            replace(self.on_examples, runs=self.ids_of(run)).add(
+            replace(self.on_examples, runs=(run.run_id,)).add(
                 f"run-{place}.{_named(metric)}", value, scale_of(metric).kind, "one run")
             for place, (run, value) in enumerate(zip(self.runs, self.scores(metric), strict=True), start=1))
 
@@ -436,20 +431,6 @@ def group_of(
         category_N=first.category_N, tokens_N=first.tokens_N, whole=all(predictions.whole for predictions in read),
         metric=metric, split=split, is_fitted_once=usable[0].role == "baseline",
     ), said
-
-
-def validation_rank(study: LoggedStudy, runs: Sequence[LoggedRun]) -> tuple[float, float, float]:
-    """Return what the runs of a model of a study are ranked by; the smallest is the best.
-
-    That is the mean validation score over the runs, then the validation loss, then the number of parameters.
-
-    Raises:
-        KeyError: A run has no validation score.
-    """
-    deciding, loss = compared(study.plan().metric, "val"), score("loss", "val")
-    sign = -1 if deciding.higher_is_better else 1
-    return (sign * fmean(run.metrics[deciding.key] for run in runs),
-            fmean(run.metrics[loss.key] for run in runs), runs[0].metrics.get(PARAMETERS.key, 0.0))
 
 
 def class_names(data: DataSummary | None, count: int) -> tuple[str, ...]:

@@ -18,13 +18,13 @@ from gru_bench.config import MetricName
 from gru_bench.errors import UsageError
 from gru_bench.report.document.numbers import Number, Numbers, Scale, decimals_for, plain, scale_of
 from gru_bench.report.document.sentences import Aside, Sentence, joined, say
-from gru_bench.report.evidence.averages import Average
 from gru_bench.report.evidence.baselines import linear_model
+from gru_bench.report.evidence.candidates import Candidates
 from gru_bench.report.evidence.groups import ModelRuns, model_name
 from gru_bench.report.evidence.store import Store
 from gru_bench.results.runs import OnTest, digest_of_examples
-from gru_bench.stats.estimate import Design, Estimate
-from gru_bench.stats.intervals import difference, paired_difference
+from gru_bench.stats.estimate import Design
+from gru_bench.stats.intervals import difference
 from gru_bench.stats.sentence import TESTS, decided_by, quantity
 from gru_bench.stats.text import MINUS
 from gru_bench.stats.verdict import MARGIN, Finding, Verdict, adjusted_tests, pairs_of
@@ -272,7 +272,7 @@ def tested(couples: Sequence[Couple], margin: float, family: int, asked: Mapping
         asked: Id of an original study's own run -> number of studies that ask its question, where several do.
     """
     times = [max(asked.get(one.study.original, 1) for one in (a, b)) for _, a, b in couples]
-    differences = [_difference(a, b) for _, a, b in couples]
+    differences = [difference(a.metric, a, b) for _, a, b in couples]
     differences = [replace(one, design=one.design_of_runs) if min(one.seeds) == 1 else one for one in differences]
     adjusted = adjusted_tests(differences, margin, family, times)
     family = max(family, sum(one is not None for one in adjusted))
@@ -323,28 +323,20 @@ def compare_with_linear(
     return tested(couples, margin, test_set.size, test_set.asked), apart
 
 
-def compare_averages(margin: float, averages: Sequence[Average], asked: Mapping[str, int]) -> list[Pair]:
-    """Return each average with the linear model and the trained model that it is of.
+def compare_candidates(margin: float, candidates: Candidates, asked: Mapping[str, int]) -> list[Pair]:
+    """Return the candidate that is taken with each other one, or all pairs of candidates where none is taken.
 
-    The two pairs of an average are a family of tests of their own.
+    These pairs are a family of tests of their own. They are about these trained models on new texts.
 
     Args:
         margin: As for `compare`.
-        averages: The averages of the report.
+        candidates: The candidates of the report.
         asked: As for `tested`.
     """
-    found: list[Pair] = []
-    for average in averages:
-        couples = [(average.numbers.of("minus-linear"), average, average.linear),
-                   (average.numbers.of("minus-trained"), average, average.trained)]
-        found += tested(couples, margin, len(couples), asked)
-    return found
-
-
-def _difference(a: ModelRuns, b: ModelRuns) -> Estimate:
-    """Return the difference of two models; an average and the trained model that it is of have the same seeds."""
-    of_same_seeds = isinstance(a, Average) and b is a.trained
-    return (paired_difference if of_same_seeds else difference)(a.metric, a, b)
+    chosen = candidates.chosen
+    pairs = combinations(candidates.every, 2) if chosen is None else ((chosen, other) for other in candidates.others)
+    couples = [(a.numbers.of(f"minus.{b.key}"), a, b) for a, b in pairs]
+    return tested(couples, margin, len(couples), asked)
 
 
 def _shown(pair: Compared, numbers: Numbers, a: ModelRuns, b: ModelRuns) -> Pair:

@@ -16,8 +16,8 @@ from gru_bench.stats.verdict import ALIKE
 
 
 def compared_pairs(evidence: Evidence) -> list[Pair]:
-    """Return all pairs: of trained models, with the linear model, and of averages with their parts, each best first."""
-    return [pair for pairs in (evidence.compared, evidence.against, evidence.of_averages) for pair in by_score(pairs)]
+    """Return all pairs of architectures: of trained models, and with the linear model, each best first."""
+    return [pair for pairs in (evidence.compared, evidence.against) for pair in by_score(pairs)]
 
 
 def comparisons(evidence: Evidence) -> Section | None:

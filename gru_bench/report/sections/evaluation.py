@@ -7,21 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gru_bench.report.document.blocks import Cell, Column, Details, Table, sentences, with_range
+from gru_bench.report.document.blocks import Cell, Column, Details, Table, with_range
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import KINDS, MISSING, NBSP, Number, slug
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside, Sentence, joined, listed
-from gru_bench.report.evidence.averages import Average
+from gru_bench.report.document.sentences import Aside, Sentence, joined
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import ModelRuns, in_order
 from gru_bench.report.evidence.settings import setting, setting_name
 from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure
 from gru_bench.results.baselines import baseline_label
 from gru_bench.results.logged_metrics import PARAMETERS, PEAK_MEMORY, TOKENS_PER_SECOND, score
-from gru_bench.results.runs import MOST_WHOLE
 from gru_bench.stats import metrics
-from gru_bench.stats.intervals import f1_interval, interval, interval_together
+from gru_bench.stats.intervals import f1_interval, interval
 
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.pooling")
 """Settings that are shown of a model that was not tuned."""
@@ -42,27 +40,23 @@ FURTHER = ("Further test scores: means over seeds, and below them the lowest to 
            "mean distance between confidence and accuracy.")
 COST = ("Cost of a run: the median time, and mean speed and memory (the peak of the process), with the lowest to the "
         "highest run. Times from different backends, processors or busy machines are not comparable.")
-TOGETHER = ("Ensembles: the mean of the probabilities of all seeds, scored as one prediction. Intervals account for "
-            f"new test texts, but not for new seeds. Verdicts do not use this table. With more than {MOST_WHOLE} "
-            "classes there is none.")
 
 
 def evaluation(evidence: Evidence) -> Section:
     """Return the section."""
     groups = evidence.groups
     classified = [group for group in groups if group.has_classes]
-    together = [group for group in (*groups, *evidence.averages) if len(group.runs) > 1 and group.has_probabilities]
     logged = [group for group in (*groups, *evidence.baselines) if group.is_logged]
     details = [Details(table.title, (table,)) for table in (
-        _further(classified), _cost(logged), _together(together, groups[0])) if table.rows]
+        _further(classified), _cost(logged)) if table.rows]
     return Section("results", "Results", (
-        _results(evidence), *sentences(evidence.not_averaged), _accuracies(evidence), *details))
+        _results(evidence), _accuracies(evidence), *details))
 
 
 def _accuracies(evidence: Evidence) -> Figure:
     """Return the figure of the scores of each model and of the baselines."""
     return accuracy_figure(Values(("model", "what", "accuracy"), (
-        *(row for group in in_order([*evidence.groups, *evidence.averages]) for row in (
+        *(row for group in in_order(evidence.groups) for row in (
             (group.label, MEAN, group.score),
             *((group.label, f"seed {run.seed}", score)
               for run, score in zip(group.runs, group.scores_by_run(group.metric), strict=True)))),
@@ -81,18 +75,16 @@ def _results(evidence: Evidence) -> Table:
         shown.append((Column("F1", unit="%"), _f1))
     return Table.of(
         "results", "Test results", (f"{RESULTS}{OF_CLASSES if classified else ''}",),
-        in_order([*evidence.groups, *evidence.averages, *evidence.baselines]),
+        in_order([*evidence.groups, *evidence.baselines]),
         (Column("Model", align="left", width=4.6), _named),
         (Column("Seeds"), _seeds),
         *shown)
 
 
 def _named(group: ModelRuns) -> Cell:
-    """Return the label of a model, and below it what it is: its settings, or its parts."""
+    """Return the label of a model, and below it what it is, or its settings."""
     below: Sentence = ()
-    if isinstance(group, Average):
-        below = (f"of {listed([part.label for part in group.parts])}",)
-    elif group.is_fitted_once:
+    if group.is_fitted_once:
         what = baseline_label(group.model, group.runs[0].params)
         below = (f"baseline: {what}" if what != group.label else "baseline",)
     elif group.is_logged:
@@ -168,26 +160,3 @@ def _cost(groups: Sequence[ModelRuns]) -> Table:
 
 def _known(number: Number) -> Cell:
     return MISSING if number.value is None else with_range(number)
-
-
-def _together(groups: Sequence[ModelRuns], first: ModelRuns) -> Table:
-    scale = first.scale
-    return Table.of(
-        "together", "Ensemble of the seeds", (TOGETHER,), groups,
-        (Column("Model", align="left", width=3.6), lambda group: group.label),
-        (Column(scale.score[0].upper() + scale.score[1:], unit=scale.unit), lambda group: group.on_examples.estimate(
-            f"together.{slug(group.metric)}", interval_together(group.metric, group), scale.kind)
-            if group.has_together else MISSING),
-        # In a tuple a number stands without its interval, which is about fresh seeds.
-        (Column("Single seeds", unit=scale.unit, short="Single"), lambda group: (group.score,)),
-        (Column("Loss", unit="nats"), lambda group: _of_together(group, "loss", metrics.log_loss)),
-        (SCORES["calibration_error"],
-         lambda group: _of_together(group, "calibration", metrics.expected_calibration_error)))
-
-
-def _of_together(group: ModelRuns, name: str, measure: Callable[..., float]) -> Cell:
-    if not group.has_together:
-        return MISSING
-    return group.on_examples.add(
-        f"together.{name}", measure(group.label_N, group.together.probability_RNC[0]),
-        "score" if name == "loss" else "percent", "of the mean probability of all seeds")

@@ -32,9 +32,10 @@ CHOSEN = (
     "Linear models learn from training texts. There are no validation texts to choose one of them on: the first one is "
     "compared.")
 """Where there are validation scores, and where there are none."""
-AVERAGES = (
-    "An average is the mean of the log-odds of the trained and the linear model of a study that are best on validation. "
-    "Of several, only the one whose trained model is best on validation can be the decision.")
+TAKEN = (
+    "The classifiers that can be taken are each trained model with all its seeds (the mean of their probabilities), "
+    "each linear model, and the average of the best of both (the mean of their log-odds, each at its temperature). The "
+    "best one on validation texts is taken, so that the test texts only tell how good it is.")
 
 
 def methods(evidence: Evidence) -> Section:
@@ -44,7 +45,7 @@ def methods(evidence: Evidence) -> Section:
         ("Not covered", (COVERED,)),
         *([("Scores.", _scores(evidence))] if any(group.has_classes for group in evidence.groups) else []),
         *([("Models.", joined([(CHOSEN[not has_choice(evidence.baselines)],), *(
-            [(AVERAGES,)] if evidence.averages else [])]))] if evidence.baselines else [])]
+            [(TAKEN,)] if evidence.candidates.chosen else [])]))] if evidence.baselines else [])]
     return Section("methods", "How computed", (Bullets(tuple(lines)), Paragraph((
         "In the documentation of gru-bench, the page Statistics explains each step with its sources, and the page "
         "Warnings the codes of warnings.",))))

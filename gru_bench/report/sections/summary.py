@@ -8,18 +8,21 @@ import numpy as np
 
 from gru_bench.checks import Outcome, State
 from gru_bench.data.groups import TURNED_OFF
-from gru_bench.report.document.blocks import Block, Bullets, Details, Paragraph
+from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import NBSP, plain
+from gru_bench.report.document.numbers import MISSING, NBSP, plain
 from gru_bench.report.document.sentences import Sentence, joined, listed, say
 from gru_bench.report.evidence.baselines import has_choice
+from gru_bench.report.evidence.candidates import Candidate
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.decision import decision_sentence
+from gru_bench.report.evidence.groups import ModelRuns, in_order
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.sections.comparisons import compared_pairs, comparison_table
+from gru_bench.results.logged_metrics import TRAIN_SECONDS
 from gru_bench.stats.verdict import DIFFERENT, Finding, pairs_of
 from gru_bench.tracking import LoggedStudy
 
@@ -31,6 +34,10 @@ VERDICTS = ("Differences in test {} with {}. p is adjusted by Holm’s procedure
             "multiple comparisons. Equivalent models have an interval for equivalence, of 90 %, which lies within the "
             "margin. MDD, the minimum detectable difference, is the smallest true difference that the two-sided test "
             "finds with 80 % power from as many runs and texts.")
+CANDIDATES = ("Test {} of the classifiers that can be taken, as they are served, with 95 % intervals. The first one is "
+              "taken: the best on validation texts. Its lead over each other one has an unadjusted interval; p is "
+              "two-sided, adjusted by Holm’s procedure over the rows. All hold for these trained models on new texts, "
+              "not for new seeds.")
 NAMED = 60
 """Most characters of a prediction that is no class."""
 MOST_WARNINGS = 5
@@ -40,8 +47,41 @@ MOST_WARNINGS = 5
 def summary(evidence: Evidence) -> tuple[Block, ...]:
     """Return the first blocks of a report: the decision, and the verdicts and differences that allow it."""
     notes = joined([*groups_named(evidence), *others_on_test(evidence), *asked_again(evidence)])
-    return (Paragraph(decision_sentence(evidence), lead="Decision."), *_verdicts(evidence),
+    return (Paragraph(decision_sentence(evidence), lead="Decision."), *_candidates(evidence), *_verdicts(evidence),
             *([Paragraph(notes)] if notes else []))
+
+
+def _candidates(evidence: Evidence) -> list[Block]:
+    """Return the table of the classifiers that can be taken, the one that is taken first; nothing for a single one."""
+    chosen, others = evidence.candidates.chosen, evidence.candidates.others
+    if not others:
+        return []
+    pairs = {} if chosen is None else {pair.b.key: pair for pair in evidence.taken}
+    scale = others[0].scale
+    return [Table.of(
+        "candidates", "Classifiers to take", (CANDIDATES.format(scale.score),),
+        [*([] if chosen is None else [chosen]), *in_order(others)],
+        (Column("Classifier", align="left", width=4.0), lambda one: one.label),
+        (Column(scale.score[0].upper() + scale.score[1:], unit=scale.unit), lambda one: one.score),
+        (Column("Lead of the first", unit=scale.differences, short="Lead"),
+         lambda one: pairs[one.key].number("difference") if one.key in pairs else MISSING),
+        (Column("p"), lambda one: pairs[one.key].p if one.key in pairs else MISSING),
+        (Column("Validation", unit=scale.unit), _on_validation),
+        (Column("Training", unit="s"), _training))]
+
+
+def _on_validation(one: ModelRuns) -> Cell:
+    assert isinstance(one, Candidate)
+    return MISSING if one.validation is None else one.on_validation.add(
+        "validation", one.validation.scores(one.metric)[0], one.scale.kind, "of the classifier as it is served")
+
+
+def _training(one: ModelRuns) -> Cell:
+    """Return the seconds of all runs that a classifier is made of."""
+    values = [run.metrics.get(TRAIN_SECONDS.key) for part in one.parts for run in part.runs]
+    known = [value for value in values if value is not None]
+    return MISSING if len(known) < len(values) else one.of_runs.add(
+        "train-seconds", sum(known), "amount", "sum over its runs")
 
 
 def _verdicts(evidence: Evidence) -> list[Block]:
@@ -62,7 +102,7 @@ def families(evidence: Evidence) -> str:
     linear = "the linear model that is better on validation" if has_choice(evidence.baselines) else "the linear model"
     return ", and ".join(words for words, pairs in (
         ("all pairs of trained models", evidence.compared), (f"their pairs with {linear}", evidence.against),
-        ("both pairs of an average", evidence.of_averages)) if pairs)
+        ("the pairs of the classifier that is taken", evidence.taken)) if pairs)
 
 
 def _intervals(pairs: Sequence[Pair]) -> str:
@@ -71,10 +111,9 @@ def _intervals(pairs: Sequence[Pair]) -> str:
 
 def in_sentences(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return the same for a terminal: the decision, then a sentence on each pair of models."""
-    settled_first = sorted((*evidence.pairs, *evidence.of_averages),
-                           key=lambda pair: pair.verdict.finding not in (*DIFFERENT, Finding.EQUIVALENT))
-    return (decision_sentence(evidence), *map(verdict_sentence, settled_first),
-            *about_examples(evidence))
+    settled = (*DIFFERENT, Finding.EQUIVALENT)
+    settled_first = sorted(evidence.pairs, key=lambda pair: pair.verdict.finding not in settled)
+    return (decision_sentence(evidence), *map(verdict_sentence, settled_first), *about_examples(evidence))
 
 
 def about_examples(evidence: Evidence) -> tuple[Sentence, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gru_bench import cli
 from gru_bench.config import MetricName, Scalar
 from gru_bench.report.evidence.progress import as_typed
-from gru_bench.results.baselines import baseline_label
+from gru_bench.results.baselines import BASELINES, baseline_label
 from gru_bench.results.logged_metrics import Metric, compared
 from gru_bench.sweep.console.progress import described
 
@@ -65,9 +65,9 @@ def results(
     test, val = compared(metric, "test"), compared(metric, "val")
     headings = ["model", test.label, "95 % interval", "seeds, lowest to highest", f"best trial: {val.label}"]
     of_models = [[model, *_confirmed(concluded.scores.get(model), test), _written(val, best.get(model))]
-                 for model in dict.fromkeys((*models, *concluded.scores))]
+                 for model in dict.fromkeys((*models, *concluded.scores)) if model not in BASELINES]
     of_baselines = [
-        [f"{baseline_label(run.model, run.params)} (baseline)", _written(test, run.metrics.get(test.key)), "", "",
+        [f"{baseline_label(run.model, run.params)} (baseline)", *_confirmed(concluded.scores.get(run.model), test),
          _written(val, run.metrics.get(val.key))] for run in concluded.baselines]
     kept = [any(column) for column in zip(*of_models, strict=True)]
     return [[cell for cell, keep in zip(row, kept, strict=True) if keep]
@@ -82,9 +82,7 @@ def run_description(role: Role, settings: Mapping[str, Scalar], repeats: int | N
     return f"{_ROLES[role]}{f': `{shown}`' if shown else ''}{again}"
 
 
-def next_commands(
-    study: str, uri: str, *, report: bool, predict: bool, serve: bool, model: str | None = None
-) -> Iterator[str]:
+def next_commands(study: str, uri: str, *, report: bool, predict: bool, serve: bool) -> Iterator[str]:
     """Yield the commands that are useful after a sweep.
 
     Args:
@@ -93,14 +91,12 @@ def next_commands(
         report: Whether to yield the one that writes a report.
         predict: Whether to yield the one that predicts.
         serve: Whether to yield the one that shows MLflow's pages.
-        model: The model that predicts; None: the one that is best on validation texts.
     """
     option = ["--tracking-uri", uri] if uri else []
     if report:
         yield cli.line(["gru-bench", "report", "--study", study, *option])
     if predict:
-        chosen = ["--model", model] if model else []
-        yield cli.line(["gru-bench", "predict", "--study", study, *chosen, *option, "A text of yours."])
+        yield cli.line(["gru-bench", "predict", "--study", study, *option, "A text of yours."])
     if serve:
         yield cli.line(["mlflow", "ui", *(["--backend-store-uri", uri] if uri else [])])
 
@@ -110,8 +106,8 @@ def _confirmed(one: Confirmed | None, test: Metric) -> Sequence[str]:
     if one is None:
         return "", "", ""
     lowest, highest = test.written(min(one.by_seed)).removesuffix(" %"), test.written(max(one.by_seed))
-    spread = f": {lowest} to {highest}" if len(one.by_seed) > 1 else ""
-    return test.written(one.estimate.estimate), one.interval(test), f"{len(one.by_seed)}{spread}"
+    seeds = f"{len(one.by_seed)}: {lowest} to {highest}" if len(one.by_seed) > 1 else ""
+    return test.written(one.estimate.estimate), one.interval(test), seeds
 
 
 def _written(metric: Metric, value: float | None) -> str:
