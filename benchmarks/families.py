@@ -3,7 +3,7 @@
     python benchmarks/families.py                                     100 repetitions of each size, about a minute
     python benchmarks/families.py --repetitions 1000 --models 3,5,10    the numbers of NOTES.md, some minutes
     python benchmarks/families.py --linear --repetitions 1000 --models 1,3,5    with a linear model, half an hour
-    python benchmarks/families.py --average --repetitions 4000                  with an average, some minutes
+    python benchmarks/families.py --choice --repetitions 4000    of classifiers chosen on validation, some minutes
 
 The runs are drawn as `interval_coverage.py` draws them: a probit model with a between-seed standard deviation of 0.5
 points, where two runs disagree on 7 % of the examples within a model and on 10 % between models. Each model has 5 seeds
@@ -20,11 +20,10 @@ is as good as the better group, so that no difference from it is true; another o
 reports are on 2,000 examples, and on 100 groups of 1 to 30 examples whose difficulties correlate by 0.3. Goal: at most
 5.5.
 
-With --average, the family of an average and its two parts has some false finding of each kind: a model with 5 or 10
-seeds, and a linear one. A run of the average finds an example as easy as both of its parts do on average. Its accuracy
-is exactly that of both parts, so that no difference is true, or exactly the margin above it. The last two columns are
-the tests for a difference from either part by itself at 5 %, which Holm's procedure makes where the other part is
-beaten. Reports are on the same two designs. Goal: at most 5.5 in the first two columns.
+With --choice, three classifiers that are fitted once are compared: two, and their average, which finds an example as
+easy as both do on average. The best one on validation texts is compared with each other one on test texts. All are
+equally good, so that no difference is true, or the average is exactly the margin better than both, so that it is
+equivalent to neither. Goal: at most 5.5.
 
 Shapes: `R` runs, `N` examples.
 """
@@ -43,17 +42,17 @@ from interval_coverage import ACCURACY, BETWEEN, CHUNK, DEVIATION, LARGEST, WITH
 from scipy import special
 
 from gru_bench.stats.estimate import ALPHA, Estimate, accuracy_difference
-from gru_bench.stats.intervals import Scored, difference, paired_difference
+from gru_bench.stats.intervals import Scored, difference
 from gru_bench.stats.metrics import of_two
-from gru_bench.stats.verdict import MARGIN, Finding, Verdict, adjusted_tests
+from gru_bench.stats.verdict import MARGIN, Finding, Verdict, adjusted_tests, pairs_of
 
 SEEDS, EXAMPLES = 5, 5500
 COLUMNS = ("equivalent, alone", "equivalent, adjusted")
 KINDS = ("different", "equivalent")
 DESIGNS = ("texts", "groups")
 LINEAR_EXAMPLES, GROUPS, ALIKE = 2000, 100, 0.3
-AVERAGE_COLUMNS = (*KINDS, "alone, linear", "alone, trained")
-AVERAGE_SEEDS = (5, 10)
+VALIDATION = 1500
+"""Number of validation texts."""
 LINEAR_COLUMNS = tuple(f"{family} {kind}" for family in ("pairs", "linear") for kind in KINDS)
 TRUTH = Truth.of(ACCURACY, DEVIATION, WITHIN, BETWEEN)
 LOWER = float(special.ndtri(ACCURACY - MARGIN) * np.sqrt(1 + TRUTH.seed**2) - TRUTH.mean)
@@ -107,30 +106,30 @@ def counted_with_linear(
     return sums
 
 
-def counted_with_average(
-    design: str, seeds: int, repetitions: int, rng: np.random.Generator, examples: int = LINEAR_EXAMPLES
+def counted_with_choice(
+    design: str, classifiers: int, repetitions: int, rng: np.random.Generator, examples: int = LINEAR_EXAMPLES
 ) -> np.ndarray:
-    """Return in how many reports of a design, one of `DESIGNS`, each of `AVERAGE_COLUMNS` has some false finding."""
-    equal = float(special.ndtri(ACCURACY)) - TRUTH.mean
-    # Of the mean of both parts: what their models share, and half of the variance of what each has by itself.
-    spread = float(np.sqrt(TRUTH.between + (1 - TRUTH.between) / 2 + TRUTH.seed**2 / 4))
-    shift = [float(special.ndtri(accuracy)) * spread - TRUTH.mean - equal / 2
-             for accuracy in (ACCURACY, ACCURACY + MARGIN)]
-    sums = np.zeros(len(AVERAGE_COLUMNS), int)
+    """Return in how many reports of a design, one of `DESIGNS`, the chosen one of three classifiers is falsely found
+    different from another one where all are equal, and equivalent where the average is the margin better."""
+    assert classifiers == 3
+    mean = float(special.ndtri(ACCURACY))
+    # Of the average: what both share, and half of the variance of what each has by itself.
+    spread = float(np.sqrt(TRUTH.between + (1 - TRUTH.between) / 2))
+    shifts = [float(special.ndtri(accuracy)) * spread - mean for accuracy in (ACCURACY, ACCURACY + MARGIN)]
+    sums = np.zeros(len(KINDS), int)
     for _ in range(repetitions):
         group_N = np.repeat(np.arange(GROUPS), rng.integers(1, LARGEST + 1, GROUPS)) if design == "groups" else None
         size = examples if group_N is None else len(group_N)
-        trained_RN, linear_1N = TRUTH.ease(2, seeds, size, rng, (0.0, equal), group_N, ALIKE, once=1)
-        trained, linear, same, better = (
-            Scored(np.zeros(size, np.int8), of_two(np.where(ease_RN > 0, 0.1, 0.9)), group_N,
-                   is_fitted_once=len(ease_RN) == 1)
-            for ease_RN in (trained_RN, linear_1N, *((trained_RN + linear_1N) / 2 + np.float32(one) for one in shift)))
-        found = [set().union(*_tested([(2, 1), (2, 0)], [
-            difference("accuracy", one, linear), paired_difference("accuracy", one, trained)]).values())
-            for one in (same, better)]
-        alone = (difference("accuracy", same, linear).p, paired_difference("accuracy", same, trained).p)
-        sums += [*(kind in found[kind != "different"] for kind in KINDS),
-                 *(p is not None and p < ALPHA for p in alone)]
+        both_N = None if group_N is None else np.concatenate([group_N, GROUPS + np.arange(VALIDATION) // 15])
+        one_1N, other_1N = TRUTH.ease(2, 1, size + VALIDATION, rng, (mean - TRUTH.mean,) * 2, both_N, ALIKE, once=2)
+        for place, (kind, shift) in enumerate(zip(KINDS, shifts, strict=True)):
+            right = [ease_1N > 0 for ease_1N in (one_1N, other_1N, (one_1N + other_1N) / 2 + np.float32(shift))]
+            chosen = int(np.argmax([one[:, size:].mean() for one in right]))
+            runs = [Scored(np.zeros(size, np.int8), of_two(np.where(one[:, :size], 0.1, 0.9)), group_N,
+                           is_fitted_once=True) for one in right]
+            pairs = [(chosen, place) for place in range(3) if place != chosen]
+            found = _tested(pairs, [difference("accuracy", runs[a], runs[b]) for a, b in pairs])
+            sums[place] += any(kind in found[pair] for pair in pairs if kind == "different" or 2 in pair)
     return sums
 
 
@@ -147,19 +146,18 @@ def _chunk(count: Callable[..., np.ndarray], job: tuple[int, int, int]) -> np.nd
 
 def table(
     columns: Sequence[str], rows: Iterable[tuple[str, int, Callable[..., np.ndarray]]], repetitions: int,
-    what: str = "models",
+    pairs_of: Callable[[int], int] = pairs_of,
 ) -> None:
     """Print a table: in each row the share of reports in which something is found, in per cent."""
-    print(f"{'':>6} {what:>6} {'pairs':>6}  " + "  ".join(columns))
+    print(f"{'':>6} {'models':>6} {'pairs':>6}  " + "  ".join(columns))
     with Pool() as pool:
         for name, models, count in rows:
-            pairs = models * (models - 1) // 2 if what == "models" else 2
             started = time.perf_counter()
             sizes = [min(CHUNK, repetitions - start) for start in range(0, repetitions, CHUNK)]
             jobs = [(models, size, seed) for seed, size in enumerate(sizes)]
             share = 100 * np.sum(pool.map(partial(_chunk, count), jobs, chunksize=1), axis=0) / repetitions
             cells = "  ".join(f"{value:>{len(column)}.1f}" for value, column in zip(share, columns, strict=True))
-            print(f"{name:>6} {models:>6} {pairs:>6}  {cells}   "
+            print(f"{name:>6} {models:>6} {pairs_of(models):>6}  {cells}   "
                   f"{time.perf_counter() - started:.0f} s", flush=True)
 
 
@@ -169,15 +167,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repetitions", type=int, default=100, help="reports of each size (100)")
     parser.add_argument("--models", default="3,5", help="numbers of models, with commas between (3,5)")
     parser.add_argument("--linear", action="store_true", help="compare each model with a linear one too")
-    parser.add_argument("--average", action="store_true", help="compare an average with its two parts instead")
+    parser.add_argument("--choice", action="store_true", help="choose one of three classifiers on validation instead")
     typed = parser.parse_args(arguments)
     sizes = list(map(int, typed.models.split(",")))
     if typed.linear:
         table(LINEAR_COLUMNS, ((design, models, partial(counted_with_linear, design))
                                for design in DESIGNS for models in sizes), typed.repetitions)
-    elif typed.average:
-        table(AVERAGE_COLUMNS, ((design, seeds, partial(counted_with_average, design)) for design in DESIGNS
-                                for seeds in AVERAGE_SEEDS), typed.repetitions, "seeds")
+    elif typed.choice:
+        table(KINDS, ((design, 3, partial(counted_with_choice, design)) for design in DESIGNS), typed.repetitions,
+              lambda classifiers: classifiers - 1)
     else:
         table(COLUMNS, (("", models, counted) for models in sizes), typed.repetitions)
 

@@ -142,7 +142,7 @@ NOT_RUN: Mapping[str, str] = {
         gru-bench gru-check submissions --csv checked.csv
         python benchmarks/epoch.py
         python benchmarks/families.py --repetitions 1000 --models 3,5,10
-        python benchmarks/families.py --average --repetitions 4000
+        python benchmarks/families.py --choice --repetitions 4000
         python benchmarks/interval_coverage.py --few --repetitions 4000
         python benchmarks/interval_coverage.py --few-seeds --repetitions 4000
         python benchmarks/interval_coverage.py --groups --repetitions 1000

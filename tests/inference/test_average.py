@@ -14,11 +14,10 @@ from gru_bench.errors import DataError, ExitCode, UsageError
 from gru_bench.inference.average import AveragePredictor, predictor_of
 from gru_bench.inference.predict import app as predict_app
 from gru_bench.inference.save_model import app as save_app
-from gru_bench.inference.winner import AverageWinner, asked, read
+from gru_bench.inference.winner import asked, candidates, read
 from gru_bench.models import average, saved
 from gru_bench.models.average import TrainedAverage
-from gru_bench.report.evidence.averages import Average
-from gru_bench.report.evidence.collect import collect
+from gru_bench.report.evidence.candidates import Candidate
 from gru_bench.tracking import Reader, open_reader
 from tests.inference.conftest import Studied
 from tests.support.commands import completed, mentions
@@ -42,21 +41,20 @@ def store(directory: Path) -> Reader:
 
 
 def trained(store: Reader) -> TrainedAverage:
-    found = read(store, asked(store, store.study("quick"), "average"))
+    found = read(store, logged(store))
     assert isinstance(found, TrainedAverage)
     return found
 
 
-def logged(store: Reader) -> Average:
-    (found,) = collect([store.study("quick")], store).averages
-    return found
+def logged(store: Reader) -> Candidate:
+    return asked(candidates(store, store.study("quick")), "quick", "average")
 
 
 def test_its_answers_are_those_of_the_report(store: Reader, studied: Studied) -> None:
     expected, model = logged(store), trained(store)
-    assert model.linear_temperature == expected.linear_temperature
+    assert (model.trained.temperature, model.linear_temperature) == expected.temperatures
     found = predictor_of(model).predict([studied.texts[one] for one in expected.example_N])
-    assert np.abs(found.probability_NC - expected.together.probability_RNC[0]).max() < 1e-6
+    assert np.abs(found.probability_NC - expected.probability_RNC[0]).max() < 1e-6
     assert len(model.seeds) == 2
 
 
@@ -65,7 +63,7 @@ def test_it_is_saved_and_asked_without_the_study(
 ) -> None:
     done = completed(save_app, "--study", "quick", "--model", "average", str(tmp_path / "model"), cwd=directory)
     assert done.returncode == ExitCode.DONE, done.stderr
-    mentions(done.stdout, "average of the study quick, 2 seeds", "bytes")
+    mentions(done.stdout, "average of the study quick", "bytes")
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
         "README.md", "linear", "model.json", "trained"]
     expected = logged(store)
@@ -75,13 +73,13 @@ def test_it_is_saved_and_asked_without_the_study(
     monkeypatch.chdir(tmp_path)
     model = gb.load_model("model")
     texts = [studied.texts[one] for one in expected.example_N]
-    assert np.abs(model.predict_proba(texts) - expected.together.probability_RNC[0]).max() < 1e-6
+    assert np.abs(model.predict_proba(texts) - expected.probability_RNC[0]).max() < 1e-6
     mentions(repr(model), "average of the study quick", "2 seeds", *map(str, model.classes_))
     card = Path("model", "README.md").read_text(encoding="utf-8")
-    mentions(card, "quick: average", expected.linear.label, "10000, 10001", "temperatures")
+    mentions(card, "quick: average", scores["text"], "10000, 10001", "temperature")
     assert str(studied.csv) not in card
     again = completed(predict_app, "good1 good2", "--model", "model", cwd=tmp_path)
-    mentions(again.stderr, "average, of torch, the mean of 2 seeds", f"and {expected.linear.model}")
+    mentions(again.stderr, "average, test accuracy", scores["text"])
     for part, kind in zip(saved.PARTS, (found.trained.name, found.linear.name), strict=True):
         mentions(repr(gb.load_model(Path("model", part))), f"{kind} of the study quick")
 
@@ -89,15 +87,8 @@ def test_it_is_saved_and_asked_without_the_study(
 def test_it_is_asked_by_its_name(directory: Path, store: Reader) -> None:
     done = completed(predict_app, "good1 good2 good3", "--study", "quick", "--model", "average", "--why", cwd=directory)
     assert done.returncode == ExitCode.DONE, done.stderr
-    mentions(done.stderr, "study quick: average, of torch, the mean of 2 seeds, and")
+    mentions(done.stderr, "study quick: average, test accuracy")
     mentions(done.stdout, "3 of 3", "good1", "log-odds")
-    assert isinstance(asked(store, store.study("quick"), "average"), AverageWinner)
-    assert asked(store, store.study("quick")).name != "average"
-    study = gb.open_study("quick", folder=directory)
-    assert study.average.predict_proba("good1 good2") == pytest.approx(
-        predictor_of(trained(store)).predict(["good1 good2"]).probability_NC)
-    assert study.average is study.average
-    assert repr(study.average) != repr(study.model)
 
 
 def test_what_a_word_adds_is_what_the_log_odds_lose_without_it(store: Reader) -> None:
@@ -140,9 +131,3 @@ def test_a_folder_with_a_average_is_replaced_only_if_all_of_it_is_ours(store: Re
     with pytest.raises(UsageError, match=r"thesis\.txt"):
         saved.write(average.contents(model), folder, "card", force=True)
     assert (folder / "trained" / "thesis.txt").is_file()
-
-
-def test_a_study_without_one_says_why(studied: Studied) -> None:
-    store = studied.store()
-    with pytest.raises(UsageError, match=r"has no average.*linear model"):
-        asked(store, store.study("quick"), "average")

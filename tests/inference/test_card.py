@@ -15,9 +15,11 @@ from markdown_it import MarkdownIt
 
 from gru_bench.data.corpus import load_corpus
 from gru_bench.inference.card import model_card, scores_of
-from gru_bench.inference.winner import Winner, choose, load
+from gru_bench.inference.winner import asked, candidates, read
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import NBSP
+from gru_bench.report.evidence.candidates import Candidate, Candidates
+from gru_bench.stats.calibration import calibrated
 from tests.inference.conftest import Studied
 from tests.support.commands import mentions
 from tests.support.trained_study import seed_of
@@ -26,15 +28,19 @@ from tests.support.values import present
 
 @dataclass(frozen=True)
 class Loaded:
-    winner: Winner
+    chosen: Candidate
+    every: Candidates
     model: TrainedModel
 
 
 @pytest.fixture(scope="module")
 def loaded(studied: Studied) -> Loaded:
     store = studied.store()
-    winner = choose(store, store.study("quick"))
-    return Loaded(winner, load(store, winner))
+    every = candidates(store, store.study("quick"))
+    chosen = asked(every, "quick", "torch")
+    model = read(store, chosen)
+    assert isinstance(model, TrainedModel)
+    return Loaded(chosen, every, model)
 
 
 def front(card: str) -> dict[str, Any]:
@@ -45,7 +51,7 @@ def front(card: str) -> dict[str, Any]:
 
 
 def card_of(loaded: Loaded) -> str:
-    return model_card(loaded.winner, loaded.model, scores_of(loaded.winner))
+    return model_card(loaded.chosen, loaded.every, loaded.model, scores_of(loaded.chosen))
 
 
 def test_the_front_matter_is_what_hubs_read(loaded: Loaded) -> None:
@@ -59,29 +65,30 @@ def test_the_front_matter_is_what_hubs_read(loaded: Loaded) -> None:
     assert entry["name"] == "quick"
     assert result["dataset"]["split"] == "test"
     assert result["metrics"] == [{"type": "accuracy", "name": "test accuracy",
-                                  "value": pytest.approx(present(loaded.winner.group.accuracy.value))}]
+                                  "value": pytest.approx(present(loaded.chosen.accuracy.value))}]
 
 
-def test_the_scores_are_those_of_the_runs(loaded: Loaded, studied: Studied) -> None:
-    scores = scores_of(loaded.winner)
-    right_R = [np.mean((p.probability_NC[:, 1] >= 0.5) == p.label_N)
-               for p in (result.predictions["test"] for result in studied.results)]
-    assert scores["value"] == pytest.approx(np.mean(right_R))
-    assert scores["means"]["score/test_accuracy"] == pytest.approx(np.mean(right_R))
-    losses = [-np.log(p.probability_NC[np.arange(len(p)), p.label_N]).mean()
-              for p in (result.predictions["validation"] for result in studied.results)]
-    assert scores["means"]["score/val_loss"] == pytest.approx(np.mean(losses), rel=1e-4)
-    assert scores["seeds"] == [10_000, 10_001]
+def test_the_scores_are_those_of_all_seeds_together(loaded: Loaded, studied: Studied) -> None:
+    scores = scores_of(loaded.chosen)
+    mean_NC = np.mean([result.predictions["test"].by_id().probability_NC for result in studied.results], axis=0)
+    label_N = studied.results[0].predictions["test"].by_id().label_N
+    right = np.mean((mean_NC[:, 1] >= 0.5) == label_N)
+    assert scores["value"] == scores["scores"]["score/test_accuracy"] == pytest.approx(right)
+    read = [result.predictions["validation"].by_id() for result in studied.results]
+    mean_NC = calibrated(np.mean([one.probability_NC for one in read], axis=0), loaded.chosen.temperatures[0])
+    loss = -np.log(mean_NC[np.arange(len(mean_NC)), read[0].label_N]).mean()
+    assert scores["scores"]["score/val_loss"] == pytest.approx(loss, rel=1e-4)
+    assert scores["test_texts"] == len(label_N)
 
 
 def test_a_card_states_data_classes_score_limits_and_use(loaded: Loaded) -> None:
     card = card_of(loaded)
-    group = loaded.winner.group
+    group = loaded.chosen
     data = load_corpus(loaded.model.config.data)
     mentions(
-        card, "# quick: torch", "2 classes", "0, 1.", "seeds 10000, 10001", data.fingerprint,
+        card, "# quick: Torch GRU, all seeds", "2 classes", "0, 1.", "seeds 10000, 10001", data.fingerprint,
         f"{len(data.train):,} training", f"{len(data.validation):,} validation", f"{len(data.test):,} test",
-        f"**{group.score.text.replace(NBSP, ' ')}", "mean of 2 seeds",
+        f"**{group.score.text.replace(NBSP, ' ')}", "95 % interval",
         f"{len(loaded.model.words_V) - 1:,} words", "400 known words", "not calibrated", "gru-bench predict --model .",
         "A text of yours.", "| model.hidden_size | 5 |", "| data.max_length | 400 |",
         "`gru-bench sweep --study quick.toml --data easy.csv`")
@@ -89,34 +96,14 @@ def test_a_card_states_data_classes_score_limits_and_use(loaded: Loaded) -> None
         "Data", "Scores", "Limits", "Use", "Settings"]
 
 
-def test_an_interval_is_shown_with_its_method(loaded: Loaded) -> None:
-    group = replace(loaded.winner.group)
-    number = replace(group.accuracy, value=0.9, low=0.85, high=0.95, method="95 % interval: bootstrap")
-    group.__dict__["score"] = number  # of five seeds, which take longer to train
-    five = replace(loaded, winner=replace(loaded.winner, group=group))
-    card, scores = card_of(five), scores_of(five.winner)
-    low, high = number.ends
-    assert (scores["low"], scores["high"]) == (0.85, 0.95)
-    assert f"[{low.text}, {high.text}] %".replace(NBSP, " ") in card
-    assert "95 % interval: bootstrap" in card
-
-
-def test_a_sentence_on_a_better_baseline_is_complete(loaded: Loaded) -> None:
-    said = ("the baseline TF-IDF + logistic regression scores better than this model: test accuracy 76.5 %, and "
-            "here 57.0 %")
-    scores = {**scores_of(loaded.winner), "better_baseline": said}
-    assert f"Note: {said}." in model_card(loaded.winner, loaded.model, scores)
-
-
 def test_a_card_gives_the_temperature(loaded: Loaded) -> None:
-    card = card_of(replace(loaded, model=replace(loaded.model, temperature=1.2345)))
-    mentions(card, "calibrated on the validation texts (temperature 1.234)", "of a seed before calibration is")
+    card = card_of(replace(loaded, chosen=replace(loaded.chosen, temperatures=(1.2345,))))
+    mentions(card, "calibrated on the validation texts (temperature 1.234)")
     assert "not calibrated" not in card
 
 
 def test_one_seed_is_one_model(loaded: Loaded) -> None:
-    card = card_of(replace(loaded, model=seed_of(loaded.model, 1)))
-    mentions(card, "one seed (10001)", "those of one seed")
+    mentions(card_of(replace(loaded, model=seed_of(loaded.model, 1))), "one seed (10001)")
 
 
 def test_no_text_of_the_data_is_in_a_card(loaded: Loaded) -> None:
@@ -127,16 +114,16 @@ def test_no_text_of_the_data_is_in_a_card(loaded: Loaded) -> None:
     assert not [text for text in texts if text in card]
 
 
-def named(winner: Winner, name: str) -> Winner:
-    """The winner of a study of data with another name."""
-    return replace(winner, group=replace(winner.group, data=replace(present(winner.group.data), name=name)))
+def named(chosen: Candidate, name: str) -> Candidate:
+    """A candidate of a study of data with another name."""
+    return replace(chosen, data=replace(present(chosen.data), name=name))
 
 
 ODD = 'a: "b" \\ #c\n--- é \u2028 \x85\x9f\x7f \U0001f600 {x} [y] & * !'
 
 
 def test_odd_names_are_escaped_in_the_front_matter(loaded: Loaded) -> None:
-    odd = Loaded(named(loaded.winner, ODD), replace(loaded.model, study=ODD))
+    odd = replace(loaded, chosen=named(loaded.chosen, ODD), model=replace(loaded.model, study=ODD))
     found = front(card_of(odd))
     assert found["datasets"] == [ODD]
     assert found["model-index"][0]["name"] == ODD
@@ -151,9 +138,9 @@ def test_many_classes_are_counted(loaded: Loaded) -> None:
 def test_names_from_outside_are_shown_and_not_rendered(loaded: Loaded) -> None:
     hostile = "<img src=x onerror=alert(1)> [a](javascript:alert(1)) \x1b[2J | `b`"
     model = replace(loaded.model, name=hostile, study=hostile, classes=(hostile, "good"))
-    run = replace(loaded.winner.study.run, tags={"mlflow.source.name": "gru-bench sweep --data `` <b>"})
-    winner = named(replace(loaded.winner, study=replace(loaded.winner.study, run=run)), hostile)
-    card = card_of(Loaded(winner, model))
+    run = replace(loaded.chosen.study.run, tags={"mlflow.source.name": "gru-bench sweep --data `` <b>"})
+    chosen = named(replace(loaded.chosen, label=hostile, study=replace(loaded.chosen.study, run=run)), hostile)
+    card = card_of(replace(loaded, chosen=chosen, model=model))
     assert yaml.safe_load(card.split("---\n", 2)[1])["model-index"][0]["name"] == hostile
     shown = MarkdownIt("gfm-like", {"linkify": False}).render(card.split("---\n", 2)[2])
     assert "<img" not in shown
@@ -163,22 +150,14 @@ def test_names_from_outside_are_shown_and_not_rendered(loaded: Loaded) -> None:
     assert shown.count("&lt;img src=x onerror=alert(1)&gt; [a](javascript:alert(1)) \\x1b[2J | `b`") == 5
 
 
-def test_the_card_compares_with_all_seeds_together_and_the_linear_models(loaded: Loaded) -> None:
-    (together,) = loaded.winner.group.together.scores("accuracy")
-    linear = [run for run in loaded.winner.study.baselines if run.model != "majority"]
-    text = " ".join(card_of(loaded).split())
-    mentions(text, f"all seeds together {100 * together:.1f} %",
-             *(f"{100 * run.metrics['score/test_accuracy']:.1f} %" for run in linear))
-
-
 @pytest.mark.parametrize("command", [
     """gru_bench.run_study('/home/ann/a client/reviews.csv', text='the text', label="it's", folder='/home/ann/out', """
     """tracking_uri='sqlite:////home/ann/mlflow.db', settings={'embedding.name': '..\\\\ann\\\\v.txt'})""",
     "gru-bench sweep --data=/home/ann/x.csv --test-data ../ann/y.csv --tracking-uri sqlite:////home/ann/mlflow.db "
     "--name 'of two' --storage '/home/ann/a b/journal'"])
 def test_the_command_of_a_card_has_no_folders_and_can_be_read_again(command: str, loaded: Loaded) -> None:
-    run = replace(loaded.winner.study.run, tags={"mlflow.source.name": command})
-    card = card_of(replace(loaded, winner=replace(loaded.winner, study=replace(loaded.winner.study, run=run))))
+    run = replace(loaded.chosen.study.run, tags={"mlflow.source.name": command})
+    card = card_of(replace(loaded, chosen=replace(loaded.chosen, study=replace(loaded.chosen.study, run=run))))
     shown = re.search(r"`(gru(?:-bench |_bench\.).*?)`", card[card.index(command[:13]) - 1:].replace("\n", " "))
     assert shown is not None
     assert not re.search(r"ann|[/\\]", shown[1])

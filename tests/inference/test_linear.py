@@ -17,10 +17,11 @@ from gru_bench.errors import DataError, ExitCode, GruBenchError, RunError
 from gru_bench.inference.linear import LinearPredictor
 from gru_bench.inference.predict import app as predict_app
 from gru_bench.inference.save_model import app as save_app
-from gru_bench.inference.winner import LinearWinner, asked, read
+from gru_bench.inference.winner import asked, candidates, read
 from gru_bench.models import linear, saved
 from gru_bench.models.linear import TrainedLinear
-from gru_bench.results.baselines import BASELINES, MAJORITY, NGRAMS, TFIDF
+from gru_bench.report.evidence.candidates import Candidate
+from gru_bench.results.baselines import NGRAMS, TFIDF
 from gru_bench.stats.linear import LinearModel
 from gru_bench.tracking import Reader, open_reader
 from tests.inference.conftest import Studied
@@ -45,43 +46,31 @@ def store(directory: Path) -> Reader:
     return open_reader(database(directory))
 
 
+def candidate_of(store: Reader, name: str | None = None) -> Candidate:
+    return asked(candidates(store, store.study("quick")), "quick", name)
+
+
 def trained(store: Reader, name: str) -> TrainedLinear:
-    found = read(store, asked(store, store.study("quick"), name))
+    found = read(store, candidate_of(store, name))
     assert isinstance(found, TrainedLinear)
     return found
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", [TFIDF, NGRAMS])
 def test_its_probabilities_are_those_that_were_logged(name: str, store: Reader, studied: Studied) -> None:
-    winner = asked(store, store.study("quick"), name)
-    logged = store.predictions(winner.ids[0], "test")
+    logged = store.predictions(candidate_of(store, name).ids[0], "test")
     found = LinearPredictor(trained(store, name)).predict([studied.texts[one] for one in logged.example_id_N])
     assert np.abs(found.probability_NC - logged.probability_NC).max() < 1e-12
     assert found.tokens_N.tolist() == logged.tokens_N.tolist()
-    assert (found.known_N > 0).all() == (name != MAJORITY)
-
-
-def test_the_winner_of_a_study_may_be_a_linear_model(store: Reader) -> None:
-    study = store.study("quick")
-    winner = asked(store, study)
-    assert isinstance(winner, LinearWinner)
-    measured = {run.model: run.metrics["score/val_accuracy"] for run in study.baselines if run.model != MAJORITY}
-    assert measured[winner.name] == max(measured.values())
-    assert set(winner.beaten) == {"torch", TFIDF, NGRAMS} - {winner.name}
-    assert asked(store, study, "torch").name == "torch"
-    assert asked(store, study, MAJORITY).name == MAJORITY
-    with pytest.raises(GruBenchError, match="ngrams"):
-        asked(store, study, "ngram")
+    assert (found.known_N > 0).all()
 
 
 def test_predict_says_that_a_linear_model_answers(directory: Path) -> None:
-    done = completed(predict_app, "good1 good2 good3", "bad1 bad2", "--study", "quick", "--why", cwd=directory)
+    done = completed(predict_app, "good1 good2 good3", "bad1 bad2", "--study", "quick", "--model", NGRAMS, "--why",
+                     cwd=directory)
     assert done.returncode == ExitCode.DONE, done.stderr
-    mentions(done.stderr, "study quick:", "a linear model", "best on validation")
+    mentions(done.stderr, "study quick: n-grams, test accuracy")
     mentions(done.stdout, "3 of 3", "good", "bad1", "weight")
-    named = completed(predict_app, "good1", "--study", "quick", "--model", MAJORITY, "--why", cwd=directory)
-    assert named.returncode == ExitCode.DONE, named.stderr
-    mentions(named.stdout, "0 of 1", "no known word")
 
 
 @pytest.mark.parametrize("name", [TFIDF, NGRAMS])
@@ -112,13 +101,12 @@ def test_it_is_saved_and_asked_without_the_study(
 ) -> None:
     done = completed(save_app, "--study", "quick", "--model", NGRAMS, str(tmp_path / "model"), cwd=directory)
     assert done.returncode == ExitCode.DONE, done.stderr
-    mentions(done.stdout, "ngrams of the study quick", "bytes")
+    mentions(done.stdout, "n-grams of the study quick", "bytes")
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["README.md", "linear.npz", "model.json"]
     mentions((tmp_path / "model" / "README.md").read_text(encoding="utf-8"), "On the same test", "TF-IDF")
     found, scores = linear.load(tmp_path / "model")
     assert isinstance(found, TrainedLinear)
-    assert scores["value"] == asked(store, store.study("quick"), NGRAMS).run.metrics[  # type: ignore[union-attr]
-        "score/test_accuracy"]
+    assert scores["value"] == pytest.approx(candidate_of(store, NGRAMS).runs[0].metrics["score/test_accuracy"])
     texts = list(studied.texts.values())
     expected = LinearPredictor(trained(store, NGRAMS)).predict(texts).probability_NC
     model = gb.load_model(tmp_path / "model")
@@ -127,12 +115,12 @@ def test_it_is_saved_and_asked_without_the_study(
     mentions(repr(model), "ngrams of the study quick", *map(str, model.classes_))
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     count = f"{len(found.weights.ngrams_F):,} n-grams"
-    mentions(card, "quick: ngrams", "NB-weighted n-grams", "baseline.regularization", count)
+    mentions(card, "quick: n-grams", "NB-weighted n-grams", "baseline.regularization", count)
     assert str(studied.csv) not in card
     again = completed(predict_app, "good1 good2", "--model", str(tmp_path / "model"), cwd=tmp_path)
-    mentions(again.stderr, "ngrams", "a linear model")
+    mentions(again.stderr, "ngrams, test accuracy", scores["text"])
     study = gb.open_study("quick", folder=directory)
-    assert repr(study.model).startswith(asked(store, store.study("quick")).name)
+    assert repr(study.model).startswith(candidate_of(store).model)
 
 
 def test_every_model_reads_the_columns_of_the_data_of_its_study(
@@ -202,12 +190,12 @@ def test_a_study_without_texts_leaves_its_ngrams_out_and_what_needs_them_says_so
 ) -> None:
     shutil.copytree(directory, tmp_path, dirs_exist_ok=True)
     store = open_reader(database(tmp_path))
-    winner = asked(store, store.study("quick"), NGRAMS)
+    winner = candidate_of(store, NGRAMS)
     shutil.rmtree(artifacts_of(store, store.mlflow_id(winner.ids[0])) / "model")
     assert len(store.predictions(winner.ids[0], "test")) > 0
-    assert isinstance(winner, LinearWinner)
-    run = replace(winner.study.run, tags={**winner.study.run.tags,
-                                          "mlflow.source.name": "gru-bench sweep --no-texts --study q.toml"})
+    (linear_model,) = winner.parts
+    run = replace(linear_model.study.run, tags={**linear_model.study.run.tags,
+                                                "mlflow.source.name": "gru-bench sweep --no-texts --study q.toml"})
     with pytest.raises(RunError, match=r"ngrams.*without texts.*fragments.*\(torch\)") as raised:
-        read(store, replace(winner, study=replace(winner.study, run=run)))
+        read(store, replace(winner, made_of=(replace(linear_model, study=replace(linear_model.study, run=run)),)))
     mentions(str(raised.value), "gru-bench sweep --study q.toml")

@@ -16,9 +16,10 @@ from rich.console import Console
 from gru_bench import cli
 from gru_bench.api import load_model
 from gru_bench.errors import DataError, ExitCode, UsageError
+from gru_bench.inference.card import scores_of
 from gru_bench.inference.predict import app
 from gru_bench.inference.predictor import Predictor
-from gru_bench.inference.winner import choose, load
+from gru_bench.inference.winner import asked, candidates, read
 from gru_bench.models.saved import save
 from gru_bench.models.trained import TrainedModel
 from tests.inference.conftest import Studied
@@ -52,11 +53,15 @@ def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = ExitCode.D
 def test_predicts_texts_with_the_winner_of_a_study(studied: Studied, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = said(capsys, "good1 good2 good3 unheard", "bad1 bad4", "--study", "quick",
                     "--tracking-uri", studied.uri)
-    assert err == "study quick: torch, the mean of 2 seeds"
+    store = studied.store()
+    chosen = asked(candidates(store, store.study("quick")), "quick")
+    assert chosen.model == "torch"
+    assert err == f"study quick: {chosen.label}, test accuracy {scores_of(chosen)['text']}"
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if "│" in line]
     assert [row[0] for row in rows] == ["good1 good2 good3 unheard", "bad1 bad4"]
-    store = studied.store()
-    expected = Predictor(load(store, choose(store, store.study("quick")))).predict([row[0] for row in rows])
+    model = read(store, chosen)
+    assert isinstance(model, TrainedModel)
+    expected = Predictor(model).predict([row[0] for row in rows])
     assert [row[1] for row in rows] == expected.label_N
     assert [row[3] for row in rows] == [f"{100 * value:.1f} %" for value in expected.probability_NC[:, 1]]
     assert [row[-1] for row in rows] == ["3 of 4", "2 of 2"]
@@ -67,20 +72,11 @@ def test_predicts_texts_with_a_saved_model(
     folder: str, model: TrainedModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, err = said(capsys, "word1 word2 nothing", "--model", folder)
-    assert err == f"{folder}: torch, the mean of 2 seeds"
+    assert err == f"{folder}: torch"
     found = Predictor(model).predict(["word1 word2 nothing"])
     assert found.label_N[0] in out
     assert f"{100 * found.probability_NC[0, 0]:.1f} %" in out
     assert "2 of 3" in out
-
-
-def test_a_better_baseline_is_named_in_one_line_on_standard_error(
-    model: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    save(model, tmp_path / "model", "", {"better_baseline": "the baseline B scores better than this model"})
-    done = completed(app, "word1", "--model", str(tmp_path / "model"))
-    assert done.stderr.splitlines()[1:] == ["note: the baseline B scores better than this model"]
-    assert "baseline" not in done.stdout
 
 
 def test_why_shows_words_with_their_effects(

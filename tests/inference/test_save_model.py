@@ -15,9 +15,9 @@ from gru_bench.errors import ExitCode
 from gru_bench.inference.predict import app as predict_app
 from gru_bench.inference.predictor import Predictor
 from gru_bench.inference.save_model import app
-from gru_bench.inference.winner import choose
-from gru_bench.inference.winner import load as load_winner
+from gru_bench.inference.winner import asked, candidates, read
 from gru_bench.models.saved import load
+from gru_bench.models.trained import TrainedModel
 from tests.inference.conftest import Studied
 from tests.support.commands import completed, mentions
 
@@ -36,17 +36,18 @@ def test_the_winner_is_saved_with_all_its_seeds(
 ) -> None:
     out, _ = said(studied, capsys, "my model")
     size = sum(path.stat().st_size for path in (tmp_path / "my model").iterdir())
-    mentions(out, "my model: torch of the study quick, 2 seeds", f"{size:,} bytes")
+    mentions(out, "my model: Torch GRU, all seeds of the study quick", f"{size:,} bytes")
     assert out.endswith(f"next: {line(['gru-bench', 'predict', '--model', 'my model', 'A text of yours.'])}")
     saved, scores = load(tmp_path / "my model")
     store = studied.store()
-    winner = choose(store, store.study("quick"))
-    expected = load_winner(store, winner)
+    chosen = asked(candidates(store, store.study("quick")), "quick")
+    expected = read(store, chosen)
+    assert isinstance(expected, TrainedModel)
     assert (saved.seeds, saved.classes) == (expected.seeds, expected.classes)
     texts = list(studied.texts.values())
     assert np.array_equal(Predictor(saved).predict(texts).probability_NC,
                           Predictor(expected).predict(texts).probability_NC)
-    assert scores["value"] == pytest.approx(winner.group.accuracy.value)
+    assert scores["value"] == pytest.approx(chosen.accuracy.value)
     done = completed(predict_app, "good1 good2", "--model", "my model")
     assert done.returncode == ExitCode.DONE
     assert "2 of 2" in done.stdout

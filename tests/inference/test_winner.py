@@ -1,11 +1,10 @@
-"""The winner is chosen on validation alone, and its weights are read with all that could be wrong about them."""
+"""The model that a study takes or that is named: its weights are read with all that could be wrong about them."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,134 +12,66 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gru_bench.config import MetricName
 from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError
 from gru_bench.inference.predictor import Predictor
-from gru_bench.inference.winner import better_baseline, choose, load
+from gru_bench.inference.winner import asked, candidates, read, tuned
 from gru_bench.models.saved import load as load_saved
 from gru_bench.models.saved import save
 from gru_bench.models.trained import TrainedModel
+from gru_bench.report.evidence.candidates import Candidate
 from gru_bench.report.evidence.temperatures import temperatures
-from gru_bench.results.baselines import NGRAMS, TFIDF, baseline_label
-from gru_bench.results.logged_metrics import compared
+from gru_bench.results.baselines import AVERAGE, TFIDF
 from gru_bench.stats.calibration import temperature
-from gru_bench.tracking import LoggedStudy, Reader, open_reader
+from gru_bench.tracking import Reader, open_reader
 from tests.inference.conftest import Studied
 from tests.support.commands import mentions
-from tests.support.fake_store import FakeStore, TestSet, add_study, one_each, with_params
+from tests.support.fake_store import FakeStore, TestSet, add_study, one_each, with_validation
 from tests.support.mlflow_stores import artifacts_of
 from tests.support.reviews import write
 from tests.support.trained_study import log_study, seed_of
 from tests.support.values import present
 
-VAL = ("score/val_accuracy", "score/val_loss", "size/parameters")
-Scores = Mapping[str, tuple[float | None, ...]]
-"""Model -> validation accuracy, validation log loss and parameters of its seeds."""
+
+def chosen_of(store: Reader) -> Candidate:
+    return asked(candidates(store, store.study("quick")), "quick")
 
 
-def study_of(scores: Scores, *, metric: str = "accuracy", seeds: int = 2) -> tuple[FakeStore, LoggedStudy]:
-    """A study whose runs have these validation scores. Each model is better on test than the one before."""
+def loaded_of(store: Reader) -> TrainedModel:
+    found = read(store, chosen_of(store))
+    assert isinstance(found, TrainedModel)
+    return found
+
+
+def test_a_model_can_be_named_and_an_unknown_one_lists_those_that_there_are() -> None:
     store = FakeStore()
-    study = add_study(store, "many", {model: 0.3 * place for place, model in enumerate(scores)}, seeds=seeds,
-                      search=False, test_set=TestSet.draw(60))
-    confirms = []
-    for run in study.confirms:
-        kept = {key: value for key, value in run.metrics.items() if key not in VAL}
-        mine = {key: value for key, value in zip(VAL, scores[run.model], strict=True) if value is not None}
-        confirms.append(replace(run, metrics=kept | mine))
-    return store, with_params(replace(study, confirms=tuple(confirms)), metric=metric)
+    study = with_validation(store, add_study(store, "two", {"torch": 0.0, "scratch": 0.1}, test_set=TestSet.draw(60)))
+    found = candidates(store, study)
+    assert asked(found, "two") is found.chosen
+    for name in ("scratch", "torch", TFIDF, AVERAGE):
+        assert asked(found, "two", name).model == name
+    with pytest.raises(UsageError, match=r"'scratsch'.*'scratch'.*average"):
+        asked(found, "two", "scratsch")
 
 
-@pytest.mark.parametrize(("scores", "metric", "expected"), [
-    # The last is the best on test, and never wins by that.
-    ({"torch": (0.9, 0.3, 9.0), "scratch": (0.8, 0.2, 1.0), "bidirectional": (0.7, 0.1, 1.0)}, "accuracy", "torch"),
-    ({"torch": (0.7, 0.3, 9.0), "scratch": (0.8, 0.4, 9.0), "bidirectional": (0.7, 0.1, 1.0)}, "accuracy", "scratch"),
-    ({"torch": (0.9, 0.3, 9.0), "scratch": (0.8, 0.2, 9.0), "bidirectional": (0.99, 0.4, 1.0)}, "log_loss", "scratch"),
-    # Equal scores: the lower loss, then fewer parameters.
-    ({"torch": (0.9, 0.3, 1.0), "scratch": (0.9, 0.2, 9.0), "bidirectional": (0.8, 0.1, 1.0)}, "accuracy", "scratch"),
-    ({"torch": (0.9, 0.2, 9.0), "scratch": (0.9, 0.2, 5.0), "bidirectional": (0.9, 0.2, 7.0)}, "accuracy", "scratch"),
-    ({"torch": (0.9, 0.2, 9.0), "scratch": (0.9, 0.2, 5.0), "bidirectional": (0.5, 0.2, 7.0)}, "log_loss", "scratch"),
-])
-def test_the_best_validation_score_wins(scores: Scores, metric: str, expected: str) -> None:
-    store, study = study_of(scores, metric=metric)
-    found = choose(store, study)
-    assert found.name == expected
-    assert sorted([found.name, *found.beaten]) == sorted(scores)
-
-
-def test_the_best_in_the_score_of_the_study_wins() -> None:
-    store, study = study_of({"torch": (0.9, 0.1, 1.0), "scratch": (0.8, 0.2, 1.0)}, metric="macro_f1")
-    higher = {"torch": 0.5, "scratch": 0.6}
-    study = replace(study, confirms=tuple(
-        replace(run, metrics={**run.metrics, "score/val_macro_f1": higher[run.model]}) for run in study.confirms))
-    assert choose(store, study).name == "scratch"
-
-
-def test_the_best_mean_over_the_seeds_wins() -> None:
-    store, study = study_of({"torch": (0.8, 0.3, 1.0), "scratch": (0.8, 0.3, 1.0)})
-    values = {("torch", 1000): 0.99, ("torch", 1001): 0.5, ("scratch", 1000): 0.8, ("scratch", 1001): 0.7}
-    study = replace(study, confirms=tuple(
-        replace(run, metrics={**run.metrics, VAL[0]: values[run.model, run.seed or 0]}) for run in study.confirms))
-    assert choose(store, study).name == "scratch"
-
-
-def test_another_model_can_be_named() -> None:
-    store, study = study_of({"torch": (0.9, 0.3, 9.0), "scratch": (0.8, 0.2, 1.0)})
-    found = choose(store, study, "scratch")
-    assert (found.name, found.beaten) == ("scratch", ("torch",))
-
-
-def test_an_unknown_model_lists_the_known_ones() -> None:
-    store, study = study_of({"torch": (0.9, 0.3, 9.0), "scratch": (0.8, 0.2, 1.0)})
-    with pytest.raises(UsageError, match=r"'scratsch'.*'scratch'.*scratch, torch"):
-        choose(store, study, "scratsch")
-
-
-@pytest.mark.parametrize("lacking", [VAL[:1], VAL[1:2], VAL[:2]])
-def test_without_validation_a_model_must_be_named(lacking: tuple[str, ...]) -> None:
-    store, study = study_of({model: tuple(None if key in lacking else 0.5 for key in VAL)
-                             for model in ("torch", "scratch")})
-    with pytest.raises(UsageError, match="models: torch, scratch"):
-        choose(store, study)
-    assert choose(store, study, "scratch").name == "scratch"
-
-
-def test_one_model_needs_no_validation() -> None:
-    store, study = study_of({"torch": (None, None, None)})
-    assert choose(store, study).name == "torch"
+def test_without_validation_a_model_must_be_named() -> None:
+    store = FakeStore()
+    found = candidates(store, add_study(store, "two", {"torch": 0.0, "scratch": 0.1}, test_set=TestSet.draw(60)))
+    with pytest.raises(UsageError, match="--model: torch, scratch, tfidf"):
+        asked(found, "two")
+    assert asked(found, "two", "scratch").model == "scratch"
+    assert tuned(found).model == "torch"
 
 
 def test_a_study_without_complete_confirm_runs_is_not_complete() -> None:
     store = FakeStore()
     study = add_study(store, "failing", {"torch": 0.0}, seeds=0, failed=2, search=False)
     with pytest.raises(IncompleteError, match=r"confirmation run.*\(python sweeps/run\.py --study failing\)"):
-        choose(store, study)
+        candidates(store, study)
 
 
 def test_failed_seeds_are_left_out() -> None:
     store, (study,) = one_each({"torch": 0.0}, seeds=2, failed=1, test_set=TestSet.draw(60))
-    assert len(choose(store, study).group.runs) == 2
-
-
-@pytest.mark.parametrize(("metric", "test_scores", "said"), [
-    ("accuracy", (0.6, 0.999), "test accuracy 99.9 %"), ("accuracy", (0.999, 0.6), "test accuracy 99.9 %"),
-    ("accuracy", (0.1, None), ""), ("log_loss", (0.9, 0.001), "test log loss 0.001"), ("log_loss", (9.0, 8.0), "")])
-def test_a_baseline_is_named_only_where_it_beats_the_model_on_test(
-    metric: MetricName, test_scores: tuple[float | None, ...], said: str
-) -> None:
-    store, study = study_of({"torch": (0.9, 0.3, 1.0)}, metric=metric)
-    key = compared(metric, "test").key
-    metrics = [{} if value is None else {key: value, key.replace("test", "val"): value} for value in test_scores]
-    runs = tuple(replace(study.baselines[1], model=model, metrics=own)
-                 for model, own in zip((TFIDF, NGRAMS), metrics, strict=True))
-    found = better_baseline(choose(store, replace(study, baselines=runs)))
-    best = min if metric == "log_loss" else max
-    name = baseline_label((TFIDF, NGRAMS)[test_scores.index(best(value for value in test_scores if value is not None))],
-                          study.baselines[1].params)
-    if said:
-        mentions(found, f"baseline {name} scores better", said)
-    else:
-        assert found == ""
+    assert len(asked(candidates(store, study), "torch", "torch").runs) == 2
 
 
 # ---------------------------------------------------------------- studies of a store
@@ -179,7 +110,7 @@ def _without_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_all_seeds_are_read_with_their_words_and_predict_what_was_logged(studied: Studied) -> None:
     store = studied.store()
-    model = load(store, choose(store, store.study("quick")))
+    model = loaded_of(store)
     assert model.seeds == tuple(result.config.seed for result in studied.results)
     assert model.classes == ("0", "1")
     assert model.words_V[0] == ""
@@ -204,16 +135,16 @@ def test_the_winner_has_the_temperatures_of_its_validation_predictions(
             for n in range(300)]
     results = log_study(tmp_path, Path(write(tmp_path / "noisy.csv", rows)))["torch"]
     store = open_reader(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    winner = choose(store, store.study("quick"))
-    read = [result.predictions["validation"].by_id() for result in results]
-    mean_NC = np.mean([one.probability_NC for one in read], axis=0)
-    both = load(store, winner)
-    assert both.temperature == pytest.approx(temperature(read[0].label_N, mean_NC))
+    logged = [result.predictions["validation"].by_id() for result in results]
+    mean_NC = np.mean([one.probability_NC for one in logged], axis=0)
+    both = loaded_of(store)
+    assert both.temperature == pytest.approx(temperature(logged[0].label_N, mean_NC))
     assert load_folder(saved_to(both, tmp_path / "model")).temperature == both.temperature
 
 
-def test_a_winner_without_validation_reviews_has_no_temperature() -> None:
-    store, study = study_of({"torch": (None, None, None)})
+def test_a_model_without_validation_reviews_has_no_temperature() -> None:
+    store = FakeStore()
+    study = add_study(store, "one", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(60))
     found = temperatures(store, [run.run_id for run in study.confirms])
     assert (found.run_R, found.together) == ((None, None), None)
     assert "validation" in found.missing
@@ -221,7 +152,7 @@ def test_a_winner_without_validation_reviews_has_no_temperature() -> None:
 
 def refused(store: Reader, kind: type[GruBenchError]) -> str:
     with pytest.raises(kind) as found:
-        load(store, choose(store, store.study("quick")))
+        loaded_of(store)
     return str(found.value)
 
 

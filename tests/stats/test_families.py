@@ -75,31 +75,29 @@ def test_few_of_some_reports_find_what_is_false_of_the_linear_model(families: Mo
     assert sums.max() <= 5  # 1.1 are expected
 
 
-@pytest.mark.parametrize(("design", "seeds"), [("texts", 5), ("groups", 10)])
-def test_few_of_some_reports_find_what_is_false_of_the_average(families: ModuleType, design: str, seeds: int) -> None:
-    sums = families.counted_with_average(design, seeds, 20, np.random.default_rng(0), 400)
-    assert sums.shape == (4,)
+@pytest.mark.parametrize("design", ["texts", "groups"])
+def test_few_of_some_reports_find_what_is_false_of_the_one_that_is_chosen(families: ModuleType, design: str) -> None:
+    sums = families.counted_with_choice(design, 3, 20, np.random.default_rng(0), 400)
+    assert sums.shape == (2,)
     assert sums.max() <= 5  # 1.1 are expected
 
 
-def test_with_a_average_there_is_a_row_for_each_design_and_number_of_seeds(
+def test_of_a_choice_there_is_a_row_for_each_design(
     families: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(families, "Pool", Serial)
-    monkeypatch.setattr(families, "_chunk", lambda _, job: np.array([job[1], 0, 0, 0]))
-    families.main(["--repetitions", "60", "--average"])
+    monkeypatch.setattr(families, "_chunk", lambda _, job: np.array([job[1], 0]))
+    families.main(["--repetitions", "60", "--choice"])
     heading, *rows = capsys.readouterr().out.splitlines()
-    assert heading.split()[:3] == ["seeds", "pairs", "different"]
-    assert [row.split()[:4] for row in rows] == [[design, seeds, "2", "100.0"] for design, seeds in (
-        ("texts", "5"), ("texts", "10"), ("groups", "5"), ("groups", "10"))]
+    assert heading.split()[:3] == ["models", "pairs", "different"]
+    assert [row.split()[:4] for row in rows] == [[design, "3", "2", "100.0"] for design in ("texts", "groups")]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("design", "seeds"), [
-    ("texts", 5), ("texts", 10), ("groups", 5), ("groups", 10)])
-def test_the_family_of_the_average_keeps_its_error_rate(families: ModuleType, design: str, seeds: int) -> None:
-    share = families.counted_with_average(design, seeds, 300, np.random.default_rng(1)) / 300
-    assert share[:2].max() <= 0.085  # 5.5 % and less than three standard errors
+@pytest.mark.parametrize("design", ["texts", "groups"])
+def test_the_family_of_the_one_that_is_chosen_keeps_its_error_rate(families: ModuleType, design: str) -> None:
+    share = families.counted_with_choice(design, 3, 300, np.random.default_rng(1)) / 300
+    assert share.max() <= 0.085  # 5.5 % and less than three standard errors
 
 
 @pytest.mark.slow

@@ -19,8 +19,6 @@ from gru_bench.stats.intervals import (
     f1_interval,
     f1_values,
     interval,
-    interval_together,
-    paired_difference,
 )
 from gru_bench.stats.metrics import of_two
 from gru_bench.stats.verdict import can_be_equivalent
@@ -186,16 +184,6 @@ def test_macro_f1_of_few_errors_is_held_by_its_interval(classes: int) -> None:
     assert held >= 184  # nearly two standard errors below 95 %
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
-def test_differences_by_seed_of_one_run_are_those_of_two_models(metric: MetricName) -> None:
-    label_N, wrong_N = (np.arange(1000) < 50).astype(int), np.arange(1000) % 60 == 0
-    one, other = (named(label_N, np.where(wrong_N & (np.arange(1000) >= start), 1 - label_N, label_N), 2)
-                  for start in (0, 400))
-    by_seed, apart = paired_difference(metric, one, other), difference(metric, one, other)
-    assert apart.wilson is not None
-    assert (by_seed.low, by_seed.high) == pytest.approx((apart.low, apart.high), abs=1e-12)
-
-
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "log_loss"])
 def test_every_estimate_of_grouped_examples_is_that_of_their_groups(metric: MetricName) -> None:
     group_N = np.arange(300) // 6
@@ -203,7 +191,6 @@ def test_every_estimate_of_grouped_examples_is_that_of_their_groups(metric: Metr
     for found, values, other in (
         (interval(metric, a), a.values(metric), None),
         (difference(metric, a, b), a.values(metric), b.values(metric)),
-        (interval_together(metric, a), a.together.values(metric), None),
     ):
         wanted = estimate(values, other, group_N=group_N)
         assert (found.low, found.high, found.groups) == (wanted.low, wanted.high, 50)

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gru_bench.config import MetricName
-from gru_bench.stats.estimate import wilson_interval
-from gru_bench.stats.intervals import Scored, interval, interval_together
+from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import mean_probability, of_two
 
 
@@ -46,33 +44,3 @@ def test_the_ensemble_is_the_mean_over_seeds(classes: int) -> None:
 def test_refuses_values_that_are_no_probabilities_of_seeds(wrong: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         mean_probability(wrong)
-
-
-@pytest.mark.parametrize(("metric", "classes"), [
-    ("accuracy", 2), ("log_loss", 2), ("macro_f1", 2), ("accuracy", 4), ("log_loss", 4), ("macro_f1", 4)])
-def test_the_ensemble_is_scored_as_one_run(metric: MetricName, classes: int) -> None:
-    model = drawn(classes)
-    found = interval_together(metric, model)
-    mean_NC = model.probability_RNC.astype(float).mean(0).astype(np.float32)
-    alone = interval(metric, Scored(model.label_N, mean_NC[None]))
-    assert (found.estimate, found.low, found.high) == (alone.estimate, alone.low, alone.high)
-    assert found.low < found.estimate < found.high
-    assert "one seed" in alone.method
-    assert "5 seeds" in found.method
-    # It errs where most seeds err: better than the mean of single seeds, whose errors differ.
-    single = interval(metric, model).estimate
-    assert found.estimate < single if metric == "log_loss" else found.estimate > single
-
-
-def test_a_mean_may_be_right_where_most_seeds_are_wrong() -> None:
-    model = Scored(np.array([1, 0]), of_two(np.array([[0.49, 0.1], [0.49, 0.1], [0.9, 0.1]])))
-    assert model.correct_RN[:, 0].mean() < 0.5
-    assert interval_together("accuracy", model).estimate == 1.0
-
-
-def test_an_interval_where_every_answer_is_right_has_a_width() -> None:
-    label_N = np.arange(31) % 2
-    model = Scored(label_N, of_two(np.stack([np.where(label_N == 1, 0.9, 0.1)] * 10)))
-    found = interval_together("accuracy", model)
-    assert found.estimate == found.high == 1.0
-    assert found.low < wilson_interval(31, 31)[0] < 0.9

@@ -33,6 +33,8 @@ from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import mean_probability
 from gru_bench.tracking import LoggedStudy
 
+NONE_ON_VALIDATION = "there are no predictions of validation texts"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Candidate(ModelRuns):
@@ -66,13 +68,16 @@ class Candidates:
     """The candidates of some studies on the same texts."""
 
     every: tuple[Candidate, ...] = ()
+    """One at least, unless it is said why there is none."""
     missing: str = ""
     """Why none is chosen; empty where one is."""
 
     @cached_property
     def chosen(self) -> Candidate | None:
         """Return the candidate to take: the best one on validation. None where nothing is chosen."""
-        return None if self.missing else min(self.every, key=lambda one: one.validation_rank, default=None)
+        if self.missing:
+            return None
+        return self.every[0] if len(self.every) == 1 else min(self.every, key=lambda one: one.validation_rank)
 
     @property
     def others(self) -> tuple[Candidate, ...]:
@@ -94,7 +99,8 @@ def candidates_of(
     """
     trained = [_Model.of(group, store) for group in groups if group.has_probabilities]
     linear = [_Model.of(group, store) for group in baselines if group.model != MAJORITY and trained
-              and np.array_equal(group.example_N, trained[0].group.example_N)]
+              and np.array_equal(group.example_N, trained[0].group.example_N)
+              and np.array_equal(group.label_N, trained[0].group.label_N)]
     found = [one.candidate for one in (*trained, *linear)]
     for study in studies:
         own = [one for one in trained if one.group.study is study and one.validation is not None]
@@ -103,8 +109,9 @@ def candidates_of(
             found.append(average if len(studies) == 1 else replace(
                 average, label=f"{average.label} ({study_name(study)})"))
     unknown = [one.label for one in found if one.validation is None]
-    return Candidates(tuple(found), "" if not unknown or len(found) == 1 else
-                      f"there are no predictions of validation texts by {listed(unknown)}")
+    if len(found) == 1 or (found and not unknown):
+        return Candidates(tuple(found))
+    return Candidates(tuple(found), NONE_ON_VALIDATION + (f" by {listed(unknown)}" if unknown else ""))
 
 
 def study_candidates(study: LoggedStudy, store: Store) -> Candidates:
@@ -141,7 +148,7 @@ class _Model:
     def candidate(self) -> Candidate:
         """Return it as it is served: a linear model is not calibrated."""
         used = None if self.group.is_fitted_once else self.temperature
-        seeds = f", {len(self.group.runs)} seeds" if len(self.group.runs) > 1 else ""
+        seeds = ", all seeds" if len(self.group.runs) > 1 else ""
         validation = None if self.validation is None else _with(
             self.validation, calibrated(self.validation.probability_RNC[0], used))
         return _candidate((self,), calibrated(self.mean_NC, used), validation, self.group.model,

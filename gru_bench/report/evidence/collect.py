@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.document.sentences import Sentence
 from gru_bench.report.evidence.baselines import baselines_of
-from gru_bench.report.evidence.candidates import Candidates, candidates_of
+from gru_bench.report.evidence.candidates import NONE_ON_VALIDATION, Candidates, candidates_of
 from gru_bench.report.evidence.groups import ModelRuns, confirm_groups, metric_of
 from gru_bench.report.evidence.pairs import (
     Margin,
@@ -27,7 +27,7 @@ from gru_bench.results.logged_metrics import ACCURACY_VAL, LOSS_TRAIN, LOSS_TRAI
 from gru_bench.results.runs import OnTest
 from gru_bench.tracking import LoggedStudy
 
-NO_CANDIDATES = Candidates(missing="there are no predictions of validation texts")
+NO_CANDIDATES = Candidates(missing=NONE_ON_VALIDATION)
 
 
 @dataclass(frozen=True)

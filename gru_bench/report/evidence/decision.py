@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gru_bench.report.document.sentences import Ends, Sentence, joined, listed, p_is, say
+from gru_bench.report.document.sentences import Ends, Sentence, joined, p_is, say
 from gru_bench.report.evidence.collect import Evidence
+from gru_bench.report.evidence.groups import ModelRuns
 from gru_bench.report.evidence.pairs import Pair
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.results.baselines import AVERAGE
@@ -22,15 +23,22 @@ def decision_sentence(evidence: Evidence) -> Sentence:
     if chosen is None:
         return (f"Nothing is chosen, because {candidates.missing}.",)
     interval = "" if chosen.score.low is None else say(" [{ends}]", ends=(Ends(chosen.score, ", "),))
-    what = chosen.label if len(chosen.parts) == 1 else f"the {AVERAGE} of {listed([one.label for one in chosen.parts])}"
+    what = joined([_with_seeds(one) for one in chosen.parts], " and ")
+    if len(chosen.parts) > 1:
+        what = (f"the {AVERAGE} of ", *what)
     if len(evidence.studies) > 1 and not chosen.parts[0].is_fitted_once:
-        what += f" of the study {study_name(chosen.study)}"
+        what = (*what, f" of the study {study_name(chosen.study)}")
     how_good = "it is right on {score}{unit}{interval} of new texts" if chosen.metric == "accuracy" else (
         f"its {chosen.scale.score} on new texts is {{score}}{{unit}}{{interval}}")
     taken = say(f"Take {{what}}: {how_good}", what=what, score=(chosen.score,), unit=chosen.scale.suffix,
                 interval=interval)
     found = [_found(words, pairs) for words, pairs in _by_finding(evidence.taken) if pairs]
     return (*joined([taken, *found], ", "), ".")
+
+
+def _with_seeds(group: ModelRuns) -> Sentence:
+    return (group.label,) if len(group.runs) == 1 else say("{label} ({seeds} seeds)", label=group.label,
+                                                           seeds=group.seeds)
 
 
 def _by_finding(pairs: Sequence[Pair]) -> Sequence[tuple[str, Sequence[Pair]]]:

@@ -35,7 +35,8 @@ CHOSEN = (
 TAKEN = (
     "The classifiers that can be taken are each trained model with all its seeds (the mean of their probabilities), "
     "each linear model, and the average of the best of both (the mean of their log-odds, each at its temperature). The "
-    "best one on validation texts is taken, so that the test texts only tell how good it is.")
+    "best one on validation texts is taken, so that the test texts only tell how good it is. It is compared with each "
+    "other one over texts alone, and p is adjusted by Holm’s procedure over these pairs.")
 
 
 def methods(evidence: Evidence) -> Section:

@@ -101,8 +101,7 @@ def families(evidence: Evidence) -> str:
     """Return the families of pairs that p values are adjusted over, in words: those that there are."""
     linear = "the linear model that is better on validation" if has_choice(evidence.baselines) else "the linear model"
     return ", and ".join(words for words, pairs in (
-        ("all pairs of trained models", evidence.compared), (f"their pairs with {linear}", evidence.against),
-        ("the pairs of the classifier that is taken", evidence.taken)) if pairs)
+        ("all pairs of trained models", evidence.compared), (f"their pairs with {linear}", evidence.against)) if pairs)
 
 
 def _intervals(pairs: Sequence[Pair]) -> str:

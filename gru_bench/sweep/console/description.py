@@ -5,6 +5,7 @@ Texts never stand in it, and neither do error messages, which may quote some.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -106,7 +107,8 @@ def _confirmed(one: Confirmed | None, test: Metric) -> Sequence[str]:
     if one is None:
         return "", "", ""
     lowest, highest = test.written(min(one.by_seed)).removesuffix(" %"), test.written(max(one.by_seed))
-    seeds = f"{len(one.by_seed)}: {lowest} to {highest}" if len(one.by_seed) > 1 else ""
+    spread = f": {lowest} to {highest}" if len(one.by_seed) > 1 else ""
+    seeds = "" if math.isinf(min(one.estimate.seeds)) else f"{len(one.by_seed)}{spread}"
     return test.written(one.estimate.estimate), one.interval(test), seeds
 
 

@@ -19,7 +19,10 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     # scores of confirmation runs on the test texts
     (r"MODEL\.(texts|accuracy|f1|macro-f1|guessing|deviation|lowest-seed|highest-seed)", "test", "confirm"),
     (r"MODEL\.(precision|recall|roc-auc|average-precision|loss|calibration)", "test", "confirm"),
-    (r"MODEL\.together\.(accuracy|loss|calibration)", "test", "confirm"),
+    (r"MODEL\.candidate\.accuracy", "test", "confirm"),
+    (r"MODEL\.candidate\.validation", "validation", "confirm"),
+    (r"MODEL\.candidate\.train-seconds", "", "confirm"),
+    (r"MODEL\.candidate\.minus\.[a-z.-]+\.(difference|difference-90|p|p-equivalent)", "test", "some"),
     (r"MODEL\.confusion\.(true|false)-(positive|negative)(\.spread)?", "test", "confirm"),
     (r"MODEL\.confused\.\d+(\.spread)?", "test", "confirm"),
     (r"MODEL\.confused\.\d+\.share", "some", "confirm"),

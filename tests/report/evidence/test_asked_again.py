@@ -50,7 +50,7 @@ def test_p_of_each_study_is_multiplied_by_the_number_of_studies(judged: int) -> 
     assert len({study.original for study in studies}) == 1
     evidence = collect([studies[judged]], store)
     assert evidence.test_set.asked == {first.run.run_id: 3}
-    for pairs in (evidence.compared, evidence.against, evidence.of_averages):
+    for pairs in (evidence.compared, evidence.against, evidence.taken):
         assert pairs
         once = adjusted_tests([pair.difference for pair in pairs], evidence.margin.value, pairs[0].family)
         for pair, tests in zip(pairs, once, strict=True):

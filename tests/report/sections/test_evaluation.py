@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import replace
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from gru_bench.config import MetricName
 from gru_bench.report.document.numbers import MISSING
 from gru_bench.report.sections.evaluation import evaluation
-from gru_bench.results.runs import Predictions
-from gru_bench.stats import metrics
 from gru_bench.stats.estimate import accuracy_interval
 from tests.support.commands import mentions
 from tests.support.fake_store import (
@@ -25,11 +18,9 @@ from tests.support.fake_store import (
     TestSet,
     add_study,
     correct,
-    of_classes,
-    three_models,
     with_params,
 )
-from tests.support.renderings import Built, all_said, column_of, number_in, said, table_of, words_of
+from tests.support.renderings import Built, column_of, number_in, said, table_of
 from tests.support.reports import build
 from tests.support.sections import build_only
 
@@ -157,113 +148,3 @@ def test_a_logged_value_that_is_not_a_number_is_shown_as_missing(value: float) -
         for run in study.confirms))
     found = build([odd_study], store).numbers
     assert {number.text for key, number in found.items() if key.endswith(".parameters")} == {MISSING}
-
-
-# ---------------------------------------------------------------- the ensemble of the seeds
-
-
-def scored_slowly(predictions: Sequence[Predictions]) -> dict[str, float]:
-    """Return the scores of the mean probability, example by example, with the interval of the accuracy.
-
-    The closed form of one model with one seed: theta +- t_{N-1} sqrt(sum_i (Y_i - theta)^2 / (N - 1) / N).
-    """
-    label_N = predictions[0].label_N.tolist()
-    classes = predictions[0].probability_NC.shape[1]
-    right, losses = [], []
-    bins: dict[int, list[tuple[float, bool]]] = {}
-    for i, label in enumerate(label_N):
-        if classes == 2:
-            one = fmean(float(run.probability_NC[i, 1]) for run in predictions)
-            mean_C = [1 - one, one]
-            found = 1 if one >= 0.5 else 0
-        else:
-            mean_C = [fmean(float(run.probability_NC[i, c]) for run in predictions) for c in range(classes)]
-            found = mean_C.index(max(mean_C))
-        right.append(found == label)
-        losses.append(-math.log(max(mean_C[label], 1e-7)))
-        bins.setdefault(math.ceil((mean_C[found] - 1 / classes) / (1 - 1 / classes) * 10), []).append(
-            (mean_C[found], found == label))
-    size, theta = len(right), fmean(right)
-    half = stats.t.ppf(0.975, size - 1) * math.sqrt(sum((y - theta) ** 2 for y in right) / (size - 1) / size)
-    return {"accuracy": theta, "low": theta - half, "high": theta + half, "loss": fmean(losses),
-            "calibration": sum(abs(fmean(y for _, y in bin_) - fmean(p for p, _ in bin_)) * len(bin_) / size
-                               for bin_ in bins.values())}
-
-
-@pytest.mark.parametrize("classes", [2, 5])
-def test_the_ensemble_of_the_seeds_is_scored_by_their_mean_probability(classes: int) -> None:
-    store, studies = (three_models(test_set=TestSet.draw(300)) if classes == 2 else
-                      of_classes(classes, size=900, seeds=3))
-    report = build_only(studies, store, evaluation)
-    table = table_of(report, "together")
-    assert [row[0] for row in table.rows] == column_of(report, "scores", "Model")
-    mentions(said(table.caption), "but not for new seeds", "Verdicts do not use")
-    for place, study in enumerate(studies):
-        runs = [run for run in study.confirms if run.complete]
-        expected = scored_slowly([store.predicted[run.run_id, "test"] for run in runs])
-        _, score, (single,), loss, calibration = table.rows[place]
-        assert (score.value, score.low, score.high) == pytest.approx(
-            [expected[name] for name in ("accuracy", "low", "high")], rel=1e-12)
-        assert (loss.value, calibration.value) == pytest.approx((expected["loss"], expected["calibration"]), rel=1e-5)
-        assert score.runs == loss.runs == tuple(run.run_id for run in runs)
-        assert score.examples == store.predicted[runs[0].run_id, "test"].label_N.size
-        mentions(score.method, "95 %", "test examples only", f"{len(runs)} seeds")
-        assert single.key.endswith(f"{study.name}.accuracy")
-        assert loss.value < number_in(column_of(report, "scores", "Loss")[place]).value
-
-
-@pytest.mark.parametrize("metric", ["log_loss", "macro_f1"])
-def test_the_ensemble_is_scored_by_the_metric_of_the_study(metric: MetricName) -> None:
-    store = FakeStore()
-    study = add_study(store, "two", {"torch": 0.0, "scratch": 0.0}, seeds=5, test_set=TestSet.draw(100))
-    report = build_only([with_params(study, metric=metric)], store, evaluation)
-    table = table_of(report, "together")
-    headings = [column.heading for column in table.columns]
-    assert headings[1] == {"log_loss": "Log loss", "macro_f1": "Macro F1"}[metric]
-    for row, model in zip(table.rows, ("torch", "scratch"), strict=True):
-        read = [store.predicted[run.run_id, "test"] for run in study.confirms if run.model == model]
-        mean_NC = np.mean([one.probability_NC.astype(float) for one in read], axis=0).astype(np.float32)
-        expected = metrics.value_of(metric, read[0].label_N, mean_NC)
-        assert row[1].value == pytest.approx(expected, rel=1e-7)  # F1 is computed in float32
-        assert row[1].low < row[1].value < row[1].high
-        assert "the ensemble of these 5 seeds" in row[1].method
-        assert row[1].kind == ("percent" if metric == "macro_f1" else "score")
-        assert row[2][0].value == pytest.approx(np.mean(
-            [metrics.value_of(metric, one.label_N, one.probability_NC) for one in read]))
-
-
-def test_the_table_of_ensembles_has_no_row_of_one_seed() -> None:
-    store = FakeStore()
-    several = add_study(store, "several", {"torch": 0.0}, test_set=TestSet.draw(100), seeds=2)
-    one = add_study(store, "one", {"scratch": 0.0}, test_set=TestSet.draw(100), seeds=1)
-    report = build_only([one], store, evaluation)
-    assert "together" not in [table.key for table in report.tables]
-    report = build_only([several, one], store, evaluation)
-    assert column_of(report, "together", "Model") == ["Torch GRU"]
-    # Of two seeds there is no interval over seeds; that of these two together is over reviews alone.
-    assert report.numbers["several-torch.accuracy"].low is None
-    assert column_of(report, "together", "Accuracy")[0].low is not None
-
-
-def test_models_of_many_classes_have_no_ensemble() -> None:
-    store, (study,) = of_classes(60, seeds=2, size=300)
-    table = table_of(build_only([study], store, evaluation), "together")
-    (many,) = table.rows
-    assert [many[0], many[1], *many[3:]] == ["Torch GRU", MISSING, MISSING, MISSING]
-    mentions(said(table.caption), "more than 50 classes")
-
-
-def test_no_verdict_depends_on_the_ensembles(monkeypatch: pytest.MonkeyPatch) -> None:
-    store, studies = three_models(test_set=TestSet.draw(100))
-    before = build(studies, store)
-    monkeypatch.setattr(metrics, "mean_probability", lambda probability_RNC: 1 - probability_RNC[0])
-    after = build(studies, store)
-    numbers, changed = before.numbers, after.numbers
-    assert numbers.keys() == changed.keys()
-    differ = {key for key in numbers if numbers[key] != changed[key]}
-    assert differ == {f"{name}-{name}.together.{what}" for name in ("scratch", "torch", "bidirectional")
-                      for what in ("accuracy", "loss", "calibration")}
-    for name in ("summary", "comparisons", "methods"):
-        assert words_of(before, name) == words_of(after, name)
-    assert all_said(before.in_short) == all_said(after.in_short)
-    assert all_said(before.warnings) == all_said(after.warnings)

@@ -32,7 +32,7 @@ def test_the_section_has_the_margin_the_level_the_positive_class_and_the_rare_fa
              "0.050", "(positive)", unseen)
 
 
-def test_models_are_said_to_be_chosen_on_validation_where_they_are_and_a_average_is_named_where_there_is_one() -> None:
+def test_models_are_said_to_be_chosen_on_validation_where_they_are_and_where_one_is_taken_this_is_said() -> None:
     store = FakeStore()
     study = add_study(store, "one", {"torch": 0.0}, test_set=FEW)
     unscored = replace(study, baselines=tuple(replace(run, metrics={
@@ -40,4 +40,4 @@ def test_models_are_said_to_be_chosen_on_validation_where_they_are_and_a_average
     without, chosen = methods_of(store, unscored), methods_of(store, with_validation(store, study))
     assert ("chosen on validation texts" in without, "average" in without) == (False, False)
     mentions(without, "no validation texts to choose one of them on")
-    mentions(chosen, "are chosen on validation texts", "An average is the mean", "both pairs of an average")
+    mentions(chosen, "are chosen on validation texts", "average of the best of both")

@@ -37,7 +37,7 @@ def rows(text: str) -> list[list[str]]:
 
 def test_a_complete_study_has_its_decision_its_scores_and_its_command(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, name="pair")
-    found = {"torch": confirmed(70, 80, 84), "average": confirmed(90)}
+    found = {"torch": confirmed(70, 80, 84), "average": confirmed(90), "tfidf": confirmed(90)}
     low, high = found["torch"].estimate.low, found["torch"].estimate.high
     interval = f"{100 * low:.1f} to {100 * high:.1f} %"
     text = study_description(spec, command="run.py --study pair.toml", best={"torch": 0.8512, "bidirectional": 0.5},
@@ -47,7 +47,7 @@ def test_a_complete_study_has_its_decision_its_scores_and_its_command(tmp_path: 
         ["torch", "78.0 %", interval, "3: 70.0 to 84.0 %", "85.1 %"],
         ["bidirectional", "", "", "", "50.0 %"],
         ["average", "90.0 %", "82.5 to 94.6 % (test texts alone)", "1", ""],
-        [LINEAR, "78.2 %", "", "", "79.6 %"]]
+        [LINEAR, "90.0 %", "82.5 to 94.6 % (test texts alone)", "1", "79.6 %"]]
     assert text.startswith("**Decision:** Take torch.\n\n|")
     assert text.endswith("\n\n**Command:**\n\n    python sweeps/run.py --study pair.toml")
     assert found["torch"].interval(compared("accuracy", "test")) == interval
@@ -66,7 +66,7 @@ def test_a_study_without_a_search_has_no_column_for_trials(tmp_path: Path) -> No
                              concluded=Conclusion(scores={"torch": confirmed(70, 80)}, baselines=[BASELINE]))
     header, _, bidirectional, linear = rows(text)
     assert header == ["model", "test accuracy", "95 % interval", "seeds, lowest to highest"]
-    assert (bidirectional, linear) == (["bidirectional", "", "", ""], [LINEAR, "78.2 %", "", ""])
+    assert (bidirectional, linear) == (["bidirectional", "", "", ""], [LINEAR, "", "", ""])
 
 
 def test_a_study_that_has_found_nothing_has_its_command_alone(tmp_path: Path) -> None:
