@@ -9,12 +9,16 @@ import pytest
 
 from gru_bench.report import verify
 from gru_bench.report.__main__ import app as report_app
+from gru_bench.report.evidence.candidates import study_candidates
 from gru_bench.report.render import record
 from gru_bench.results.runs import digest_of_examples
+from gru_bench.stats.intervals import difference
 from gru_bench.tracking import open_reader
+from tests.support import by_hand
 from tests.support.commands import completed
 from tests.support.examples import EXAMPLE, unpacked
 from tests.support.renderings import without_drawing
+from tests.support.values import present
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +47,37 @@ def test_an_example_has_no_texts_and_its_runs_can_be_read(
         assert right == pytest.approx(run.metrics["score/test_accuracy"])
         assert run.test_set == digest_of_examples(found.example_id_N)
     assert store.texts(study.run.run_id, "test") is None
+
+
+GOLDEN = {
+    "bidirectional": ({"bidirectional": 87.6388, "ngrams": 87.4587, "average": 88.3588}, 904, {
+        ("average", "ngrams"): (0.900090, 1.458980e-05), ("average", "bidirectional"): (0.720072, 1.033650e-05),
+        ("bidirectional", "ngrams"): (0.180018, 2.590220e-05)}),
+    "amazon": ({"bidirectional": 90.2128, "ngrams": 88.6484, "average": 90.5403}, 5497, {
+        ("average", "ngrams"): (1.891941, 8.938062e-06), ("average", "bidirectional"): (0.327451, 7.015242e-06),
+        ("bidirectional", "ngrams"): (1.564490, 1.597585e-05)})}
+"""Study -> test accuracies in per cent, groups, and of pairs the difference in points and its variance."""
+
+
+@pytest.mark.parametrize("name", list(GOLDEN))
+def test_what_to_take_is_what_a_script_computes_from_the_predictions_alone(name: str, machine: Path) -> None:
+    scores, groups, pairs = GOLDEN[name]
+    validation, test = (by_hand.read(machine, name, split) for split in ("validation", "test"))
+    on_validation, on_test = by_hand.candidates(validation, test)
+    store = open_reader(f"sqlite:///{machine / 'mlflow.db'}")
+    found = study_candidates(store.study(name), store)
+    every = {one.model: one for one in found.every}
+    assert present(found.chosen).model == by_hand.best(validation["label"], on_validation) == "average"
+    for model, expected in scores.items():
+        assert 100 * present(every[model].score.value) == pytest.approx(expected, abs=1e-4)
+        assert 100 * by_hand.accuracy(test["label"], on_test[model]) == pytest.approx(expected, abs=1e-4)
+    for (a, b), (points, variance) in pairs.items():
+        pair = difference("accuracy", every[a], every[b])
+        theta, v, p, count = by_hand.difference(test, on_test[a], on_test[b])
+        assert 100 * theta == pytest.approx(points, abs=1e-6)
+        assert count == groups
+        assert v == pytest.approx(variance, rel=1e-6)
+        assert (pair.estimate, pair.variance, pair.p) == pytest.approx((theta, v, p), rel=1e-6)
 
 
 @pytest.mark.parametrize(("example", "studies"), [

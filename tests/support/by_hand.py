@@ -29,7 +29,7 @@ def read(folder: Path, study: str, split: str) -> Split:
     """Return what the models of a study predict for one split: a row for each seed, texts in the order of their ids."""
     with sqlite3.connect(folder / "mlflow.db") as database:
         tags = pd.read_sql("select run_uuid, key, value from tags where key like 'gru_bench.%'", database)
-    runs = tags.pivot(index="run_uuid", columns="key", values="value").add_prefix("")
+    runs = tags.pivot(index="run_uuid", columns="key", values="value")
     runs = runs[(runs["gru_bench.study"] == study) & (runs["gru_bench.complete"] == "true")
                 & runs["gru_bench.role"].isin(["confirm", "baseline"]) & (runs["gru_bench.model"] != "majority")]
     found: dict[str, list[np.ndarray]] = {}
@@ -44,7 +44,8 @@ def read(folder: Path, study: str, split: str) -> Split:
 
 
 def log_odds(probability_N: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(probability_N, SMALLEST)) - np.log(np.maximum(1 - probability_N, SMALLEST))
+    found_N: np.ndarray = np.log(np.maximum(probability_N, SMALLEST)) - np.log(np.maximum(1 - probability_N, SMALLEST))
+    return found_N
 
 
 def log_loss(label_N: np.ndarray, odds_N: np.ndarray) -> float:
@@ -59,7 +60,8 @@ def temperature(label_N: np.ndarray, odds_N: np.ndarray) -> float:
 
 def candidates(validation: Split, test: Split) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the log-odds of each candidate on the validation and on the test texts, at its temperature."""
-    label_N, kept = validation["label"], [{}, {}]
+    label_N = validation["label"]
+    kept: list[dict[str, np.ndarray]] = [{}, {}]
     for model in validation.keys() - {"label", "group"}:
         odds = [log_odds(split[model].mean(axis=0)) for split in (validation, test)]
         for own, odds_N in zip(kept, odds, strict=True):

@@ -112,7 +112,7 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
             return f"{served}/#/view" if self.is_confirmed else ""
 
     end: Any = Done()
-    _show_next(cli.out(), end, "sqlite:///a b.db", None, has_report=False)
+    _show_next(cli.out(), end, "sqlite:///a b.db", has_report=False)
     printed = capsys.readouterr().out
     of_study = ["--study", "x; touch y #", "--tracking-uri", "sqlite:///a b.db"]
     for words in (["report", *of_study], ["predict", *of_study, "A text of yours."]):
@@ -121,7 +121,7 @@ def test_printed_commands_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFi
     assert "http://127.0.0.1:5000/#/view\n" in printed
     assert f"  {cli.line(['mlflow', 'ui', '--backend-store-uri', 'sqlite:///a b.db'])}\n" in printed
     end.is_confirmed = False
-    _show_next(cli.out(), end, None, None, has_report=True)
+    _show_next(cli.out(), end, None, has_report=True)
     mentions(capsys.readouterr().out, "no saved view", "3.15")
     again = cli.line(["gru-bench", "report", "--out", str(tmp_path / "a; touch b")])
     with pytest.raises(UsageError, match=re.escape(f"write a report first ({again})")):
