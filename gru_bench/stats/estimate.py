@@ -53,9 +53,7 @@ same as above.
 
 Several pairs are compared as one family. Each kind of finding (different, equivalent) has separate p values, adjusted
 by Holm's procedure over all pairs (`adjusted_tests`): a report holds some
-false finding of a kind in at most 5 of 100 cases. The pairs of a report may be a part of a larger family: those of
-all models that were scored on the same test examples. Equal models that are compared pair by pair, in reports of their
-own, would otherwise show some difference far more often.
+false finding of a kind in at most 5 of 100 cases.
 
 Shapes: `R` runs (seeds) of a model, `N` test examples, `K` groups of examples.
 """

@@ -20,22 +20,21 @@ LEAST_GROUPS = 20
 """Smallest number of groups of examples, N^2/sum_k n_k^2, for a verdict."""
 
 
-def holm(p: Sequence[float | None], family: int = 0) -> list[float | None]:
+def holm(p: Sequence[float | None]) -> list[float | None]:
     """Return the p values adjusted by Holm's (1979) step-down procedure, in the same order.
 
-    None (no test was possible) stays None and does not count as a test. Of F tests of which these p are some, and with
-    the others taken as the largest, the i-th smallest p becomes max over j <= i of (F - j + 1) p_(j).
+    None (no test was possible) stays None and does not count as a test. Of F tests, the i-th smallest p becomes
+    max over j <= i of (F - j + 1) p_(j).
 
     Args:
         p: The p values.
-        family: F, the number of all tests. Fewer than the p values given: these are all.
 
     Raises:
         ValueError: for a p outside [0, 1].
     """
     known = sorted((value, place) for place, value in enumerate(p) if value is not None)
     adjusted: list[float | None] = [None] * len(p)
-    highest, tests = 0.0, max(family, len(known))
+    highest, tests = 0.0, len(known)
     for step, (value, place) in enumerate(known):
         if not 0 <= value <= 1:
             raise ValueError(f"p must be between 0 and 1, but got {value}")
@@ -85,7 +84,7 @@ def pairs_of(models: int) -> int:
 
 
 def adjusted_tests(
-    differences: Sequence[Estimate], margin: float = MARGIN, family: int = 0, asked: Sequence[int] = ()
+    differences: Sequence[Estimate], margin: float = MARGIN, asked: Sequence[int] = ()
 ) -> list[PairTests | None]:
     """Return the adjusted p values of pairs that are compared together, in the same order.
 
@@ -95,9 +94,6 @@ def adjusted_tests(
     Args:
         differences: Difference of each pair.
         margin: Largest difference without practical weight, fixed beforehand. 0.01 is one percentage point.
-        family: Number of all pairs of which these are some, such as those of all models that were scored on the same
-            examples. The others count as if they had the largest p. Fewer than the pairs that can have a verdict:
-            these are all.
         asked: How often the question of each pair is asked, by studies with fresh seeds. Its p values are multiplied by
             that before Holm's procedure. Empty: once.
 
@@ -113,7 +109,7 @@ def adjusted_tests(
     kinds: tuple[list[float | None], ...] = (
         [one.p for one in chosen], [one.p_equivalent(margin) for one in chosen])
     multiplied = [[None if p is None else min(1.0, n * p) for n, p in zip(times, kind, strict=True)] for kind in kinds]
-    for place, *p in zip(able, *(holm(kind, family) for kind in multiplied), strict=True):
+    for place, *p in zip(able, *(holm(kind) for kind in multiplied), strict=True):
         different, equivalent = (1.0 if value is None else value for value in p)
         found[place] = PairTests(different, equivalent)
     return found
@@ -167,8 +163,7 @@ class Pair:
     tests: PairTests | None
     """The p values, adjusted over the family. None where a test was not possible."""
     family: int
-    """Number of pairs that the tests allow for: all pairs of models in the store that were scored on the same test
-    examples."""
+    """Number of pairs that are tested together."""
     verdict: Verdict
     metric: MetricName = "accuracy"
     asked: int = 1

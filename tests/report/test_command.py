@@ -188,23 +188,25 @@ def test_a_claim_on_two_models_that_guess_has_no_verdict(
     assert (pair["finding"] == "neither is above guessing", pair["settled"]) == (code == 3, code == 0)
 
 
-def test_other_models_on_the_same_test_reviews_count_in_claims_and_json(
+def test_other_models_on_the_same_test_reviews_are_named_in_claims_and_json_and_change_nothing(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     store, test_set = FakeStore(), TestSet.draw(1500)
     add_study(store, "pair", {"scratch": 0.0, "torch": 0.13}, test_set=test_set, search=False, epochs=2)
     asked = ("--study", "pair", "--claim", "torch > scratch")
     assert command(store, *asked) == 0
-    assert "models were scored on" not in capsys.readouterr().out
+    alone = capsys.readouterr().out
     for place in range(6):
         add_study(store, f"other-{place}", {"torch": 0.0, "scratch": 0.0}, test_set=test_set, search=False, epochs=2,
                   experiment=f"elsewhere-{place}")
-    assert command(store, *asked) == 3
-    mentions(capsys.readouterr().out, "not settled", "In this store 14 models were scored", "for their 91 pairs")
+    assert command(store, *asked) == 0
+    with_others = capsys.readouterr().out
+    assert with_others.splitlines()[0] == alone.splitlines()[0]
+    mentions(with_others, "In this store 12 other models were scored on these test texts")
     assert command(store, "--study", "pair", "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert [pair["family"] for pair in found["pairs"]] == [91, 14, 14]
-    mentions(found["notes"][0], "14 models", "91 pairs", "14 comparisons with the linear model")
+    assert [pair["family"] for pair in found["pairs"]] == [1, 2, 2]
+    mentions(found["notes"][0], "12 other models", "pairs of this report alone")
 
 
 @pytest.mark.parametrize(("claim", "better", "code", "word"), [

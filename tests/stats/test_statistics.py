@@ -37,7 +37,6 @@ from gru_bench.stats.verdict import (
     can_show_equivalence,
     examples_for_equivalence,
     holm,
-    pairs_of,
     unseen_failures,
 )
 from gru_bench.stats.verdict import Pair as Compared
@@ -559,16 +558,6 @@ class TestFamily:
         found = adjusted_tests(differences, asked=[1, 2, 2])
         p = [present(one.p) for one in differences]
         assert [present(one).different for one in found] == holm([p[0], 2 * p[1], 1.0])
-
-    def test_pairs_that_are_not_shown_count_as_the_largest_p(self) -> None:
-        p, hidden = [0.01, 0.04, 0.001], [1.0, 1.0, 1.0]
-        assert holm(p, 6) == holm([*p, *hidden])[:3] == pytest.approx([0.05, 0.16, 0.006])
-        assert holm(p, 2) == holm(p)
-        differences = [made(0.03, 0.009), made(0.02, 0.009)]
-        of_all = adjusted_tests([*differences, made(0.0, 10.0)], family=1)
-        of_some = adjusted_tests(differences, family=pairs_of(3))
-        assert [present(one).different for one in of_some] == [present(one).different for one in of_all[:2]]
-        assert [pairs_of(models) for models in (1, 2, 3, 10)] == [0, 1, 3, 45]
 
     def test_a_finding_that_stands_alone_may_fall_in_a_family(self) -> None:
         for difference, alone in ((made(0.0, 0.0055), Finding.EQUIVALENT), (made(0.02, 0.009), Finding.BETTER)):

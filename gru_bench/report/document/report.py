@@ -91,8 +91,7 @@ class Answer:
     p_equivalent: float | None
     """Of equivalence within the margin: two one-sided tests, after Holm."""
     family: int
-    """Number of pairs that the p values allow for: all pairs of models in the store that were scored on the same test
-    examples, or of each of them and the linear model."""
+    """Number of pairs that are tested together: those of the report, of one kind."""
     seeds: tuple[int | None, int | None]
     """None: fitted once."""
     examples: int

@@ -27,7 +27,7 @@ from gru_bench.stats.estimate import Design
 from gru_bench.stats.intervals import difference
 from gru_bench.stats.sentence import TESTS, decided_by, quantity
 from gru_bench.stats.text import MINUS
-from gru_bench.stats.verdict import MARGIN, Finding, Verdict, adjusted_tests, pairs_of
+from gru_bench.stats.verdict import MARGIN, Finding, Verdict, adjusted_tests
 from gru_bench.stats.verdict import Pair as Compared
 from gru_bench.tracking import LoggedStudy
 
@@ -262,20 +262,19 @@ def _on_test(digest: str, groups: Sequence[ModelRuns], store: Store) -> OnTest:
     return OnTest(tuple(store.confirmed_models(digest)), store.studies_on_test(digest, until), asked)
 
 
-def tested(couples: Sequence[Couple], margin: float, family: int, asked: Mapping[str, int]) -> list[Pair]:
+def tested(couples: Sequence[Couple], margin: float, asked: Mapping[str, int]) -> list[Pair]:
     """Return the pairs of groups that are tested together.
 
     Args:
         couples: For each pair what makes its numbers, and the groups that it calls A and B, on the same examples.
         margin: Largest difference of no practical weight; 0.01 is one point.
-        family: Number of all pairs of which these are some; fewer than these: these are all.
         asked: Id of an original study's own run -> number of studies that ask its question, where several do.
     """
     times = [max(asked.get(one.study.original, 1) for one in (a, b)) for _, a, b in couples]
     differences = [difference(a.metric, a, b) for _, a, b in couples]
     differences = [replace(one, design=one.design_of_runs) if min(one.seeds) == 1 else one for one in differences]
-    adjusted = adjusted_tests(differences, margin, family, times)
-    family = max(family, sum(one is not None for one in adjusted))
+    adjusted = adjusted_tests(differences, margin, times)
+    family = sum(one is not None for one in adjusted)
     return [
         _shown(Compared((a.label, b.label), found, own, family, Verdict.of(found, own, margin), a.metric, often),
                numbers, a, b)
@@ -295,7 +294,7 @@ def compare(margin: float, test_set: ScoredTestSet, numbers: Numbers) -> list[Pa
     for one, two in combinations(test_set.groups, 2):
         a, b = (two, one) if two.rank < one.rank else (one, two)
         couples.append((numbers.of(f"pair.{a.key}.{b.key}"), a, b))
-    return tested(couples, margin, pairs_of(test_set.size), test_set.asked)
+    return tested(couples, margin, test_set.asked)
 
 
 def compare_with_linear(
@@ -307,7 +306,7 @@ def compare_with_linear(
 
     Args:
         margin: As for `compare`.
-        test_set: As for `compare`. There are as many pairs as models.
+        test_set: As for `compare`.
         baselines: The baselines of the report.
         numbers: Makes the numbers of the report.
     """
@@ -320,7 +319,7 @@ def compare_with_linear(
             couples.append((numbers.of(f"pair.{group.key}.{linear.key}"), group, linear))
         else:
             apart.append((f"{group.label} and {linear.label} are not compared: their test texts differ.",))
-    return tested(couples, margin, test_set.size, test_set.asked), apart
+    return tested(couples, margin, test_set.asked), apart
 
 
 def compare_candidates(margin: float, candidates: Candidates, asked: Mapping[str, int]) -> list[Pair]:
@@ -336,7 +335,7 @@ def compare_candidates(margin: float, candidates: Candidates, asked: Mapping[str
     chosen = candidates.chosen
     pairs = combinations(candidates.every, 2) if chosen is None else ((chosen, other) for other in candidates.others)
     couples = [(a.numbers.of(f"minus.{b.key}"), a, b) for a, b in pairs]
-    return tested(couples, margin, len(couples), asked)
+    return tested(couples, margin, asked)
 
 
 def _shown(pair: Compared, numbers: Numbers, a: ModelRuns, b: ModelRuns) -> Pair:

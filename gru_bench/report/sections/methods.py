@@ -55,8 +55,8 @@ def methods(evidence: Evidence) -> Section:
 def _verdicts(evidence: Evidence) -> Sentence:
     return say(
         "compare two models on the same test texts. The equivalence margin is {margin} p values are adjusted by Holm’s "
-        "procedure over {families}, separately for differences and equivalence; models of the store that were scored "
-        "on these texts count, shown or not. They are compared with {level}.", families=families(evidence),
+        "procedure over {families}, separately for differences and equivalence. They are compared with {level}.",
+        families=families(evidence),
         margin=evidence.margin.said,
         level=evidence.numbers.on(()).add(
             "methods.level", ALPHA, "p", "chance of a false finding of a kind among all pairs, at most"))

@@ -23,7 +23,7 @@ from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.sections.comparisons import compared_pairs, comparison_table
 from gru_bench.results.logged_metrics import TRAIN_SECONDS
-from gru_bench.stats.verdict import DIFFERENT, Finding, pairs_of
+from gru_bench.stats.verdict import DIFFERENT, Finding
 from gru_bench.tracking import LoggedStudy
 
 FEW_TEXTS = 200
@@ -203,22 +203,18 @@ def questions(evidence: Evidence) -> tuple[Block, ...]:
 
 
 def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
-    """Return how many models outside a report were scored on its test texts, and what its p values are adjusted for."""
+    """Return how many models outside a report were scored on its test texts; nothing is adjusted for them."""
     test_set, numbers = evidence.test_set, evidence.test_set.numbers
     outside, named = test_set.size - len(test_set.groups), test_set.others
     if not outside or not evidence.pairs:
         return ()
     more = len(named) - FEW
-    adjusted = ["for their {pairs} pairs"] if evidence.compared else []
-    adjusted += ["for {models} comparisons with the linear model, one for each of them"] if evidence.against else []
     return (say(
-        "In this store {models} models were scored on these test texts, {outside} of them not shown here ({names}). p "
-        f"is adjusted for all of them: {', and '.join(adjusted)}.",
+        "In this store {outside} other {outside:model was|models were} scored on these test texts ({names}). p is "
+        "adjusted for the pairs of this report alone: the more reports on the same texts, the more differ by chance.",
         names=listed([*named[:FEW], *([f"{more} more"] if more > 0 else [])]),
-        models=numbers.add("models", test_set.size, "count", "models with a complete confirmation run on these test "
-                           "texts, in all studies of the store"),
-        outside=numbers.add("outside", outside, "count", "models not shown in this report"),
-        pairs=numbers.add("pairs", pairs_of(test_set.size), "count", "pairs of these models")),)
+        outside=numbers.add("outside", outside, "count", "models with a complete confirmation run on these test texts "
+                            "that this report does not show")),)
 
 
 def asked_again(evidence: Evidence) -> list[Sentence]:

@@ -52,7 +52,7 @@ def test_p_of_each_study_is_multiplied_by_the_number_of_studies(judged: int) -> 
     assert evidence.test_set.asked == {first.run.run_id: 3}
     for pairs in (evidence.compared, evidence.against, evidence.taken):
         assert pairs
-        once = adjusted_tests([pair.difference for pair in pairs], evidence.margin.value, pairs[0].family)
+        once = adjusted_tests([pair.difference for pair in pairs], evidence.margin.value)
         for pair, tests in zip(pairs, once, strict=True):
             one = present(tests)
             assert ps(pair) == pytest.approx([min(1, 3 * p) for p in (one.different, one.equivalent)])
@@ -74,7 +74,7 @@ def test_a_question_that_is_asked_once_has_p_as_it_is() -> None:
     evidence = collect([first], store)
     (pair,) = evidence.compared
     assert (evidence.test_set.asked, pair.asked) == ({}, 1)
-    assert [pair.tests] == adjusted_tests([pair.difference], evidence.margin.value, pair.family)
+    assert [pair.tests] == adjusted_tests([pair.difference], evidence.margin.value)
     assert "--again" not in " ".join(map(said, about_examples(evidence)))
 
 

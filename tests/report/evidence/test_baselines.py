@@ -190,17 +190,6 @@ def test_few_groups_have_no_test(groups: int, is_tested: bool) -> None:
     assert (found.tests is not None, found.verdict.finding is Finding.TOO_FEW_GROUPS) == (is_tested, not is_tested)
 
 
-def test_the_test_allows_for_all_models_on_the_same_test_reviews() -> None:
-    store, test_set = FakeStore(), TestSet.draw(1000)
-    one, *others = [add_study(store, name, {"torch": skill}, test_set=test_set)
-                    for name, skill in (("one", 0.4), ("two", 0.2), ("three", 0.1))]
-    right_N = correct(store, others[-1].confirms)[0]
-    (found,) = compared(store, with_answers(store, one, right_N))
-    alone = accuracy_difference(correct(store, one.confirms), np.stack([right_N] * 5))
-    assert present(found.tests).different == pytest.approx(3 * present(alone.p))
-    assert found.family == 3
-
-
 def test_a_model_worse_than_the_linear_one_causes_a_warning() -> None:
     store = FakeStore()
     study = add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(1000))
