@@ -35,10 +35,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def environment(threads: int | None = None, **more: str) -> dict[str, str]:
+def environment(threads: int | None) -> dict[str, str]:
     """Return the environment of this process with `threads` threads for each numerical library (None: unchanged)."""
     values = {key: value for key, value in os.environ.items() if key not in THREAD_VARIABLES}
-    return values | (dict.fromkeys(THREAD_VARIABLES, str(threads)) if threads else {}) | more
+    return values | (dict.fromkeys(THREAD_VARIABLES, str(threads)) if threads else {})
 
 
 class Process:
@@ -59,11 +59,6 @@ class Process:
             raise SystemExit("a contender's process has ended; its message is above")
         return json.loads(answer)
 
-    def end(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
-
 
 def serve(answer: Callable[[Any], object]) -> None:
     """Answer each line on standard input."""
@@ -72,7 +67,7 @@ def serve(answer: Callable[[Any], object]) -> None:
 
 
 def alternated(
-    processes: Mapping[str, Process], rounds: int, question: object = "go", on_turn: Callable[[str], object] = str
+    processes: Mapping[str, Process], rounds: int, on_turn: Callable[[str], object] = str
 ) -> dict[str, list[Any]]:
     """Return the answers of each contender over the rounds. Each round begins with another contender."""
     answers: dict[str, list[Any]] = {name: [] for name in processes}
@@ -81,7 +76,7 @@ def alternated(
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             on_turn(f"round {turn + 1} of {rounds}: {name}")
-            answers[name].append(processes[name].ask(question))
+            answers[name].append(processes[name].ask("go"))
     return answers
 
 
@@ -188,11 +183,8 @@ class PeerTrainer:
         self.fall = torch.optim.lr_scheduler.LinearLR(self.adam, 1.0, 0.0, steps) \
             if training.schedule == "linear" else None
 
-    def epoch(
-        self, batches: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
-        on_step: Callable[[float], object] = float,
-    ) -> tuple[float, int, int]:
-        """Train on the batches once; return mean loss, reviews and tokens. `on_step` gets each step's loss."""
+    def epoch(self, batches: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> tuple[float, int, int]:
+        """Train on the batches once; return mean loss, reviews and tokens."""
         import torch
 
         self.model.train()
@@ -206,21 +198,7 @@ class PeerTrainer:
             self.adam.step()
             if self.fall is not None:
                 self.fall.step()
-            value = loss.item()
-            on_step(value)
-            total += value * len(labels)
+            total += loss.item() * len(labels)
             reviews += len(labels)
             tokens += int(lengths.sum())
         return total / reviews, reviews, tokens
-
-    def accuracy(self, batches: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> float:
-        """Return the accuracy of the model."""
-        import torch
-
-        self.model.eval()
-        right = reviews = 0
-        with torch.no_grad():
-            for ids, lengths, labels in batches:
-                right += int((self.model(ids, lengths).argmax(1) == labels).sum())
-                reviews += len(labels)
-        return right / reviews

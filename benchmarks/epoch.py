@@ -207,16 +207,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reviews", type=int, help="training reviews drawn from the default corpus (default all)")
-    parser.add_argument("--model", choices=["bidirectional", "torch", "scratch"], default="bidirectional",
-                        help="(default bidirectional; torch and scratch read one way)")
-    parser.add_argument("--batch", type=int, default=64, help="reviews per batch (default 64)")
-    parser.add_argument("--hidden", type=int, default=100, help="width of the state (default 100)")
-    parser.add_argument("--trainable", action="store_true", help="train the word vectors too: the peers use dense "
-                        "Adam over the whole table, ours uses Adam over the rows that a batch holds")
     parser.add_argument("--threads", type=int, default=cores(), help="threads of each contender (default all cores)")
     parser.add_argument("--rounds", type=int, default=3, help="epochs per contender (default 3)")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE",
-                        help="any other setting of a run, such as data.limit=2000; may be repeated")
+                        help="any other setting of a run, such as model.name=torch; may be repeated")
     parser.add_argument("--contenders", nargs="+", choices=NAMES[1:], default=list(NAMES[1:]),
                         help=f"(default {' '.join(NAMES[1:])})")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
@@ -224,19 +218,19 @@ def main() -> None:
     if asked.serve:
         serve(answering(asked.serve))
         return
+    settings = {"model.name": "bidirectional", "model.hidden_size": 100, "training.batch_size": 64,
+                "embedding.trainable": False, **parsed_settings(asked.settings)}
     console = Console(width=120, highlight=False)
     names = ["ours", *asked.contenders]
     processes = {name: Process(__file__, name, asked.threads) for name in names}
     with console.status("preparing reviews and word vectors, checking that all compute the same") as status:
-        prepared(processes, {
-            "reviews": asked.reviews, "model.name": asked.model, "model.hidden_size": asked.hidden,
-            "training.batch_size": asked.batch, "embedding.trainable": asked.trainable,
-            **parsed_settings(asked.settings)}, asked.threads)
+        prepared(processes, {"reviews": asked.reviews, **settings}, asked.threads)
         answers = alternated(processes, asked.rounds, on_turn=status.update)
     same_work(answers)
     reviews, tokens = (int(answers["ours"][0][key]) for key in ("reviews", "tokens"))
-    table = Table(title=f"one epoch of {reviews:,} reviews, {tokens:,} tokens: {asked.model}, hidden {asked.hidden}, "
-                        f"B = {asked.batch}, {asked.threads} threads, {asked.rounds} rounds")
+    table = Table(title=f"one epoch of {reviews:,} reviews, {tokens:,} tokens: {settings['model.name']}, "
+                        f"hidden {settings['model.hidden_size']}, B = {settings['training.batch_size']}, "
+                        f"{asked.threads} threads, {asked.rounds} rounds")
     for column in ("contender", "seconds", "fastest", "slowest", "reviews/s", "loss", "peak MB", "contender / ours"):
         table.add_column(column, justify="left" if column == "contender" else "right")
     seconds = {name: [a["seconds"] for a in those] for name, those in answers.items()}

@@ -48,17 +48,10 @@ def batches_of(sequences: int) -> int:
     return max(4, 32 // sequences)
 
 
-def draw_batches(
-    sequences: int, equal: bool, steps: int | None = None
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Return (ids_BT, lengths_B, labels_B) of every batch; ids after the end of a sequence are 0.
-
-    With `steps` every sequence has that length.
-    """
+def draw_batches(sequences: int, equal: bool) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return (ids_BT, lengths_B, labels_B) of every batch; ids after the end of a sequence are 0."""
     random, count = np.random.default_rng(sequences), batches_of(sequences)
     lengths = np.clip(random.lognormal(np.log(150), 0.5, count * 8 * sequences), 5, 400).astype(np.int64)
-    if steps is not None:
-        lengths[:] = steps
     lengths.sort()
     rank = np.arange(VOCABULARY)
     share = 1 / (rank + 3.0) ** 1.08
@@ -87,9 +80,7 @@ def at_last(output: Any, lengths: Any) -> Any:
 class Contender:
     """One way to run the step; lives in a process of its own."""
 
-    def __init__(
-        self, name: str, sequences: int, hidden: int, threads: int, bidirectional: bool, steps: int | None = None
-    ) -> None:
+    def __init__(self, name: str, sequences: int, hidden: int, threads: int, bidirectional: bool) -> None:
         import torch
 
         name, flushed, _ = name.partition(FLUSHED)
@@ -126,7 +117,7 @@ class Contender:
             self.update = lambda: (adam.step(), adam.zero_grad(set_to_none=True))
         self.batches = [
             tuple(torch.from_numpy(part) for part in batch)
-            for batch in draw_batches(sequences, bidirectional, steps)
+            for batch in draw_batches(sequences, bidirectional)
         ]
         self.run: Callable[..., Any] = getattr(self, name)
 
