@@ -26,7 +26,7 @@ HELP = """Classify texts with the model that a study takes, or with a saved mode
 
 Two ways to pass texts:
 
-  [bold]gru-bench predict --study smoke "A wonderful film."[/bold]
+  [bold]gru-bench predict "A wonderful film."[/bold]
   [bold]gru-bench predict --study smoke --file reviews.csv --to predictions.csv[/bold]
 
 A study takes the best on validation of its trained models with all their seeds, its linear models, and the average of
@@ -38,7 +38,7 @@ A file can be CSV, TSV, JSON Lines, Parquet, or .txt with one text per line. It 
 def predict(
     texts: Annotated[list[str] | None, typer.Argument(help="Texts to classify.", show_default=False)] = None,
     study: Annotated[str | None, typer.Option(
-        help="Study whose model predicts.", show_default=False, rich_help_panel="Model")] = None,
+        help="Study whose model predicts.", show_default="the newest finished one", rich_help_panel="Model")] = None,
     model: Annotated[str | None, typer.Option(
         help="With --study: another model of the study, such as ngrams or average. Without --study: a folder written "
         "by gru-bench save-model.", show_default=False, rich_help_panel="Model")] = None,
@@ -64,8 +64,6 @@ def predict(
     tracking_uri: cli.TrackingUri = None,
 ) -> None:
     """Ask a trained model."""
-    if study is None and model is None:
-        raise UsageError("a model is needed: give --study, or --model with a saved folder")
     if texts and file is not None:
         raise UsageError("give texts either in the command or with --file, but not both")
     if (file is None) != (to is None):
@@ -98,10 +96,9 @@ def _predictor(study: str | None, model: str | None, *, run_code: bool, tracking
     from gru_bench.models.linear import TrainedLinear
 
     said = cli.out(stderr=True)  # standard output is for the answers
-    if study is None:
+    if study is None and model is not None:
         from gru_bench.models.average import load
 
-        assert model is not None
         trained, scores = load(Path(model))
         said.print(f"{model}: {trained.name}, test {scores['metric']} {scores['text']}" if scores else
                    f"{model}: {trained.name}", markup=False)
@@ -112,12 +109,13 @@ def _predictor(study: str | None, model: str | None, *, run_code: bool, tracking
 
         store = open_reader(tracking_uri)
         with said.status("reading the model"):
-            found = winners.candidates(store, store.study(study))
-            chosen = winners.asked(found, study, model)
+            logged = winners.study_of(store, study)
+            found = winners.candidates(store, logged)
+            chosen = winners.asked(found, logged.name, model)
             trained = winners.read(store, chosen)
             scores = scores_of(chosen)
         best = ", the best on validation" if model is None and found.others else ""
-        said.print(f"study {study}: {chosen.label}{best}, test {scores['metric']} {scores['text']}", markup=False)
+        said.print(f"study {logged.name}: {chosen.label}{best}, test {scores['metric']} {scores['text']}", markup=False)
     if run_code and not isinstance(trained, TrainedLinear):
         trained.allow_code()
     return predictor_of(trained)

@@ -22,9 +22,10 @@ app = cli.app()
 
 @app.command()
 def save_model(
-    study: Annotated[str, typer.Option(help="Study whose model to save.", show_default=False)],
     folder: Annotated[Path | None, typer.Argument(
         metavar="[DIR]", help="Folder to write. Optional with --register.", show_default=False)] = None,
+    study: Annotated[str | None, typer.Option(
+        help="Study whose model to save.", show_default="the newest finished one")] = None,
     model: Annotated[str | None, typer.Option(
         help="Another model of the study, such as torch, ngrams or average.", show_default=False)] = None,
     register: Annotated[bool, typer.Option(
@@ -51,14 +52,15 @@ def save_model(
     console = cli.out()
     store = open_reader(tracking_uri)
     with console.status("reading the model"):
-        candidates = winners.candidates(store, store.study(study))
-        chosen = winners.asked(candidates, study, model)
+        logged = winners.study_of(store, study)
+        candidates = winners.candidates(store, logged)
+        chosen = winners.asked(candidates, logged.name, model)
         trained = winners.read(store, chosen)
     with tempfile.TemporaryDirectory(prefix="gru-bench-model-") as temporary:
         place = folder or Path(temporary) / "model"
         with console.status("writing the model"):
             size = write_model(chosen, candidates, trained, place, force=force)
-        what = f"{chosen.label} of the study {study}"
+        what = f"{chosen.label} of the study {logged.name}"
         if model is None and candidates.others:
             what += f" (the best on validation; the others: {', '.join(one.label for one in candidates.others)})"
         if folder is not None:

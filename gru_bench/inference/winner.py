@@ -6,15 +6,32 @@ import re
 from dataclasses import replace
 
 from gru_bench.config import DataConfig, validated
-from gru_bench.errors import IncompleteError, RunError, UsageError, unknown
+from gru_bench.errors import IncompleteError, RunError, UsageError, unknown, without_passwords
 from gru_bench.models.average import TrainedAverage
 from gru_bench.models.linear import TrainedLinear
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.evidence.candidates import Candidate, Candidates, study_candidates
 from gru_bench.report.evidence.groups import ModelRuns
-from gru_bench.report.evidence.progress import as_typed
+from gru_bench.report.evidence.progress import as_typed, is_finished
 from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.tracking import LoggedStudy, Reader
+
+
+def study_of(store: Reader, name: str | None) -> LoggedStudy:
+    """Return the newest study of a name; of no name the newest finished study of all experiments.
+
+    Raises:
+        UsageError: The study is unknown, or there is no study. The error lists the known ones.
+        IncompleteError: No name is given, and no study is finished.
+    """
+    if name is not None:
+        return store.study(name)
+    finished = [study for experiment in store.experiments() for study in store.studies(experiment)
+                if is_finished(study)]
+    if not finished:
+        raise IncompleteError(f"no study in {without_passwords(store.uri)} is finished: name one with --study, or run "
+                              "one (gru-bench sweep --study smoke)")
+    return max(finished, key=lambda study: study.run.started)
 
 
 def candidates(store: ReportStore, study: LoggedStudy) -> Candidates:

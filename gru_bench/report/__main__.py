@@ -40,8 +40,9 @@ def report(
         "changed files. Exit code 0: none, 4: some.", show_default=False)] = None,
     tables: Annotated[Path | None, typer.Option(
         help="Folder for runs.csv (every run with its settings and scores), trials.csv (every trial of each search), "
-        "predictions.csv (every test text of each confirmation run) and disagreements.csv (every test text that "
-        "only one model of a pair gets right).", show_default=False)] = None,
+        "predictions.csv (every test text of each confirmation run), candidates.csv (of each classifier that can be "
+        "taken) and disagreements.csv (every test text that only one model of a pair gets right).",
+        show_default=False)] = None,
     no_attach: Annotated[bool, typer.Option(
         "--no-attach", help="Do not attach the report (page, Markdown, numbers, figures) to the run of each study in "
         "MLflow, where it replaces an earlier one.")] = False,

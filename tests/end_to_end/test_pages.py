@@ -34,7 +34,7 @@ RUN: Mapping[str, str] = {
     "gru-bench predict --study NAME --why \"A text.\"": "A text.",
     "gru-bench predict --study NAME --file reviews.csv --to predictions.csv": "predictions.csv",
     "gru-bench predict --study NAME --file reviews.csv --to predictions.parquet": "predictions.parquet",
-    "gru-bench predict --study smoke \"A wonderful film.\" \"Dull from start to end.\"": "Dull from start",
+    "gru-bench predict \"A wonderful film.\" \"Dull from start to end.\"": "Dull from start",
     "gru-bench save-model --study NAME DIR": "my-model",
     "gru-bench save-model --study NAME --register": "best",
     "gru-bench predict --model my-model \"A wonderful film.\"": "A wonderful film.",

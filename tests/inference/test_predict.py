@@ -276,7 +276,7 @@ def test_a_terminal_shows_a_progress_bar(
 
 
 @pytest.mark.parametrize(("words", "parts"), [
-    ((), ["--study", "--model"]),
+    ((), ["--file", "quotes"]),
     (("x", "--model", "m", "--file", "f", "--to", "o"), ["--file"]),
     (("--model", "m", "--file", "f"), ["--to", "only --file"]),
     (("--model", "m", "--to", "f"), ["--file", "only --to"]),

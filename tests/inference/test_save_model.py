@@ -100,9 +100,3 @@ def test_refuses_what_is_typed_wrongly(
     _, err = said(studied, capsys, *words, code=ExitCode.MISTYPED)
     mentions(err, *parts)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_study_must_be_named() -> None:
-    done = completed(app, "model")
-    assert done.returncode == ExitCode.MISTYPED
-    assert "--study" in done.stderr

@@ -18,6 +18,7 @@ from gru_bench.errors import RunError
 from gru_bench.platforms import replacing
 from gru_bench.report.document.figure import csv_cell
 from gru_bench.report.document.numbers import plain
+from gru_bench.report.evidence.candidates import Candidates
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import class_names
 from gru_bench.report.evidence.pairs import Pair
@@ -34,13 +35,14 @@ FIRST_COLUMNS = {
     "trials.csv": ("study", "model", "number", "state", "value", "epochs"),
     "predictions.csv": ("study", "model", "seed", "run", "example", "label", "predicted", "probability", "correct",
                         "category", "tokens", "row", "group"),
+    "candidates.csv": ("classifier", "taken", "example", "label", "predicted", "probability", "correct"),
     "disagreements.csv": ("pair", "example", "label", "right", "category", "tokens"),
 }
 """Table -> the columns that each has; further ones follow in some."""
 
 
 def write(evidence: Evidence, folder: Path) -> dict[Path, int]:
-    """Write runs.csv, trials.csv, predictions.csv and disagreements.csv, and return the number of rows of each.
+    """Write the tables of `FIRST_COLUMNS` as CSV files, and return the number of rows of each.
 
     Args:
         evidence: The evidence of a report.
@@ -51,6 +53,7 @@ def write(evidence: Evidence, folder: Path) -> dict[Path, int]:
         folder / name: _written(folder / name, table) for name, table in (
             ("runs.csv", runs_table(studies)), ("trials.csv", trials_table(studies)),
             ("predictions.csv", predictions_table(studies, evidence.store)),
+            ("candidates.csv", candidates_table(evidence.candidates)),
             ("disagreements.csv", disagreements_table(evidence.compared)))
     }
 
@@ -146,6 +149,20 @@ def predictions_table(studies: Sequence[LoggedStudy], store: Store) -> Iterator[
                               *(nothing if values is None else values.tolist()
                                 for values in (found.name_N, found.group_N)), *by_class, strict=True):
                 yield [run.study, run.model, run.seed, run.run_id, *example]
+
+
+def candidates_table(candidates: Candidates) -> Iterator[Row]:
+    """Yield a row for every test text of every classifier that can be taken, as it is served.
+
+    The probability is that of class 1; of more than two classes it is that of the predicted one.
+    """
+    yield FIRST_COLUMNS["candidates.csv"]
+    for one in candidates.every:
+        (probability_NC,), (predicted_N,) = one.probability_RNC, one.predicted_RN
+        for place, example in enumerate(one.example_N.tolist()):
+            label, predicted = int(one.label_N[place]), int(predicted_N[place])
+            yield [one.label, str(one is candidates.chosen), example, one.classes[label], one.classes[predicted],
+                   float(probability_NC[place, 1 if one.is_binary else predicted]), str(predicted == label)]
 
 
 def _many_classes(study: LoggedStudy, store: Store) -> tuple[str, ...]:
