@@ -85,8 +85,8 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     (["sweep"], ["--study"]),
     (["train", "--model", "lstm"], ["model.name"]),
     (["gru-check", "mine.py"], ["mine.py"]),
-    (["predict", "A text."], ["model"]),
-    (["save-model", "folder"], ["--study"]),
+    (["predict"], ["quotes", "--file"]),
+    (["save-model"], ["folder", "--register"]),
 ])
 def test_refuses_what_is_wrongly_typed(words: list[str], parts: list[str]) -> None:
     done = completed(app, *words)

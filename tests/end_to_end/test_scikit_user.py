@@ -71,7 +71,7 @@ def test_what_a_study_has_are_data_frames_of_the_users_own_values(found: dict[st
     assert len(texts) == len(found["tested"]) > 0
     assert (texts["toxic"] == texts["label"]).all()
     assert found["pairs"]["finding"].notna().all()
-    assert len(found["pairs"]) == 5
+    assert len(found["pairs"]) == 3
 
 
 def test_pictures_are_drawn_and_comparisons_have_the_users_names(found: dict[str, Any], folder: Path) -> None:

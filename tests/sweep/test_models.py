@@ -91,7 +91,7 @@ def test_the_report_and_the_description_show_every_confirmed_model(easy_csv: Pat
     assert [group.model for group in confirm_groups([study], store, Numbers())[0]] == MODELS
     (pair,) = findings_of(collect([study], store)).pairs
     assert (pair.better, pair.finding) == (pair.a, "better")
-    assert study.run.tags[NOTE].startswith(f"**Decision:** {MODELS[1].capitalize()}")
+    assert study.run.tags[NOTE].startswith(f"**Decision:** Take {MODELS[1].capitalize()}")
     for group in collect([study], store).groups:
         logged_as = {part: study.run.metrics[over_seeds(group.model, "accuracy", part).key]
                      for part in ("mean", "low", "high", "seeds")}

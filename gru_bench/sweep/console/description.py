@@ -67,9 +67,12 @@ def results(
     headings = ["model", test.label, "95 % interval", "seeds, lowest to highest", f"best trial: {val.label}"]
     of_models = [[model, *_confirmed(concluded.scores.get(model), test), _written(val, best.get(model))]
                  for model in dict.fromkeys((*models, *concluded.scores)) if model not in BASELINES]
-    of_baselines = [
-        [f"{baseline_label(run.model, run.params)} (baseline)", *_confirmed(concluded.scores.get(run.model), test),
-         _written(val, run.metrics.get(val.key))] for run in concluded.baselines]
+    of_baselines = []
+    for run in concluded.baselines:
+        found = concluded.scores.get(run.model)
+        scored = (_written(test, run.metrics.get(test.key)), "", "") if found is None else _confirmed(found, test)
+        of_baselines.append([f"{baseline_label(run.model, run.params)} (baseline)", *scored,
+                             _written(val, run.metrics.get(val.key))])
     kept = [any(column) for column in zip(*of_models, strict=True)]
     return [[cell for cell, keep in zip(row, kept, strict=True) if keep]
             for row in (headings, *of_models, *of_baselines)]

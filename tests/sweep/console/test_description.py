@@ -66,7 +66,7 @@ def test_a_study_without_a_search_has_no_column_for_trials(tmp_path: Path) -> No
                              concluded=Conclusion(scores={"torch": confirmed(70, 80)}, baselines=[BASELINE]))
     header, _, bidirectional, linear = rows(text)
     assert header == ["model", "test accuracy", "95 % interval", "seeds, lowest to highest"]
-    assert (bidirectional, linear) == (["bidirectional", "", "", ""], [LINEAR, "", "", ""])
+    assert (bidirectional, linear) == (["bidirectional", "", "", ""], [LINEAR, "78.2 %", "", ""])
 
 
 def test_a_study_that_has_found_nothing_has_its_command_alone(tmp_path: Path) -> None:
