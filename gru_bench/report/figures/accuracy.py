@@ -54,7 +54,7 @@ def accuracy_figure(values: Values, scale: Scale) -> Figure:
     return Figure(
         "accuracy",
         f"Test {scale.score} with 95 % intervals{which}; small marks are single seeds"
-        f"{', dashed lines are baselines' * bool(near)}.",
+        f"{', open marks and dashed lines are baselines' * bool(near)}.",
         f"Test {scale.score}: {listed(words[:LINES])}.", values,
         partial(_accuracy, near=near, scale=scale))
 
@@ -91,6 +91,7 @@ def _accuracy(frame: DataFrame, near: Collection[str], scale: Scale) -> Drawing:
     below = list(range(len(names), lines))
     dots(axes, baselines.assign(place=below, model=""), "accuracy", "place", [""] * bool(below), color=FAINT,
          fillstyle="none", markeredgewidth=1)
+    axes.hlines(below, baselines["low"], baselines["high"], FAINT, linewidth=1.0, capstyle="round", clip_on=False)
     if below:  # only next to the models, because further down they would cross the names of baselines
         axes.vlines(baselines["accuracy"], -0.6, len(names) - 0.6, linestyle="dashed", **GUIDE)
     for place, row in enumerate([*means.to_dict("records"), *baselines.to_dict("records")]):
