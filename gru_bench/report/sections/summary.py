@@ -30,10 +30,11 @@ FEW_TEXTS = 200
 """Number of test texts below which a warning is shown."""
 FEW = 6
 """Most kinds of predictions, and most other models, that are named."""
-VERDICTS = ("Differences in test {} with {}. p is adjusted by Holm’s procedure over {}; intervals are not adjusted for "
-            "multiple comparisons. Equivalent models have an interval for equivalence, of 90 %, which lies within the "
-            "margin. MDD, the minimum detectable difference, is the smallest true difference that the two-sided test "
-            "finds with 80 % power from as many runs and texts.")
+VERDICTS = ("Another question: is one architecture better than another, by single seeds and for new ones? Differences "
+            "in test {} with {}. p is adjusted by Holm’s procedure over {}; intervals are not adjusted for multiple "
+            "comparisons. Equivalent models have an interval for equivalence, of 90 %, which lies within the margin. "
+            "MDD, the minimum detectable difference, is the smallest true difference that the two-sided test finds "
+            "with 80 % power from as many runs and texts.")
 CANDIDATES = ("Test {} of the classifiers that can be taken, as they are served, with 95 % intervals. The first one is "
               "taken: the best on validation texts. Its lead over each other one has an unadjusted interval; p is "
               "two-sided, adjusted by Holm’s procedure over the rows. All hold for these trained models on new texts, "
