@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,11 +84,6 @@ class Scored:
     def loss_RN(self) -> Floats:
         """Return the losses in nats."""
         return np.stack([metrics.losses(self.label_N, one) for one in self.probability_RNC])
-
-    @cached_property
-    def together(self) -> Self:
-        """Return what the runs predict together, as if they were one run: the mean of their probabilities."""
-        return replace(self, probability_RNC=metrics.mean_probability(self.probability_RNC)[None], named_RN=None)
 
     def values(self, metric: MetricName) -> Values:
         """Return what each run scores on each example.

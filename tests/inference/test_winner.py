@@ -19,7 +19,6 @@ from gru_bench.models.saved import load as load_saved
 from gru_bench.models.saved import save
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.evidence.candidates import Candidate
-from gru_bench.report.evidence.temperatures import temperatures
 from gru_bench.results.baselines import AVERAGE, TFIDF
 from gru_bench.stats.calibration import temperature
 from gru_bench.tracking import Reader, open_reader
@@ -140,14 +139,6 @@ def test_the_winner_has_the_temperatures_of_its_validation_predictions(
     both = loaded_of(store)
     assert both.temperature == pytest.approx(temperature(logged[0].label_N, mean_NC))
     assert load_folder(saved_to(both, tmp_path / "model")).temperature == both.temperature
-
-
-def test_a_model_without_validation_reviews_has_no_temperature() -> None:
-    store = FakeStore()
-    study = add_study(store, "one", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(60))
-    found = temperatures(store, [run.run_id for run in study.confirms])
-    assert (found.run_R, found.together) == ((None, None), None)
-    assert "validation" in found.missing
 
 
 def refused(store: Reader, kind: type[GruBenchError]) -> str:

@@ -23,7 +23,6 @@ from gru_bench.config import DataConfig, EmbeddingConfig, MetricName, ModelConfi
 from gru_bench.errors import RunError, UsageError
 from gru_bench.report.document.numbers import Numbers
 from gru_bench.report.evidence.groups import group_of
-from gru_bench.report.evidence.temperatures import temperatures
 from gru_bench.results.runs import digest_of_examples
 from gru_bench.tracking import LoggedStudy, Reader, RunWriter, Store, StudyPlan, open_reader
 from gru_bench.tracking.client import TEST_SET, folder_of, reading
@@ -298,7 +297,6 @@ def test_a_request_that_a_server_drops_does_not_count_as_a_damaged_study_or_a_mi
     monkeypatch.setattr(FileSource, dropped, drop)
     for read in (lambda reader: reader.text(parent.run_id, "data.json"),
                  lambda reader: reader.texts(parent.run_id, "test"),
-                 lambda reader: temperatures(reader, [parent.run_id]),
                  lambda reader: group_of(reader, [study.run], Numbers(), "Torch GRU", "torch", study),
                  lambda reader: reader.studies("reviews") if dropped == "artifact" else reader.find(parent.run_id)):
         with pytest.raises((AwayError, ConnectionResetError), match="Connection reset"):

@@ -111,7 +111,8 @@ def candidates_of(
     unknown = [one.label for one in found if one.validation is None]
     if len(found) == 1 or (found and not unknown):
         return Candidates(tuple(found))
-    return Candidates(tuple(found), NONE_ON_VALIDATION + (f" by {listed(unknown)}" if unknown else ""))
+    return Candidates(tuple(found), NONE_ON_VALIDATION + (
+        f" by {listed(unknown)}" if len(unknown) < len(found) else ""))
 
 
 def study_candidates(study: LoggedStudy, store: Store) -> Candidates:

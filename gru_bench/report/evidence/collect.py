@@ -64,6 +64,16 @@ class Evidence:
     """The one that is taken with each other one, or all pairs where none is: a family of tests of its own."""
 
     @property
+    def classifiers(self) -> Sequence[ModelRuns]:
+        """Return whose errors are shown: those that can be taken; where none is chosen, the trained models."""
+        return self.groups if self.candidates.chosen is None else self.candidates.every
+
+    @property
+    def pairs_shown(self) -> Sequence[Pair]:
+        """Return the pairs of these whose texts are shown: the one that is taken and each other one, or all."""
+        return self.compared if self.candidates.chosen is None else self.taken
+
+    @property
     def pairs(self) -> tuple[Pair, ...]:
         """Return all pairs: of models that were trained, then of each and the linear model."""
         return (*self.compared, *self.against)

@@ -222,11 +222,6 @@ class ModelRuns(Scored):
         guess = self.guessing.value
         return guess is not None and may_be_guessing(self.metric, interval(self.metric, self), guess)
 
-    @property
-    def has_together(self) -> bool:
-        """Return whether the seeds can be scored together: there are several, and all their probabilities are known."""
-        return len(self.runs) > 1 and self.whole and self.has_probabilities
-
     def scores_by_run(self, metric: MetricName) -> tuple[Number, ...]:
         """Return a score of each run, in the order of `runs`."""
         return tuple(

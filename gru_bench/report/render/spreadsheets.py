@@ -54,7 +54,7 @@ def write(evidence: Evidence, folder: Path) -> dict[Path, int]:
             ("runs.csv", runs_table(studies)), ("trials.csv", trials_table(studies)),
             ("predictions.csv", predictions_table(studies, evidence.store)),
             ("candidates.csv", candidates_table(evidence.candidates)),
-            ("disagreements.csv", disagreements_table(evidence.compared)))
+            ("disagreements.csv", disagreements_table(evidence.pairs_shown)))
     }
 
 

@@ -42,13 +42,14 @@ Texts = Mapping[str, str]
 def disagreements(evidence: Evidence) -> Section | None:
     """Return the section; None if there is one model, and no texts were logged."""
     blocks: list[Block] = []
-    if evidence.compared:
-        blocks.append(_table(evidence.compared))
-    for pair in evidence.compared[:MOST_PAIRS]:
+    pairs = evidence.pairs_shown
+    if pairs:
+        blocks.append(_table(pairs))
+    for pair in pairs[:MOST_PAIRS]:
         if (texts := texts_of(evidence, [pair.a, pair.b])) is not None:
             blocks += _of_pair(pair, texts)
-    if (texts := texts_of(evidence, evidence.groups)) is not None:
-        blocks += _never_right(evidence.groups, texts, evidence.numbers.of("never-right-1"))
+    if (texts := texts_of(evidence, evidence.classifiers)) is not None:
+        blocks += _never_right(evidence.classifiers, texts, evidence.numbers.of("never-right-1"))
     return Section("disagreements", "Where they disagree", tuple(blocks)) if blocks else None
 
 

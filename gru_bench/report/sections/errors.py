@@ -46,7 +46,7 @@ OPENED = 6
 
 def errors(evidence: Evidence) -> Section | None:
     """Return the section; None where nothing tells the wrong predictions apart."""
-    groups = [group for group in evidence.groups if group.has_classes]
+    groups = [group for group in evidence.classifiers if group.has_classes]
     blocks = (
         *_confusion([group for group in groups if group.is_binary]),
         *_confusions([group for group in groups if not group.is_binary]),
@@ -184,7 +184,7 @@ def _class_scores(group: ModelRuns, place: int, scores_R: Sequence[metrics.Class
 
 def _by_category(evidence: Evidence) -> list[Block]:
     """Return accuracy by category; nothing for fewer than two categories."""
-    groups, key = evidence.groups, "categories-1"
+    groups, key = evidence.classifiers, "categories-1"
     if not groups or np.unique(groups[0].category_N).size < 2:
         return []
     first = groups[0]
@@ -204,7 +204,7 @@ def _by_category(evidence: Evidence) -> list[Block]:
 
 def _by_length(evidence: Evidence) -> list[Block]:
     """Return accuracy by length; nothing for texts of fewer than two ranges."""
-    groups, key = evidence.groups, "lengths-1"
+    groups, key = evidence.classifiers, "lengths-1"
     if not groups or np.unique(np.searchsorted(LENGTHS, groups[0].tokens_N)).size < 2:
         return []
     first, numbers = groups[0], evidence.numbers.of(key)

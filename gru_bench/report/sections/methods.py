@@ -16,7 +16,7 @@ INTERVALS = (
     "have 95 % confidence and account for two sources of variation: the seeds and the test texts, or groups of them. "
     "They use the two-way clustered variance over seeds and texts with Satterthwaite’s degrees of freedom, Wilson’s "
     "interval if few predictions are wrong and, for pairs, Tango’s if few differ. The interval of a single run, of a "
-    "model that is fitted once and of an ensemble is over test texts only.")
+    "model that is fitted once and of a classifier to take is over test texts only.")
 COVERED = (
     "are another training set and another search for settings. Texts without groups count as independent: if several "
     "are about the same product or by the same author, intervals are too narrow.")

@@ -10,11 +10,21 @@ import pytest
 from gru_bench.report.document.blocks import Bullets, Details, parts_in
 from gru_bench.report.document.report import Report
 from gru_bench.report.document.sentences import Sentence
+from gru_bench.report.evidence.collect import collect
 from gru_bench.report.evidence.groups import ModelRuns
 from gru_bench.report.sections.disagreements import disagreements
 from gru_bench.results.runs import Predictions
 from tests.support.commands import mentions
-from tests.support.fake_store import FakeStore, Studies, TestSet, add_study, answered, one_each, three_models
+from tests.support.fake_store import (
+    FakeStore,
+    Studies,
+    TestSet,
+    add_study,
+    answered,
+    one_each,
+    three_models,
+    with_validation,
+)
 from tests.support.renderings import Built, column_of, said, section_of, words_of
 from tests.support.sections import build_only
 
@@ -88,6 +98,19 @@ def test_six_texts_of_each_side_are_quoted_those_with_the_largest_difference_fir
     p = store.predicted[studies[0].confirms[0].run_id, "test"]
     mentions(said(reviews(report, ONLY_SCRATCH)[0][1]), f"Labeled {('negative', 'positive')[p.label_N[7]]}",
              f"{p.tokens_N[7]} tokens read", str(p.category_N[7]))
+
+
+def test_where_one_is_chosen_it_is_compared_with_each_other_one() -> None:
+    store = FakeStore()
+    study = with_validation(store, add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(300)))
+    evidence = collect([study], store)
+    report = build_only([study], store, disagreements)
+    assert column_of(report, "disagreements", "Pair") == [
+        f"{pair.a.label} and {pair.b.label}" for pair in evidence.taken]
+    for place, pair in enumerate(evidence.taken):
+        (a_N,), (b_N,) = pair.a.correct_RN, pair.b.correct_RN
+        counts = [column_of(report, "disagreements", f"Only the {side}")[place].value for side in ("first", "second")]
+        assert counts == [(a_N & ~b_N).sum(), (b_N & ~a_N).sum()]
 
 
 def test_without_texts_only_counts_are_shown() -> None:

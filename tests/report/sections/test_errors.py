@@ -10,12 +10,13 @@ import pytest
 
 from gru_bench.report.document.blocks import Details, Heading, parts_in
 from gru_bench.report.document.report import Report
+from gru_bench.report.evidence.collect import collect
 from gru_bench.report.sections.errors import errors
 from gru_bench.results.runs import Predictions
 from gru_bench.stats.estimate import accuracy_interval
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
-from tests.support.fake_store import FakeStore, TestSet, add_study
+from tests.support.fake_store import FakeStore, TestSet, add_study, with_validation
 from tests.support.renderings import Built, column_of, figure_of, said, section_of, table_of
 from tests.support.sections import build_only
 
@@ -100,3 +101,21 @@ def test_reviews_of_one_length_make_no_table() -> None:
     for key, p in store.predicted.items():
         store.predicted[key] = replace(p, tokens_N=np.full_like(p.tokens_N, 30))
     assert table_keys(build_only([study], store, errors)) == ["categories-1"]
+
+
+def test_errors_are_of_the_classifiers_that_can_be_taken_where_one_is_chosen() -> None:
+    store = FakeStore()
+    study = with_validation(store, add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(300)))
+    evidence = collect([study], store)
+    report = build_only([study], store, errors)
+    labels = ["Torch GRU, all seeds", "TF-IDF", "average"]
+    for key in ("categories-1", "lengths-1"):
+        assert [column.heading for column in table_of(report, key).columns[2:]] == labels
+    sizes = [size.value for size in column_of(report, "categories-1", "Texts")]
+    for one in evidence.candidates.every:
+        found = [number.value for number in column_of(report, "categories-1", one.label)]
+        assert np.dot(sizes, found) / 300 == pytest.approx(one.accuracy.value)
+    models = figure_of(report, "confusion").values.groups("model")
+    assert len(models) == len(labels)
+    for one, rows in zip(evidence.candidates.every, models.values(), strict=True):
+        assert [row["mean count"].value for row in rows.records()] == one.counts_RCC[0].ravel().tolist()
