@@ -26,8 +26,8 @@ forward(x, h0).
   [bold]gru-bench gru-check submissions --csv checked.csv[/bold]
 
 Parameters can have any names and layout: the check compares results with those of reference cells in float64.
-Exit code 0: all are GRUs, in any convention; 4: some are not; 3: a file was not identified or not checked; 2: the one
-file has no such class, or needs --make.
+Exit code 0: all are GRUs, in any convention; 4: some are not; 3: a file was not identified or not checked; 2: there is
+no such file or class.
 
 Each file is copied and executed in its own process, with limits on time, memory and the size of files. Check only
 files that you trust."""

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import inspect
-import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
-from gru_bench.errors import ExitCode, RunError, UsageError
+from gru_bench.errors import ExitCode, RunError
 from gru_bench.gru_check import behavior, calls, load, submission
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
 from gru_bench.gru_check.explain import Explained, explain, mistakes, place_biases, reading
@@ -36,30 +37,32 @@ def check_file(path: Path, name: str | None, make: str | None) -> Verdict:
     Raises:
         GruBenchError: When the file cannot be run or the object not be called.
     """
-    module = load.load(path)
-    text = submission.read(path).text
-    if name is None:
-        name = _meant(path, text, make)
-    else:
-        load.check_name(path, name, text)
-    return replace(examine(load.build(module, path, name, make)), name=name)
+    module, left_out = load.load(path)
+    name = name or make or _meant(module, path, left_out)
+    verdict = examine(load.build(module, path, name, make))
+    return replace(verdict, name=name, notes=(*verdict.notes, *filter(None, [left_out])))
 
 
-def _meant(path: Path, text: str, make: str | None) -> str:
-    """Return the name of the class of a file that is meant."""
-    names = submission.candidates(text)
-    if make:
-        names = [name for name in names if name in re.findall(r"\w+", make)][:1] or names[:1]
-    if len(names) > 1:
-        names = [name for name in names if "gru" in name.lower()] or names
-        used = {other for name in names for other in submission.uses(text, name) - {name}}
-        names = [name for name in names if name not in used] or names
-    if not names:
-        raise load.nothing_in(path)
-    if len(names) > 1:
-        raise UsageError(f"{path.name} has several classes that may be meant, {', '.join(names)}: choose one by "
-                         f"{path.name}:{names[-1]}")
-    return names[0]
+def _meant(module: ModuleType, path: Path, left_out: str) -> str:
+    """Return the name of the one class of a file that has GRU in its name, or of its only one. A class that another
+    one uses is a part of it."""
+    tree = ast.parse(submission.read(path).text)
+    nodes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    called = [name for name in load.defined(module) if name in nodes and _is_called(getattr(module, name))]
+    likely = [name for name in called if "gru" in name.lower()] or called
+    whole = [name for name in likely if not any(
+        isinstance(part, ast.Name) and part.id == name
+        for other in called if other != name for part in ast.walk(nodes[other]))]
+    if len(whole) == 1:
+        return whole[0]
+    which = f"several classes that may be a GRU, {', '.join(likely)}" if likely else "no class that may be a GRU"
+    raise RunError(f"{path.name} has {which}: name one by {path.name}:{likely[-1] if likely else 'NAME'}. {left_out}"
+                   .rstrip())
+
+
+def _is_called(value: Any) -> bool:
+    return isinstance(value, type) and (issubclass(value, nn.Module) or any(
+        "__call__" in vars(base) for base in value.__mro__))
 
 
 def check_object(built: Any) -> Verdict:

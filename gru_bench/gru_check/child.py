@@ -30,7 +30,7 @@ def main(order: str) -> None:
     platforms.limit_processor_time(options.timeout + 10)
     platforms.limit_file_size(MOST_WRITTEN)
 
-    from gru_bench.gru_check import check, load, submission
+    from gru_bench.gru_check import check, load
 
     load.output = sys.stdout
     sys.path.insert(0, request["folder"])  # as Python does when it runs the file itself
@@ -39,8 +39,7 @@ def main(order: str) -> None:
     try:
         with check.prepared():
             verdict = check.check_file(path, options.name, options.make)
-        notes = [*verdict.notes, *([note] if (note := submission.read(path).note) else []),
-                 *([f"Memory was not limited: {reason}."] if reason else [])]
+        notes = [*verdict.notes, *([f"Memory was not limited: {reason}."] if reason else [])]
         answer: dict[str, Any] = {"verdict": asdict(replace(verdict, notes=tuple(notes)))}
     except GruBenchError as error:
         answer = {"error": str(error), "code": error.exit_code}

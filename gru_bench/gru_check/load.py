@@ -60,50 +60,43 @@ class Source:
     """Sizes with which it was built, by the names of `SIZES`. Empty: it has its own."""
 
 
-def load(path: Path) -> ModuleType:
-    """Run a file and return its module.
+def load(path: Path) -> tuple[ModuleType, str]:
+    """Run a file, and return its module and a sentence on what was left out of it; empty where nothing was.
 
-    Args:
-        path: The file.
+    Of a notebook, its definitions are run, and one that fails is left out.
 
     Raises:
         DataError: When the file is no Python.
         RunError: When the file fails.
     """
     path = path.resolve()
-    text = ""
     try:
-        text = submission.read(path).text
-        code = compile(ast.parse(text), str(path), "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as error:
-        raise DataError(f"{path.name} must be Python, but "
-                        f"{submission.unreadable(error, text.splitlines())}") from error
+        code = submission.read(path)
+        body = ast.parse(code.text).body
+        parts: list[list[ast.stmt]] = [body]
+        if code.cells:
+            parts = [[node] for node in body if isinstance(node, submission.DEFINITIONS)]
+    except (*submission.UNREADABLE, OSError) as error:
+        line = f" at line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        said = getattr(error, "msg", None) or str(error) or type(error).__name__
+        raise DataError(f"{path.name} must be Python, but it cannot be read{line}: {said}") from error
     module = ModuleType(f"_student_{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
-    linecache.cache[str(path)] = len(text), None, text.splitlines(keepends=True), str(path)
-    try:
-        with settings_kept(), OnCpu():
-            exec(code, module.__dict__)
-    except (Exception, SystemExit) as error:
-        raise failure(error, path, "to run the file") from error
-    return module
-
-
-def check_name(path: Path, name: str, text: str) -> None:
-    """Check that a file, which has this text, defines a name.
-
-    Raises:
-        UsageError: It does not. The error lists those that it defines.
-    """
-    names = submission.names(text)
-    if name not in names:
-        raise unknown(f"name in {path.name}", name, names, "Write FILE:NAME.") if names else nothing_in(path)
-
-
-def nothing_in(path: Path) -> UsageError:
-    """Return the error for a file in which nothing can be checked."""
-    return UsageError(f"{path.name} has no class or function that may be a GRU: give its name as FILE:NAME")
+    linecache.cache[str(path)] = len(code.text), None, code.text.splitlines(keepends=True), str(path)
+    flags, left_out = 0, []
+    with settings_kept(), OnCpu():
+        for part in parts:
+            try:
+                compiled = compile(ast.Module(part, []), str(path), "exec", flags, dont_inherit=True)
+                flags |= compiled.co_flags & annotations.compiler_flag
+                exec(compiled, module.__dict__)
+            except (Exception, SystemExit) as error:
+                if not code.cells:
+                    raise failure(error, path, "to run the file") from error
+                left_out.append(f"{code.place(part[0].lineno)} ({type(error).__name__}: {first_line(error)})")
+    more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+    return module, f"Left out of the notebook, because they fail: {'; '.join(left_out[:3])}{more}." if left_out else ""
 
 
 @contextlib.contextmanager
@@ -166,6 +159,11 @@ def failure(error: BaseException, path: Path, doing: str) -> RunError:
 # ---------------------------------------------------------------- building
 
 
+def defined(module: ModuleType) -> list[str]:
+    """Return the names of the classes, functions and objects that a student's file defines."""
+    return [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
+
+
 def build(
     module: ModuleType, path: Path, name: str, make: str | None = None, sizes: Mapping[str, int] = SIZES
 ) -> Source:
@@ -194,7 +192,7 @@ def build(
                 raise failure(error, path, f"to build {make}") from error
             return Source(path, name, built, used)
         if target is None:
-            raise UsageError(f"{path.name} does not define {name} at its top level when it is run")
+            raise unknown(f"name in {path.name}", name, defined(module), "Write FILE:NAME.")
         if isinstance(target, nn.Module) or not callable(target):
             built, used = target, {}
         else:
@@ -227,8 +225,8 @@ def _call(
     if guessed:
         names = [p.name for p in constructor(target)]
         call = ", ".join(size_of(own) or "..." for own in names)
-        raise UsageError(f"{name}({', '.join(names)}) has arguments that cannot be guessed, {', '.join(guessed)}: add "
-                         f"--make \"{name}({call})\", where E is the input size and H the hidden size")
+        raise RunError(f"{name}({', '.join(names)}) has arguments that cannot be guessed, {', '.join(guessed)}: add "
+                       f"--make \"{name}({call})\", where E is the input size and H the hidden size")
     try:
         return target(**arguments), used
     except Exception as error:
