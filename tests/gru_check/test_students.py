@@ -88,6 +88,7 @@ def test_a_mistake_is_named_by_its_code_and_by_no_wrong_line(student: Student) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_most_mistakes_get_a_line() -> None:
     lines = [check(written(student.written()), student.name).findings[0].line for student in MUTANTS]
     assert sum(map(bool, lines)) >= 66
