@@ -31,8 +31,8 @@ SUBCOMMANDS = {
         "sweep.__main__", START, "Search for the best settings of a model, then confirm them on fresh seeds."),
     "report": Subcommand(
         "report.__main__", START, "Write a report on studies: web page, LaTeX, Markdown and all numbers."),
-    "predict": Subcommand("inference.predict", START, "Classify texts with the winner of a study."),
-    "save-model": Subcommand("inference.save_model", MORE, "Save the winner of a study to a folder, or register it in "
+    "predict": Subcommand("inference.predict", START, "Classify texts with the model that a study takes."),
+    "save-model": Subcommand("inference.save_model", MORE, "Save the model that a study takes, or register it in "
         "MLflow."),
     "compare": Subcommand(
         "predictions.__main__", MORE, "Compare any classifiers from files of their predictions."),

@@ -1,6 +1,6 @@
-"""Models in MLflow: the logged model of each run with weights, and the winner of a study in the registry.
+"""Models in MLflow: the logged model of each run with weights, and the one that a study takes in the registry.
 
-The winner is registered as a pyfunc whose code is a file of ours and whose data is a saved model, so that nothing is
+The latter is registered as a pyfunc whose code is a file of ours and whose data is a saved model, so that nothing is
 pickled. Its name is that of the study, and the alias `best` points to its newest version.
 """
 
@@ -100,7 +100,7 @@ def register(
         client.log_model_artifacts(made.model_id, str(written))
         client.finalize_logged_model(made.model_id, "READY")
     if known is None:
-        client.create_registered_model(name, description=f"The winner of the study {study.study}, by gru-bench.")
+        client.create_registered_model(name, description=f"The model that the study {study.study} takes, by gru-bench.")
     # MLflow's client of a database looks an address models:/ID up in another store, and a server takes nothing else.
     source = f"models:/{made.model_id}" if store.uri.startswith(("http://", "https://")) else made.artifact_location
     version = client.create_model_version(
@@ -118,7 +118,7 @@ def described(card: str) -> str:
 
 
 def registered_name(study: str) -> str:
-    """Return the name under which the winner of a study is registered: MLflow allows neither / nor : in it.
+    """Return the name under which the model of a study is registered: MLflow allows neither / nor : in it.
 
     Raises:
         UsageError: The name of the study has no other character.
