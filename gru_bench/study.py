@@ -41,12 +41,12 @@ class Study:
         Raises:
             GruBenchError: The study has no complete confirmation run, nothing is chosen, or its model cannot be read.
         """
-        from gru_bench.inference import winner
+        from gru_bench.inference import taken
         from gru_bench.inference.fitted import FittedModel
 
-        chosen = winner.asked(self._candidates, self.name)
+        chosen = taken.asked(self._candidates, self.name)
         if self._fitted is None or self._fitted[0] != chosen.ids:
-            self._fitted = chosen.ids, FittedModel(winner.read(self._store, chosen), run_code=self._run_code)
+            self._fitted = chosen.ids, FittedModel(taken.read(self._store, chosen), run_code=self._run_code)
         return self._fitted[1]
 
     @property
@@ -56,7 +56,7 @@ class Study:
         Raises:
             IncompleteError: No confirmation run is complete yet.
         """
-        from gru_bench.inference.winner import tuned
+        from gru_bench.inference.taken import tuned
 
         return dict(tuned(self._candidates).tuned)
 
@@ -126,7 +126,7 @@ class Study:
             UsageError: The kind is unknown, or the study has no such figure.
             IncompleteError: No confirmation run is complete yet.
         """
-        from gru_bench.inference.winner import tuned
+        from gru_bench.inference.taken import tuned
         from gru_bench.report.build import PLOTS, plotted
 
         if kind not in PLOTS:
@@ -163,15 +163,15 @@ class Study:
             model: Another model of the study, such as `ngrams` or `average`.
             force: Whether a saved model in the folder is replaced.
         """
-        from gru_bench.inference import winner
+        from gru_bench.inference import taken
         from gru_bench.inference.save_model import write_model
         from gru_bench.models import saved
 
         folder = Path(folder).expanduser()
         saved.check_free(folder, force=force)
         found = self._candidates
-        chosen = winner.asked(found, self.name, model)
-        write_model(chosen, found, winner.read(self._store, chosen), folder, force=force)
+        chosen = taken.asked(found, self.name, model)
+        write_model(chosen, found, taken.read(self._store, chosen), folder, force=force)
         return folder
 
     def __repr__(self) -> str:
@@ -194,7 +194,7 @@ class Study:
 
     @property
     def _candidates(self) -> Candidates:
-        from gru_bench.inference.winner import candidates
+        from gru_bench.inference.taken import candidates
 
         return candidates(self._store, self._logged)
 

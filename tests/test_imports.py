@@ -166,7 +166,7 @@ def closure(module: str) -> set[str]:
 
 ALLOWED: Mapping[str, set[str]] = {
     "stats.estimate": {"scipy"}, "report.build": {"scipy"},
-    "report.sections.diagnostics": {"scipy"}, "inference.winner": {"scipy"}, "gru_check.check": {"torch"}}
+    "report.sections.diagnostics": {"scipy"}, "inference.taken": {"scipy"}, "gru_check.check": {"torch"}}
 """Module -> heavy packages that it may load."""
 
 

@@ -103,16 +103,16 @@ def _predictor(study: str | None, model: str | None, *, run_code: bool, tracking
         said.print(f"{model}: {trained.name}, test {scores['metric']} {scores['text']}" if scores else
                    f"{model}: {trained.name}", markup=False)
     else:
-        from gru_bench.inference import winner as winners
+        from gru_bench.inference import taken
         from gru_bench.inference.card import scores_of
         from gru_bench.tracking import open_reader
 
         store = open_reader(tracking_uri)
         with said.status("reading the model"):
-            logged = winners.study_of(store, study)
-            found = winners.candidates(store, logged)
-            chosen = winners.asked(found, logged.name, model)
-            trained = winners.read(store, chosen)
+            logged = taken.study_of(store, study)
+            found = taken.candidates(store, logged)
+            chosen = taken.asked(found, logged.name, model)
+            trained = taken.read(store, chosen)
             scores = scores_of(chosen)
         best = ", the best on validation" if model is None and found.others else ""
         said.print(f"study {logged.name}: {chosen.label}{best}, test {scores['metric']} {scores['text']}", markup=False)

@@ -42,7 +42,7 @@ def save_model(
     """
     if folder is None and not register:
         raise UsageError("a folder to save the model to is needed: give one, or add --register")
-    from gru_bench.inference import winner as winners
+    from gru_bench.inference import taken
     from gru_bench.inference.card import EXAMPLE
     from gru_bench.models import saved
     from gru_bench.tracking import open_reader
@@ -52,10 +52,10 @@ def save_model(
     console = cli.out()
     store = open_reader(tracking_uri)
     with console.status("reading the model"):
-        logged = winners.study_of(store, study)
-        candidates = winners.candidates(store, logged)
-        chosen = winners.asked(candidates, logged.name, model)
-        trained = winners.read(store, chosen)
+        logged = taken.study_of(store, study)
+        candidates = taken.candidates(store, logged)
+        chosen = taken.asked(candidates, logged.name, model)
+        trained = taken.read(store, chosen)
     with tempfile.TemporaryDirectory(prefix="gru-bench-model-") as temporary:
         place = folder or Path(temporary) / "model"
         with console.status("writing the model"):

@@ -14,7 +14,7 @@ from gru_bench.errors import DataError, ExitCode, UsageError
 from gru_bench.inference.average import AveragePredictor, predictor_of
 from gru_bench.inference.predict import app as predict_app
 from gru_bench.inference.save_model import app as save_app
-from gru_bench.inference.winner import asked, candidates, read
+from gru_bench.inference.taken import asked, candidates, read
 from gru_bench.models import average, saved
 from gru_bench.models.average import TrainedAverage
 from gru_bench.report.evidence.candidates import Candidate

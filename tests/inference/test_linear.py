@@ -17,7 +17,7 @@ from gru_bench.errors import DataError, ExitCode, GruBenchError, RunError
 from gru_bench.inference.linear import LinearPredictor
 from gru_bench.inference.predict import app as predict_app
 from gru_bench.inference.save_model import app as save_app
-from gru_bench.inference.winner import asked, candidates, read
+from gru_bench.inference.taken import asked, candidates, read
 from gru_bench.models import linear, saved
 from gru_bench.models.linear import TrainedLinear
 from gru_bench.report.evidence.candidates import Candidate

@@ -19,7 +19,7 @@ from gru_bench.errors import DataError, ExitCode, UsageError
 from gru_bench.inference.card import scores_of
 from gru_bench.inference.predict import app
 from gru_bench.inference.predictor import Predictor
-from gru_bench.inference.winner import asked, candidates, read
+from gru_bench.inference.taken import asked, candidates, read
 from gru_bench.models.saved import save
 from gru_bench.models.trained import TrainedModel
 from tests.inference.conftest import Studied
@@ -50,7 +50,7 @@ def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = ExitCode.D
 # ---------------------------------------------------------------- texts
 
 
-def test_predicts_texts_with_the_winner_of_a_study(studied: Studied, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predicts_texts_with_what_a_study_takes(studied: Studied, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = said(capsys, "good1 good2 good3 unheard", "bad1 bad4", "--study", "quick",
                     "--tracking-uri", studied.uri)
     store = studied.store()

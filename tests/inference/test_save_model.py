@@ -15,7 +15,7 @@ from gru_bench.errors import ExitCode
 from gru_bench.inference.predict import app as predict_app
 from gru_bench.inference.predictor import Predictor
 from gru_bench.inference.save_model import app
-from gru_bench.inference.winner import asked, candidates, read
+from gru_bench.inference.taken import asked, candidates, read
 from gru_bench.models.saved import load
 from gru_bench.models.trained import TrainedModel
 from tests.inference.conftest import Studied

@@ -14,7 +14,7 @@ import pytest
 
 from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError
 from gru_bench.inference.predictor import Predictor
-from gru_bench.inference.winner import asked, candidates, read, tuned
+from gru_bench.inference.taken import asked, candidates, read, tuned
 from gru_bench.models.saved import load as load_saved
 from gru_bench.models.saved import save
 from gru_bench.models.trained import TrainedModel
