@@ -92,7 +92,7 @@ def _confusions(groups: Sequence[ModelRuns]) -> list[Block]:
         if len(group.classes) <= MAPPED:
             own.append(confusion_map(
                 f"confusion-{group.key}", group.label, group.classes, group.counts_RCC.mean(axis=0),
-                group.counts_RCC.std(axis=0, ddof=1) if len(group.runs) > 1 else None))
+                group.counts_RCC.std(axis=0, ddof=1) if len(group.counts_RCC) > 1 else None))
             own += [Details(table.title, (table,))] if table.rows else []
         elif table.rows:
             own.append(table)
