@@ -28,20 +28,14 @@ from torch import Tensor, nn
 
 from gru_bench.config import ModelConfig
 from gru_bench.data.code import kept
-from gru_bench.errors import RunError, UsageError, out_of_memory, shown
+from gru_bench.errors import GruBenchError, RunError, UsageError, out_of_memory, shown
 from gru_bench.models.stack import Between, read_whole, run_layers
 
 Kind = Literal["layer", "cell"]
-ARGUMENTS: Mapping[Kind, tuple[str, ...]] = {"layer": ("x",), "cell": ("x", "h")}
-"""What a class may be -> the arguments of its forward."""
-CALLED: Mapping[Kind, str] = {kind: f"a {kind}, forward({', '.join(names)})" for kind, names in ARGUMENTS.items()}
+CALLED: Mapping[Kind, str] = {"layer": "a layer, forward(x)", "cell": "a cell, forward(x, h)"}
 """What a class may be, in words."""
 WIDTH, HIDDEN, BATCH, STEPS = 5, 4, 3, 7
 """Sizes with which a class is tried: E, H, B and T."""
-
-
-class WrongShape(ValueError):
-    """What a class returns is not what a layer or cell returns."""
 
 
 class Own(nn.Module):
@@ -62,20 +56,14 @@ class Own(nn.Module):
         """
         super().__init__()
         self.hidden_size, self.layers, self.bidirectional = config.hidden_size, config.layers, config.is_bidirectional
-        self.file, self.kind = config.name.rpartition(":")[0], kind_of(config.name, config.source)
-        target = _class(config.name, config.source)
+        self.name, self.kind, self.directions = config.name, kind_of(config.name, config.source), 1 + self.bidirectional
         seed = int(torch.randint(2**62, (), generator=generator))
         widths = [input_size, *[self.hidden_size * self.directions] * (self.layers - 1)]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.parts = nn.ModuleList(
-                build(target, config.name, width, self.hidden_size)
+                _built(config.name, config.source, width, self.hidden_size)
                 for width in widths for _ in range(self.directions))
-
-    @property
-    def directions(self) -> int:
-        """Return the number of directions, 1 or 2."""
-        return 2 if self.bidirectional else 1
 
     def forward(self, x_BTE: Tensor, length_B: Tensor, *, between: Between | None = None) -> Tensor:
         """Return the output of the last layer, B x T x D, zero beyond each length.
@@ -97,19 +85,17 @@ class Own(nn.Module):
     def _outputs(self, part: nn.Module, x_BTE: Tensor) -> Tensor:
         try:
             with nullcontext() if x_BTE.device.type == "cpu" else x_BTE.device:  # where it makes its tensors
-                return outputs(part, self.kind, x_BTE, self.hidden_size)
-        except WrongShape as error:
-            raise RunError(f"the model's class must return the same shape for each batch, but {error}") from error
+                return _outputs(part, self.kind, x_BTE, self.hidden_size)
         except Exception as error:
             if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and out_of_memory(error)):
                 raise
-            raise RunError(f"the model's class failed: {said(error, self.file)}") from error
+            raise RunError(f"the model's class failed: {said(error, self.name)}") from error
 
 
-def outputs(part: nn.Module, kind: Kind, x_BTE: Tensor, hidden: int) -> Tensor:
+def _outputs(part: nn.Module, kind: Kind, x_BTE: Tensor, hidden: int) -> Tensor:
     """Return the outputs of an object of the user's class at all steps, B x T x H.
 
-    Each call gets copies, because it may change what it gets. `WrongShape` is raised where it returns something else.
+    Each call gets copies, because it may change what it gets.
     """
     batch, steps = x_BTE.shape[:2]
     if kind == "layer":
@@ -127,14 +113,7 @@ def _shaped(found: object, shape: tuple[int, ...], x: Tensor) -> Tensor:
     if isinstance(found, Tensor) and found.shape == shape:
         return found
     returned = tuple(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
-    remedy = "return the outputs of all steps, torch.stack(outputs, dim=1)"
-    if returned == (*shape[:-1], 2 * shape[-1]):
-        remedy = "read forwards only; model.bidirectional = true adds the other direction"
-    raise WrongShape(f"for x of the shape {tuple(x.shape)} it returns {returned} instead of {shape}"
-                     f"{f': {remedy}' if len(shape) == 3 else ''}")
-
-
-# ---------------------------------------------------------------- what a class is
+    raise RunError(f"for x of the shape {tuple(x.shape)} it returns {returned} instead of {shape}")
 
 
 @lru_cache(maxsize=64)
@@ -149,106 +128,59 @@ def kind_of(model: str, digest: str | None) -> Kind:
         UsageError: where this machine does not keep the file, and for a class that is neither layer nor cell. The error
             says what it does instead.
     """
-    file, _, name = model.rpartition(":")
-    refused = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        part = build(_class(model, digest), model, WIDTH, HIDDEN).eval()
+        part, refused = _built(model, digest, WIDTH, HIDDEN).eval(), []
         signature = inspect.signature(part.forward)
-        for kind, arguments in ARGUMENTS.items():
-            try:
-                signature.bind(*arguments)
-            except TypeError:
-                continue
-            try:
-                wrong = _wrong(part, kind)
-            except WrongShape as error:
-                refused.append(f"as a {kind}, {error}")
-            except Exception as error:
-                refused.append(f"as a {kind}, it fails for {BATCH} sequences of {STEPS} steps: {said(error, file)}")
-            else:
-                if wrong is None:
+        is_needed = [argument.default is argument.empty for argument in signature.parameters.values()]
+        for count, kind in enumerate(CALLED, start=1):
+            if sum(is_needed) <= count <= len(is_needed):
+                try:
+                    _check(part, kind)
                     return kind
-                refused = [wrong]
-                break
+                except Exception as error:
+                    refused.append(f"as a {kind}, {said(error, model)}")
+    file, _, name = model.rpartition(":")
     raise UsageError(f"{name} of {file} must be {', or '.join(CALLED.values())}, for batches of any size, batch first, "
-                     f"but {'; '.join(refused) or f'it has forward{signature}'}")
+                     "reading forwards only (model.bidirectional = true adds the other direction), but "
+                     f"{'; '.join(refused) or f'it has forward{signature}'}")
 
 
-def _wrong(part: nn.Module, kind: Kind) -> str | None:
-    """Return why an object whose outputs have the right shape is no recurrence that can be trained; None if it is.
-
-    Raises:
-        WrongShape: where they do not have it. Errors of its own are passed on.
-    """
+def _check(part: nn.Module, kind: Kind) -> None:
+    """Raise an error for an object that is no recurrence that can be trained and saved."""
     x_BTE = torch.randn(BATCH, STEPS, WIDTH)
     other_BTE, late_BTE = x_BTE.clone(), x_BTE.clone()
     other_BTE[0] += 1
     late_BTE[:, -1] += 1
     given, again, by_other, by_late = (
-        outputs(part, kind, x, HIDDEN) for x in (x_BTE, x_BTE, other_BTE, late_BTE))
-    if not given.isfinite().all():
-        return "it returns values that are not finite"
+        _outputs(part, kind, x, HIDDEN) for x in (x_BTE, x_BTE, other_BTE, late_BTE))
+    if not all(value.isfinite().all() for value in (given, *part.state_dict().values())):
+        raise RunError("its outputs or weights are not finite (a mask is a buffer with persistent=False)")
     if not torch.equal(given, again):
-        return ("it returns different values for the same input: it keeps a state between calls, or is random in "
-                "evaluation mode")
+        raise RunError("it returns different values for the same input: it keeps a state between calls, or is random "
+                       "in evaluation mode")
     if not torch.allclose(by_other[1:], given[1:]):
-        return "sequences affect each other's outputs, perhaps because time is the first axis"
+        raise RunError("sequences affect each other's outputs, perhaps because time is the first axis")
     if not torch.allclose(by_late[:, :-1], given[:, :-1]):
-        return ("an output depends on later steps: read forwards only; model.bidirectional = true adds the other "
-                "direction")
-    if endless := [name for name, value in part.state_dict().items()
-                   if isinstance(value, Tensor) and not value.isfinite().all()]:
-        return (f"its buffer {shown(endless[0])} has values that are not finite, which no model is saved with: "
-                "register it with persistent=False")
+        raise RunError("an output depends on later steps")
     if given.requires_grad:
         torch.autograd.backward(given.sum())
     if all(p.grad is None or not p.grad.any() for p in part.parameters()):
-        return "no gradient reaches its parameters: remove detach(), .data and torch.no_grad()"
-    return None
+        raise RunError("no gradient reaches a torch.nn.Parameter of it: remove detach(), .data and torch.no_grad()")
 
 
-def build(target: Callable[..., Any], model: str, width: int, hidden: int) -> nn.Module:
-    """Return an object of a class, or what a function builds. Arguments with a default keep it.
-
-    Args:
-        target: The class or function. Its first two arguments are the widths, or those of the names input_size and
-            hidden_size.
-        model: Name of the model, `FILE.py:CLASS`, for errors.
-        width: Input width, E.
-        hidden: Hidden width, H.
-
-    Raises:
-        UsageError: where it takes other arguments, fails, or builds no module with parameters.
-    """
+def _built(model: str, digest: str | None, width: int, hidden: int) -> nn.Module:
+    """Return an object of the class of a model."""
     file, _, name = model.rpartition(":")
-    widths = {"input_size": width, "hidden_size": hidden}
+    target: Callable[[int, int], Any] = getattr(_module(model, digest), name)
     try:
-        by_name = widths.keys() <= inspect.signature(target).parameters.keys()
-        built = target(**widths) if by_name else target(width, hidden)
+        built = target(width, hidden)
     except Exception as error:
         raise UsageError(f"{name} of {file} must be constructed as {name}(input_size, hidden_size), with a default for "
-                         f"every other argument, but {name}({width}, {hidden}) fails: {said(error, file)}") from error
+                         f"every other argument, but {name}({width}, {hidden}) fails: {said(error, model)}") from error
     if not isinstance(built, nn.Module):
         raise UsageError(f"{name} of {file} must be a torch.nn.Module, but it is a {type(built).__name__}")
-    if not any(p.requires_grad for p in built.parameters()):
-        raise UsageError(f"{name} of {file} must have parameters, but has none: make each weight a torch.nn.Parameter")
     return built
-
-
-def said(error: BaseException, file: str) -> str:
-    """Return what an error of the user's code says, with the line of its file."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    first = (str(error).strip() or "no message").splitlines()[0]
-    return f"{type(error).__name__}: {shown(first, '', 200)}" + (f" (line {lines[-1]})" if lines else "")
-
-
-# ---------------------------------------------------------------- the file
-
-
-def _class(model: str, digest: str | None) -> Callable[..., Any]:
-    found: Callable[..., Any] = getattr(_module(model, digest), model.rpartition(":")[2])
-    return found
 
 
 @lru_cache(maxsize=64)
@@ -258,14 +190,22 @@ def _module(model: str, digest: str | None) -> ModuleType:
     Raises:
         UsageError: where this machine does not keep it, or it fails.
     """
-    file = model.rpartition(":")[0]
-    text = kept(model, digest)
-    module = ModuleType(f"_own_{str(digest)[:12]}")
+    text, file = kept(model, digest), model.rpartition(":")[0]
+    module = sys.modules[f"_own_{digest}"] = ModuleType(f"_own_{digest}")
     module.__file__ = file
-    sys.modules[module.__name__] = module
     try:
         exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as error:
-        raise UsageError(f"{file} failed when imported: {said(error, file)}. Install what it imports, and put code "
+        raise UsageError(f"{file} failed when imported: {said(error, model)}. Install what it imports, and put code "
                          "that trains or reads files under if __name__ == \"__main__\":") from error
     return module
+
+
+def said(error: BaseException, model: str) -> str:
+    """Return what an error of the user's code says, with the line of its file."""
+    if isinstance(error, GruBenchError):
+        return str(error)
+    file = model.rpartition(":")[0]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    first = (str(error).strip() or "no message").splitlines()[0]
+    return f"{type(error).__name__}: {shown(first, '', 200)}" + (f" (line {lines[-1]})" if lines else "")
