@@ -47,8 +47,7 @@ def run_study(
     data: Data, *, text: str | None = None, label: str | None = None, model: str | Sequence[str] | None = None,
     trials: int | None = None, confirm: int | None = None, epochs: int | None = None, name: str | None = None,
     settings: Mapping[str, Scalar] | None = None, columns: Mapping[str, str] | None = None,
-    folder: str | Path = ".", tracking_uri: str | None = None, storage: str | None = None, workers: int | None = None,
-    progress: bool = True,
+    folder: str | Path = ".", tracking_uri: str | None = None, workers: int | None = None, progress: bool = True,
 ) -> Study:
     """Run a study on some data, or what is left of it, and return it.
 
@@ -75,7 +74,6 @@ def run_study(
             otherwise rows are counted from 1.
         folder: Folder of the stores mlflow.db and optuna.journal.
         tracking_uri: Another MLflow store.
-        storage: Another Optuna storage.
         workers: Processes that train at the same time. By default as many as suit this machine.
         progress: Whether to print what happens.
 
@@ -111,7 +109,7 @@ def run_study(
     kept, note = _kept(data, Columns(text or "text", label or "label", columns.get("category"), columns.get("split"),
                                      columns.get("id"), None if group == NONE else group), spec.name)
     spec = _spec(model, changes, {**settings, **kept})
-    uri, journal = _stores(folder, tracking_uri, storage)
+    uri, journal = _stores(folder, tracking_uri)
     console = cli.out(quiet=not progress)
     if note is not None:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
@@ -141,7 +139,7 @@ def open_study(
     from gru_bench.tracking import open_reader
 
     _require(str, "a text", name=name)
-    store = open_reader(_stores(folder, tracking_uri, None)[0])
+    store = open_reader(_stores(folder, tracking_uri)[0])
     store.study(name)
     return Study(name, store, run_code=run_code)
 
@@ -318,12 +316,12 @@ def _spec(
     return load_study(USUAL_STUDY, all_models=models, purpose=purpose, settings=settings, **{**changes, "name": name})
 
 
-def _stores(folder: str | Path, tracking_uri: str | None, storage: str | None) -> tuple[str | None, str | None]:
+def _stores(folder: str | Path, tracking_uri: str | None) -> tuple[str | None, str | None]:
     """Return the tracking URI and the storage. In the working directory, the usual ones have no name."""
     _require(str | Path, "a text or a path", folder=folder)
-    _require(str | None, "a text", tracking_uri=tracking_uri, storage=storage)
+    _require(str | None, "a text", tracking_uri=tracking_uri)
     if Path(folder) == Path():
-        return tracking_uri, storage
+        return tracking_uri, None
     from gru_bench.sweep.sharing import JOURNAL
     from gru_bench.tracking.client import DEFAULT_DATABASE
 
@@ -333,7 +331,7 @@ def _stores(folder: str | Path, tracking_uri: str | None, storage: str | None) -
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write the folder {str(folder)!r} ({getattr(error, 'strerror', None) or error}): "
                          "choose another") from error
-    return (tracking_uri or f"sqlite:///{(place / DEFAULT_DATABASE).as_posix()}", storage or str(place / JOURNAL))
+    return (tracking_uri or f"sqlite:///{(place / DEFAULT_DATABASE).as_posix()}", str(place / JOURNAL))
 
 
 def _call(values: Mapping[str, Any]) -> str:

@@ -197,7 +197,6 @@ class TestStudy:
         started = logged.run.command
         assert started.startswith("gru_bench.run_study(frame, text='what was said', label='mood', model=(")
         assert "name='mine'" in started
-        assert "storage" not in started
 
     @pytest.mark.usefixtures("study")
     def test_other_settings_need_another_name(self, frame: pd.DataFrame, folder: Path) -> None:
