@@ -277,12 +277,15 @@ def _parts(built: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]
 
 
 def constructor(target: Any) -> list[inspect.Parameter]:
-    """Return the parameters of a constructor or function."""
+    """Return the parameters of a constructor or function. What hands all of its own on to torch.nn.GRU, LSTM or RNN has
+    those of a cell."""
     try:
-        return [p for p in inspect.signature(target).parameters.values()
-                if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        named = [p for p in inspect.signature(target).parameters.values()
+                 if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     except (TypeError, ValueError):
         return []
+    is_torchs = isinstance(target, type) and issubclass(target, nn.RNNBase)
+    return constructor(nn.GRUCell) if is_torchs and not named else named
 
 
 def size_of(name: str) -> str | None:

@@ -212,6 +212,14 @@ def test_a_cell_must_use_the_state_that_it_is_given_and_start_from_zeros(old: st
     assert check(written(SPLIT.replace(old, new)), "GRUCell").code == "initial-state"
 
 
+@pytest.mark.parametrize(("base", "body", "codes"), [
+    ("GRU", "pass", ["equal", "library"]), ("LSTM", "pass", ["lstm"]),
+    ("GRU", "def __init__(self, *args, **kwargs):\n        super().__init__(*args, **kwargs)", ["equal", "library"])])
+def test_a_subclass_of_torchs_classes_is_built_as_they_are(base: str, body: str, codes: list[str]) -> None:
+    text = f"from torch import nn\n\n\nclass MyGRU(nn.{base}):\n    {body}\n"
+    assert [finding.code for finding in check(written(text)).findings] == codes
+
+
 @pytest.mark.parametrize("sizes", ["(3, 5)", "(input_size=2, hidden_size=7)"])
 def test_sizes_are_those_of_the_expression_that_builds_the_object(sizes: str) -> None:
     assert check(written(SPLIT), "GRUCell", f"GRUCell{sizes}").code == "equal"
