@@ -45,7 +45,7 @@ def gru_check(
     csv: Annotated[Path | None, typer.Option(
         help="Table of results to write.", show_default=False, rich_help_panel="Folder")] = None,
     jobs: Annotated[int | None, typer.Option(
-        help="Number of files to check in parallel.", min=1, show_default="number of cores minus one",
+        help="Number of files to check in parallel.", min=1, show_default="one per core",
         rich_help_panel="Folder")] = None,
 ) -> None:
     """Check one GRU, or a folder of them."""
@@ -59,7 +59,7 @@ def gru_check(
     path = Path(file)
     options = Options(name or None, make, timeout)
     if path.is_dir():
-        _check_folder(path, options, csv, jobs or max(1, platforms.cores() - 1))
+        _check_folder(path, options, csv, jobs or platforms.worker_per_core())
     elif csv is not None or jobs is not None:
         raise UsageError(f"--csv and --jobs need a folder, but {shown(file)} is not one: leave them out")
     else:
