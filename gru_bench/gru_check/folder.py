@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -78,20 +79,27 @@ COLUMNS = tuple(field.name for field in fields(Row))
 
 def entries(folder: Path, table: Path | None = None) -> list[str]:
     """Return what is in a folder, by name: the Python files and notebooks in and below it, and each other file and
-    folder in it, unless one of them is there. Hidden ones and the table that is written are left out.
+    folder in it, unless one of them is there. Hidden ones, environments of Python, and the table that is written are
+    left out.
 
     Raises:
         UsageError: Nothing is in it.
     """
-    every = [path.relative_to(folder) for path in folder.rglob("*")
-             if table is None or path.absolute() != table.absolute()]
-    seen = [path for path in every if not any(part.startswith((".", "__")) for part in path.parts)]
+    seen: list[Path] = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not (_is_hidden(name) or Path(parent, name, "pyvenv.cfg").is_file())]
+        seen += [Path(parent, name).relative_to(folder) for name in (*folders, *files) if not _is_hidden(name)
+                 and (table is None or Path(parent, name).absolute() != table.absolute())]
     code = [path for path in seen if _is_code(folder / path)]
     others = {path.parts[0] for path in seen} - {path.parts[0] for path in code}
     if not seen:
         raise UsageError(f"a folder of submissions must contain files that end in {' or '.join(submission.ENDINGS)}, "
                          f"but {shown(str(folder))} is empty")
     return sorted([*(path.as_posix() for path in code), *others])
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "__")) or name in ("node_modules", "site-packages")
 
 
 def _is_code(path: Path) -> bool:

@@ -77,15 +77,16 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def test_every_entry_of_a_folder_is_there_but_for_hidden_ones_and_the_table() -> None:
-    for name in ("b.py", "a/x.ipynb", "a/.ipynb_checkpoints/x.ipynb", "a/x.pdf", "__pycache__/b.py", ".hidden.py",
+def test_every_entry_of_a_folder_is_there_but_for_hidden_ones_environments_and_the_table() -> None:
+    for name in ("a/env/pyvenv.cfg", "a/env/lib/six.py", "g/.venv/six.py", "g/g.py", "g/node_modules/x.py",
+                 "g/site-packages/six.py", "venv/pyvenv.cfg", "venv/six.py", "b.py", "a/x.ipynb", "a/.ipynb_checkpoints/x.ipynb", "a/x.pdf", "__pycache__/b.py", ".hidden.py",
                  ".DS_Store", "__MACOSX/b.py", "C.PY", "d.zip", "e/essay.pdf", "f/g/x.py", "f/g/y.py", "table.csv"):
         path = Path("all") / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     Path("all/h.py").mkdir()
     assert entries(Path("all"), Path("all/table.csv")) == [
-        "C.PY", "a/x.ipynb", "b.py", "d.zip", "e", "f/g/x.py", "f/g/y.py", "h.py"]
+        "C.PY", "a/x.ipynb", "b.py", "d.zip", "e", "f/g/x.py", "f/g/y.py", "g/g.py", "h.py"]
 
 
 def test_every_entry_has_a_row_and_what_is_no_code_is_not_checked(fast: list[str]) -> None:
