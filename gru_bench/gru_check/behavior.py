@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gru_bench.errors import RunError
 from gru_bench.gru_check.codes import Finding
 from gru_bench.gru_check.forms import Form
-from gru_bench.gru_check.load import CHANGES_WEIGHTS, place
+from gru_bench.gru_check.load import place
 from gru_bench.gru_check.subject import STEPS, Subject, Watch, by_sequence, sample, state_of
 
 _CALLS = 12
@@ -22,74 +22,52 @@ _CALLS = 12
 _NEAR = 1e-10
 
 
-def check_finite(subject: Subject, form: Form) -> None:
-    """Check that results are numbers.
-
-    Raises:
-        RunError: They are not.
-    """
-    watch = Watch(subject.source.path, values=True)
-    with torch.no_grad():
-        results = subject.call(form, sample(form, form.batch), state_of(form, form.batch), watch=watch)
-    if all(bool(torch.isfinite(one).all()) for one in results):
-        return
-    wrong = next((value for value in watch.values if value.line and not bool(torch.isfinite(value.tensor).all())), None)
-    what = "inf" if wrong is not None and not bool(torch.isnan(wrong.tensor).any()) else "nan"
-    where = place(subject.source.path, wrong.line if wrong is not None else 0)
-    raise RunError(f"{where}: {subject.source.name} computes {what} from inputs and states of ordinary size")
-
-
 def chance(subject: Subject, form: Form) -> list[Finding]:
-    """Call the object twice as it is.
+    """Call the object twice as it is, then without dropout.
 
     Raises:
         RunError: Its steps are random.
     """
-    def runs(form: Form, steps: int, *, dropout: bool) -> tuple[Watch, bool]:
-        x, h, results = sample(form, form.batch, steps), state_of(form, form.batch), []
-        for seed in (0, 1):
-            torch.manual_seed(seed)
-            watch = Watch(subject.source.path, dropout=dropout, chance=True)
-            with torch.no_grad():
-                results.append(subject.call(form, x, h, watch=watch))
-        return watch, len(results[0]) == len(results[1]) and all(map(_near, *results))
+    found: list[Finding] = []
+    for dropout in (True, False):
+        watch, same = _twice(subject, form, STEPS, dropout)
+        if same:
+            return found
+        if watch.dropped:
+            found = [Finding("dropout", "Two calls in evaluation differ.", watch.dropped[0])]
+    lines = [line for line, _ in watch.drawn]
+    shorter, _ = _twice(subject, form, STEPS - 1, False)
+    if form.kind == "layer" and lines and [count for _, count in shorter.drawn] == [count for _, count in watch.drawn]:
+        return [*found, Finding("initial-state", "The state before the first step is random.",
+                                lines[0] if len(set(lines)) == 1 else 0)]
+    raise RunError(f"{place(subject.source.path, lines[0] if lines else 0)}: {subject.source.written} is random in "
+                   "evaluation, so that no two calls give the same result: draw random numbers only if self.training")
 
-    watch, same = runs(form, STEPS, dropout=True)
-    if same:
-        return []
-    found = [Finding("dropout", "Two calls in evaluation differ.", watch.dropped[0])] if watch.dropped else []
-    watch, same = runs(form, STEPS, dropout=False)
-    if same:
-        return found
-    line = watch.drawn[0][0] if len({line for line, _ in watch.drawn}) == 1 else 0
-    if form.kind == "layer" and watch.drawn:
-        shorter, _ = runs(form, STEPS - 1, dropout=False)
-        if [count for _, count in shorter.drawn] == [count for _, count in watch.drawn]:
-            return [*found, Finding("initial-state", "The state before the first step is random.", line)]
-    where = place(subject.source.path, watch.drawn[0][0] if watch.drawn else 0)
-    raise RunError(f"{where}: {subject.source.name} is random in evaluation, so that no two calls give the same "
-                   "result: draw random numbers only if self.training")
+
+def _twice(subject: Subject, form: Form, steps: int, dropout: bool) -> tuple[Watch, bool]:
+    """Return what is seen in the second one of two calls, and whether their results are the same."""
+    results = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        watch = Watch(subject.source.path, dropout=dropout, chance=True)
+        with torch.no_grad():
+            results.append(subject.call(form, sample(form, form.batch, steps), state_of(form, form.batch), watch=watch))
+    return watch, len(results[0]) == len(results[1]) and all(map(_near, *results))
 
 
 def kept(subject: Subject, form: Form) -> list[Finding]:
-    """Call one object again and again with the same input.
-
-    Raises:
-        RunError: It changes its weights.
-    """
+    """Call one object again and again with the same input."""
     x, h = sample(form, form.batch), state_of(form, form.batch)
     for given in (h, None) if form.kind == "cell" else (h,):
-        one = subject.copy()
+        built = subject.copy()
         results: list[list[Tensor]] = []
         try:
             with torch.no_grad():
                 for _ in range(_CALLS):
-                    results.append(subject.call(form, x, given, built=one))
+                    results.append(subject.call(form, x, given, built=built))
         except Exception:
             if results:
                 return [Finding("state-kept", "A further call fails.")]
-        if isinstance(one, nn.Module) and not all(map(torch.equal, one.parameters(), subject.built.parameters())):
-            raise RunError(f"{subject.source.path.name}: {subject.source.name} {CHANGES_WEIGHTS}")
         if any(len(own) != len(results[0]) or not all(map(_near, own, results[0])) for own in results):
             return [Finding("state-kept", "The same input gives another result at a later call.")]
     return []
@@ -105,8 +83,9 @@ def detached(subject: Subject, form: Form) -> list[Finding]:
         except RuntimeError as error:
             if "inplace operation" not in str(error):
                 continue
-            raise RunError(f"{subject.source.path.name}: {subject.source.name} overwrites a tensor that its gradient "
-                           "needs, so it cannot be trained: write h = z * h in place of h *= z or h.mul_(z)") from error
+            raise RunError(f"{subject.source.path.name}: {subject.source.written} overwrites a tensor that its "
+                           "gradient needs, so it cannot be trained: write h = z * h in place of h *= z or h.mul_(z)"
+                           ) from error
         with torch.no_grad():
             more, less = (float(_moved(subject, form, scale + step, training, cuts)) for step in (1e-5, -1e-5))
         expected = (more - less) / 2e-5
@@ -142,6 +121,7 @@ def _moved(subject: Subject, form: Form, scale: Tensor, training: bool, cuts: se
     result = subject.call(form, x, h, built=built, watch=watch)[0]
     cuts.update(filter(None, watch.cuts))
     return (result * torch.rand(result.shape, generator=torch.Generator().manual_seed(4))).sum() + 0 * scale
+
 
 def first_state(subject: Subject, form: Form) -> list[Finding]:
     """Call a layer that may be given a state with one, and a cell that may be given none without."""
@@ -218,4 +198,4 @@ def padding(subject: Subject, form: Form) -> list[Finding]:
 
 
 def _near(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=_NEAR)
+    return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=_NEAR, equal_nan=True)

@@ -6,19 +6,26 @@ the input at the other. What meets fewer of these is kept, since it says what is
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from gru_bench.gru_check.forms import Form, forms
+from gru_bench.errors import RunError
+from gru_bench.gru_check.forms import Form, bound, forms
+from gru_bench.gru_check.load import failure, lines_of
 from gru_bench.gru_check.subject import STEPS, Subject, by_sequence, sample, state_of
 
 BATCH = 7
 """Sequences of a call. No usual size of a student's object is the same."""
 _FIXED = (2, 3, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 1)
 """Batch sizes that a student's object may have fixed."""
+
+
+NEEDED = ("A layer takes x, may take a first state, and returns its outputs, its last state or class scores; a cell "
+          "takes x and the state, and returns the new state")
 
 
 class NoRowsError(Exception):
@@ -43,13 +50,14 @@ class Called:
         return 4 * (not self.apart) + 2 * (not self.reads) + (not self.passes)
 
 
-def find(subject: Subject) -> tuple[Called | None, list[tuple[Form, Exception]]]:
-    """Return how an object is called, and each form that failed with its error.
+def find(subject: Subject) -> Called:
+    """Return how an object is called. The first form that is as it should be is taken, otherwise the best.
 
-    The first form that is as it should be is taken, otherwise the best.
+    Raises:
+        RunError: No form fits. It tells of the call that came furthest.
     """
-    failed: list[tuple[Form, Exception]] = []
     best: Called | None = None
+    furthest: tuple[list[int], Form, Exception] | None = None
     mixed: set[str] = set()
     for forms_of in (_usual, _fixed):
         for form in forms_of(subject) if best is None else ():
@@ -58,17 +66,35 @@ def find(subject: Subject) -> tuple[Called | None, list[tuple[Form, Exception]]]
             try:
                 called = _called(subject, form)
             except Exception as error:
-                failed.append((form, error))
-                if isinstance(error, NoRowsError):
+                returns = isinstance(error, NoRowsError)
+                if returns:
                     mixed.add(form.layout)
+                lines = [sys.maxsize] if returns else lines_of(error, subject.source.path)
+                if furthest is None or lines > furthest[0]:
+                    furthest = lines, form, error
                 continue
             if not called.apart:
                 mixed.add(form.layout)
             if best is None or called.rank < best.rank:
                 best = called
                 if not best.rank or (form.batch > 1 and form.kind == "cell" and best.apart and best.reads):
-                    return best, failed
-    return best, failed
+                    return best
+    if best is None:
+        assert furthest is not None
+        raise _refused(subject, *furthest[1:])
+    return best
+
+
+def _refused(subject: Subject, form: Form, error: Exception) -> RunError:
+    """Return the error for a call: what was called, what came back, and what is needed."""
+    positional, named = bound(subject.taken, form, sample(form, form.batch), state_of(form, form.batch))
+    given = dict(zip((one.name for one in subject.taken), positional, strict=False)) | named
+    shapes = " and ".join(f"{name} of shape {tuple(value.shape)}" for name, value in given.items())
+    did = f"{subject.source.written}({', '.join(given)}) with {shapes}"
+    if isinstance(error, NoRowsError):
+        return RunError(f"{subject.source.path.name}: {did} returned no tensor with a row for each "
+                        f"sequence. {NEEDED}")
+    return failure(error, subject.source.path, did, NEEDED)
 
 
 def _usual(subject: Subject) -> Iterator[Form]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import copy
 import inspect
+import io
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +22,7 @@ from gru_bench.errors import ExitCode, RunError
 from gru_bench.gru_check import behavior, calls, load, submission
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
 from gru_bench.gru_check.explain import Explained, explain, mistakes, place_biases, reading
-from gru_bench.gru_check.forms import Form, arguments, arranged
+from gru_bench.gru_check.forms import Form, arguments
 from gru_bench.gru_check.lines import lines
 from gru_bench.gru_check.subject import Subject, sample, state_of
 
@@ -67,7 +68,7 @@ def _is_called(value: Any) -> bool:
 
 def check_object(built: Any) -> Verdict:
     """Return what a module of torch is that exists already. It stays as it is."""
-    with prepared():
+    with prepared(), redirect_stdout(io.StringIO()):
         return examine(load.Source(_file_of(built), type(built).__name__, copy.deepcopy(built).cpu(), {}))
 
 
@@ -110,14 +111,15 @@ def _examined(source: load.Source) -> Verdict:
     subject = Subject(source)
     if other := behavior.other_recurrence(subject):
         return Verdict(tuple(other), "not a GRU")
-    called, failed = calls.find(subject)
-    if called is None:
-        raise _cannot_be_called(subject, failed)
+    called = calls.find(subject)
     form = called.form
     if not called.apart:
         return Verdict((Finding("unknown", "The result of a text depends on the others of its batch: batch and time "
                                 "may be confused."),), form.words)
-    behavior.check_finite(subject, form)
+    with torch.no_grad():
+        results = subject.call(form, sample(form, form.batch), state_of(form, form.batch))
+    if not all(bool(torch.isfinite(one).all()) for one in results):
+        return Verdict((Finding("unknown", "It computes nan or inf."),), form.words)
     around = [*behavior.chance(subject, form), *behavior.kept(subject, form)]
     if not called.reads:
         return Verdict((*around, Finding("wrong-candidate", "The result does not depend on the input.")), form.words)
@@ -203,26 +205,4 @@ def _unused(subject: Subject, form: Form) -> list[Finding]:
     same = all(map(torch.equal, before, after))
     return [Finding("unknown", "The result does not depend on the recurrence: with other weights for the state it "
                     "is the same.")] if same else []
-
-
-def _cannot_be_called(subject: Subject, failed: Sequence[tuple[Form, Exception]]) -> RunError:
-    """Return the error for an object that no form of a call fits."""
-    source = subject.source
-    if any(isinstance(error, calls.NoRowsError) for _, error in failed):
-        return RunError(f"{source.path.name}: {source.name} returns no tensor with a row for each sequence: a "
-                        "layer must return its outputs, its last state or class scores, and a cell its new state; is a "
-                        "return missing?")
-
-    def depth(pair: tuple[Form, Exception]) -> int:
-        trace, lines = pair[1].__traceback__, 0
-        while trace is not None:
-            lines += trace.tb_frame.f_code.co_filename == str(source.path)
-            trace = trace.tb_next
-        return lines
-
-    form, error = max(failed, key=depth)
-    taken = ", ".join(one.name for one in subject.taken)
-    shape = tuple(arranged(sample(form, form.batch), form).shape)
-    return load.failure(error, source.path, f"when {source.name}({taken}) was called as {form.words}, with x of shape "
-                        f"{shape}")
 

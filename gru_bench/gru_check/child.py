@@ -30,9 +30,8 @@ def main(order: str) -> None:
     platforms.limit_processor_time(options.timeout + 10)
     platforms.limit_file_size(MOST_WRITTEN)
 
-    from gru_bench.gru_check import check, load
+    from gru_bench.gru_check import check
 
-    load.output = sys.stdout
     sys.path.insert(0, request["folder"])  # as Python does when it runs the file itself
     sys.dont_write_bytecode = True
     reason = platforms.limit_memory(MEMORY * GIGABYTE)

@@ -5,47 +5,27 @@ from __future__ import annotations
 import ast
 import contextlib
 import errno
-import inspect
-import io
 import linecache
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gru_bench.errors import DataError, RunError, UsageError, first_line, unknown
 from gru_bench.gru_check import submission
 from gru_bench.gru_check.devices import OnCpu
-from gru_bench.gru_check.forms import arguments_of, constructor, size_of
+from gru_bench.gru_check.forms import arguments_of, constructor, size_of, weights_of
+from gru_bench.gru_check.sandbox import MEMORY
 
 SIZES: Mapping[str, int] = {"E": 5, "H": 4, "C": 3, "V": 61, "L": 1, "B": 1, "T": 6}
 """Names for --make: input width, hidden width, classes, vocabulary, layers, batch, steps."""
-
-_NOTEBOOK = {"get_ipython", "display"}
-"""Names that only a notebook has."""
-CHANGES_WEIGHTS = ("changes its weights in forward, so each call computes a different function: leave weight updates "
-                   "to the optimizer")
-_NO_CUDA = re.compile(r"cuda|nvidia|cudnn", re.IGNORECASE)
-
-
-class _Nowhere(io.TextIOBase):
-    """A stream that keeps nothing."""
-
-    def write(self, text: str) -> int:
-        """Take a text."""
-        return len(text)
-
-
-output: IO[str] | _Nowhere = _Nowhere()
-"""Where texts go that a student's code prints. The process that runs a file sets it to what the sandbox watches."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +33,8 @@ class Source:
     """The file and what was run of it."""
 
     path: Path
-    name: str
+    written: str
+    """What was built, as it is written in Python, such as `GRU(5, 4)`."""
     built: Any
     """The object: a module of torch, or a function."""
     sizes: Mapping[str, int]
@@ -72,10 +53,9 @@ def load(path: Path) -> tuple[ModuleType, str]:
     path = path.resolve()
     try:
         code = submission.read(path)
-        body = ast.parse(code.text).body
-        parts: list[list[ast.stmt]] = [body]
+        parts: list[list[ast.stmt]] = [ast.parse(code.text).body]
         if code.cells:
-            parts = [[node] for node in body if isinstance(node, submission.DEFINITIONS)]
+            parts = [[node] for node in parts[0] if isinstance(node, submission.DEFINITIONS)]
     except (*submission.UNREADABLE, OSError) as error:
         line = f" at line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         said = getattr(error, "msg", None) or str(error) or type(error).__name__
@@ -93,7 +73,8 @@ def load(path: Path) -> tuple[ModuleType, str]:
                 exec(compiled, module.__dict__)
             except (Exception, SystemExit) as error:
                 if not code.cells:
-                    raise failure(error, path, "to run the file") from error
+                    raise failure(error, path, "running the file", "All of it is run: move what its classes do not "
+                                  "need, such as training, under if __name__ == \"__main__\":") from error
                 left_out.append(f"{code.place(part[0].lineno)} ({type(error).__name__}: {first_line(error)})")
     more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
     return module, f"Left out of the notebook, because they fail: {'; '.join(left_out[:3])}{more}." if left_out else ""
@@ -101,19 +82,13 @@ def load(path: Path) -> tuple[ModuleType, str]:
 
 @contextlib.contextmanager
 def settings_kept() -> Iterator[None]:
-    """Undo what a student's code does to settings of torch and Python that the check depends on.
-
-    What it prints meanwhile goes to `output`.
-    """
-    dtype, grad, device, depth = (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_default_device(),
-                                  sys.getrecursionlimit())
+    """Undo what a student's code does to settings of torch that the check depends on."""
+    dtype, grad, device = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_default_device()
     try:
-        with contextlib.redirect_stdout(output):
-            yield
+        yield
     finally:
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grad)
-        sys.setrecursionlimit(depth)
         if torch.get_default_device() != device:
             torch.set_default_device(None if device.type == "cpu" else device)
 
@@ -124,36 +99,19 @@ def place(path: Path, line: int) -> str:
     return ", ".join(filter(None, (path.name, code.place(line))))
 
 
-def failure(error: BaseException, path: Path, doing: str) -> RunError:
-    """Return the error for what a student's code raised, with the line and a remedy."""
-    line = next((frame.lineno for frame in reversed(traceback.extract_tb(error.__traceback__))
-                 if frame.filename == str(path)), None)
-    where = place(path, line or 0)
-    said = first_line(error)
-    if _NO_CUDA.search(str(error)) and isinstance(error, (RuntimeError, AssertionError)):
-        return RunError(f"{path.name} needs CUDA ({where}), and the check runs on the CPU: choose the device by "
-                        "torch.cuda.is_available(), or remove .cuda()")
-    if isinstance(error, NameError) and (missing := getattr(error, "name", None)):
-        if missing in _NOTEBOOK:
-            return RunError(f"{where}: {missing} exists only in a notebook: remove this line, or put it under "
-                            f"if \"{missing}\" in globals():")
-        return RunError(f"{where}: the name {missing!r} is not defined: give it a value in the file")
-    if isinstance(error, RuntimeError) and "leaf Variable that requires grad" in said:
-        return RunError(f"{where}: it {CHANGES_WEIGHTS}")
-    if isinstance(error, ModuleNotFoundError):
-        return RunError(f"{where}: {said}: install it, or move the GRU to a file of its own")
-    if isinstance(error, (FileNotFoundError, PermissionError)):
-        return RunError(f"{where}: {said}: code at the top level of the file reads files; move it under "
-                        "if __name__ == \"__main__\":")
-    if isinstance(error, OSError) and error.errno == errno.EFBIG:
-        return RunError(f"{where}: a file that it writes, or what it prints, is larger than 100 MB: remove what writes "
-                        "in a loop")
-    if isinstance(error, MemoryError) or "not enough memory" in said or "can't allocate memory" in said:
-        return RunError(f"{where}: out of memory: use a smaller GRU")
-    if isinstance(error, SystemExit):
-        return RunError(f"{where}: the file ends the program (exit {error.code}): move that code under if __name__ == "
-                        "\"__main__\":")
-    return RunError(f"{where}: {type(error).__name__} {doing}: {said}")
+def lines_of(error: BaseException, path: Path) -> list[int]:
+    """Return the lines of a file that ran when an error was raised, the innermost one last."""
+    return [frame.lineno or 0 for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+
+
+def failure(error: BaseException, path: Path, did: str, needed: str) -> RunError:
+    """Return the error for what a student's code raised: what was done, what came back, and what is needed."""
+    if isinstance(error, (RuntimeError, AssertionError)) and re.search("cuda|nvidia|cudnn", str(error), re.IGNORECASE):
+        needed = "The check runs on the CPU: choose the device by torch.cuda.is_available(), or remove .cuda()"
+    elif isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.EFBIG:
+        needed = f"A file may take {MEMORY} GB of memory, and write files of 100 MB"
+    where = place(path, (lines_of(error, path) or [0])[-1])
+    return RunError(f"{where}: {did} raised {type(error).__name__}: {first_line(error).rstrip('.')}. {needed}")
 
 
 # ---------------------------------------------------------------- building
@@ -164,9 +122,7 @@ def defined(module: ModuleType) -> list[str]:
     return [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
 
 
-def build(
-    module: ModuleType, path: Path, name: str, make: str | None = None, sizes: Mapping[str, int] = SIZES
-) -> Source:
+def build(module: ModuleType, path: Path, name: str, make: str | None = None) -> Source:
     """Build what NAME stands for.
 
     Args:
@@ -174,61 +130,47 @@ def build(
         path: Its file.
         name: The class, the function or the object.
         make: An expression that builds it.
-        sizes: Sizes to build it with.
+
+    Raises:
+        GruBenchError: When there is no such name, or it cannot be built, or is nothing to check.
     """
     path = path.resolve()
-    target = getattr(module, name, None)
     torch.manual_seed(0)
+    written, made, sizes = _expression(module, path, name) if make is None else _made(module, make)
     with settings_kept(), OnCpu():
-        if make is not None:
-            space = {**sizes, "torch": torch, "nn": nn, **module.__dict__}
-            try:
-                code = compile(make, "--make", "eval")
-                used = {key: size for key, size in sizes.items() if key in code.co_names and key not in module.__dict__}
-                built = eval(code, space)
-            except SyntaxError as error:
-                raise UsageError(f"--make must be a Python expression, but got {make!r}: {error.msg}") from error
-            except Exception as error:
-                raise failure(error, path, f"to build {make}") from error
-            return Source(path, name, built, used)
-        if target is None:
-            raise unknown(f"name in {path.name}", name, defined(module), "Write FILE:NAME.")
-        if isinstance(target, nn.Module) or not callable(target):
-            built, used = target, {}
-        else:
-            built, used = _call(target, path, name, module, sizes)
-    if _computes_with_numpy(built):
-        raise RunError(f"{path.name}: {name} must compute with torch tensors, because the check compares gradients, "
-                       "but its weights are NumPy arrays: make each a tensor, and use torch.tanh instead of np.tanh")
-    if not callable(built):
-        raise UsageError(f"{name} must be a class or a function that builds a GRU, but it is a {type(built).__name__}: "
-                         "give another name, or construct it with --make")
-    return Source(path, name, built, used)
+        try:
+            built = made()
+        except Exception as error:
+            raise failure(error, path, written, f"--make \"{name}(E, H, ...)\" builds it with other arguments, where E "
+                          "is the input size and H the hidden size") from error
+    if not weights_of(built):
+        raise RunError(f"{path.name}: {written} must compute with weights that are tensors of torch, but it has none: "
+                       "make each array of NumPy a tensor, and use torch.tanh in place of np.tanh")
+    return Source(path, written, built, sizes)
 
 
-def _computes_with_numpy(built: Any) -> bool:
-    """Return whether the weights of an object, or those that a function finds in its module, are arrays of NumPy."""
-    if isinstance(built, nn.Module):
-        return False
-    held = (inspect.getclosurevars(built).globals if inspect.isfunction(built) else vars(built)
-            if hasattr(built, "__dict__") else {})
-    values = [inner for value in held.values() for inner in (
-        value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value])]
-    return any(isinstance(value, np.ndarray) for value in values) and not any(
-        isinstance(value, torch.Tensor) for value in values)
+def _made(module: ModuleType, make: str) -> tuple[str, Callable[[], Any], dict[str, int]]:
+    """Return an expression, what evaluates it, and the sizes that it uses."""
+    try:
+        code = compile(make, "--make", "eval")
+    except SyntaxError as error:
+        raise UsageError(f"--make must be a Python expression, but got {make!r}: {error.msg}") from error
+    used = {key: size for key, size in SIZES.items() if key in code.co_names and key not in vars(module)}
+    return make, lambda: eval(code, {**SIZES, "torch": torch, "nn": nn, **vars(module)}), used
 
 
-def _call(
-    target: Any, path: Path, name: str, module: ModuleType, sizes: Mapping[str, int]
-) -> tuple[Any, dict[str, int]]:
-    arguments, used, guessed = arguments_of(target, sizes, vars(module))
+def _expression(module: ModuleType, path: Path, name: str) -> tuple[str, Callable[[], Any], dict[str, int]]:
+    """Return the expression that builds what a name stands for, what evaluates it, and the sizes that it uses."""
+    target = getattr(module, name, None)
+    if target is None:
+        raise unknown(f"name in {path.name}", name, defined(module), "Write FILE:NAME.")
+    if isinstance(target, nn.Module) or not callable(target):
+        return name, lambda: target, {}
+    arguments, used, guessed = arguments_of(target, SIZES, vars(module))
     if guessed:
         names = [p.name for p in constructor(target)]
         call = ", ".join(size_of(own) or "..." for own in names)
         raise RunError(f"{name}({', '.join(names)}) has arguments that cannot be guessed, {', '.join(guessed)}: add "
                        f"--make \"{name}({call})\", where E is the input size and H the hidden size")
-    try:
-        return target(**arguments), used
-    except Exception as error:
-        raise failure(error, path, f"to build {name}({', '.join(map(str, arguments.values()))}); --make "
-                      f"\"{name}(E, H, ...)\" gives other arguments") from error
+    values = ("vectors" if isinstance(value, Tensor) else str(value) for value in arguments.values())
+    return f"{name}({', '.join(values)})", lambda: target(**arguments), used

@@ -58,7 +58,8 @@ def test_a_wrong_gru_ends_with_4(
 @pytest.mark.parametrize(("text", "parts"), [
     (SPLIT.replace("return z * h", "return torch.tanh(z * h").replace("(1 - z) * n", "(1 - z) * n)"),
      ["not identified", "[unknown]"]),
-    ("def A(:\n", ["mine.py", "line 1"]), ("raise SystemExit(3)\n" + SPLIT, ["ends the program"])])
+    (SPLIT.replace("return z * h", "return h.sub(2).log() + z * h"), ["not identified", "nan"]),
+    ("def A(:\n", ["mine.py", "line 1"]), ("raise SystemExit(3)\n" + SPLIT, ["SystemExit"])])
 def test_what_could_not_be_judged_ends_with_3(
     text: str, parts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,31 +86,22 @@ def test_a_file_may_use_only_so_much_time_and_memory(text: str, timeout: float, 
     ("GruCell", SPLIT, ["mine.py", "'GruCell'", "Did you mean 'GRUCell'?"]),
     ("A", "def A(:\n", ["mine.py", "line 1"]),
     ("A", "x = 1 / 0\nclass A: pass\n", ["mine.py, line 1", "ZeroDivisionError", "division by zero"]),
-    ("A", "x = batch_size\nclass A: pass\n", ["'batch_size'", "give it a value"]),
-    ("A", "open('reviews.txt')\nclass A: pass\n", ["reads files"]),
-    ("A", "import no_such_module\nclass A: pass\n", ["'no_such_module'", "install"]),
-    ("A", "raise SystemExit(3)\nclass A: pass\n", ["ends the program"]),
+    ("A", "open('reviews.txt')\nclass A: pass\n", ["'reviews.txt'", "if __name__ =="]),
+    ("A", "raise SystemExit(3)\nclass A: pass\n", ["SystemExit: 3", "if __name__ =="]),
     ("A", "class A:\n    def __init__(self, options): pass\n", ["--make \"A(...)\""]),
-    ("A", "A = 3\n", ["A must be a class or a function", "int"]),
-    ("GRUCell", SPLIT.replace("self.W_r(x) +", "self.W_q(x) +"), ["mine.py, line 19", "AttributeError"]),
-    ("GRUCell", SPLIT.replace("self.W_r(x) +", "scale * self.W_r(x) +"), ["'scale'", "give it a value"]),
+    ("A", "A = 3\n", ["mine.py: A must compute with weights that are tensors of torch"]),
+    ("GRUCell", SPLIT.replace("self.W_r(x) +", "self.W_q(x) +"), [
+        "mine.py, line 19", "GRUCell(5, 4)(x, h) with x of shape (7, 5) and h of shape (7, 4)", "AttributeError",
+        "returns the new state"]),
     ("GRUCell", SPLIT.replace("return z * h", "return torch.randn_like(h) + z * h"),
-     ["mine.py, line 22", "GRUCell is random"]),
+     ["mine.py, line 22", "GRUCell(5, 4) is random"]),
     ("A", "import torch; torch.cuda.current_device()\nclass A: pass\n", ["mine.py", "CUDA"]),
     ("A", "%matplotlib inline\nclass A: pass\n", ["mine.py must be Python", "line 1"]),
-    ("A", "get_ipython().run_line_magic('matplotlib', 'inline')\nclass A: pass\n",
-     ["mine.py, line 1", "get_ipython exists only in a notebook", "remove this line"]),
     ("A", "# coding: no-such-encoding\nclass A: pass\n", ["mine.py", "encoding"]),
     ("A", "# caf\udce9\nclass A: pass\n", ["mine.py must be Python", "encoding"]),
-    ("GRUCell", SPLIT.replace("return z * h", "return h.sub(2).log() + z * h"), ["mine.py, line 22", "nan"]),
-    ("GRUCell", SPLIT.replace("return z * h", "return (0 * h).reciprocal() + z * h"), ["mine.py, line 22", "inf"]),
-    ("GRUCell", SPLIT.replace("return z * h", "return h.mul_(z)"), ["GRUCell overwrites a tensor", "h = z * h"]),
-    ("GRUCell", SPLIT.replace("return z", "new = z"), ["GRUCell returns no tensor", "is a return missing?"]),
+    ("GRUCell", SPLIT.replace("return z * h", "return h.mul_(z)"), ["GRUCell(5, 4) overwrites a tensor", "h = z * h"]),
+    ("GRUCell", SPLIT.replace("return z", "new = z"), ["GRUCell(5, 4)(x, h)", "returned no tensor"]),
     ("A", f"x = {'-' * 100_000}1\nclass A: pass\n", ["mine.py must be Python"]),
-    ("GRUCell", SPLIT.replace("        r = ", "        self.U_z.weight.data = self.U_z.weight.data + 0.01; r = "),
-     ["mine.py", "GRUCell changes its weights in forward"]),
-    ("GRUCell", SPLIT.replace("        r = ", "        self.U_z.weight.data.add_(0.01); r = "),
-     ["mine.py", "changes its weights in forward"]),
 ])
 def test_a_file_that_cannot_be_checked_is_explained(name: str, text: str, parts: list[str], tmp_path: Path) -> None:
     with pytest.raises(GruBenchError) as refused:
@@ -120,7 +112,7 @@ def test_a_file_that_cannot_be_checked_is_explained(name: str, text: str, parts:
 @pytest.mark.parametrize("first_line", [
     "import torch; torch.set_default_dtype(torch.float32)", "import torch; torch.set_grad_enabled(False)",
     "import torch; torch.set_default_device('meta')", "import torch; torch.set_default_device('cuda')",
-    "import sys; sys.setrecursionlimit(120)", "\ufeff",
+    "\ufeff",
     "# -*- coding: latin-1 -*-\n# caf\udce9",
 ])
 def test_settings_and_encodings_of_a_file_do_not_matter(first_line: str, tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_every_entry_of_a_folder_is_there_but_for_hidden_ones_environments_and_the_table() -> None:
     for name in ("a/env/pyvenv.cfg", "a/env/lib/six.py", "g/.venv/six.py", "g/g.py", "g/node_modules/x.py",
-                 "g/site-packages/six.py", "venv/pyvenv.cfg", "venv/six.py", "b.py", "a/x.ipynb", "a/.ipynb_checkpoints/x.ipynb", "a/x.pdf", "__pycache__/b.py", ".hidden.py",
+                 "g/site-packages/six.py", "venv/pyvenv.cfg", "venv/six.py", "b.py",
+                 "a/x.ipynb", "a/.ipynb_checkpoints/x.ipynb", "a/x.pdf", "__pycache__/b.py", ".hidden.py",
                  ".DS_Store", "__MACOSX/b.py", "C.PY", "d.zip", "e/essay.pdf", "f/g/x.py", "f/g/y.py", "table.csv"):
         path = Path("all") / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,7 @@ class TestLimits:
     @posix
     @pytest.mark.slow
     def test_a_file_may_take_only_so_much_memory(self, tmp_path: Path) -> None:
-        with pytest.raises(RunError, match="out of memory"):
+        with pytest.raises(RunError, match="4 GB of memory"):
             checked(tmp_path, "x = bytearray(5 * 2 ** 30)")
 
     @pytest.mark.slow
@@ -66,7 +66,7 @@ class TestLimits:
         thread = threading.Thread(target=watch)
         thread.start()
         try:
-            with pytest.raises(RunError, match="larger than 100 MB"):
+            with pytest.raises(RunError, match="100 MB"):
                 checked(tmp_path, "import os\nfor _ in range(4096):\n    os.write(2, b'x' * 65536)\nos._exit(3)")
         finally:
             done.set()
