@@ -134,7 +134,7 @@ def first_state(subject: Subject, form: Form) -> list[Finding]:
         return []
     x = sample(form, form.batch)
     hidden = subject.source.sizes.get("H", 0)
-    for state in ("1BH", "BH", "2BH", "HB", "H") if hidden else ():
+    for state in ("1BH", "BH", "2BH", "H") if hidden else ():
         own = replace(form, state=state, hidden=hidden)
         h = torch.full((form.batch, hidden), 0.3)
         try:

@@ -18,12 +18,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from gru_bench.errors import ExitCode, RunError
+from gru_bench.errors import RunError
 from gru_bench.gru_check import behavior, calls, load, submission
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
-from gru_bench.gru_check.explain import Explained, explain, mistakes, place_biases, reading
-from gru_bench.gru_check.forms import Form, arguments
-from gru_bench.gru_check.lines import lines
+from gru_bench.gru_check.explain import Explained, explain, lines, mistakes, place_biases, reading
+from gru_bench.gru_check.forms import Form
 from gru_bench.gru_check.subject import Subject, sample, state_of
 
 
@@ -127,8 +126,9 @@ def _examined(source: load.Source) -> Verdict:
         return Verdict((*around, Finding("initial-state", "The state that it is given is ignored.")), form.words)
     it = explain(subject, form)
     if it is None:
-        return Verdict((*around, *(_unused(subject, form) or _of_its_cell(subject) or [Finding(
-            "unknown", "No known GRU has these results.")])), form.words)
+        return Verdict((*around, *(_unused(subject, form) or [Finding(
+            "unknown", "No known GRU has these results. If its cell reads what another layer computes, check the cell "
+            "alone.")])), form.words)
     findings = [*around, *mistakes(it), *place_biases(it), *_order(it)]
     wrong = [finding for finding in findings if not finding.kind.right]
     if it.by_values and not wrong:
@@ -142,23 +142,6 @@ def _examined(source: load.Source) -> Verdict:
     findings += behavior.untrained(subject, [block.tensor for cell in it.cells for block in (*cell.x, *cell.h)])
     findings += [*behavior.library(subject), *behavior.padding(subject, form)]
     return Verdict(tuple(_sorted(it, findings)), form.words)
-
-
-def _of_its_cell(subject: Subject) -> list[Finding]:
-    """Return what a part that takes input and state is alone, where the whole reads something computed."""
-    parts = subject.built.named_modules() if isinstance(subject.built, nn.Module) else ()
-    for name, part in parts:
-        if name and not type(part).__module__.startswith("torch.") and [
-                taken.role for taken in arguments(part) if taken.required] in (["x", "state"], ["state", "x"]):
-            try:
-                alone = _examined(replace(subject.source, built=copy.deepcopy(part)))
-            except RunError:
-                continue
-            if alone.exit_code == ExitCode.DONE:
-                codes = ", ".join(finding.code for finding in alone.findings)
-                return [Finding("unknown", f"Its part {name} alone is a GRU ({codes}), but its input is not known.")]
-            return [finding for finding in alone.findings if not finding.kind.right]
-    return []
 
 
 def _order(it: Explained) -> list[Finding]:

@@ -28,8 +28,6 @@ ACTIVE = 5
 """So many units of a layer have weights. The states of the others are the same for all sequences."""
 MOST_BLOCKS = 5
 """Most matrices of one kind whose assignments are few enough to try."""
-CONSTANTS = (1.0, -1.0, 2.0, 0.5)
-"""Numbers in the sum of a gate that are looked for."""
 _MOST = 144
 """Assignments that are tried at once."""
 
@@ -153,10 +151,6 @@ def layouts(cells: Sequence[Cell]) -> Iterator[Layout]:
             "backward-end", "Both directions read from the start."),))
         yield Layout([[(one, False), (two, True)] for one, two in pairs], (Finding(
             "initial-state", "The second direction begins with the state in which the first one ended."),), handed=True)
-    if len(beside) == 1 and above and not wide and len(above) % 2 == 0:
-        half = len(above) // 2
-        for towers in (zip(above[:half], above[half:], strict=True), zip(above[::2], above[1::2], strict=True)):
-            yield Layout([[(first, False), (beside[0], True)], *([(one, False), (two, True)] for one, two in towers)])
     stack = [[(cell, False)] for cell in (first, *(cell for cell in above if cell.width == hidden))]
     yield Layout(stack)
     yield Layout(stack, (Finding("initial-state", "Each step begins with the first state again, and does not read that "
@@ -209,34 +203,28 @@ def features(ways: Sequence[Tensor]) -> Tensor:
 # ---------------------------------------------------------------- the search
 
 
-def attempts(cell: Cell, stage: str) -> Iterator[tuple[Member, Tensor, Tensor]]:
-    """Yield members, the assignments that are tried with each at once, and what is added in all sums, 4 x 1."""
+def attempts(cell: Cell, stage: str) -> Iterator[tuple[Member, Tensor]]:
+    """Yield members, and the assignments that are tried with each at once."""
     x, h = len(cell.x), len(cell.h)
     if not 0 < x <= MOST_BLOCKS or not 0 < h <= MOST_BLOCKS:
         return
-    none = torch.zeros(4, 1)
     single = _once(x, h, 3) if min(x, h) > 2 else _once(0, 0, 3)
     if stage == "right":
-        yield from ((member, single, none) for member in (*RIGHT, *RIGHT_BY_SIGN) if len(single))
+        yield from ((member, single) for member in (*RIGHT, *RIGHT_BY_SIGN) if len(single))
     elif stage == "wrong":
         by_matrices = {count: own for count in (2, 3, 4) if 0 < len(own := _once(x, h, count)) <= _MOST}
         for member in (*(() if len(single) else RIGHT), *wrong_members()):
             if (chosen := by_matrices.get(CANDIDATES[member.candidate].matrices)) is not None:
-                yield member, chosen, none
-    elif stage == "shared":
+                yield member, chosen
+    else:
         seen = set(map(tuple, single.tolist()))
         every = [own for own in _every(x, h) if own not in seen] if x + h < 2 * MOST_BLOCKS - 2 else []
-        yield from ((member, _tensor(every[first:first + _MOST]), none)
+        yield from ((member, _tensor(every[first:first + _MOST]))
                     for first in range(0, len(every), _MOST) for member in RIGHT)
-    elif 0 < len(single) <= _MOST:
-        yield from ((member, single, none.index_fill(0, torch.tensor([place]), number))
-                    for number in CONSTANTS for place in range(4) for member in RIGHT)
-        negative = torch.tensor(list(itertools.product((0, x), (0, x), (0, x), (0, h), (0, h), (0, h))))
-        yield from ((member, (single[:, None] + negative).flatten(0, 1), none) for member in RIGHT[:3:2])
 
 
-STAGES = ("right", "wrong", "shared", "signs")
-"""In the order in which they are tried: a GRU, one mistake, gates that share or lack matrices, signs and constants."""
+STAGES = ("right", "wrong", "shared")
+"""In the order in which they are tried: a GRU, one mistake, gates that share or lack matrices."""
 
 
 def _once(x: int, h: int, matrices: int) -> Tensor:
@@ -285,8 +273,8 @@ def structure(own: Sequence[int], member: Member) -> list[Finding]:
 def search(cells: Sequence[Cell], stage: str, seen: Seen) -> Guess | None:
     """Return what explains an object with these recurrences, in one of `STAGES`."""
     for layout in _arranged(cells, stage, seen.given is not None):
-        for member, own, added in attempts(layout.first, stage):
-            guess = Guess(member, layout, own, {id(cell): added.expand(4, cell.hidden) for cell in cells})
+        for member, own in attempts(layout.first, stage):
+            guess = Guess(member, layout, own, {id(cell): torch.zeros(4, cell.hidden) for cell in cells})
             if (fitting := guess.explains(seen).nonzero().flatten()).numel():
                 return replace(guess, own=own[fitting[:1]])
     return None

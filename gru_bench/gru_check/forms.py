@@ -44,7 +44,7 @@ class Form:
     kind: str
     """cell or layer."""
     layout: str
-    """Axes of the input: of a cell BE, E or E1; of a layer BTE, TBE, TE or TE1; of token ids BT, TB or T."""
+    """Axes of the input: of a cell BE, E or E1; of a layer BTE, TBE or TE; of token ids BT, TB or T."""
     batch: int
     """Sequences of a call."""
     width: int
@@ -66,7 +66,7 @@ class Form:
         """Return the form in words."""
         if self.kind == "cell":
             return "a cell, forward(h, x)" if self.swapped else "a cell, forward(x, h)"
-        axes = {"BTE": "batch first", "TBE": "time first", "TE": "one sequence at a time", "TE1": "columns",
+        axes = {"BTE": "batch first", "TBE": "time first", "TE": "one sequence at a time",
                 "BT": "token ids, batch first", "TB": "token ids, time first", "T": "token ids, one sequence at a time"}
         return f"a layer, forward({'x, h0' if self.state else 'x'}), {axes[self.layout]}"
 
@@ -116,7 +116,7 @@ def bound(
         taken: Arguments that the object takes.
         form: How it is called.
         x: Input, T x B x E; of a cell B x E. With token ids: ids, T x B.
-        h: State, B x H, or one for each layer.
+        h: State, B x H.
         lengths: Lengths of the sequences. By default all are T.
         mask: T x B, true inside. By default true everywhere.
     """
@@ -164,12 +164,8 @@ def arranged(x: Tensor, form: Form) -> Tensor:
             return x.transpose(0, 1)
         case "TE" | "T" | "E":
             return x[:, 0] if form.layout != "E" else x[0]
-        case "TE1":
-            return x[:, 0, :, None]
         case "E1":
             return x[0][:, None]
-        case "11E":
-            return x[None]
     return x
 
 
@@ -181,14 +177,7 @@ def _state_arranged(h: Tensor, layout: str) -> Tensor:
             return h[0][:, None]
         case "BH":
             return h
-        case "HB":
-            return h.T
-        case "B1H":
-            return h[:, None]
-    layers = int(layout[0])  # 1BH, 2BH, ...
-    if h.dim() == 3:
-        return h
-    return h.expand(layers, *h.shape)
+    return h.expand(int(layout[0]), *h.shape)  # 1BH, 2BH
 
 
 def _widths(built: Any, sizes: Mapping[str, int]) -> tuple[list[int], list[int]]:
@@ -237,9 +226,9 @@ def forms(built: Any, sizes: Mapping[str, int]) -> Iterator[Form]:
         yield from layers("2BT 2TB 1T 1BT 1TB", table.embedding_dim, "1BH BH 2BH H", table.num_embeddings)
     yield from cells([(2, "BE", "BH")])
     for width in inputs:
-        yield from layers("2BTE 2TBE 1TE 1BTE 1TBE 1TE1", width, "1BH BH 2BH 3BH B1H HB H H1")
+        yield from layers("2BTE 2TBE 1TE 1BTE 1TBE", width, "1BH BH 2BH H")
     # With one sequence, a layer of one step looks like a cell. So these come last.
-    yield from cells([(1, "BE", "BH"), (1, "E", "H"), (1, "E1", "H1"), (1, "11E", "1BH")])
+    yield from cells([(1, "BE", "BH"), (1, "E", "H"), (1, "E1", "H1")])
 
 
 def weights_of(built: Any) -> dict[str, Tensor]:

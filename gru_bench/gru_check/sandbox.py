@@ -73,29 +73,17 @@ def run(path: Path, options: Options, stopped: threading.Event | None = None) ->
                                 "notes": tuple(verdict["notes"])})
 
 
-def command(order: str, away_from: Path) -> tuple[list[str], dict[str, str]]:
-    """Return the command that runs `child`, and its environment. No module of the user's comes in.
-
-    Args:
-        order: What it reads.
-        away_from: Folder from which nothing is imported, besides the working directory.
-    """
-    package = Path(__file__).resolve().parents[2]
-    avoided = {Path.cwd().resolve(), away_from.resolve()} - {package}
-    paths = [path for path in sys.path if Path(path).is_absolute() and Path(path).resolve() not in avoided]
-    return ([sys.executable, "-P", "-s", "-m", "gru_bench.gru_check.child", order],
-            {**os.environ, "PYTHONPATH": os.pathsep.join(paths)})
-
-
 def _answer(path: Path, folder: Path, options: Options, stopped: threading.Event) -> Any:
     """Run the copy of a file until it has ended or its time is over, and return its answer."""
     answer, output = folder.with_name("answer"), folder.with_name("output")
-    words, environment = command(json.dumps({
-        "path": str(folder / path.name), "folder": str(path.parent), "answer": str(answer),
-        "options": asdict(options)}), path.parent)
+    order = json.dumps({"path": str(folder / path.name), "folder": str(path.parent), "answer": str(answer),
+                        "options": asdict(options)})
+    modules = os.pathsep.join(filter(os.path.isabs, sys.path))
     with output.open("wb") as file:
-        child = subprocess.Popen(words, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=file,
-                                 stderr=file, start_new_session=True)
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-s", "-m", "gru_bench.gru_check.child", order], cwd=folder,
+            env={**os.environ, "PYTHONPATH": modules}, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            start_new_session=True)
     deadline = time.monotonic() + options.timeout
     try:
         while child.poll() is None:

@@ -54,12 +54,11 @@ class Cell:
         x H.
 
         Args:
-            own: Numbers of those for r, z and n, of the input first, A x 6 or 7. With the number of all added, a matrix
-                is negative. -1: zeros.
+            own: Numbers of those for r, z and n, of the input first, A x 6 or 7. -1: zeros.
         """
         def chosen(blocks: Sequence[Block], own: Tensor) -> Tensor:
             every = torch.stack([block.value for block in blocks])
-            return torch.cat([every, -every, torch.zeros_like(every[:1])])[own]
+            return torch.cat([every, torch.zeros_like(every[:1])])[own]
 
         return chosen(self.x, own[:, :3]), chosen(self.h, own[:, 3:])
 

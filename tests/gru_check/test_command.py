@@ -122,21 +122,6 @@ def test_settings_and_encodings_of_a_file_do_not_matter(first_line: str, tmp_pat
     assert torch.is_grad_enabled()
 
 
-@pytest.mark.parametrize("step", [
-    "z * h + (1 - z) * n + (self.calls % 7 == 0)",
-])
-def test_a_cell_that_differs_at_some_calls_alone_is_found(step: str, tmp_path: Path) -> None:
-    text = SPLIT.replace("super().__init__()", "super().__init__(); self.calls = 0").replace(
-        "        r = ", "        self.calls += 1; r = ").replace("z * h + (1 - z) * n", step)
-    verdict = check(written(tmp_path, text), "GRUCell")
-    assert verdict.code == "state-kept"
-
-
-def test_a_cell_may_return_its_gates_too(tmp_path: Path) -> None:
-    text = SPLIT.replace("return z * h + (1 - z) * n", "return z * h + (1 - z) * n, (r, n)")
-    assert check(written(tmp_path, text), "GRUCell").code == "equal"
-
-
 def test_a_file_imports_what_is_in_its_folder(tmp_path: Path) -> None:
     (tmp_path / "my_layers.py").write_text(SPLIT, encoding="utf-8")
     path = written(tmp_path, "from my_layers import GRUCell\nclass MyGRU(GRUCell): pass\n")
@@ -144,17 +129,12 @@ def test_a_file_imports_what_is_in_its_folder(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [path, tmp_path / "my_layers.py"]
 
 
-def test_an_expression_may_build_the_object(tmp_path: Path) -> None:
-    text = SPLIT.replace("input_size, hidden_size):", "sizes):\n        input_size, hidden_size = sizes")
-    assert check(written(tmp_path, text), "GRUCell", "GRUCell((E, H))").code == "equal"
-
-
 @pytest.mark.parametrize(("words", "parts"), [
     (["mine.txt"], ["'mine.txt'", "mine.py"]),
     (["none.py:GRU"], ["'none.py'"]),
     (["mine.py", "--csv", "table.csv"], ["--csv", "folder"]),
     (["empty"], ["folder of submissions", ".ipynb"]),
-    (["mine.py:GRU", "--timeout", "inf"], ["--timeout", "at most 1,000,000", "inf"]),
+    (["mine.py:GRU", "--timeout", "inf"], ["--timeout", "1000000"]),
 ])
 def test_mistyped_arguments_end_with_2(words: list[str], parts: list[str], tmp_path: Path) -> None:
     written(tmp_path, SPLIT)

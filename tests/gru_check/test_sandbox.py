@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -47,12 +44,6 @@ class TestLimits:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
-    @posix
-    @pytest.mark.slow
-    def test_a_file_may_take_only_so_much_memory(self, tmp_path: Path) -> None:
-        with pytest.raises(RunError, match="4 GB of memory"):
-            checked(tmp_path, "x = bytearray(5 * 2 ** 30)")
-
     @pytest.mark.slow
     def test_much_output_takes_no_memory_of_the_command(self, tmp_path: Path) -> None:
         before, most = psutil.Process().memory_info().rss, 0
@@ -78,32 +69,16 @@ class TestLimits:
         assert checked(tmp_path, "", timeout=300, make="GRUCell(300, 640)").code == "equal"
 
 
-class TestIsolation:
-    def test_no_module_comes_from_the_working_directory_or_the_students_folder(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        folder = tmp_path / "homework"
-        for where in (tmp_path, folder):
-            where.mkdir(exist_ok=True)
-            for name in ("json", "argparse", "ctypes", "platformdirs", "runpy", "gru_bench", "sitecustomize"):
-                (where / f"{name}.py").write_text("raise SystemExit(7)\n", encoding="utf-8")
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", str(tmp_path), str(folder)]))
-        monkeypatch.setattr(sys, "path", ["", str(tmp_path), str(folder), *sys.path])
-        words, environment = sandbox.command("{", away_from=folder)
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-        assert "JSONDecodeError" in done.stderr  # the order is read, and is none
-
-    @pytest.mark.slow
-    def test_a_folder_with_names_of_pythons_modules_is_no_obstacle(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.chdir(tmp_path)
-        for name in ("json", "argparse", "typing", "numpy", "queue"):
-            (tmp_path / f"{name}.py").write_text("raise RuntimeError('not mine')\n", encoding="utf-8")
-        (tmp_path / "mytools.py").write_text("import mymore\n", encoding="utf-8")
-        (tmp_path / "mymore.py").write_text("WIDTH = 3\n", encoding="utf-8")
-        assert checked(tmp_path, "import json, argparse, mytools\nassert mytools.mymore.WIDTH == 3").code == "equal"
+@pytest.mark.slow
+def test_a_folder_with_names_of_pythons_modules_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("json", "argparse", "typing", "numpy", "queue"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('not mine')\n", encoding="utf-8")
+    (tmp_path / "mytools.py").write_text("import mymore\n", encoding="utf-8")
+    (tmp_path / "mymore.py").write_text("WIDTH = 3\n", encoding="utf-8")
+    assert checked(tmp_path, "import json, argparse, mytools\nassert mytools.mymore.WIDTH == 3").code == "equal"
 
 
 @pytest.mark.slow
