@@ -161,11 +161,9 @@ def library(subject: Subject) -> list[Finding]:
 
 def other_recurrence(subject: Subject) -> list[Finding]:
     """Say whether there is an LSTM or an RNN of torch."""
-    for part in subject.parts:
-        if isinstance(part, (nn.LSTM, nn.LSTMCell)):
-            return [Finding("lstm", f"It uses torch.nn.{'LSTM' if isinstance(part, nn.LSTM) else 'LSTMCell'}.")]
-        if isinstance(part, (nn.RNN, nn.RNNCell)):
-            return [Finding("rnn", f"It uses torch.nn.{'RNN' if isinstance(part, nn.RNN) else 'RNNCell'}.")]
+    for kind, code in ((nn.LSTM, "lstm"), (nn.LSTMCell, "lstm"), (nn.RNN, "rnn"), (nn.RNNCell, "rnn")):
+        if any(isinstance(part, kind) for part in subject.parts):
+            return [Finding(code, f"It uses torch.nn.{kind.__name__}.")]
     return []
 
 

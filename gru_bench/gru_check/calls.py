@@ -7,7 +7,7 @@ the input at the other. What meets fewer of these is kept, since it says what is
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,7 +20,7 @@ from gru_bench.gru_check.subject import STEPS, Subject, by_sequence, sample, sta
 
 BATCH = 7
 """Sequences of a call. No usual size of a student's object is the same."""
-_FIXED = (2, 3, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 1)
+_FIXED = [2, 3, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 1]
 """Batch sizes that a student's object may have fixed."""
 
 
@@ -59,8 +59,9 @@ def find(subject: Subject) -> Called:
     best: Called | None = None
     furthest: tuple[list[int], Form, Exception] | None = None
     mixed: set[str] = set()
+    own = list(forms(subject.built, subject.source.sizes))
     for forms_of in (_usual, _fixed):
-        for form in forms_of(subject) if best is None else ():
+        for form in forms_of(own, subject.source.sizes) if best is None else ():
             if form.batch == 1 and form.layout in mixed and forms_of is _usual:
                 continue
             try:
@@ -97,18 +98,15 @@ def _refused(subject: Subject, form: Form, error: Exception) -> RunError:
     return failure(error, subject.source.path, did, NEEDED)
 
 
-def _usual(subject: Subject) -> Iterator[Form]:
+def _usual(own: Sequence[Form], sizes: Mapping[str, int]) -> Iterator[Form]:
     """Yield forms with a batch of any size, and with one sequence."""
-    own = list(forms(subject.built, subject.source.sizes))
     yield from (replace(form, batch=BATCH) for form in own if form.batch > 1)
     yield from (replace(form, fixed=True) for form in own if form.batch == 1 and form.layout[0] != "B")
 
 
-def _fixed(subject: Subject) -> Iterator[Form]:
+def _fixed(own: Sequence[Form], sizes: Mapping[str, int]) -> Iterator[Form]:
     """Yield forms with a batch of a size that a student's object may have fixed."""
-    own = list(forms(subject.built, subject.source.sizes))
-    sizes = subject.source.sizes
-    for batch in (*([sizes["B"]] if "B" in sizes else []), *_FIXED):
+    for batch in ([sizes["B"]] if "B" in sizes else []) + _FIXED:
         yield from (replace(form, batch=batch, fixed=True) for form in own if (form.batch > 1) == (batch > 1))
 
 

@@ -76,9 +76,9 @@ def _cuttings(subject: Subject, form: Form) -> Iterator[tuple[Cutting, list[Cell
     known = form.hidden or subject.source.sizes.get("H", 0)
     sizes = [known] if known else list(dict.fromkeys(min(s) for s in shapes if len(s) in (2, 3) and min(s[-2:]) > 1))
     for hidden in sizes:
-        sides = {form.width, form.width + hidden, form.width + hidden + 1}
-        rows = any(s[-1] in sides and s[-2] % hidden == 0 for s in shapes if len(s) > 1)
-        both = any({form.width + hidden, form.width + hidden + 1} & set(s[-2:]) for s in shapes if len(s) > 1)
+        wide = form.width + hidden
+        rows = any(s[-1] in (form.width, wide) and s[-2] % hidden == 0 for s in shapes if len(s) > 1)
+        both = any(wide in s[-2:] for s in shapes if len(s) > 1)
         for own_rows in (rows, not rows):
             for state_first in (False, True) if both else (False,):
                 how = Cutting(form.width, hidden, own_rows, state_first)

@@ -196,7 +196,6 @@ def _widths(built: Any, sizes: Mapping[str, int]) -> tuple[list[int], list[int]]
                if s[0] % h == 0 or s[1] % h == 0]
     inputs += sorted(dims)
     inputs += [d - h for d in sorted(dims) for h in hidden[:2] if d > h]
-    inputs += [d - h - 1 for d in sorted(dims) for h in hidden[:2] if d > h + 1]  # with a column for the bias
     return list(dict.fromkeys(inputs))[:14], hidden
 
 

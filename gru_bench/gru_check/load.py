@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from gru_bench.errors import DataError, RunError, UsageError, first_line, unknown
 from gru_bench.gru_check import submission
-from gru_bench.gru_check.devices import OnCpu
 from gru_bench.gru_check.forms import arguments_of, constructor, size_of, weights_of
 from gru_bench.gru_check.sandbox import MEMORY
 
@@ -78,6 +78,25 @@ def load(path: Path) -> tuple[ModuleType, str]:
                 left_out.append(f"{code.place(part[0].lineno)} ({type(error).__name__}: {first_line(error)})")
     more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
     return module, f"Left out of the notebook, because they fail: {'; '.join(left_out[:3])}{more}." if left_out else ""
+
+
+class OnCpu(TorchFunctionMode):
+    """A mode under which tensors stay on the CPU, where the check runs, whatever device the code names."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run one function."""
+        if getattr(func, "__name__", "") == "cuda":
+            return args[0]
+        return func(*map(on_cpu, args), **{key: on_cpu(value) for key, value in (kwargs or {}).items()})
+
+
+def on_cpu(arg: Any) -> Any:
+    """Return an argument with the CPU in place of another device."""
+    if isinstance(arg, torch.device):
+        return torch.device("cpu")
+    return "cpu" if isinstance(arg, str) and re.fullmatch(r"(cuda|mps|xpu)(:\d+)?", arg) else arg
 
 
 @contextlib.contextmanager

@@ -17,9 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from gru_bench.gru_check.devices import on_cpu
 from gru_bench.gru_check.forms import Form, arguments, bound, flat, weights_of
-from gru_bench.gru_check.load import Source, settings_kept
+from gru_bench.gru_check.load import Source, on_cpu, settings_kept
 
 STEPS = 6
 """Steps of a sequence. No usual size of a student's object is the same."""

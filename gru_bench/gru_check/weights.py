@@ -111,7 +111,7 @@ def _sides(how: Cutting, wide: int) -> list[tuple[str, int, int]]:
         return [("x", 0, width)]
     if wide == hidden:
         return [("h", 0, hidden)]
-    if wide in (width + hidden, width + hidden + 1):  # the last one is a bias
+    if wide == width + hidden:
         return ([("h", 0, hidden), ("x", hidden, width + hidden)] if how.state_first
                 else [("x", 0, width), ("h", width, width + hidden)])
     return []
@@ -133,9 +133,6 @@ def biases(tensors: Mapping[str, Tensor], how: Cutting) -> list[Block]:
         if is_bias and tensor.numel() % hidden == 0 and (len(shape) == 1 or (
                 len(shape) == 2 and shape[1] == hidden and shape[0] not in (width, hidden))):
             found += [Block(tensor, k, part) for k, part in enumerate(tensor.detach().reshape(-1, hidden))]
-        elif len(shape) == 2 and width + hidden + 1 in shape:
-            matrix = tensor.detach() if shape[1] == width + hidden + 1 else tensor.detach().t()
-            found += [Block(tensor, k, part) for k, part in enumerate(matrix[:, -1].split(hidden))]
     return found
 
 
@@ -148,9 +145,8 @@ def cells(weights: Mapping[str, Tensor], how: Cutting) -> Iterator[list[Cell]]:
         taken = {id(one) for group in groups for one in group.values()}
         if len(own) > 2 and _is_cell(own, how) and not any(id(one) in taken for one in own.values()):
             groups.append(own)
-    names = list(weights)
-    groups.sort(key=lambda group: min(next(k for k, name in enumerate(names) if weights[name] is one)
-                                      for one in group.values()))
+    order = {id(one): place for place, one in enumerate(weights.values())}
+    groups.sort(key=lambda group: min(order[id(one)] for one in group.values()))
     if not groups and _is_cell(dict(weights), how):
         groups = [dict(weights)]
     if not groups:
@@ -187,7 +183,7 @@ def _is_cell(tensors: Mapping[str, Tensor], how: Cutting) -> bool:
 
 def _splits(tensors: dict[str, Tensor], how: Cutting) -> Iterator[list[dict[str, Tensor]]]:
     """Yield ways to share tensors among recurrences: by the endings that torch gives to layers and directions, or all
-    together; the matrices in halves, or in turn."""
+    together; the matrices in halves."""
     endings = list(dict.fromkeys(re.findall(r"_l\d+(?:_reverse)?\b", " ".join(tensors))))
     yield [{name.removesuffix(end): one for name, one in tensors.items() if name.endswith(end)}
            for end in endings] if len(endings) > 1 else [tensors]
@@ -197,4 +193,3 @@ def _splits(tensors: dict[str, Tensor], how: Cutting) -> Iterator[list[dict[str,
     if len(matrices) % 2 == 0:
         half = len(matrices) // 2
         yield [dict(matrices[:half]), dict(matrices[half:])]
-        yield [dict(matrices[::2]), dict(matrices[1::2])]
