@@ -22,7 +22,7 @@ from gru_bench.errors import RunError
 from gru_bench.gru_check import behavior, calls, load, submission
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
 from gru_bench.gru_check.explain import Explained, explain, lines, mistakes, place_biases, reading
-from gru_bench.gru_check.forms import Form
+from gru_bench.gru_check.forms import Form, weights_of
 from gru_bench.gru_check.subject import Subject, sample, state_of
 
 
@@ -81,16 +81,14 @@ def _file_of(built: nn.Module) -> Path:
 @contextmanager
 def prepared() -> Iterator[None]:
     """Let torch compute in float64 and with gradients, on one thread and in silence for a while."""
-    before, threads = torch.get_default_dtype(), torch.get_num_threads()
-    random = torch.get_rng_state()
-    torch.set_default_dtype(torch.float64)
-    torch.set_num_threads(1)  # the tensors are small
+    threads, random = torch.get_num_threads(), torch.get_rng_state()
     try:
-        with warnings.catch_warnings(), torch.enable_grad():
+        with load.settings_kept(), warnings.catch_warnings(), torch.enable_grad():
+            torch.set_default_dtype(torch.float64)
+            torch.set_num_threads(1)  # the tensors are small
             warnings.simplefilter("ignore")
             yield
     finally:
-        torch.set_default_dtype(before)
         torch.set_num_threads(threads)
         torch.set_rng_state(random)
 
@@ -150,8 +148,7 @@ def _order(it: Explained) -> list[Finding]:
     for role, number in enumerate(it.found.own[0].tolist()[:6]):
         if number >= 0:
             blocks = cell.x if role < 3 else cell.h
-            block = blocks[number % len(blocks)]
-            placed.setdefault((id(block.tensor), role < 3), []).append((block.number, role % 3))
+            placed.setdefault((id(blocks[number].tensor), role < 3), []).append((blocks[number].number, role % 3))
     return [Finding("gate-order")] if any(
         sorted(own) != sorted(own, key=lambda pair: pair[1]) for own in placed.values()) else []
 
@@ -171,21 +168,14 @@ def _sorted(it: Explained, findings: Sequence[Finding]) -> list[Finding]:
 
 def _unused(subject: Subject, form: Form) -> list[Finding]:
     """Say whether the results stay the same with other weights for the state."""
-    hidden = form.hidden or subject.source.sizes.get("H", 0)
-    square = [one for one in subject.weights if one.dim() == 2 and hidden in one.shape and all(
+    hidden, changed = form.hidden or subject.source.sizes.get("H", 0), subject.copy()
+    square = [one for one in weights_of(changed).values() if one.dim() == 2 and hidden in one.shape and all(
         d % hidden == 0 for d in one.shape)] if hidden else []
-    if not square:
-        return []
     x, h = sample(form, form.batch), state_of(form, form.batch)
-    saved = [(one, one.detach().clone()) for one in square]
     with torch.no_grad():
         before = subject.call(form, x, h)
-        for one, _ in saved:
-            one.data.mul_(0.5)
-        after = subject.call(form, x, h)
-        for one, value in saved:
-            one.data.copy_(value)
-    same = all(map(torch.equal, before, after))
+        for one in square:
+            one.mul_(0.5)
+        after = subject.call(form, x, h, built=changed)
     return [Finding("unknown", "The result does not depend on the recurrence: with other weights for the state it "
-                    "is the same.")] if same else []
-
+                    "is the same.")] if square and all(map(torch.equal, before, after)) else []

@@ -167,12 +167,9 @@ class Verdict:
     def words(self) -> str:
         """Return the verdict in a few words."""
         if self.exit_code == ExitCode.DONE:
-            return "a GRU, not written from scratch" if self.has("library") else "a GRU"
+            library = any(finding.code == "library" for finding in self.findings)
+            return "a GRU, not written from scratch" if library else "a GRU"
         return "not identified" if self.exit_code == ExitCode.INCOMPLETE else "not a GRU"
-
-    def has(self, code: str) -> bool:
-        """Return whether a code is among the findings."""
-        return any(finding.code == code for finding in self.findings)
 
     @property
     def exit_code(self) -> ExitCode:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from gru_bench.gru_check.check import check_file, prepared
@@ -361,13 +361,11 @@ class Wrapped(nn.Module):
 
 @dataclass(frozen=True)
 class Style:
-    """A style: its text, the name of the object, and how it is called."""
+    """A style: its text, and the name of the object."""
 
     text: str
     name: str
     conventions: tuple[str, ...]
-    options: Mapping[str, object] = field(default_factory=dict)
-    """Keyword arguments of the check."""
 
 
 STYLES: Mapping[str, Style] = {
@@ -394,7 +392,6 @@ class Student:
     codes: tuple[str, ...]
     """All codes of a right one; of a mutant the first."""
     changes: tuple[tuple[str, str], ...] = ()
-    options: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -676,16 +673,16 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
 def right_ones() -> Iterator[Student]:
     """Yield students whose GRU is right, with all codes that it should get."""
     for style, own in STYLES.items():
-        yield Student(style, "as it stands", own.conventions, (), own.options)
+        yield Student(style, "as it stands", own.conventions)
         for title, (codes, changes) in RIGHT_CHANGES.get(style, {}).items():
-            yield Student(style, title, codes, changes, own.options)
+            yield Student(style, title, codes, changes)
 
 
 def mutants() -> Iterator[Student]:
     """Yield students with one mistake each, with the code that should come first."""
     for style, changes in MUTANTS.items():
         for title, (code, replaced) in changes.items():
-            yield Student(style, title, (code,), replaced, STYLES[style].options)
+            yield Student(style, title, (code,), replaced)
 
 
 def notebook(*cells: str, name: str = "homework.ipynb") -> Path:

@@ -99,7 +99,6 @@ def test_a_file_may_use_only_so_much_time_and_memory(text: str, timeout: float, 
     ("A", "%matplotlib inline\nclass A: pass\n", ["mine.py must be Python", "line 1"]),
     ("A", "# coding: no-such-encoding\nclass A: pass\n", ["mine.py", "encoding"]),
     ("A", "# caf\udce9\nclass A: pass\n", ["mine.py must be Python", "encoding"]),
-    ("GRUCell", SPLIT.replace("return z * h", "return h.mul_(z)"), ["GRUCell(5, 4) overwrites a tensor", "h = z * h"]),
     ("GRUCell", SPLIT.replace("return z", "new = z"), ["GRUCell(5, 4)(x, h)", "returned no tensor"]),
     ("A", f"x = {'-' * 100_000}1\nclass A: pass\n", ["mine.py must be Python"]),
 ])

@@ -208,6 +208,7 @@ FORWARD = "    def forward(self, x, h):\n"
     ({FORWARD: FORWARD + "        x.mul_(1.0)\n"}, None, "equal"),
     ({FORWARD: FORWARD + "        h.mul_(1.0)\n"}, None, "equal"),
     ({"(1 - z) * n": "(1 - z) * n, (r, n)"}, None, "equal"),
+    ({"return z * h": "return h.clone().mul_(z.mul_(1.0))"}, None, "detached"),
     ({"input_size": "apples", "hidden_size": "pears"}, None, "equal"),
     ({"input_size, hidden_size):": "sizes):\n        input_size, hidden_size = sizes"}, "GRUCell((E, H))", "equal"),
     ({}, "GRUCell(3, 5)", "equal"), ({}, "GRUCell(input_size=2, hidden_size=7)", "equal"),
