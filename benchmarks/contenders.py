@@ -117,16 +117,13 @@ def loader(
         batch_size, shuffle=seed is not None, collate_fn=collate, generator=generator)
 
 
-def peer_model(config: RunConfig, table: Any, packed: bool = True) -> Any:
-    """Return the peer's classifier: called with padded ids (B, T) and lengths, it gives log-probabilities (B, 2).
-
-    If `packed` is off, nn.GRU reads the padding too. This changes no result if all reviews of a batch have one length,
-    or if the model reads one way and `config.model.pooling` leaves the padding out.
-    """
+def peer_model(config: RunConfig, table: Any) -> Any:
+    """Return the peer's classifier: called with padded ids (B, T) and lengths, it gives log-probabilities (B, 2) of the
+    last states."""
     import torch
     from torch import nn
 
-    shape, pooling = config.model, config.model.pooling
+    shape = config.model
     both = shape.is_bidirectional
 
     class Peer(nn.Module):
@@ -138,32 +135,14 @@ def peer_model(config: RunConfig, table: Any, packed: bool = True) -> Any:
                 table.shape[1], shape.hidden_size, shape.layers, batch_first=True, bidirectional=both,
                 dropout=shape.dropout if shape.layers > 1 else 0.0)
             self.dropout = nn.Dropout(shape.dropout)
-            width = shape.hidden_size * (1 + both)
-            self.linear = nn.Linear(2 * width if pooling == "meanmax" else width, 2)
+            self.linear = nn.Linear(shape.hidden_size * (1 + both), 2)
 
         def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-            x = self.embedding(ids)
-            if packed:
-                x = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-            output, state = self.gru(x)
-            if packed:
-                output, _ = nn.utils.rnn.pad_packed_sequence(output, batch_first=True)
-            if pooling == "final" and (packed or both):
-                features = torch.cat([state[-2], state[-1]], 1) if both else state[-1]
-            elif pooling in ("final", "last"):
-                features = output[torch.arange(len(ids)), lengths - 1]
-            else:
-                real = (torch.arange(output.shape[1]) < lengths[:, None])[..., None]
-                pooled = []
-                if "mean" in pooling:
-                    pooled.append((output * real).sum(1) / lengths[:, None])
-                if "max" in pooling:
-                    pooled.append(output.masked_fill(~real, -torch.inf).amax(1))
-                features = torch.cat(pooled, 1)
-            features = self.dropout(features)
-            if shape.relu:
-                features = torch.relu(features)
-            return torch.log_softmax(self.linear(features), 1)
+            packed = nn.utils.rnn.pack_padded_sequence(
+                self.embedding(ids), lengths, batch_first=True, enforce_sorted=False)
+            _, state = self.gru(packed)
+            features = torch.cat([state[-2], state[-1]], 1) if both else state[-1]
+            return torch.log_softmax(self.linear(self.dropout(features)), 1)
 
     return Peer()
 
@@ -171,17 +150,13 @@ def peer_model(config: RunConfig, table: Any, packed: bool = True) -> Any:
 class PeerTrainer:
     """The peer's optimizer and loop."""
 
-    def __init__(self, config: RunConfig, model: Any, steps: int, *, fused: bool = False) -> None:
-        """Prepare to train for `steps` steps in all, with torch's fused Adam or the one it takes by default."""
+    def __init__(self, config: RunConfig, model: Any) -> None:
         import torch
 
         training = config.training
         self.model, self.clip_norm = model, training.clip_norm
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.adam = torch.optim.Adam(
-            self.parameters, lr=training.lr, betas=(training.beta1, training.beta2), fused=fused)
-        self.fall = torch.optim.lr_scheduler.LinearLR(self.adam, 1.0, 0.0, steps) \
-            if training.schedule == "linear" else None
+        self.adam = torch.optim.Adam(self.parameters, lr=training.lr, betas=(training.beta1, training.beta2))
 
     def epoch(self, batches: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> tuple[float, int, int]:
         """Train on the batches once; return mean loss, reviews and tokens."""
@@ -196,8 +171,6 @@ class PeerTrainer:
             if self.clip_norm is not None:
                 torch.nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
             self.adam.step()
-            if self.fall is not None:
-                self.fall.step()
             total += loss.item() * len(labels)
             reviews += len(labels)
             tokens += int(lengths.sum())

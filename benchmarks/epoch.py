@@ -1,4 +1,4 @@
-"""Time of one training epoch: ours against nn.GRU in a typical program and in the fastest one that we could write.
+"""Time of one training epoch: ours against nn.GRU in a typical program.
 
     python benchmarks/epoch.py --reviews 2000     two minutes, on some of the reviews
     python benchmarks/epoch.py                    the whole default corpus, a quarter of an hour
@@ -9,16 +9,10 @@ update, on ids that are in memory already. Contenders:
 
     ours      gru_bench.train.loop.train on the fused backend
     packed    Dataset + DataLoader (shuffled, padded when collated) + nn.Embedding + packed nn.GRU
-    buckets   nn.GRU without packing, fused Adam, on shuffled buckets that are prepared ahead. A model that reads one
-              way gets padded reviews of similar length. A bidirectional model gets reviews of one length, so many
-              batches are not full (with part of the reviews, most are not)
-    reversed  ours on the torch backend: full buckets of similar length, each sequence reversed by its own length for
-              the backward half, the kernels of nn.GRU
 
-Before anything is timed, all must give the same probabilities and loss (to 1e-4) and the same gradient norm (to 1e-3 of
-itself) for the same weights and reviews. Ours and `reversed`, which draw the same batches, must also have the same loss
-after training (to 1e-3). Each runs in a process of its own; they take turns; a ratio is the median over rounds of
-contender / ours. With `--reviews` the times are those of that part of the reviews: nothing is extrapolated.
+Before anything is timed, both must give the same probabilities and loss (to 1e-4) and the same gradient norm (to 1e-3
+of itself) for the same weights and reviews. Each runs in a process of its own; they take turns; the ratio is the median
+over rounds of packed / ours. With `--reviews` the times are those of that part of the reviews: nothing is extrapolated.
 """
 
 from __future__ import annotations
@@ -26,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -35,7 +28,7 @@ import numpy as np
 from contenders import PeerTrainer, Process, alternated, cores, loader, peer_model, ratio, reviews_of, serve
 
 CHECKED = 64
-NAMES = ("ours", "packed", "buckets", "reversed")
+NAMES = ("ours", "packed")
 
 
 def part(split: Any, count: int | None) -> Any:
@@ -62,78 +55,46 @@ class Contender:
         from gru_bench.data.vectors import load_vectors
         from gru_bench.models.classifier import Classifier
 
-        self.name, reviews = name, asked.pop("reviews")
-        backend = {"ours": "fused", "reversed": "torch"}.get(name, "auto")
+        self.is_ours, reviews = name == "ours", asked.pop("reviews")
         self.config = with_settings(
-            RunConfig(), {"training.epochs": 1, "training.device": "cpu", "model.backend": backend, **asked})
+            RunConfig(), {"training.epochs": 1, "training.device": "cpu", "model.backend": "fused", **asked})
         corpus = load_corpus(self.config.data)
         self.vectors = load_vectors(self.config.embedding, corpus)
         few = part(corpus.validation, CHECKED)
         self.corpus = replace(corpus, train=part(corpus.train, reviews), validation=few)
-        self.few = replace(self.corpus, train=few)
-        length = self.config.data.max_length
-        self.encoded, self.encoded_few = (encode(c.train, self.vectors, length) for c in (self.corpus, self.few))
+        self.few = encode(few, self.vectors, self.config.data.max_length)
         table_VE = torch.from_numpy(np.array(self.vectors.table_VE))
         self.model = Classifier(self.config.model, table_VE, torch.Generator().manual_seed(0))
         self.weights = list(self.model.parameters())
-        self.is_ours = name in ("ours", "reversed")
         if not self.is_ours:
-            peer = peer_model(self.config, self.vectors.table_VE, packed=name == "packed")
+            peer = peer_model(self.config, self.vectors.table_VE)
             own = [*peer.gru.parameters(), *peer.linear.parameters()]
             with torch.no_grad():
                 for values, drawn in zip(own, self.weights, strict=True):
                     values.copy_(drawn)
             self.model, self.weights = peer, own
-            self.reviews = reviews_of(self.encoded) if name == "packed" else []
+            self.reviews = reviews_of(encode(self.corpus.train, self.vectors, self.config.data.max_length))
         self.round = 0
 
-    def plan(self, encoded: Any, seed: int) -> list[Any]:
-        """Return the batches of an epoch: of one length if the model reads in both directions, else of similar ones."""
-        from gru_bench.data.batches import batch_plan
-
-        size, generator = self.config.training.batch_size, np.random.default_rng(seed)
-        if not self.config.model.is_bidirectional:
-            return batch_plan(encoded, size, generator, bucket=True)
-        length_N = np.diff(encoded.offsets_N1)
-        order_N = generator.permutation(len(encoded))
-        order_N = order_N[np.argsort(-length_N[order_N], kind="stable")]
-        groups = np.split(order_N, np.flatnonzero(np.diff(length_N[order_N])) + 1)
-        plan = [group[start:start + size] for group in groups for start in range(0, len(group), size)]
-        return [plan[place] for place in generator.permutation(len(plan))]
-
-    def bucketed(self, encoded: Any, seed: int) -> Iterable[Any]:
-        """Iterate over padded ids, lengths, labels and places: of one length, or of similar ones."""
-        from gru_bench.data.batches import make_batches
-
-        plan = self.plan(encoded, seed)
-        for batch, example_B in zip(make_batches(encoded, plan), plan, strict=True):
-            yield batch.distinct_U[batch.index_BT], batch.length_B, batch.label_B, example_B
-
     def check(self) -> dict[str, Any]:
-        """Return probabilities, loss and gradient before training, and the loss of an epoch on a few reviews."""
+        """Return probabilities, loss and gradient of a few reviews before training."""
         import torch
 
-        self.model.eval()
-        log = torch.zeros(CHECKED, 2)
-        if self.is_ours:
-            from gru_bench.data.batches import make_batches
+        from gru_bench.data.batches import make_batches
 
-            for batch in make_batches(self.encoded_few, [np.arange(len(self.encoded_few))]):
-                rows = self.model.table_VE[batch.distinct_U]
-                log = self.model(rows, batch.index_BT, batch.length_B, backend=self.config.model.backend)
-        elif self.name == "packed":
-            log = torch.cat([self.model(ids, lengths) for ids, lengths, _ in
-                             loader(reviews_of(self.encoded_few), CHECKED, None)])
+        self.model.eval()
+        if self.is_ours:
+            (batch,) = make_batches(self.few, [np.arange(len(self.few))])
+            rows = self.model.table_VE[batch.distinct_U]
+            log = self.model(rows, batch.index_BT, batch.length_B, backend="fused")
         else:
-            for ids, lengths, _, example in self.bucketed(self.encoded_few, 0):
-                log[example] = self.model(ids, lengths)
-        labels = torch.from_numpy(self.encoded_few.label_N.astype(np.int64))
-        loss = torch.nn.functional.nll_loss(log, labels)
+            ((ids, lengths, _),) = loader(reviews_of(self.few), CHECKED, None)
+            log = self.model(ids, lengths)
+        loss = torch.nn.functional.nll_loss(log, torch.from_numpy(self.few.label_N.astype(np.int64)))
         loss.backward()
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.weights if p.grad is not None])
         self.model.zero_grad()
-        return {"probabilities": log[:, 1].exp().tolist(), "loss": loss.item(), "norm": norm.item(),
-                "trained": self._ours(self.few).train_loss if self.is_ours else None}
+        return {"probabilities": log[:, 1].exp().tolist(), "loss": loss.item(), "norm": norm.item()}
 
     def epoch(self) -> dict[str, float]:
         """Train on all reviews once."""
@@ -141,27 +102,18 @@ class Contender:
 
         self.round += 1
         if self.is_ours:
-            record = self._ours(self.corpus)
+            from gru_bench.train.loop import train
+
+            record = train(self.config, self.corpus, self.vectors).epochs[0]
             seconds, loss = record.seconds, record.train_loss
             reviews, tokens = len(self.corpus.train), round(record.tokens_per_second * seconds)
         else:
-            training = self.config.training
-            trainer = PeerTrainer(
-                self.config, self.model, len(self.plan(self.encoded, 0)), fused=self.name == "buckets")
+            trainer = PeerTrainer(self.config, self.model)
             begin = time.perf_counter()
-            if self.name == "packed":
-                loss, reviews, tokens = trainer.epoch(loader(self.reviews, training.batch_size, self.round))
-            else:
-                loss, reviews, tokens = trainer.epoch(
-                    batch[:3] for batch in self.bucketed(self.encoded, self.round))
+            loss, reviews, tokens = trainer.epoch(loader(self.reviews, self.config.training.batch_size, self.round))
             seconds = time.perf_counter() - begin
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return {"seconds": seconds, "reviews": reviews, "tokens": tokens, "loss": loss, "peak": peak}
-
-    def _ours(self, corpus: Any) -> Any:
-        from gru_bench.train.loop import train
-
-        return train(self.config, corpus, self.vectors).epochs[0]
 
 
 def answering(name: str) -> Any:
@@ -181,21 +133,10 @@ def answering(name: str) -> Any:
 
 def prepared(processes: dict[str, Process], what: dict[str, Any], threads: int) -> None:
     """Let each contender prepare, and end the program where they do not compute the same."""
-    found = {name: process.ask({**what, "training.threads": threads}) for name, process in processes.items()}
-    ours = found["ours"]
-    for name, theirs in found.items():
-        same = (np.allclose(theirs["probabilities"], ours["probabilities"], rtol=0, atol=1e-4)
-                and abs(theirs["loss"] - ours["loss"]) < 1e-4 and abs(theirs["norm"] / ours["norm"] - 1) < 1e-3
-                and (theirs["trained"] is None or abs(theirs["trained"] - ours["trained"]) < 1e-3))
-        if not same:
-            raise SystemExit(f"{name} and ours differ: {json.dumps(theirs)} and {json.dumps(ours)}")
-
-
-def same_work(answers: dict[str, list[dict[str, float]]]) -> None:
-    """End the program where contenders have read other reviews or tokens than ours."""
-    read = {name: {(int(a["reviews"]), int(a["tokens"])) for a in those} for name, those in answers.items()}
-    if any(pairs != read["ours"] for pairs in read.values()):
-        raise SystemExit(f"contenders have read different numbers of (reviews, tokens): {read}")
+    ours, theirs = (process.ask({**what, "training.threads": threads}) for process in processes.values())
+    if not (np.allclose(theirs["probabilities"], ours["probabilities"], rtol=0, atol=1e-4)
+            and abs(theirs["loss"] - ours["loss"]) < 1e-4 and abs(theirs["norm"] / ours["norm"] - 1) < 1e-3):
+        raise SystemExit(f"packed and ours differ: {json.dumps(theirs)} and {json.dumps(ours)}")
 
 
 def main() -> None:
@@ -211,8 +152,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="epochs per contender (default 3)")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE",
                         help="any other setting of a run, such as model.name=torch; may be repeated")
-    parser.add_argument("--contenders", nargs="+", choices=NAMES[1:], default=list(NAMES[1:]),
-                        help=f"(default {' '.join(NAMES[1:])})")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.serve:
@@ -221,20 +160,21 @@ def main() -> None:
     settings = {"model.name": "bidirectional", "model.hidden_size": 100, "training.batch_size": 64,
                 "embedding.trainable": False, **parsed_settings(asked.settings)}
     console = Console(width=120, highlight=False)
-    names = ["ours", *asked.contenders]
-    processes = {name: Process(__file__, name, asked.threads) for name in names}
-    with console.status("preparing reviews and word vectors, checking that all compute the same") as status:
+    processes = {name: Process(__file__, name, asked.threads) for name in NAMES}
+    with console.status("preparing reviews and word vectors, checking that both compute the same") as status:
         prepared(processes, {"reviews": asked.reviews, **settings}, asked.threads)
         answers = alternated(processes, asked.rounds, on_turn=status.update)
-    same_work(answers)
-    reviews, tokens = (int(answers["ours"][0][key]) for key in ("reviews", "tokens"))
+    read = {(int(each["reviews"]), int(each["tokens"])) for those in answers.values() for each in those}
+    if len(read) > 1:
+        raise SystemExit(f"contenders have read different numbers of (reviews, tokens): {read}")
+    ((reviews, tokens),) = read
     table = Table(title=f"one epoch of {reviews:,} reviews, {tokens:,} tokens: {settings['model.name']}, "
                         f"hidden {settings['model.hidden_size']}, B = {settings['training.batch_size']}, "
                         f"{asked.threads} threads, {asked.rounds} rounds")
     for column in ("contender", "seconds", "fastest", "slowest", "reviews/s", "loss", "peak MB", "contender / ours"):
         table.add_column(column, justify="left" if column == "contender" else "right")
     seconds = {name: [a["seconds"] for a in those] for name, those in answers.items()}
-    for name in names:
+    for name in NAMES:
         middle = median(seconds[name])
         table.add_row(
             name, f"{middle:.2f}", f"{min(seconds[name]):.2f}", f"{max(seconds[name]):.2f}", f"{reviews / middle:,.0f}",

@@ -4,8 +4,7 @@
     python benchmarks/scaling.py --storage postgresql://user@host/name       the search in an empty database, too
 
 Trials are made, not trained: a worker that trains nothing says how each ends. Each row is measured in a process of its
-own. `grows` is the exponent by which the cost grows from the row above: 0 means that it stays, 1 that it grows in
-proportion to the size.
+own.
 
     a trial    processor time of the process that conducts the study, which logs to MLflow too, for each trial at the
                end of a study that has so many; how often it reads all trials; how long it holds the study's lock
@@ -49,6 +48,8 @@ TRIALS = 30
 """Trials that are measured at the end of a study."""
 FIRST = 5
 """Trials before them, which import and prepare things."""
+SHARED = 400
+"""Trials that processes share."""
 
 
 class Workers:
@@ -330,62 +331,38 @@ def _in_folder(measure: Callable[..., Any], *arguments: Any) -> Any:
         return pool.apply(measure, arguments)
 
 
-def table_of(title: str, first: str, columns: Sequence[tuple[str, float]], rows: Sequence[Sequence[float]]) -> Any:
-    """Return a table with a row for each size: the size, then each value in its unit, and how it grows."""
-    from rich.table import Table
-
-    table = Table(title=title)
-    for name in (first, *(part for column, _ in columns for part in (column, "grows"))):
-        table.add_column(name, justify="right")
-    above: Sequence[float] | None = None
-    for row in rows:
-        cells = [f"{row[0]:,}"]
-        for at, (_, unit) in enumerate(columns, 1):
-            cells.append(f"{row[at] * unit:.1f}")
-            cells.append("" if above is None or min(above[at], row[at]) <= 0 else
-                         f"{math.log(row[at] / above[at]) / math.log(row[0] / above[0]):.2f}")
-        table.add_row(*cells)
-        above = row
-    return table
-
-
 def main() -> None:
     from rich.console import Console
+    from rich.table import Table
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer and smaller sizes")
+    parser.add_argument("--quick", action="store_true", help="without the largest sizes")
     parser.add_argument("--storage", help="URL of an empty PostgreSQL database for the searches (default journals)")
-    parser.add_argument("--trials", type=int, nargs="*", help="trials of a study (default 100 1000 10000)")
-    parser.add_argument("--running", type=int, nargs="*", help="trials that run (default 8 64 512)")
-    parser.add_argument("--processes", type=int, nargs="*", help="processes on one study (default 1 4 8)")
-    parser.add_argument("--made", type=int, default=400, help="trials that they share (default 400)")
     asked = parser.parse_args()
+    url, where = asked.storage, "a database" if asked.storage else "a journal"
 
-    def sizes(given: list[int] | None, quick: list[int], full: list[int]) -> list[int]:
-        return sorted(given) if given is not None else quick if asked.quick else full
+    def show(
+        title: str, columns: Sequence[str], sizes: Sequence[int], measure: Callable[[int], Sequence[float]]
+    ) -> None:
+        table = Table(*columns, title=f"{title}, in {where}")
+        for size in sizes[:2] if asked.quick else sizes:
+            table.add_row(f"{size:,}", *(f"{value:.1f}" for value in measure(size)))
+        Console(width=120, highlight=False).print(table)
 
-    console, url = Console(width=120, highlight=False), asked.storage
-    where = "a database" if url else "a journal"
-    rows = []
-    for size in sizes(asked.trials, [100, 1000], [100, 1000, 10_000]):
+    def of_study(size: int) -> Sequence[float]:
         found = _in_folder(conducted, size, _database(url))
-        rest = found["trial"] - found["optuna"]
-        rows.append((size, rest, *(found[key] for key in ("optuna", "reads", "held", "begin"))))
-    if rows:
-        console.print(table_of(f"a study of so many trials, in {where}", "trials", [
-            ("ms a trial", 1e3), ("ms of Optuna", 1e3), ("reads", 1), ("ms of the lock", 1e3), ("s to begin", 1)],
-            rows))
-    rows = []
-    for running in sizes(asked.running, [8, 64], [8, 64, 512]):
-        found = _in_folder(held, running, _database(url))
-        rows.append((running, *(found[key] for key in ("trial", "reads", "held"))))
-    if rows:
-        console.print(table_of(f"a trial while others run, in {where}", "running", [
-            ("ms a trial", 1e3), ("reads", 1), ("ms of the lock", 1e3)], rows))
-    rows = [(processes, shared(processes, asked.made, _database(url)))
-            for processes in sizes(asked.processes, [1, 4], [1, 4, 8])]
-    if rows:
-        console.print(table_of(f"{asked.made} trials shared, in {where}", "processes", [("trials a second", 1)], rows))
+        return (1e3 * (found["trial"] - found["optuna"]), 1e3 * found["optuna"], found["reads"], 1e3 * found["held"],
+                found["begin"])
+
+    def while_running(size: int) -> Sequence[float]:
+        found = _in_folder(held, size, _database(url))
+        return 1e3 * found["trial"], found["reads"], 1e3 * found["held"]
+
+    show("a study of so many trials", ("trials", "ms a trial", "ms of Optuna", "reads", "ms of the lock", "s to begin"),
+         (100, 1000, 10_000), of_study)
+    show("a trial while others run", ("running", "ms a trial", "reads", "ms of the lock"), (8, 64, 512), while_running)
+    show(f"{SHARED} trials shared", ("processes", "trials a second"), (1, 4, 8),
+         lambda processes: [shared(processes, SHARED, _database(url))])
 
 
 def _database(url: str | None) -> str | None:
