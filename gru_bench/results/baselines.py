@@ -14,14 +14,12 @@ from gru_bench.results.runs import Predictions
 MAJORITY, TFIDF, NGRAMS = "majority", "tfidf", "ngrams"
 BASELINES = (MAJORITY, TFIDF, NGRAMS)
 """Names of the baselines, in the order in which they are shown."""
-REGRESSION, BAYES = "logistic regression", "naive Bayes"
-_DESCRIPTIONS = {
-    (TFIDF, REGRESSION): "TF-IDF + logistic regression", (TFIDF, BAYES): "TF-IDF + naive Bayes",
-    (NGRAMS, REGRESSION): "NB-weighted n-grams + logistic regression", (NGRAMS, BAYES): "n-grams + naive Bayes"}
-CLASSIFIER, REGULARIZATION, IS_AT_END, CONVERGED = (
-    "baseline.classifier", "baseline.regularization", "baseline.is_at_end", "baseline.converged")
-"""Params of the run of a linear model: its kind; C of logistic regression or alpha of naive Bayes, chosen on
-validation; whether that is at an end of the values that were tried; whether the fit has converged."""
+REGRESSION, MACHINE = "logistic regression", "linear SVM"
+_FEATURES = {TFIDF: "TF-IDF", NGRAMS: "NB-weighted n-grams"}
+CLASSIFIER, BALANCED, REGULARIZATION, IS_AT_END, CONVERGED = (
+    "baseline.classifier", "baseline.balanced", "baseline.regularization", "baseline.is_at_end", "baseline.converged")
+"""Params of the run of a linear model, chosen on validation: its kind; whether classes have weights that are inverse to
+their frequencies; C; whether that is at an end of the values that were tried; whether the fit has converged."""
 
 
 NAMES: Mapping[str, str] = {MAJORITY: "majority class", TFIDF: "TF-IDF", NGRAMS: "n-grams"}
@@ -67,7 +65,10 @@ class BaselineResult:
 
 def baseline_label(model: str, settings: Mapping[str, object]) -> str:
     """Return what a baseline is, from its name and its params, such as `TF-IDF + logistic regression`."""
-    return _DESCRIPTIONS.get((model, str(settings.get(CLASSIFIER))), "majority class" if model == MAJORITY else model)
+    if CLASSIFIER not in settings:
+        return NAMES.get(model, model)
+    balanced = " with class weights" if str(settings.get(BALANCED)) == "True" else ""
+    return f"{_FEATURES[model]} + {settings[CLASSIFIER]}{balanced}"
 
 
 def compared_baseline(baselines: Sequence[T], metric: MetricName) -> T | None:

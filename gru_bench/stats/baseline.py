@@ -1,11 +1,13 @@
 """Baselines for comparison: guessing the most frequent class, and two linear models of words and their sequences.
 
-- `tfidf`: TF-IDF of words and pairs of words, with logistic regression;
-- `ngrams`: n-grams of one to three words, each weighted by how much it tells in naive Bayes, with logistic regression
-  (Wang and Manning 2012), which is hard to beat on sentiment.
+- `tfidf`: TF-IDF of words and pairs of words;
+- `ngrams`: n-grams of one to three words, each weighted by how much it tells in naive Bayes (Wang and Manning 2012),
+  which is hard to beat on sentiment.
 
-They learn from the training split alone, as GRUs do. The regularization of a linear model is chosen on the validation
-split, and the test split is scored once. Models are compared with the linear one that is better on validation
+They learn from the training split alone, as GRUs do. The study's metric on the validation split chooses between
+logistic regression and a linear support vector machine, the regularization, and where classes are uneven whether a rare
+class weighs as much as a frequent one; the test split is scored once. Without a validation split it is logistic
+regression with the middle of its grid. Models are compared with the linear one that is better on validation
 (`results.baselines.compared_baseline`).
 
 Shapes: `N` examples of a split, `F` features, `C` classes, `K` columns of weights.
@@ -17,7 +19,7 @@ import json
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,15 +27,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import Scalar
+from gru_bench.config import MetricName, Scalar
 from gru_bench.data.cache import cached_folder, default_cache, reading_cache
 from gru_bench.data.corpus import Corpus, Split
 from gru_bench.results.baselines import (
+    BALANCED,
     BASELINES,
-    BAYES,
     CLASSIFIER,
     CONVERGED,
     IS_AT_END,
+    MACHINE,
     MAJORITY,
     NGRAMS,
     REGRESSION,
@@ -41,63 +44,63 @@ from gru_bench.results.baselines import (
     TFIDF,
     BaselineResult,
 )
-from gru_bench.results.logged_metrics import SPLIT_NAMES, score
+from gru_bench.results.logged_metrics import SPLIT_NAMES, compared, score
 from gru_bench.results.runs import Predictions
+from gru_bench.stats.calibration import temperature
+from gru_bench.stats.classes import are_uneven
 from gru_bench.stats.linear import LinearModel
-from gru_bench.stats.metrics import scores
+from gru_bench.stats.metrics import scores, value_of
 
-INVERSE_REGULARIZATION = {TFIDF: (0.25, 1.0, 4.0, 16.0, 64.0), NGRAMS: (0.015625, 0.0625, 0.25, 1.0, 4.0)}
-"""C of logistic regression of each linear model: values that are tried. Without a validation split it is the middle
-one."""
-SMOOTHING = (0.001, 0.01, 0.1, 1.0, 10.0)
-"""The same of naive Bayes: alpha."""
+INVERSE_REGULARIZATION = {
+    (TFIDF, REGRESSION): (0.25, 1.0, 4.0, 16.0, 64.0), (TFIDF, MACHINE): (0.015625, 0.0625, 0.25, 1.0, 4.0),
+    (NGRAMS, REGRESSION): (0.015625, 0.0625, 0.25, 1.0, 4.0), (NGRAMS, MACHINE): (0.001, 0.004, 0.016, 0.063, 0.25)}
+"""C of each linear model: values that are tried. Without a validation split it is the middle one."""
+MIDDLE = 2
+"""Its index."""
 LONGEST = {TFIDF: 2, NGRAMS: 3}
 """Number of words of the longest n-grams."""
 SMALLEST_COUNT = 2
 """Number of texts that must contain a word or an n-gram before it becomes a feature."""
 MOST_REGRESSIONS = 50
-"""Largest number of classes with a logistic regression. More would take hours: they get naive Bayes on the words and
-n-grams that are most frequent."""
+"""Largest number of classes for which logistic regressions are tried. With more, support vector machines are, and the
+features are the `MOST_FEATURES` most frequent words and n-grams: all else would take hours."""
 MOST_FEATURES = 50_000
-"""Their number then."""
 ITERATIONS = (100, 2000)
-"""Most iterations of a logistic regression: at first, and where it has not converged by then."""
-_FORMAT = "8"
+"""Most iterations of a fit: at first, and where it has not converged by then."""
+_FORMAT = "9"
 """Part of the cache key. Raise it when the baselines or what is kept of them change."""
 _RECORD, _PROBABILITIES, _WEIGHTS = "baseline.json", "probabilities.npz", "linear.npz"
 
 
 @dataclass(frozen=True)
-class _Fit:
-    """What was fitted to features of training texts."""
+class _Settings:
+    """How a linear model is fitted."""
 
-    known_C: NDArray[np.int64]
-    weight_FK: NDArray[np.float64]
-    bias_K: NDArray[np.float64]
-    converged: bool = True
-
-    def right(self, features_NF: Any, label_N: NDArray[Any]) -> float:
-        """Return the accuracy on a split."""
-        score_NK = features_NF @ self.weight_FK + self.bias_K
-        place_N = (score_NK[:, 0] > 0).astype(int) if score_NK.shape[1] == 1 else score_NK.argmax(axis=1)
-        return float((self.known_C[place_N] == label_N).mean())
+    classifier: str
+    balanced: bool
+    """Whether classes have weights that are inverse to their frequencies."""
+    regularization: float
+    """C."""
+    from_middle: int
+    """Distance of C from the middle of its grid, in steps."""
 
 
-def baselines(corpus: Corpus, *, weights: bool = False) -> tuple[BaselineResult, ...]:
+def baselines(corpus: Corpus, metric: MetricName, *, weights: bool = False) -> tuple[BaselineResult, ...]:
     """Return the baselines of a corpus. They are fitted once for each data and split, then read from the cache.
 
     Args:
         corpus: The data.
+        metric: Score on validation texts that chooses the settings of linear models.
         weights: Whether the results have the weights.
     """
-    found = [(_folder(corpus, name), name) for name in BASELINES]
+    found = [(_folder(corpus, name, metric), name) for name in BASELINES]
     return tuple(_read(folder, name, corpus, weights=weights) for folder, name in found)
 
 
-def _folder(corpus: Corpus, name: str) -> Path:
+def _folder(corpus: Corpus, name: str, metric: MetricName) -> Path:
     def fit(folder: Path) -> None:
         started = time.perf_counter()
-        model, settings = _majority(corpus) if name == MAJORITY else _linear(corpus, name)
+        model, settings = _majority(corpus) if name == MAJORITY else _linear(corpus, name, metric)
         words = np.array(corpus.words, dtype=object)
         probability = {split: model.probabilities([words[ids].tolist() for ids in _texts(corpus.split(split))])
                        for split in SPLIT_NAMES}
@@ -106,7 +109,7 @@ def _folder(corpus: Corpus, name: str) -> Path:
         (folder / _RECORD).write_text(
             json.dumps({"seconds": time.perf_counter() - started, "settings": settings}), encoding="utf-8")
 
-    return cached_folder(default_cache(), "baselines", f"{_FORMAT}-{name}-{corpus.fingerprint}", fit)
+    return cached_folder(default_cache(), "baselines", f"{_FORMAT}-{name}-{metric}-{corpus.fingerprint}", fit)
 
 
 def _read(folder: Path, name: str, corpus: Corpus, *, weights: bool) -> BaselineResult:
@@ -135,37 +138,46 @@ def _majority(corpus: Corpus) -> tuple[LinearModel, dict[str, Scalar]]:
                        np.log(count_C[known_C] / len(corpus.train)), None, softmax=True), {}
 
 
-def _linear(corpus: Corpus, name: str) -> tuple[LinearModel, dict[str, Scalar]]:
+def _linear(corpus: Corpus, name: str, metric: MetricName) -> tuple[LinearModel, dict[str, Scalar]]:
     """Return a linear model, and its settings."""
     words, few = np.array(corpus.words, dtype=object), len(corpus.classes) <= MOST_REGRESSIONS
     longest = LONGEST[name]
     vectorizer = _vectorizer(name, ngram_range=(1, longest), **(
         {"vocabulary": _common(corpus.train, words, longest)} if few else
         {"min_df": SMALLEST_COUNT, "max_features": MOST_FEATURES}))
-    documents, label_N = _documents(corpus.train, words), corpus.train.label_N
-    train_NF = vectorizer.fit_transform(documents)
-    grid = INVERSE_REGULARIZATION[name] if few else SMOOTHING
-    middle = len(grid) // 2
+    train, validation = corpus.train, corpus.validation
+    train_NF = vectorizer.fit_transform(_documents(train, words))
+    validation_NF: Any = vectorizer.transform(_documents(validation, words)) if len(validation) else None
+    ngrams_F = tuple(vectorizer.get_feature_names_out())
+    idf_F = vectorizer.idf_.astype(np.float32) if name == TFIDF else None
 
-    def fitted(value: float) -> _Fit:
-        return _regression(train_NF, label_N, value, weighted=name == NGRAMS) if few else (
-            _bayes(train_NF, label_N, value))
+    def fitted(settings: _Settings) -> tuple[_Settings, LinearModel, bool]:
+        known_C, weight_FK, bias_K, converged = _fit(train_NF, train.label_N, settings, weighted=name == NGRAMS)
+        model = LinearModel(
+            len(corpus.classes), known_C, longest, ngrams_F, weight_FK.astype(np.float32), bias_K, idf_F,
+            softmax=settings.classifier == MACHINE and len(known_C) > 2)
+        if settings.classifier == MACHINE:  # its margins are no log-odds
+            scale = 1 / (temperature(validation.label_N, on_validation(model)) or 1)
+            model = replace(model, weight_FK=np.float32(scale) * model.weight_FK, bias_K=scale * bias_K)
+        return settings, model, converged
 
-    if len(corpus.validation):
-        fits = list(map(fitted, grid))
-        validation_NF = vectorizer.transform(_documents(corpus.validation, words))
-        right = [fit.right(validation_NF, corpus.validation.label_N) for fit in fits]
-        # Of values that do equally well, the one nearest to the middle is taken.
-        place = min(range(len(grid)), key=lambda one: (-right[one], abs(one - middle)))
-        best = fits[place]
-    else:
-        place, best = middle, fitted(grid[middle])
-    model = LinearModel(
-        len(corpus.classes), best.known_C, longest, tuple(vectorizer.get_feature_names_out()),
-        best.weight_FK.astype(np.float32), best.bias_K,
-        vectorizer.idf_.astype(np.float32) if name == TFIDF else None, softmax=not few)
-    return model, {CLASSIFIER: REGRESSION if few else BAYES, REGULARIZATION: grid[place],
-                   IS_AT_END: len(corpus.validation) > 0 and place in (0, len(grid) - 1), CONVERGED: best.converged}
+    def on_validation(model: LinearModel) -> NDArray[np.float64]:
+        score_NK: NDArray[np.float64] = validation_NF @ model.weight_FK + model.bias_K
+        return model.linked(score_NK)
+
+    def rank(found: tuple[_Settings, LinearModel, bool]) -> tuple[float, int]:
+        """Of settings that do equally well, those nearest to the middle of their grid are taken."""
+        value = value_of(metric, validation.label_N, on_validation(found[1])) if len(validation) else 0.0
+        return -value if compared(metric, "val").higher_is_better else value, found[0].from_middle
+
+    in_advance = _Settings(REGRESSION, False, INVERSE_REGULARIZATION[name, REGRESSION][MIDDLE], 0)
+    tried = [_Settings(classifier, balanced, value, abs(index - MIDDLE))
+             for classifier in ((REGRESSION, MACHINE) if few else (MACHINE,))
+             for balanced in ((False, True) if are_uneven(np.bincount(train.label_N).tolist()) else (False,))
+             for index, value in enumerate(INVERSE_REGULARIZATION[name, classifier])]
+    best, model, converged = min(map(fitted, tried if len(validation) else (in_advance,)), key=rank)
+    return model, {CLASSIFIER: best.classifier, BALANCED: best.balanced, REGULARIZATION: best.regularization,
+                   IS_AT_END: best.from_middle == MIDDLE, CONVERGED: converged}
 
 
 def _vectorizer(name: str, **settings: Any) -> Any:
@@ -196,25 +208,32 @@ def _common(split: Split, words: NDArray[Any], longest: int) -> list[str]:
     return sorted(found)
 
 
-def _regression(features_NF: Any, label_N: NDArray[Any], inverse_regularization: float, *, weighted: bool) -> _Fit:
-    """Return logistic regression; with more than two classes, each has a separate one against the rest.
+def _fit(
+    features_NF: Any, label_N: NDArray[Any], settings: _Settings, *, weighted: bool
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], bool]:
+    """Fit a model; with more than two classes, each has a separate one against the rest.
 
     Args:
         features_NF: The features, a sparse matrix.
         label_N: Positions of the classes.
-        inverse_regularization: C.
+        settings: How it is fitted.
         weighted: Whether each feature, 0 or 1, is multiplied by its log-count ratio (Wang and Manning 2012).
+
+    Returns:
+        The classes in training texts, the weights (F x K), the biases (K), and whether all fits have converged.
     """
-    known_C = np.unique(label_N).astype(np.int64)
+    known_C, count_C = np.unique(label_N, return_counts=True)
+    weight_C = len(label_N) / (len(known_C) * count_C)
     parts = []
-    for one in known_C[1:] if len(known_C) == 2 else known_C:
-        own_N = label_N == one
+    for place in range(1, 2) if len(known_C) == 2 else range(len(known_C)):
+        own_N = label_N == known_C[place]
         ratio_F = _ratios(features_NF, own_N) if weighted else np.ones(features_NF.shape[1], np.float32)
+        class_weight = {True: weight_C[place], False: weight_C[0] if len(known_C) == 2 else 1.0}
         model, converged = _converged(features_NF.multiply(ratio_F).tocsr() if weighted else features_NF, own_N,
-                                      inverse_regularization)
+                                      settings, class_weight if settings.balanced else None)
         parts.append((ratio_F * model.coef_[0], float(model.intercept_[0]), converged))
-    return _Fit(known_C, np.stack([weight_F for weight_F, _, _ in parts], axis=1),
-                np.array([bias for _, bias, _ in parts]), all(converged for _, _, converged in parts))
+    return (known_C.astype(np.int64), np.stack([weight_F for weight_F, _, _ in parts], axis=1),
+            np.array([bias for _, bias, _ in parts]), all(converged for _, _, converged in parts))
 
 
 def _ratios(found_NF: Any, own_N: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -224,27 +243,25 @@ def _ratios(found_NF: Any, own_N: NDArray[np.bool_]) -> NDArray[np.float32]:
     return ratio_F
 
 
-def _converged(features_NF: Any, own_N: NDArray[np.bool_], inverse_regularization: float) -> tuple[Any, bool]:
-    """Return a fitted logistic regression, with more iterations where few are not enough, and whether it converged."""
+def _converged(
+    features_NF: Any, own_N: NDArray[np.bool_], settings: _Settings, class_weight: dict[bool, float] | None
+) -> tuple[Any, bool]:
+    """Return a fitted model, with more iterations where few are not enough, and whether it has converged."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
 
     for most in ITERATIONS:
-        model = LogisticRegression(
-            C=inverse_regularization, solver="liblinear", dual=True, random_state=0, max_iter=most)
+        about: dict[str, Any] = {"C": settings.regularization, "class_weight": class_weight, "dual": True,
+                                 "random_state": 0, "max_iter": most}
+        model = (LinearSVC(**about) if settings.classifier == MACHINE else
+                 LogisticRegression(solver="liblinear", **about))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(features_NF, own_N)
-        if model.n_iter_[0] < most:
+        if np.max(model.n_iter_) < most:
             return model, True
     return model, False
-
-
-def _bayes(features_NF: Any, label_N: NDArray[Any], smoothing: float) -> _Fit:
-    from sklearn.naive_bayes import MultinomialNB
-
-    model = MultinomialNB(alpha=smoothing).fit(features_NF, label_N)
-    return _Fit(model.classes_.astype(np.int64), model.feature_log_prob_.T, model.class_log_prior_)
 
 
 def _documents(split: Split, words: NDArray[Any]) -> list[str]:

@@ -288,7 +288,7 @@ class Sweep:
                     self._note(f"The baselines could not be measured: {reason}")
             self._fitting.clear()
 
-        self._submit_task(BASELINES, MeasureBaselines(self.spec.base.data, self.texts), receive)
+        self._submit_task(BASELINES, MeasureBaselines(self.spec.base.data, self.spec.metric, self.texts), receive)
 
     def _submit_task(self, key: str, task: Task, receive: Callable[[Finished | Failed], None]) -> None:
         """Submit a task that trains no run of the study, again if its worker dies; `receive` takes its end."""

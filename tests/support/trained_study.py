@@ -63,7 +63,7 @@ def log_study(
             result = train(own, corpus, vectors, score_test=True)
             writer.finish(with_model(result, vectors))
             results.setdefault(model, []).append(result)
-    for fit in baselines(corpus, weights=True) if linear else ():
+    for fit in baselines(corpus, "accuracy", weights=True) if linear else ():
         writer = store.start("easy", f"{name} {fit.model}", role="baseline", study=name, model=fit.model,
                              fingerprint=corpus.fingerprint, parent=parent.run_id)
         writer.baseline(fit)

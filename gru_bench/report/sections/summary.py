@@ -100,7 +100,8 @@ def _verdicts(evidence: Evidence) -> list[Block]:
 
 def families(evidence: Evidence) -> str:
     """Return the families of pairs that p values are adjusted over, in words: those that there are."""
-    linear = "the linear model that is better on validation" if has_choice(evidence.baselines) else "the linear model"
+    linear = "the linear model that " + (
+        "is better on validation" if has_choice(evidence.baselines) else "was chosen in advance")
     found = [words for words, pairs in (
         ("all pairs of trained models", evidence.compared),
         (f"the pairs of trained models with {linear}", evidence.against)) if pairs]

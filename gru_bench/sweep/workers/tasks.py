@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gru_bench.config import DataConfig, EmbeddingConfig, RunConfig
+from gru_bench.config import DataConfig, EmbeddingConfig, MetricName, RunConfig
 from gru_bench.errors import DataError, MachineError
 from gru_bench.results.baselines import BaselineResult
 from gru_bench.results.runs import RunResult
@@ -99,6 +99,8 @@ class MeasureBaselines:
     """Measure the baselines, which are no GRUs, on the same splits."""
 
     data: DataConfig
+    metric: MetricName
+    """Score on validation texts that chooses the settings of linear models."""
     weights: bool = False
     """Whether the results have the weights."""
 
@@ -106,7 +108,7 @@ class MeasureBaselines:
         """Fit and score the baselines."""
         from gru_bench.stats.baseline import baselines
 
-        return baselines(corpus_of(self.data), weights=self.weights)
+        return baselines(corpus_of(self.data), self.metric, weights=self.weights)
 
 
 def materials(task: Task) -> tuple[Material, ...]:
@@ -116,7 +118,7 @@ def materials(task: Task) -> tuple[Material, ...]:
             return ((config.data, config.embedding),)
         case TrySettings(configs):
             return tuple(dict.fromkeys((config.data, config.embedding) for config in configs))
-        case MeasureBaselines(data, _):
+        case MeasureBaselines(data):
             return ((data, None),)
     raise AssertionError(f"{task} must name the data that it reads")
 
