@@ -156,7 +156,7 @@ def load_model(folder: str | Path, *, run_code: bool = False) -> FittedModel:
         GruBenchError: for a folder that holds no saved model, or one that was changed.
     """
     from gru_bench.inference.fitted import FittedModel
-    from gru_bench.models.average import load
+    from gru_bench.models.saved import load
 
     _require(str | Path, "a text or a path", folder=folder)
     return FittedModel(load(Path(folder).expanduser())[0], run_code=run_code)

@@ -24,7 +24,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "optuna": ("sweep.study", "sweep.identity", "sweep.search", "sweep.sharing."),
     "ray": ("sweep.workers.ray",),
     "torch": ("data.batches", "kernels.", "models.", "train.", "diagnose.", "sweep.workers.tasks",
-              "inference.predictor", "gru_check."),
+              "inference.networks", "gru_check."),
     "numba": ("kernels.",),
     "gensim": ("data.vectors",),
     "sklearn": ("stats.baseline",),

@@ -12,8 +12,6 @@ from typing import Any
 
 from gru_bench.config import flat
 from gru_bench.errors import shown, visible
-from gru_bench.models.average import TrainedAverage
-from gru_bench.models.linear import TrainedLinear
 from gru_bench.models.saved import without_folders
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.document.numbers import NBSP, Number
@@ -46,8 +44,7 @@ def scores_of(chosen: Candidate) -> Mapping[str, Any]:
 
 
 def model_card(
-    chosen: Candidate, candidates: Candidates, model: TrainedModel | TrainedLinear | TrainedAverage,
-    scores: Mapping[str, Any],
+    chosen: Candidate, candidates: Candidates, model: TrainedModel, scores: Mapping[str, Any]
 ) -> str:
     """Return the text of a model card.
 
@@ -63,9 +60,7 @@ def model_card(
     metric = compared(chosen.metric, "test")
     name = study.params.get("data", "") if data is None else data.name
     kind = metric.key.removeprefix("score/test_")
-    parts = (model.trained, model.linear) if isinstance(model, TrainedAverage) else (model,)
-    recurrent = next((part for part in parts if isinstance(part, TrainedModel)), None)
-    linear = next((part for part in parts if isinstance(part, TrainedLinear)), None)
+    recurrent, linear = model if model.seeds else None, model.linear
     front = {
         "library_name": "gru-bench", "pipeline_tag": "text-classification",
         "tags": ["text-classification", *(["gru"] if recurrent else []), *(["linear"] if linear else []), model.name],

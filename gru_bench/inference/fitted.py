@@ -17,18 +17,15 @@ from gru_bench.data.frames import as_pandas, is_frame
 from gru_bench.data.groups import plain_name
 from gru_bench.data.labels import as_given, listed
 from gru_bench.errors import UsageError, shown, visible
-from gru_bench.inference.average import predictor_of
 from gru_bench.inference.files import column_names, texts_of
+from gru_bench.inference.predictor import Predictor
 from gru_bench.inference.shown import Effects
-from gru_bench.models.average import TrainedAverage
-from gru_bench.models.linear import TrainedLinear
 from gru_bench.models.trained import TrainedModel
 from gru_bench.stats.metrics import predicted
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from gru_bench.inference.average import AnyPredictor
     from gru_bench.inference.prediction import Prediction
 
 
@@ -39,15 +36,15 @@ class FittedModel:
     seeds of the model answer together.
     """
 
-    def __init__(self, model: TrainedModel | TrainedLinear | TrainedAverage, *, run_code: bool = False) -> None:
+    def __init__(self, model: TrainedModel, *, run_code: bool = False) -> None:
         """Take a model; `run_code` lets this machine run the code of a class of somebody's own from now on."""
-        if run_code and not isinstance(model, TrainedLinear):
+        if run_code:
             model.allow_code()
         self._model = model
 
     @cached_property
-    def _predictor(self) -> AnyPredictor:
-        return predictor_of(self._model)
+    def _predictor(self) -> Predictor:
+        return Predictor(self._model)
 
     @cached_property
     def classes_(self) -> NDArray[Any]:
@@ -113,7 +110,7 @@ class FittedModel:
     def __repr__(self) -> str:
         """Return what the model is."""
         model = self._model
-        count = 0 if isinstance(model, TrainedLinear) else len(model.seeds)
+        count = len(model.seeds)
         seeds = f", {count} seed{'s' * (count > 1)}" if count else ""
         return visible(f"{model.name} of the study {model.study}{seeds}, classes {', '.join(model.classes)}")
 

@@ -15,8 +15,8 @@ from gru_bench import cli
 from gru_bench.errors import UsageError, visible
 
 if TYPE_CHECKING:
-    from gru_bench.inference.average import AnyPredictor
     from gru_bench.inference.files import TextFile
+    from gru_bench.inference.predictor import Predictor
 
 SHOWN_CLASSES = 5
 """Largest number of classes that are counted for a file."""
@@ -90,14 +90,13 @@ def predict(
         _texts(console, asked, texts or [], why=why)
 
 
-def _predictor(study: str | None, model: str | None, *, run_code: bool, tracking_uri: str | None) -> AnyPredictor:
+def _predictor(study: str | None, model: str | None, *, run_code: bool, tracking_uri: str | None) -> Predictor:
     """Return the model that was asked for, and say which it is."""
-    from gru_bench.inference.average import predictor_of
-    from gru_bench.models.linear import TrainedLinear
+    from gru_bench.inference.predictor import Predictor
 
     said = cli.out(stderr=True)  # standard output is for the answers
     if study is None and model is not None:
-        from gru_bench.models.average import load
+        from gru_bench.models.saved import load
 
         trained, scores = load(Path(model))
         said.print(f"{model}: {trained.name}, test {scores['metric']} {scores['text']}" if scores else
@@ -116,12 +115,12 @@ def _predictor(study: str | None, model: str | None, *, run_code: bool, tracking
             scores = scores_of(chosen)
         best = ", the best on validation" if model is None and found.others else ""
         said.print(f"study {logged.name}: {chosen.label}{best}, test {scores['metric']} {scores['text']}", markup=False)
-    if run_code and not isinstance(trained, TrainedLinear):
+    if run_code:
         trained.allow_code()
-    return predictor_of(trained)
+    return Predictor(trained)
 
 
-def _texts(console: Any, asked: AnyPredictor, texts: Sequence[str], *, why: bool) -> None:
+def _texts(console: Any, asked: Predictor, texts: Sequence[str], *, why: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -151,7 +150,7 @@ def _texts(console: Any, asked: AnyPredictor, texts: Sequence[str], *, why: bool
         console.print(f"a word's number: {meaning}", markup=False)
 
 
-def _file(console: Any, asked: AnyPredictor, source: TextFile, out: Path) -> None:
+def _file(console: Any, asked: Predictor, source: TextFile, out: Path) -> None:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from gru_bench.inference.files import writing

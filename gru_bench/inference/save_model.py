@@ -12,8 +12,6 @@ from gru_bench import cli
 from gru_bench.errors import UsageError, without_passwords
 
 if TYPE_CHECKING:
-    from gru_bench.models.average import TrainedAverage
-    from gru_bench.models.linear import TrainedLinear
     from gru_bench.models.trained import TrainedModel
     from gru_bench.report.evidence.candidates import Candidate, Candidates
 
@@ -86,8 +84,7 @@ def save_model(
 
 
 def write_model(
-    chosen: Candidate, candidates: Candidates, trained: TrainedModel | TrainedLinear | TrainedAverage, folder: Path, *,
-    force: bool = False,
+    chosen: Candidate, candidates: Candidates, trained: TrainedModel, folder: Path, *, force: bool = False,
 ) -> int:
     """Write a model and its card to a folder, and return its number of bytes.
 
@@ -95,17 +92,10 @@ def write_model(
         UsageError: for a folder that exists and may not be replaced.
     """
     from gru_bench.inference.card import model_card, scores_of
-    from gru_bench.models import average, linear, saved
-    from gru_bench.models.average import TrainedAverage
-    from gru_bench.models.linear import TrainedLinear
+    from gru_bench.models import saved
 
     scores = scores_of(chosen)
-    card = model_card(chosen, candidates, trained, scores)
-    if isinstance(trained, TrainedLinear):
-        return saved.write(linear.contents(trained, scores), folder, card, force=force)
-    if isinstance(trained, TrainedAverage):
-        return saved.write(average.contents(trained, scores), folder, card, force=force)
-    return saved.save(trained, folder, card, scores, force=force)
+    return saved.save(trained, folder, model_card(chosen, candidates, trained, scores), scores, force=force)
 
 
 def main() -> None:

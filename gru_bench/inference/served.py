@@ -20,9 +20,9 @@ try:
     from pathlib import Path
 
     from gru_bench.errors import DataError
-    from gru_bench.inference.average import predictor_of
     from gru_bench.inference.files import column_names, rows_of, texts_of
-    from gru_bench.models.average import load
+    from gru_bench.inference.predictor import Predictor
+    from gru_bench.models.saved import load
 except ImportError as error:
     raise ImportError("gru-bench is not installed in the environment created by MLflow: serve the model where "
                       "gru-bench is installed, with --env-manager local") from error
@@ -33,7 +33,7 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the saved model."""
-        self.predictor = predictor_of(load(Path(context.artifacts["model"]))[0])
+        self.predictor = Predictor(load(Path(context.artifacts["model"]))[0])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """Return the predictions for the column `text`, in the order of its rows."""

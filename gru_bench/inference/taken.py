@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from gru_bench.config import DataConfig, validated
+from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import IncompleteError, RunError, UsageError, unknown, without_passwords
-from gru_bench.models.average import TrainedAverage
-from gru_bench.models.linear import TrainedLinear
 from gru_bench.models.trained import TrainedModel
 from gru_bench.report.evidence.candidates import Candidate, Candidates, study_candidates
 from gru_bench.report.evidence.groups import ModelRuns
 from gru_bench.report.evidence.progress import as_typed, is_finished
 from gru_bench.report.evidence.store import Store as ReportStore
+from gru_bench.results.baselines import AVERAGE
 from gru_bench.tracking import LoggedStudy, Reader
 
 
@@ -78,7 +77,7 @@ def tuned(found: Candidates) -> ModelRuns:
     return (trained[0] if found.missing else min(trained, key=lambda one: one.validation_rank)).parts[0]
 
 
-def read(store: Reader, chosen: Candidate) -> TrainedModel | TrainedLinear | TrainedAverage:
+def read(store: Reader, chosen: Candidate) -> TrainedModel:
     """Return a candidate as it was logged: its weights, with the temperatures that the report has found.
 
     Args:
@@ -93,7 +92,12 @@ def read(store: Reader, chosen: Candidate) -> TrainedModel | TrainedLinear | Tra
     if first.is_fitted_once:
         return _linear(store, first)
     trained = _trained(store, first, chosen.temperatures[0])
-    return TrainedAverage(trained, _linear(store, others[0]), chosen.temperatures[1]) if others else trained
+    if not others:
+        return trained
+    fitted = _linear(store, others[0])
+    assert fitted.linear is not None
+    return replace(trained, name=AVERAGE, run_ids=trained.run_ids + fitted.run_ids,
+                   linear=replace(fitted.linear, temperature=chosen.temperatures[1]))
 
 
 def _trained(store: Reader, group: ModelRuns, temperature: float | None) -> TrainedModel:
@@ -108,14 +112,14 @@ def _trained(store: Reader, group: ModelRuns, temperature: float | None) -> Trai
                    text_labels=_has_text_labels(group))
 
 
-def _linear(store: Reader, group: ModelRuns) -> TrainedLinear:
+def _linear(store: Reader, group: ModelRuns) -> TrainedModel:
     study, run = group.study, group.runs[0]
     logged = next((run.params for run in study.confirms if "data.text_column" in run.params), {})
-    data = validated(DataConfig, {key: logged[f"data.{key}"] for key in ("text_column", "id_column")
-                                  if logged.get(f"data.{key}", "None") != "None"})
+    config = with_settings(RunConfig(), {key: logged[key] for key in ("data.text_column", "data.id_column")
+                                         if logged.get(key, "None") != "None"})
     try:
-        return replace(store.linear_model(run.run_id), study=study.run.study, text_labels=_has_text_labels(group),
-                       data=data)
+        return replace(store.models([run.run_id], None)[0], study=study.run.study, config=config,
+                       text_labels=_has_text_labels(group))
     except RunError as error:
         trained = dict.fromkeys(one.model for one in study.confirms if one.complete)
         command = re.sub(" -+no-texts|, no_texts=True", "", as_typed(study.run.command))

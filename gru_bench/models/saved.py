@@ -1,16 +1,22 @@
 """A trained model as files: weights, words, vectors, classes and settings, without the data and without a pickle.
 
-    model.json              what it is: settings, classes, seeds, tokenizer, temperature, scores, and the SHA-256 of
+    model.json              what it is: settings, classes, seeds, tokenizer, temperatures, scores, and the SHA-256 of
                             the other files
-    seed-N.safetensors      the weights of one seed, with its word vectors if it has its own
+    model.safetensors       its tensors (below)
     code.py                 of a class of the user's own: the file of the class
-    vectors.safetensors     word vectors that all seeds share, because training leaves them unchanged
     README.md               the model card, for people; it may be edited
 
-The file that holds word vectors has the word of each row in its metadata. All numbers are float32. A model is a folder
-with these files, or a run in the tracking store: the run has them as artifacts in `model/`, but shared vectors are
-stored once for a study, as the artifact `vectors/SHA-256.safetensors` of its parent run. A run without a parent has its
-own.
+Whatever a study takes has these files: networks on some seeds, a linear model, or their average. The tensors:
+
+    seeds.0.gru.weight_ih   weights of the network of the first seed, float32, with its word vectors if it has its own
+    vectors.table           word vectors that all seeds share, because training leaves them unchanged, float32
+    vectors.words           the word of each row of vectors, JSON in UTF-8
+    linear.weight           the arrays of a linear model (`gru_bench.stats.linear`)
+
+A model is a folder with these files, or a run in the tracking store: the run has them as artifacts in `model/`, but
+shared vectors are stored once for a study, as the artifact `vectors/SHA-256.safetensors` of its parent run. A run
+without a parent has its own. A study that stores no texts leaves its linear models out, because n-grams are fragments
+of texts.
 
 Everything is checked before it is used: a model that was changed, cut short or made by something else is refused.
 
@@ -21,57 +27,66 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gru_bench import __version__, platforms
-from gru_bench.config import RunConfig, validated
+from gru_bench.config import RunConfig, Scalar, validated
 from gru_bench.data.tokenizer import SETTINGS
 from gru_bench.errors import DataError, UsageError, argument, shown
-from gru_bench.models.trained import TABLE, TrainedModel, Weights
+from gru_bench.models.trained import TABLE, TrainedLinear, TrainedModel, Weights
+from gru_bench.results.baselines import BaselineResult
 from gru_bench.results.own import digest_of
 from gru_bench.results.runs import RunResult, parsed
+from gru_bench.stats.linear import LinearModel
 
 if TYPE_CHECKING:
     from gru_bench.data.vectors import Vectors
 
 KIND = "gru-bench model"
-FORMAT = 4
+FORMAT = 5
 """Version of the files. Raise it when they change."""
-ABOUT, VECTORS, CARD, CODE = "model.json", "vectors.safetensors", "README.md", "code.py"
-LINEAR = "linear.npz"
-"""File of a linear model (`gru_bench.models.linear`)."""
-PARTS = "trained", "linear"
-"""Folders with the two parts of an average (`gru_bench.models.average`)."""
-SUFFIX = ".safetensors"
+ABOUT, WEIGHTS, CARD, CODE = "model.json", "model.safetensors", "README.md", "code.py"
+VECTORS = "vectors.safetensors"
+"""Of a run: the file of the vectors that its study shares."""
 SHARED = "vectors/"
 """Folder among the artifacts of a run with the vectors that its children share."""
-_OURS = re.compile(r"model\.json|code\.py|vectors\.safetensors|README\.md|seed-\d+\.safetensors|linear\.npz")
+_OURS = {ABOUT, WEIGHTS, VECTORS, CARD, CODE}
 """Files of a saved model. A folder that holds others is not replaced."""
-_WORDS = "words"
-"""Key of the metadata that hold the words, as JSON."""
+_SEED, _LINEAR = "seeds.{}.", "linear."
+"""What the names of the tensors of a seed and of a linear model begin with."""
+_TABLE, _WORDS = "vectors.table", "vectors.words"
 _DIGEST = "digest"
 """Key of model.json with the SHA-256 of the rest of it."""
 _MOST_JSON_BYTES = 256 << 20
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+SharedVectors: TypeAlias = tuple[list[str], NDArray[Any] | None]
+"""The words of vectors, and the vectors; None where each seed has its own."""
 
 
-class AboutModel(BaseModel):
-    """What `model.json` says of every model, linear or not, beside its own digest."""
+class AboutLinear(BaseModel):
+    """What `model.json` says of a linear model."""
 
     model_config = ConfigDict(strict=True)
-    kind: str
-    format: int
+    name: str
+    settings: dict[str, Scalar]
+    temperature: Temperature | None
+
+
+class About(BaseModel):
+    """What `model.json` says, beside its own digest."""
+
+    model_config = ConfigDict(strict=True)
+    kind: str = KIND
+    format: int = FORMAT
     gru_bench: str = __version__
     tokenizer: dict[str, Any] = SETTINGS
     study: str
@@ -80,102 +95,97 @@ class AboutModel(BaseModel):
     classes: list[str]
     text_labels: bool = False
     """Whether the classes look like numbers or truth values, but are texts in the data."""
+    seeds: list[int]
+    temperature: Temperature | None
+    config: dict[str, Any]
+    linear: AboutLinear | None
     run_ids: list[str]
     scores: dict[str, Any]
     files: dict[str, str]
     """File -> its SHA-256."""
 
 
-class About(AboutModel):
-    """The content of `model.json` of a model that was trained."""
-
-    kind: str = KIND
-    format: int = FORMAT
-    seeds: list[int]
-    temperature: Temperature | None
-    config: dict[str, Any]
-
-
-def weights_file(seed: int) -> str:
-    """Return the name of the file with the weights of a seed."""
-    return f"seed-{seed}{SUFFIX}"
-
-
 # ---------------------------------------------------------------- writing
 
 
-def contents(model: TrainedModel, scores: Mapping[str, Any] | None = None) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the content of each file of a model, `model.json` last.
+def contents(
+    model: TrainedModel, scores: Mapping[str, Any] | None = None, *, shared: bool = False
+) -> dict[str, bytes]:
+    """Return name -> content of each file of a model.
 
     Args:
         model: The model.
         scores: Values about the model that belong with it, as JSON can hold them.
+        shared: Whether vectors that all seeds share have a file of their own, `VECTORS`.
     """
-    digests = {}
-    code = [] if model.code is None else [(CODE, model.code.encode())]
-    for name, content in (*code, *_arrays(model)):
-        digests[name] = hashlib.sha256(content).hexdigest()
-        yield name, content
+    tensors = _tensors(model)
+    files = {} if model.code is None else {CODE: model.code.encode()}
+    if shared and model.table_VE is not None:
+        files[VECTORS] = _packed({name: tensors.pop(name) for name in (_TABLE, _WORDS)})
+    files[WEIGHTS] = _packed(tensors)
+    linear = model.linear
+    columns = None if model.seeds else {"data": {"text_column", "id_column"}}
     about = About(
         study=model.study, model=model.name, classes=list(model.classes), seeds=list(model.seeds),
-        run_ids=list(model.run_ids), temperature=model.temperature, config=json.loads(model.config.model_dump_json()),
-        scores=dict(scores or {}), files=digests, text_labels=model.text_labels)
-    yield ABOUT, with_digest(json.loads(about.model_dump_json()))
+        run_ids=list(model.run_ids), temperature=model.temperature, text_labels=model.text_labels,
+        config=json.loads(model.config.model_dump_json(include=columns)), scores=dict(scores or {}),
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        linear=None if linear is None else AboutLinear(
+            name=linear.name, settings=dict(linear.settings), temperature=linear.temperature))
+    values = json.loads(about.model_dump_json())
+    return {**files, ABOUT: json.dumps({**values, _DIGEST: _digest_of(values)}, indent=1).encode()}
 
 
-def with_digest(values: Mapping[str, Any]) -> bytes:
-    """Return the content of a `model.json` with these values, and their digest."""
-    return json.dumps({**values, _DIGEST: _digest_of(values)}, indent=1).encode()
-
-
-def _arrays(model: TrainedModel) -> Iterator[tuple[str, bytes]]:
-    words = {_WORDS: json.dumps(list(model.words_V))}
+def _tensors(model: TrainedModel) -> dict[str, NDArray[Any]]:
+    found = {_SEED.format(place) + name: np.asarray(values, np.float32)
+             for place, weights in enumerate(model.weights_S) for name, values in weights.items()}
     if model.table_VE is not None:
-        yield VECTORS, _packed({TABLE: model.table_VE}, words)
-    for seed, weights in zip(model.seeds, model.weights_S, strict=True):
-        yield weights_file(seed), _packed(weights, words if TABLE in weights else None)
+        found[_TABLE] = np.asarray(model.table_VE, np.float32)
+    if model.seeds:
+        found[_WORDS] = np.frombuffer(json.dumps(list(model.words_V)).encode(), np.uint8)
+    if model.linear is not None:
+        found |= {_LINEAR + name: values for name, values in model.linear.weights.arrays().items()}
+    return found
 
 
-def _packed(arrays: Weights, metadata: dict[str, str] | None) -> bytes:
+def _packed(tensors: Weights) -> bytes:
     """Return arrays as a safetensors file. The same arrays always give the same bytes."""
     from safetensors.numpy import save as to_bytes
 
-    return to_bytes({name: np.asarray(values, np.float32) for name, values in arrays.items()}, metadata)
+    return to_bytes(dict(tensors))
 
 
 def with_model(result: RunResult, vectors: Vectors) -> RunResult:
     """Return the result of a run with the files of its model in the place of its weights, to be logged."""
-    files = {}
-    for name, content in contents(TrainedModel.of(result, vectors)):
-        files[artifact(name, hashlib.sha256(content).hexdigest())] = content
-    return replace(result, weights={}, model_files=files)
+    return replace(result, weights={}, model_files=_artifacts(TrainedModel.of(result, vectors)))
+
+
+def files_of_baseline(result: BaselineResult) -> dict[str, bytes]:
+    """Return path -> content of the artifacts with the model of a baseline; none where it is not to be kept."""
+    if not result.weights:
+        return {}
+    linear = TrainedLinear(result.model, LinearModel.of_arrays(result.weights), result.settings)
+    return _artifacts(TrainedModel("", result.model, RunConfig(), (), result.classes, linear=linear))
+
+
+def _artifacts(model: TrainedModel) -> dict[str, bytes]:
+    return {artifact(name, hashlib.sha256(content).hexdigest()): content
+            for name, content in contents(model, shared=True).items()}
 
 
 def artifact(name: str, digest: str) -> str:
     """Return where a run has a file of its model among its artifacts, or those of its parent run."""
-    return f"{SHARED}{digest}{SUFFIX}" if name == VECTORS else f"model/{name}"
+    return f"{SHARED}{digest}.safetensors" if name == VECTORS else f"model/{name}"
 
 
 def save(model: TrainedModel, folder: Path, card: str, scores: Mapping[str, Any], *, force: bool = False) -> int:
-    """Write a model to a folder, as `write` does.
+    """Write a model to a folder, all of it or nothing, and return its number of bytes.
 
     Args:
         model: The model.
-        folder: The folder.
-        card: Text of the model card.
-        scores: Values about the model that belong with it, as JSON can hold them.
-        force: Whether a saved model in the folder is replaced.
-    """
-    return write(contents(replace(model, config=without_folders(model.config)), scores), folder, card, force=force)
-
-
-def write(files: Iterable[tuple[str, bytes]], folder: Path, card: str, *, force: bool = False) -> int:
-    """Write the files of a model to a folder, all of it or nothing, and return its number of bytes.
-
-    Args:
-        files: The name and the content of each file.
         folder: The folder. It must not exist, unless it is empty or `force` replaces a saved model in it.
         card: Text of the model card.
+        scores: Values about the model that belong with it, as JSON can hold them.
         force: Whether a saved model in the folder is replaced.
 
     Raises:
@@ -187,11 +197,10 @@ def write(files: Iterable[tuple[str, bytes]], folder: Path, card: str, *, force:
     begun = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.part")
     begun.mkdir()
     try:
-        for name, content in files:
-            (begun / name).parent.mkdir(exist_ok=True)
+        for name, content in contents(replace(model, config=without_folders(model.config)), scores).items():
             (begun / name).write_bytes(content)
         (begun / CARD).write_text(card, encoding="utf-8")
-        size = sum(path.stat().st_size for path in begun.rglob("*") if path.is_file())
+        size = sum(path.stat().st_size for path in begun.iterdir())
         _put(begun, folder)
     finally:
         shutil.rmtree(begun, ignore_errors=True)
@@ -238,9 +247,7 @@ def check_free(folder: Path, *, force: bool = False) -> None:
         raise UsageError(f"{str(folder)!r} is not a folder: choose another")
     if not any(folder.iterdir()):
         return
-    held = [path for path in folder.iterdir() if path.name not in PARTS or not path.is_dir()]
-    held += [path for part in PARTS if (folder / part).is_dir() for path in (folder / part).iterdir()]
-    others = sorted(path.name for path in held if not _OURS.fullmatch(path.name))
+    others = sorted({path.name for path in folder.iterdir()} - _OURS)
     if others or not (folder / ABOUT).is_file():
         what = f"other files ({shown(others[0], '')})" if others else "other files"
         raise UsageError(f"{str(folder)!r} already contains {what}: choose another folder")
@@ -284,14 +291,6 @@ def content(folder: Path) -> str:
     return str(json.loads((folder / ABOUT).read_bytes())[_DIGEST])
 
 
-def is_kind(folder: Path, kind: str) -> bool:
-    """Return whether a folder has a saved model of a kind. What cannot be read is of none."""
-    try:
-        return bool(json.loads(of_folder(folder).read(ABOUT, "")).get("kind") == kind)
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
 def of_folder(folder: Path) -> Origin:
     """Return a folder as the origin of a model.
 
@@ -314,92 +313,78 @@ def of_folder(folder: Path) -> Origin:
 
 
 def read(
-    origin: Origin, shared: dict[str, tuple[list[str], NDArray[Any]]] | None = None
+    origin: Origin, shared: dict[str, SharedVectors] | None = None
 ) -> tuple[TrainedModel, Mapping[str, Any]]:
     """Return a model, and its scores.
 
     Args:
         origin: Where its files are.
-        shared: SHA-256 of `vectors.safetensors` -> its words and vectors, which are not read again. What is read is
-            added.
+        shared: SHA-256 of `VECTORS` -> what it holds, which is not read again. What is read is added.
 
     Raises:
         DataError: for a model that was changed, is incomplete, or has another format.
     """
     about = _about(origin)
     shared = {} if shared is None else shared
-    code = None if CODE not in about.files else content_of(origin, about.files, CODE).decode(errors="replace")
+    code = None if CODE not in about.files else _content(origin, about, CODE).decode(errors="replace")
     config = validated(RunConfig, about.config)
     if config.model.source != (None if code is None else digest_of(code)):
         raise origin.refused(f"its {CODE} is not the file that its settings name")
-    table_VE: NDArray[Any] | None = None
-    words: list[list[str]] = []
-    if (digest := about.files.get(VECTORS)) is not None:
-        if digest not in shared:
-            arrays, own = _file(origin, about, VECTORS)
-            shared[digest] = own, arrays[TABLE]
-        words, table_VE = [shared[digest][0]], shared[digest][1]
-    weights_S = []
-    for name in map(weights_file, about.seeds):
-        arrays, own = _file(origin, about, name)
-        weights_S.append(arrays)
-        if table_VE is None:
-            words.append(own)
-    if any(one != words[0] for one in words):
-        raise origin.refused("its files have vectors of different words")
+    tensors = _file(origin, about, WEIGHTS)
+    weights_S = tuple(_named(tensors, _SEED.format(place)) for place in range(len(about.seeds)))
+    if (digest := about.files.get(VECTORS)) is None:
+        vectors = _vectors(origin, WEIGHTS, tensors) if about.seeds else ([], None)
+    elif digest in shared:
+        vectors = shared[digest]
+    else:
+        vectors = shared[digest] = _vectors(origin, VECTORS, _file(origin, about, VECTORS))
+    if any(not _is_table(weights.get(TABLE) if vectors[1] is None else vectors[1]) for weights in weights_S):
+        raise origin.refused(f"its file {WEIGHTS if digest is None else VECTORS} has no vectors")
     return TrainedModel(
         study=about.study, name=about.model, config=config, code=code, seeds=tuple(about.seeds),
-        classes=tuple(about.classes), words_V=words[0], table_VE=table_VE, weights_S=tuple(weights_S),
-        run_ids=tuple(about.run_ids), temperature=about.temperature, text_labels=about.text_labels), about.scores
+        classes=tuple(about.classes), words_V=vectors[0], table_VE=vectors[1], weights_S=weights_S,
+        run_ids=tuple(about.run_ids), temperature=about.temperature, text_labels=about.text_labels,
+        linear=_linear(origin, about, _named(tensors, _LINEAR))), about.scores
+
+
+def _named(tensors: Weights, prefix: str) -> Weights:
+    return {name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)}
+
+
+def _vectors(origin: Origin, name: str, tensors: Weights) -> SharedVectors:
+    try:
+        return parsed(list[str], tensors[_WORDS].tobytes()), tensors.get(_TABLE)
+    except (KeyError, ValueError) as error:
+        raise origin.refused(f"its file {name} has no words that can be read") from error
+
+
+def _is_table(values: NDArray[Any] | None) -> bool:
+    return values is not None and values.ndim == 2 and values.size > 0
+
+
+def _linear(origin: Origin, about: About, arrays: Weights) -> TrainedLinear | None:
+    if about.linear is None:
+        return None
+    try:
+        weights = LinearModel.of_arrays(arrays)
+        if weights.classes != len(about.classes):
+            raise ValueError("it has other classes")
+    except ValueError as error:
+        raise origin.refused(f"the linear model of its file {WEIGHTS} cannot be read ({error})") from error
+    return TrainedLinear(about.linear.name, weights, about.linear.settings, about.linear.temperature)
 
 
 def _about(origin: Origin) -> About:
-    with _refusing(origin):
-        about = about_of(origin.read(ABOUT, ""), origin.name)
-    if wrong := next((name for name in about.files if not _OURS.fullmatch(name)), None):
-        raise origin.refused(f"its {ABOUT} lists {shown(wrong)}, which is not a file of a model")
-    return about
-
-
-@contextmanager
-def _refusing(origin: Origin) -> Iterator[None]:
-    """Refuse a model whose `model.json` cannot be read inside the context."""
     try:
-        yield
+        about = about_of(origin.read(ABOUT, ""), origin.name)
     except FileNotFoundError as error:
         raise origin.refused(f"it has no {ABOUT}, so it is not a complete saved model of gru-bench"
                              ) from error
     except (OSError, ValueError) as error:
         raise origin.refused(f"its {ABOUT} {error}") from error
-
-
-def values_of(origin: Origin, kind: str, form: int) -> dict[str, Any]:
-    """Return the values in the `model.json` of a model, without their digest.
-
-    Args:
-        origin: Where its files are.
-        kind: What it must describe.
-        form: The format that it must have.
-
-    Raises:
-        DataError: for a file that was changed, is damaged, or has another format.
-    """
-    with _refusing(origin):
-        return _values(origin.read(ABOUT, ""), origin.name, kind, form)
-
-
-def _values(content: bytes, name: str, kind: str, form: int) -> dict[str, Any]:
-    try:
-        values = parsed(dict[str, Any], content)
-    except ValueError as error:
-        raise ValueError(f"cannot be read ({str(error)[:200]})") from error
-    if values.get("kind") != kind:
-        raise ValueError(f"does not describe a {kind}")
-    _require(name, values, "format", form)
-    if values.pop(_DIGEST, None) != _digest_of(values):
-        raise ValueError("was changed")
-    _require(name, values, "tokenizer", SETTINGS)
-    return values
+    if wrong := next((name for name in about.files if name not in _OURS), None):
+        raise origin.refused(f"its {ABOUT} lists {shown(wrong)}, which is not a file of a model")
+    return about
 
 
 def about_of(content: bytes, name: str) -> About:
@@ -413,7 +398,16 @@ def about_of(content: bytes, name: str) -> About:
         ValueError: for a file that was changed or is damaged. The message goes on from the name of the file.
         DataError: for a model of another format.
     """
-    values = _values(content, name, KIND, FORMAT)
+    try:
+        values = parsed(dict[str, Any], content)
+    except ValueError as error:
+        raise ValueError(f"cannot be read ({str(error)[:200]})") from error
+    if values.get("kind") != KIND:
+        raise ValueError(f"does not describe a {KIND}")
+    _require(name, values, "format", FORMAT)
+    if values.pop(_DIGEST, None) != _digest_of(values):
+        raise ValueError("was changed")
+    _require(name, values, "tokenizer", SETTINGS)
     try:
         about = About.model_validate(values)
     except ValidationError as error:
@@ -424,12 +418,13 @@ def about_of(content: bytes, name: str) -> About:
         validated(RunConfig, about.config)
     except UsageError as error:
         raise ValueError(f"is damaged ({error})") from error
-    if not about.seeds or len(about.classes) < 2:
-        raise ValueError("names no seeds or no classes")
+    if not (about.seeds or about.linear) or len(about.classes) < 2:
+        raise ValueError("names no classes, or neither seeds nor a linear model")
     from gru_bench.stats.calibration import HIGHEST, LOWEST  # it loads SciPy
 
-    if about.temperature is not None and not LOWEST <= about.temperature <= HIGHEST:
-        raise ValueError(f"must have a temperature between {LOWEST:g} and {HIGHEST:g}")
+    for one in (about.temperature, None if about.linear is None else about.linear.temperature):
+        if one is not None and not LOWEST <= one <= HIGHEST:
+            raise ValueError(f"must have a temperature between {LOWEST:g} and {HIGHEST:g}")
     if len(set(about.classes)) < len(about.classes):
         raise ValueError("names a class twice")
     return about
@@ -444,44 +439,35 @@ def _require(name: str, values: Mapping[str, Any], key: str, ours: object) -> No
                     f"load it with the version of gru-bench that wrote it ({writer})")
 
 
-def _file(origin: Origin, about: About, name: str) -> tuple[dict[str, NDArray[Any]], list[str]]:
-    """Return the arrays of a file and, where it holds word vectors, their words."""
+def _file(origin: Origin, about: About, name: str) -> Weights:
+    """Return the tensors of a file."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
-    content = content_of(origin, about.files, name)
     try:
-        arrays: dict[str, NDArray[Any]] = dict(from_bytes(content))
-        header = json.loads(content[8:8 + int.from_bytes(content[:8], "little")])
-        words = parsed(list[str], header.get("__metadata__", {}).get(_WORDS, "[]"))
+        tensors: Weights = from_bytes(_content(origin, about, name))
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:  # the last for float8
         raise origin.refused(f"its file {name} cannot be read ({error})") from error
-    for key, value in arrays.items():
+    for key, value in tensors.items():
+        if key == _WORDS or key.startswith(_LINEAR):
+            continue  # they are checked where they are used
         if value.dtype != np.float32:
             raise origin.refused(f"its file {name} has {shown(key)} in {value.dtype} instead of float32")
         if not np.isfinite(value).all():
             raise origin.refused(f"its file {name} has values in {shown(key)} that are not finite numbers")
-    if (name == VECTORS or VECTORS not in about.files) and (
-            TABLE not in arrays or arrays[TABLE].ndim != 2 or not arrays[TABLE].size):
-        raise origin.refused(f"its file {name} has no vectors")
-    return arrays, words
+    return tensors
 
 
-def content_of(origin: Origin, files: Mapping[str, str], name: str) -> bytes:
-    """Return the content of a file of a model, whose SHA-256 is that in `files`.
-
-    Raises:
-        DataError: for a file that is missing or was changed.
-    """
-    if name not in files:
+def _content(origin: Origin, about: About, name: str) -> bytes:
+    if name not in about.files:
         raise origin.refused(f"it lists no {name}")
     try:
-        content = origin.read(name, files[name])
+        content = origin.read(name, about.files[name])
     except FileNotFoundError as error:
         raise origin.refused(f"its file {shown(name)} is missing") from error
     except OSError as error:
         raise origin.refused(f"its file {shown(name)} cannot be read ({error.strerror or error})") from error
-    if hashlib.sha256(content).hexdigest() != files[name]:
+    if hashlib.sha256(content).hexdigest() != about.files[name]:
         raise origin.refused(f"its file {shown(name)} was changed or truncated")
     return content
 

@@ -1,4 +1,5 @@
-"""The trained model of a run, or of the confirmation seeds of a study, with all that is needed to read a text.
+"""The trained model of a run, of the confirmation seeds of a study, or of its baseline, with all that is needed to read
+a text. What a study takes is one of these, too: the average of the two kinds has both.
 
 Shapes: `V` rows of the vector table, `E` vector width, `S` seeds.
 """
@@ -6,16 +7,17 @@ Shapes: `V` rows of the vector table, `E` vector width, `S` seeds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from gru_bench.config import DataConfig, RunConfig
+from gru_bench.config import DataConfig, RunConfig, Scalar
 from gru_bench.data.code import keep, kept
 from gru_bench.errors import DataError, argument
 from gru_bench.results.runs import RunResult
+from gru_bench.stats.linear import LinearModel
 
 if TYPE_CHECKING:
     from gru_bench.data.vectors import Vectors
@@ -27,29 +29,44 @@ Weights = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
+class TrainedLinear:
+    """The linear model of a trained model."""
+
+    name: str
+    """Name of the baseline, such as `ngrams`."""
+    weights: LinearModel
+    settings: Mapping[str, Scalar] = field(default_factory=dict)
+    """Settings of its fit, as its run has them (`results.baselines`)."""
+    temperature: float | None = None
+    """Temperature of its probabilities in an average. None: T is 1."""
+
+
+@dataclass(frozen=True)
 class TrainedModel:
-    """A model that was trained on one seed or on several."""
+    """A network that was trained on one seed or on several, a linear model, or both, whose average it is then."""
 
     study: str
     name: str
-    """Name of the model, such as `bidirectional`."""
+    """Name of the model, such as `bidirectional`, `ngrams` or `average`."""
     config: RunConfig
-    """Settings of the first seed. The others differ in the seed alone."""
+    """Settings of the first seed. The others differ in the seed alone. Without seeds, only the columns of the data."""
     seeds: tuple[int, ...]
+    """Empty for a linear model alone."""
     classes: tuple[str, ...]
-    words_V: Sequence[str]
+    words_V: Sequence[str] = ()
     """The word of each row of the vector table. Row 0 stands for padding and has the empty word."""
-    table_VE: NDArray[Any] | None
+    table_VE: NDArray[Any] | None = None
     """Word vectors that all seeds share. None where each seed has its own, which is `TABLE` of its weights."""
-    weights_S: tuple[Weights, ...]
+    weights_S: tuple[Weights, ...] = ()
     run_ids: tuple[str, ...] = ()
-    """The run of each seed."""
+    """The run of each seed, then that of the linear model."""
     temperature: float | None = None
     """Temperature of the probabilities of all seeds together (`stats.calibration`). None: they are not calibrated."""
     code: str | None = None
     """The file of a class of the user's own. None for a preset."""
     text_labels: bool = False
     """Whether the classes look like numbers or truth values, but are texts in the data."""
+    linear: TrainedLinear | None = None
 
     @classmethod
     def of(cls, result: RunResult, vectors: Vectors) -> TrainedModel:

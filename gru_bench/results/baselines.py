@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+from numpy.typing import NDArray
 
 from gru_bench.config import MetricName, Scalar
 from gru_bench.results.logged_metrics import score, score_name
@@ -59,8 +61,8 @@ class BaselineResult:
     """Key of a score in `results.logged_metrics` -> value."""
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
     """Split -> predictions: `validation`, if there is one, and `test`."""
-    weights: bytes = field(default=b"", repr=False)
-    """The model, as `stats.linear` writes it. Empty where it is not to be kept."""
+    weights: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
+    """The model, as the arrays of `stats.linear`. Empty where it is not to be kept."""
 
 
 def baseline_label(model: str, settings: Mapping[str, object]) -> str:

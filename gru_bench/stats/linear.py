@@ -1,17 +1,14 @@
 """A linear model of n-grams: from tokens to the probabilities of classes, by sums of weights.
 
-It is stored as arrays of numbers in a file of numpy's, without a pickle. The n-grams are one of them: their UTF-8 text,
-one on each line.
+It is stored as arrays of numbers. The n-grams are one of them: their UTF-8 text, one on each line.
 
 Shapes: `N` texts, `F` n-grams, `M` n-grams of a text, `C` classes, `K` columns of weights.
 """
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,8 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_SWELL, FREE_BYTES = 64, 256 << 20
-"""Most memory of the arrays of a file: as a multiple of its size, and what any file may take."""
 _DTYPES = {"form": np.int64, "known": np.int64, "ngrams": np.uint8, "weight": np.float32, "bias": np.float64,
            "idf": np.float32}
 
@@ -98,38 +93,30 @@ class LinearModel:
         scores: NDArray[Any] = value_M @ self.weight_FK[column_M].astype(np.float64) + self.bias_K
         return scores
 
-    def to_bytes(self) -> bytes:
-        """Return the model as a file of numpy's."""
-        content = io.BytesIO()
-        arrays: dict[str, NDArray[Any]] = {
-            "form": np.array([self.classes, self.longest, self.softmax], np.int64), "known": self.known_C,
-            "ngrams": np.frombuffer("\n".join(self.ngrams_F).encode(), np.uint8), "weight": self.weight_FK,
-            "bias": self.bias_K, **({} if self.idf_F is None else {"idf": self.idf_F})}
-        np.savez_compressed(content, **arrays)  # type: ignore[arg-type]  # mypy takes them for allow_pickle
-        return content.getvalue()
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the model as arrays of numbers, by their names."""
+        return {"form": np.array([self.classes, self.longest, self.softmax], np.int64), "known": self.known_C,
+                "ngrams": np.frombuffer("\n".join(self.ngrams_F).encode(), np.uint8), "weight": self.weight_FK,
+                "bias": self.bias_K, **({} if self.idf_F is None else {"idf": self.idf_F})}
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> LinearModel:
-        """Return the model of a file that `to_bytes` gave.
+    def of_arrays(cls, array: Mapping[str, NDArray[Any]]) -> LinearModel:
+        """Return the model of arrays that `arrays` gave.
 
         Raises:
-            ValueError: The file is damaged, or its arrays do not fit together.
+            ValueError: An array is missing or damaged, or they do not fit together.
         """
         try:
-            with zipfile.ZipFile(io.BytesIO(content)) as file:
-                if sum(entry.file_size for entry in file.infolist()) > max(FREE_BYTES, MOST_SWELL * len(content)):
-                    raise ValueError(f"its arrays take more than {MOST_SWELL} times its own size")
-            with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                array = {name: file[name] for name in _DTYPES if name in file.files}
             classes, longest, softmax = array["form"].tolist()
             text = array["ngrams"].tobytes().decode()
-        except (zipfile.BadZipFile, OSError, EOFError, KeyError, TypeError, MemoryError) as error:
-            raise ValueError(f"it is no file of numbers ({error})") from error
+            known_C, weight_FK, bias_K, idf_F = array["known"], array["weight"], array["bias"], array.get("idf")
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"its arrays are not those of a linear model ({error})") from error
         ngrams_F = text.split("\n") if text else []
-        known_C, weight_FK, bias_K, idf_F = array["known"], array["weight"], array["bias"], array.get("idf")
         columns = 1 if not softmax and len(known_C) == 2 else len(known_C)
-        if any(found.dtype != _DTYPES[name] or (found.dtype.kind == "f" and not np.isfinite(found).all())
-               for name, found in array.items()):
+        if not array.keys() <= _DTYPES.keys() or any(
+                found.dtype != _DTYPES[name] or (found.dtype.kind == "f" and not np.isfinite(found).all())
+                for name, found in array.items()):
             raise ValueError("its arrays must have finite numbers of the types that they are written with")
         if known_C.ndim != 1 or len(known_C) < 1 or (np.diff(known_C) <= 0).any() or known_C[0] < 0 or (
                 known_C[-1] >= classes or weight_FK.shape != (len(ngrams_F), columns) or bias_K.shape != (columns,)

@@ -140,7 +140,7 @@ class RunLog:
             parent=self.study.run_id,
             tags={OWNER: self.record.lease.owner, NOTE: baseline_label(result.model, result.settings)})
         work.note_run(number, writer.run_id)
-        writer.baseline(result if self.texts else replace(result, weights=b""))  # n-grams are fragments of texts
+        writer.baseline(result if self.texts else replace(result, weights={}))  # n-grams are fragments of texts
         score = result.metrics[compared(self.spec.metric, "test").key]
         if not self.store.patiently(lambda: work.complete(number, score, writer.complete)):
             self.store.patiently(lambda: work.close(number, writer.run_id, lambda: writer.kill(REASSIGNED)))

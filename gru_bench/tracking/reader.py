@@ -11,8 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from numpy.typing import NDArray
-
 from gru_bench import cli
 from gru_bench.config import (
     SECTIONS,
@@ -22,9 +20,7 @@ from gru_bench.config import (
     with_settings,
 )
 from gru_bench.errors import RunError, UsageError, argument, first_line, unknown, without_passwords
-from gru_bench.models import linear
-from gru_bench.models.linear import TrainedLinear
-from gru_bench.models.saved import SHARED, Origin, artifact, read
+from gru_bench.models.saved import SHARED, Origin, SharedVectors, artifact, read
 from gru_bench.models.trained import TrainedModel
 from gru_bench.results.runs import Predictions, StudySummary
 from gru_bench.tracking.artifacts import predictions_of, texts_of
@@ -477,7 +473,8 @@ class Reader:
             return None
 
     def models(self, run_ids: Sequence[str], parent: str | None) -> list[TrainedModel]:
-        """Return the models that runs have logged, each of one seed. Vectors that several of them share are read once.
+        """Return the models that runs have logged, each of one seed or of a baseline. Vectors that several of them
+        share are read once.
 
         Args:
             run_ids: Ids of runs with one parent, or of one run without a parent.
@@ -487,7 +484,7 @@ class Reader:
             DataError: A model was changed.
             RunError: A run has logged no model, or it cannot be read.
         """
-        shared: dict[str, tuple[list[str], NDArray[Any]]] = {}
+        shared: dict[str, SharedVectors] = {}
 
         def model(run_id: str) -> TrainedModel:
             def file(name: str, digest: str) -> bytes:
@@ -498,17 +495,6 @@ class Reader:
             return replace(read(origin, shared)[0], run_ids=(run_id,))
 
         return list(map(model, run_ids))
-
-    def linear_model(self, run_id: str) -> TrainedLinear:
-        """Return the model that the run of a baseline has logged.
-
-        Raises:
-            DataError: The model was changed.
-            RunError: The run has logged no model, or it cannot be read.
-        """
-        origin = Origin(f"the model of the run {run_id}", lambda name, digest: self._artifact(
-            run_id, artifact(name, digest)), RESTORE.removeprefix(": "))
-        return replace(linear.read(origin)[0], run_ids=(run_id,))
 
     def text(self, run_id: str, path: str) -> str | None:
         """Return a text artifact of a run; None if it was not logged."""

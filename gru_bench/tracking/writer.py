@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gru_bench.config import MetricName
-from gru_bench.models.linear import artifacts
-from gru_bench.models.saved import SHARED
+from gru_bench.models.saved import SHARED, files_of_baseline
 from gru_bench.results.baselines import BaselineResult
 from gru_bench.results.diagnostics import DIAGNOSTICS
 from gru_bench.results.logged_metrics import (
@@ -138,7 +137,7 @@ class RunWriter:
         """Log the result of a baseline, which `complete` then ends."""
         metrics = {TRAIN_SECONDS.key: result.seconds, **result.metrics}
         self._write(
-            {**_predicted(result.predictions, result.classes), **artifacts(result)},
+            {**_predicted(result.predictions, result.classes), **files_of_baseline(result)},
             metrics=[(key, value, 0) for key, value in metrics.items()],
             params={key: str(value) for key, value in result.settings.items()}, tags=_test_set(result.predictions))
 

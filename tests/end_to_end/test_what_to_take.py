@@ -20,7 +20,7 @@ from gru_bench.inference.save_model import app as save_app
 from gru_bench.report.__main__ import app as report_app
 from gru_bench.tracking import open_reader
 from tests.support.commands import completed, mentions
-from tests.support.trained_study import database, log_study
+from tests.support.trained_study import database, study_folder
 
 TEXTS = ["good1 good2 good3", "bad1 bad2 bad3"]
 
@@ -28,13 +28,8 @@ TEXTS = ["good1 good2 good3", "bad1 bad2 bad3"]
 @pytest.fixture(scope="module")
 def directory(easy_csv: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a study whose GRU has learned nothing, and then one whose GRU has."""
-    folder = tmp_path_factory.mktemp("taken")
-    shutil.copy(empty_database, folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        log_study(folder, easy_csv, name="weak", settings={"training.epochs": 1, "training.lr": 1e-6}, linear=True)
-        log_study(folder, easy_csv, name="strong")
-    return folder
+    weak = {"name": "weak", "settings": {"training.epochs": 1, "training.lr": 1e-6}, "linear": True}
+    return study_folder(tmp_path_factory.mktemp("taken"), empty_database, easy_csv, weak, {"name": "strong"})
 
 
 @pytest.mark.parametrize(("study", "kind"), [("weak", {"tfidf", "ngrams", "average"}), ("strong", {"torch"})])

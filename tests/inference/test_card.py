@@ -39,7 +39,6 @@ def loaded(studied: Studied) -> Loaded:
     every = candidates(store, store.study("quick"))
     chosen = asked(every, "quick", "torch")
     model = read(store, chosen)
-    assert isinstance(model, TrainedModel)
     return Loaded(chosen, every, model)
 
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import gru_bench as gb
-from gru_bench.errors import DataError, ExitCode, GruBenchError, RunError
-from gru_bench.inference.linear import LinearPredictor
+from gru_bench.errors import ExitCode, GruBenchError, RunError
 from gru_bench.inference.predict import app as predict_app
+from gru_bench.inference.predictor import Predictor
 from gru_bench.inference.save_model import app as save_app
 from gru_bench.inference.taken import asked, candidates, read
-from gru_bench.models import linear, saved
-from gru_bench.models.linear import TrainedLinear
+from gru_bench.models.saved import load
+from gru_bench.models.trained import TrainedModel
 from gru_bench.report.evidence.candidates import Candidate
 from gru_bench.results.baselines import NGRAMS, TFIDF
 from gru_bench.stats.linear import LinearModel
@@ -27,18 +24,15 @@ from gru_bench.tracking import Reader, open_reader
 from tests.inference.conftest import Studied
 from tests.support.commands import completed, mentions
 from tests.support.mlflow_stores import artifacts_of
-from tests.support.trained_study import database, log_study
+from tests.support.trained_study import database, study_folder
+from tests.support.values import present
 
 
 @pytest.fixture(scope="module")
 def directory(studied: Studied, empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a study of one GRU that has learned little, and of its baselines."""
-    folder = tmp_path_factory.mktemp("linear")
-    shutil.copy(empty_database, folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        log_study(folder, studied.csv, settings={"training.epochs": 1, "training.lr": 1e-4}, linear=True)
-    return folder
+    return study_folder(tmp_path_factory.mktemp("linear"), empty_database, studied.csv,
+                        {"settings": {"training.epochs": 1, "training.lr": 1e-4}, "linear": True})
 
 
 @pytest.fixture
@@ -50,16 +44,14 @@ def candidate_of(store: Reader, name: str | None = None) -> Candidate:
     return asked(candidates(store, store.study("quick")), "quick", name)
 
 
-def trained(store: Reader, name: str) -> TrainedLinear:
-    found = read(store, candidate_of(store, name))
-    assert isinstance(found, TrainedLinear)
-    return found
+def trained(store: Reader, name: str) -> TrainedModel:
+    return read(store, candidate_of(store, name))
 
 
 @pytest.mark.parametrize("name", [TFIDF, NGRAMS])
 def test_its_probabilities_are_those_that_were_logged(name: str, store: Reader, studied: Studied) -> None:
     logged = store.predictions(candidate_of(store, name).ids[0], "test")
-    found = LinearPredictor(trained(store, name)).predict([studied.texts[one] for one in logged.example_id_N])
+    found = Predictor(trained(store, name)).predict([studied.texts[one] for one in logged.example_id_N])
     assert np.abs(found.probability_NC - logged.probability_NC).max() < 1e-12
     assert found.tokens_N.tolist() == logged.tokens_N.tolist()
     assert (found.known_N > 0).all()
@@ -76,11 +68,11 @@ def test_predict_says_that_a_linear_model_answers(directory: Path) -> None:
 @pytest.mark.parametrize("name", [TFIDF, NGRAMS])
 def test_the_parts_of_an_explanation_add_up_to_the_log_odds(name: str, store: Reader) -> None:
     model = trained(store, name)
-    predictor, text = LinearPredictor(model), "good1 bad1 good2 word3 good1 unheard"
+    predictor, text = Predictor(model), "good1 bad1 good2 word3 good1 unheard"
     found = predictor.explain(text)
     place = model.classes.index(found.label)
     probability = predictor.predict([text]).probability_NC[0, place]
-    bias = model.weights.bias_K[0] * (1 if place else -1)
+    bias = present(model.linear).weights.bias_K[0] * (1 if place else -1)
     assert found.weight_T.sum() + bias == pytest.approx(np.log(probability / (1 - probability)), abs=1e-9)
     assert "good1 bad1" not in found.words_T or name == NGRAMS or len(found.words_T) > 3
     assert "unheard" not in found.words_T
@@ -102,19 +94,19 @@ def test_it_is_saved_and_asked_without_the_study(
     done = completed(save_app, "--study", "quick", "--model", NGRAMS, str(tmp_path / "model"), cwd=directory)
     assert done.returncode == ExitCode.DONE, done.stderr
     mentions(done.stdout, "n-grams of the study quick", "bytes")
-    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["README.md", "linear.npz", "model.json"]
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        "README.md", "model.json", "model.safetensors"]
     mentions((tmp_path / "model" / "README.md").read_text(encoding="utf-8"), "On the same test", "TF-IDF")
-    found, scores = linear.load(tmp_path / "model")
-    assert isinstance(found, TrainedLinear)
+    found, scores = load(tmp_path / "model")
     assert scores["value"] == pytest.approx(candidate_of(store, NGRAMS).runs[0].metrics["score/test_accuracy"])
     texts = list(studied.texts.values())
-    expected = LinearPredictor(trained(store, NGRAMS)).predict(texts).probability_NC
+    expected = Predictor(trained(store, NGRAMS)).predict(texts).probability_NC
     model = gb.load_model(tmp_path / "model")
     assert np.array_equal(model.predict_proba(texts), expected)
     assert model.explain("good1").label == model.predict("good1")[0]
     mentions(repr(model), "ngrams of the study quick", *map(str, model.classes_))
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
-    count = f"{len(found.weights.ngrams_F):,} n-grams"
+    count = f"{len(present(found.linear).weights.ngrams_F):,} n-grams"
     mentions(card, "quick: n-grams", "NB-weighted n-grams", "baseline.regularization", count)
     assert str(studied.csv) not in card
     again = completed(predict_app, "good1 good2", "--model", str(tmp_path / "model"), cwd=tmp_path)
@@ -129,9 +121,8 @@ def test_every_model_reads_the_columns_of_the_data_of_its_study(
     rows = studied.csv.read_text(encoding="utf-8").splitlines()[1:]
     lines = ["summary,label,kind,key", *(f"{row},k{number}" for number, row in enumerate(rows))]
     (tmp_path / "named.csv").write_text("\n".join(lines), encoding="utf-8")
-    shutil.copy(empty_database, tmp_path)
-    log_study(tmp_path, tmp_path / "named.csv", seeds=[1], linear=True, settings={
-        "training.epochs": 1, "data.text_column": "summary", "data.id_column": "key"})
+    study_folder(tmp_path, empty_database, tmp_path / "named.csv", {"seeds": [1], "linear": True, "settings": {
+        "training.epochs": 1, "data.text_column": "summary", "data.id_column": "key"}})
     (tmp_path / "in.csv").write_text("id,text,summary,key\n1,bad1 bad2 bad3,good1 good2 good3,k7\n", encoding="utf-8")
     (tmp_path / "same.csv").write_text("id,text\nk7,good1 good2 good3\n", encoding="utf-8")
     for name in ("torch", NGRAMS, "average"):
@@ -145,44 +136,6 @@ def test_every_model_reads_the_columns_of_the_data_of_its_study(
         assert len(written) == 1, name
         with pytest.raises(GruBenchError, match=r"frame\['summary'\]"):
             gb.load_model(tmp_path / name).predict({"text": ["a"], "summary": ["b"]})
-
-
-def test_a_linear_model_that_was_saved_without_its_columns_is_read(store: Reader, tmp_path: Path) -> None:
-    saved.write(linear.contents(trained(store, TFIDF)), tmp_path / "model", "")
-    values = json.loads((tmp_path / "model" / "model.json").read_text(encoding="utf-8"))
-    for key in ("digest", "text_column", "id_column"):
-        del values[key]
-    (tmp_path / "model" / "model.json").write_bytes(saved.with_digest(values))
-    found, _ = linear.load(tmp_path / "model")
-    assert (found.data.text_column, found.data.id_column) == ("text", None)
-
-
-@pytest.mark.parametrize("change", ["digest", "array", "dtype", "shape", "missing", "bomb"])
-def test_a_saved_linear_model_that_was_changed_is_refused(
-    change: str, store: Reader, tmp_path: Path
-) -> None:
-    model, folder = trained(store, TFIDF), tmp_path / "model"
-    saved.write(linear.contents(model), folder, "")
-    if change == "digest":
-        values = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        (folder / "model.json").write_text(json.dumps({**values, "classes": ["x", "y"]}), encoding="utf-8")
-    elif change == "array":
-        content = bytearray((folder / "linear.npz").read_bytes())
-        content[len(content) // 2] ^= 1
-        (folder / "linear.npz").write_bytes(content)
-    elif change == "missing":
-        (folder / "linear.npz").unlink()
-    else:
-        wrong: dict[str, dict[str, Any]] = {
-            "dtype": {"bias": np.zeros(1, np.float32)}, "shape": {"weight": np.zeros((3, 1), np.float32)},
-            "bomb": {"ngrams": np.zeros(300 << 20, np.uint8)}}
-        arrays, other = dict(np.load(io.BytesIO(model.weights.to_bytes()))), io.BytesIO()
-        np.savez_compressed(other, **{**arrays, **wrong[change]})
-        with pytest.raises(ValueError, match="arrays"):
-            LinearModel.from_bytes(other.getvalue())
-        return
-    with pytest.raises(DataError, match="is damaged"):
-        linear.load(folder)
 
 
 def test_a_study_without_texts_leaves_its_ngrams_out_and_what_needs_them_says_so(

@@ -60,7 +60,6 @@ def test_predicts_texts_with_what_a_study_takes(studied: Studied, capsys: pytest
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if "│" in line]
     assert [row[0] for row in rows] == ["good1 good2 good3 unheard", "bad1 bad4"]
     model = read(store, chosen)
-    assert isinstance(model, TrainedModel)
     expected = Predictor(model).predict([row[0] for row in rows])
     assert [row[1] for row in rows] == expected.label_N
     assert [row[3] for row in rows] == [f"{100 * value:.1f} %" for value in expected.probability_NC[:, 1]]

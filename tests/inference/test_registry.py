@@ -25,13 +25,9 @@ import torch
 
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import UsageError
-from gru_bench.inference.average import AveragePredictor
 from gru_bench.inference.predictor import Predictor
-from gru_bench.models import average
-from gru_bench.models.average import TrainedAverage
-from gru_bench.models.linear import TrainedLinear
-from gru_bench.models.saved import content, save, write
-from gru_bench.models.trained import TrainedModel
+from gru_bench.models.saved import content, save
+from gru_bench.models.trained import TrainedLinear, TrainedModel
 from gru_bench.stats.linear import LinearModel
 from gru_bench.tracking import LoggedRun, Store
 from gru_bench.tracking.registry import (
@@ -162,14 +158,12 @@ def test_mlflow_loads_a_average(store: Store, tmp_path: Path, monkeypatch: pytes
     import pandas as pd
 
     weights = LinearModel(2, np.array([0, 1]), 1, ("good", "bad"), np.array([[2], [-1]], np.float32), np.zeros(1), None)
-    model = TrainedAverage(replace(trained(), temperature=2.0), TrainedLinear(
-        "mine", "ngrams", ("negative", "positive"), weights), 0.7)
-    folder = tmp_path / "model"
-    write(average.contents(model), folder, "card")
-    registered = registering(store, study(store), folder)
+    model = replace(trained(), temperature=2.0, linear=TrainedLinear("ngrams", weights, temperature=0.7))
+    save(model, tmp_path / "model", "card", {})
+    registered = registering(store, study(store), tmp_path / "model")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     answer = mlflow.pyfunc.load_model(registered.uri).predict(pd.DataFrame({"text": ["a good film", "bad"]}))
-    expected_NC = AveragePredictor(model).predict(["a good film", "bad"]).probability_NC
+    expected_NC = Predictor(model).predict(["a good film", "bad"]).probability_NC
     assert answer[["probability_negative", "probability_positive"]].to_numpy() == pytest.approx(expected_NC, abs=1e-6)
     assert answer["label"].tolist() == ["positive", "negative"]
 

@@ -17,7 +17,6 @@ from gru_bench.inference.predictor import Predictor
 from gru_bench.inference.save_model import app
 from gru_bench.inference.taken import asked, candidates, read
 from gru_bench.models.saved import load
-from gru_bench.models.trained import TrainedModel
 from tests.inference.conftest import Studied
 from tests.support.commands import completed, mentions
 
@@ -42,7 +41,6 @@ def test_the_winner_is_saved_with_all_its_seeds(
     store = studied.store()
     chosen = asked(candidates(store, store.study("quick")), "quick")
     expected = read(store, chosen)
-    assert isinstance(expected, TrainedModel)
     assert (saved.seeds, saved.classes) == (expected.seeds, expected.classes)
     texts = list(studied.texts.values())
     assert np.array_equal(Predictor(saved).predict(texts).probability_NC,

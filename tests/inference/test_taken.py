@@ -36,9 +36,7 @@ def chosen_of(store: Reader) -> Candidate:
 
 
 def loaded_of(store: Reader) -> TrainedModel:
-    found = read(store, chosen_of(store))
-    assert isinstance(found, TrainedModel)
-    return found
+    return read(store, chosen_of(store))
 
 
 def test_a_model_can_be_named_and_an_unknown_one_lists_those_that_there_are() -> None:
@@ -160,7 +158,7 @@ def test_artifacts_that_are_missing_are_named_and_where_they_were_looked_for(stu
 def test_weights_that_were_not_logged_are_named(studied: Studied, tmp_path: Path) -> None:
     store = studied.copied(tmp_path)
     (run, *_) = store.study("quick").confirms
-    artifacts_of(store, run.mlflow_id).joinpath("model/seed-10000.safetensors").unlink()
+    artifacts_of(store, run.mlflow_id).joinpath("model/model.safetensors").unlink()
     mentions(refused(store, RunError), run.run_id, "weights", "delete the runs in MLflow", "gru-bench sweep")
 
 
@@ -172,7 +170,7 @@ def test_a_model_in_the_form_of_an_earlier_version_is_refused_with_the_remedy(st
     mentions(refused(store, RunError), run.run_id, "no weights that this version can read", "gru-bench sweep")
 
 
-@pytest.mark.parametrize("changed", ["model/seed-10001.safetensors", "model/model.json", "vectors"])
+@pytest.mark.parametrize("changed", ["model/model.safetensors", "model/model.json", "vectors"])
 def test_a_logged_model_that_was_changed_is_refused(studied: Studied, tmp_path: Path, changed: str) -> None:
     store = studied.copied(tmp_path)
     study = store.study("quick")
@@ -194,11 +192,9 @@ def test_vectors_that_training_leaves_unchanged_are_stored_once(studied: Studied
     for run in study.confirms:
         artifacts = artifacts_of(store, run.mlflow_id)
         assert not (artifacts / "vectors").exists()
-        assert sorted(path.name for path in (artifacts / "model").iterdir()) == [
-            "model.json", f"seed-{run.seed}.safetensors"]
+        assert sorted(path.name for path in (artifacts / "model").iterdir()) == ["model.json", "model.safetensors"]
     one, two = store.models([run.run_id for run in study.confirms], study.run.run_id)
     assert one.table_VE is two.table_VE
-
 
 
 def test_seeds_that_were_trained_on_other_machines_keep_their_own_vectors(studied: Studied, tmp_path: Path) -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
+import pytest
 import torch
 
 from gru_bench.config import RunConfig, Scalar, with_settings
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.vectors import load_vectors
 from gru_bench.models.saved import with_model
-from gru_bench.models.trained import TABLE, TrainedModel
+from gru_bench.models.trained import TABLE, TrainedLinear, TrainedModel
 from gru_bench.results.runs import DataSummary, RunResult
 from gru_bench.stats.baseline import baselines
+from gru_bench.stats.linear import LinearModel
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.study import FORMAT
 from gru_bench.tracking import Store
@@ -80,6 +84,16 @@ def log_study(
     return results
 
 
+def study_folder(folder: Path, empty_database: Path, csv: Path, *studies: Mapping[str, Any]) -> Path:
+    """Log studies, each with its settings of `log_study`, into a store in a folder."""
+    shutil.copy(empty_database, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for settings in studies:
+            log_study(folder, csv, **settings)
+    return folder
+
+
 def made_up(
     words: int = 12, classes: Sequence[str] = ("bad", "good"), *, seeds: Sequence[int] = (1, 2), width: int = 4,
     settings: Mapping[str, Scalar] | None = None,
@@ -99,6 +113,13 @@ def made_up(
         words_V=["", *(f"word{place}" for place in range(1, words + 1))],
         table_VE=None if config.embedding.trainable else tables[0], weights_S=tuple(weights),
         run_ids=tuple(f"run{seed}" for seed in seeds))
+
+
+def made_up_linear(temperature: float | None = None) -> TrainedLinear:
+    """Return a linear model of two classes, which knows two n-grams."""
+    weights = LinearModel(2, np.array([0, 1]), 2, ("word1", "word2 word3"), np.array([[2], [-1]], np.float32),
+                          np.zeros(1), None)
+    return TrainedLinear("ngrams", weights, {"baseline.regularization": 1.0}, temperature)
 
 
 def seed_of(model: TrainedModel, place: int) -> TrainedModel:

@@ -79,7 +79,7 @@ def test_artifacts_are_written_beside_the_database(
     folder = tmp_path / "mlartifacts" / store.mlflow_id(writer.run_id)
     files = {str(path.relative_to(folder / "artifacts")) for path in folder.rglob("*") if path.is_file()}
     assert files == {"predictions/test.parquet", "predictions/validation.parquet", "texts/test.parquet",
-                     "model/seed-3.safetensors", "model/model.json",
+                     "model/model.safetensors", "model/model.json",
                      *(path for path in modeled(result()).model_files if path.startswith("vectors/"))}
     assert not list((tmp_path / "elsewhere").iterdir())
 
