@@ -5,6 +5,7 @@
     python benchmarks/interval_coverage.py --few --repetitions 4000    few test reviews, or few wrong answers
     python benchmarks/interval_coverage.py --groups --repetitions 1000    test reviews in groups, such as films
     python benchmarks/interval_coverage.py --few-seeds --repetitions 4000    2 to 4 seeds of a model
+    python benchmarks/interval_coverage.py --rare --repetitions 4000    macro F1 of many classes, some of them rare
 
 Two models of equal accuracy are drawn in each repetition, each with R seeds on N test examples. A run answers example i
 correctly where mu + w u_run + sqrt(rho_b) d_i + sqrt(rho_w - rho_b) e_model,i + sqrt(1 - rho_w) g_run,i > 0, all five
@@ -32,7 +33,12 @@ seeds of 0.5 and 1.0 points: how often the test finds a difference of two equal 
 model with fewer seeds holds its accuracy, and how often a test of one run each, which is about these runs, finds a
 difference.
 
-Shapes: `R` runs, `N` examples, `K` groups.
+With --rare, for 20 classes with sizes after Zipf, of which the smallest has 1.4 % of the reviews: how often the test at
+5 % finds a difference in macro F1 of two equal models, and how often the interval of one model holds its true macro F1.
+75 % of the answers are right, and wrong ones are drawn after the sizes of the other classes. Goal: at most 5.5 %, and 94
+to 97 %.
+
+Shapes: `R` runs, `N` examples, `K` groups, `C` classes.
 """
 
 from __future__ import annotations
@@ -49,6 +55,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from gru_bench.stats.estimate import ALPHA, accuracy_difference, accuracy_interval
+from gru_bench.stats.intervals import Scored, difference, interval
 from gru_bench.stats.verdict import holm
 
 ACCURACY, DEVIATION, WITHIN, BETWEEN = 0.865, 0.005, 0.07, 0.10
@@ -56,6 +63,7 @@ SEEDS, EXAMPLES, MODELS = (3, 5, 10), (500, 2000, 5500), 3
 FEW_EXAMPLES, FEW_ACCURACIES, APART = (20, 50, 100, 200, 500), (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0), 0.05
 SMALL, DEVIATIONS = (2, 3, 4), (0.005, 0.01)
 GROUPS, ALIKE, LARGEST = (20, 50, 200), (0.05, 0.3), 30
+RARE_ACCURACY, CLASSES, RARE_SEEDS, RARE_EXAMPLES = 0.75, 20, (1, 5), (300, 500)
 CHUNK = 50
 
 
@@ -188,6 +196,30 @@ def few_seeds_found(
     return found
 
 
+def rare_found(seeds: int, examples: int, repetitions: int, rng: np.random.Generator) -> np.ndarray:
+    """Return how often, of so many repetitions: a difference in macro F1 of equal models is found, and the interval of
+    one model holds."""
+    share_C = 1 / np.arange(1, CLASSES + 1)
+    share_C /= share_C.sum()
+    wrong_CC = np.where(np.eye(CLASSES, dtype=bool), 0, share_C)
+    wrong_CC /= wrong_CC.sum(axis=1, keepdims=True)
+    named_C = (1 + RARE_ACCURACY) * share_C + (1 - RARE_ACCURACY) * share_C @ wrong_CC
+    true = float(np.mean(2 * RARE_ACCURACY * share_C / named_C))
+    truth, found = Truth.like(RARE_ACCURACY), np.zeros(2)
+    once = 2 if seeds == 1 else 0  # one seed speaks of its run alone
+    for _ in range(repetitions):
+        label_N = rng.choice(CLASSES, examples, p=share_C)
+        models = []
+        for correct_RN in truth.draw(2, seeds, examples, rng, once=once):
+            mistake_RN = (rng.random((seeds, examples, 1)) > wrong_CC.cumsum(axis=1)[label_N]).sum(axis=2)
+            models.append(Scored(
+                label_N, np.empty((seeds, examples, CLASSES)), None, np.where(correct_RN, label_N, mistake_RN),
+                unused=tuple(set(range(CLASSES)) - set(label_N.tolist()))))
+        alone, same = interval("macro_f1", models[0]), difference("macro_f1", *models)
+        found += ((same.p or 0.0) < ALPHA, alone.low <= true <= alone.high)
+    return found
+
+
 def _chunk(job: tuple[Callable[..., np.ndarray], tuple[Any, ...], int, np.random.SeedSequence]) -> np.ndarray:
     simulate, cell, repetitions, sequence = job
     return simulate(*cell, repetitions, np.random.default_rng(sequence))
@@ -223,6 +255,15 @@ def grouped_table(options: argparse.Namespace, pool: Any) -> None:
         print(f"{cell[0]:5}{cell[1]:8}{cell[2]:13}{plain:8.1f}{pair:8.1f}{alone:8.1f}{one:8.1f}", flush=True)
 
 
+def rare_table(options: argparse.Namespace, pool: Any) -> None:
+    """Print how often tests and intervals of macro F1 hold where classes are rare."""
+    print(f"{options.repetitions:,} repetitions; macro F1 of {CLASSES} classes; in %")
+    print("seeds  reviews   difference found   one model held")
+    for place, cell in enumerate((r, n) for r in RARE_SEEDS for n in RARE_EXAMPLES):
+        same, held = 100 * means(pool, options, [place], rare_found, cell)
+        print(f"{cell[0]:5}{cell[1]:9,}{same:19.1f}{held:17.1f}", flush=True)
+
+
 def few_table(options: argparse.Namespace, pool: Any) -> None:
     """Print how often intervals hold the truth where test reviews, or wrong answers, are few."""
     print(f"{options.repetitions:,} repetitions; how often the interval of one model / of a difference holds, in %")
@@ -255,8 +296,9 @@ def main() -> None:
     parser.add_argument("--few", action="store_true", help="simulate few test reviews, or few wrong answers")
     parser.add_argument("--groups", action="store_true", help="simulate test reviews in groups")
     parser.add_argument("--few-seeds", action="store_true", help="simulate 2 to 4 seeds of a model")
+    parser.add_argument("--rare", action="store_true", help="simulate macro F1 of many classes, some of them rare")
     options = parser.parse_args()
-    table = (few_seeds_table if options.few_seeds else grouped_table if options.groups else
+    table = (rare_table if options.rare else few_seeds_table if options.few_seeds else grouped_table if options.groups else
              few_table if options.few else usual_table)
     with Pool(options.processes) as pool:
         table(options, pool)

@@ -1,15 +1,17 @@
 """Estimates of any score that a study is about, accuracy, log loss or macro F1, each with its interval.
 
 Every score enters the variance sum of `estimate.py` by what run s scores on example i, Y_si. For accuracy that is
-whether the answer is correct, for log loss the loss of the example. F1 is no mean over examples. It enters with
+whether the answer is correct, for log loss the loss of the example. F1 is no mean over examples. It enters with the
+pseudo-values of the jackknife (Tukey 1958): with score_s(-i) the score of run s without example i,
 
-    Y_si = score_s + N d_si
+    Y_si = score_s + P_si - mean_i P_si,    P_si = (N - 1)(score_s - score_s(-i))
 
-where the influence d_si is the derivative of the score of run s by the weight of example i, which sums to 0 over
-examples. So the mean of Y_si over examples is the score, and its variance is that of the score to first order.
+so that the mean of Y_si over examples is the score, and for one run var(Y_si)/N is the jackknife's variance. It holds
+where classes are rare, which a derivative does not: with 20 classes of sizes after Zipf and 300 examples, p is below
+0.05 in 5 instead of 8 of 100 comparisons of equally good models. Examples of a group k leave together: their P_si are
+shifted by one number for each group, so that they sum to (N - n_k)(score_s - score_s(-k)).
 
-F1 of class c is 2 hit/named, where `named` counts the examples of the class and those predicted so; its influence is
-(2 hit_i - F1 named_i)/named.
+F1 of class c is 2 hit/named, where `named` counts the examples of the class and those predicted so.
 
 Where few examples decide, the interval leans on Wilson's with n_c, the number of examples of which a share of right
 answers would vary as much as the F1 of class c does: named/(2 - F1). A wrong answer lowers the F1 of two classes, its
@@ -100,7 +102,8 @@ class Scored:
             case "log_loss":
                 return Values(self.loss_RN, (0.0, math.inf))
             case "macro_f1":
-                return _mean([f1_values(self.label_N == place, self.predicted_RN == place) for place in self.averaged])
+                return _mean([f1_values(self.label_N == place, self.predicted_RN == place, self.group_N)
+                              for place in self.averaged])
 
     def scores(self, metric: MetricName) -> list[float]:
         """Return the score of each run."""
@@ -124,7 +127,7 @@ def interval(metric: MetricName, model: Scored) -> Estimate:
 
 def f1_interval(model: Scored) -> Estimate:
     """Return the mean F1 of class 1 over seeds with its interval, as `interval`."""
-    values = f1_values(model.label_N == 1, model.predicted_RN == 1)
+    values = f1_values(model.label_N == 1, model.predicted_RN == 1, model.group_N)
     return estimate(replace(values, is_fitted_once=model.is_fitted_once), group_N=model.group_N)
 
 
@@ -142,14 +145,34 @@ def difference(metric: MetricName, a: Scored, b: Scored) -> Estimate:
     return estimate(a.values(metric), b.values(metric), a.group_N)
 
 
-def f1_values(own_N: NDArray[np.bool_], predicted_RN: NDArray[np.bool_]) -> Values:
-    """Return the values of the F1 of one class. It is 0 where no example is of the class or predicted so."""
-    hit_RN, named_RN = predicted_RN & own_N, predicted_RN.astype(np.float64) + own_N
-    named_R1 = np.maximum(named_RN.sum(axis=1, keepdims=True), 1)
-    f1_R1 = 2 * hit_RN.sum(axis=1, keepdims=True) / named_R1
-    value_RN = f1_R1 + len(own_N) * (2 * hit_RN - f1_R1 * named_RN) / named_R1
+def f1_values(
+    own_N: NDArray[np.bool_], predicted_RN: NDArray[np.bool_], group_N: NDArray[Any] | None = None
+) -> Values:
+    """Return the values of the F1 of one class. It is 0 where no example is of the class or predicted so.
+
+    Args:
+        own_N: Whether an example is of the class.
+        predicted_RN: Whether it is predicted so.
+        group_N: Name of each example's group. None: each example is a group of its own.
+    """
+    examples = len(own_N)
+    hit_RN, named_RN = (predicted_RN & own_N).astype(np.float64), predicted_RN.astype(np.float64) + own_N
+    hits_R1, named_R1 = hit_RN.sum(axis=1, keepdims=True), named_RN.sum(axis=1, keepdims=True)
+
+    def f1(hit: Floats, named: Floats) -> Floats:
+        return 2 * hit / np.maximum(named, 1)
+
+    f1_R1 = f1(hits_R1, named_R1)
+    rest_RN = (examples - 1) * (f1_R1 - f1(hits_R1 - hit_RN, named_R1 - named_RN))
+    if group_N is not None:
+        _, group_N, size_K = np.unique(group_N, return_inverse=True, return_counts=True)
+        hit_RK, named_RK, rest_RK = (
+            np.stack([np.bincount(group_N, one_N) for one_N in one_RN]) for one_RN in (hit_RN, named_RN, rest_RN))
+        wanted_RK = (examples - size_K) * (f1_R1 - f1(hits_R1 - hit_RK, named_R1 - named_RK))
+        rest_RN += ((wanted_RK - rest_RK) / size_K)[:, group_N]
+    value_RN = f1_R1 + rest_RN - rest_RN.mean(axis=1, keepdims=True)
     # To first order, the variance of the F1 of one run is F1 (1 - F1) (2 - F1)/named.
-    return Values(value_RN, counted=max(1.0, float((named_R1 / (2 - f1_R1)).mean())))
+    return Values(value_RN, counted=max(1.0, float((np.maximum(named_R1, 1) / (2 - f1_R1)).mean())))
 
 
 def _mean(by_class: list[Values]) -> Values:

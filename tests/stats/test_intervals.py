@@ -102,18 +102,17 @@ class TestAnyScore:
         model = drawn(classes)
         assert model.values(metric).value_RN.mean(axis=1) == pytest.approx(model.scores(metric), abs=1e-12)
 
-    def test_the_influence_is_the_derivative_of_the_score_by_the_weight_of_an_example(self, classes: int) -> None:
-        """The reference is scikit-learn's score with weights: one example weighs a little more, or less."""
-        model = drawn(classes, seeds=1, examples=60)
-
-        def weighted(weight_N: np.ndarray) -> float:
-            return float(f1_score(model.label_N, model.predicted_RN[0], average="macro", sample_weight=weight_N))
-
-        influence_N = (model.values("macro_f1").value_RN[0] - model.scores("macro_f1")[0]) / 60
-        for example in (0, 17, 42):
-            up_N, down_N = np.ones(60), np.ones(60)
-            up_N[example], down_N[example] = 1.001, 0.999
-            assert influence_N[example] == pytest.approx((weighted(up_N) - weighted(down_N)) / 0.002, abs=1e-6)
+    @pytest.mark.parametrize("size", [1, 4])
+    def test_the_variance_of_macro_f1_is_that_of_the_jackknife(self, classes: int, size: int) -> None:
+        """The reference leaves out one group after the other and asks scikit-learn."""
+        group_N = np.arange(60) // size
+        model = replace(drawn(classes, seeds=1, examples=60), group_N=group_N)
+        without_K = [float(f1_score(model.label_N[kept_N], model.predicted_RN[0][kept_N], average="macro",
+                                    labels=range(classes), zero_division=0))
+                     for kept_N in (group_N != group for group in range(60 // size))]
+        groups = len(without_K)
+        assert estimate(model.values("macro_f1"), group_N=group_N).variance == pytest.approx(
+            (groups - 1) / groups * np.square(without_K - np.mean(without_K)).sum(), rel=1e-9)
 
 
 @pytest.mark.parametrize("is_mean", [True, False])
@@ -196,5 +195,5 @@ def test_every_estimate_of_grouped_examples_is_that_of_their_groups(metric: Metr
         assert (found.low, found.high, found.groups) == (wanted.low, wanted.high, 50)
         assert found.low != estimate(values, other).low
     alone, own_N = f1_interval(a), a.label_N == 1
-    wanted = estimate(f1_values(own_N, a.predicted_RN == 1), group_N=group_N)
+    wanted = estimate(f1_values(own_N, a.predicted_RN == 1, group_N), group_N=group_N)
     assert (alone.low, alone.high, alone.groups) == (wanted.low, wanted.high, 50)

@@ -169,8 +169,8 @@ def _class_scores(group: ModelRuns, place: int, scores_R: Sequence[metrics.Class
         recall = group.accuracy_on(numbers.of("recall"), true_N)
         # The other examples, which no seed takes for this class, do not enter F1.
         own_N = true_N | named_RN.any(axis=0)
-        values = f1_values(true_N[own_N], named_RN[:, own_N])
-        f1 = numbers.estimate("f1", estimate(values, group_N=group.groups_of(own_N)))
+        group_N = group.groups_of(own_N)
+        f1 = numbers.estimate("f1", estimate(f1_values(true_N[own_N], named_RN[:, own_N], group_N), group_N=group_N))
     areas: list[Cell] = [MISSING, MISSING]
     if group.whole and group.has_probabilities:
         areas = [
