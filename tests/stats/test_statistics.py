@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy import stats
+from scipy import optimize, stats
 
 from gru_bench.stats.estimate import (
+    ALPHA,
     METHOD_BOTH,
     METHOD_EXAMPLES,
     METHOD_FEW,
@@ -34,6 +35,7 @@ from gru_bench.stats.verdict import (
     PairTests,
     Verdict,
     adjusted_tests,
+    can_be_equivalent,
     can_show_equivalence,
     examples_for_equivalence,
     holm,
@@ -281,8 +283,47 @@ def test_equivalence_takes_a_least_number_of_examples(margin: float) -> None:
     assert can_show_equivalence(least, margin)
     assert not can_show_equivalence(least - 1, margin)
     assert least > 1 / margin  # one review weighs less than the margin
-    same_RN = np.ones((10, least - 1))
-    assert accuracy_difference(same_RN, same_RN).at(0.9).high >= margin
+    for examples in (least - 1, least):
+        same_RN = np.ones((10, examples))
+        assert (accuracy_difference(same_RN, same_RN).p_equivalent(margin) < ALPHA) is (examples == least)
+
+
+@pytest.mark.parametrize("examples", [270, 299, 1100, 3000])
+def test_equivalence_with_all_errors_on_one_side_is_rarely_false(examples: int) -> None:
+    """B is wrong on 1 % of the examples, which is the margin, and A on none: an exact sum over the errors of B."""
+    right_RN = np.ones((1, examples), bool)
+
+    def is_equivalent(wrong: int) -> bool:
+        found = accuracy_difference(right_RN, (np.arange(examples) >= wrong)[None])
+        return can_be_equivalent(found, 0.01) and found.p_equivalent(0.01) < ALPHA
+
+    errors = range(int(0.01 * examples) + 1)  # from the margin on, p is 1
+    assert sum(stats.binom.pmf(wrong, examples, 0.01) for wrong in errors if is_equivalent(wrong)) <= ALPHA
+
+
+@pytest.mark.parametrize(("more", "fewer"), [(6, 2), (3, 3), (15, 1), (0, 4)])
+def test_equivalence_is_tested_by_the_score_at_the_margin(more: int, fewer: int) -> None:
+    """The reference maximizes the likelihood of the shares under the hypothesis by search."""
+    examples, margin = 400, 0.05
+    a_RN = (np.arange(examples) >= fewer)[None]
+    b_RN = ~((np.arange(examples) >= fewer) & (np.arange(examples) < fewer + more))[None]
+
+    def p_below(one: int, other: int) -> float:
+        if other == 0:
+            return float(stats.binom.cdf(one, examples, margin))
+
+        def unlikely(share: float) -> float:
+            return -(one * math.log(share + margin) + other * math.log(share)
+                     + (examples - one - other) * math.log(1 - 2 * share - margin))
+
+        share = optimize.minimize_scalar(unlikely, bounds=(1e-12, (1 - margin) / 2 - 1e-12), method="bounded",
+                                         options={"xatol": 1e-12}).x
+        variance = (2 * share + margin - margin**2) / examples
+        return float(stats.norm.cdf(((one - other) / examples - margin) / math.sqrt(variance)))
+
+    found = accuracy_difference(a_RN, b_RN)
+    assert found.p_equivalent(margin) == pytest.approx(max(
+        replace(found, one_sided=None).p_equivalent(margin), p_below(more, fewer), p_below(fewer, more)), rel=1e-4)
 
 
 def test_one_seed_has_an_interval_over_examples_only() -> None:
