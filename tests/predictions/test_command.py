@@ -441,15 +441,18 @@ def test_groups_widen_the_interval_as_in_a_study() -> None:
 
 
 def test_groups_are_named_on_console_page_and_in_json() -> None:
-    group_N = [f"c{place // 10}" for place in range(N)]
+    group_N = [f"c{place // 10 if place < N // 2 else place}" for place in range(N)]
+    size_K = np.unique(group_N, return_counts=True)[1]
     files = [write(f"{name}.csv", of(one, customer=group_N)) for name, one in (("a", GOOD), ("b", POOR))]
     done = completed(app, *files, "--out", "out")
     assert done.returncode == ExitCode.DONE, done.stderr
-    named = "Intervals account for the 40 groups that the test texts belong to (column ‘customer’)."
+    named = (f"Intervals account for the {len(size_K)} groups that the test texts belong to (column ‘customer’), which "
+             f"count as {N**2 / (size_K**2).sum():.0f} groups of equal size.")
     for text in (done.stdout, Path("out/report.md").read_text("utf-8"), " ".join(found(*files)["notes"]),
                  completed(app, *files, "--claim", "a > b").stdout):
         mentions(text, named)
-    assert [(one["groups"], one["group_columns"]) for one in found(*files)["models"]] == [(40, ["customer"])] * 2
+    assert [(one["groups"], one["group_columns"]) for one in found(*files)["models"]] == [
+        (len(size_K), ["customer"])] * 2
     alone = [write(f"{name}.csv", of(one, client_id=range(N))) for name, one in (("c", GOOD), ("d", POOR))]
     assert [(one["groups"], one["group_columns"]) for one in found(*alone)["models"]] == [(None, [])] * 2
 

@@ -138,9 +138,12 @@ def groups_named(evidence: Evidence) -> list[Sentence]:
         return []
     numbers = evidence.numbers.of("groups-of-texts-1").on(
         [run_id for group in evidence.groups for run_id in group.ids], group_N.size)
+    size_K = np.unique(group_N, return_counts=True)[1]
     return [say(
-        "Intervals account for the {groups} groups that the test texts belong to{columns}.",
-        groups=numbers.add("", len(np.unique(group_N)), "count", "groups of test texts"),
+        "Intervals account for the {groups} groups that the test texts belong to{columns}, which count as {effective} "
+        "groups of equal size.",
+        groups=numbers.add("", len(size_K), "count", "groups of test texts"),
+        effective=numbers.add("effective", group_N.size**2 / float((size_K**2).sum()), "count", "N^2/sum n_k^2"),
         columns=f" (column {listed([f'‘{name}’' for name in columns])})" if columns else "")]
 
 
