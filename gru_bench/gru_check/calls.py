@@ -22,10 +22,9 @@ BATCH = 7
 """Sequences of a call. No usual size of a student's object is the same."""
 _FIXED = [2, 3, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 1]
 """Batch sizes that a student's object may have fixed."""
-
-
 NEEDED = ("A layer takes x, may take a first state, and returns its outputs, its last state or class scores; a cell "
           "takes x and the state, and returns the new state")
+"""What a class must be that no call fits."""
 
 
 class NoRowsError(Exception):

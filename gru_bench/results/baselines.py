@@ -16,7 +16,7 @@ from gru_bench.results.runs import Predictions
 MAJORITY, TFIDF, NGRAMS = "majority", "tfidf", "ngrams"
 BASELINES = (MAJORITY, TFIDF, NGRAMS)
 """Names of the baselines, in the order in which they are shown."""
-REGRESSION, MACHINE = "logistic regression", "linear SVM"
+REGRESSION, SVM = "logistic regression", "linear SVM"
 _FEATURES = {TFIDF: "TF-IDF", NGRAMS: "NB-weighted n-grams"}
 CLASSIFIER, BALANCED, REGULARIZATION, IS_AT_END, CONVERGED = (
     "baseline.classifier", "baseline.balanced", "baseline.regularization", "baseline.is_at_end", "baseline.converged")
@@ -70,7 +70,7 @@ def baseline_label(model: str, settings: Mapping[str, object]) -> str:
     if CLASSIFIER not in settings:
         return NAMES.get(model, model)
     balanced = " with class weights" if str(settings.get(BALANCED)) == "True" else ""
-    return f"{_FEATURES[model]} + {settings[CLASSIFIER]}{balanced}"
+    return f"{_FEATURES.get(model, model)} + {settings[CLASSIFIER]}{balanced}"
 
 
 def compared_baseline(baselines: Sequence[T], metric: MetricName) -> T | None:

@@ -36,11 +36,11 @@ from gru_bench.results.baselines import (
     CLASSIFIER,
     CONVERGED,
     IS_AT_END,
-    MACHINE,
     MAJORITY,
     NGRAMS,
     REGRESSION,
     REGULARIZATION,
+    SVM,
     TFIDF,
     BaselineResult,
 )
@@ -52,8 +52,8 @@ from gru_bench.stats.linear import LinearModel
 from gru_bench.stats.metrics import scores, value_of
 
 INVERSE_REGULARIZATION = {
-    (TFIDF, REGRESSION): (0.25, 1.0, 4.0, 16.0, 64.0), (TFIDF, MACHINE): (0.015625, 0.0625, 0.25, 1.0, 4.0),
-    (NGRAMS, REGRESSION): (0.015625, 0.0625, 0.25, 1.0, 4.0), (NGRAMS, MACHINE): (0.001, 0.004, 0.016, 0.063, 0.25)}
+    (TFIDF, REGRESSION): (0.25, 1.0, 4.0, 16.0, 64.0), (TFIDF, SVM): (0.015625, 0.0625, 0.25, 1.0, 4.0),
+    (NGRAMS, REGRESSION): (0.015625, 0.0625, 0.25, 1.0, 4.0), (NGRAMS, SVM): (0.001, 0.004, 0.016, 0.063, 0.25)}
 """C of each linear model: values that are tried. Without a validation split it is the middle one."""
 MIDDLE = 2
 """Its index."""
@@ -104,7 +104,8 @@ def _folder(corpus: Corpus, name: str, metric: MetricName) -> Path:
         words = np.array(corpus.words, dtype=object)
         probability = {split: model.probabilities([words[ids].tolist() for ids in _texts(corpus.split(split))])
                        for split in SPLIT_NAMES}
-        np.savez(folder / _PROBABILITIES, **probability)  # type: ignore[arg-type]  # mypy takes them for allow_pickle
+        # mypy takes the arrays for allow_pickle.
+        np.savez(folder / _PROBABILITIES, **probability)  # type: ignore[arg-type]
         np.savez_compressed(folder / _WEIGHTS, **model.arrays())  # type: ignore[arg-type]
         (folder / _RECORD).write_text(
             json.dumps({"seconds": time.perf_counter() - started, "settings": settings}), encoding="utf-8")
@@ -160,8 +161,8 @@ def _linear(corpus: Corpus, name: str, metric: MetricName) -> tuple[LinearModel,
         known_C, weight_FK, bias_K, converged = _fit(train_NF, train.label_N, settings, weighted=name == NGRAMS)
         model = LinearModel(
             len(corpus.classes), known_C, longest, ngrams_F, weight_FK.astype(np.float32), bias_K, idf_F,
-            softmax=settings.classifier == MACHINE and len(known_C) > 2)
-        if settings.classifier == MACHINE:  # its margins are no log-odds
+            softmax=settings.classifier == SVM and len(known_C) > 2)
+        if settings.classifier == SVM:  # its margins are no log-odds
             scale = 1 / (temperature(validation.label_N, on_validation(model)) or 1)
             model = replace(model, weight_FK=np.float32(scale) * model.weight_FK, bias_K=scale * bias_K)
         return settings, model, converged
@@ -177,7 +178,7 @@ def _linear(corpus: Corpus, name: str, metric: MetricName) -> tuple[LinearModel,
 
     in_advance = _Settings(REGRESSION, False, INVERSE_REGULARIZATION[name, REGRESSION][MIDDLE], 0)
     tried = [_Settings(classifier, balanced, value, abs(index - MIDDLE))
-             for classifier in ((REGRESSION, MACHINE) if few else (MACHINE,))
+             for classifier in ((REGRESSION, SVM) if few else (SVM,))
              for balanced in ((False, True) if are_uneven(np.bincount(train.label_N).tolist()) else (False,))
              for index, value in enumerate(INVERSE_REGULARIZATION[name, classifier])]
     best, model, converged = min(map(fitted, tried if len(validation) else (in_advance,)), key=rank)
@@ -259,7 +260,7 @@ def _converged(
     for most in ITERATIONS:
         about: dict[str, Any] = {"C": settings.regularization, "class_weight": class_weight, "dual": True,
                                  "random_state": 0, "max_iter": most}
-        model = (LinearSVC(**about) if settings.classifier == MACHINE else
+        model = (LinearSVC(**about) if settings.classifier == SVM else
                  LogisticRegression(solver="liblinear", **about))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

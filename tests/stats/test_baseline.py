@@ -25,10 +25,10 @@ from gru_bench.results.baselines import (
     CLASSIFIER,
     CONVERGED,
     IS_AT_END,
-    MACHINE,
     NGRAMS,
     REGRESSION,
     REGULARIZATION,
+    SVM,
     TFIDF,
     BaselineResult,
     compared_baseline,
@@ -52,7 +52,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_majority_class_and_two_linear_models_are_scored_on_both_splits(corpus: Corpus) -> None:
     found = baselines(corpus, "accuracy")
     assert [one.model for one in found] == list(BASELINES)
-    assert [one.settings.get(CLASSIFIER) in (REGRESSION, MACHINE) for one in found] == [False, True, True]
+    assert [one.settings.get(CLASSIFIER) in (REGRESSION, SVM) for one in found] == [False, True, True]
     commoner = int(corpus.train.label_N.mean() >= 0.5)
     for split, short in (("validation", "val"), ("test", "test")):
         own = corpus.split(split)
@@ -89,7 +89,7 @@ def _texts(corpus: Corpus, split: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("name", [TFIDF, NGRAMS])
-@pytest.mark.parametrize("classifier", [REGRESSION, MACHINE])
+@pytest.mark.parametrize("classifier", [REGRESSION, SVM])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_probabilities_are_those_of_scikit_learn(
     name: str, classifier: str, classes: int, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
@@ -105,7 +105,7 @@ def test_probabilities_are_those_of_scikit_learn(
                      validation=uneven(corpus.validation, odd=True))  # some of its answers are wrong
     monkeypatch.setattr(baseline_module, "MOST_REGRESSIONS", 50 if classifier == REGRESSION else 1)
     if classifier == REGRESSION:
-        monkeypatch.setitem(INVERSE_REGULARIZATION, (name, MACHINE), ())
+        monkeypatch.setitem(INVERSE_REGULARIZATION, (name, SVM), ())
     words: dict[str, Any] = {"min_df": 2, "lowercase": False, "token_pattern": r"\S+"}
     vectorizer: Any = (TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, **words) if name == TFIDF else
                        CountVectorizer(ngram_range=(1, 3), binary=True, **words))
@@ -146,7 +146,7 @@ def _decisions(
             True: len(label_N) / (classes * count_C[one]), False: 1}  # as LinearSVC has it for several classes
         about: dict[str, Any] = {"C": value, "dual": True, "random_state": 0, "max_iter": 2000,
                                  "class_weight": balanced}
-        model = (LinearSVC(**about) if classifier == MACHINE else LogisticRegression(solver="liblinear", **about)).fit(
+        model = (LinearSVC(**about) if classifier == SVM else LogisticRegression(solver="liblinear", **about)).fit(
             sparse.csr_matrix(train_NF.multiply(ratio_F)), own_N)
         parts.append(model.decision_function(sparse.csr_matrix(test_NF.multiply(ratio_F))))
     score_NK: np.ndarray = np.stack(parts, axis=1)
@@ -161,7 +161,7 @@ def test_several_classes_have_the_class_weights_of_a_linear_svm(corpus: Corpus) 
     features_NF = sparse.csr_matrix(generator.random((300, 20)) * (generator.random((300, 20)) < 0.3))
     label_N = np.repeat([0, 1, 2], [200, 70, 30])
     known_C, weight_FK, bias_K, converged = baseline_module._fit(
-        features_NF, label_N, baseline_module._Settings(MACHINE, True, 0.5, 0), weighted=False)
+        features_NF, label_N, baseline_module._Settings(SVM, True, 0.5, 0), weighted=False)
     whole = LinearSVC(C=0.5, class_weight="balanced", random_state=0).fit(features_NF, label_N)
     assert (known_C.tolist(), converged) == ([0, 1, 2], True)
     assert features_NF @ weight_FK + bias_K == pytest.approx(whole.decision_function(features_NF), abs=0.01)
@@ -181,7 +181,7 @@ def test_the_metric_of_the_study_decides_about_class_weights(
         return next(found)
 
     monkeypatch.setattr(baseline_module, "value_of", value_of)
-    monkeypatch.setitem(INVERSE_REGULARIZATION, (TFIDF, MACHINE), ())
+    monkeypatch.setitem(INVERSE_REGULARIZATION, (TFIDF, SVM), ())
     assert baseline_module._linear(rare, TFIDF, metric)[1][BALANCED] is balanced
 
 
@@ -216,7 +216,7 @@ def test_the_regularization_is_the_best_on_validation_and_its_place_in_the_grid_
 ) -> None:
     reached = iter(right)
     monkeypatch.setattr(baseline_module, "value_of", lambda *_: next(reached))
-    monkeypatch.setitem(INVERSE_REGULARIZATION, (TFIDF, MACHINE), ())
+    monkeypatch.setitem(INVERSE_REGULARIZATION, (TFIDF, SVM), ())
     _, settings = baseline_module._linear(corpus, TFIDF, "accuracy")
     assert (settings[REGULARIZATION], settings[IS_AT_END]) == (chosen, is_at_end)
 
