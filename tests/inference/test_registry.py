@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import runpy
 import shutil
-import signal
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +35,7 @@ from gru_bench.train.network import untrained
 from tests.support.commands import ROOT, mentions
 from tests.support.mlflow_stores import client_of
 from tests.support.runs import modeled, result
-from tests.support.servers import QUIET, MlflowServer, free_port
+from tests.support.servers import MlflowServer, ask, serving
 
 CODE = ROOT / "gru_bench" / "inference" / "served.py"
 WORDS = ("", "good", "bad", "film")
@@ -178,34 +170,6 @@ def test_a_study_whose_name_cannot_be_registered_is_refused() -> None:
         registered_name("//")
 
 
-@contextmanager
-def serving(store: Store, folder: Path) -> Iterator[int]:
-    """Yield the port of `mlflow models serve`."""
-    port = free_port()
-    environment = {**os.environ, **QUIET, "MLFLOW_TRACKING_URI": store.uri, "PYTHONPATH": str(ROOT),
-                   "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    with (folder / "serve.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/mine@best", "--env-manager", "local",
-             "-h", "127.0.0.1", "-p", str(port)], cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log,
-            stderr=log, start_new_session=True)
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
-                    break
-            except OSError:
-                assert process.poll() is None, (folder / "serve.log").read_text(encoding="utf-8")
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-        yield port
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
-
-
 @pytest.mark.service
 def test_the_registered_model_answers_over_http(store: Store, tmp_path: Path) -> None:
     registering(store, study(store), saved(tmp_path / "one"))
@@ -228,17 +192,6 @@ def test_the_registered_model_answers_over_http(store: Store, tmp_path: Path) ->
             status, answer = ask(port, request)
             assert status == 400
             assert "stack_trace" not in answer
-
-
-def ask(port: int, request: object) -> tuple[int, Any]:
-    """Return the status and the answer to a request, in CSV if it is a text."""
-    kind, body = ("text/csv", request) if isinstance(request, str) else ("application/json", json.dumps(request))
-    posted = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body.encode(), {"Content-Type": kind})
-    try:
-        with urllib.request.urlopen(posted, timeout=60) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
 
 
 def test_an_environment_without_gru_bench_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ runs it holds; it is shut down as an administrator would, or killed.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -14,11 +15,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from gru_bench.tracking import Store
+from tests.support.commands import ROOT
 
 READY_SECONDS = 120
 STOP_SECONDS = 30
@@ -95,6 +100,45 @@ def mlflow_server(folder: Path, database: Path | None = None) -> Iterator[Mlflow
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def serving(store: Store, folder: Path) -> Iterator[int]:
+    """Yield the port of `mlflow models serve`."""
+    port = free_port()
+    environment = {**os.environ, **QUIET, "MLFLOW_TRACKING_URI": store.uri, "PYTHONPATH": str(ROOT),
+                   "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with (folder / "serve.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/mine@best", "--env-manager", "local",
+             "-h", "127.0.0.1", "-p", str(port)], cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log,
+            stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
+                    break
+            except OSError:
+                assert process.poll() is None, (folder / "serve.log").read_text(encoding="utf-8")
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        yield port
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def ask(port: int, request: object) -> tuple[int, Any]:
+    """Return the status and the answer to a request, in CSV if it is a text."""
+    kind, body = ("text/csv", request) if isinstance(request, str) else ("application/json", json.dumps(request))
+    posted = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body.encode(), {"Content-Type": kind})
+    try:
+        with urllib.request.urlopen(posted, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
 
 
 def postgres_program(name: str) -> str | None:
