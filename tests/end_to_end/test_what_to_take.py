@@ -18,8 +18,9 @@ from gru_bench.errors import ExitCode
 from gru_bench.inference.predict import app as predict_app
 from gru_bench.inference.save_model import app as save_app
 from gru_bench.report.__main__ import app as report_app
-from gru_bench.tracking import open_reader
+from gru_bench.tracking import Store, open_reader
 from tests.support.commands import completed, mentions
+from tests.support.servers import ask, serving
 from tests.support.trained_study import database, study_folder
 
 TEXTS = ["good1 good2 good3", "bad1 bad2 bad3"]
@@ -75,6 +76,28 @@ def test_it_has_one_name_and_score_from_the_tables_to_the_registry(
     assert repr(model).startswith(f"{about['model']} of the study {study}")
     for probability_NC in (served.filter(like="probability").to_numpy(), gb.load_model(folder).predict_proba(TEXTS)):
         assert probability_NC == pytest.approx(model.predict_proba(TEXTS), abs=1e-6)
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("study", ["weak", "strong"])
+def test_the_served_one_answers_over_http_as_predict_does(
+    study: str, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(directory)
+    texts, predicted = tmp_path / "texts.csv", tmp_path / "predicted.csv"
+    pd.DataFrame({"text": TEXTS}).to_csv(texts, index=False)
+    done = completed(predict_app, "--study", study, "--file", str(texts), "--to", str(predicted))
+    assert done.returncode == ExitCode.DONE, done.stderr
+    done = completed(save_app, str(tmp_path / "model"), "--study", study, "--register")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    with serving(Store(database(directory)), tmp_path, study) as port:
+        status, answer = ask(port, {"dataframe_records": [{"text": text} for text in TEXTS]})
+    assert status == 200
+    served, want = pd.DataFrame(answer["predictions"]), pd.read_csv(predicted)
+    assert list(served["label"].astype(str)) == list(want["label"].astype(str))
+    probabilities = want.filter(like="probability")
+    assert probabilities.shape == (len(TEXTS), 2)
+    assert served[list(probabilities)].to_numpy() == pytest.approx(probabilities.to_numpy(), abs=1e-6)
 
 
 def test_without_a_name_the_newest_finished_study_is_taken(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

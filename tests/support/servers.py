@@ -103,16 +103,16 @@ def mlflow_server(folder: Path, database: Path | None = None) -> Iterator[Mlflow
 
 
 @contextmanager
-def serving(store: Store, folder: Path) -> Iterator[int]:
-    """Yield the port of `mlflow models serve`."""
+def serving(store: Store, folder: Path, name: str = "mine") -> Iterator[int]:
+    """Yield the port of `mlflow models serve` for the best version of a registered name."""
     port = free_port()
     environment = {**os.environ, **QUIET, "MLFLOW_TRACKING_URI": store.uri, "PYTHONPATH": str(ROOT),
                    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     with (folder / "serve.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/mine@best", "--env-manager", "local",
-             "-h", "127.0.0.1", "-p", str(port)], cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log,
-            stderr=log, start_new_session=True)
+            [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{name}@best", "--env-manager",
+             "local", "-h", "127.0.0.1", "-p", str(port)],
+            cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     try:
         deadline = time.monotonic() + 120
         while True:
