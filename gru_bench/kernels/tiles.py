@@ -15,7 +15,6 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gru_bench.kernels.compiler import callback
@@ -84,8 +83,8 @@ def _emit_tile(builder: ir.IRBuilder, rows: int, width: int, arguments: list[ir.
     places = [(i, j) for i in range(rows) for j in range(width)]
     start = builder.block
     loop, summed, fetch, write = (builder.append_basic_block(name) for name in ("loop", "summed", "fetch", "write"))
-    multiply_add = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(LLVM_VECTOR, [LLVM_VECTOR] * 3), f"llvm.fmuladd.{NAME}")
+    kind = ir.FunctionType(LLVM_VECTOR, [LLVM_VECTOR] * 3)
+    multiply_add = builder.module.declare_intrinsic(f"llvm.fmuladd.{NAME}", fnty=kind)
 
     def number(value: int) -> ir.Constant:
         return ir.Constant(depth.type, value)

@@ -16,7 +16,6 @@ from typing import Any
 
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 from gru_bench.kernels.compiler import FAST, INLINE
@@ -82,11 +81,8 @@ def load(typing: Any, values: Any, offset: Any, count: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         start, offset, count = arguments
         flags = ir.VectorType(ir.IntType(1), LANES)
-        read = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(LLVM_VECTOR, [LLVM_VECTOR.as_pointer(), ir.IntType(32), flags, LLVM_VECTOR]),
-            f"llvm.masked.load.{NAME}.p0",
-        )
+        kind = ir.FunctionType(LLVM_VECTOR, [LLVM_VECTOR.as_pointer(), ir.IntType(32), flags, LLVM_VECTOR])
+        read = builder.module.declare_intrinsic(f"llvm.masked.load.{NAME}.p0", fnty=kind)
         pointer = vector_pointer(builder, start, offset)
         align, zeros = ir.Constant(ir.IntType(32), 4), ir.Constant(LLVM_VECTOR, None)
         return builder.call(read, [pointer, align, _mask(builder, count), zeros])
@@ -101,11 +97,8 @@ def store(typing: Any, values: Any, offset: Any, vector: Any, count: Any) -> Any
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         start, offset, value, count = arguments
         flags = ir.VectorType(ir.IntType(1), LANES)
-        write = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(ir.VoidType(), [LLVM_VECTOR, LLVM_VECTOR.as_pointer(), ir.IntType(32), flags]),
-            f"llvm.masked.store.{NAME}.p0",
-        )
+        kind = ir.FunctionType(ir.VoidType(), [LLVM_VECTOR, LLVM_VECTOR.as_pointer(), ir.IntType(32), flags])
+        write = builder.module.declare_intrinsic(f"llvm.masked.store.{NAME}.p0", fnty=kind)
         pointer = vector_pointer(builder, start, offset)
         builder.call(write, [value, pointer, ir.Constant(ir.IntType(32), 4), _mask(builder, count)])
         return context.get_dummy_value()
@@ -120,9 +113,8 @@ def _prefetch_line(typing: Any, values: Any, offset: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address = builder.gep(arguments[0], [arguments[1]])
         number = ir.IntType(32)
-        fetch = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [address.type, *[number] * 3]), "llvm.prefetch.p0"
-        )
+        kind = ir.FunctionType(ir.VoidType(), [address.type, *[number] * 3])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch.p0", fnty=kind)
         builder.call(fetch, [address, *(ir.Constant(number, v) for v in (0, 3, 1))])
         return context.get_dummy_value()
 
@@ -178,9 +170,8 @@ def square_root(typing: Any, value: Any) -> Any:
     """The square root of every lane."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        root = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(LLVM_VECTOR, [LLVM_VECTOR]), f"llvm.sqrt.{NAME}"
-        )
+        kind = ir.FunctionType(LLVM_VECTOR, [LLVM_VECTOR])
+        root = builder.module.declare_intrinsic(f"llvm.sqrt.{NAME}", fnty=kind)
         return builder.call(root, arguments)
 
     return value(value), generate
