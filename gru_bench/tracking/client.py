@@ -135,8 +135,11 @@ def _prepare(database: Path) -> None:
             replace(database.with_name(f"{database.name}{suffix}"), database.with_name(f"{database.name}.lost{suffix}"))
     half_made = database.with_name(f"{database.name}.new")
     remove(half_made)
-    client = _answering_client(f"sqlite:///{half_made}", of=f"sqlite:///{database}")
-    client._tracking_client.store.engine.dispose()  # closes the file
+    load_mlflow()
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with _opening(f"sqlite:///{database}"):
+        SqlAlchemyStore(f"sqlite:///{half_made}", "mlruns").engine.dispose()  # closes the file
     replace(half_made, database)
 
 
@@ -235,15 +238,15 @@ def require_folder(database: Path) -> None:
                          f"'sqlite:///{database}': create {database.parent} first")
 
 
-def _answering_client(uri: str, of: str | None = None) -> MlflowClient:
-    """Return the client for `uri`, once the store answers; errors name the URI `of` instead if it is given.
+def _answering_client(uri: str) -> MlflowClient:
+    """Return the client for `uri`, once the store answers.
 
     Raises:
         UsageError: The URI is not valid for MLflow.
         RunError: The store does not answer or is damaged.
     """
     mlflow = load_mlflow()
-    with _opening(of or uri):
+    with _opening(uri):
         client: MlflowClient = mlflow.MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client

@@ -14,26 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.store.tracking import sqlalchemy_store
 
 from gru_bench.errors import RunError, UsageError
-from gru_bench.tracking import Reader, Store, client, open_reader
+from gru_bench.tracking import Reader, Store, open_reader
 from gru_bench.tracking.client import open_client, reading, sqlite_path
 from tests.support.runs import result
 from tests.support.servers import MlflowServer
 from tests.support.values import present
-
-
-@pytest.fixture
-def _ready_tables(empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database that is made is a copy of an empty one: MLflow takes seconds to make one."""
-    def answering(uri: str, of: str | None = None) -> Any:
-        path = present(sqlite_path(uri))
-        if not path.exists():
-            shutil.copy(empty_database, path)
-        return answer(uri, of)
-
-    answer = client._answering_client
-    monkeypatch.setattr(client, "_answering_client", answering)
 
 
 @pytest.mark.slow
@@ -47,7 +35,6 @@ def test_processes_that_make_the_same_database_at_once_share_it(tmp_path: Path) 
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-@pytest.mark.usefixtures("_ready_tables")
 def test_a_database_is_made_only_when_something_is_written(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path / 'new.db'}")
     assert store.experiments() == []
@@ -59,18 +46,17 @@ def test_a_database_is_made_only_when_something_is_written(tmp_path: Path) -> No
     assert [run.run_id for run in store.runs("reviews")] == [writer.run_id]
 
 
-@pytest.mark.usefixtures("_ready_tables")
 def test_a_database_whose_making_was_interrupted_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dies(uri: str, of: str | None = None) -> Any:
-        del of
+    def dies(uri: str, artifacts: str) -> Any:
+        del artifacts
         present(sqlite_path(uri)).write_bytes(b"half of a database")
         raise KeyboardInterrupt
 
     database = tmp_path / "mlflow.db"
     with monkeypatch.context() as patch:
-        patch.setattr(client, "_answering_client", dies)
+        patch.setattr(sqlalchemy_store, "SqlAlchemyStore", dies)
         with pytest.raises(KeyboardInterrupt):
             open_client(f"sqlite:///{database}", database)
     assert not database.exists()
@@ -129,7 +115,6 @@ def test_a_database_on_a_server_needs_mlflow_in_front_of_it(kind: str, opened: C
     assert "secret" not in str(refused.value)
 
 
-@pytest.mark.usefixtures("_ready_tables")
 def test_the_log_of_a_removed_database_is_not_merged_into_a_new_one(tmp_path: Path, empty_database: Path) -> None:
     database, log = tmp_path / "mlflow.db", tmp_path / "mlflow.db-wal"
     shutil.copy(empty_database, database)
