@@ -251,7 +251,7 @@ def weights_of(built: Any) -> dict[str, Tensor]:
 def _parts(built: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Yield a module and its parts with the beginnings of their names, those in a plain list or dictionary too."""
     yield prefix, built
-    for key, value in (*built._modules.items(), *vars(built).items()):
+    for key, value in (*built.named_children(), *vars(built).items()):
         held = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else (
             [("", value)])
         if key in ("_modules", "_parameters", "_buffers"):
