@@ -45,7 +45,7 @@ class ServedModel(PythonModel):
         return pd.DataFrame(rows, columns=column_names(self.predictor.model.classes)).drop(columns="id")
 
 
-# MLflow has no public hook between a request and its rows. The tests of served requests notice if it calls others.
+# MLflow has no public hook between a request and its rows. tests/inference/test_registry.py notices if it calls others.
 _mlflow_csv, _mlflow_json = scoring_server.parse_csv_input, scoring_server.infer_and_parse_data
 
 

@@ -63,7 +63,7 @@ class GRU(nn.GRU):
 
     def _reason(self, input: Tensor | PackedSequence, hx: Tensor | None) -> str | None:
         """Return None if the kernel can compute this call, or else the reason as a sentence."""
-        # Type checkers know neither: torch exports the second without a type.
+        # torch exports the second without a type.
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
             return "torch.compile, torch.export and torch.jit cannot look into the kernel."
         reason = unavailable()

@@ -266,7 +266,8 @@ class Trials:
         return self.study._storage.get_trial(self._id(number))
 
     # Optuna has no public way to begin a trial with its attributes, or one of several that wait, to read one trial by
-    # its number, or to write to a trial of another process.
+    # its number, or to write to a trial of another process. If _storage and _study_id change, every test of
+    # tests/sweep/test_search.py fails.
 
     def _id(self, number: int) -> int:
         return self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
