@@ -56,9 +56,8 @@ class BaselineResult:
     classes: tuple[str, ...]
     settings: Mapping[str, Scalar]
     """Its params (`CLASSIFIER` and those below it)."""
-    seconds: float
     metrics: Mapping[str, float]
-    """Key of a score in `results.logged_metrics` -> value."""
+    """Key in `results.logged_metrics` -> value: seconds, number of parameters and scores."""
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
     """Split -> predictions: `validation`, if there is one, and `test`."""
     weights: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)

@@ -44,7 +44,7 @@ from gru_bench.results.baselines import (
     TFIDF,
     BaselineResult,
 )
-from gru_bench.results.logged_metrics import SPLIT_NAMES, compared, score
+from gru_bench.results.logged_metrics import PARAMETERS, SPLIT_NAMES, TRAIN_SECONDS, compared, score
 from gru_bench.results.runs import Predictions
 from gru_bench.stats.calibration import temperature
 from gru_bench.stats.classes import are_uneven
@@ -67,7 +67,7 @@ features are the `MOST_FEATURES` most frequent words and n-grams: all else would
 MOST_FEATURES = 50_000
 ITERATIONS = (100, 2000)
 """Most iterations of a fit: at first, and where it has not converged by then."""
-_FORMAT = "10"
+_FORMAT = "11"
 """Part of the cache key. Raise it when the baselines or what is kept of them change."""
 _RECORD, _PROBABILITIES, _WEIGHTS = "baseline.json", "probabilities.npz", "linear.npz"
 
@@ -107,8 +107,9 @@ def _folder(corpus: Corpus, name: str, metric: MetricName) -> Path:
         # mypy takes the arrays for allow_pickle.
         np.savez(folder / _PROBABILITIES, **probability)  # type: ignore[arg-type]
         np.savez_compressed(folder / _WEIGHTS, **model.arrays())  # type: ignore[arg-type]
-        (folder / _RECORD).write_text(
-            json.dumps({"seconds": time.perf_counter() - started, "settings": settings}), encoding="utf-8")
+        cost = {TRAIN_SECONDS.key: time.perf_counter() - started,
+                PARAMETERS.key: float(model.weight_FK.size + model.bias_K.size)}
+        (folder / _RECORD).write_text(json.dumps({"cost": cost, "settings": settings}), encoding="utf-8")
 
     return cached_folder(default_cache(), "baselines", f"{_FORMAT}-{name}-{metric}-{corpus.fingerprint}", fit)
 
@@ -119,7 +120,7 @@ def _read(folder: Path, name: str, corpus: Corpus, *, weights: bool) -> Baseline
         with np.load(folder / _PROBABILITIES, allow_pickle=False) as arrays:
             found = {split: _predictions(corpus.split(split), arrays[split]) for split in SPLIT_NAMES}
         found = {split: one for split, one in found.items() if len(one)}
-        return BaselineResult(name, corpus.classes, record["settings"], record["seconds"], {
+        return BaselineResult(name, corpus.classes, record["settings"], record["cost"] | {
             score(key, SPLIT_NAMES[split]).key: value for split, one in found.items()
             for key, value in scores(one.label_N, one.probability_NC).items()}, found,
             _arrays(folder / _WEIGHTS) if weights else {})

@@ -135,10 +135,9 @@ class RunWriter:
 
     def baseline(self, result: BaselineResult) -> None:
         """Log the result of a baseline, which `complete` then ends."""
-        metrics = {TRAIN_SECONDS.key: result.seconds, **result.metrics}
         self._write(
             {**_predicted(result.predictions, result.classes), **files_of_baseline(result)},
-            metrics=[(key, value, 0) for key, value in metrics.items()],
+            metrics=[(key, value, 0) for key, value in result.metrics.items()],
             params={key: str(value) for key, value in result.settings.items()}, tags=_test_set(result.predictions))
 
     def texts(self, split: str, example_id_N: Sequence[str] | np.ndarray[Any, Any], texts: Sequence[str]) -> None:

@@ -280,7 +280,8 @@ def baselines(store: FakeStore, study: str, test_set: TestSet, fingerprint: str)
             params={} if model == MAJORITY else {CLASSIFIER: REGRESSION},
             tags={"gru_bench.data_fingerprint": fingerprint, "gru_bench.state": "complete"},
             metrics={f"score/test_{key}": value for key, value in found.items()} | {
-                "score/val_accuracy": found["accuracy"] + 0.002, "time/train_seconds": seconds}))
+                "score/val_accuracy": found["accuracy"] + 0.002, "time/train_seconds": seconds,
+                "size/parameters": 500.0}))
     return tuple(runs)
 
 

@@ -97,12 +97,9 @@ def write_study(store: Store, fake: FakeStore, study: LoggedStudy) -> dict[str, 
         writer = store.start(EXPERIMENT, one.name, role="baseline", study=one.study, model=one.model,
                              parent=parent.run_id, fingerprint=one.tags["gru_bench.data_fingerprint"])
         written[one.run_id] = writer
-        metrics = {key: value for key, value in one.metrics.items() if key != "time/train_seconds"}
         answers = {split: fake.predicted[one.run_id, split] for split in SPLIT_NAMES
                    if (one.run_id, split) in fake.predicted}
-        writer.baseline(BaselineResult(
-            one.model, ("negative", "positive"), one.params, one.metrics["time/train_seconds"], metrics,
-            answers))
+        writer.baseline(BaselineResult(one.model, ("negative", "positive"), one.params, one.metrics, answers))
         writer.complete()
     for (run_id, path), text in fake.artifacts.items():
         if run_id == run.run_id:

@@ -10,7 +10,7 @@ from gru_bench.checks import Outcome, State
 from gru_bench.data.groups import TURNED_OFF
 from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import MISSING, NBSP, plain
+from gru_bench.report.document.numbers import KINDS, MISSING, NBSP, plain, slug
 from gru_bench.report.document.sentences import Sentence, joined, listed, say
 from gru_bench.report.evidence.baselines import has_choice
 from gru_bench.report.evidence.candidates import Candidate
@@ -22,7 +22,7 @@ from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.sections.comparisons import compared_pairs, comparison_table
-from gru_bench.results.logged_metrics import TRAIN_SECONDS
+from gru_bench.results.logged_metrics import PARAMETERS, TRAIN_SECONDS, Metric
 from gru_bench.stats.verdict import DIFFERENT, Finding
 from gru_bench.tracking import LoggedStudy
 
@@ -38,7 +38,8 @@ VERDICTS = ("Another question: is one architecture better than another, by singl
 CANDIDATES = ("Test {} of the classifiers that can be taken, as they are served, with 95 % intervals. The first one is "
               "taken: the best on validation texts. Its lead over each other one has an unadjusted interval; p is "
               "two-sided, adjusted by Holm’s procedure over the rows. All hold for these trained models on new texts, "
-              "not for new seeds.")
+              "not for new seeds. Parameters are those that training sets; they and the training time are sums over "
+              "the seeds and models of a classifier.")
 NAMED = 60
 """Most characters of a prediction that is no class."""
 MOST_WARNINGS = 5
@@ -68,7 +69,8 @@ def _candidates(evidence: Evidence) -> list[Block]:
          lambda one: pairs[one.key].number("difference") if one.key in pairs else MISSING),
         (Column("p"), lambda one: pairs[one.key].p if one.key in pairs else MISSING),
         (Column("Validation", unit=scale.unit), _on_validation),
-        (Column("Training", unit="s"), _training))]
+        (Column("Parameters"), lambda one: _over_runs(one, PARAMETERS)),
+        (Column("Training", unit="s"), lambda one: _over_runs(one, TRAIN_SECONDS)))]
 
 
 def _on_validation(one: ModelRuns) -> Cell:
@@ -77,12 +79,12 @@ def _on_validation(one: ModelRuns) -> Cell:
         "validation", one.validation.scores(one.metric)[0], one.scale.kind, "of the classifier as it is served")
 
 
-def _training(one: ModelRuns) -> Cell:
-    """Return the seconds of all runs that a classifier is made of."""
-    values = [run.metrics.get(TRAIN_SECONDS.key) for part in one.parts for run in part.runs]
+def _over_runs(one: ModelRuns, metric: Metric) -> Cell:
+    """Return the sum of a logged metric over all runs that a classifier is made of."""
+    values = [run.metrics.get(metric.key) for part in one.parts for run in part.runs]
     known = [value for value in values if value is not None]
     return MISSING if len(known) < len(values) else one.of_runs.add(
-        "train-seconds", sum(known), "amount", "sum over its runs")
+        slug(metric.key.partition("/")[2]), sum(known), KINDS[metric.unit], "sum over its runs")
 
 
 def _verdicts(evidence: Evidence) -> list[Block]:

@@ -142,9 +142,10 @@ def test_a_logged_value_that_is_not_a_number_is_shown_as_missing(value: float) -
     store = FakeStore()
     study = add_study(store, "one", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50))
     odd = {"size/parameters": value, "score/best_epoch": value, "time/train_seconds": value}
-    odd_study = replace(study, confirms=tuple(
+    confirms, baselines = (tuple(
         replace(run, metrics={
             key: value for key, value in {**run.metrics, **odd}.items() if key != "score/val_accuracy"})
-        for run in study.confirms))
+        for run in runs) for runs in (study.confirms, study.baselines))
+    odd_study = replace(study, confirms=confirms, baselines=baselines)
     found = build([odd_study], store).numbers
     assert {number.text for key, number in found.items() if key.endswith(".parameters")} == {MISSING}

@@ -112,6 +112,23 @@ def test_a_model_that_is_found_worse_is_called_so() -> None:
     assert said(found).startswith("better")
 
 
+def test_parameters_and_training_of_a_candidate_are_sums_over_its_seeds_and_models() -> None:
+    store = FakeStore()
+    study = add_study(store, "one", {"torch": 0.0, "bidirectional": 0.1}, test_set=TestSet.draw(300))
+    report = build([with_validation(store, study)], store)
+    rows = {row[0].partition(",")[0]: row for row in table_of(report, "candidates").rows}
+    for place, key in ((5, "size/parameters"), (6, "time/train_seconds")):
+        of_model = {model: sum(run.metrics[key] for run in study.runs if run.model == model and run.complete and (
+            run.role in ("confirm", "baseline"))) for model in ("torch", "bidirectional", "tfidf")}
+        assert {name: row[place].value for name, row in rows.items()} == pytest.approx({
+            "Torch GRU": of_model["torch"], "Bidirectional GRU": of_model["bidirectional"],
+            "TF-IDF": of_model["tfidf"], "average": of_model["bidirectional"] + of_model["tfidf"]})
+    linear = study.baselines[1]
+    unknown = replace(linear, metrics={key: value for key, value in linear.metrics.items() if key != "size/parameters"})
+    other = with_validation(store, replace(study, baselines=(study.baselines[0], unknown)))
+    assert column_of(build([other], store), "candidates", "Parameters").count(MISSING) == 2
+
+
 def test_all_of_many_pairs_are_in_the_table() -> None:
     store, studies = many_studies(5, TestSet.draw(100), skill=0.05)
     report = build_only(studies, store, comparisons)
