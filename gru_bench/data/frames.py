@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
@@ -79,7 +78,7 @@ def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> 
     values = as_pandas(frame)
     known = list(values.columns)
     found = columns.found_in(known, WHERE)
-    table = _table(values, dict.fromkeys(found.names.values()))
+    table = _table(values, dict.fromkeys(found.names.values()), str(WHERE))
     if found.id is None and (index := _index(frame)) is not None:
         name_of_index = next(one for one in (_INDEX * times for times in range(1, len(known) + 2)) if one not in known)
         table, found = table.append_column(name_of_index, [index]), replace(found, id=name_of_index)
@@ -113,19 +112,13 @@ def written(frame: Any, model: str, folder: Path) -> Path:
     A name of the model is that of the file and of its one model, and stands before the names of several.
 
     Raises:
-        UsageError: for several columns of one name.
-        DataError: for a column that holds something else than values.
+        DataError: for a column that holds something else than values, and for several columns of one name.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     frame = as_pandas(frame)
-    for column, count in Counter(frame.columns).items():
-        if count > 1:
-            of_model = f" of {model}" if model else ""
-            raise UsageError(f"{WHERE}{of_model} must have one column {shown(column)}, but it has {count}: rename the "
-                             "others")
-    table = _table(frame, frame.columns)
+    table = _table(frame, frame.columns, f"{WHERE} of {model}" if model else str(WHERE))
     if model:
         own = table.column("model").to_pylist() if "model" in frame else [""] * table.num_rows
         names = own if len(set(own)) > 1 else [""] * table.num_rows
@@ -137,7 +130,7 @@ def written(frame: Any, model: str, folder: Path) -> Path:
     return path
 
 
-def of_arrays(predictions: Any, truth: Iterable[Any]) -> dict[str, dict[str, list[Any]]]:
+def of_arrays(predictions: Any, truth: Any) -> dict[str, dict[str, list[Any]]]:
     """Return the frame of each model from its predicted classes in the order of the true ones.
 
     Args:
@@ -147,12 +140,12 @@ def of_arrays(predictions: Any, truth: Iterable[Any]) -> dict[str, dict[str, lis
     Raises:
         UsageError: for predictions of another form or length, and for series of pandas in different orders.
     """
-    if not isinstance(predictions, Mapping) or not isinstance(truth, Iterable):
+    if not isinstance(predictions, Mapping) or not _is_array(truth):
         raise UsageError("with an array of true classes, predictions must be a dictionary of arrays by the names of "
                          f"their models, but got {shown(predictions)} of type {type(predictions).__name__}: give "
                          "{'bert': [...], 'tfidf': [...]}")
     label_N = list(truth)
-    orders: dict[str, Any] = {"truth": truth}
+    indexes = [list(truth.index)] if hasattr(truth, "iloc") else []
     frames: dict[str, dict[str, list[Any]]] = {}
     for model, given in predictions.items():
         if is_frame(given) or not _is_array(given):
@@ -161,31 +154,28 @@ def of_arrays(predictions: Any, truth: Iterable[Any]) -> dict[str, dict[str, lis
                              f"{type(given).__name__}: give a column, such as frame['prediction']")
         several = list(given)
         are_seeds = bool(several) and all(map(_is_array, several))
-        orders |= {f"{model}, seed {seed}": one for seed, one in enumerate(several, 1)} if are_seeds else {model: given}
-        prediction_RN = list(map(list, several)) if are_seeds else [several]
-        for prediction_N in prediction_RN:
-            if len(prediction_N) != len(label_N):
+        arrays = several if are_seeds else [given]
+        for array in arrays:
+            if len(array) != len(label_N):
                 raise UsageError(f"there must be a prediction for each of the {len(label_N):,} true classes, but "
-                                 f"{shown(model)} has {len(prediction_N):,}: give an array for each seed")
-        frames[str(model)] = {
-            "id": [place for _ in prediction_RN for place in range(len(label_N))],
-            "label": label_N * len(prediction_RN), "prediction": list(chain.from_iterable(prediction_RN))}
+                                 f"{shown(model)} has {len(array):,}: give an array for each seed")
+            indexes += [list(array.index)] if hasattr(array, "iloc") else []
+            if indexes and indexes[-1] != indexes[0]:
+                raise UsageError("series must be of the same examples in the same order, but that of "
+                                 f"{shown(model)} has another index than those before it: reorder them with .loc, or "
+                                 "pass .to_numpy() if the order is right")
+        frames[str(model)] = {"id": [*range(len(label_N))] * len(arrays), "label": label_N * len(arrays),
+                              "prediction": list(chain.from_iterable(arrays))}
         if are_seeds:
             frames[str(model)]["seed"] = [seed for seed in range(1, len(several) + 1) for _ in label_N]
-    indexes = {name: list(values.index) for name, values in orders.items() if hasattr(values, "iloc")}
-    first = next(iter(indexes), "")
-    for name, index in indexes.items():
-        if index != indexes[first]:
-            raise UsageError(f"series must be of the same examples in the same order, but the index of {name} is not "
-                             f"that of {first}: reorder them with .loc, or pass .to_numpy() if the order is right")
     return frames
 
 
 def _is_array(value: object) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, str)
+    return hasattr(value, "__len__") and not isinstance(value, str)
 
 
-def _table(frame: pd.DataFrame, names: Iterable[str]) -> Any:
+def _table(frame: pd.DataFrame, names: Iterable[str], where: str) -> Any:
     """Return columns of a frame as an Arrow table of single values."""
     import pyarrow as pa
 
@@ -194,9 +184,9 @@ def _table(frame: pd.DataFrame, names: Iterable[str]) -> Any:
         try:
             columns[name] = pa.Table.from_pandas(frame[[name]], preserve_index=False).column(0)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            raise DataError(f"column {shown(name)} of the frame must contain values of one kind, texts or numbers, but "
-                            f"it cannot be read as such ({shown(str(error).splitlines()[0], '', 200)}): convert it, "
-                            f"for example by frame[{name!r}].astype(str)") from error
+            raise DataError(f"column {shown(name)} of {where} must contain values of one kind, texts or numbers, but "
+                            f"it cannot be read as such ({shown(str(error).splitlines()[0], '', 200)}): rename or "
+                            f"convert it, for example by frame[{name!r}].astype(str)") from error
     return pa.table(columns)
 
 

@@ -119,14 +119,12 @@ def alike(names: Iterable[str]) -> list[list[str]]:
 
 def _require_classes(values: Sequence[Any], rows: int, what: str, remedy: str) -> None:
     """Raise DataError for labels that look like numbers to predict, ids or texts."""
-    decimals = [value for value in values if isinstance(value, float)]
-    long = [value for value in values if isinstance(value, str) and len(value) > MOST_CLASS_NAME]
-    most = MOST_DECIMALS if decimals else MOST_CLASSES
-    count = len(set(values))
-    if long or count > min(most, max(MOST_DECIMALS, rows / 2)):
-        rule = (f"names of at most {MOST_CLASS_NAME} characters" if long else
-                f"at most {most:,}{' numbers with decimals' if decimals else ''}, and far fewer than rows")
+    longest, count = max(map(str, values), key=len), len(set(values))
+    most, kind = MOST_CLASSES, f"names of at most {MOST_CLASS_NAME} characters"
+    if any(isinstance(value, float) for value in values):
+        most, kind = MOST_DECIMALS, "numbers with decimals"
+    if len(longest) > MOST_CLASS_NAME or count > min(most, max(MOST_DECIMALS, rows / 2)):
         raise DataError(
-            f"labels in {what} must be classes, {rule}, but there are {count:,} different ones in {rows:,} "
-            f"rows, such as {shown((long or decimals or values)[0], most=40)}. They look like numbers to predict, "
-            f"ids or texts: {remedy}{', or round the numbers' if decimals else ''}")
+            f"labels in {what} must be classes, at most {most:,} {kind} and far fewer than rows, but there are "
+            f"{count:,} different ones in {rows:,} rows, such as {shown(longest, most=40)}. They look like numbers to "
+            f"predict, ids or texts: {remedy}")

@@ -729,7 +729,7 @@ def test_python_compares_frames_files_and_arrays() -> None:
     ({"a": [0, 1, 0, 1]}, ["the 3 true classes", "'a' has 4"]),
     ({"a": np.zeros((3, 2))}, ["the 3 true classes", "'a' has 2", "an array for each seed"]),
     ({"a": [0, None, 0]}, ["among the classes", "''", "'1'"]),
-    ({"a": [pd.Series([0, 1, 0]), pd.Series([0, 1, 0], index=[2, 1, 0])]}, ["a, seed 2", "a, seed 1", ".loc"]),
+    ({"a": [pd.Series([0, 1, 0]), pd.Series([0, 1, 0], index=[2, 1, 0])]}, ["that of 'a'", "index", ".loc"]),
     ({"a": [[0, 1, 0], [0, 1, 2]]}, ["among the classes", "'2'"]),
 ])
 def test_arrays_that_are_not_of_the_same_examples_are_refused(predictions: Any, parts: list[str]) -> None:
@@ -798,7 +798,7 @@ def test_messages_name_a_frame_after_its_model_and_what_to_give() -> None:
         ({"good": good.drop(columns="prediction")}, {}, "specify the prediction column"),
         ({"good": good}, {"margin": -1}, "above 0"),
         ({"good": good, "poor": poor.assign(label=LABEL_N)}, {}, "good.parquet and poor.parquet"),
-        ({"good": good, "poor": pd.concat([poor, poor[["label"]]], axis=1)}, {}, "of poor must have one column"),
+        ({"good": good, "poor": pd.concat([poor, poor[["label"]]], axis=1)}, {}, "column 'label' of the frame of poor"),
         ({"good": good.assign(label=[1, "x"] * (N // 2))}, {}, "frame['label'].astype(str)")]
     for frames, named, remedy in calls:
         with pytest.raises(GruBenchError) as raised:
