@@ -4,6 +4,7 @@
     python benchmarks/families.py --repetitions 1000 --models 3,5,10    the numbers of NOTES.md, some minutes
     python benchmarks/families.py --linear --repetitions 1000 --models 1,3,5    with a linear model, half an hour
     python benchmarks/families.py --choice --repetitions 4000    of classifiers chosen on validation, some minutes
+    python benchmarks/families.py --one-sided --repetitions 4000    of a pair that only one model answers wrongly
 
 The runs are drawn as `interval_coverage.py` draws them: a probit model with a between-seed standard deviation of 0.5
 points, where two runs disagree on 7 % of the examples within a model and on 10 % between models. Each model has 5 seeds
@@ -24,6 +25,10 @@ With --choice, three classifiers that are fitted once are compared: two, and the
 easy as both do on average. The best one on validation texts is compared with each other one on test texts. All are
 equally good, so that no difference is true, or the average is exactly the margin better than both, so that it is
 equivalent to neither. Goal: at most 5.5.
+
+With --one-sided, one run answers each example correctly, and the other one is wrong on exactly the margin of them, on
+average: how often they are falsely found equivalent, for numbers of examples from the least that can show it. Goal: at
+most 5.5.
 
 Shapes: `R` runs, `N` examples.
 """
@@ -51,6 +56,8 @@ COLUMNS = ("equivalent, alone", "equivalent, adjusted")
 KINDS = ("different", "equivalent")
 DESIGNS = ("texts", "groups")
 LINEAR_EXAMPLES, GROUPS, ALIKE = 2000, 100, 0.3
+ONE_SIDED = ("299", "1100", "3000")
+"""Numbers of examples."""
 VALIDATION = 1500
 """Number of validation texts."""
 LINEAR_COLUMNS = tuple(f"{family} {kind}" for family in ("pairs", "linear") for kind in KINDS)
@@ -133,6 +140,16 @@ def counted_with_choice(
     return sums
 
 
+def counted_one_sided(design: str, models: int, repetitions: int, rng: np.random.Generator) -> np.ndarray:
+    """Return how often two runs on so many examples, one of `ONE_SIDED`, are falsely found equivalent, where the second
+    one is wrong on the margin of them and the first one on none."""
+    assert models == 2
+    right_RN = np.ones((1, int(design)), bool)
+    return np.array([sum(
+        accuracy_difference(right_RN, rng.random(right_RN.shape) >= MARGIN).p_equivalent(MARGIN) < ALPHA
+        for _ in range(repetitions))])
+
+
 def _tested(family: Sequence[Pair], differences: Sequence[Estimate]) -> dict[Pair, set[str]]:
     """Return what the adjusted tests of the pairs of a family find, of `KINDS`."""
     return {pair: {kind for kind in KINDS if getattr(tests, kind) < ALPHA}
@@ -168,6 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models", default="3,5", help="numbers of models, with commas between (3,5)")
     parser.add_argument("--linear", action="store_true", help="compare each model with a linear one too")
     parser.add_argument("--choice", action="store_true", help="choose one of three classifiers on validation instead")
+    parser.add_argument("--one-sided", action="store_true", help="compare two runs of which one is never wrong instead")
     typed = parser.parse_args(arguments)
     sizes = list(map(int, typed.models.split(",")))
     if typed.linear:
@@ -176,6 +194,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif typed.choice:
         table(KINDS, ((design, 3, partial(counted_with_choice, design)) for design in DESIGNS), typed.repetitions,
               lambda classifiers: classifiers - 1)
+    elif typed.one_sided:
+        table(KINDS[1:], ((design, 2, partial(counted_one_sided, design)) for design in ONE_SIDED), typed.repetitions)
     else:
         table(COLUMNS, (("", models, counted) for models in sizes), typed.repetitions)
 
