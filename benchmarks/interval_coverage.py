@@ -4,6 +4,7 @@
     python benchmarks/interval_coverage.py --repetitions 10000    enough for the goal below, some minutes
     python benchmarks/interval_coverage.py --few --repetitions 4000    few test reviews, or few wrong answers
     python benchmarks/interval_coverage.py --groups --repetitions 1000    test reviews in groups, such as films
+    python benchmarks/interval_coverage.py --strata --repetitions 4000    groups from strata of fixed shares
     python benchmarks/interval_coverage.py --few-seeds --repetitions 4000    2 to 4 seeds of a model
     python benchmarks/interval_coverage.py --rare --repetitions 4000    macro F1 of many classes, some of them rare
 
@@ -27,6 +28,10 @@ at least 94 % in every cell; far more where less than one wrong answer is expect
 With --groups, for 20 to 200 groups of 1 to 30 reviews: how often intervals hold the truth that ignore the groups, and
 how often those that allow for them do. The difficulties d and e have a part that all reviews of a group share; the
 correlation of the d of two reviews of a group is 0.05 or 0.3, and so is that of their e. Goal: at least 94 %.
+
+With --strata, for 20 to 200 groups, as many of each of four strata: the same for intervals that allow for groups alone,
+and for those that allow for the strata too. A stratum's difficulty adds -1, -0.5, 0.5 or 1 to the mean, for the other
+model of a pair in the opposite order, and all strata have groups of the same sizes. Goal: 94 to 97 % with the strata.
 
 With --few-seeds, for 2 to 4 seeds of one model and as many to 5 of the other, on 2,000 reviews, with deviations over
 seeds of 0.5 and 1.0 points: how often the test finds a difference of two equal models, how often the interval of the
@@ -63,6 +68,7 @@ SEEDS, EXAMPLES, MODELS = (3, 5, 10), (500, 2000, 5500), 3
 FEW_EXAMPLES, FEW_ACCURACIES, APART = (20, 50, 100, 200, 500), (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0), 0.05
 SMALL, DEVIATIONS = (2, 3, 4), (0.005, 0.01)
 GROUPS, ALIKE, LARGEST = (20, 50, 200), (0.05, 0.3), 30
+GROUPS_OF_STRATA, STRATA = (20, 48, 200), (-1.0, -0.5, 0.5, 1.0)
 RARE_ACCURACY, CLASSES, RARE_SEEDS, RARE_EXAMPLES = 0.75, 20, (1, 5), (300, 500)
 CHUNK = 50
 
@@ -182,6 +188,26 @@ def grouped_held(seeds: int, groups: int, alike: float, repetitions: int, rng: n
     return held
 
 
+def strata_held(seeds: int, groups: int, alike: float, repetitions: int, rng: np.random.Generator) -> np.ndarray:
+    """Return how often hold, of so many repetitions: the interval of a difference and of one model that allow for
+    groups alone, and those that allow for the strata of the groups too."""
+    truth = Truth.of(ACCURACY, DEVIATION, WITHIN, BETWEEN)
+    shift_H = np.array(STRATA, np.float32)
+    accuracy = float(special.ndtr((truth.mean + shift_H) / np.sqrt(1 + truth.seed**2)).mean())
+    held = np.zeros(4)
+    for _ in range(repetitions):
+        sizes = np.tile(rng.integers(1, LARGEST + 1, groups // len(STRATA)), len(STRATA))
+        group_N = np.repeat(np.arange(len(sizes)), sizes)
+        stratum_N = group_N // (groups // len(STRATA))
+        a_RN, b_RN = (ease_RN + shifts[stratum_N] > 0 for ease_RN, shifts in zip(
+            truth.ease(2, seeds, len(group_N), rng, group_N=group_N, alike=alike), (shift_H, -shift_H), strict=True))
+        found = [(estimate, true) for strata in (None, stratum_N) for estimate, true in (
+            (accuracy_difference(a_RN, b_RN, group_N, strata), 0.0),
+            (accuracy_interval(a_RN, group_N, strata), accuracy))]
+        held += [estimate.low <= true <= estimate.high for estimate, true in found]
+    return held
+
+
 def few_seeds_found(
     deviation: float, fewer: int, more: int, repetitions: int, rng: np.random.Generator
 ) -> np.ndarray:
@@ -255,6 +281,17 @@ def grouped_table(options: argparse.Namespace, pool: Any) -> None:
         print(f"{cell[0]:5}{cell[1]:8}{cell[2]:13}{plain:8.1f}{pair:8.1f}{alone:8.1f}{one:8.1f}", flush=True)
 
 
+def strata_table(options: argparse.Namespace, pool: Any) -> None:
+    """Print how often intervals hold the truth where the share of each stratum of groups is fixed."""
+    print(f"{options.repetitions:,} repetitions; groups of 1 to {LARGEST} reviews in {len(STRATA)} strata; how often "
+          "the interval holds, in %: allowing for groups, then for strata too")
+    print("seeds  groups  correlation   difference     one model")
+    for place, cell in enumerate((r, k, alike) for alike in ALIKE for r in SEEDS for k in GROUPS_OF_STRATA):
+        pair, one, pair_in_strata, one_in_strata = 100 * means(pool, options, [place], strata_held, cell)
+        print(f"{cell[0]:5}{cell[1]:8}{cell[2]:13}{pair:8.1f}{pair_in_strata:8.1f}{one:8.1f}{one_in_strata:8.1f}",
+              flush=True)
+
+
 def rare_table(options: argparse.Namespace, pool: Any) -> None:
     """Print how often tests and intervals of macro F1 hold where classes are rare."""
     print(f"{options.repetitions:,} repetitions; macro F1 of {CLASSES} classes; in %")
@@ -295,11 +332,13 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="parallel processes; results are the same (default 2)")
     parser.add_argument("--few", action="store_true", help="simulate few test reviews, or few wrong answers")
     parser.add_argument("--groups", action="store_true", help="simulate test reviews in groups")
+    parser.add_argument("--strata", action="store_true", help="simulate test reviews in groups from strata")
     parser.add_argument("--few-seeds", action="store_true", help="simulate 2 to 4 seeds of a model")
     parser.add_argument("--rare", action="store_true", help="simulate macro F1 of many classes, some of them rare")
     options = parser.parse_args()
     table = (few_seeds_table if options.few_seeds else grouped_table if options.groups else
-             few_table if options.few else rare_table if options.rare else usual_table)
+             strata_table if options.strata else few_table if options.few else rare_table if options.rare else
+             usual_table)
     with Pool(options.processes) as pool:
         table(options, pool)
 

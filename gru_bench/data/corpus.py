@@ -61,7 +61,7 @@ from gru_bench.data.files import (
 )
 from gru_bench.data.files import digest as file_digest
 from gru_bench.data.frames import is_kept
-from gru_bench.data.groups import TURNED_OFF, described, too_few
+from gru_bench.data.groups import TURNED_OFF, described, strata_of, too_few
 from gru_bench.data.labels import alike, listed
 from gru_bench.data.near import near_duplicates
 from gru_bench.data.tables import Rows, read_files
@@ -72,7 +72,7 @@ from gru_bench.results.runs import NearDuplicates
 SPLITS = ("train", "validation", "test")
 Progress = Callable[[int, int], object]
 """Is told how many of how many texts are done."""
-_FORMAT = "8"
+_FORMAT = "9"
 """Part of every cache key. Raise it when the cleaning, the splitting or the files of a folder change."""
 _IDS, _EXAMPLES, _ABOUT = "ids.npy", "examples.npz", "about.json"
 """The files of a corpus: the ids of all tokens; all other arrays, texts included; words, classes and counts."""
@@ -149,6 +149,8 @@ class Corpus:
     """The cache folder of this corpus."""
     group_column: str = ""
     """The column that tells the groups. Empty where there are none, or no column tells them."""
+    has_strata: bool = False
+    """Whether the split drew the groups of test, so that it fixed the share of each class and category there."""
     notes: tuple[str, ...] = ()
     """What the user should know about how the data were read, a sentence each."""
     text_labels: bool = False
@@ -432,7 +434,8 @@ def _build(folder: Path, source: _Source, config: DataConfig, on_progress: Progr
     words, fingerprint = _write(folder, rows, digests, positions, words, ids_of)
     about = {"words": words, "fingerprint": fingerprint, "classes": rows.classes, "available": len(unique), **counts,
              "notes": notes, "group_column": "" if rows.group_N is None else rows.group_column,
-             "text_labels": rows.text_labels, "near": asdict(near), "near_examples": examples}
+             "has_strata": rows.group_N is not None and rows.split_N is None, "text_labels": rows.text_labels,
+             "near": asdict(near), "near_examples": examples}
     (folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
 
@@ -599,14 +602,12 @@ def _split_by_group(
     def number(name: str) -> float:
         return _share(hashlib.blake2b(name.encode(), digest_size=16).digest(), "split", seed)
 
-    traits: defaultdict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
-    for row in kept:
-        traits[group_N[row]][int(rows.label_N[row]), rows.category_N[row]] += 1
+    size_of = Counter(group_N[row] for row in kept)
     strata: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
-    for name, counts in traits.items():
-        strata[min(counts, key=lambda trait: (-counts[trait], trait))].append(name)
-    size_of = {name: counts.total() for name, counts in traits.items()}
-    split_of = dict.fromkeys(traits, "train")
+    stratum_of = strata_of((group_N[row], int(rows.label_N[row]), rows.category_N[row]) for row in kept)
+    for name, stratum in stratum_of.items():
+        strata[stratum].append(name)
+    split_of = dict.fromkeys(size_of, "train")
     for split, share in shares.items():
         missing = dict.fromkeys(range(len(rows.classes)), 0.0)  # rows that the split still lacks of each class
         for label, category in sorted(strata, key=lambda stratum: number(repr(stratum))):

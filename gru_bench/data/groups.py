@@ -8,7 +8,8 @@ it turns groups off.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from gru_bench.errors import shown
 
@@ -47,3 +48,16 @@ def described(count: int | str, column: str) -> str:
     """Return what groups there are, such as `184 groups of column 'product'`."""
     number = f"{count:,}" if isinstance(count, int) else count
     return f"{number} groups{f' of column {shown(column)}' if column else ''}"
+
+
+def strata_of(rows: Iterable[tuple[str, int, str]]) -> Mapping[str, tuple[int, str]]:
+    """Return the stratum of each group: the class and the category of most of its texts. A split that draws groups
+    draws the same share of each stratum.
+
+    Args:
+        rows: Group, class and category of each text.
+    """
+    counts_of: defaultdict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
+    for name, label, category in rows:
+        counts_of[name][label, category] += 1
+    return {name: min(counts, key=lambda stratum: (-counts[stratum], stratum)) for name, counts in counts_of.items()}

@@ -150,7 +150,7 @@ class StudyRuns:
         kept_N = np.isin(first.example_N, examples.id_N)
         about = examples.about | {"category": first.category_N[kept_N].tolist(),
                                   "tokens": list(map(str, first.tokens_N[kept_N].tolist()))}
-        return replace(examples, about=about, group_N=first.groups_of(kept_N), group_columns=first.grouped_by,
+        return replace(examples, about=about, group_N=first.groups_of(kept_N)[0], group_columns=first.grouped_by,
                        fingerprint=first.fingerprint)
 
     def cut(self, group: ModelRuns, examples: Examples, metric: MetricName) -> ModelRuns:
@@ -160,7 +160,7 @@ class StudyRuns:
             group, metric=metric,
             example_N=group.example_N[kept_N], label_N=group.label_N[kept_N], category_N=group.category_N[kept_N],
             tokens_N=group.tokens_N[kept_N], probability_RNC=group.probability_RNC[:, kept_N],
-            group_N=group.groups_of(kept_N), unused=examples.unused)
+            group_N=group.groups_of(kept_N)[0], stratum_N=None, unused=examples.unused)
 
 
 def _group(

@@ -260,6 +260,8 @@ class DataSummary:
     """Split -> number of groups of texts. Empty where the data has no groups."""
     group_column: str = ""
     """The column of the groups. Empty where no column tells them."""
+    has_strata: bool = False
+    """Whether the split drew the groups of test, so that it fixed the share of each class and category there."""
     seen_groups: int = 0
     """Number of groups of test that also have training or validation texts."""
     seen_group_reviews: int = 0

@@ -51,6 +51,11 @@ examples less both. The blend counts N_e = max(N^2/sum_k n_k^2, N/d) examples, w
 and v_0 the variance without groups; where v_0 = 0, d = sum_k n_k^2/N. If each example is a group, all of this is the
 same as above.
 
+A split that draws whole groups from each stratum, such as the texts of one class and category, fixes the share of each
+stratum in the test examples (Cochran 1977, chapter 5). With H strata of N_h examples, r_i in v and E_si are then
+measured from their mean in the stratum, h_k = n_k/N_h, and nu_v has H in the place of its 1. Groups that are alone in
+their stratum say nothing of its variance: together they are one more stratum, with h_k = n_k/N and r_i as before.
+
 Equivalence of two accuracies within a margin m needs one more test, because the errors of two models may all lie on
 one side: where B is wrong on 1 % of the examples and A on none, the interval alone finds them equivalent within 1 point
 in 7 to 8 of 100 cases. With f = (mean D^2 - |theta|)/2 >= 0 the smaller share of examples that one model alone answers
@@ -71,6 +76,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -330,7 +336,9 @@ class Values:
         return cls(y_RN.astype(np.float64, order="C"))  # the order of a sum moves its last digit
 
 
-def estimate(a: Values, b: Values | None = None, group_N: NDArray[Any] | None = None) -> Estimate:
+def estimate(
+    a: Values, b: Values | None = None, group_N: NDArray[Any] | None = None, stratum_N: NDArray[Any] | None = None
+) -> Estimate:
     """Return the score of A, or its score minus that of B, with its 95 % interval over new seeds and new examples.
 
     Where a model has one seed only, the interval is over examples alone and speaks of these runs only.
@@ -340,6 +348,7 @@ def estimate(a: Values, b: Values | None = None, group_N: NDArray[Any] | None = 
         b: Values of B. The examples must be the same in the same order; the caller checks their ids.
         group_N: For each example the name of its group: examples that belong together, such as reviews of one
             product. None: each example is a group of its own.
+        stratum_N: For each example the name of its group's stratum. None: the split did not fix the share of any.
 
     Raises:
         ValueError: for different numbers of examples, or fewer than 2 groups.
@@ -348,7 +357,7 @@ def estimate(a: Values, b: Values | None = None, group_N: NDArray[Any] | None = 
     if b is not None and b.value_RN.shape[1] != examples:
         raise ValueError(f"both models must be scored on the same examples, but A has {examples} and B has "
                          f"{b.value_RN.shape[1]}")
-    grouped = None if group_N is None else _Groups.of(group_N, examples)
+    grouped = None if group_N is None else _Groups.of(group_N, stratum_N, examples)
     parts = [_Part.of(one, grouped) for one in (a, b) if one is not None]
     bounds, value_N, theta = a.bounds, parts[0].by_example_N, parts[0].grand
     one_sided: float | None = None
@@ -419,17 +428,20 @@ def _at_margin(theta: float, fewer: float, examples: float, margin: float) -> fl
     return float(special.ndtr((theta - margin) / math.sqrt(variance)))
 
 
-def accuracy_interval(correct_RN: NDArray[Any], group_N: NDArray[Any] | None = None) -> Estimate:
+def accuracy_interval(
+    correct_RN: NDArray[Any], group_N: NDArray[Any] | None = None, stratum_N: NDArray[Any] | None = None
+) -> Estimate:
     """Return the accuracy of a model: `estimate` of whether seed r answers example i correctly."""
-    return estimate(Values.of_correct(correct_RN), None, group_N)
+    return estimate(Values.of_correct(correct_RN), None, group_N, stratum_N)
 
 
 def accuracy_difference(
-    correct_A_RN: NDArray[Any], correct_B_RN: NDArray[Any], group_N: NDArray[Any] | None = None
+    correct_A_RN: NDArray[Any], correct_B_RN: NDArray[Any], group_N: NDArray[Any] | None = None,
+    stratum_N: NDArray[Any] | None = None,
 ) -> Estimate:
     """Return the accuracy of A minus the accuracy of B: `estimate` of whether each seed answers each example correctly.
     """
-    return estimate(Values.of_correct(correct_A_RN), Values.of_correct(correct_B_RN), group_N)
+    return estimate(Values.of_correct(correct_A_RN), Values.of_correct(correct_B_RN), group_N, stratum_N)
 
 
 def best_by_chance(fresh_R: Sequence[float], trials: int) -> float:
@@ -588,42 +600,71 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Groups:
-    """Which examples belong together."""
+    """Which examples belong together, and to which stratum a group belongs."""
 
     group_N: NDArray[np.intp]
     size_K: Floats
+    stratum_K: NDArray[np.intp]
+    """Position of each group's stratum; 0 where the split fixed the share of none, or the group is alone in it."""
 
     @classmethod
-    def of(cls, name_N: NDArray[Any], examples: int) -> _Groups:
+    def of(cls, name_N: NDArray[Any], stratum_N: NDArray[Any] | None, examples: int) -> _Groups:
         if len(name_N) != examples:
             raise ValueError(f"groups must have {examples} entries, but has {len(name_N)}")
-        _, group_N = np.unique(name_N, return_inverse=True)
+        _, first_K, group_N = np.unique(name_N, return_index=True, return_inverse=True)
         size_K = np.bincount(group_N).astype(np.float64)
         if size_K.size < 2:
             raise ValueError("groups must be at least 2, but got 1")
-        return cls(group_N, size_K)
+        stratum_K = np.zeros(size_K.size, np.intp)
+        if stratum_N is not None:
+            _, stratum_K, groups_H = np.unique(
+                np.asarray(stratum_N)[first_K], return_inverse=True, return_counts=True)
+            stratum_K = np.where(groups_H[stratum_K] > 1, stratum_K + 1, 0)
+        return cls(group_N, size_K, stratum_K)
 
     @property
     def squares(self) -> float:
         """Return sum_k n_k^2."""
         return float((self.size_K**2).sum())
 
+    @property
+    def strata(self) -> int:
+        """Return H."""
+        return np.unique(self.stratum_K).size
+
+    @cached_property
+    def size_H(self) -> Floats:
+        """Return N_h of each stratum, and first N."""
+        size_H = np.maximum(np.bincount(self.stratum_K, self.size_K), 1.0)  # the place of a single group is empty
+        size_H[0] = self.group_N.size
+        return size_H
+
+    def within(self, rest_N: Floats) -> Floats:
+        """Return deviations from the mean as deviations from the mean of the stratum."""
+        stratum_N = self.stratum_K[self.group_N]
+        mean_H = np.bincount(stratum_N, rest_N) / self.size_H
+        mean_H[0] = 0
+        found_N: Floats = rest_N - mean_H[stratum_N]
+        return found_N
+
     def variance(self, rest_N: Floats) -> float:
         """Return the variance of the mean of values with these deviations: sum_k T_k^2/(1 - h_k) / N^2."""
-        sum_K = np.bincount(self.group_N, rest_N)
-        return float((sum_K**2 / (1 - self.size_K / rest_N.size)).sum() / rest_N.size**2)
+        sum_K = np.bincount(self.group_N, self.within(rest_N))
+        return float((sum_K**2 / (1 - self.size_K / self.size_H[self.stratum_K])).sum() / rest_N.size**2)
 
     def degrees(self, rest_N: Floats) -> float:
         """Return nu_v, the degrees of freedom of `variance`."""
+        rest_N = self.within(rest_N)
         examples, groups = rest_N.size, self.size_K.size
+        free = groups - self.strata
         mean_K = np.bincount(self.group_N, rest_N) / self.size_K
-        between = float((self.size_K * mean_K**2).sum()) / (groups - 1)
+        between = float((self.size_K * mean_K**2).sum()) / free
         within = float(((rest_N - mean_K[self.group_N]) ** 2).sum()) / max(1, examples - groups)
-        usual = (examples - self.squares / examples) / (groups - 1)
+        usual = (examples - float((self.size_K**2 / self.size_H[self.stratum_K]).sum())) / free
         below = between + (usual - 1) * within
         rho = min(1.0, max(0.0, (between - within) / below)) if below > 0 else 0.0
         w_K = self.size_K * (1 + (self.size_K - 1) * rho)
-        return float(w_K.sum() ** 2 / (w_K**2).sum()) - 1
+        return max(1.0, float(w_K.sum() ** 2 / (w_K**2).sum()) - self.strata)
 
 
 def _rest(value_N: Floats, theta: float) -> Floats:

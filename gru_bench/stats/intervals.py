@@ -54,6 +54,8 @@ class Scored:
     """Classes, as positions, that means over classes leave out, because no example is of them."""
     is_fitted_once: bool = False
     """Whether the model has no seed, and so one run. It enters with an infinite number of seeds."""
+    stratum_N: NDArray[Any] | None = None
+    """Name of the stratum of each example's group. None: the split did not fix the share of any."""
 
     @property
     def class_count(self) -> int:
@@ -122,13 +124,13 @@ def interval(metric: MetricName, model: Scored) -> Estimate:
     Raises:
         ValueError: as `Scored.values`.
     """
-    return estimate(model.values(metric), group_N=model.group_N)
+    return estimate(model.values(metric), None, model.group_N, model.stratum_N)
 
 
 def f1_interval(model: Scored) -> Estimate:
     """Return the mean F1 of class 1 over seeds with its interval, as `interval`."""
     values = f1_values(model.label_N == 1, model.predicted_RN == 1, model.group_N)
-    return estimate(replace(values, is_fitted_once=model.is_fitted_once), group_N=model.group_N)
+    return estimate(replace(values, is_fitted_once=model.is_fitted_once), None, model.group_N, model.stratum_N)
 
 
 def difference(metric: MetricName, a: Scored, b: Scored) -> Estimate:
@@ -142,7 +144,7 @@ def difference(metric: MetricName, a: Scored, b: Scored) -> Estimate:
     Raises:
         ValueError: for different examples, and as `Scored.values`.
     """
-    return estimate(a.values(metric), b.values(metric), a.group_N)
+    return estimate(a.values(metric), b.values(metric), a.group_N, a.stratum_N)
 
 
 def f1_values(

@@ -56,8 +56,8 @@ def data_summary(spec: StudySpec, corpus: Corpus, vectors: Vectors) -> DataSumma
         available=corpus.available, classes=corpus.classes,
         class_counts=tuple(np.bincount(label_N, minlength=len(corpus.classes)).tolist()),
         vector_norm=vectors.mean_norm, vector_cosine=vectors.mean_cosine, vector_passes=vectors.passes,
-        groups=corpus.groups, group_column=corpus.group_column, seen_groups=seen_groups,
-        seen_group_reviews=seen_texts, near=corpus.near, text_labels=corpus.text_labels)
+        groups=corpus.groups, group_column=corpus.group_column, has_strata=corpus.has_strata,
+        seen_groups=seen_groups, seen_group_reviews=seen_texts, near=corpus.near, text_labels=corpus.text_labels)
 
 
 def study_summary(

@@ -42,6 +42,7 @@ def test_a_group_is_on_one_side_of_every_split(tmp_path: Path) -> None:
     assert len(train | validation | test) == 100
     assert corpus.groups == {"train": len(train), "validation": len(validation), "test": len(test)}
     assert corpus.seen_groups == (0, 0)
+    assert corpus.has_strata
     label_of = {text: (label, film) for text, label, film in films()}
     for split in SPLITS:
         part, texts = corpus.split(split), corpus.texts(split)
@@ -175,6 +176,7 @@ def test_a_given_test_split_keeps_its_groups_and_shared_ones_are_counted(tmp_pat
     corpus = by_film(tmp_path, train, test_name=path)
     assert len(corpus.test) == 60
     assert corpus.seen_groups == (2, 24)
+    assert not corpus.has_strata
     assert not groups(corpus, "train") & groups(corpus, "validation")
 
 

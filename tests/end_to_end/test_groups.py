@@ -70,7 +70,8 @@ def test_the_report_allows_for_the_groups_and_its_predictions_join_to_the_file(s
     assert (joined["group"] == joined["film"]).all()
     right = rows.pivot_table(index="seed", columns="example", values="correct", aggfunc="first").astype(bool)
     group = rows.drop_duplicates("example").set_index("example")["group"][right.columns]
-    wanted = accuracy_interval(right.to_numpy(), group_N=group.to_numpy())
+    strata = rows.groupby("group")["label"].agg(lambda own: own.mode()[0])
+    wanted = accuracy_interval(right.to_numpy(), group.to_numpy(), strata.loc[group].to_numpy())
     assert found["interval"] == pytest.approx((wanted.low, wanted.high), abs=1e-12)
     assert wanted.low != accuracy_interval(right.to_numpy()).low
     mentions((swept / "page" / "report.md").read_text(encoding="utf-8"), "account for the 24 groups", "(column ‘film’)")

@@ -665,6 +665,31 @@ class TestGroups:
         assert (grouped.low, grouped.high, grouped.df) == pytest.approx((alone.low, alone.high, alone.df), **TIGHT)
         assert (grouped.effective, grouped.groups) == (300, 300)
 
+    def test_groups_of_fixed_strata_vary_around_the_mean_of_their_stratum(self) -> None:
+        """A reference in loops: two strata of three groups, and a group that is alone in its stratum."""
+        groups, sizes = [*"aaabccc"], (4, 6, 5, 4, 3, 7, 5)
+        group_N, stratum_N = np.repeat(np.arange(7), sizes), np.repeat(groups, sizes)
+        right_1N = (np.random.default_rng(0).random(34) < np.where(stratum_N == "a", 0.9, 0.4))[None]
+        found = accuracy_interval(right_1N, group_N, stratum_N)
+        y_N, theta, v = right_1N[0].astype(float), right_1N.mean(), 0.0
+        for group, (stratum, size) in enumerate(zip(groups, sizes, strict=True)):
+            own_N = stratum_N == stratum if stratum != "b" else np.ones(34, bool)
+            total = sum(y - y_N[own_N].mean() for y in y_N[group_N == group])
+            v += total**2 / (1 - size / own_N.sum())
+        assert (found.estimate, found.variance) == pytest.approx((theta, v / 34**2), **TIGHT)
+        assert found.variance < accuracy_interval(right_1N, group_N).variance
+
+    def test_strata_that_fix_no_share_change_nothing(self) -> None:
+        right_RN, group_N = np.random.default_rng(1).random((5, 60)) < 0.8, np.arange(60) // 3
+        for stratum_N in (group_N, np.zeros(60, int)):  # each group alone in its stratum, and one stratum for all
+            found, plain = accuracy_interval(right_RN, group_N, stratum_N), accuracy_interval(right_RN, group_N)
+            assert (found.low, found.high, found.df) == pytest.approx((plain.low, plain.high, plain.df), **TIGHT)
+
+    def test_what_is_the_same_in_each_text_of_a_stratum_does_not_vary(self) -> None:
+        stratum_N = np.repeat([0, 1], 60)
+        found = accuracy_interval((stratum_N == 1)[None], np.arange(120) // 2, stratum_N)
+        assert (found.low, found.high) == pytest.approx((0.5, 0.5), **TIGHT)
+
     def test_too_few_groups_give_no_verdict(self) -> None:
         a_RN, b_RN = (np.random.default_rng(seed).random((5, 300)) < 0.8 for seed in (1, 2))
         difference = accuracy_difference(a_RN, b_RN, group_N=np.arange(300) // 20)

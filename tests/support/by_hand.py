@@ -22,7 +22,8 @@ from scipy import optimize, special
 
 SMALLEST = float(np.finfo(np.float32).eps)
 Split = dict[str, np.ndarray]
-"""`label` (N), `group` (N), and the probabilities of class 1 by each model: R x N."""
+"""`label` (N), `group` (N), `stratum` (N), and the probabilities of class 1 by each model: R x N."""
+KEYS = {"label", "group", "stratum"}
 
 
 def read(folder: Path, study: str, split: str) -> Split:
@@ -38,8 +39,11 @@ def read(folder: Path, study: str, split: str) -> Split:
         path = folder / "mlartifacts" / str(run) / "artifacts" / "predictions" / f"{split}.parquet"
         frame = pd.read_parquet(path).sort_values("example_id")
         found.setdefault(row["gru_bench.model"], []).append(frame["probability"].to_numpy(np.float64))
-    group = frame["group"] if "group" in frame else frame["example_id"]
-    return {"label": frame["label"].to_numpy(), "group": group.to_numpy(),
+    group, stratum = frame["example_id"], pd.Series(0, frame.index)
+    if "group" in frame:  # these were drawn from strata: the class and category of most texts of a group
+        group, trait = frame["group"], frame["label"].astype(str) + " " + frame["category"]
+        stratum = trait.groupby(group).agg(lambda traits: traits.mode()[0]).loc[group]
+    return {"label": frame["label"].to_numpy(), "group": group.to_numpy(), "stratum": stratum.to_numpy(),
             **{model: np.stack(rows) for model, rows in found.items()}}
 
 
@@ -62,7 +66,7 @@ def candidates(validation: Split, test: Split) -> tuple[dict[str, np.ndarray], d
     """Return the log-odds of each candidate on the validation and on the test texts, at its temperature."""
     label_N = validation["label"]
     kept: list[dict[str, np.ndarray]] = [{}, {}]
-    for model in validation.keys() - {"label", "group"}:
+    for model in validation.keys() - KEYS:
         odds = [log_odds(split[model].mean(axis=0)) for split in (validation, test)]
         for own, odds_N in zip(kept, odds, strict=True):
             own[model] = odds_N / temperature(label_N, odds[0])
@@ -85,16 +89,18 @@ def difference(test: Split, a_N: np.ndarray, b_N: np.ndarray) -> tuple[float, fl
     """Return theta, V, p by t with nu_v degrees of freedom, and the number of groups."""
     d_N = ((a_N > 0) == test["label"]).astype(float) - ((b_N > 0) == test["label"])
     _, group_N, size_K = np.unique(test["group"], return_inverse=True, return_counts=True)
-    theta, n, groups = d_N.mean(), d_N.size, size_K.size
-    total_K = np.bincount(group_N, d_N - theta)
-    variance = float((total_K**2 / (1 - size_K / n)).sum() / n**2)
+    _, stratum_N, size_H = np.unique(test["stratum"], return_inverse=True, return_counts=True)
+    theta, n, groups, strata = d_N.mean(), d_N.size, size_K.size, size_H.size
+    rest_N = d_N - (np.bincount(stratum_N, d_N) / size_H)[stratum_N]
+    total_K, within_K = np.bincount(group_N, rest_N), np.bincount(group_N, size_H[stratum_N]) / size_K
+    variance = float((total_K**2 / (1 - size_K / within_K)).sum() / n**2)
     mean_K = total_K / size_K
-    between = (size_K * mean_K**2).sum() / (groups - 1)
-    within = ((d_N - theta - mean_K[group_N]) ** 2).sum() / max(1, n - groups)
-    usual = (n - (size_K**2).sum() / n) / (groups - 1)
+    between = (size_K * mean_K**2).sum() / (groups - strata)
+    within = ((rest_N - mean_K[group_N]) ** 2).sum() / max(1, n - groups)
+    usual = (n - (size_K**2 / within_K).sum()) / (groups - strata)
     rho = np.clip((between - within) / (between + (usual - 1) * within), 0, 1)
     weight_K = size_K * (1 + (size_K - 1) * rho)
-    nu = weight_K.sum() ** 2 / (weight_K**2).sum() - 1
+    nu = weight_K.sum() ** 2 / (weight_K**2).sum() - strata
     return theta, variance, float(2 * special.stdtr(nu, -abs(theta) / variance**0.5)), groups
 
 

@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.config import PRESETS, MetricName, RunConfig, Scalar, flat, is_own, preset_of
+from gru_bench.data.groups import strata_of
 from gru_bench.errors import RunError
 from gru_bench.report.document.numbers import (
     KINDS,
+    Kind,
     Number,
     Numbers,
     Scale,
@@ -29,11 +31,12 @@ from gru_bench.report.document.numbers import (
 from gru_bench.report.document.sentences import Field, Sentence, say
 from gru_bench.report.evidence.progress import study_data, study_name
 from gru_bench.report.evidence.store import Store
+from gru_bench.results.baselines import MAJORITY
 from gru_bench.results.logged_metrics import SPLIT_NAMES, TRAIN_SECONDS, Metric, score
 from gru_bench.results.runs import DataSummary, Predictions
 from gru_bench.stats import metrics
 from gru_bench.stats.classes import are_uneven
-from gru_bench.stats.estimate import accuracy_interval, may_be_guessing
+from gru_bench.stats.estimate import Estimate, accuracy_interval, may_be_guessing
 from gru_bench.stats.intervals import Scored, interval
 from gru_bench.stats.metrics import guessing
 from gru_bench.tracking import FILE, LoggedRun, LoggedStudy
@@ -183,7 +186,13 @@ class ModelRuns(Scored):
 
     def score_by(self, metric: MetricName) -> Number:
         """Return a score: the mean over seeds, with its interval where there are enough seeds for one."""
-        return self.on_examples.estimate(_named(metric), interval(metric, self), scale_of(metric).kind)
+        return self.estimated(_named(metric), interval(metric, self), scale_of(metric).kind)
+
+    def estimated(self, name: str, found: Estimate, kind: Kind = "percent") -> Number:
+        """Return an estimate on all examples. The majority class reads no text, so that it has no interval."""
+        if self.model == MAJORITY:
+            return self.on_examples.add(name, found.estimate, kind, "of the frequencies of the classes")
+        return self.on_examples.estimate(name, found, kind)
 
     @cached_property
     def accuracy(self) -> Number:
@@ -258,9 +267,10 @@ class ModelRuns(Scored):
         values = [run.metrics[metric.key] / scale for run in self.runs if metric.key in run.metrics]
         return self.of_runs.over_runs(name, values, KINDS[metric.unit])
 
-    def groups_of(self, inside_N: NDArray[np.bool_]) -> NDArray[np.str_] | None:
-        """Return the groups of some of the examples; None where the data have none."""
-        return None if self.group_N is None else self.group_N[inside_N]
+    def groups_of(self, inside_N: NDArray[np.bool_]) -> tuple[NDArray[np.str_] | None, NDArray[np.str_] | None]:
+        """Return the groups of some of the examples, and the strata of these; None where the data have none."""
+        return (None if self.group_N is None else self.group_N[inside_N],
+                None if self.stratum_N is None else self.stratum_N[inside_N])
 
     def accuracy_on(self, numbers: Numbers, inside_N: NDArray[np.bool_]) -> Number:
         """Return the accuracy on some of the examples, with its interval where there are enough seeds for one.
@@ -271,9 +281,9 @@ class ModelRuns(Scored):
         """
         correct_RN = self.correct_RN[:, inside_N]
         size = correct_RN.shape[1]
-        group_N, own = self.groups_of(inside_N), numbers.on(self.ids, size, self.split)
+        (group_N, stratum_N), own = self.groups_of(inside_N), numbers.on(self.ids, size, self.split)
         if len(np.unique(np.arange(size) if group_N is None else group_N)) > 1:
-            found = accuracy_interval(correct_RN, group_N=group_N)
+            found = accuracy_interval(correct_RN, group_N, stratum_N)
             if found.has_interval:
                 return own.estimate("", found)
         return own.add("", float(correct_RN.mean()), "percent", "mean over seeds")
@@ -418,14 +428,23 @@ def group_of(
         read.append(predictions)
     if not read:
         return None, said
-    first = read[0]
+    first, data = read[0], study_data(study, store)
     return ModelRuns(
         first.label_N, np.stack([predictions.probability_NC for predictions in read]), first.group_N,
+        stratum_N=_strata(first) if data is not None and data.has_strata else None,
         numbers=numbers, label=label, model=model,
-        study=study, data=study_data(study, store), runs=tuple(usable), example_N=first.example_id_N,
+        study=study, data=data, runs=tuple(usable), example_N=first.example_id_N,
         category_N=first.category_N, tokens_N=first.tokens_N, whole=all(predictions.whole for predictions in read),
         metric=metric, split=split, is_fitted_once=usable[0].role == "baseline",
     ), said
+
+
+def _strata(predictions: Predictions) -> NDArray[np.str_] | None:
+    """Return the name of the stratum of each example's group; None without groups."""
+    if predictions.group_N is None:
+        return None
+    stratum_of = strata_of(zip(predictions.group_N, predictions.label_N, predictions.category_N, strict=True))
+    return np.array([f"{label} {category}" for label, category in map(stratum_of.__getitem__, predictions.group_N)])
 
 
 def class_names(data: DataSummary | None, count: int) -> tuple[str, ...]:

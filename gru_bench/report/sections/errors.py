@@ -150,7 +150,7 @@ def _by_class(group: ModelRuns) -> Details:
 def _class_scores(group: ModelRuns, place: int, scores_R: Sequence[metrics.ClassScores]) -> list[Cell]:
     """Return the number of test texts of a class, and its scores, without a value where they are undefined."""
     true_N, named_RN = group.label_N == place, group.predicted_RN == place
-    size, group_K = int(true_N.sum()), group.groups_of(true_N)
+    size, (group_K, _) = int(true_N.sum()), group.groups_of(true_N)
     few = size < LEAST or (group_K is not None and len(np.unique(group_K)) < 2)
     numbers = group.on_examples.of("class").named(group.classes[place])
     of_class = numbers.on(group.ids, size)
@@ -169,8 +169,9 @@ def _class_scores(group: ModelRuns, place: int, scores_R: Sequence[metrics.Class
         recall = group.accuracy_on(numbers.of("recall"), true_N)
         # The other examples, which no seed takes for this class, do not enter F1.
         own_N = true_N | named_RN.any(axis=0)
-        group_N = group.groups_of(own_N)
-        f1 = numbers.estimate("f1", estimate(f1_values(true_N[own_N], named_RN[:, own_N], group_N), group_N=group_N))
+        group_N, stratum_N = group.groups_of(own_N)
+        f1 = numbers.estimate("f1", estimate(
+            f1_values(true_N[own_N], named_RN[:, own_N], group_N), None, group_N, stratum_N))
     areas: list[Cell] = [MISSING, MISSING]
     if group.whole and group.has_probabilities:
         areas = [

@@ -111,8 +111,8 @@ def _f1(group: ModelRuns) -> Cell:
     if not group.has_classes:
         return MISSING
     if group.is_binary:
-        return group.on_examples.estimate("f1", f1_interval(group))
-    return group.on_examples.estimate("macro-f1", interval("macro_f1", group))
+        return group.estimated("f1", f1_interval(group))
+    return group.estimated("macro-f1", interval("macro_f1", group))
 
 
 def _further(groups: Sequence[ModelRuns]) -> Table:

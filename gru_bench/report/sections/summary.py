@@ -134,8 +134,9 @@ def groups_off(evidence: Evidence) -> tuple[Sentence, ...]:
 
 
 def groups_named(evidence: Evidence) -> list[Sentence]:
-    """Return how many groups the test texts have, and the column that tells them."""
+    """Return how many groups the test texts have, the column that tells them, and how many strata were drawn from."""
     group_N, columns = evidence.groups[0].group_N, evidence.groups[0].grouped_by
+    stratum_N = evidence.groups[0].stratum_N
     if group_N is None:
         return []
     numbers = evidence.numbers.of("groups-of-texts-1").on(
@@ -146,7 +147,10 @@ def groups_named(evidence: Evidence) -> list[Sentence]:
         "groups of equal size.",
         groups=numbers.add("", len(size_K), "count", "groups of test texts"),
         effective=numbers.add("effective", group_N.size**2 / float((size_K**2).sum()), "count", "N^2/sum n_k^2"),
-        columns=f" (column {listed([f'‘{name}’' for name in columns])})" if columns else "")]
+        columns=f" (column {listed([f'‘{name}’' for name in columns])})" if columns else ""),
+        *([] if stratum_N is None else [say(
+            "The split fixed the share of each class and category in the test texts ({strata} strata), so intervals do "
+            "not count it as chance.", strata=numbers.add("strata", len(np.unique(stratum_N)), "count", "of groups"))])]
 
 
 def refusals(evidence: Evidence) -> list[Sentence]:

@@ -34,7 +34,8 @@ def read_by_hand(store: FakeStore, study: LoggedStudy, split: str) -> by_hand.Sp
     found: by_hand.Split = {}
     for run in (*study.confirms, *study.baselines[1:]):
         known = store.predicted[run.run_id, split].by_id()
-        found["label"], found["group"] = known.label_N, known.example_id_N
+        found["label"], found["group"], found["stratum"] = (
+            known.label_N, known.example_id_N, np.zeros(len(known.label_N)))
         row = known.probability_NC[None, :, 1].astype(np.float64)
         found[run.model] = np.concatenate([found[run.model], row]) if run.model in found else row
     return found

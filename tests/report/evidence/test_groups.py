@@ -13,14 +13,16 @@ from gru_bench.report.document.report import Report
 from gru_bench.report.evidence.collect import collect
 from gru_bench.report.sections.comparisons import comparisons
 from gru_bench.report.sections.evaluation import evaluation
+from gru_bench.report.sections.summary import groups_named
 from gru_bench.stats.estimate import accuracy_difference, accuracy_interval
 from gru_bench.stats.verdict import Finding
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
-from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
+from tests.support.fake_store import FakeStore, TestSet, add_study, three_models, with_data
 from tests.support.renderings import all_said, column_of, number_in
 from tests.support.reports import build
 from tests.support.sections import build_only
+from tests.support.values import present
 
 FEW, OTHERS = TestSet.draw(60), TestSet.draw(60, seed=1)
 
@@ -159,6 +161,28 @@ def grouped(groups: int, **options: Any) -> tuple[FakeStore, list[LoggedStudy]]:
         group_N = np.array([f"film {n}" for n in np.arange(len(found)) % groups])
         store.predicted[key] = replace(found, group_N=group_N)
     return store, studies
+
+
+def test_scores_and_differences_allow_for_the_strata_that_a_split_by_groups_was_drawn_from() -> None:
+    store, studies = grouped(60, test_set=TestSet.draw(600))
+    given = collect(studies, store)
+    assert all(group.stratum_N is None for group in given.groups)
+    drawn = collect([with_data(study, has_strata=True) for study in studies], store)
+    for group, plain in zip(drawn.groups, given.groups, strict=True):
+        traits = [f"{label} {category}" for label, category in zip(group.label_N, group.category_N, strict=True)]
+        most = {name: max(sorted(set(own)), key=own.count) for name in set(present(group.group_N).tolist())
+                for own in [[trait for trait, at in zip(traits, present(group.group_N), strict=True) if at == name]]}
+        stratum_N = np.array([most[name] for name in present(group.group_N)])
+        assert len(set(stratum_N.tolist())) == 4
+        wanted = accuracy_interval(group.correct_RN, group.group_N, stratum_N)
+        assert (group.accuracy.low, group.accuracy.high) == (wanted.low, wanted.high)
+        assert group.accuracy.low != plain.accuracy.low
+        part_N = group.category_N == "imdb"
+        wanted = accuracy_interval(group.correct_RN[:, part_N], present(group.group_N)[part_N], stratum_N[part_N])
+        assert group.accuracy_on(group.numbers.of("part"), part_N).low == wanted.low
+    for pair, plain_pair in zip(drawn.compared, given.compared, strict=True):
+        assert pair.difference.variance != plain_pair.difference.variance
+    mentions(all_said(groups_named(drawn)), "60 groups", "(4 strata)")
 
 
 def test_scores_and_differences_allow_for_the_groups_of_the_examples() -> None:
