@@ -18,7 +18,7 @@ import numpy as np
 from gru_bench.config import Scalar, is_valid_setting
 from gru_bench.errors import IncompleteError
 from gru_bench.report.document.numbers import Number, Numbers, file_name, plain, slug
-from gru_bench.report.document.sentences import Sentence, Warning, joined, say
+from gru_bench.report.document.sentences import Sentence, Warning, first_few, joined, say
 from gru_bench.report.evidence.collect import Evidence, collect
 from gru_bench.report.evidence.groups import ModelRuns, model_name
 from gru_bench.report.evidence.progress import study_data, study_name
@@ -28,7 +28,7 @@ from gru_bench.report.evidence.trials import Search
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.results.logged_metrics import BEST_EPOCH
 from gru_bench.results.runs import DataSummary, StudySummary
-from gru_bench.stats.classes import are_uneven
+from gru_bench.stats.classes import RARE, are_uneven
 from gru_bench.stats.estimate import EvidenceLevel
 from gru_bench.stats.verdict import Finding
 from gru_bench.tracking import LoggedStudy
@@ -431,3 +431,16 @@ def first_epoch_is_best(subject: Subject) -> Found:
                 "{model}: the first of {epochs} epochs is the best one on validation for all of its {seeds} "
                 "{seeds:seed|seeds}.", model=group.label, epochs=group.of_runs.add("epochs", epochs, "setting"),
                 seeds=group.seeds)
+
+
+@check("GRU022", "Collect more test texts of these classes, or merge them with others.")
+def rare_classes(subject: Subject) -> Found:
+    """Classes with few test texts."""
+    for first in [group for group in subject.groups if group.has_classes][:1]:
+        rare = first.rare_classes
+        yield None if not rare else say(
+            "{rare} of {classes} classes {rare:has|have} fewer than {least} test texts: {names}. Scores of these "
+            "classes, and their part in macro F1, are uncertain.",
+            rare=first.on_examples.add("rare-classes", len(rare), "count", "of few test texts"),
+            classes=first.on_examples.add("classes", len(first.classes)), names=first_few(rare),
+            least=Numbers().on(()).add("rare", RARE))

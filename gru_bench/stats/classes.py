@@ -9,6 +9,8 @@ from scipy import special
 
 UNEVEN = 2
 """Ratio of the largest class to the smallest one from which on accuracy alone says little about the small ones."""
+RARE = 20
+"""Test texts of a class below which its scores say little: they carry no interval."""
 BY_CHANCE = 0.01
 """Chance of counts as uneven as these if all classes are equally frequent, below which they are called uneven."""
 

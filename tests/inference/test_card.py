@@ -85,7 +85,7 @@ def test_a_card_states_data_classes_score_limits_and_use(loaded: Loaded) -> None
     group = loaded.chosen
     data = load_corpus(loaded.model.config.data)
     mentions(
-        card, "# quick: Torch GRU, all seeds", "2 classes", "0, 1.", "seeds 10000, 10001", data.fingerprint,
+        card, "# quick: Torch GRU (all seeds)", "2 classes", "0, 1.", "seeds 10000, 10001", data.fingerprint,
         f"{len(data.train):,} training", f"{len(data.validation):,} validation", f"{len(data.test):,} test",
         f"**{group.score.text.replace(NBSP, ' ')}", "95 % interval",
         f"{len(loaded.model.words_V) - 1:,} words", "400 known words", "not calibrated", "gru-bench predict --model .",

@@ -35,7 +35,7 @@ def test_the_winner_is_saved_with_all_its_seeds(
 ) -> None:
     out, _ = said(studied, capsys, "my model")
     size = sum(path.stat().st_size for path in (tmp_path / "my model").iterdir())
-    mentions(out, "my model: Torch GRU, all seeds of the study quick", f"{size:,} bytes")
+    mentions(out, "my model: Torch GRU (all seeds) of the study quick", f"{size:,} bytes")
     assert out.endswith(f"next: {line(['gru-bench', 'predict', '--model', 'my model', 'A text of yours.'])}")
     saved, scores = load(tmp_path / "my model")
     store = studied.store()

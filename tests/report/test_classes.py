@@ -20,9 +20,10 @@ from gru_bench.report.render import record, spreadsheets
 from gru_bench.report.render.files import write
 from gru_bench.report.render.html import html
 from gru_bench.report.sections import errors
-from gru_bench.report.sections.errors import LEAST, MAPPED
+from gru_bench.report.sections.errors import MAPPED
 from gru_bench.results.runs import Predictions
 from gru_bench.stats import metrics
+from gru_bench.stats.classes import RARE
 from gru_bench.stats.intervals import Scored, interval
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
@@ -164,11 +165,11 @@ def test_scores_by_class_are_those_of_the_predictions(made: Made) -> None:
         for number, name in ((precision, "precision"), (recall, "recall"), (f1, "f1")):
             if number.value is not None:
                 assert number.value == pytest.approx(np.mean([getattr(one[place], name) for one in scores_RC]))
-        assert (mark == " (few)") == (size < LEAST)
-        few += size < LEAST
+        assert (mark == " (few)") == (size < RARE)
+        few += size < RARE
         for number in (recall, f1):
-            assert (number.low is None) == (size < LEAST)
-            if size < LEAST:
+            assert (number.low is None) == (size < RARE)
+            if size < RARE:
                 mentions(number.method, "no interval", "fewer than 20")
         if areas and size:
             assert shown[0].value == pytest.approx(np.mean([float(own_C[place] or np.nan) for own_C in own_RC]))

@@ -202,7 +202,7 @@ def test_other_models_on_the_same_test_reviews_are_named_in_claims_and_json_and_
     assert command(store, *asked) == 0
     with_others = capsys.readouterr().out
     assert with_others.splitlines()[0] == alone.splitlines()[0]
-    mentions(with_others, "In this store 12 other models were scored on these test texts")
+    mentions(with_others, "12 other models that were scored on these test texts")
     assert command(store, "--study", "pair", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert [pair["family"] for pair in found["pairs"]] == [1, 2, 2]

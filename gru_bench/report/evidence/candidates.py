@@ -149,7 +149,7 @@ class _Model:
     def candidate(self) -> Candidate:
         """Return it as it is served: a linear model is not calibrated."""
         used = None if self.group.is_fitted_once else self.temperature
-        seeds = ", all seeds" if len(self.group.runs) > 1 else ""
+        seeds = " (all seeds)" if len(self.group.runs) > 1 else ""
         validation = None if self.validation is None else _with(
             self.validation, calibrated(self.validation.probability_RNC[0], used))
         return _candidate((self,), calibrated(self.mean_NC, used), validation, self.group.model,

@@ -37,7 +37,7 @@ def decision_sentence(evidence: Evidence) -> Sentence:
 
 
 def _with_seeds(group: ModelRuns) -> Sentence:
-    return (group.label,) if len(group.runs) == 1 else say("{label} ({seeds} seeds)", label=group.label,
+    return (group.label,) if len(group.runs) == 1 else say("{label} (all {seeds} seeds)", label=group.label,
                                                            seeds=group.seeds)
 
 

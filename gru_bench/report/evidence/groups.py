@@ -35,7 +35,7 @@ from gru_bench.results.baselines import MAJORITY
 from gru_bench.results.logged_metrics import SPLIT_NAMES, TRAIN_SECONDS, Metric, score
 from gru_bench.results.runs import DataSummary, Predictions
 from gru_bench.stats import metrics
-from gru_bench.stats.classes import are_uneven
+from gru_bench.stats.classes import RARE, are_uneven
 from gru_bench.stats.estimate import Estimate, accuracy_interval, may_be_guessing
 from gru_bench.stats.intervals import Scored, interval
 from gru_bench.stats.metrics import guessing
@@ -248,6 +248,12 @@ class ModelRuns(Scored):
         """Return whether its classes are uneven: over all splits where that is logged, else on its examples."""
         counts = () if self.data is None else self.data.class_counts
         return are_uneven(counts if len(counts) == self.class_count else np.bincount(self.label_N).tolist())
+
+    @cached_property
+    def rare_classes(self) -> tuple[str, ...]:
+        """Return the classes with fewer than `RARE` examples, the rarest first."""
+        size_C = np.bincount(self.label_N, minlength=len(self.classes))
+        return tuple(self.classes[index] for index in np.argsort(size_C, kind="stable") if size_C[index] < RARE)
 
     @property
     def is_binary(self) -> bool:

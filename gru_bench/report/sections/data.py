@@ -33,7 +33,7 @@ def data(evidence: Evidence) -> list[Block]:
 def _scored_before(test_set: ScoredTestSet) -> Sentence:
     """Return how many studies have scored a test set, and what that means."""
     return say(
-        "Up to the newest run of this report, {studies} studies of this store have used these test texts. If one was "
+        "Up to the newest run of this report, {studies} studies have used these test texts. If one was "
         "planned after its author saw the test scores of another, its results may be too good, which intervals do not "
         "show.",
         studies=test_set.numbers.add("studies", test_set.studies, "count", "studies of the store with a complete "

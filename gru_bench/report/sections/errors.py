@@ -22,6 +22,7 @@ from gru_bench.report.evidence.groups import (
 )
 from gru_bench.report.figures.breakdowns import category_figure, confusion_figure, confusion_map, length_figure
 from gru_bench.stats import metrics
+from gru_bench.stats.classes import RARE
 from gru_bench.stats.estimate import estimate
 from gru_bench.stats.intervals import f1_values
 
@@ -32,10 +33,8 @@ CONFUSED = 20
 """Most pairs of confused classes in a table."""
 OPENED_MODELS = 3
 """Most models with more than two classes whose errors a page does not fold."""
-LEAST = 20
-"""Test texts of a class below which its scores carry no interval."""
 BY_CLASS = (
-    f"test scores by class, as means over seeds; recall and F1 have 95 % intervals from {LEAST} test texts on (others "
+    f"test scores by class, as means over seeds; recall and F1 have 95 % intervals from {RARE} test texts on (others "
     "are marked “few”). ROC AUC and average precision are one-vs-rest; they need the probabilities of all classes.")
 LARGEST = f" The {LISTED_CLASSES} largest classes are listed."
 LENGTHS = (25, 50, 100, 200, 400, 800)
@@ -151,10 +150,10 @@ def _class_scores(group: ModelRuns, place: int, scores_R: Sequence[metrics.Class
     """Return the number of test texts of a class, and its scores, without a value where they are undefined."""
     true_N, named_RN = group.label_N == place, group.predicted_RN == place
     size, (group_K, _) = int(true_N.sum()), group.groups_of(true_N)
-    few = size < LEAST or (group_K is not None and len(np.unique(group_K)) < 2)
+    few = size < RARE or (group_K is not None and len(np.unique(group_K)) < 2)
     numbers = group.on_examples.of("class").named(group.classes[place])
     of_class = numbers.on(group.ids, size)
-    method = f"mean over seeds; no interval for fewer than {LEAST} test texts" if few else "mean over seeds"
+    method = f"mean over seeds; no interval for fewer than {RARE} test texts" if few else "mean over seeds"
 
     def mean(
         name: str, values: Sequence[float | None], of: bool = True, kind: Kind = "percent", numbers: Numbers = numbers

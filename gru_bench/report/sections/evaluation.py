@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gru_bench.report.document.blocks import Cell, Column, Details, Table, with_range
+from gru_bench.report.document.blocks import Cell, Column, Details, Paragraph, Table, with_range
 from gru_bench.report.document.figure import Figure, Values
 from gru_bench.report.document.numbers import KINDS, MISSING, NBSP, Number, slug
 from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside, Sentence, joined
+from gru_bench.report.document.sentences import Aside, Sentence, first_few, joined
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.groups import ModelRuns, in_order
 from gru_bench.report.evidence.settings import setting, setting_name
@@ -19,6 +19,7 @@ from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure
 from gru_bench.results.baselines import baseline_label
 from gru_bench.results.logged_metrics import PARAMETERS, PEAK_MEMORY, TOKENS_PER_SECOND, score
 from gru_bench.stats import metrics
+from gru_bench.stats.classes import RARE
 from gru_bench.stats.intervals import f1_interval, interval
 
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.pooling")
@@ -49,8 +50,9 @@ def evaluation(evidence: Evidence) -> Section:
     logged = [group for group in (*groups, *evidence.baselines) if group.is_logged]
     details = [Details(table.title, (table,)) for table in (
         _further(classified), _cost(logged)) if table.rows]
-    return Section("results", "Results", (
-        _results(evidence), _accuracies(evidence), *details))
+    rare = groups[0].rare_classes if groups[0].has_classes else ()
+    few = [Paragraph((f"Fewer than {RARE} test texts: {first_few(rare)}.",), lead="Rare classes.")] if rare else []
+    return Section("results", "Results", (_results(evidence), *few, _accuracies(evidence), *details))
 
 
 def _accuracies(evidence: Evidence) -> Figure:

@@ -7,8 +7,8 @@ from gru_bench.report.document.report import Section
 from gru_bench.report.document.sentences import Sentence, joined, say
 from gru_bench.report.evidence.baselines import has_choice
 from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.sections.errors import LEAST
 from gru_bench.report.sections.summary import families
+from gru_bench.stats.classes import RARE
 from gru_bench.stats.estimate import ALPHA
 from gru_bench.stats.verdict import unseen_failures
 
@@ -26,7 +26,7 @@ SEEDS = (
 SCORES = (
     "F1 of two classes is that of the second one{positive}. Of more classes, macro F1 is the mean over all classes "
     "and confidence is the probability of the predicted class. Scores of classes with fewer than "
-    f"{LEAST} test texts have no interval.")
+    f"{RARE} test texts have no interval.")
 CHOSEN = (
     "Linear models and trials of a search learn from training texts and are chosen on validation texts.",
     "Linear models learn from training texts. There are no validation texts to choose one of them on: the first one is "

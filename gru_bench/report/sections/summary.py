@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,13 +11,13 @@ from gru_bench.data.groups import TURNED_OFF
 from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Details, Paragraph, Table
 from gru_bench.report.document.figure import Values
 from gru_bench.report.document.numbers import KINDS, MISSING, NBSP, plain, slug
-from gru_bench.report.document.sentences import Sentence, joined, listed, say
+from gru_bench.report.document.sentences import Sentence, first_few, joined, listed, say
 from gru_bench.report.evidence.baselines import has_choice
 from gru_bench.report.evidence.candidates import Candidate
 from gru_bench.report.evidence.collect import Evidence
 from gru_bench.report.evidence.decision import decision_sentence
 from gru_bench.report.evidence.groups import ModelRuns, in_order
-from gru_bench.report.evidence.pairs import Pair
+from gru_bench.report.evidence.pairs import Pair, by_score
 from gru_bench.report.evidence.progress import study_name
 from gru_bench.report.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import difference_figure
@@ -28,18 +28,20 @@ from gru_bench.tracking import LoggedStudy
 
 FEW_TEXTS = 200
 """Number of test texts below which a warning is shown."""
-FEW = 6
-"""Most kinds of predictions, and most other models, that are named."""
 VERDICTS = ("Another question: is one architecture better than another, by single seeds and for new ones? Differences "
             "in test {} with {}. p is adjusted by Holm’s procedure over {}; intervals are not adjusted for multiple "
-            "comparisons. Equivalent models have an interval for equivalence, of 90 %, which lies within the margin. "
-            "MDD, the minimum detectable difference, is the smallest true difference that the two-sided test finds "
-            "with 80 % power from as many runs and texts.")
-CANDIDATES = ("Test {} of the classifiers that can be taken, as they are served, with 95 % intervals. The first one is "
-              "taken: the best on validation texts. Its lead over each other one has an unadjusted interval; p is "
-              "two-sided, adjusted by Holm’s procedure over the rows. All hold for these trained models on new texts, "
-              "not for new seeds. Parameters are those that training sets; they and the training time are sums over "
-              "the seeds and models of a classifier.")
+            "comparisons. Equivalent models have an interval for equivalence, of 90 %, which lies within the "
+            "equivalence margin. MDD, the minimum detectable difference, is the smallest true difference that the "
+            "two-sided test finds with 80 % power from as many runs and texts.")
+CANDIDATES = ("Test {} of the classifiers that can be taken, each as gru-bench predict uses it, with 95 % intervals. "
+              "{}They hold for these trained models on new texts, not for new seeds. Parameters are those that "
+              "training sets; they and the training time are sums over the seeds and models of a classifier.")
+FIRST = ("The first one is taken: the best on validation texts. Its lead over each other one has an unadjusted "
+         "interval; p is two-sided, adjusted by Holm’s procedure over the rows. ")
+ALL_PAIRS = ("All pairs of the classifiers that can be taken, because none is chosen. Differences in test {} have "
+             "unadjusted 95 % intervals; p is two-sided, adjusted by Holm’s procedure over the rows.")
+SAME_FUNCTION = {"scratch", "torch"}
+"""The presets that compute one function, where the reset gate of both acts after the product."""
 NAMED = 60
 """Most characters of a prediction that is no class."""
 MOST_WARNINGS = 5
@@ -48,29 +50,45 @@ MOST_WARNINGS = 5
 
 def summary(evidence: Evidence) -> tuple[Block, ...]:
     """Return the first blocks of a report: the decision, and the verdicts and differences that allow it."""
-    notes = joined([*groups_named(evidence), *others_on_test(evidence), *asked_again(evidence)])
+    notes = joined([*same_function(evidence), *groups_named(evidence), *others_on_test(evidence),
+                    *asked_again(evidence)])
     return (Paragraph(decision_sentence(evidence), lead="Decision."), *_candidates(evidence), *_verdicts(evidence),
             *([Paragraph(notes)] if notes else []))
 
 
 def _candidates(evidence: Evidence) -> list[Block]:
-    """Return the table of the classifiers that can be taken, the one that is taken first; nothing for a single one."""
+    """Return the table of the classifiers that can be taken; nothing for a single one.
+
+    The one that is taken comes first, with its lead over each other one. If none is, a second table has all pairs.
+    """
     chosen, others = evidence.candidates.chosen, evidence.candidates.others
     if not others:
         return []
-    pairs = {} if chosen is None else {pair.b.key: pair for pair in evidence.taken}
     scale = others[0].scale
-    return [Table.of(
-        "candidates", "Classifiers to take", (CANDIDATES.format(scale.score),),
-        [*([] if chosen is None else [chosen]), *in_order(others)],
-        (Column("Classifier", align="left", width=4.0), lambda one: one.label),
-        (Column(scale.score[0].upper() + scale.score[1:], unit=scale.unit), lambda one: one.score),
-        (Column("Lead of the first", unit=scale.differences, short="Lead"),
-         lambda one: pairs[one.key].number("difference") if one.key in pairs else MISSING),
-        (Column("p"), lambda one: pairs[one.key].p if one.key in pairs else MISSING),
-        (Column("Validation", unit=scale.unit), _on_validation),
-        (Column("Parameters"), lambda one: _over_runs(one, PARAMETERS)),
-        (Column("Training", unit="s"), lambda one: _over_runs(one, TRAIN_SECONDS)))]
+    leads: list[tuple[Column, Callable[[ModelRuns], Cell]]] = []
+    if chosen is not None:
+        pairs = {pair.b.key: pair for pair in evidence.taken}
+        leads = [
+            (Column("Lead of the first", unit=scale.differences, short="Lead"),
+             lambda one: pairs[one.key].number("difference") if one.key in pairs else MISSING),
+            (Column("p"), lambda one: pairs[one.key].p if one.key in pairs else MISSING),
+            (Column("Validation", unit=scale.unit), _on_validation)]
+    return [
+        Table.of(
+            "candidates", "Classifiers to take", (CANDIDATES.format(scale.score, FIRST if leads else ""),),
+            [*([] if chosen is None else [chosen]), *in_order(others)],
+            (Column("Classifier", align="left", width=4.0), lambda one: one.label),
+            (Column(scale.score[0].upper() + scale.score[1:], unit=scale.unit), lambda one: one.score),
+            *leads,
+            (Column("Parameters"), lambda one: _over_runs(one, PARAMETERS)),
+            (Column("Training", unit="s"), lambda one: _over_runs(one, TRAIN_SECONDS))),
+        *([] if leads else [Table.of(
+            "candidate-pairs", "Differences of the classifiers to take", (ALL_PAIRS.format(scale.score),),
+            by_score(evidence.taken),
+            (Column("Pair", align="left", width=4.0), lambda pair: pair.label),
+            (Column("Difference", unit=scale.differences), lambda pair: pair.number("difference")),
+            (Column("Verdict", align="left", width=3.2), lambda pair: pair.verdict_cell),
+            (Column("p"), lambda pair: pair.p))])]
 
 
 def _on_validation(one: ModelRuns) -> Cell:
@@ -128,6 +146,16 @@ def about_examples(evidence: Evidence) -> tuple[Sentence, ...]:
             *asked_again(evidence))
 
 
+def same_function(evidence: Evidence) -> list[Sentence]:
+    """Return which models compute the same function by different code."""
+    alike = [group for group in evidence.groups if group.is_logged and group.model in SAME_FUNCTION
+             and group.config.model.reset == "after"]
+    if {group.model for group in alike} != SAME_FUNCTION:
+        return []
+    return [(f"{listed([group.label for group in alike])} compute the same function by different code, so that "
+             "comparing them checks the code.",)]
+
+
 def groups_off(evidence: Evidence) -> tuple[Sentence, ...]:
     """Return the warning where somebody has turned off groups."""
     return ((TURNED_OFF,),) if evidence.are_groups_off else ()
@@ -158,14 +186,12 @@ def refusals(evidence: Evidence) -> list[Sentence]:
     said = []
     for group in evidence.groups:
         if group.refusals:
-            named = [f"‘{plain(name)[:NAMED]}’ ({count:,})" for name, count in [*group.refusals.items()][:FEW]]
-            more = len(group.refusals) - len(named)
+            named = [f"‘{plain(name)[:NAMED]}’ ({count:,})" for name, count in group.refusals.items()]
             said.append(say(
                 "{count} of {all} predictions of {model} {count:is|are} not a class and {count:counts|count} as wrong: "
-                "{named}{more}.",
+                "{named}.",
                 count=group.on_examples.add("refusals", sum(group.refusals.values())), model=group.label,
-                all=group.on_examples.add("predictions", group.predicted_RN.size), named=", ".join(named),
-                more=f" and {more:,} others" if more else ""))
+                all=group.on_examples.add("predictions", group.predicted_RN.size), named=first_few(named)))
     return said
 
 
@@ -221,11 +247,10 @@ def others_on_test(evidence: Evidence) -> tuple[Sentence, ...]:
     outside, named = test_set.size - len(test_set.groups), test_set.others
     if not outside or not evidence.pairs:
         return ()
-    more = len(named) - FEW
     return (say(
-        "In this store {outside} other {outside:model was|models were} scored on these test texts ({names}). p is "
-        "adjusted for the pairs of this report alone: the more reports on the same texts, the more differ by chance.",
-        names=listed([*named[:FEW], *([f"{more} more"] if more > 0 else [])]),
+        "Not in this report: {outside} other {outside:model that was|models that were} scored on these test texts "
+        "({names}). p is adjusted for the pairs of this report alone: the more reports on the same texts, the more "
+        "differ by chance.", names=first_few(named),
         outside=numbers.add("outside", outside, "count", "models with a complete confirmation run on these test texts "
                             "that this report does not show")),)
 

@@ -25,6 +25,7 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"MODEL\.candidate\.(train-seconds|parameters)", "", "confirm"),
     (r"MODEL\.candidate\.minus\.[a-z.-]+\.(difference|difference-90|p|p-equivalent)", "test", "some"),
     (r"MODEL\.confusion\.(true|false)-(positive|negative)(\.spread)?", "test", "confirm"),
+    (r"MODEL\.(rare-classes|classes)", "test", "confirm"),
     (r"MODEL\.confused\.\d+(\.spread)?", "test", "confirm"),
     (r"MODEL\.confused\.\d+\.share", "some", "confirm"),
     (r"MODEL\.run-(?P<place>\d)\.accuracy", "test", "one"),
@@ -65,7 +66,7 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"data-1\.class\.[a-z0-9-]+(\.share)?", "", "studies"),
     (r"test-set-1\.studies", "", "all confirm"),
     # what is given
-    (r"methods\.(margin|level|family|family-linear|fewest-seeds|unseen)", "", "none"),
+    (r"methods\.(margin|level|family|family-linear|fewest-seeds|unseen)|rare", "", "none"),
     # diagnostics
     (r"diagnostics-homework\.flow-(?P<of>[a-z]+)-[a-z-]+\.[a-z]+", "as logged", "first"),
     (r"diagnostics-homework\.(gates|words)-(?P<of>[a-z]+)[a-z0-9.-]+", "", "first"),

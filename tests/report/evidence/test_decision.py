@@ -29,7 +29,7 @@ def test_it_names_the_classifier_its_score_and_all_others(metric: MetricName) ->
     chosen, sentence = evidence.candidates.chosen, said(decision_sentence(evidence))
     assert chosen is not None
     assert chosen.model == "bidirectional"
-    mentions(sentence, "Take Bidirectional GRU (5 seeds): ", chosen.score.text,
+    mentions(sentence, "Take Bidirectional GRU (all 5 seeds): ", chosen.score.text,
              "right on" if metric == "accuracy" else f"its {chosen.scale.score} on new texts is")
     for pair in evidence.taken:
         mentions(sentence, f"{pair.b.label} ({pair.number('difference').text}, p", pair.p.text)
@@ -51,7 +51,7 @@ def test_one_that_is_worse_on_test_is_taken_all_the_same_and_this_is_said() -> N
                 known = store.predicted[run.run_id, split]
                 store.predicted[run.run_id, split] = answered(known, np.arange(len(known.label_N)) < right)
     sentence = said(decision_sentence(collect([study, other], store)))
-    mentions(sentence, "Take Torch GRU (5 seeds) of the study one", "60.0",
+    mentions(sentence, "Take Torch GRU (all 5 seeds) of the study one", "60.0",
              "worse, though it was better on validation texts, than Scratch GRU")
 
 
@@ -68,5 +68,5 @@ def test_a_single_model_is_taken() -> None:
     store = FakeStore()
     study = add_study(store, "one", {"torch": 0.3}, test_set=TestSet.draw(300))
     evidence = collect([replace(study, baselines=())], store)
-    mentions(said(decision_sentence(evidence)), "Take Torch GRU (5 seeds): it is right on")
+    mentions(said(decision_sentence(evidence)), "Take Torch GRU (all 5 seeds): it is right on")
     assert not evidence.taken

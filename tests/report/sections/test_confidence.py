@@ -43,7 +43,7 @@ def test_each_classifier_is_scored_as_it_is_served() -> None:
     first, second = (present(temperature(labels[0], mean_NC)) for mean_NC in mean_SM[0])
     assert min(first, second) > 1.5
     trained_NC, linear_NC = mean_SM[1]
-    served = {"Torch GRU, all seeds": calibrated(trained_NC, first), "TF-IDF": linear_NC,
+    served = {"Torch GRU (all seeds)": calibrated(trained_NC, first), "TF-IDF": linear_NC,
               "average": averaged(trained_NC, linear_NC, first, second)}
     assert column_of(report, "calibration", "Classifier") == list(served)
     shown = [in_text(cell if isinstance(cell, tuple) else (cell,))

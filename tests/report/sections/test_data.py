@@ -54,18 +54,18 @@ def test_the_studies_that_scored_the_test_reviews_until_the_newest_run_are_count
     one = add_study(store, "one", {"torch": 0.0}, seeds=2, test_set=here)
     other = add_study(store, "apart", {"torch": 0.0}, seeds=2, test_set=TestSet.draw(50, seed=1), fingerprint="other")
     alone = words_of(build_only([one], store, runs), "runs")
-    assert "of this store have used" not in alone
+    assert "studies have used" not in alone
     add_study(store, "elsewhere", {"torch": 0.0}, seeds=2, test_set=here, experiment="elsewhere")
     later = add_study(store, "later", {"torch": 0.0}, seeds=2, test_set=here)
     place = store.by_experiment["movie-reviews"].index(later)
     store.by_experiment["movie-reviews"][place] = replace(later, confirms=tuple(
         replace(run, started=run.started + 1e6) for run in later.confirms))
     report = build_only([one], store, runs)
-    mentions(words_of(report, "runs"), "2 studies of this store have used", "If one was planned")
+    mentions(words_of(report, "runs"), "2 studies have used", "If one was planned")
     assert report.source.on_test == {digest_of_examples(here.id_N): OnTest(
         (("elsewhere", "torch"), ("later", "torch"), ("one", "torch")), 2)}
     both = words_of(build_only([one, other], store, runs), "runs")
-    assert both.count("of this store have used") == 1
+    assert both.count("studies have used") == 1
 
 
 def test_groups_and_near_duplicates_are_counted() -> None:

@@ -108,7 +108,7 @@ def test_errors_are_of_the_classifiers_that_can_be_taken_where_one_is_chosen() -
     study = with_validation(store, add_study(store, "one", {"torch": 0.0}, test_set=TestSet.draw(300)))
     evidence = collect([study], store)
     report = build_only([study], store, errors)
-    labels = ["Torch GRU, all seeds", "TF-IDF", "average"]
+    labels = ["Torch GRU (all seeds)", "TF-IDF", "average"]
     for key in ("categories-1", "lengths-1"):
         assert [column.heading for column in table_of(report, key).columns[2:]] == labels
     sizes = [size.value for size in column_of(report, "categories-1", "Texts")]

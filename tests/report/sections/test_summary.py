@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -62,15 +64,36 @@ def test_the_summary_has_the_figure_the_decision_the_verdicts_and_the_checks(bui
     blocks = section_of(built.report, "summary").blocks
     assert built.report.sections[0].name == "summary"
     kinds = [type(block) for block in blocks]
-    assert kinds[:4] == [Paragraph, Table, Table, Figure]
+    # None is chosen, so that there are all pairs of what can be taken.
+    assert kinds[:5] == [Paragraph, Table, Table, Table, Figure]
     assert kinds[-4:] == [Paragraph, Bullets, Details, Paragraph]
-    assert isinstance(blocks[3], Figure)
-    assert blocks[3].name == "differences"
+    assert isinstance(blocks[4], Figure)
+    assert blocks[4].name == "differences"
     assert isinstance(blocks[-1], Paragraph)
     assert blocks[-1].lead == "Question."
     # Three studies with the same question ask it once.
     assert said(blocks[-1].text) == "Which pooling and size suit the GRU best?"
     assert decision_of(built.report) == said(built.report.in_short[0])
+
+
+def test_two_codes_of_one_function_are_said_to_be_so(built: Built) -> None:
+    store, studies, report = built
+    said_so = "compute the same function by different code"
+    assert {"scratch", "torch"} <= {group.model for group in collect(studies, store).groups}
+    assert said_so in words_of(report, "summary")
+    other = FakeStore()
+    alone = add_study(other, "alone", {"torch": 0.4, "bidirectional": 0.4}, test_set=TestSet.draw(50))
+    assert said_so not in words_of(build([alone], other), "summary")
+
+
+def test_where_none_is_chosen_all_pairs_of_what_can_be_taken_are_shown(built: Built) -> None:
+    store, studies, report = built
+    evidence = collect(studies, store)
+    assert evidence.candidates.chosen is None
+    assert len(evidence.taken) == math.comb(len(evidence.candidates.every), 2)
+    assert "Lead of the first" not in [column.heading for column in table_of(report, "candidates").columns]
+    for row, pair in zip(table_of(report, "candidate-pairs").rows, by_score(evidence.taken), strict=True):
+        assert (row[0], row[1], row[3]) == (pair.label, pair.number("difference"), pair.p)
 
 
 def test_each_pair_of_models_and_each_model_with_the_linear_one_is_a_row_of_the_verdicts(built: Built) -> None:
@@ -116,7 +139,7 @@ def test_parameters_and_training_of_a_candidate_are_sums_over_its_seeds_and_mode
     store = FakeStore()
     study = add_study(store, "one", {"torch": 0.0, "bidirectional": 0.1}, test_set=TestSet.draw(300))
     report = build([with_validation(store, study)], store)
-    rows = {row[0].partition(",")[0]: row for row in table_of(report, "candidates").rows}
+    rows = {row[0].removesuffix(" (all seeds)"): row for row in table_of(report, "candidates").rows}
     for place, key in ((5, "size/parameters"), (6, "time/train_seconds")):
         of_model = {model: sum(run.metrics[key] for run in study.runs if run.model == model and run.complete and (
             run.role in ("confirm", "baseline"))) for model in ("torch", "bidirectional", "tfidf")}
