@@ -103,7 +103,7 @@ def test_the_served_one_answers_over_http_as_predict_does(
 def test_without_a_name_the_newest_finished_study_is_taken(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(directory)
     done = completed(predict_app, *TEXTS)
-    assert re.match(rr"study strong: Torch GRU \(all seeds\)", done.stderr)
+    assert re.match(r"study strong: Torch GRU \(all seeds\)", done.stderr)
 
 
 def test_without_a_finished_study_one_must_be_named(

@@ -318,7 +318,7 @@ def test_predictions_that_are_no_class_count_as_wrong_where_that_is_asked_for() 
     wanted = accuracy_difference(right_N[None], POOR[None])
     assert (read["pairs"][0]["low"], read["pairs"][0]["p"]) == pytest.approx((wanted.low, wanted.p), **TIGHT)
     assert [(one["score"], one["refusals"]) for one in read["models"]] == [(right_N.mean(), 4), (POOR.mean(), 0)]
-    mentions(" ".join(read["notes"]), "4 of 400 predictions of good are not a class", "‘I cannot say’ (3), ‘’ (1)")
+    mentions(" ".join(read["notes"]), "4 of 400 predictions of good are not a class", "‘I cannot say’ (3) and ‘’ (1)")
     macro = found(good, "--refusals", "wrong", "--metric", "macro_f1")["models"][0]["score"]
     predicted_N = np.where(right_N, LABEL_N, 1 - LABEL_N)
     predicted_N[:4] = 2
