@@ -37,7 +37,6 @@ OptimizerName = Literal["adam", "adamw"]
 Schedule = Literal["constant", "linear"]
 Selection = Literal["best_validation", "lowest_train_window"]
 MetricName = Literal["accuracy", "macro_f1", "log_loss"]
-ClassWeight = Literal["none", "balanced"]
 NearDuplicates = Literal["keep", "remove"]
 Unknown = Literal["drop", "draw"]
 Scalar = str | int | float | bool | None
@@ -216,6 +215,8 @@ ClassNames = Annotated[
     BeforeValidator(_class_names), AfterValidator(_short_in_all)]
 NonEmpty = Annotated[str, AfterValidator(_not_empty)]  # a length in Field would refuse names that are no UTF-8
 GroupColumn = Annotated[NonEmpty | None, BeforeValidator(lambda name: None if name == "none" else name)]
+ClassWeight = Annotated[Literal["none", "balanced"], BeforeValidator(lambda name: "none" if name is None else name)]
+"""Study files and `--set` read `none` as None."""
 Encoding = Annotated[str, AfterValidator(_encoding)]
 MOST_WEIGHTS = 2**29
 """Largest value of layers times hidden_size squared. The weights of a GRU of this size take 13 GB."""
@@ -375,7 +376,8 @@ class TrainingConfig(Section):
     it as `metric`."""
     class_weight: ClassWeight = "none"
     """Weight of a text in the training loss: 1, or for `balanced` n / (K n_k) with n training texts, of which n_k
-    are of its class, one of K. Logged losses are not weighted."""
+    are of its class, one of K. Logged losses are not weighted. A study file of macro F1 that leaves it out has
+    `balanced`."""
     selection: Selection = "best_validation"
     """How the best checkpoint is chosen: after the epoch of the best validation score (among equal ones, of lowest
     loss), or after the window of `log_every` iterations with the lowest mean training loss, as in the homework."""

@@ -1,7 +1,8 @@
 """The settings that a study file leaves out: those of a study that comes with gru-bench, or chosen by the data.
 
 A file inherits from the study that it names as `base`. Without a base it inherits the settings of `RECIPE` alone, not
-its models, search and budget. The epochs and the window of the training loss follow the number of training texts.
+its models, search and budget. The epochs and the window of the training loss follow the number of training texts, and
+the weights of classes the metric.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ NO_BASE = "none"
 """Base of a study file whose defaults are those of `RunConfig`."""
 BY_SIZE: Mapping[str, int] = {"training.epochs": 2, "training.log_every": 100}
 """Settings that follow the number of training texts -> their values on the default data."""
+FOR_MACRO_F1: Mapping[str, str] = {"training.class_weight": "balanced"}
+"""Settings of a study whose metric is macro F1 (docs/recipe.md has the measurement)."""
 LEAST_EPOCHS, MOST_EPOCHS = 2, 20
 USUAL_ITERATIONS = 837
 """Iterations of an epoch of the default data, which get the fewest epochs."""
@@ -60,13 +63,13 @@ class Parts:
         self.keys |= {"space": {}, "first": {}}
 
 
-def inherit(file: Parts, base: Parts | None, typed: Collection[str], *, whole: bool) -> frozenset[str]:
+def inherit(file: Parts, base: Parts | None, typed: Mapping[str, Any], *, whole: bool) -> frozenset[str]:
     """Add to a study file what it inherits; return the names of the settings that follow the number of training texts.
 
     Args:
         file: The file.
         base: The study that it inherits from; None for nothing.
-        typed: Names of the settings that the user typed.
+        typed: The settings that the user typed.
         whole: Whether the file names its base, and inherits its models, search and budget as well.
     """
     if base is None:
@@ -74,12 +77,15 @@ def inherit(file: Parts, base: Parts | None, typed: Collection[str], *, whole: b
     given = {*file.settings, *typed}
     inherited = {key: value for key, value in {**base.settings, **base.keys.get("first", {})}.items()
                  if key not in given and key not in file.keys.get("space", {})}
-    sized = {} if base.keys.get("base") == NO_BASE else {
-        key: value for key, value in BY_SIZE.items() if key not in {*given, *inherited, *file.keys.get("space", {})}}
-    file.settings |= {**sized, **inherited}
+    metric = {**inherited, **file.settings, **typed}.get("training.metric")
+    suitable = {**BY_SIZE, **(FOR_MACRO_F1 if metric == "macro_f1" else {})}
+    chosen = {} if base.keys.get("base") == NO_BASE else {
+        key: value for key, value in suitable.items()
+        if key not in {*given, *inherited, *file.keys.get("space", {})}}
+    file.settings |= {**chosen, **inherited}
     if whole:
         _inherit_study(file, base, given)
-    return frozenset(sized)
+    return frozenset(BY_SIZE.keys() & chosen.keys())
 
 
 def _inherit_study(file: Parts, base: Parts, given: Collection[str]) -> None:

@@ -96,6 +96,40 @@ class TestRecipe:
         assert (spec.base.training.epochs, spec.base.training.log_every) == (2, 100)
 
 
+class TestMacroF1:
+    @pytest.mark.parametrize(("text", "weight"), [
+        ('metric = "macro_f1"\n', "balanced"), ("training.metric = 'macro_f1'\n", "balanced"),
+        ("", "none"), ('metric = "accuracy"\n', "none"), ('metric = "log_loss"\nmargin = 0.01\n', "none"),
+        ('metric = "macro_f1"\nbase = "bidirectional"\n', "balanced"), ('metric = "macro_f1"\nbase = "none"\n', "none"),
+        ('metric = "macro_f1"\nbase = "homework"\n', "none"),
+        ('metric = "macro_f1"\ntraining.class_weight = "none"\n', "none"),
+        ('training.class_weight = "balanced"\n', "balanced")])
+    def test_its_studies_weigh_classes_unless_the_file_says_so(self, tmp_path: Path, text: str, weight: str) -> None:
+        spec = load_study(study_file(tmp_path, text + OWN)).fitted(800)
+        assert spec.config("torch", {}, 0).training.class_weight == weight
+        assert "training.class_weight" not in spec.sized
+
+    def test_the_metric_and_the_weights_may_be_typed(self, tmp_path: Path) -> None:
+        typed = {"training.metric": "macro_f1"}
+        for study in ("bidirectional", study_file(tmp_path, OWN)):
+            assert load_study(study, settings=typed).base.training.class_weight == "balanced"
+            spec = load_study(study, settings={**typed, "training.class_weight": "none"})
+            assert spec.base.training.class_weight == "none"
+        file = study_file(tmp_path, 'metric = "macro_f1"\n' + OWN)
+        assert load_study(file, settings={"training.metric": "accuracy"}).base.training.class_weight == "none"
+
+    def test_weights_of_one_model_or_in_the_search_space_come_first(self, tmp_path: Path) -> None:
+        text = 'metric = "macro_f1"\nmodels = ["torch", "scratch"]\ntraining.torch.class_weight = "none"\n'
+        spec = load_study(study_file(tmp_path, text))
+        assert [spec.config(model, {}, 0).training.class_weight for model in spec.models] == ["none", "balanced"]
+        space = "[space]\ntraining.class_weight = { choices = ['none', 'balanced'] }"
+        searched = load_study(study_file(tmp_path, f'metric = "macro_f1"\n{OWN}{space}'), trials=2)
+        assert searched.base.training.class_weight == "none"
+        weights = searched.space["training.class_weight"].choices or ()
+        assert [searched.config("torch", {"training.class_weight": weight}, 0).training.class_weight
+                for weight in weights] == ["none", "balanced"]
+
+
 class TestBase:
     def test_a_file_inherits_the_search_and_the_settings_of_its_base(self, tmp_path: Path) -> None:
         spec, base = load_study(study_file(tmp_path, 'base = "bidirectional"')), load_study("bidirectional")
@@ -190,7 +224,8 @@ def test_a_start_says_which_settings_follow_the_number_of_texts(
 def test_a_sweep_of_an_own_file_says_what_was_chosen(
     tmp_path: Path, easy_csv: Path, database: Path
 ) -> None:
-    study = 'models = ["torch"]\nconfirm = 1\n[embedding]\ndimension = 4\n[model]\nhidden_size = 2\n'
+    study = ('models = ["torch"]\nmetric = "macro_f1"\nconfirm = 1\n[embedding]\ndimension = 4\n'
+             '[model]\nhidden_size = 2\n')
     done = sweep(tmp_path, easy_csv, "--limit", "100", study=study)
     assert done.returncode == 0, done.stderr
     (run,) = only_study(tmp_path).confirms
@@ -198,3 +233,4 @@ def test_a_sweep_of_an_own_file_says_what_was_chosen(
     assert "warning: training.log_every" not in done.stdout
     assert (run.params["training.epochs"], run.params["model.pooling"], run.params["model.hidden_size"]) == (
         "20", "meanmax", "2")
+    assert run.params["training.class_weight"] == "balanced"
