@@ -136,6 +136,7 @@ NOT_RUN: Mapping[str, str] = {
         python reports/publish.py studies.tar.xz --study torch""",
     "it takes minutes, or reads what does": r"""
         gru-bench sweep --study compare
+        gru-bench sweep --study bidirectional --trials 0 --confirm 3 --data uneven.csv --metric macro_f1
         gru-bench sweep --study homework --data TRAIN.tar.gz --test-data TEST.tar.gz --embedding VECTORS.bin.gz
         gru-bench sweep --study homework --set model.backend=fused --study-name homework-quick --data ...
         gru-bench report --study compare --claim "bidirectional > torch"
