@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from gru_bench import cli
 from gru_bench.config import Scalar, preset_of
+from gru_bench.data.frames import is_frame, keep, of_arrays, written
 from gru_bench.errors import GruBenchError, UsageError, shown, unknown, without_passwords
 from gru_bench.study import Study
 
@@ -170,8 +171,8 @@ def compare(
     """Compare any classifiers by their predictions, as the command `gru-bench compare` does.
 
     Args:
-        predictions: A data frame or a study by a name for each, one of them alone, or a list of frames, studies and
-            files. Or, with an array as `truth`, the predicted classes of each model by its name: an array of N classes,
+        predictions: A data frame or a study by a name for each; or a frame, a study or a file, or a list of these.
+            Or, with an array as `truth`, the predicted classes of each model by its name: an array of N classes,
             or a list of such arrays, one for each seed. A name in a dictionary is that of its model, and stands before
             the names of several.
         truth: The true classes of N examples, in the order of the predicted ones. For frames and files without true
@@ -191,7 +192,6 @@ def compare(
     Raises:
         GruBenchError: What the predictions lack, in one sentence with the remedy.
     """
-    from gru_bench.data.frames import of_arrays
     from gru_bench.inference.shown import Verdict
     from gru_bench.predictions.columns import ROLES
     from gru_bench.predictions.compare import compared
@@ -202,21 +202,19 @@ def compare(
     if isinstance(predictions, Mapping | Sequence) and not predictions:
         raise UsageError(f"predictions must be those of at least one model, but got {predictions!r}: give files or "
                          "data frames")
-    predictions = _tables(predictions)
-    if truth is not None and not isinstance(truth, str | Path) and not _is_frame(truth):
+    if truth is not None and not isinstance(truth, str | Path) and not is_frame(truth):
         predictions, truth = of_arrays(predictions, truth), None
+    if isinstance(predictions, Mapping) and all(isinstance(one, Study) or is_frame(one)
+                                                for one in predictions.values()):
+        given = list(predictions.items())
+    else:
+        given = [("", one) for one in (predictions if isinstance(predictions, list | tuple) else [predictions])]
     with TemporaryDirectory() as folder:
-        is_list = isinstance(predictions, list | tuple)
-        frames = [("", one) for one in (predictions if is_list else [predictions])]
-        if isinstance(predictions, Mapping) and all(map(_is_frame, predictions.values())):
-            frames = list(predictions.items())
         try:
-            files = [str(one) if is_list and isinstance(one, str | Path) else _written(
-                one, str(name), Path(folder, str(place))) for place, (name, one) in enumerate(frames)]
-            if _is_frame(truth):
-                truth = _written(truth, "", Path(folder, "truth"))
-            return Verdict(compared(files, truth=None if truth is None else str(truth), metric=metric, margin=margin,
-                                    columns=columns, common=common, refusals=refusals))
+            files = [_file(one, str(name), Path(folder, str(place))) for place, (name, one) in enumerate(given)]
+            true_file = None if truth is None else _file(truth, "", Path(folder, "truth"))
+            return Verdict(compared(files, truth=true_file, metric=metric, margin=margin, columns=columns,
+                                    common=common, refusals=refusals))
         except GruBenchError as error:  # a frame has a name, and no path
             error.args = (re.sub(rf"{re.escape(folder)}[/\\]\w+[/\\]", "", str(error)),)
             raise
@@ -243,46 +241,28 @@ def _columns(columns: Mapping[str, str] | None, roles: Sequence[str]) -> dict[st
     return dict(columns or {})
 
 
-def _is_frame(data: object) -> bool:
-    from gru_bench.data.frames import is_frame
-
-    return not isinstance(data, str | Path) and is_frame(data)
-
-
-def _tables(predictions: Any) -> Any:
-    """Return predictions with the table of each study in its place."""
-    if isinstance(predictions, Study):
-        return predictions.predictions()
-    if isinstance(predictions, Mapping):
-        return {name: one.predictions() if isinstance(one, Study) else one for name, one in predictions.items()}
-    if isinstance(predictions, Sequence) and any(isinstance(one, Study) for one in predictions):
-        return [one.predictions() if isinstance(one, Study) else one for one in predictions]
-    return predictions
-
-
-def _written(frame: Any, model: str, folder: Path) -> str:
-    """Write a frame of predictions to a file in a new folder, and return its path.
+def _file(table: Any, model: str, folder: Path) -> str:
+    """Return the path of a file of predictions. Those of a frame or a study are written to a new folder first.
 
     Raises:
-        UsageError: It is no frame, or has several columns of one name.
+        UsageError: It is none of these, or has several columns of one name.
         DataError: A column holds something else than values.
     """
-    from gru_bench.data.frames import written
-
-    has_files = isinstance(frame, Mapping) and any(isinstance(one, str | Path) for one in frame.values())
-    if has_files or not _is_frame(frame):
+    if isinstance(table, str | Path):
+        return str(table)
+    table = table.predictions() if isinstance(table, Study) else table
+    has_files = isinstance(table, Mapping) and any(isinstance(one, str | Path) for one in table.values())
+    if has_files or not is_frame(table):
         raise UsageError("predictions must be data frames (pandas, polars, pyarrow, a dictionary of columns), a list "
                          "of files, such as ['a.csv', 'b.csv'], or with truth a dictionary of arrays, but got "
-                         f"{shown(frame)} of type {type(frame).__name__}")
-    return str(written(frame, model, folder))
+                         f"{shown(table)} of type {type(table).__name__}")
+    return str(written(table, model, folder))
 
 
 def _kept(data: Data, columns: Columns, name: str) -> tuple[dict[str, Scalar], str | None]:
     """Return the settings of the data. A frame is written to the cache first, and a sentence says which of its columns
     are read by a usual name."""
-    from gru_bench.data.frames import keep
-
-    if _is_frame(data):
+    if is_frame(data):
         path, found = keep(data, columns, name)
         settings: dict[str, Scalar] = {"data.name": str(path), "data.text_column": found.text,
                                        "data.label_column": found.label, "data.id_column": found.id}
@@ -339,7 +319,7 @@ def _call(values: Mapping[str, Any]) -> str:
     """
     defaults: Mapping[str, Any] = run_study.__kwdefaults__ or {}
     data = values["data"]
-    words = ["frame" if _is_frame(data) else repr(str(data)), *(
+    words = ["frame" if is_frame(data) else repr(str(data)), *(
         f"{key}={without_passwords(repr(str(value) if isinstance(value, Path) else value))}"
         for key, value in values.items() if key != "data" and value is not defaults[key])]
     return f"gru_bench.run_study({', '.join(words)})"

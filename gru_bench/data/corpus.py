@@ -154,7 +154,7 @@ class Corpus:
     notes: tuple[str, ...] = ()
     """What the user should know about how the data were read, a sentence each."""
     text_labels: bool = False
-    """Whether the labels look like numbers or truth values, but are texts in the data."""
+    """Whether the labels are texts in a file whose values have types."""
 
     def split(self, name: str) -> Split:
         """Return the split with this name: train, validation or test."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _FRAMES = "frames"
 """Folder below the root of the caches that holds the frames, each in a folder of its own."""
 _INDEX = "index"
-"""Name of the column with the index of a frame, repeated where the frame has such a column."""
+"""Name of the column with the index of a frame."""
 WHERE = Path("the frame")
 """Stands for the file in messages about the columns of a frame."""
 _LONGEST_NAME = 80
@@ -54,14 +54,13 @@ def as_pandas(frame: Any) -> pd.DataFrame:
     return found.set_axis(list(map(str, found.columns)), axis="columns")
 
 
-def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> tuple[Path, Columns]:
+def keep(frame: Any, columns: Columns, name: str) -> tuple[Path, Columns]:
     """Write the columns of a frame that are read to the cache, unless they are there.
 
     Args:
         frame: The data frame.
         columns: Its columns. Usual names stand in for default ones that it lacks.
         name: Name of the data.
-        cache: Root folder of the caches. None: `default_cache()`.
 
     Returns:
         The file, whose name without its ending is the name of the data, and the columns to read of it. The index of a
@@ -76,19 +75,16 @@ def keep(frame: Any, columns: Columns, name: str, cache: Path | None = None) -> 
     import pyarrow.parquet as pq
 
     values = as_pandas(frame)
-    known = list(values.columns)
-    found = columns.found_in(known, WHERE)
+    found = columns.found_in(list(values.columns), WHERE)
     table = _table(values, dict.fromkeys(found.names.values()), str(WHERE))
-    if found.id is None and (index := _index(frame)) is not None:
-        name_of_index = next(one for one in (_INDEX * times for times in range(1, len(known) + 2)) if one not in known)
-        table, found = table.append_column(name_of_index, [index]), replace(found, id=name_of_index)
+    if found.id is None and _INDEX not in table.column_names and (index := _index(frame)) is not None:
+        table, found = table.append_column(_INDEX, [index]), replace(found, id=_INDEX)
     if not table.num_rows:
         raise DataError("the frame has no rows: check how it was created")
     content = [name, *([column, table.column(column).to_pylist()] for column in table.column_names)]
     key = hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
     file = f"{_file_name(name)}.parquet"
-    folder = cached_folder(default_cache() if cache is None else cache, _FRAMES, key,
-                           lambda begun: pq.write_table(table, begun / file))
+    folder = cached_folder(default_cache(), _FRAMES, key, lambda begun: pq.write_table(table, begun / file))
     return folder / file, found
 
 
@@ -114,16 +110,13 @@ def written(frame: Any, model: str, folder: Path) -> Path:
     Raises:
         DataError: for a column that holds something else than values, and for several columns of one name.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     frame = as_pandas(frame)
-    table = _table(frame, frame.columns, f"{WHERE} of {model}" if model else str(WHERE))
     if model:
-        own = table.column("model").to_pylist() if "model" in frame else [""] * table.num_rows
-        names = own if len(set(own)) > 1 else [""] * table.num_rows
-        column = pa.array([f"{model} {name}".strip() for name in names], pa.string())
-        table = table.drop_columns(["model"] if "model" in frame else []).append_column("model", column)
+        names = list(frame.get("model", []))
+        frame = frame.assign(model=[f"{model} {name}" for name in names] if len(set(names)) > 1 else model)
+    table = _table(frame, frame.columns, f"{WHERE} of {model}" if model else str(WHERE))
     folder.mkdir()
     path = folder / f"{_file_name(model)}.parquet"
     pq.write_table(table, path)

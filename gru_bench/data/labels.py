@@ -25,7 +25,6 @@ MOST_DECIMALS = 20
 """Most classes of data whose labels are numbers with decimals. Beyond, they look like numbers to predict."""
 MOST_SHOWN = 10
 """Most classes that a message lists."""
-_ZERO_ONE = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 _TRUTHS = {"false": False, "true": True}
 MISSING = ("NaN", "nan", "None", "null", "NULL", "<NA>")
 """What programs write for a missing value into a column of texts."""
@@ -55,20 +54,16 @@ def classes_of(spelling_N: Sequence[str], what: str, remedy: str) -> Classes:
         DataError: where the labels look like numbers to predict, ids or texts.
     """
     spellings = list(dict.fromkeys(spelling_N))
-    words = {spelling.lower() for spelling in spellings}
-    plain = words <= _ZERO_ONE.keys()
-    values: list[Any] = list(map(as_number, spellings))
-    if plain:
-        values = [_ZERO_ONE[spelling.lower()] for spelling in spellings]
-    else:
-        values = spellings if None in values else values
-        _require_classes(values, len(spelling_N), what, remedy)
+    truths = [_TRUTHS.get(spelling.lower()) for spelling in spellings]
+    values: list[Any] = [as_number(spelling) if truth is None else int(truth)
+                         for spelling, truth in zip(spellings, truths, strict=True)]
+    values = spellings if None in values else values
+    _require_classes(values, len(spelling_N), what, remedy)
     ordered = sorted(set(values))
     class_of = {spelling: ordered.index(value) for spelling, value in zip(spellings, values, strict=True)}
     label_N = np.fromiter(map(class_of.__getitem__, spelling_N), np.int16, len(spelling_N))
-    if words <= _TRUTHS.keys():
-        ordered = [str(bool(value)).lower() for value in ordered]
-    return Classes(tuple(map(str, ordered)), label_N, plain)
+    names = ordered if None in truths else [str(bool(value)).lower() for value in ordered]
+    return Classes(tuple(map(str, names)), label_N, plain=set(values) <= {0, 1})
 
 
 def label_of(value: object) -> str:
@@ -88,16 +83,12 @@ def as_given(names: Sequence[str], *, are_texts: bool) -> NDArray[Any]:
 
     Args:
         names: The names.
-        are_texts: Whether the labels of the data are texts, also where these look like numbers (`look_like_values`).
+        are_texts: Whether the labels of the data are texts, also where these look like numbers or truth values.
     """
-    if are_texts or not look_like_values(names):
-        return np.array(names, dtype=object)
-    return np.array([_TRUTHS[name] if name in _TRUTHS else as_number(name) for name in names])
-
-
-def look_like_values(names: Sequence[str]) -> bool:
-    """Return whether the names of all classes are those of truth values, or all those of numbers."""
-    return all(name in _TRUTHS for name in names) or all(as_number(name) is not None for name in names)
+    for values in (list(map(_TRUTHS.get, names)), list(map(as_number, names))):
+        if not are_texts and None not in values:
+            return np.array(values)
+    return np.array(names, dtype=object)
 
 
 def listed(names: Iterable[str], counts: Iterable[int] | None = None) -> str:

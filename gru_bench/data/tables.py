@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from gru_bench.config import MOST_NAME
 from gru_bench.data.columns import Columns
 from gru_bench.data.files import PARTS, PICKLE, TEXT, DataFile, is_gzipped, kind_of, opened_text, reading
-from gru_bench.data.labels import MISSING, classes_of, label_of, look_like_values
+from gru_bench.data.labels import MISSING, classes_of, label_of
 from gru_bench.data.pickles import reviews
 from gru_bench.errors import DataError, GruBenchError, shown
 
@@ -237,7 +237,7 @@ class Rows:
     plain: bool = True
     """Whether the data hold 0 and 1, in this order. Then the names are no part of the fingerprint."""
     text_labels: bool = False
-    """Whether the labels look like numbers or truth values, but are texts in the data."""
+    """Whether the labels are texts in a file whose values have types."""
     notes: tuple[str, ...] = ()
     """What the user should know about how the files were read, a sentence each."""
 
@@ -304,7 +304,7 @@ def read_files(files: Sequence[DataFile], columns: Columns, where: Path, encodin
         text_N=values["text"], label_N=found.label_N, classes=found.names, category_N=values["category"],
         name_N=values["id"], split_N=values["split"] or None, tokens_N=read.tokens or None,
         group_N=values["group"] if any(values["group"]) else None, group_column=read.group_column,
-        plain=found.plain or bool(read.tokens), text_labels=read.text_labels and look_like_values(found.names),
+        plain=found.plain or bool(read.tokens), text_labels=read.text_labels,
         notes=tuple(read.notes))
 
 

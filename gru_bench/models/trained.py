@@ -65,7 +65,7 @@ class TrainedModel:
     code: str | None = None
     """The file of a class of the user's own. None for a preset."""
     text_labels: bool = False
-    """Whether the classes look like numbers or truth values, but are texts in the data."""
+    """Whether the classes are texts in a file whose values have types."""
     linear: TrainedLinear | None = None
 
     @classmethod

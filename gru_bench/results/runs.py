@@ -269,7 +269,7 @@ class DataSummary:
     near: NearDuplicates | None = None
     """Near-duplicates across splits. None where they were not logged."""
     text_labels: bool = False
-    """Whether the labels look like numbers or truth values, but are texts in the data."""
+    """Whether the labels are texts in a file whose values have types."""
 
     @property
     def taken(self) -> int:

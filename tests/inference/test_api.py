@@ -238,6 +238,10 @@ class TestStudy:
 
 
 class TestFrames:
+    @pytest.fixture(autouse=True)
+    def cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GRU_BENCH_CACHE", str(tmp_path))
+
     CONTENT: Mapping[str, list[Any]] = {"body": ["a b", "c d", "e f"], "stars": [1, 2, 1], "other": [0.5, None, 1.5]}
     COLUMNS = Columns(label="stars")
 
@@ -246,8 +250,8 @@ class TestFrames:
         lambda content: pd.DataFrame(content, index=[1, 2, None]),
     ])
     def test_frames_of_the_same_values_are_one_file(self, make: Any, tmp_path: Path) -> None:
-        path, columns = keep(self.CONTENT, self.COLUMNS, "a study", tmp_path)
-        assert keep(make(self.CONTENT), self.COLUMNS, "a study", tmp_path) == (path, columns)
+        path, columns = keep(self.CONTENT, self.COLUMNS, "a study")
+        assert keep(make(self.CONTENT), self.COLUMNS, "a study") == (path, columns)
         assert columns == Columns("body", "stars")
         assert path.name == "a study.parquet"
         table = pa.parquet.read_table(path)
@@ -260,22 +264,24 @@ class TestFrames:
         lambda content: pa.table(content).to_pandas(types_mapper=pd.ArrowDtype).set_axis([5, "b", 7]),
     ])
     def test_an_index_that_names_each_row_once_is_kept(self, make: Any, tmp_path: Path) -> None:
-        path, columns = keep(make(self.CONTENT), self.COLUMNS, "a study", tmp_path)
+        path, columns = keep(make(self.CONTENT), self.COLUMNS, "a study")
         assert columns == Columns("body", "stars", id="index")
         assert pa.parquet.read_table(path).to_pydict() == {
             "body": self.CONTENT["body"], "stars": self.CONTENT["stars"], "index": ["5", "b", "7"]}
         named = make({**self.CONTENT, "index": ["x", "y", "z"]})
-        assert keep(named, self.COLUMNS, "a study", tmp_path)[1].id == "indexindex"
-        assert keep(named, replace(self.COLUMNS, id="index"), "a study", tmp_path)[1].id == "index"
+        assert pa.parquet.read_table(keep(named, self.COLUMNS, "a study")[0])["index"].to_pylist() == ["5", "b", "7"]
+        assert keep(named, replace(self.COLUMNS, category="index"), "a study")[1].id is None
+        own, _ = keep(named, replace(self.COLUMNS, id="index"), "a study")
+        assert pa.parquet.read_table(own)["index"].to_pylist() == ["x", "y", "z"]
 
     def test_a_frame_of_other_values_or_another_name_is_another_file(self, tmp_path: Path) -> None:
         changed = {**self.CONTENT, "stars": [1, 2, 2]}
-        paths = {keep(content, self.COLUMNS, name, tmp_path)[0]
+        paths = {keep(content, self.COLUMNS, name)[0]
                  for content in (self.CONTENT, changed) for name in ("a", "b")}
         assert len(paths) == 4
 
     def test_a_frame_that_is_gone_from_the_cache_is_asked_for(self, tmp_path: Path) -> None:
-        path, _ = keep(self.CONTENT, self.COLUMNS, "a", tmp_path)
+        path, _ = keep(self.CONTENT, self.COLUMNS, "a")
         path.unlink()
         with pytest.raises(UsageError, match=r"a\.parquet.*run_study"):
             load_corpus(DataConfig(name=str(path)), tmp_path)
@@ -283,7 +289,7 @@ class TestFrames:
     @pytest.mark.parametrize(("name", "file"), [("a/b: c?*[1]", "a-b- c-1.parquet"), ("..", "frame.parquet"),
                                                 ("NUL", "NUL-data.parquet"), ("x" * 200, f"{'x' * 80}.parquet")])
     def test_any_name_becomes_a_name_of_a_file(self, name: str, file: str, tmp_path: Path) -> None:
-        assert keep(self.CONTENT, self.COLUMNS, name, tmp_path)[0].name == file
+        assert keep(self.CONTENT, self.COLUMNS, name)[0].name == file
 
 
 FRAME = pd.DataFrame({"review": ["a b", "c d"] * 20, "sentiment": [0, 1] * 20})

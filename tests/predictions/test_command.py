@@ -709,8 +709,9 @@ def test_python_compares_frames_files_and_arrays() -> None:
                         [pd.DataFrame(frames["good"]).assign(model="good"), files[1]]]
     for predictions in pairs:
         assert {one.label for one in gb.compare(predictions).findings.models} == {"good", "poor"}
+    assert [one.label for one in gb.compare(files[0]).findings.models] == ["good"]
     named_files: list[Any] = [{"good": files[0]}, {"good": frames["good"], "poor": Path(files[1])}]
-    for wrong in (3, "good.csv", *named_files):
+    for wrong in (3, *named_files):
         with pytest.raises(UsageError, match=r"data frames .*a list of files"):
             gb.compare(wrong)
     for named in ({"margin": "1"}, {"columns": ["id"]}, {"columns": {"id": 0}}):
