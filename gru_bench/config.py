@@ -74,14 +74,12 @@ POOLING_PARTS: Mapping[Pooling, tuple[Part, ...]] = {
 """Pooling -> the features that it places side by side. `models/pooling.py` says what each part is."""
 LARGEST_SEED = 2**32 - 1
 """The largest seed that NumPy's generators accept."""
-MOST_STUDY = 100
-"""Largest number of characters in the name of a study."""
 MOST_NAME = 250
-"""Largest number of characters in the name of an experiment (the limit of MLflow), a row or a group of the data."""
-
+"""Largest number of characters in a name: of an experiment or a run (the limit of MLflow), a class, a group or a row of
+the data."""
+MOST_STUDY = 100
+"""Largest number of characters in the name of a study. That of a run is the study's and the model's."""
 MOST_CLASSES = 1_000
-MOST_CLASS_NAME = 250
-"""Largest number of characters in the name of a class. A longer label looks like a text."""
 MOST_CLASSES_TEXT = 5_000
 """Largest number of characters of `data.classes` as JSON. MLflow cuts values from 6,000 characters on."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -208,7 +206,7 @@ Magnitude = Annotated[float, Field(gt=0.0, le=1e38)]
 """A number above 0 that a 32-bit float can hold."""
 ModelName = Annotated[str, AfterValidator(_model_name)]
 Device = Annotated[str, AfterValidator(_device)]
-ClassName = Annotated[str, Field(min_length=1, max_length=MOST_CLASS_NAME), BeforeValidator(_class_name)]
+ClassName = Annotated[str, Field(min_length=1, max_length=MOST_NAME), BeforeValidator(_class_name)]
 Once = AfterValidator(_each_once)
 ClassNames = Annotated[
     Annotated[tuple[ClassName, ...], Field(min_length=2, max_length=MOST_CLASSES), Once] | None,

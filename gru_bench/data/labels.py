@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.config import MOST_CLASS_NAME, MOST_CLASSES, as_number
+from gru_bench.config import MOST_CLASSES, MOST_NAME, as_number
 from gru_bench.errors import DataError, shown
 
 MOST_DECIMALS = 20
@@ -111,10 +111,10 @@ def alike(names: Iterable[str]) -> list[list[str]]:
 def _require_classes(values: Sequence[Any], rows: int, what: str, remedy: str) -> None:
     """Raise DataError for labels that look like numbers to predict, ids or texts."""
     longest, count = max(map(str, values), key=len), len(set(values))
-    most, kind = MOST_CLASSES, f"names of at most {MOST_CLASS_NAME} characters"
+    most, kind = MOST_CLASSES, f"names of at most {MOST_NAME} characters"
     if any(isinstance(value, float) for value in values):
         most, kind = MOST_DECIMALS, "numbers with decimals"
-    if len(longest) > MOST_CLASS_NAME or count > min(most, max(MOST_DECIMALS, rows / 2)):
+    if len(longest) > MOST_NAME or count > min(most, max(MOST_DECIMALS, rows / 2)):
         raise DataError(
             f"labels in {what} must be classes, at most {most:,} {kind} and far fewer than rows, but there are "
             f"{count:,} different ones in {rows:,} rows, such as {shown(longest, most=40)}. They look like numbers to "

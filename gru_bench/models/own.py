@@ -14,7 +14,6 @@ Shapes: `B` sequences, `T` steps, `E` input width, `H` hidden width, `D` = H tim
 
 from __future__ import annotations
 
-import inspect
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -28,7 +27,7 @@ from torch import Tensor, nn
 
 from gru_bench.config import ModelConfig
 from gru_bench.data.code import kept
-from gru_bench.errors import GruBenchError, RunError, UsageError, out_of_memory, shown
+from gru_bench.errors import GruBenchError, RunError, UsageError, first_line, out_of_memory
 from gru_bench.models.stack import Between, read_whole, run_layers
 
 Kind = Literal["layer", "cell"]
@@ -131,19 +130,16 @@ def kind_of(model: str, digest: str | None) -> Kind:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         part, refused = _built(model, digest, WIDTH, HIDDEN).eval(), []
-        signature = inspect.signature(part.forward)
-        is_needed = [argument.default is argument.empty for argument in signature.parameters.values()]
-        for count, kind in enumerate(CALLED, start=1):
-            if sum(is_needed) <= count <= len(is_needed):
-                try:
-                    _check(part, kind)
-                    return kind
-                except Exception as error:
-                    refused.append(f"as a {kind}, {said(error, model)}")
+        for kind in CALLED:
+            try:
+                _check(part, kind)
+                return kind
+            except Exception as error:
+                refused.append(f"as a {kind}, {said(error, model)}")
     file, _, name = model.rpartition(":")
     raise UsageError(f"{name} of {file} must be {', or '.join(CALLED.values())}, for batches of any size, batch first, "
                      "reading forwards only (model.bidirectional = true adds the other direction), but "
-                     f"{'; '.join(refused) or f'it has forward{signature}'}")
+                     f"{'; '.join(refused)}")
 
 
 def _check(part: nn.Module, kind: Kind) -> None:
@@ -207,5 +203,4 @@ def said(error: BaseException, model: str) -> str:
         return str(error)
     file = model.rpartition(":")[0]
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    first = (str(error).strip() or "no message").splitlines()[0]
-    return f"{type(error).__name__}: {shown(first, '', 200)}" + (f" (line {lines[-1]})" if lines else "")
+    return f"{type(error).__name__}: {first_line(error)}" + (f" (line {lines[-1]})" if lines else "")

@@ -107,7 +107,7 @@ def test_the_seed_decides_the_weights_and_the_global_generator_is_untouched(home
     ("TimeFirst", ("time is the first axis",)), ("LastState", ("(3, 4)", "(3, 7, 4)")),
     ("Unstacked", ("a list",)), ("StateFirst", ("as a cell", "RuntimeError", "(line")),
     ("Needy", ("Needy(input_size, hidden_size)", "default for every other argument", "'d3'")),
-    ("Three", ("forward(x, y, z)",)), ("Fails", ("ValueError", "line")), ("function", ("torch.nn.Module",))])
+    ("Three", ("as a cell", "'z'")), ("Fails", ("ValueError", "line")), ("function", ("torch.nn.Module",))])
 def test_a_class_that_cannot_be_used_is_refused_in_one_sentence(
     name: str, parts: tuple[str, ...], homework: Path
 ) -> None:
