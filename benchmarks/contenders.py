@@ -30,11 +30,6 @@ if TYPE_CHECKING:
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-def cores() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def environment(threads: int | None) -> dict[str, str]:
     """Return the environment of this process with `threads` threads for each numerical library (None: unchanged)."""
     values = {key: value for key, value in os.environ.items() if key not in THREAD_VARIABLES}
@@ -60,10 +55,14 @@ class Process:
         return json.loads(answer)
 
 
-def serve(answer: Callable[[Any], object]) -> None:
-    """Answer each line on standard input."""
+def serve(prepared: Callable[[Any], Any]) -> None:
+    """Answer each line on standard input: "go" by a turn of the contender, anything else by what a newly prepared one
+    has computed before it is timed."""
+    contender: Any = None
     for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line))), flush=True)
+        asked = json.loads(line)
+        contender = contender if asked == "go" else prepared(asked)
+        print(json.dumps(contender.turn() if asked == "go" else contender.check()), flush=True)
 
 
 def alternated(

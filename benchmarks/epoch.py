@@ -21,11 +21,14 @@ import argparse
 import json
 import time
 from dataclasses import replace
+from functools import partial
 from statistics import median
 from typing import Any
 
 import numpy as np
-from contenders import PeerTrainer, Process, alternated, cores, loader, peer_model, ratio, reviews_of, serve
+from contenders import PeerTrainer, Process, alternated, loader, peer_model, ratio, reviews_of, serve
+
+from gru_bench.platforms import cores
 
 CHECKED = 64
 NAMES = ("ours", "packed")
@@ -96,7 +99,7 @@ class Contender:
         self.model.zero_grad()
         return {"probabilities": log[:, 1].exp().tolist(), "loss": loss.item(), "norm": norm.item()}
 
-    def epoch(self) -> dict[str, float]:
+    def turn(self) -> dict[str, float]:
         """Train on all reviews once."""
         import resource
 
@@ -114,21 +117,6 @@ class Contender:
             seconds = time.perf_counter() - begin
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return {"seconds": seconds, "reviews": reviews, "tokens": tokens, "loss": loss, "peak": peak}
-
-
-def answering(name: str) -> Any:
-    """Return what answers a contender's questions: a setting prepares and checks, "go" trains one epoch."""
-    contender: Contender | None = None
-
-    def answer(asked: Any) -> object:
-        nonlocal contender
-        if asked != "go":
-            contender = Contender(name, asked)
-            return contender.check()
-        assert contender is not None
-        return contender.epoch()
-
-    return answer
 
 
 def prepared(processes: dict[str, Process], what: dict[str, Any], threads: int) -> None:
@@ -155,7 +143,7 @@ def main() -> None:
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.serve:
-        serve(answering(asked.serve))
+        serve(partial(Contender, asked.serve))
         return
     settings = {"model.name": "bidirectional", "model.hidden_size": 100, "training.batch_size": 64,
                 "embedding.trainable": False, **parsed_settings(asked.settings)}

@@ -102,12 +102,9 @@ class Truth:
         ratio = accuracy * (1 - accuracy) / (ACCURACY * (1 - ACCURACY))
         return cls.of(accuracy, DEVIATION * ratio**0.5, WITHIN * ratio, BETWEEN * ratio)
 
-    def draw(
-        self, models: int, seeds: int, examples: int, rng: np.random.Generator, shifts: Sequence[float] = (),
-        group_N: NDArray[np.int64] | None = None, alike: float = 0.0, once: int = 0,
-    ) -> list[np.ndarray]:
+    def draw(self, *arguments: Any, **options: Any) -> list[np.ndarray]:
         """Return the correctness of each model's runs, (R, N), on the same examples, for the arguments of `ease`."""
-        return [one_RN > 0 for one_RN in self.ease(models, seeds, examples, rng, shifts, group_N, alike, once)]
+        return [one_RN > 0 for one_RN in self.ease(*arguments, **options)]
 
     def ease(
         self, models: int, seeds: int, examples: int, rng: np.random.Generator, shifts: Sequence[float] = (),

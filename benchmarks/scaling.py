@@ -7,7 +7,7 @@ Trials are made, not trained: a worker that trains nothing says how each ends. E
 own.
 
     a trial    processor time of the process that conducts the study, which logs to MLflow too, for each trial at the
-               end of a study that has so many; how often it reads all trials; how long it holds the study's lock
+               end of a study that has so many; how long it holds the study's lock
     Optuna     the rest of that time: Optuna's sampler and pruner look at all trials for each new one
     begin      processor time until the first trial of another start of that study
     running    how long the lock is held, and what a trial costs without MLflow, while so many others run
@@ -130,18 +130,14 @@ def _made_data() -> None:
 
 
 def _count(record: Any) -> dict[str, float]:
-    """Count from now on how often all trials of a storage are read, for how many seconds the study's lock is held, and
-    the processor time of Optuna's sampler and pruner."""
+    """Count from now on for how many seconds the study's lock is held, and the processor time of Optuna's sampler and
+    pruner."""
     import optuna
 
-    found = {"reads": 0.0, "held": 0.0, "optuna": 0.0}
-    storage, locks = type(record.study._storage), type(record.lock)
-    read, enter, leave = storage.get_all_trials, locks.__enter__, locks.__exit__
+    found = {"held": 0.0, "optuna": 0.0}
+    locks = type(record.lock)
+    enter, leave = locks.__enter__, locks.__exit__
     depth, since = 0, 0.0
-
-    def get_all_trials(*arguments: Any, **options: Any) -> Any:
-        found["reads"] += 1
-        return read(*arguments, **options)
 
     def entered(lock: Any) -> Any:
         nonlocal depth, since
@@ -169,7 +165,7 @@ def _count(record: Any) -> dict[str, float]:
 
         return then
 
-    storage.get_all_trials, locks.__enter__, locks.__exit__ = get_all_trials, entered, left
+    locks.__enter__, locks.__exit__ = entered, left
     sampler: Any = optuna.samplers.TPESampler
     sampler.sample_relative = timed(sampler.sample_relative)
     for search in record.searches.values():
@@ -269,7 +265,7 @@ def held(running: int, url: str | None) -> dict[str, float]:
     found, begun = _count(record), 0.0
     for n in range(FIRST + TRIALS):
         if n == FIRST:
-            found.update(reads=0, held=0, optuna=0)
+            found.update(held=0, optuna=0)
             begun = time.process_time()
         asked = search.ask(record.state().searches["torch"].trials)
         assert asked is not None
@@ -351,16 +347,15 @@ def main() -> None:
 
     def of_study(size: int) -> Sequence[float]:
         found = _in_folder(conducted, size, _database(url))
-        return (1e3 * (found["trial"] - found["optuna"]), 1e3 * found["optuna"], found["reads"], 1e3 * found["held"],
-                found["begin"])
+        return 1e3 * (found["trial"] - found["optuna"]), 1e3 * found["optuna"], 1e3 * found["held"], found["begin"]
 
     def while_running(size: int) -> Sequence[float]:
         found = _in_folder(held, size, _database(url))
-        return 1e3 * found["trial"], found["reads"], 1e3 * found["held"]
+        return 1e3 * found["trial"], 1e3 * found["held"]
 
-    show("a study of so many trials", ("trials", "ms a trial", "ms of Optuna", "reads", "ms of the lock", "s to begin"),
+    show("a study of so many trials", ("trials", "ms a trial", "ms of Optuna", "ms of the lock", "s to begin"),
          (100, 1000, 10_000), of_study)
-    show("a trial while others run", ("running", "ms a trial", "reads", "ms of the lock"), (8, 64, 512), while_running)
+    show("a trial while others run", ("running", "ms a trial", "ms of the lock"), (8, 64, 512), while_running)
     show(f"{SHARED} trials shared", ("processes", "trials a second"), (1, 4, 8),
          lambda processes: [shared(processes, SHARED, _database(url))])
 

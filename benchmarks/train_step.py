@@ -1,4 +1,4 @@
-"""Time of one training step: the fused kernel against torch.nn.GRU, torch.nn.LSTM and a loop over cells.
+"""Time of one training step: the fused kernel against torch.nn.GRU and a loop over cells.
 
     python benchmarks/train_step.py --quick     four minutes
     python benchmarks/train_step.py             every size, an hour
@@ -8,7 +8,7 @@ log-softmax(linear(output at the last token)), take the loss, go backward, updat
 the project's own parts, and finds the distinct tokens of the batch within the step, which the trainer does before it.
 Contenders run in separate processes, which take turns: a round is the same batches once through each of them,
 a ratio is the median over rounds of baseline / ours. A round has 4 batches (32 batches at B = 1).
-Before anything is timed, all must report the same losses, to 1e-4, on all batches; `lstm` computes something else.
+Before anything is timed, all must report the same losses, to 1e-4, on all batches.
 
 Where only the last state is read, gradients of early steps become denormal numbers, which some processors compute many
 times slower. Ours takes them for 0. Each contender runs as it is and "flushed", after `torch.set_flush_denormal(True)`
@@ -20,9 +20,7 @@ is what nn.GRU needs to run without packing. Token ids follow a Zipf law over 41
 tokens in a batch is printed (in real reviews, 0.72 at B = 1, 0.41 at 32, 0.34 at 64 and 0.29 at 128).
 
 Contenders: `padded`, nn.GRU on padded batches; `packed`, nn.GRU on packed sequences; `cells`, a scratch GRU
-that loops over time in plain torch, as in a homework; `lstm`, nn.LSTM on padded batches, the recurrence that torch has
-optimized most, with one thread: its ratio is that of the time for each multiplication, of which it has 4 for 3 of a
-GRU. Shapes: B sequences, T longest, E = 300, H hidden.
+that loops over time in plain torch, as in a homework. Shapes: B sequences, T longest, E = 300, H hidden.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ import numpy as np
 from contenders import Process, alternated, ratio, serve
 
 VOCABULARY, WIDTH = 41_000, 300
-CONTENDERS = {False: ("padded", "packed", "cells", "lstm"), True: ("padded", "packed", "lstm")}
+CONTENDERS = {False: ("padded", "packed", "cells"), True: ("padded", "packed")}
 FLUSHED = " flushed"
 """At the end of the name of a contender that takes denormal numbers for 0."""
 OURS = f"ours{FLUSHED}"
@@ -99,8 +97,7 @@ class Contender:
             torch.set_num_threads(1)
         torch.manual_seed(0)
         self.table = torch.randn(VOCABULARY, WIDTH)
-        kind = torch.nn.LSTM if name == "lstm" else torch.nn.GRU
-        self.gru = kind(WIDTH, hidden, batch_first=True, bidirectional=bidirectional)
+        self.gru = torch.nn.GRU(WIDTH, hidden, batch_first=True, bidirectional=bidirectional)
         self.head = torch.nn.Linear(hidden * (2 if bidirectional else 1), 2)
         parameters = [*self.gru.parameters(), *self.head.parameters()]
         if name == "ours":
@@ -136,8 +133,6 @@ class Contender:
 
         return at_last(self.gru(torch.nn.functional.embedding(ids, self.table))[0], lengths)
 
-    lstm = padded
-
     def packed(self, ids: Any, lengths: Any) -> Any:
         import torch
         from torch.nn.utils import rnn
@@ -163,7 +158,7 @@ class Contender:
             states.append(h)
         return at_last(torch.stack(states, 1), lengths)
 
-    def once_through(self) -> list[float]:
+    def check(self) -> list[float]:
         """Train on every batch once; return the losses."""
         import torch
 
@@ -175,22 +170,11 @@ class Contender:
             losses.append(loss.item())
         return losses
 
-
-def answering(name: str) -> Callable[[Any], object]:
-    """Return what answers a contender's questions: a new size gives losses, "go" gives seconds."""
-    contender: Contender | None = None
-
-    def answer(asked: Any) -> object:
-        nonlocal contender
-        if asked != "go":
-            contender = Contender(name, **asked)
-            return contender.once_through()
-        assert contender is not None
+    def turn(self) -> float:
+        """Train on every batch once; return the seconds."""
         start = time.perf_counter()
-        contender.once_through()
+        self.check()
         return time.perf_counter() - start
-
-    return answer
 
 
 def compare(processes: dict[str, Process], size: dict[str, object], rounds: int) -> dict[str, list[float]]:
@@ -198,7 +182,7 @@ def compare(processes: dict[str, Process], size: dict[str, object], rounds: int)
     losses = {name: process.ask(size) for name, process in processes.items()}
     first, expected = next(iter(losses.items()))
     for name, theirs in losses.items():
-        if not name.startswith("lstm") and not np.allclose(theirs, expected, rtol=0, atol=1e-4):
+        if not np.allclose(theirs, expected, rtol=0, atol=1e-4):
             raise SystemExit(f"{name} and {first} differ at {size}: {theirs} and {expected}")
     return alternated(processes, rounds)
 
@@ -216,7 +200,7 @@ def main() -> None:
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.serve:
-        serve(answering(asked.serve))
+        serve(lambda size: Contender(asked.serve, **size))
         return
     hidden = asked.hidden or ([100] if asked.quick else [64, 100, 256])
     batch = asked.batch or ([1, 64] if asked.quick else [1, 8, 32, 64, 128])
@@ -234,16 +218,14 @@ def main() -> None:
                 for threads in asked.threads:
                     what = {"sequences": sequences, "hidden": size, "threads": threads, "bidirectional": bidirectional}
                     timed = {name: process for name, process in processes.items()
-                             if (kind := name.partition(FLUSHED)[0]) in ("ours", *others)
-                             and (kind != "lstm" or threads == 1)}
+                             if name.partition(FLUSHED)[0] in ("ours", *others)}
                     seconds = compare(timed, what, asked.rounds)
                     per_step = 1e3 / batches_of(sequences)
                     table.add_row(
                         *(str(v) for v in (sequences, size, threads)),
                         f"{distinct:.2f}",
                         *(f"{median(seconds[name]) * per_step:.2f}" for name in (OURS, "ours", "padded")),
-                        *(" / ".join(f"{ratio(seconds[name], seconds[OURS]) * (0.75 if other == 'lstm' else 1):.1f}"
-                                     for name in (other, other + FLUSHED)) if other in seconds else ""
+                        *(" / ".join(f"{ratio(seconds[name], seconds[OURS]):.1f}" for name in (other, other + FLUSHED))
                           for other in others),
                     )
         Console(width=140).print(table)

@@ -51,7 +51,6 @@ _UNTYPABLE = str.maketrans({"−": "-", "–": "-", "—": "-", "≤": "<=", "�
 """Characters that have a likeness in ASCII, for streams whose encoding lacks them."""
 _NUMBERS = {"valid integer": "a whole number", "valid number": "a number", "valid float": "a number"}
 """Part of typer's message about a word that is no number -> what an option must be."""
-"""Typer's message about an unknown option or command."""
 INTERRUPTED = "interrupted; the same command continues from here"
 
 # ---------------------------------------------------------------- shared options

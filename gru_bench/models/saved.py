@@ -90,11 +90,11 @@ class About(BaseModel):
     gru_bench: str = __version__
     tokenizer: dict[str, Any] = SETTINGS
     study: str
-    """Name of the study. Empty for a run, whose study may be imported under another name."""
+    """Name of the study. Empty for the model of a run."""
     model: str
     classes: list[str]
     text_labels: bool = False
-    """Whether the classes look like numbers or truth values, but are texts in the data."""
+    """Whether the classes are texts in a file whose values have types."""
     seeds: list[int]
     temperature: Temperature | None
     config: dict[str, Any]
