@@ -32,8 +32,8 @@ SMALLEST = 1e-7
 class Networks:
     """The networks of all seeds of a trained model, on the CPU."""
 
-    def __init__(self, model: TrainedModel, threads: int | None) -> None:
-        """Build them for so many CPU threads (None: all cores that this process may use).
+    def __init__(self, model: TrainedModel) -> None:
+        """Build them.
 
         Raises:
             DataError: where the weights do not fit the settings.
@@ -41,14 +41,13 @@ class Networks:
         self.model = model
         # The backend of the training may not run here, and all compute the same function.
         self.backend = place(with_settings(model.config, {"model.backend": "auto", "training.device": "cpu"})).backend
-        self._threads = threads
         self._networks = [restored(model, place) for place in range(len(model.seeds))]
 
     def probabilities(self, texts: Sequence[Sequence[str]]) -> NDArray[np.float64]:
         """Return the mean of the seeds' probabilities for texts, given by their tokens, N x C, before calibration."""
         if not texts:
             return np.zeros((0, len(self.model.classes)))
-        use_threads(self._threads, self.backend)
+        use_threads(None, self.backend)
         longest = self.model.config.data.max_length
         encoded = _encoded([self.model.rows(tokens)[:longest] for tokens in texts], len(self.model.words_V))
         seeds = [predict(network, encoded, backend=self.backend, tokens=TOKENS).astype(np.float64)

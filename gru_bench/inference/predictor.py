@@ -27,12 +27,8 @@ EXPLAINED = 400
 class Predictor:
     """A trained model that answers for texts."""
 
-    def __init__(self, model: TrainedModel, *, threads: int | None = None) -> None:
+    def __init__(self, model: TrainedModel) -> None:
         """Build the networks of all seeds.
-
-        Args:
-            model: The trained model.
-            threads: Number of CPU threads of the networks. None: all cores that this process may use.
 
         Raises:
             DataError: where the weights do not fit the settings.
@@ -42,7 +38,7 @@ class Predictor:
         if model.seeds:
             from gru_bench.inference.networks import Networks  # it loads torch, which a linear model does not need
 
-            self._networks = Networks(model, threads)
+            self._networks = Networks(model)
 
     def predict(self, texts: Sequence[str]) -> Prediction:
         """Return the prediction for texts, in their order. Tokens that are known, or read, are counted as by the part

@@ -345,7 +345,7 @@ def generated(count: int) -> Iterator[tuple[str, str]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, kind: str) -> None:
-    predictor = Predictor(made_up(seeds=(1,), settings={"model.name": "torch"}), threads=1)
+    predictor = Predictor(made_up(seeds=(1,), settings={"model.name": "torch"}))
     found = []
     for count in (2 * CHUNK, 12_000):
         source = tmp_path / f"{count}.{kind}"

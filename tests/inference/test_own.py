@@ -35,16 +35,16 @@ def test_a_saved_class_runs_elsewhere_only_where_it_is_allowed(tmp_path: Path, m
     saved.save(TrainedModel.of(result, vectors), tmp_path / "model", "", {})
     assert (tmp_path / "model" / saved.CODE).read_text(encoding="utf-8") == OWN
     texts = [text for text, _ in reviews(3)]
-    here = Predictor(saved.load(tmp_path / "model")[0], threads=1).predict(texts).probability_NC
+    here = Predictor(saved.load(tmp_path / "model")[0]).predict(texts).probability_NC
 
     monkeypatch.setenv("GRU_BENCH_CACHE", str(tmp_path / "there"))
     _module.cache_clear()
     kind_of.cache_clear()
     found = saved.load(tmp_path / "model")[0]
     with pytest.raises(UsageError, match=r"homework\.py:Cell.*run_code"):
-        Predictor(found, threads=1)
+        Predictor(found)
     found.allow_code()
-    np.testing.assert_array_equal(Predictor(found, threads=1).predict(texts).probability_NC, here)
+    np.testing.assert_array_equal(Predictor(found).predict(texts).probability_NC, here)
     (tmp_path / "model" / saved.CODE).write_text("print()\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"code\.py"):
         saved.load(tmp_path / "model")

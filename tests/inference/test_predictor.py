@@ -62,11 +62,11 @@ def test_texts_are_predicted_as_in_training(
         "model.backend": "auto"})
     both, results = trained(config, corpus, vectors)
     texts = corpus.texts("test")
-    found = Predictor(both, threads=1).predict(texts)
+    found = Predictor(both).predict(texts)
     mean_NC = (logged(results[0]) + logged(results[1])) / 2
     np.testing.assert_allclose(found.probability_NC, mean_NC, rtol=0, atol=EQUAL)
     for place, result in enumerate(results):
-        single = Predictor(seed_of(both, place), threads=1).predict(texts)
+        single = Predictor(seed_of(both, place)).predict(texts)
         np.testing.assert_allclose(single.probability_NC, logged(result), rtol=0, atol=EQUAL)
     encoded = encode(corpus.test, vectors, longest)
     assert found.read_N.tolist() == encoded.tokens_N.tolist()
