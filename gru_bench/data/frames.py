@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from gru_bench.data.cache import cached_folder, default_cache
 from gru_bench.data.columns import Columns
-from gru_bench.errors import DataError, UsageError, shown
+from gru_bench.errors import DataError, UsageError, first_line, shown
 from gru_bench.platforms import is_reserved
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def as_pandas(frame: Any) -> pd.DataFrame:
         found = frame.to_pandas() if hasattr(frame, "to_pandas") else pd.DataFrame(frame)
     except (TypeError, ValueError) as error:
         raise DataError("the columns of the frame must be equally long lists of values, but pandas cannot read them "
-                        f"({shown(str(error).splitlines()[0], '', 200)}): write one value for each text") from error
+                        f"({first_line(error)}): write one value for each text") from error
     return found.set_axis(list(map(str, found.columns)), axis="columns")
 
 
@@ -178,8 +178,8 @@ def _table(frame: pd.DataFrame, names: Iterable[str], where: str) -> Any:
             columns[name] = pa.Table.from_pandas(frame[[name]], preserve_index=False).column(0)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"column {shown(name)} of {where} must contain values of one kind, texts or numbers, but "
-                            f"it cannot be read as such ({shown(str(error).splitlines()[0], '', 200)}): rename or "
-                            f"convert it, for example by frame[{name!r}].astype(str)") from error
+                            f"it cannot be read as such ({first_line(error)}): rename or convert it, for example by "
+                            f"frame[{name!r}].astype(str)") from error
     return pa.table(columns)
 
 

@@ -32,7 +32,7 @@ from gru_bench.data.columns import Columns
 from gru_bench.data.files import PARTS, PICKLE, TEXT, DataFile, is_gzipped, kind_of, opened_text, reading
 from gru_bench.data.labels import MISSING, classes_of, label_of
 from gru_bench.data.pickles import reviews
-from gru_bench.errors import DataError, GruBenchError, shown
+from gru_bench.errors import DataError, GruBenchError, first_line, shown
 
 _BATCH = 512
 """Largest number of rows of a Parquet file that are read at once."""
@@ -203,9 +203,8 @@ def _parquet(path: Path) -> Iterator[Table]:
         raise
     except Exception as error:
         # A damaged file, and a value that Python cannot express, raise errors of nearly any kind.
-        words = shown((str(error).splitlines() or [""])[0], "", 200)
-        raise DataError(f"{path} cannot be read as Parquet from row {read + 1:,} on ({words}): it is damaged, or has "
-                        "values that Python cannot represent; create or copy it again") from error
+        raise DataError(f"{path} cannot be read as Parquet from row {read + 1:,} on ({first_line(error)}): it is "
+                        "damaged, or has values that Python cannot represent; create or copy it again") from error
 
 
 # ---------------------------------------------------------------- all rows of a data set

@@ -66,7 +66,6 @@ _SEED, _LINEAR = "seeds.{}.", "linear."
 _TABLE, _WORDS = "vectors.table", "vectors.words"
 _DIGEST = "digest"
 """Key of model.json with the SHA-256 of the rest of it."""
-_MOST_JSON_BYTES = 256 << 20
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 SharedVectors: TypeAlias = tuple[list[str], NDArray[Any] | None]
 """The words of vectors, and the vectors; None where each seed has its own."""
@@ -304,8 +303,6 @@ def of_folder(folder: Path) -> Origin:
         path = folder / name
         if path.exists() and not path.is_file():
             raise OSError("is no file")  # a pipe or a device has no end
-        if name == ABOUT and path.exists() and path.stat().st_size > _MOST_JSON_BYTES:
-            raise OSError(f"it has more than {_MOST_JSON_BYTES:,} bytes")
         return path.read_bytes()
 
     return Origin(f"the saved model {str(folder)!r}", read_file,

@@ -101,6 +101,6 @@ def test_prediction(
         answering.load_context(SimpleNamespace(artifacts={"model": tmp_path / "model"}))
         answering.predict(None, pd.DataFrame({"text": ["good1 bad2"]}))
     else:
-        Predictor(model, threads=2).predict(["good1 bad2"])
+        Predictor(model).predict(["good1 bad2"])
     assert set(seen) == {("forward", 1.0)}
     assert flushed() == 0
