@@ -1,7 +1,8 @@
 """Labels as they stand in the data -> classes with names, in one order.
 
 Labels may be words, numbers or booleans. If all of them are numbers, the classes are in numeric order, and 1, 1.0 and
-"1" are one class, 1. Otherwise they are in alphabetical order, and each is named as it is spelled.
+"1" are one class, 1, as is true beside numbers. Otherwise they are in alphabetical order, and each is named as it is
+spelled.
 
 Shapes: `N` rows, `K` classes.
 """

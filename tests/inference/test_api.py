@@ -238,12 +238,12 @@ class TestStudy:
 
 
 class TestFrames:
+    CONTENT: Mapping[str, list[Any]] = {"body": ["a b", "c d", "e f"], "stars": [1, 2, 1], "other": [0.5, None, 1.5]}
+    COLUMNS = Columns(label="stars")
+
     @pytest.fixture(autouse=True)
     def cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("GRU_BENCH_CACHE", str(tmp_path))
-
-    CONTENT: Mapping[str, list[Any]] = {"body": ["a b", "c d", "e f"], "stars": [1, 2, 1], "other": [0.5, None, 1.5]}
-    COLUMNS = Columns(label="stars")
 
     @pytest.mark.parametrize("make", [
         pa.table, lambda content: pd.DataFrame(content, index=[7, 7, 7]),
