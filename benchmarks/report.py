@@ -148,9 +148,9 @@ def stages(database: Path, folder: Path) -> None:
         import gru_bench.tracking  # noqa: F401
 
     stage("import", imports)
+    from gru_bench.evidence.collect import collect
     from gru_bench.report.build import build
     from gru_bench.report.choice import choose
-    from gru_bench.report.evidence.collect import collect
     from gru_bench.report.render.files import write
     from gru_bench.tracking import open_reader
 

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gru_bench.config import Scalar, is_valid_setting
+from gru_bench.document.numbers import Number, Numbers, file_name, plain, slug
+from gru_bench.document.sentences import Sentence, Warning, first_few, joined, say
 from gru_bench.errors import IncompleteError
-from gru_bench.report.document.numbers import Number, Numbers, file_name, plain, slug
-from gru_bench.report.document.sentences import Sentence, Warning, first_few, joined, say
-from gru_bench.report.evidence.collect import Evidence, collect
-from gru_bench.report.evidence.groups import ModelRuns, model_name
-from gru_bench.report.evidence.progress import study_data, study_name
-from gru_bench.report.evidence.settings import range_text, setting, setting_name
-from gru_bench.report.evidence.store import Store
-from gru_bench.report.evidence.trials import Search
-from gru_bench.report.evidence.verdicts import verdict_sentence
+from gru_bench.evidence.collect import Evidence, collect
+from gru_bench.evidence.groups import ModelRuns, model_name
+from gru_bench.evidence.progress import study_data, study_name
+from gru_bench.evidence.settings import range_text, setting, setting_name
+from gru_bench.evidence.store import Store
+from gru_bench.evidence.trials import Search
+from gru_bench.evidence.verdicts import verdict_sentence
 from gru_bench.results.logged_metrics import BEST_EPOCH
 from gru_bench.results.runs import DataSummary, StudySummary
 from gru_bench.stats.classes import RARE, are_uneven

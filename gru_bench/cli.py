@@ -341,7 +341,7 @@ def program() -> list[str]:
 def command_line() -> str:
     """Return the command for the record, as it was typed and quoted as `shlex.split` reads it, but without passwords.
 
-    For a script or module it holds only the file's name; `report.evidence.progress.typed` restores the full command.
+    For a script or module it holds only the file's name; `evidence.progress.typed` restores the full command.
     """
     return shlex.join([Path(sys.argv[0]).name.removesuffix(".exe"), *map(without_passwords, sys.argv[1:])])
 

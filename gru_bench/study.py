@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from gru_bench.evidence.candidates import Candidates
+    from gru_bench.evidence.collect import Evidence
     from gru_bench.inference.fitted import FittedModel
     from gru_bench.inference.shown import Verdict
     from gru_bench.report.choice import Choice
-    from gru_bench.report.evidence.candidates import Candidates
-    from gru_bench.report.evidence.collect import Evidence
     from gru_bench.tracking import LoggedStudy, Reader
 
 
@@ -99,7 +99,7 @@ class Study:
         from pandas import to_numeric
 
         from gru_bench.data.labels import as_given
-        from gru_bench.report.evidence.progress import study_data
+        from gru_bench.evidence.progress import study_data
         from gru_bench.report.render.spreadsheets import predictions_table
 
         logged = self._logged
@@ -206,7 +206,7 @@ class Study:
 
     @property
     def _evidence(self) -> Evidence:
-        from gru_bench.report.evidence.collect import collect
+        from gru_bench.evidence.collect import collect
 
         return collect([self._logged], self._store)
 

@@ -23,8 +23,8 @@ from gru_bench.checks import (
     outcomes,
 )
 from gru_bench.config import MetricName
-from gru_bench.report.document.blocks import numbers_in
-from gru_bench.report.document.sentences import Warning, say
+from gru_bench.document.blocks import numbers_in
+from gru_bench.document.sentences import Warning, say
 from gru_bench.report.sections.search import search
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import NearDuplicates

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gru_bench.evidence.candidates import study_candidates
 from gru_bench.report import verify
 from gru_bench.report.__main__ import app as report_app
-from gru_bench.report.evidence.candidates import study_candidates
 from gru_bench.report.render import record
 from gru_bench.results.runs import digest_of_examples
 from gru_bench.stats.intervals import difference

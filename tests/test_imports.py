@@ -14,8 +14,8 @@ from tests.support.commands import ROOT, command
 from tests.support.sources import parsed
 
 ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli", "kernels", "stats", "models",
-         "gru_check", "tracking", "train", "report.document.numbers", "report.document.sentences",
-         "report.evidence", "checks", "report", "predictions", "diagnose", "sweep", "inference", "study", "api",
+         "gru_check", "tracking", "train", "document", "evidence", "checks", "report", "predictions", "diagnose",
+         "sweep", "inference", "study", "api",
          "gru_check.folder", "gru_check.__main__", "__main__")
 """Packages and the files beside them: each imports only those before it. Checks look at the evidence of a report, and
 the rest of report shows what they warn of."""
@@ -29,12 +29,12 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "gensim": ("data.vectors",),
     "sklearn": ("stats.baseline",),
     "scipy": ("stats.",),
-    "matplotlib": ("report.figures.",),
-    "seaborn": ("report.figures.",),
+    "matplotlib": ("document.style", "report.figures."),
+    "seaborn": ("document.style", "report.figures."),
     "jinja2": ("report.render.", "inference.card"),
     "yaml": ("inference.card",),
     "pandas": ("data.frames", "tracking.registry", "study", "inference.fitted", "inference.shown", "inference.served",
-               "report.document.figure"),
+               "document.figure"),
     "psutil": ("platforms",),
     "platformdirs": ("platforms",),
     "typer": ("cli", "__main__", "sweep.__main__", "train.__main__", "report.__main__",

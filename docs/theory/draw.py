@@ -23,7 +23,7 @@ from matplotlib.path import Path
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from gru_bench.report.figures.style import COLORS
+from gru_bench.document.style import COLORS
 
 FOLDER = FilePath(__file__).parent
 INK, FAINT, PALE = "#24292f", "#6e7781", "#d0d7de"

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from gru_bench.config import flat
+from gru_bench.document.numbers import NBSP, Number
 from gru_bench.errors import shown, visible
+from gru_bench.evidence.candidates import Candidate, Candidates
+from gru_bench.evidence.groups import LISTED_CLASSES
+from gru_bench.evidence.progress import as_typed
 from gru_bench.models.saved import without_folders
 from gru_bench.models.trained import TrainedModel
-from gru_bench.report.document.numbers import NBSP, Number
-from gru_bench.report.evidence.candidates import Candidate, Candidates
-from gru_bench.report.evidence.groups import LISTED_CLASSES
-from gru_bench.report.evidence.progress import as_typed
 from gru_bench.report.render.markdown import escaped
 from gru_bench.resources import resource
 from gru_bench.results.baselines import baseline_label

@@ -12,8 +12,8 @@ from gru_bench import cli
 from gru_bench.errors import UsageError, without_passwords
 
 if TYPE_CHECKING:
+    from gru_bench.evidence.candidates import Candidate, Candidates
     from gru_bench.models.trained import TrainedModel
-    from gru_bench.report.evidence.candidates import Candidate, Candidates
 
 app = cli.app()
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gru_bench.document.numbers import Scale, scale_of, written
+from gru_bench.document.report import Findings, ModelScore, Report
+from gru_bench.document.sentences import in_text
 from gru_bench.errors import visible
-from gru_bench.report.document.numbers import Scale, scale_of, written
-from gru_bench.report.document.report import Findings, ModelScore, Report
-from gru_bench.report.document.sentences import in_text
 from gru_bench.stats.text import percent
 
 if TYPE_CHECKING:

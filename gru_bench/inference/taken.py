@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from gru_bench.config import RunConfig, with_settings
 from gru_bench.errors import IncompleteError, RunError, UsageError, unknown, without_passwords
+from gru_bench.evidence.candidates import Candidate, Candidates, study_candidates
+from gru_bench.evidence.groups import ModelRuns
+from gru_bench.evidence.progress import as_typed, is_finished
+from gru_bench.evidence.store import Store as ReportStore
 from gru_bench.models.trained import TrainedModel
-from gru_bench.report.evidence.candidates import Candidate, Candidates, study_candidates
-from gru_bench.report.evidence.groups import ModelRuns
-from gru_bench.report.evidence.progress import as_typed, is_finished
-from gru_bench.report.evidence.store import Store as ReportStore
 from gru_bench.results.baselines import AVERAGE
 from gru_bench.tracking import LoggedStudy, Reader
 
@@ -34,7 +34,7 @@ def study_of(store: Reader, name: str | None) -> LoggedStudy:
 
 
 def candidates(store: ReportStore, study: LoggedStudy) -> Candidates:
-    """Return the candidates of a study (`report.evidence.candidates`).
+    """Return the candidates of a study (`evidence.candidates`).
 
     Raises:
         IncompleteError: The study has no complete confirmation run.

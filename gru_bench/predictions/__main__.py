@@ -62,9 +62,9 @@ def compare(
 
     The report is that of a study: results with intervals, a verdict on each pair, where they disagree.
     """
+    from gru_bench.document.numbers import folder_name
+    from gru_bench.document.sentences import in_text
     from gru_bench.predictions.compare import compared
-    from gru_bench.report.document.numbers import folder_name
-    from gru_bench.report.document.sentences import in_text
     from gru_bench.report.findings import answered, needs_of
     from gru_bench.report.render import files as render
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from gru_bench.config import MetricName
+from gru_bench.document.numbers import Numbers, plain
+from gru_bench.document.sentences import Sentence, listed
 from gru_bench.errors import IncompleteError, RunError
+from gru_bench.evidence.baselines import baselines_of
+from gru_bench.evidence.collect import Evidence, assembled
+from gru_bench.evidence.groups import ModelRuns, confirm_groups
+from gru_bench.evidence.pairs import margin_of
+from gru_bench.evidence.store import Histories, Store
 from gru_bench.predictions.align import Examples, FileModel, KnownExamples
 from gru_bench.predictions.read import FileRun, class_of
-from gru_bench.report.document.numbers import Numbers, plain
-from gru_bench.report.document.sentences import Sentence, listed
-from gru_bench.report.evidence.baselines import baselines_of
-from gru_bench.report.evidence.collect import Evidence, assembled
-from gru_bench.report.evidence.groups import ModelRuns, confirm_groups
-from gru_bench.report.evidence.pairs import margin_of
-from gru_bench.report.evidence.store import Histories, Store
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import FILE, LoggedRun, LoggedStudy
 

@@ -14,8 +14,8 @@ from gru_bench import cli
 from gru_bench.errors import DifferenceError, RunError
 
 if TYPE_CHECKING:
+    from gru_bench.document.report import Report
     from gru_bench.report.choice import Choice
-    from gru_bench.report.document.report import Report
     from gru_bench.tracking import Reader
 
 app = cli.app()
@@ -62,10 +62,10 @@ def report(
         return
     cli.check_folder("--out", out)
     cli.check_folder("--tables", tables)
+    from gru_bench.document.numbers import folder_name
+    from gru_bench.evidence.collect import collect
     from gru_bench.report.build import chosen_report
     from gru_bench.report.choice import choose
-    from gru_bench.report.document.numbers import folder_name
-    from gru_bench.report.evidence.collect import collect
     from gru_bench.report.findings import answered
     from gru_bench.report.render import files, spreadsheets
     from gru_bench.tracking import open_reader
@@ -128,7 +128,7 @@ def _attached(store: Reader, choice: Choice, whole: Report, folder: Path) -> str
 
 def in_short(whole: Report) -> list[str]:
     """Return what a report finds as lines for a terminal."""
-    from gru_bench.report.document.sentences import in_text
+    from gru_bench.document.sentences import in_text
     from gru_bench.report.findings import needs_of
 
     lists = {"what could settle a pair:": needs_of(whole.findings), "warnings:": list(map(in_text, whole.warnings))}

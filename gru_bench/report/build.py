@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from gru_bench.checks import Subject, data_of, outcomes
+from gru_bench.document.blocks import Block, parts_in
+from gru_bench.document.figure import Figure
+from gru_bench.document.numbers import plain
+from gru_bench.document.report import Report, Section, Source, SourceStudy
+from gru_bench.document.sentences import Sentence, in_text
 from gru_bench.errors import UsageError, without_passwords
+from gru_bench.evidence.collect import Evidence, collect
+from gru_bench.evidence.progress import study_name
+from gru_bench.evidence.store import known_run
 from gru_bench.report.choice import Choice, odd_runs
-from gru_bench.report.document.blocks import Block, parts_in
-from gru_bench.report.document.figure import Figure
-from gru_bench.report.document.numbers import plain
-from gru_bench.report.document.report import Report, Section, Source, SourceStudy
-from gru_bench.report.document.sentences import Sentence, in_text
-from gru_bench.report.evidence.collect import Evidence, collect
-from gru_bench.report.evidence.progress import study_name
-from gru_bench.report.evidence.store import known_run
 from gru_bench.report.findings import findings_of
 from gru_bench.report.sections.checklist import checklist
 from gru_bench.report.sections.comparisons import comparisons

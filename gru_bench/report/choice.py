@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gru_bench.document.sentences import Sentence, say
 from gru_bench.errors import RunError, UsageError, unknown
-from gru_bench.report.document.sentences import Sentence, say
-from gru_bench.report.evidence.progress import is_finished, not_finished, nothing_to_report
+from gru_bench.evidence.progress import is_finished, not_finished, nothing_to_report
 
 if TYPE_CHECKING:
-    from gru_bench.report.evidence.store import StudyStore
+    from gru_bench.evidence.store import StudyStore
     from gru_bench.tracking import LoggedStudy
 
 MOST_NAMED = 5

@@ -10,15 +10,15 @@ from dataclasses import asdict
 import numpy as np
 
 from gru_bench import cli
+from gru_bench.document.numbers import scale_of
+from gru_bench.document.report import Answer, Findings, ModelScore
+from gru_bench.document.sentences import in_text
 from gru_bench.errors import ExitCode, UsageError, shown
-from gru_bench.report.document.numbers import scale_of
-from gru_bench.report.document.report import Answer, Findings, ModelScore
-from gru_bench.report.document.sentences import in_text
-from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import ModelRuns
-from gru_bench.report.evidence.pairs import Pair
-from gru_bench.report.evidence.progress import study_name
-from gru_bench.report.evidence.verdicts import needed_sentence, verdict_sentence
+from gru_bench.evidence.collect import Evidence
+from gru_bench.evidence.groups import ModelRuns
+from gru_bench.evidence.pairs import Pair
+from gru_bench.evidence.progress import study_name
+from gru_bench.evidence.verdicts import needed_sentence, verdict_sentence
 from gru_bench.report.sections.summary import about_examples
 from gru_bench.stats.verdict import DIFFERENT, Finding
 

@@ -13,11 +13,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from gru_bench.document.report import SourceStudy
 from gru_bench.errors import RunError, UsageError
+from gru_bench.evidence.collect import collect
+from gru_bench.evidence.store import StudyStore
 from gru_bench.report.build import build
-from gru_bench.report.document.report import SourceStudy
-from gru_bench.report.evidence.collect import collect
-from gru_bench.report.evidence.store import StudyStore
 from gru_bench.report.render.record import NAME, Entry, Record, digest
 from gru_bench.tracking import LoggedStudy
 

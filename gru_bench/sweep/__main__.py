@@ -21,7 +21,7 @@ from gru_bench.errors import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from gru_bench.report.evidence.collect import Evidence
+    from gru_bench.evidence.collect import Evidence
     from gru_bench.results.runs import StudySummary
     from gru_bench.sweep.end import StudyEnd
     from gru_bench.sweep.spec import StudySpec

@@ -494,7 +494,7 @@ class Sweep:
 
     def _conclusion(self) -> Conclusion:
         """Return what the study concludes; nothing while MLflow is away."""
-        from gru_bench.report.evidence.collect import collect
+        from gru_bench.evidence.collect import collect
 
         with suppress(Exception):  # a study that has ended is completed all the same; a report shows the error
             if (logged := self._logged()) is not None:

@@ -30,7 +30,7 @@ from gru_bench.sweep.search import IMPORTANCE_METHOD, Search
 from gru_bench.sweep.spec import StudySpec
 
 if TYPE_CHECKING:
-    from gru_bench.report.evidence.collect import Evidence
+    from gru_bench.evidence.collect import Evidence
     from gru_bench.tracking import LoggedRun
 
 
@@ -134,9 +134,9 @@ class Conclusion:
 
 def conclusion(evidence: Evidence) -> Conclusion:
     """Return what a study concludes from what it has logged."""
-    from gru_bench.report.document.sentences import in_text
-    from gru_bench.report.evidence.decision import decision_sentence
-    from gru_bench.report.evidence.progress import baseline_runs
+    from gru_bench.document.sentences import in_text
+    from gru_bench.evidence.decision import decision_sentence
+    from gru_bench.evidence.progress import baseline_runs
 
     average = [one for one in evidence.candidates.every if one.model == AVERAGE]
     tested = (*evidence.groups, *average)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gru_bench.__main__ import app
-from gru_bench.report.document.figure import Figure
+from gru_bench.document.figure import Figure
 from tests.gru_check.students import NOTEBOOK, notebook
 from tests.support.commands import ROOT, completed
 from tests.support.pages import PAGES, blocks, commands, text

@@ -27,7 +27,7 @@ from gru_bench import platforms
 from gru_bench.__main__ import app
 from gru_bench.data.vectors import MOST_PASSES
 from gru_bench.errors import ExitCode, UsageError
-from gru_bench.report.evidence.progress import baseline_runs, study_data
+from gru_bench.evidence.progress import baseline_runs, study_data
 from gru_bench.results.baselines import BASELINES
 from gru_bench.stats.metrics import scores
 from gru_bench.sweep.sharing.storage import open_storage

@@ -25,8 +25,8 @@ from gru_bench.data.columns import Columns
 from gru_bench.data.corpus import load_corpus
 from gru_bench.data.frames import keep
 from gru_bench.errors import DataError, ExitCode, GruBenchError, IncompleteError, UsageError
+from gru_bench.evidence import progress
 from gru_bench.inference import predict
-from gru_bench.report.evidence import progress
 from gru_bench.report.render import record, spreadsheets
 from gru_bench.study import Study
 from gru_bench.tracking import Reader, open_reader

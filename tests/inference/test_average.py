@@ -9,13 +9,13 @@ import pytest
 
 import gru_bench as gb
 from gru_bench.errors import ExitCode
+from gru_bench.evidence.candidates import Candidate
 from gru_bench.inference.predict import app as predict_app
 from gru_bench.inference.predictor import Predictor
 from gru_bench.inference.save_model import app as save_app
 from gru_bench.inference.taken import asked, candidates, read
 from gru_bench.models.saved import load
 from gru_bench.models.trained import TrainedModel
-from gru_bench.report.evidence.candidates import Candidate
 from gru_bench.tracking import Reader, open_reader
 from tests.inference.conftest import Studied
 from tests.support.commands import completed, mentions

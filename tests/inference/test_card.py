@@ -14,11 +14,11 @@ import yaml
 from markdown_it import MarkdownIt
 
 from gru_bench.data.corpus import load_corpus
+from gru_bench.document.numbers import NBSP
+from gru_bench.evidence.candidates import Candidate, Candidates
 from gru_bench.inference.card import model_card, scores_of
 from gru_bench.inference.taken import asked, candidates, read
 from gru_bench.models.trained import TrainedModel
-from gru_bench.report.document.numbers import NBSP
-from gru_bench.report.evidence.candidates import Candidate, Candidates
 from gru_bench.stats.calibration import calibrated
 from tests.inference.conftest import Studied
 from tests.support.commands import mentions

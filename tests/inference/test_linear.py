@@ -11,13 +11,13 @@ import pytest
 
 import gru_bench as gb
 from gru_bench.errors import ExitCode, GruBenchError, RunError
+from gru_bench.evidence.candidates import Candidate
 from gru_bench.inference.predict import app as predict_app
 from gru_bench.inference.predictor import Predictor
 from gru_bench.inference.save_model import app as save_app
 from gru_bench.inference.taken import asked, candidates, read
 from gru_bench.models.saved import load
 from gru_bench.models.trained import TrainedModel
-from gru_bench.report.evidence.candidates import Candidate
 from gru_bench.results.baselines import NGRAMS, TFIDF
 from gru_bench.stats.linear import LinearModel
 from gru_bench.tracking import Reader, open_reader

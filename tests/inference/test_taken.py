@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from gru_bench.errors import DataError, GruBenchError, IncompleteError, RunError, UsageError
+from gru_bench.evidence.candidates import Candidate
 from gru_bench.inference.predictor import Predictor
 from gru_bench.inference.taken import asked, candidates, read, tuned
 from gru_bench.models.saved import load as load_saved
 from gru_bench.models.saved import save
 from gru_bench.models.trained import TrainedModel
-from gru_bench.report.evidence.candidates import Candidate
 from gru_bench.results.baselines import AVERAGE, TFIDF
 from gru_bench.stats.calibration import temperature
 from gru_bench.tracking import Reader, open_reader

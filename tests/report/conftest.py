@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from jinja2 import Environment
 
-from gru_bench.report.document.report import Report
+from gru_bench.document.report import Report
 from gru_bench.report.render.files import write
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex

@@ -11,14 +11,14 @@ import pytest
 
 from gru_bench import checks
 from gru_bench.checks import Found, Subject
+from gru_bench.document.blocks import Column, Paragraph, Table
+from gru_bench.document.figure import Figure, Values
+from gru_bench.document.numbers import plain
+from gru_bench.document.report import Section
+from gru_bench.document.sentences import say
+from gru_bench.document.style import dots, name_lines, new_figure
+from gru_bench.evidence.collect import Evidence, collect
 from gru_bench.report import build
-from gru_bench.report.document.blocks import Column, Paragraph, Table
-from gru_bench.report.document.figure import Figure, Values
-from gru_bench.report.document.numbers import plain
-from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import say
-from gru_bench.report.evidence.collect import Evidence, collect
-from gru_bench.report.figures.style import dots, name_lines, new_figure
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown

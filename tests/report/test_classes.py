@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from gru_bench.document.blocks import Bullets, Details, parts_in
+from gru_bench.document.numbers import MISSING, plain
+from gru_bench.document.report import Report
+from gru_bench.evidence.collect import collect
 from gru_bench.report import verify
-from gru_bench.report.document.blocks import Bullets, Details, parts_in
-from gru_bench.report.document.numbers import MISSING, plain
-from gru_bench.report.document.report import Report
-from gru_bench.report.evidence.collect import collect
 from gru_bench.report.render import record, spreadsheets
 from gru_bench.report.render.files import write
 from gru_bench.report.render.html import html

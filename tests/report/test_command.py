@@ -18,10 +18,10 @@ import pytest
 
 import gru_bench.tracking
 from gru_bench.errors import IncompleteError, UsageError
+from gru_bench.evidence.collect import collect
 from gru_bench.platforms import replace as replace_path
 from gru_bench.report.__main__ import app
 from gru_bench.report.choice import Choice, choose
-from gru_bench.report.evidence.collect import collect
 from gru_bench.report.render import spreadsheets
 from gru_bench.results.runs import Predictions
 from tests.support.commands import SLOW, completed, mentions

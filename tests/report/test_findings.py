@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 import pytest
 
+from gru_bench.document.report import Report
 from gru_bench.errors import ExitCode, UsageError
-from gru_bench.report.document.report import Report
 from gru_bench.report.findings import judged
 from tests.support.fake_store import BEST, FakeStore, TestSet, add_study
 from tests.support.reports import build

@@ -12,10 +12,10 @@ import pytest
 
 import gru_bench.tracking
 from gru_bench.config import RunConfig
+from gru_bench.document.figure import Figure
+from gru_bench.evidence.store import StudyStore
 from gru_bench.report import verify
 from gru_bench.report.__main__ import app
-from gru_bench.report.document.figure import Figure
-from gru_bench.report.evidence.store import StudyStore
 from gru_bench.report.render import files, record
 from gru_bench.results.runs import EpochRecord, RunResult
 from tests.support.commands import completed, mentions

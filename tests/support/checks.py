@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gru_bench.checks import CHECKS, Subject
-from gru_bench.report.document.sentences import Warning
+from gru_bench.document.sentences import Warning
 
 
 def warnings_of(subject: Subject, *codes: str) -> list[Warning]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gru_bench.report.document.report import Report
+from gru_bench.document.report import Report
 from gru_bench.results.diagnostics import (
     Attribution,
     Diagnostics,

@@ -15,7 +15,7 @@ from typing import Any
 
 from bs4 import BeautifulSoup
 
-from gru_bench.report.document.blocks import (
+from gru_bench.document.blocks import (
     Block,
     Bullets,
     Cell,
@@ -25,10 +25,10 @@ from gru_bench.report.document.blocks import (
     Paragraph,
     Table,
 )
-from gru_bench.report.document.figure import Figure
-from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.report import Report
-from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, Sentence
+from gru_bench.document.figure import Figure
+from gru_bench.document.numbers import Number
+from gru_bench.document.report import Report
+from gru_bench.document.sentences import Anchor, Aside, Ends, KnownRun, Sentence
 from gru_bench.report.render import latex
 
 Grid = list[list[str]]

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import pytest
 from bs4 import BeautifulSoup
 
-from gru_bench.report.document.blocks import Bullets, Details, Heading, Paragraph, Table, numbers_in, parts_in
-from gru_bench.report.document.figure import Figure
-from gru_bench.report.document.numbers import MISSING
-from gru_bench.report.document.report import Report, Section
-from gru_bench.report.document.sentences import Sentence, in_text
-from gru_bench.report.figures.style import theme
+from gru_bench.document.blocks import Bullets, Details, Heading, Paragraph, Table, numbers_in, parts_in
+from gru_bench.document.figure import Figure
+from gru_bench.document.numbers import MISSING
+from gru_bench.document.report import Report, Section
+from gru_bench.document.sentences import Sentence, in_text
+from gru_bench.document.style import theme
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import FakeStore
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gru_bench.report.document.report import Report, Section
-from gru_bench.report.evidence.collect import Evidence
+from gru_bench.document.report import Report, Section
+from gru_bench.evidence.collect import Evidence
 from gru_bench.tracking import LoggedStudy
 from tests.support.fake_store import FakeStore
 from tests.support.reports import build

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gru_bench.report.document.figure import Figure
+from gru_bench.document.figure import Figure
 
 
 def draw_nothing(patch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 import pytest
 
 from gru_bench.config import RunConfig
+from gru_bench.document.numbers import Numbers
 from gru_bench.errors import RunError, UsageError
-from gru_bench.report.document.numbers import Numbers
-from gru_bench.report.evidence.collect import collect
-from gru_bench.report.evidence.groups import confirm_groups
+from gru_bench.evidence.collect import collect
+from gru_bench.evidence.groups import confirm_groups
 from gru_bench.report.findings import findings_of
 from gru_bench.results.logged_metrics import over_seeds
 from gru_bench.results.runs import StudySummary
@@ -105,7 +105,7 @@ def test_a_decision_that_cannot_be_made_does_not_keep_a_study_from_ending(
     def damaged(*_: object) -> NoReturn:
         raise RunError("the predictions of a run are damaged")
 
-    monkeypatch.setattr("gru_bench.report.evidence.collect.collect", damaged)
+    monkeypatch.setattr("gru_bench.evidence.collect.collect", damaged)
     start(easy_csv)
     study = logged()
     assert study.run.complete

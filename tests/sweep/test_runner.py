@@ -17,7 +17,7 @@ from rich.console import Console
 
 from gru_bench.config import RunConfig
 from gru_bench.errors import RunError
-from gru_bench.report.evidence.progress import baseline_runs
+from gru_bench.evidence.progress import baseline_runs
 from gru_bench.results.baselines import BASELINES
 from gru_bench.results.diagnostics import DIAGNOSTICS
 from gru_bench.results.logged_metrics import CHECK

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 
 from gru_bench.config import DataConfig, EmbeddingConfig, MetricName, ModelConfig, RunConfig, TrainingConfig, flat
+from gru_bench.document.numbers import Numbers
 from gru_bench.errors import RunError, UsageError
-from gru_bench.report.document.numbers import Numbers
-from gru_bench.report.evidence.groups import group_of
+from gru_bench.evidence.groups import group_of
 from gru_bench.results.runs import digest_of_examples
 from gru_bench.tracking import LoggedStudy, Reader, RunWriter, Store, StudyPlan, open_reader
 from gru_bench.tracking.client import TEST_SET, folder_of, reading

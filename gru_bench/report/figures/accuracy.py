@@ -6,10 +6,10 @@ from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gru_bench.report.document.figure import Figure, Values
-from gru_bench.report.document.numbers import Scale
-from gru_bench.report.document.sentences import listed
-from gru_bench.report.figures.style import (
+from gru_bench.document.figure import Figure, Values
+from gru_bench.document.numbers import Scale
+from gru_bench.document.sentences import listed
+from gru_bench.document.style import (
     BEHIND,
     FAINT,
     GRID,

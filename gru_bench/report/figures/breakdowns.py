@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.report.document.figure import Figure, Values
-from gru_bench.report.document.numbers import written
-from gru_bench.report.document.sentences import listed
-from gru_bench.report.figures.style import (
+from gru_bench.document.figure import Figure, Values
+from gru_bench.document.numbers import written
+from gru_bench.document.sentences import listed
+from gru_bench.document.style import (
     GRID,
     INK,
     LINES,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gru_bench.report.document.figure import Figure, Values
-from gru_bench.report.document.sentences import listed
-from gru_bench.report.figures.style import curves, keep_within, name_series, new_figure
+from gru_bench.document.figure import Figure, Values
+from gru_bench.document.sentences import listed
+from gru_bench.document.style import curves, keep_within, name_series, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing

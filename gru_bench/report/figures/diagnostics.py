@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.report.document.figure import Figure, Values
-from gru_bench.report.document.numbers import Numbers, plain, written
-from gru_bench.report.document.sentences import listed
-from gru_bench.report.evidence.groups import model_name
-from gru_bench.report.figures.style import (
+from gru_bench.document.figure import Figure, Values
+from gru_bench.document.numbers import Numbers, plain, written
+from gru_bench.document.sentences import listed
+from gru_bench.document.style import (
     FAINT,
     GUIDE,
     color_of,
@@ -28,6 +27,7 @@ from gru_bench.report.figures.style import (
     shades,
     short,
 )
+from gru_bench.evidence.groups import model_name
 from gru_bench.results.diagnostics import STATES, Attribution, GateMap, GradientFlow
 
 if TYPE_CHECKING:

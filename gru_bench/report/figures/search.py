@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gru_bench.report.document.figure import Figure, Values
-from gru_bench.report.document.sentences import listed
-from gru_bench.report.evidence.trials import ENDED
-from gru_bench.report.figures.curves import OVERLAID, first_models, of_drawn
-from gru_bench.report.figures.style import (
+from gru_bench.document.figure import Figure, Values
+from gru_bench.document.sentences import listed
+from gru_bench.document.style import (
     FAINT,
     INK,
     curves,
@@ -22,6 +20,8 @@ from gru_bench.report.figures.style import (
     name_series,
     new_figure,
 )
+from gru_bench.evidence.trials import ENDED
+from gru_bench.report.figures.curves import OVERLAID, first_models, of_drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gru_bench.data.files import check_writable
+from gru_bench.document.report import Report
 from gru_bench.platforms import replacing
-from gru_bench.report.document.report import Report
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import MACROS, tex
 from gru_bench.report.render.markdown import markdown

@@ -17,10 +17,10 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from gru_bench.report.document.blocks import has_interval
-from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.report import Report, RunSet
-from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, by_direction
+from gru_bench.document.blocks import has_interval
+from gru_bench.document.numbers import Number
+from gru_bench.document.report import Report, RunSet
+from gru_bench.document.sentences import Anchor, Aside, Ends, KnownRun, by_direction
 from gru_bench.resources import resource
 
 MOST_NAMED = 5

@@ -16,10 +16,10 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Table
-from gru_bench.report.document.numbers import Number, plain
-from gru_bench.report.document.report import Report
-from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, in_text
+from gru_bench.document.blocks import Block, Cell, Column, Heading, Table
+from gru_bench.document.numbers import Number, plain
+from gru_bench.document.report import Report
+from gru_bench.document.sentences import Anchor, Aside, Ends, KnownRun, in_text
 from gru_bench.resources import resource
 
 MACROS = "numbers.tex"

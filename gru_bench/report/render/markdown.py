@@ -8,10 +8,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from gru_bench.report.document.blocks import has_interval
-from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.report import Report
-from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun, by_direction
+from gru_bench.document.blocks import has_interval
+from gru_bench.document.numbers import Number
+from gru_bench.document.report import Report
+from gru_bench.document.sentences import Anchor, Aside, Ends, KnownRun, by_direction
 from gru_bench.resources import resource
 
 ISOLATE, END = "\u2066", "\u2069"

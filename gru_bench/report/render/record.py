@@ -18,9 +18,9 @@ from pydantic import Field
 
 from gru_bench import __version__
 from gru_bench.cli import line
+from gru_bench.document.numbers import Number
+from gru_bench.document.report import Report, Source
 from gru_bench.errors import DataError, UsageError
-from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.report import Report, Source
 from gru_bench.results.runs import parsed
 
 NAME = "numbers.json"

@@ -14,16 +14,16 @@ from pathlib import Path
 
 from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.data.files import check_writable, has_columns
+from gru_bench.document.figure import csv_cell
+from gru_bench.document.numbers import plain
 from gru_bench.errors import RunError
+from gru_bench.evidence.candidates import Candidates
+from gru_bench.evidence.collect import Evidence
+from gru_bench.evidence.groups import class_names
+from gru_bench.evidence.pairs import Pair
+from gru_bench.evidence.progress import study_data
+from gru_bench.evidence.store import Store
 from gru_bench.platforms import replacing
-from gru_bench.report.document.figure import csv_cell
-from gru_bench.report.document.numbers import plain
-from gru_bench.report.evidence.candidates import Candidates
-from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import class_names
-from gru_bench.report.evidence.pairs import Pair
-from gru_bench.report.evidence.progress import study_data
-from gru_bench.report.evidence.store import Store
 from gru_bench.results.runs import MOST_WHOLE
 from gru_bench.stats import metrics
 from gru_bench.stats.disagreement import one_sided

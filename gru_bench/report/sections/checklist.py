@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-from gru_bench.report.document.blocks import Column, Table
-from gru_bench.report.document.numbers import NBSP, file_name, plain
-from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, joined, say
-from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.settings import range_text, setting_name
+from gru_bench.document.blocks import Column, Table
+from gru_bench.document.numbers import NBSP, file_name, plain
+from gru_bench.document.report import Section
+from gru_bench.document.sentences import Sentence, joined, say
+from gru_bench.evidence.collect import Evidence
+from gru_bench.evidence.settings import range_text, setting_name
 from gru_bench.tracking import LoggedRun
 
 HOUR = 3600

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gru_bench.report.document.blocks import Bullets, Cell, Column, Table, sentences
-from gru_bench.report.document.numbers import MISSING
-from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Ends
-from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.pairs import Pair, by_score
-from gru_bench.report.evidence.verdicts import needed_sentence
+from gru_bench.document.blocks import Bullets, Cell, Column, Table, sentences
+from gru_bench.document.numbers import MISSING
+from gru_bench.document.report import Section
+from gru_bench.document.sentences import Ends
+from gru_bench.evidence.collect import Evidence
+from gru_bench.evidence.pairs import Pair, by_score
+from gru_bench.evidence.verdicts import needed_sentence
 from gru_bench.stats.verdict import ALIKE
 
 

@@ -5,12 +5,12 @@ Shapes: `N` test examples, `C` classes.
 
 from __future__ import annotations
 
-from gru_bench.report.document.blocks import Cell, Column, Table
-from gru_bench.report.document.numbers import MISSING
-from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import joined
-from gru_bench.report.evidence.candidates import Candidate
-from gru_bench.report.evidence.collect import Evidence
+from gru_bench.document.blocks import Cell, Column, Table
+from gru_bench.document.numbers import MISSING
+from gru_bench.document.report import Section
+from gru_bench.document.sentences import joined
+from gru_bench.evidence.candidates import Candidate
+from gru_bench.evidence.collect import Evidence
 from gru_bench.stats import metrics
 
 CALIBRATION = (

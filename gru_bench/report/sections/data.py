@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table
-from gru_bench.report.document.numbers import Number, Numbers, file_name, plain
-from gru_bench.report.document.sentences import Sentence, say
-from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import LISTED_CLASSES, UNCATEGORIZED
-from gru_bench.report.evidence.pairs import ScoredTestSet
-from gru_bench.report.evidence.progress import study_data
+from gru_bench.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table
+from gru_bench.document.numbers import Number, Numbers, file_name, plain
+from gru_bench.document.sentences import Sentence, say
+from gru_bench.evidence.collect import Evidence
+from gru_bench.evidence.groups import LISTED_CLASSES, UNCATEGORIZED
+from gru_bench.evidence.pairs import ScoredTestSet
+from gru_bench.evidence.progress import study_data
 from gru_bench.results.runs import DataSummary
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gru_bench.report.document.blocks import Block, Cell, Column, Heading, Table, sentences
-from gru_bench.report.document.numbers import MISSING, Kind, Number, Numbers, plain
-from gru_bench.report.document.report import Section
-from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import model_name
-from gru_bench.report.evidence.progress import study_name
-from gru_bench.report.evidence.store import Store
+from gru_bench.document.blocks import Block, Cell, Column, Heading, Table, sentences
+from gru_bench.document.numbers import MISSING, Kind, Number, Numbers, plain
+from gru_bench.document.report import Section
+from gru_bench.evidence.collect import Evidence
+from gru_bench.evidence.groups import model_name
+from gru_bench.evidence.progress import study_name
+from gru_bench.evidence.store import Store
 from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, with_direction, word_figure
 from gru_bench.results.diagnostics import DIAGNOSTICS, Attribution, Diagnostics, GateMap, GradientFlow
 from gru_bench.tracking import LoggedStudy

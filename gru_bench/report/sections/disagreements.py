@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_bench.report.document.blocks import Block, Bullets, Column, Details, Paragraph, Table
-from gru_bench.report.document.numbers import NBSP, Numbers, plain
-from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, joined, say
-from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import ModelRuns
-from gru_bench.report.evidence.pairs import Pair
+from gru_bench.document.blocks import Block, Bullets, Column, Details, Paragraph, Table
+from gru_bench.document.numbers import NBSP, Numbers, plain
+from gru_bench.document.report import Section
+from gru_bench.document.sentences import Sentence, joined, say
+from gru_bench.evidence.collect import Evidence
+from gru_bench.evidence.groups import ModelRuns
+from gru_bench.evidence.pairs import Pair
 from gru_bench.stats import metrics
 from gru_bench.stats.disagreement import one_sided
 

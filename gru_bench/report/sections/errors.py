@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Table
-from gru_bench.report.document.figure import Value, Values
-from gru_bench.report.document.numbers import MISSING, Kind, Number, Numbers, plain
-from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside
-from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import (
+from gru_bench.document.blocks import Block, Cell, Column, Details, Heading, Table
+from gru_bench.document.figure import Value, Values
+from gru_bench.document.numbers import MISSING, Kind, Number, Numbers, plain
+from gru_bench.document.report import Section
+from gru_bench.document.sentences import Aside
+from gru_bench.evidence.collect import Evidence
+from gru_bench.evidence.groups import (
     LISTED_CLASSES,
     UNCATEGORIZED,
     ModelRuns,

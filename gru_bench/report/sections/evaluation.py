@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gru_bench.report.document.blocks import Cell, Column, Details, Paragraph, Table, with_range
-from gru_bench.report.document.figure import Figure, Values
-from gru_bench.report.document.numbers import KINDS, MISSING, NBSP, Number, slug
-from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Aside, Sentence, first_few, joined
-from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import ModelRuns, in_order
-from gru_bench.report.evidence.settings import setting, setting_name
+from gru_bench.document.blocks import Cell, Column, Details, Paragraph, Table, with_range
+from gru_bench.document.figure import Figure, Values
+from gru_bench.document.numbers import KINDS, MISSING, NBSP, Number, slug
+from gru_bench.document.report import Section
+from gru_bench.document.sentences import Aside, Sentence, first_few, joined
+from gru_bench.evidence.collect import Evidence
+from gru_bench.evidence.groups import ModelRuns, in_order
+from gru_bench.evidence.settings import setting, setting_name
 from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure
 from gru_bench.results.baselines import baseline_label
 from gru_bench.results.logged_metrics import PARAMETERS, PEAK_MEMORY, TOKENS_PER_SECOND, score

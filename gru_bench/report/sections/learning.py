@@ -8,13 +8,13 @@ from functools import partial
 import numpy as np
 
 from gru_bench.data.batches import iterations_of_epoch
-from gru_bench.report.document.blocks import Cell, Column, Table, with_range
-from gru_bench.report.document.figure import Figure, Value, Values
-from gru_bench.report.document.numbers import MISSING, Number
-from gru_bench.report.document.report import Section
-from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import ModelRuns
-from gru_bench.report.evidence.store import Histories
+from gru_bench.document.blocks import Cell, Column, Table, with_range
+from gru_bench.document.figure import Figure, Value, Values
+from gru_bench.document.numbers import MISSING, Number
+from gru_bench.document.report import Section
+from gru_bench.evidence.collect import Evidence
+from gru_bench.evidence.groups import ModelRuns
+from gru_bench.evidence.store import Histories
 from gru_bench.report.figures.curves import curves_figure
 from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, LOSS_TRAIN, LOSS_TRAIN_WINDOW, LOSS_VAL, Metric
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gru_bench.report.document.blocks import Bullets, Paragraph
-from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Sentence, joined, say
-from gru_bench.report.evidence.baselines import has_choice
-from gru_bench.report.evidence.collect import Evidence
+from gru_bench.document.blocks import Bullets, Paragraph
+from gru_bench.document.report import Section
+from gru_bench.document.sentences import Sentence, joined, say
+from gru_bench.evidence.baselines import has_choice
+from gru_bench.evidence.collect import Evidence
 from gru_bench.report.sections.summary import families
 from gru_bench.stats.classes import RARE
 from gru_bench.stats.estimate import ALPHA

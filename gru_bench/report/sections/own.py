@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from gru_bench.report.document.blocks import Block, Paragraph
-from gru_bench.report.document.numbers import plain
-from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import say
-from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import model_name
-from gru_bench.report.evidence.own import own_models
-from gru_bench.report.evidence.progress import study_name
+from gru_bench.document.blocks import Block, Paragraph
+from gru_bench.document.numbers import plain
+from gru_bench.document.report import Section
+from gru_bench.document.sentences import say
+from gru_bench.evidence.collect import Evidence
+from gru_bench.evidence.groups import model_name
+from gru_bench.evidence.own import own_models
+from gru_bench.evidence.progress import study_name
 from gru_bench.results.own import own_artifact
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gru_bench.report.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, sentences
-from gru_bench.report.document.numbers import MISSING, plain, slug
-from gru_bench.report.document.report import Section
-from gru_bench.report.document.sentences import Anchor, Sentence
-from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.groups import ModelRuns
-from gru_bench.report.evidence.progress import study_name
-from gru_bench.report.evidence.store import Store, known_run
-from gru_bench.report.evidence.trials import ENDED, run_state
+from gru_bench.document.blocks import Block, Cell, Column, Details, Heading, Paragraph, Table, sentences
+from gru_bench.document.numbers import MISSING, plain, slug
+from gru_bench.document.report import Section
+from gru_bench.document.sentences import Anchor, Sentence
+from gru_bench.evidence.collect import Evidence
+from gru_bench.evidence.groups import ModelRuns
+from gru_bench.evidence.progress import study_name
+from gru_bench.evidence.store import Store, known_run
+from gru_bench.evidence.trials import ENDED, run_state
 from gru_bench.report.sections.data import data
 
 STATE = ("The state of every run. Other runs were interrupted or are unfinished. Only confirmation runs have test "

@@ -8,18 +8,18 @@ import numpy as np
 
 from gru_bench.checks import Outcome, State
 from gru_bench.data.groups import TURNED_OFF
-from gru_bench.report.document.blocks import Block, Bullets, Cell, Column, Details, Paragraph, Table
-from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import KINDS, MISSING, NBSP, plain, slug
-from gru_bench.report.document.sentences import Sentence, first_few, joined, listed, say
-from gru_bench.report.evidence.baselines import has_choice
-from gru_bench.report.evidence.candidates import Candidate
-from gru_bench.report.evidence.collect import Evidence
-from gru_bench.report.evidence.decision import decision_sentence
-from gru_bench.report.evidence.groups import ModelRuns, in_order
-from gru_bench.report.evidence.pairs import Pair, by_score
-from gru_bench.report.evidence.progress import study_name
-from gru_bench.report.evidence.verdicts import verdict_sentence
+from gru_bench.document.blocks import Block, Bullets, Cell, Column, Details, Paragraph, Table
+from gru_bench.document.figure import Values
+from gru_bench.document.numbers import KINDS, MISSING, NBSP, plain, slug
+from gru_bench.document.sentences import Sentence, first_few, joined, listed, say
+from gru_bench.evidence.baselines import has_choice
+from gru_bench.evidence.candidates import Candidate
+from gru_bench.evidence.collect import Evidence
+from gru_bench.evidence.decision import decision_sentence
+from gru_bench.evidence.groups import ModelRuns, in_order
+from gru_bench.evidence.pairs import Pair, by_score
+from gru_bench.evidence.progress import study_name
+from gru_bench.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.sections.comparisons import compared_pairs, comparison_table
 from gru_bench.results.logged_metrics import PARAMETERS, TRAIN_SECONDS, Metric

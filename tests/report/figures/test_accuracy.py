@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import Number, scale_of
+from gru_bench.document.figure import Values
+from gru_bench.document.numbers import Number, scale_of
+from gru_bench.document.style import COLORS, LINES
 from gru_bench.report.figures.accuracy import (
     BASELINE,
     MEAN,
     accuracy_figure,
     difference_figure,
 )
-from gru_bench.report.figures.style import COLORS, LINES
 from gru_bench.report.sections.errors import errors
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.learning import learning

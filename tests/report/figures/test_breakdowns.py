@@ -7,11 +7,11 @@ import csv
 import numpy as np
 import pytest
 
-from gru_bench.report.document.blocks import has_interval
-from gru_bench.report.document.figure import Values
-from gru_bench.report.document.numbers import Number
+from gru_bench.document.blocks import has_interval
+from gru_bench.document.figure import Values
+from gru_bench.document.numbers import Number
+from gru_bench.document.style import LINES, PANELS
 from gru_bench.report.figures.breakdowns import category_figure, confusion_figure, confusion_map
-from gru_bench.report.figures.style import LINES, PANELS
 from tests.support.renderings import Built, drawing_of, figure_of, marks_in, table_of
 
 

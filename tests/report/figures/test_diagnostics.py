@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gru_bench.report.document.figure import Figure
-from gru_bench.report.document.numbers import Numbers
+from gru_bench.document.figure import Figure
+from gru_bench.document.numbers import Numbers
 from gru_bench.report.figures.diagnostics import gate_figure, gradient_figure, word_figure
 from gru_bench.results.diagnostics import GateMap
 from tests.support.commands import mentions

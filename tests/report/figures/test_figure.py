@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gru_bench.report.document.figure import Figure, Values
-from gru_bench.report.document.numbers import Number
+from gru_bench.document.figure import Figure, Values
+from gru_bench.document.numbers import Number
 from gru_bench.report.render.html import html
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.search import search

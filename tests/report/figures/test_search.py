@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gru_bench.report.document.figure import Figure
-from gru_bench.report.document.report import Report
+from gru_bench.document.figure import Figure
+from gru_bench.document.report import Report
 from gru_bench.report.sections.search import search
 from gru_bench.results.runs import TrialSummary
 from tests.support.commands import mentions

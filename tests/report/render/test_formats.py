@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure as Drawing
 from pandas import DataFrame
 
-from gru_bench.report.document.blocks import (
+from gru_bench.document.blocks import (
     Bullets,
     Column,
     Details,
@@ -19,11 +19,11 @@ from gru_bench.report.document.blocks import (
     Table,
     with_range,
 )
-from gru_bench.report.document.figure import Figure, Values
-from gru_bench.report.document.numbers import Number
-from gru_bench.report.document.report import Report, Section, Source, SourceStudy
-from gru_bench.report.document.sentences import Anchor, Aside, Ends, KnownRun
-from gru_bench.report.figures.style import new_figure
+from gru_bench.document.figure import Figure, Values
+from gru_bench.document.numbers import Number
+from gru_bench.document.report import Report, Section, Source, SourceStudy
+from gru_bench.document.sentences import Anchor, Aside, Ends, KnownRun
+from gru_bench.document.style import new_figure
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown
@@ -194,7 +194,7 @@ def test_a_section_is_added_by_one_function(every_kind: Report) -> None:
 @pytest.mark.parametrize("name", [*HOSTILE_NAMES, ENDING])
 def test_what_is_escaped_is_read_back(name: str) -> None:
     """The comparison reads names as a reader of each format does."""
-    from gru_bench.report.document.numbers import plain
+    from gru_bench.document.numbers import plain
     from gru_bench.report.render import latex
     from gru_bench.report.render import markdown as marked
     from tests.support.formats import one_line

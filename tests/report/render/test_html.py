@@ -11,8 +11,8 @@ import pytest
 from markupsafe import Markup
 
 from gru_bench.checks import CHECKS
-from gru_bench.report.document.blocks import Paragraph
-from gru_bench.report.document.numbers import Number, written
+from gru_bench.document.blocks import Paragraph
+from gru_bench.document.numbers import Number, written
 from gru_bench.report.render.html import html, shown
 from gru_bench.report.render.latex import tex
 from gru_bench.tracking.view import TRAINING

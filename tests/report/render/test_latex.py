@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gru_bench.report.document.numbers import Number
+from gru_bench.document.numbers import Number
 from gru_bench.report.render import latex
 from tests.support.renderings import Rendered
 

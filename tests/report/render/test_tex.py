@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from gru_bench.report.document.blocks import Paragraph
-from gru_bench.report.document.numbers import Numbers
-from gru_bench.report.document.report import Section
+from gru_bench.document.blocks import Paragraph
+from gru_bench.document.numbers import Numbers
+from gru_bench.document.report import Section
 from gru_bench.report.render.files import write
 from gru_bench.report.render.latex import tex
 from tests.support.commands import ROOT, mentions

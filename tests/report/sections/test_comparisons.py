@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gru_bench.report.document.blocks import Table
-from gru_bench.report.evidence.collect import collect
-from gru_bench.report.evidence.verdicts import verdict_sentence
+from gru_bench.document.blocks import Table
+from gru_bench.evidence.collect import collect
+from gru_bench.evidence.verdicts import verdict_sentence
 from gru_bench.report.sections.comparisons import comparisons
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.stats.estimate import accuracy_difference

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gru_bench.report.document.numbers import MISSING
-from gru_bench.report.document.sentences import in_text
+from gru_bench.document.numbers import MISSING
+from gru_bench.document.sentences import in_text
 from gru_bench.report.sections.confidence import confidence
 from gru_bench.stats import metrics
 from gru_bench.stats.average import averaged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gru_bench.report.document.blocks import Details, Heading
+from gru_bench.document.blocks import Details, Heading
 from gru_bench.report.sections.runs import runs
 from gru_bench.results.runs import NearDuplicates, OnTest, digest_of_examples
 from tests.support.commands import mentions

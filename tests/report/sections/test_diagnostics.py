@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gru_bench.report.document.blocks import Heading
-from gru_bench.report.document.numbers import MISSING
-from gru_bench.report.document.report import Report
+from gru_bench.document.blocks import Heading
+from gru_bench.document.numbers import MISSING
+from gru_bench.document.report import Report
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gru_bench.report.document.blocks import Bullets, Details, parts_in
-from gru_bench.report.document.report import Report
-from gru_bench.report.document.sentences import Sentence
-from gru_bench.report.evidence.collect import collect
-from gru_bench.report.evidence.groups import ModelRuns
+from gru_bench.document.blocks import Bullets, Details, parts_in
+from gru_bench.document.report import Report
+from gru_bench.document.sentences import Sentence
+from gru_bench.evidence.collect import collect
+from gru_bench.evidence.groups import ModelRuns
 from gru_bench.report.sections.disagreements import disagreements
 from gru_bench.results.runs import Predictions
 from tests.support.commands import mentions

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from gru_bench.report.document.blocks import Details, Heading, parts_in
-from gru_bench.report.document.report import Report
-from gru_bench.report.evidence.collect import collect
+from gru_bench.document.blocks import Details, Heading, parts_in
+from gru_bench.document.report import Report
+from gru_bench.evidence.collect import collect
 from gru_bench.report.sections.errors import errors
 from gru_bench.results.runs import Predictions
 from gru_bench.stats.estimate import accuracy_interval

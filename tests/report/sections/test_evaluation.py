@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gru_bench.report.document.numbers import MISSING
+from gru_bench.document.numbers import MISSING
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.stats.estimate import accuracy_interval
 from tests.support.commands import mentions

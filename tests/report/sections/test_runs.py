@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from gru_bench.report.document.blocks import Details
+from gru_bench.document.blocks import Details
 from gru_bench.report.sections.runs import runs as runs_section
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, logged, summarized

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gru_bench.report.document.numbers import MISSING
+from gru_bench.document.numbers import MISSING
 from gru_bench.report.sections.search import search
 from gru_bench.results.runs import TrialSummary
 from gru_bench.tracking import LoggedStudy

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from gru_bench.checks import CHECKS, State, Subject, of_logged, outcomes
-from gru_bench.report.document.blocks import Bullets, Details, Paragraph, Table
-from gru_bench.report.document.figure import Figure
-from gru_bench.report.document.numbers import MISSING
-from gru_bench.report.document.report import Report
-from gru_bench.report.evidence.collect import collect
-from gru_bench.report.evidence.pairs import by_score
+from gru_bench.document.blocks import Bullets, Details, Paragraph, Table
+from gru_bench.document.figure import Figure
+from gru_bench.document.numbers import MISSING
+from gru_bench.document.report import Report
+from gru_bench.evidence.collect import collect
+from gru_bench.evidence.pairs import by_score
 from gru_bench.report.sections.comparisons import comparisons
 from gru_bench.report.sections.evaluation import evaluation
 from gru_bench.report.sections.methods import methods

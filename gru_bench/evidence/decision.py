@@ -1,0 +1,63 @@
+"""The decision of a report: which classifier to take, how good it is, and against what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gru_bench.document.sentences import Ends, Sentence, joined, p_is, say
+from gru_bench.evidence.collect import Evidence
+from gru_bench.evidence.groups import ModelRuns
+from gru_bench.evidence.pairs import Pair
+from gru_bench.evidence.progress import study_name
+from gru_bench.results.baselines import AVERAGE
+from gru_bench.stats.verdict import Finding
+
+
+def decision_sentence(evidence: Evidence) -> Sentence:
+    """Return which classifier to take, with its score on test texts and what is found on each other one.
+
+    The best candidate on validation texts is taken, whatever the test texts show.
+    """
+    candidates = evidence.candidates
+    chosen = candidates.chosen
+    if chosen is None:
+        return (f"Nothing is chosen, because {candidates.missing}.",)
+    interval = "" if chosen.score.low is None else say(" [{ends}]", ends=(Ends(chosen.score, ", "),))
+    what = joined([_with_seeds(one) for one in chosen.parts], " and ")
+    if len(chosen.parts) > 1:
+        what = (f"the {AVERAGE} of ", *what)
+    if len(evidence.studies) > 1 and not chosen.parts[0].is_fitted_once:
+        what = (*what, f" of the study {study_name(chosen.study)}")
+    how_good = "it is right on {score}{unit}{interval} of new texts" if chosen.metric == "accuracy" else (
+        f"its {chosen.scale.score} on new texts is {{score}}{{unit}}{{interval}}")
+    taken = say(f"Take {{what}}: {how_good}", what=what, score=(chosen.score,), unit=chosen.scale.suffix,
+                interval=interval)
+    found = [_found(words, pairs) for words, pairs in _by_finding(evidence.taken) if pairs]
+    return (*joined([taken, *found], ", "), ".")
+
+
+def _with_seeds(group: ModelRuns) -> Sentence:
+    return (group.label,) if len(group.runs) == 1 else say("{label} (all {seeds} seeds)", label=group.label,
+                                                           seeds=group.seeds)
+
+
+def _by_finding(pairs: Sequence[Pair]) -> Sequence[tuple[str, Sequence[Pair]]]:
+    """Return the pairs of the classifier that is taken, by what is found on it."""
+    def where(*findings: Finding, favours: int) -> list[Pair]:
+        return [pair for pair in pairs if pair.verdict.finding in findings and pair.favours == favours]
+
+    return (
+        ("better than", where(Finding.BETTER, favours=1)),
+        ("better by a negligible amount than", where(Finding.NEGLIGIBLE, favours=1)),
+        ("equivalent to", where(Finding.EQUIVALENT, favours=0)),
+        ("not shown to be better than", where(
+            Finding.INCONCLUSIVE, Finding.TOO_FEW_GROUPS, Finding.GUESSING, favours=0)),
+        ("worse by a negligible amount than", where(Finding.NEGLIGIBLE, favours=-1)),
+        ("worse, though it was better on validation texts, than", where(Finding.BETTER, favours=-1)))
+
+
+def _found(words: str, pairs: Sequence[Pair]) -> Sentence:
+    """Return what is found on the classifier that is taken and some others, with their differences."""
+    others = [say("{label} ({difference}{p})", label=pair.b.label, difference=(pair.number("difference"),),
+                  p="" if pair.p.value is None else (", ", *p_is(pair.p))) for pair in pairs]
+    return joined([(words,), joined([joined(others[:-1], ", "), others[-1]], " and ")])
