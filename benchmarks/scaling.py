@@ -66,7 +66,7 @@ class Workers:
     def submit(self, job: Any) -> None:
         from gru_bench.results.baselines import BASELINES, BaselineResult
         from gru_bench.results.runs import EpochRecord
-        from gru_bench.sweep.workers.local import Finished
+        from gru_bench.sweep.workers.messages import Finished
         from gru_bench.sweep.workers.tasks import MeasureBaselines, Train
 
         match job.task:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gru_bench._version import __version__
+
 if TYPE_CHECKING:
     from gru_bench.api import compare, load_model, open_study, run_study
-
-__version__ = "0.1.0"
 
 __all__ = ["__version__", "compare", "load_model", "open_study", "run_study"]
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gru_bench import __version__, cli
+from gru_bench import cli
+from gru_bench._version import __version__
 from gru_bench.errors import ExitCode
 
 PROGRAM = "gru-bench"

@@ -17,7 +17,7 @@ import numpy as np
 
 from gru_bench.config import Scalar, is_valid_setting
 from gru_bench.document.numbers import Number, Numbers, file_name, plain, slug
-from gru_bench.document.sentences import Sentence, Warning, first_few, joined, say
+from gru_bench.document.sentences import Sentence, Warning, joined, say
 from gru_bench.errors import IncompleteError
 from gru_bench.evidence.collect import Evidence, collect
 from gru_bench.evidence.groups import ModelRuns, model_name
@@ -32,6 +32,7 @@ from gru_bench.stats.classes import RARE, are_uneven
 from gru_bench.stats.estimate import EvidenceLevel
 from gru_bench.stats.verdict import Finding
 from gru_bench.tracking import LoggedStudy
+from gru_bench.wording import first_few
 
 if TYPE_CHECKING:
     from gru_bench.sweep.spec import StudySpec

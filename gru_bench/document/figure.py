@@ -13,9 +13,9 @@ from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from gru_bench.config import as_number
 from gru_bench.document.numbers import FORMATS, Number
 from gru_bench.document.style import PAPER_LETTERS, for_page, theme
+from gru_bench.wording import csv_cell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -150,15 +150,6 @@ def written_as(form: Form, drawing: Drawing) -> bytes:
 def _parts(value: Value) -> tuple[str | float | None, float | None, float | None]:
     """Return a value and the ends of its interval."""
     return (value.value, value.low, value.high) if isinstance(value, Number) else (value, None, None)
-
-
-def csv_cell(value: str | float | None) -> str:
-    """Return a value for a table of text; a name that a spreadsheet would compute is quoted, unless it is a number."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return f"'{value}" if value[:1] in set("=+-@\t\r") and as_number(value) is None else value
-    return repr(int(value)) if float(value).is_integer() else repr(float(value))
 
 
 def _shown(number: Number, value: float | None) -> float | None:

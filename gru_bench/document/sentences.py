@@ -10,8 +10,6 @@ from string import Formatter
 from gru_bench.document.numbers import NBSP, Number
 from gru_bench.stats.text import MINUS
 
-FEW = 6
-"""Most things of a kind that a sentence names."""
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\U00010800-\U00010fff\U0001e800-\U0001efff]")
 _BETWEEN_NAMES = re.compile(f"( [→{MINUS}] )")
 
@@ -149,14 +147,3 @@ def joined(parts: Sequence[Sentence], separator: str = " ") -> Sentence:
     """Return several sentences as one, leaving out the empty ones."""
     between: Sentence = (separator,)
     return tuple(piece for part in parts if part for piece in between + part)[1:]
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names as a sentence lists them: `a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(names[:-1])] * (len(names) > 1) + list(names[-1:]))
-
-
-def first_few(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are."""
-    more = len(names) - FEW
-    return listed([*names[:FEW], *([f"{more:,} more"] if more > 0 else [])])

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gru_bench.document.numbers import Numbers
-from gru_bench.document.sentences import listed
 from gru_bench.evidence.baselines import baselines_of
 from gru_bench.evidence.groups import ModelRuns, confirm_groups, group_of, metric_of
 from gru_bench.evidence.progress import study_name
@@ -32,6 +31,7 @@ from gru_bench.stats.calibration import calibrated, temperature
 from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import mean_probability
 from gru_bench.tracking import LoggedStudy
+from gru_bench.wording import listed
 
 NONE_ON_VALIDATION = "there are no predictions of validation texts"
 

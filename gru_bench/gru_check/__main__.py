@@ -106,7 +106,7 @@ def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int)
     from gru_bench.data.files import check_table
     from gru_bench.gru_check.folder import COLUMNS, check_folder, entries, write_rows
     from gru_bench.gru_check.sandbox import MEMORY
-    from gru_bench.sweep.console.progress import several
+    from gru_bench.wording import several
 
     names = entries(folder, table)
     if table is not None:

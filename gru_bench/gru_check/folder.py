@@ -13,11 +13,11 @@ from pathlib import Path
 from threading import Event
 
 from gru_bench import platforms
-from gru_bench.document.figure import csv_cell
 from gru_bench.errors import DataError, ExitCode, GruBenchError, UsageError, shown
 from gru_bench.gru_check import submission
 from gru_bench.gru_check.codes import Verdict
 from gru_bench.gru_check.sandbox import Options, run
+from gru_bench.wording import csv_cell
 
 NOT_CHECKED = "not checked"
 """The verdict on a file for which there is none. Its note says why."""

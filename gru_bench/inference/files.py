@@ -18,10 +18,10 @@ from gru_bench.config import DataConfig, validated
 from gru_bench.data.columns import Columns
 from gru_bench.data.files import PICKLE, TABLES, TEXT, check_writable, kind_of
 from gru_bench.data.tables import open_table, storable
-from gru_bench.document.figure import csv_cell
 from gru_bench.errors import DataError, UsageError, no_file, shown
 from gru_bench.inference.prediction import CHUNK, Prediction
 from gru_bench.platforms import replacing
+from gru_bench.wording import csv_cell
 
 _CHARACTERS = 4_000_000
 """Number of characters of texts that are predicted at once."""

@@ -38,7 +38,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gru_bench import __version__, platforms
+from gru_bench import platforms
+from gru_bench._version import __version__
 from gru_bench.config import RunConfig, Scalar, validated
 from gru_bench.data.tokenizer import SETTINGS
 from gru_bench.errors import DataError, UsageError, argument, shown

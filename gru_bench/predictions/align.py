@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from gru_bench.config import MetricName, as_number
 from gru_bench.data.labels import classes_of
-from gru_bench.document.sentences import listed
 from gru_bench.errors import UsageError, argument, shown
 from gru_bench.predictions.read import FileRun, Names, Read, class_of, id_of
 from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import of_two
+from gru_bench.wording import listed
 
 SHOWN = 3
 """Most examples that an error names."""

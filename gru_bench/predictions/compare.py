@@ -11,7 +11,7 @@ from gru_bench.config import MetricName
 from gru_bench.data.groups import NONE
 from gru_bench.document.numbers import plain
 from gru_bench.document.report import Report, Source
-from gru_bench.document.sentences import Sentence, in_text, listed
+from gru_bench.document.sentences import Sentence, in_text
 from gru_bench.errors import UsageError, argument, shown
 from gru_bench.evidence.groups import metric_of
 from gru_bench.predictions.align import Examples, FileModel, aligned
@@ -19,6 +19,7 @@ from gru_bench.predictions.evidence import StudyRuns, evidence_of
 from gru_bench.predictions.read import Read, read_all
 from gru_bench.report.build import composed
 from gru_bench.results.logged_metrics import as_difference
+from gru_bench.wording import listed
 
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
 """Scores that can be compared."""

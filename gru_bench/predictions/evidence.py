@@ -11,7 +11,7 @@ import numpy as np
 
 from gru_bench.config import MetricName
 from gru_bench.document.numbers import Numbers, plain
-from gru_bench.document.sentences import Sentence, listed
+from gru_bench.document.sentences import Sentence
 from gru_bench.errors import IncompleteError, RunError
 from gru_bench.evidence.baselines import baselines_of
 from gru_bench.evidence.collect import Evidence, assembled
@@ -22,6 +22,7 @@ from gru_bench.predictions.align import Examples, FileModel, KnownExamples
 from gru_bench.predictions.read import FileRun, class_of
 from gru_bench.results.runs import Predictions
 from gru_bench.tracking import FILE, LoggedRun, LoggedStudy
+from gru_bench.wording import listed
 
 FILES = "files of predictions"
 

@@ -23,9 +23,9 @@ from gru_bench.data.files import TABLES, digest, kind_of, named_path
 from gru_bench.data.groups import too_few
 from gru_bench.data.labels import label_of
 from gru_bench.data.tables import open_table, storable
-from gru_bench.document.sentences import listed
 from gru_bench.errors import UsageError, argument, no_file, shown
 from gru_bench.predictions.columns import PredictionColumns
+from gru_bench.wording import listed
 
 SEED = re.compile(r"(.+?)[-_. ]?seed[-_ ]?(\d{1,9})", re.IGNORECASE)
 """The name of a file of one seed, such as `bert-seed3`: the model and the seed."""

@@ -245,9 +245,9 @@ def _write_report(summary: StudySummary, tracking_uri: str | None) -> bool:
 def _show_next(console: Any, end: StudyEnd, tracking_uri: str | None, *, has_report: bool) -> None:
     """Print how long the study took, and the commands that are useful next."""
     from gru_bench.sweep.console.description import next_commands
-    from gru_bench.sweep.console.progress import duration
     from gru_bench.sweep.plan import how_far
     from gru_bench.tracking.view import MISSING
+    from gru_bench.wording import duration
 
     summary, where = end.summary, without_passwords(tracking_uri or "")
     # The summary's seconds were taken before those of the start: rounded, they may be one fewer.

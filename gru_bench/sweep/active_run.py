@@ -15,7 +15,7 @@ from gru_bench.sweep.plan import Role
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.trials import Trials
 from gru_bench.sweep.spec import StudySpec
-from gru_bench.sweep.workers.local import Failed, Finished, WasPruned
+from gru_bench.sweep.workers.messages import Failed, Finished, WasPruned
 from gru_bench.tracking import RunWriter
 
 

@@ -60,7 +60,7 @@ from gru_bench.sweep.summary import (
     study_metrics,
     study_summary,
 )
-from gru_bench.sweep.workers.local import (
+from gru_bench.sweep.workers.messages import (
     Failed,
     Finished,
     Job,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gru_bench.results.runs import DataSummary
     from gru_bench.sweep.end import StudyEnd
     from gru_bench.sweep.spec import StudySpec
-    from gru_bench.sweep.workers.local import Workers
+    from gru_bench.sweep.workers.messages import Workers
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from gru_bench.document.blocks import (
     sentences,
 )
 from gru_bench.document.numbers import Number
-from gru_bench.document.sentences import Aside, Ends, in_text, joined, listed
+from gru_bench.document.sentences import Aside, Ends, in_text, joined
+from gru_bench.wording import listed
 
 SURE = Number("k", 0.5, "percent", low=0.4, high=0.6)
 PLAIN = Number("l", 0.5, "percent")

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from gru_bench.sweep.__main__ import app
-from gru_bench.sweep.workers.local import Failed, Finished, Job, Message, WasPruned, run_job
+from gru_bench.sweep.workers.local import run_job
+from gru_bench.sweep.workers.messages import Failed, Finished, Job, Message, WasPruned
 from gru_bench.tracking import LoggedStudy, open_reader
 from tests.support.commands import ROOT, completed
 

@@ -24,7 +24,7 @@ from gru_bench.sweep.runner import BASELINES, SETTINGS, Sweep
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.sweep.workers.local import Failed, Finished, Job, Message
+from gru_bench.sweep.workers.messages import Failed, Finished, Job, Message
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import Store
 from tests.support.runs import all_baselines, result

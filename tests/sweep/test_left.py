@@ -15,7 +15,7 @@ from gru_bench.config import RunConfig
 from gru_bench.errors import ExitCode
 from gru_bench.sweep.__main__ import app
 from gru_bench.sweep.runner import Sweep
-from gru_bench.sweep.workers.local import Message
+from gru_bench.sweep.workers.messages import Message
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import open_reader
 from tests.support.commands import completed, mentions

@@ -21,7 +21,7 @@ from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import read_study
-from gru_bench.sweep.workers.local import Message
+from gru_bench.sweep.workers.messages import Message
 from gru_bench.tracking import NOTE, LoggedStudy, Store
 from tests.support.values import present
 from tests.support.workers import WELL, answers, swept, well

@@ -27,7 +27,7 @@ from gru_bench.sweep.sharing.leases import LeaseWatch
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.sweep.workers.local import Message, WasPruned
+from gru_bench.sweep.workers.messages import Message, WasPruned
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import RunWriter, Store, StudyPlan, open_reader
 from gru_bench.tracking.patience import PatientReader

@@ -27,7 +27,7 @@ from gru_bench.sweep.run_log import RunLog
 from gru_bench.sweep.runner import Sweep
 from gru_bench.sweep.sharing import trials
 from gru_bench.sweep.sharing.storage import open_storage
-from gru_bench.sweep.workers.local import Failed, Finished, Job, Message, WasPruned
+from gru_bench.sweep.workers.messages import Failed, Finished, Job, Message, WasPruned
 from gru_bench.sweep.workers.tasks import MeasureBaselines, Train
 from gru_bench.tracking import NOTE, LoggedStudy, RunWriter, Store, open_reader
 from gru_bench.tracking.pending import PendingRun

@@ -21,7 +21,8 @@ from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
 from gru_bench.errors import MachineError, RunError
 from gru_bench.results.runs import EpochRecord, RunResult, StepReport
-from gru_bench.sweep.workers.local import Finished, Job, Restarted, run_job
+from gru_bench.sweep.workers.local import run_job
+from gru_bench.sweep.workers.messages import Finished, Job, Restarted
 from gru_bench.sweep.workers.tasks import Train, provide
 from gru_bench.train import loop
 from gru_bench.train.checkpoint import checkpoint_name

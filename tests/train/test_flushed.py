@@ -20,7 +20,8 @@ from gru_bench.inference.predictor import Predictor
 from gru_bench.models import saved
 from gru_bench.models.classifier import Classifier
 from gru_bench.models.trained import TrainedModel
-from gru_bench.sweep.workers.local import Finished, Job, run_job
+from gru_bench.sweep.workers.local import run_job
+from gru_bench.sweep.workers.messages import Finished, Job
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.train.listener import Listener
 from gru_bench.train.loop import train

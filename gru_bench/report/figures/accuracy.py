@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from gru_bench.document.figure import Figure, Values
 from gru_bench.document.numbers import Scale
-from gru_bench.document.sentences import listed
 from gru_bench.document.style import (
     BEHIND,
     FAINT,
@@ -25,6 +24,7 @@ from gru_bench.document.style import (
     new_figure,
     short,
 )
+from gru_bench.wording import listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing

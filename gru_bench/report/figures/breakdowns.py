@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from gru_bench.document.figure import Figure, Values
 from gru_bench.document.numbers import written
-from gru_bench.document.sentences import listed
 from gru_bench.document.style import (
     GRID,
     INK,
@@ -33,6 +32,7 @@ from gru_bench.document.style import (
     short,
     width_of,
 )
+from gru_bench.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

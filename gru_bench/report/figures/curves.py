@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gru_bench.document.figure import Figure, Values
-from gru_bench.document.sentences import listed
 from gru_bench.document.style import curves, keep_within, name_series, new_figure
+from gru_bench.wording import listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from gru_bench.document.figure import Figure, Values
 from gru_bench.document.numbers import Numbers, plain, written
-from gru_bench.document.sentences import listed
 from gru_bench.document.style import (
     FAINT,
     GUIDE,
@@ -29,6 +28,7 @@ from gru_bench.document.style import (
 )
 from gru_bench.evidence.groups import model_name
 from gru_bench.results.diagnostics import STATES, Attribution, GateMap, GradientFlow
+from gru_bench.wording import listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing

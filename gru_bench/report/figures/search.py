@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gru_bench.document.figure import Figure, Values
-from gru_bench.document.sentences import listed
 from gru_bench.document.style import (
     FAINT,
     INK,
@@ -22,6 +21,7 @@ from gru_bench.document.style import (
 )
 from gru_bench.evidence.trials import ENDED
 from gru_bench.report.figures.curves import OVERLAID, first_models, of_drawn
+from gru_bench.wording import listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

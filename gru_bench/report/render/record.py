@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from gru_bench import __version__
+from gru_bench._version import __version__
 from gru_bench.cli import line
 from gru_bench.document.numbers import Number
 from gru_bench.document.report import Report, Source

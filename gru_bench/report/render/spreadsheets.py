@@ -14,7 +14,6 @@ from pathlib import Path
 
 from gru_bench.config import RunConfig, Scalar, flat
 from gru_bench.data.files import check_writable, has_columns
-from gru_bench.document.figure import csv_cell
 from gru_bench.document.numbers import plain
 from gru_bench.errors import RunError
 from gru_bench.evidence.candidates import Candidates
@@ -28,6 +27,7 @@ from gru_bench.results.runs import MOST_WHOLE
 from gru_bench.stats import metrics
 from gru_bench.stats.disagreement import one_sided
 from gru_bench.tracking import LoggedRun, LoggedStudy
+from gru_bench.wording import csv_cell
 
 Row = Iterable[str | float | None]
 FIRST_COLUMNS = {

@@ -11,7 +11,7 @@ from gru_bench.document.blocks import Cell, Column, Details, Paragraph, Table, w
 from gru_bench.document.figure import Figure, Values
 from gru_bench.document.numbers import KINDS, MISSING, NBSP, Number, slug
 from gru_bench.document.report import Section
-from gru_bench.document.sentences import Aside, Sentence, first_few, joined
+from gru_bench.document.sentences import Aside, Sentence, joined
 from gru_bench.evidence.collect import Evidence
 from gru_bench.evidence.groups import ModelRuns, in_order
 from gru_bench.evidence.settings import setting, setting_name
@@ -21,6 +21,7 @@ from gru_bench.results.logged_metrics import PARAMETERS, PEAK_MEMORY, TOKENS_PER
 from gru_bench.stats import metrics
 from gru_bench.stats.classes import RARE
 from gru_bench.stats.intervals import f1_interval, interval
+from gru_bench.wording import first_few
 
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.pooling")
 """Settings that are shown of a model that was not tuned."""

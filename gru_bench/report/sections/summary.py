@@ -11,7 +11,7 @@ from gru_bench.data.groups import TURNED_OFF
 from gru_bench.document.blocks import Block, Bullets, Cell, Column, Details, Paragraph, Table
 from gru_bench.document.figure import Values
 from gru_bench.document.numbers import KINDS, MISSING, NBSP, plain, slug
-from gru_bench.document.sentences import Sentence, first_few, joined, listed, say
+from gru_bench.document.sentences import Sentence, joined, say
 from gru_bench.evidence.baselines import has_choice
 from gru_bench.evidence.candidates import Candidate
 from gru_bench.evidence.collect import Evidence
@@ -25,6 +25,7 @@ from gru_bench.report.sections.comparisons import compared_pairs, comparison_tab
 from gru_bench.results.logged_metrics import PARAMETERS, TRAIN_SECONDS, Metric
 from gru_bench.stats.verdict import DIFFERENT, Finding
 from gru_bench.tracking import LoggedStudy
+from gru_bench.wording import first_few, listed
 
 FEW_TEXTS = 200
 """Number of test texts below which a warning is shown."""

@@ -14,6 +14,7 @@ from rich.table import Column
 from gru_bench.config import MetricName, Scalar
 from gru_bench.results.logged_metrics import best, compared
 from gru_bench.results.runs import EpochRecord, StepReport
+from gru_bench.wording import duration, several
 
 if TYPE_CHECKING:
     from gru_bench.sweep.sharing.trials import StoredTrial
@@ -187,20 +188,6 @@ class ProgressDisplay:
 def described(settings: Mapping[str, Scalar]) -> str:
     """Return settings as one line of text: `lr 0.00123  hidden_size 96`."""
     return "  ".join(f"{key.rpartition('.')[2]} {_value(value)}" for key, value in settings.items())
-
-
-def several(count: int, what: str) -> str:
-    """Return a count with its noun in the singular or plural: `1 trial`, `1,200 trials`."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration as text: `8 s`, `3 min 20 s`, `2 h 5 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _value(value: Scalar) -> str:

@@ -18,14 +18,25 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from gru_bench import errors
 from gru_bench.data.code import keep
 from gru_bench.errors import FULL_DISK, GruBenchError, MachineError, RunError, out_of_memory
 from gru_bench.platforms import cores, interrupts_held_back, was_killed, worker_per_core
-from gru_bench.results.runs import Check, EpochRecord, StepReport
-from gru_bench.sweep.workers.tasks import Task, requiring
+from gru_bench.results.runs import Check, EpochRecord
+from gru_bench.sweep.workers.messages import (
+    Channel,
+    Failed,
+    Finished,
+    Job,
+    Message,
+    Note,
+    Restarted,
+    Resumed,
+    WasPruned,
+)
+from gru_bench.sweep.workers.tasks import requiring
 from gru_bench.train.card import NO_MEMORY, pinned, visible
 from gru_bench.train.listener import Listener, Pruned
 
@@ -35,97 +46,6 @@ MOST_WORKERS = 4
 """Default limit of workers in a search: trials that run side by side cannot learn from each other."""
 _STARTING = threading.Lock()
 """Held while processes start without a script. Studies may run in several threads."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A task with a unique key."""
-
-    key: str
-    task: Task
-    fingerprint: str = ""
-    """Fingerprint that the sweep has of the data that the task reads; empty for any."""
-    code: tuple[str, ...] = ()
-    """Files of classes of the user's own, which the worker keeps."""
-
-
-@dataclass(frozen=True)
-class Resumed:
-    """The job resumes from a checkpoint; the epochs trained before are reported again."""
-
-    epoch: int | None
-    """First epoch that is still to be trained; None if all are trained."""
-
-
-@dataclass(frozen=True)
-class Restarted:
-    """The job begins again: its checkpoint is damaged, or it needs other settings of the machine, such as smaller
-    micro-batches."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The job is done."""
-
-    outcome: object
-
-
-@dataclass(frozen=True)
-class WasPruned:
-    """The job was pruned: it ended because the answer to an epoch was not to go on."""
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The job failed."""
-
-    kind: Literal["run", "settings", "worker", "machine"]
-    """The cause. run: this job only. settings: all jobs would fail. worker: its process died. machine: the machine,
-    for example because its disk is full."""
-    reason: str
-
-
-@dataclass(frozen=True)
-class Note:
-    """A sentence to show to the user once; several workers may send the same."""
-
-    text: str
-
-
-Message = StepReport | Check | EpochRecord | Resumed | Restarted | Note | Finished | WasPruned | Failed
-"""What a worker sends. After a `Check` or an `EpochRecord` it waits for the answer whether to continue."""
-
-
-class Workers(Protocol):
-    """A pool of workers: processes of this machine (`local.Pool`), or tasks on a cluster (`ray.ClusterPool`)."""
-
-    @property
-    def idle(self) -> bool:
-        """Whether a job may be submitted."""
-
-    def submit(self, job: Job) -> None:
-        """Begin a job."""
-
-    def answer(self, job: Job, *, go_on: bool) -> None:
-        """Answer a `Check` or an `EpochRecord`."""
-
-    def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
-        """Yield the messages that arrive within `timeout` seconds.
-
-        The last message of a job is `Finished`, `WasPruned` or `Failed`.
-        """
-
-
-class Channel(Protocol):
-    """A worker's connection to its sweep."""
-
-    def send(self, message: Any, /) -> None:
-        """Send a message."""
-
-    def recv(self) -> Any:
-        """Wait for the answer to a `Check` or an `EpochRecord`."""
 
 
 def cards(device: str) -> list[str]:

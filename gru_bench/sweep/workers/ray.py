@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gru_bench import __version__
+from gru_bench._version import __version__
 from gru_bench.errors import RunError, UsageError, first_line
 from gru_bench.platforms import cores
-from gru_bench.sweep.workers.local import MOST_WORKERS, Failed, Finished, Job, Message, WasPruned, run_job
+from gru_bench.sweep.workers.local import MOST_WORKERS, run_job
+from gru_bench.sweep.workers.messages import Failed, Finished, Job, Message, WasPruned
 from gru_bench.sweep.workers.tasks import Material, MeasureBaselines, corpus_of, materials, provide, vectors_of
 from gru_bench.train.card import pinned
 

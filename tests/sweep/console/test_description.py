@@ -12,7 +12,7 @@ from gru_bench.results.logged_metrics import compared
 from gru_bench.sweep.console.description import MOST_COMMAND, next_commands, run_description, study_description
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.summary import Conclusion
-from gru_bench.sweep.workers.local import Message
+from gru_bench.sweep.workers.messages import Message
 from gru_bench.tracking import NOTE, open_reader
 from tests.support.commands import mentions
 from tests.support.fake_store import logged

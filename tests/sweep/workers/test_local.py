@@ -24,17 +24,8 @@ from gru_bench.platforms import cores
 from gru_bench.results.diagnostics import Diagnostics
 from gru_bench.results.runs import Check, EpochRecord, RunResult
 from gru_bench.sweep.workers import local, tasks
-from gru_bench.sweep.workers.local import (
-    Failed,
-    Finished,
-    Job,
-    Note,
-    Pool,
-    cards,
-    default_workers,
-    fair_threads,
-    run_job,
-)
+from gru_bench.sweep.workers.local import Pool, cards, default_workers, fair_threads, run_job
+from gru_bench.sweep.workers.messages import Failed, Finished, Job, Note
 from gru_bench.sweep.workers.tasks import Train, TrySettings, corpus_of
 from gru_bench.train import loop
 from gru_bench.train.listener import Listener
