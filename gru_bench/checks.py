@@ -6,7 +6,6 @@ here and its section in docs/checks.md.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -15,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gru_bench.config import Scalar, is_valid_setting
 from gru_bench.document.numbers import Number, Numbers, file_name, plain, slug
 from gru_bench.document.sentences import Sentence, Warning, joined, say
 from gru_bench.errors import IncompleteError
 from gru_bench.evidence.collect import Evidence, collect
 from gru_bench.evidence.groups import ModelRuns, model_name
 from gru_bench.evidence.progress import study_data, study_name
-from gru_bench.evidence.settings import range_text, setting, setting_name
+from gru_bench.evidence.settings import end_of_range, range_text, setting, setting_name
 from gru_bench.evidence.store import Store
 from gru_bench.evidence.trials import Search
 from gru_bench.evidence.verdicts import verdict_sentence
@@ -39,10 +37,6 @@ if TYPE_CHECKING:
 
 NEARLY_SEEN = 0.005
 """Fraction of the test or validation texts from which on those with a near-duplicate in training are warned of."""
-END_SHARE = 0.05
-"""Fraction of a range, on its own scale, that counts as its end."""
-LEAST_VALUES = 4
-"""Fewest values of a range whose ends are told apart from its middle: the best of three is often at an end."""
 OVERLAP = 0.01
 """Fraction of the test texts from which on training rows with the same texts are more than a coincidence."""
 LEAST_COVERED = 0.6
@@ -207,32 +201,6 @@ def _is_as_good_elsewhere(one: Search, name: str, range_: Mapping[str, Any], end
     if not elsewhere or one.expected is None or one.expected.value is None or one.best.value is None:
         return False
     return sign * one.best.value - max(elsewhere) <= one.expected.value
-
-
-def end_of_range(name: str, range_: Mapping[str, Any], value: Scalar) -> str:
-    """Return `low` or `high` where the best value of a setting (its dotted name) lies in the outer twentieth of its
-    range, and the setting can go beyond; empty elsewhere, and where the range has few values."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return ""
-    if "low" not in range_ or _values_in(range_) < LEAST_VALUES:
-        return ""
-    number = float(value)
-    low, high = float(range_["low"]), float(range_["high"])
-    beyond = {"low": (low - 1, math.nextafter(low, -math.inf)), "high": (high + 1, math.nextafter(high, math.inf))}
-    if range_.get("log"):
-        low, high, number = math.log(low), math.log(high), math.log(number)
-    share = (number - low) / (high - low)
-    end = "low" if share < END_SHARE else "high" if share > 1 - END_SHARE else ""
-    # Of the two values beyond, whole numbers can have the first, others the second.
-    return end if end and any(is_valid_setting(name, one) for one in beyond[end]) else ""
-
-
-def _values_in(range_: Mapping[str, Any]) -> float:
-    """Return how many values a range has; infinity for real numbers without a step."""
-    low, high, step = range_["low"], range_["high"], range_.get("step")
-    if step is None and isinstance(low, int) and isinstance(high, int):
-        step = 1
-    return 1 if low == high else math.inf if step is None else math.floor((high - low) / step + 1e-6) + 1
 
 
 @check("GRU002", "Give all models the same trials, epochs and search space.")

@@ -12,19 +12,11 @@ import numpy as np
 import pytest
 from scipy.special import stdtrit
 
-from gru_bench.checks import (
-    CHECKS,
-    Check,
-    LoggedData,
-    State,
-    Subject,
-    end_of_range,
-    of_logged,
-    outcomes,
-)
+from gru_bench.checks import CHECKS, Check, LoggedData, State, Subject, of_logged, outcomes
 from gru_bench.config import MetricName
 from gru_bench.document.blocks import numbers_in
 from gru_bench.document.sentences import Warning, say
+from gru_bench.evidence.settings import end_of_range
 from gru_bench.report.sections.search import search
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import NearDuplicates

@@ -13,12 +13,10 @@ import pytest
 from tests.support.commands import ROOT, command
 from tests.support.sources import parsed
 
-ORDER = ("errors", "platforms", "config", "resources", "results", "data", "cli", "kernels", "stats", "models",
-         "gru_check", "tracking", "train", "document", "evidence", "checks", "report", "predictions", "diagnose",
-         "sweep", "inference", "study", "api",
-         "gru_check.folder", "gru_check.__main__", "__main__")
-"""Packages and the files beside them: each imports only those before it. Checks look at the evidence of a report, and
-the rest of report shows what they warn of."""
+ORDER = ("_version", "errors", "platforms", "config", "wording", "resources", "results", "data", "cli", "kernels",
+         "stats", "models", "gru_check", "tracking", "train", "document", "evidence", "checks", "report",
+         "predictions", "diagnose", "sweep", "inference", "study", "api", "__main__")
+"""Packages and the files beside them: each imports only those before it."""
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "mlflow": ("tracking.client", "tracking.registry", "tracking.source", "tracking.pending", "inference.served"),
     "optuna": ("sweep.study", "sweep.identity", "sweep.search", "sweep.sharing."),
@@ -171,9 +169,9 @@ ALLOWED: Mapping[str, set[str]] = {
 
 
 @pytest.mark.parametrize("module", [
-    "", "config", "results.runs", "results.diagnostics", "results.logged_metrics", "stats.metrics",
+    "", "config", "wording", "results.runs", "results.diagnostics", "results.logged_metrics", "stats.metrics",
     "tracking", "data.corpus", "kernels", "data.vectors", "data.batches",
-    "sweep.spec", "sweep.workers.local", "sweep.workers.ray", "sweep.console.progress",
+    "sweep.spec", "sweep.plan", "sweep.workers.local", "sweep.workers.ray", "sweep.console.progress",
     "train.__main__", "sweep.__main__", "report.__main__",
     "inference.predict", "inference.save_model", "models.trained", "models.saved", "gru_check",
     "gru_check.__main__", "gru_check.child", "gru_check.sandbox", "gru_check.folder",

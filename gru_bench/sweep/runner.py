@@ -50,7 +50,7 @@ from gru_bench.sweep.plan import (
 from gru_bench.sweep.run_log import POLL_SECONDS, RunLog
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS
-from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS, baseline_key
+from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.summary import (
@@ -60,6 +60,7 @@ from gru_bench.sweep.summary import (
     study_metrics,
     study_summary,
 )
+from gru_bench.sweep.work import baseline_key
 from gru_bench.sweep.workers.messages import (
     Failed,
     Finished,

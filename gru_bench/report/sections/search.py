@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gru_bench.checks import end_of_range
 from gru_bench.document.blocks import Block, Cell, Column, Table, with_range
 from gru_bench.document.figure import Values
 from gru_bench.document.numbers import MISSING, Scale, plain, scale_of, slug
 from gru_bench.document.report import Section
 from gru_bench.document.sentences import Aside
 from gru_bench.evidence.collect import Evidence
-from gru_bench.evidence.settings import as_number, range_text, setting, setting_name
+from gru_bench.evidence.settings import as_number, end_of_range, range_text, setting, setting_name
 from gru_bench.evidence.trials import ENDED, Search
 from gru_bench.report.figures.search import history_figure, settings_figure
 from gru_bench.results.runs import TrialSummary
