@@ -90,7 +90,7 @@ def run_study(
     from gru_bench.data.groups import NONE
     from gru_bench.sweep.console.interrupt import Interrupt
     from gru_bench.sweep.plan import how_far
-    from gru_bench.sweep.start import completed
+    from gru_bench.sweep.start import Start, completed
 
     _require(str | Sequence | None, "a text or a list of texts", model=model)
     _require(Mapping | None, "a dictionary", settings=settings, columns=columns)
@@ -114,9 +114,8 @@ def run_study(
     console = cli.out(quiet=not progress)
     if note is not None:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
-    with Interrupt(ends_process=False) as interrupt, completed(
-            spec, console, command=call, storage=journal, tracking_uri=uri, workers=workers,
-            interrupt=interrupt) as end:
+    start = Start(command=call, storage=journal, tracking_uri=uri, workers=workers)
+    with Interrupt(ends_process=False) as interrupt, completed(spec, start, console, interrupt) as end:
         if end.left:
             console.print(f"the study {spec.name} is {how_far(end.state, 'the same call')}", markup=False)
     return open_study(spec.name, folder=folder, tracking_uri=tracking_uri)

@@ -109,7 +109,7 @@ def sweep(
     """
     from gru_bench.sweep.console.interrupt import Interrupt
     from gru_bench.sweep.spec import load_study, parsed_duration
-    from gru_bench.sweep.start import completed, end_warnings, logged_so_far
+    from gru_bench.sweep.start import Start, completed, end_warnings, logged_so_far
 
     options = cli.given(context, cli.SETTING_OPTIONS)
     assigned = parsed_settings(settings or [])
@@ -127,10 +127,10 @@ def sweep(
         raise typer.Exit(_check(spec, console, storage, tracking_uri))
     if gpus_per_trial is not None and cluster is None:
         raise UsageError("--gpus-per-trial needs --cluster: add --cluster local to share the GPUs of this machine")
-    with Interrupt() as interrupt, completed(
-            spec, console, command=cli.command_line(), storage=storage, tracking_uri=tracking_uri, workers=workers,
-            cluster=cluster, gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts,
-            interrupt=interrupt) as end:
+    start = Start(
+        command=cli.command_line(), storage=storage, tracking_uri=tracking_uri, workers=workers, cluster=cluster,
+        gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts)
+    with Interrupt() as interrupt, completed(spec, start, console, interrupt) as end:
         subject = logged_so_far(end)
         _show(console, end, subject.evidence)
         for one in end_warnings(end, subject):

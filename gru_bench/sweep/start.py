@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,30 +24,48 @@ if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
     from gru_bench.results.runs import DataSummary
     from gru_bench.sweep.end import StudyEnd
+    from gru_bench.sweep.runner import Sweep
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.sweep.workers.messages import Workers
 
 
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a start is given beside the study: it changes no result."""
+
+    command: str
+    """What the user typed, for the record."""
+    storage: str | None = None
+    """Optuna storage, or None for the usual file in the working directory."""
+    tracking_uri: str | None = None
+    """MLflow store, or None for the usual file in the working directory."""
+    workers: int | None = None
+    """Number of worker processes, or None for as many as suit the machine."""
+    cluster: str | None = None
+    """Address of a Ray cluster, or None for this machine."""
+    gpus_per_trial: float | None = None
+    """Graphics cards of the cluster for each trial."""
+    timeout: float | None = None
+    """Seconds after which no new trial begins, or None."""
+    texts: bool = True
+    """Whether texts may be stored."""
+
+    @property
+    def finds_storage(self) -> bool:
+        """Return whether the storage may exist: a file does, and a server is asked."""
+        is_file = self.storage is None or self.storage.endswith(".journal")
+        return not is_file or Path(self.storage or JOURNAL).is_file()
+
+
 @contextmanager
-def completed(
-    spec: StudySpec, console: Any, *, command: str, storage: str | None = None, tracking_uri: str | None = None,
-    workers: int | None = None, cluster: str | None = None, gpus_per_trial: float | None = None,
-    timeout: float | None = None, texts: bool = True, interrupt: Interrupt,
-) -> Iterator[StudyEnd]:
+def completed(spec: StudySpec, start: Start, console: Any, interrupt: Interrupt) -> Iterator[StudyEnd]:
     """Run what is left of a study, and yield its end while its stores are open. Where nothing is left, no worker starts
     and nothing is written.
 
     Args:
         spec: The study.
+        start: How this start works on it.
         console: Where to print.
-        command: What started it, for the record.
-        storage: Optuna storage, or None for the usual file in the working directory.
-        tracking_uri: MLflow store, or None for the usual file in the working directory.
-        workers: Number of worker processes, or None for as many as suit the machine.
-        cluster: Address of a Ray cluster, or None for this machine.
-        gpus_per_trial: Graphics cards of the cluster for each trial.
-        timeout: Seconds after which no new trial begins, or None.
-        texts: Whether texts may be stored.
         interrupt: What handles Ctrl-C, already entered.
 
     Raises:
@@ -54,77 +73,103 @@ def completed(
         GruBenchError: The data, a store or a run fails.
         KeyboardInterrupt: The user has interrupted the sweep. The next start continues it.
     """
-    def say(*lines: str) -> None:
-        for line in lines:
-            console.print(line, markup=False)
+    from gru_bench.sweep.sharing.storage import wrapped_errors
 
-    def read() -> Corpus:
+    console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
+    opening = _Opening(spec, start, console)
+    if (done := opening.done()) is not None:
+        yield done
+        return
+    threads, start_workers = choose_workers(start, spec.base.training.device, searching=spec.trials > 0)
+    # The workers start first: they import what they need while this process reads the texts and imports optuna.
+    with start_workers() as pool:
+        sweep = opening.sweep(pool, threads, interrupt)
+        with wrapped_errors(start.storage):
+            end = sweep.run()
+        yield end
+
+
+class _Opening:
+    """What comes before a sweep. The texts are read and the storage is opened once, when they are first needed."""
+
+    def __init__(self, spec: StudySpec, start: Start, console: Any) -> None:
+        self.spec, self.start, self.console = spec, start, console
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The texts of the study."""
         from gru_bench.data.corpus import load_corpus
 
-        with cli.reading_texts(console) as progress:
-            return load_corpus(spec.base.data, on_progress=progress)
+        with cli.reading_texts(self.console) as progress:
+            return load_corpus(self.spec.base.data, on_progress=progress)
 
-    say(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}")
-    corpus: Corpus | None = None
-    opened: BaseStorage | None = None
-    is_file = storage is None or storage.endswith(".journal")
-    if not is_file or Path(storage or JOURNAL).is_file():
+    @cached_property
+    def storage(self) -> BaseStorage:
+        """The Optuna storage."""
+        from gru_bench.sweep.sharing.storage import open_storage
+
+        return open_storage(self.start.storage)
+
+    def done(self) -> StudyEnd | None:
+        """Return the end of a study that is done, and show it; None where something is left to do."""
+        if not self.start.finds_storage:
+            return None
         from gru_bench.sweep.console.opening import data_lines, record_lines
         from gru_bench.sweep.end import end_of
-        from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
+        from gru_bench.sweep.sharing.storage import wrapped_errors
         from gru_bench.sweep.study import attributes_of, stored_study
         from gru_bench.tracking import Reader
 
-        opened = open_storage(storage)
-        with wrapped_errors(storage):
-            if attributes_of(spec.name, opened):
-                corpus = read()
-                end = end_of(stored_study(spec, corpus, opened), corpus, Reader(tracking_uri))
-                if end is not None:
-                    say(*data_lines(corpus, texts=texts), *record_lines(end.state), ALL_DONE)
-                    yield end
-                    return
-    threads, start_workers = choose_workers(
-        workers, cluster, gpus_per_trial, spec.base.training.device, searching=spec.trials > 0)
-    # The workers start first: they import what they need while this process reads the texts and imports optuna.
-    with start_workers() as pool:
+        storage = self.storage
+        with wrapped_errors(self.start.storage):
+            if not attributes_of(self.spec.name, storage):
+                return None
+            stored = stored_study(self.spec, self.corpus, storage)
+            end = end_of(stored, self.corpus, Reader(self.start.tracking_uri))
+        if end is not None:
+            self._say(*data_lines(self.corpus, texts=self.start.texts), *record_lines(end.state), ALL_DONE)
+        return end
+
+    def sweep(self, pool: Workers, threads: int, interrupt: Interrupt) -> Sweep:
+        """Return the sweep of the study, with its settings as they are from now on. Nothing is stored of a study that
+        cannot run."""
         from gru_bench.data.vectors import load_vectors
         from gru_bench.sweep.console.opening import data_lines, record_lines, settings_lines, warning_lines
         from gru_bench.sweep.console.progress import ProgressDisplay
         from gru_bench.sweep.own import checked_models
         from gru_bench.sweep.runner import Sweep
-        from gru_bench.sweep.sharing.storage import open_storage, wrapped_errors
+        from gru_bench.sweep.sharing.storage import wrapped_errors
         from gru_bench.sweep.study import StudyRecord, stored_study
         from gru_bench.tracking import Store
 
-        corpus = corpus or read()
-        say(*data_lines(corpus, texts=texts))
-        spec = spec.fitted(len(corpus.train))
-        need_windows(spec, corpus)  # nothing is stored of a study that cannot run
+        start, console, corpus, say = self.start, self.console, self.corpus, self._say
+        say(*data_lines(corpus, texts=start.texts))
         with console.status("opening the stores"):
-            opened = opened or open_storage(storage)
-            with wrapped_errors(storage):
-                stored = stored_study(spec, corpus, opened)
-                spec = stored.spec
+            storage = self.storage
+            with wrapped_errors(start.storage):
+                stored = stored_study(self.spec, corpus, storage)
+        spec = stored.spec
+        need_windows(spec, corpus)
         say(*settings_lines(spec, len(corpus.train)))
         own = checked_models(stored, console)
         with console.status("preparing the word vectors"):
             vectors = load_vectors(spec.base.embedding, corpus, on_progress=say)
         with console.status("opening the stores"):
-            store = Store(tracking_uri, say=say)
-            with wrapped_errors(storage):
-                record = StudyRecord(spec, opened, corpus.fingerprint, corpus.name)
+            store = Store(start.tracking_uri, say=say)
+            with wrapped_errors(start.storage):
+                record = StudyRecord(spec, storage, corpus.fingerprint, corpus.name)
         say(*record_lines(record.state()))
         sweep = Sweep(
-            record, corpus, vectors, store, pool, command=command, threads=threads,
-            timeout=timeout, texts=texts, display=ProgressDisplay(console, spec.metric),
-            interrupt=interrupt, own=own)
-        for one in start_warnings(record.spec, sweep.data):
+            record, corpus, vectors, store, pool, command=start.command, threads=threads, timeout=start.timeout,
+            texts=start.texts, display=ProgressDisplay(console, spec.metric), interrupt=interrupt, own=own)
+        for one in start_warnings(spec, sweep.data):
             one.show(console)
-        say(*warning_lines(record.spec, sweep.data))
-        with wrapped_errors(storage):
-            end = sweep.run()
-        yield end
+        say(*warning_lines(spec, sweep.data))
+        return sweep
+
+    def _say(self, *lines: str) -> None:
+        for line in lines:
+            self.console.print(line, markup=False)
 
 
 def start_warnings(spec: StudySpec, data: DataSummary) -> list[Outcome]:
@@ -162,17 +207,17 @@ def need_windows(spec: StudySpec, corpus: Corpus) -> None:
 
 
 def choose_workers(
-    workers: int | None, cluster: str | None, gpus_per_trial: float | None, device: str, *, searching: bool
+    start: Start, device: str, *, searching: bool
 ) -> tuple[int, Callable[[], AbstractContextManager[Workers]]]:
     """Return the threads of each trial, and a function that starts the workers."""
-    if cluster is None:
+    if start.cluster is None:
         from gru_bench.sweep.workers.local import Pool, cards, default_workers, fair_threads
 
         shared = cards(device)
-        count = cli.checked_workers(workers) or default_workers(device, shared, searching=searching)
+        count = cli.checked_workers(start.workers) or default_workers(device, shared, searching=searching)
         return fair_threads(count), partial(Pool, count, shared)
     from gru_bench.sweep.workers.ray import Cluster, ClusterPool, shared_out
 
-    connected = Cluster(cluster)
-    share = shared_out(connected.nodes(), workers, gpus_per_trial, device)
+    connected = Cluster(start.cluster)
+    share = shared_out(connected.nodes(), start.workers, start.gpus_per_trial, device)
     return share.threads, partial(ClusterPool, connected, share)
