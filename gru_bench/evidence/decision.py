@@ -14,9 +14,10 @@ from gru_bench.stats.verdict import Finding
 
 
 def decision_sentence(evidence: Evidence) -> Sentence:
-    """Return which classifier to take, with its score on test texts and what is found on each other one.
+    """Return which classifier to take, with its score on test texts and what is found on the best other ones.
 
-    The best candidate on validation texts is taken, whatever the test texts show.
+    The best candidate on validation texts is taken, whatever the test texts show. The others that are named are the
+    best trained one, the best linear one and the best average on validation texts.
     """
     candidates = evidence.candidates
     chosen = candidates.chosen
@@ -24,15 +25,19 @@ def decision_sentence(evidence: Evidence) -> Sentence:
         return (f"Nothing is chosen, because {candidates.missing}.",)
     interval = "" if chosen.score.low is None else say(" [{ends}]", ends=(Ends(chosen.score, ", "),))
     what = joined([_with_seeds(one) for one in chosen.parts], " and ")
-    if len(chosen.parts) > 1:
-        what = (f"the {AVERAGE} of ", *what)
-    if len(evidence.studies) > 1 and not chosen.parts[0].is_fitted_once:
+    if len(chosen.parts) > 1:  # of several averages, the label names the study
+        what = (f"{'the ' if chosen.label == AVERAGE else ''}{chosen.label} of ", *what)
+    elif len(evidence.studies) > 1 and not chosen.parts[0].is_fitted_once:
         what = (*what, f" of the study {study_name(chosen.study)}")
     how_good = "it is right on {score}{unit}{interval} of new texts" if chosen.metric == "accuracy" else (
         f"its {chosen.scale.score} on new texts is {{score}}{{unit}}{{interval}}")
     taken = say(f"Take {{what}}: {how_good}", what=what, score=(chosen.score,), unit=chosen.scale.suffix,
                 interval=interval)
-    found = [_found(words, pairs) for words, pairs in _by_finding(evidence.taken) if pairs]
+    named: dict[tuple[bool, ...], Pair] = {}
+    pairs = {pair.b.key: pair for pair in evidence.taken}
+    for other in sorted(candidates.others, key=lambda one: one.validation_rank):
+        named.setdefault(tuple(part.is_fitted_once for part in other.parts), pairs[other.key])
+    found = [_found(words, some) for words, some in _by_finding([*named.values()]) if some]
     return (*joined([taken, *found], ", "), ".")
 
 
@@ -49,7 +54,7 @@ def _by_finding(pairs: Sequence[Pair]) -> Sequence[tuple[str, Sequence[Pair]]]:
     return (
         ("better than", where(Finding.BETTER, favours=1)),
         ("better by a negligible amount than", where(Finding.NEGLIGIBLE, favours=1)),
-        ("equivalent to", where(Finding.EQUIVALENT, favours=0)),
+        ("equivalent within {margin}{unit} to", where(Finding.EQUIVALENT, favours=0)),
         ("not shown to be better than", where(
             Finding.INCONCLUSIVE, Finding.TOO_FEW_GROUPS, Finding.GUESSING, favours=0)),
         ("worse by a negligible amount than", where(Finding.NEGLIGIBLE, favours=-1)),
@@ -60,4 +65,5 @@ def _found(words: str, pairs: Sequence[Pair]) -> Sentence:
     """Return what is found on the classifier that is taken and some others, with their differences."""
     others = [say("{label} ({difference}{p})", label=pair.b.label, difference=(pair.number("difference"),),
                   p="" if pair.p.value is None else (", ", *p_is(pair.p))) for pair in pairs]
-    return joined([(words,), joined([joined(others[:-1], ", "), others[-1]], " and ")])
+    what = say(words, margin=pairs[0].number("margin"), unit=pairs[0].scale.after)
+    return joined([what, joined([joined(others[:-1], ", "), others[-1]], " and ")])

@@ -24,7 +24,7 @@ def evidence_of(metric: MetricName = "accuracy", examples: int = 2000) -> Eviden
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "log_loss"])
-def test_it_names_the_classifier_its_score_and_all_others(metric: MetricName) -> None:
+def test_it_names_the_classifier_its_score_and_the_best_other_of_each_kind(metric: MetricName) -> None:
     evidence = evidence_of(metric)
     chosen, sentence = evidence.candidates.chosen, said(decision_sentence(evidence))
     assert chosen is not None

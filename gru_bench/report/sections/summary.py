@@ -11,7 +11,7 @@ from gru_bench.data.groups import TURNED_OFF
 from gru_bench.document.blocks import Block, Bullets, Cell, Column, Details, Paragraph, Table
 from gru_bench.document.figure import Values
 from gru_bench.document.numbers import KINDS, MISSING, NBSP, plain, slug
-from gru_bench.document.sentences import Sentence, joined, say
+from gru_bench.document.sentences import Aside, Sentence, joined, say
 from gru_bench.evidence.baselines import has_choice
 from gru_bench.evidence.candidates import Candidate
 from gru_bench.evidence.collect import Evidence
@@ -35,10 +35,10 @@ VERDICTS = ("Another question: is one architecture better than another, by singl
             "equivalence margin. MDD, the minimum detectable difference, is the smallest true difference that the "
             "two-sided test finds with 80 % power from as many runs and texts.")
 CANDIDATES = ("Test {} of the classifiers that can be taken, each as gru-bench predict uses it, with 95 % intervals. "
-              "{}They hold for these trained models on new texts, not for new seeds. Parameters are those that "
-              "training sets; they and the training time are sums over the seeds and models of a classifier.")
-FIRST = ("The first one is taken: the best on validation texts. Its lead over each other one has an unadjusted "
-         "interval; p is two-sided, adjusted by Holm’s procedure over the rows. ")
+              "{}They hold for these trained models on new texts, not for newly trained ones. Trained parameters and "
+              "training time are summed over the seeds and models of a classifier.")
+FIRST = ("The first one is taken: the best on validation texts. Intervals of its lead are not adjusted for multiple "
+         "comparisons. p is adjusted by Holm’s procedure over the rows, so that the two may disagree. ")
 ALL_PAIRS = ("All pairs of the classifiers that can be taken, because none is chosen. Differences in test {} have "
              "unadjusted 95 % intervals; p is two-sided, adjusted by Holm’s procedure over the rows.")
 SAME_FUNCTION = {"scratch", "torch"}
@@ -72,7 +72,7 @@ def _candidates(evidence: Evidence) -> list[Block]:
         leads = [
             (Column("Lead of the first", unit=scale.differences, short="Lead"),
              lambda one: pairs[one.key].number("difference") if one.key in pairs else MISSING),
-            (Column("p"), lambda one: pairs[one.key].p if one.key in pairs else MISSING),
+            (Column("p", width=1.6), lambda one: _tested(pairs[one.key]) if one.key in pairs else MISSING),
             (Column("Validation", unit=scale.unit), _on_validation)]
     return [
         Table.of(
@@ -90,6 +90,11 @@ def _candidates(evidence: Evidence) -> list[Block]:
             (Column("Difference", unit=scale.differences), lambda pair: pair.number("difference")),
             (Column("Verdict", align="left", width=3.2), lambda pair: pair.verdict_cell),
             (Column("p"), lambda pair: pair.p))])]
+
+
+def _tested(pair: Pair) -> Cell:
+    """Return p, and below it what it shows where that is equivalence."""
+    return (pair.p, Aside(("equivalent",), below=True)) if pair.verdict.finding is Finding.EQUIVALENT else pair.p
 
 
 def _on_validation(one: ModelRuns) -> Cell:
