@@ -144,12 +144,12 @@ class _Opening:
 
         start, console, corpus, say = self.start, self.console, self.corpus, self._say
         say(*data_lines(corpus, texts=start.texts))
+        need_windows(self.spec.fitted(len(corpus.train)), corpus)
         with console.status("opening the stores"):
             storage = self.storage
             with wrapped_errors(start.storage):
                 stored = stored_study(self.spec, corpus, storage)
         spec = stored.spec
-        need_windows(spec, corpus)
         say(*settings_lines(spec, len(corpus.train)))
         own = checked_models(stored, console)
         with console.status("preparing the word vectors"):
