@@ -15,7 +15,8 @@ from gru_bench.errors import RunError, first_line
 from gru_bench.gru_check.codes import Finding
 from gru_bench.gru_check.forms import Form
 from gru_bench.gru_check.load import place
-from gru_bench.gru_check.subject import STEPS, Subject, Watch, by_sequence, sample, state_of
+from gru_bench.gru_check.subject import STEPS, Subject, by_sequence, sample, state_of
+from gru_bench.gru_check.watch import Watch
 
 _CALLS = 12
 """Calls with the same input, which must give the same result."""
@@ -23,36 +24,34 @@ _NEAR = 1e-10
 
 
 def chance(subject: Subject, form: Form) -> list[Finding]:
-    """Call the object twice as it is, then without dropout.
+    """Call the object twice, as it is in evaluation.
 
     Raises:
         RunError: Its steps are random.
     """
-    found: list[Finding] = []
-    for dropout in (True, False):
-        watch, same = _twice(subject, form, STEPS, dropout)
-        if same:
-            return found
-        if watch.dropped:
-            found = [Finding("dropout", "Two calls in evaluation differ.", watch.dropped[0])]
-    lines = [line for line, _ in watch.drawn]
-    shorter, _ = _twice(subject, form, STEPS - 1, False)
-    if form.kind == "layer" and lines and [count for _, count in shorter.drawn] == [count for _, count in watch.drawn]:
-        return [*found, Finding("initial-state", "The state before the first step is random.",
-                                lines[0] if len(set(lines)) == 1 else 0)]
-    raise RunError(f"{place(subject.source.path, lines[0] if lines else 0)}: {subject.source.written} is random in "
-                   "evaluation, so that no two calls give the same result: draw random numbers only if self.training")
+    watch, same = _twice(subject, form, STEPS)
+    if same:
+        return []
+    if watch.dropped:
+        return [Finding("dropout", "Two calls in evaluation differ.", watch.dropped[0])]
+    lines = {line for line, _ in watch.drawn}
+    if form.kind == "layer" and lines and watch.drawn == _twice(subject, form, STEPS - 1)[0].drawn:
+        return [Finding("initial-state", "The state before the first step is random.",
+                        lines.pop() if len(lines) == 1 else 0)]
+    raise RunError(f"{place(subject.source.path, watch.drawn[0][0] if lines else 0)}: {subject.source.written} is "
+                   "random in evaluation, so that no two calls give the same result: draw random numbers only if "
+                   "self.training")
 
 
-def _twice(subject: Subject, form: Form, steps: int, dropout: bool) -> tuple[Watch, bool]:
+def _twice(subject: Subject, form: Form, steps: int) -> tuple[Watch, bool]:
     """Return what is seen in the second one of two calls, and whether their results are the same."""
     results = []
     for seed in (0, 1):
         torch.manual_seed(seed)
-        watch = Watch(subject.source.path, dropout=dropout, chance=True)
+        watch = Watch(subject.source.path, random=True)
         with torch.no_grad():
             results.append(subject.call(form, sample(form, form.batch, steps), state_of(form, form.batch), watch=watch))
-    return watch, len(results[0]) == len(results[1]) and all(map(_near, *results))
+    return watch, _same(*results)
 
 
 def kept(subject: Subject, form: Form) -> list[Finding]:
@@ -66,9 +65,8 @@ def kept(subject: Subject, form: Form) -> list[Finding]:
                 for _ in range(_CALLS):
                     results.append(subject.call(form, x, given, built=built))
         except Exception:
-            if results:
-                return [Finding("state-kept", "A further call fails.")]
-        if any(len(own) != len(results[0]) or not all(map(_near, own, results[0])) for own in results):
+            return [Finding("state-kept", "A further call fails.")] if results else []
+        if not all(_same(results[0], own) for own in results):
             return [Finding("state-kept", "The same input gives another result at a later call.")]
     return []
 
@@ -106,13 +104,13 @@ def _moved(subject: Subject, form: Form, scale: Tensor, training: bool, cuts: se
         for part in built.modules():
             if isinstance(part, nn.RNNBase):
                 part.dropout = 0.0
-            if isinstance(part, nn.Embedding) and form.tokens:
+            if isinstance(part, nn.Embedding) and form.vocabulary:
                 weight = moved(part.weight.detach())
                 del part.weight
                 part.weight = weight
     if form.kind == "cell" and h is not None:
         h = moved(h)
-    elif not form.tokens:
+    elif not form.vocabulary:
         x = torch.cat([moved(x[:1]), x[1:]])
     result = subject.call(form, x, h, built=built, watch=watch)[0]
     cuts.update(filter(None, watch.cuts))
@@ -120,26 +118,22 @@ def _moved(subject: Subject, form: Form, scale: Tensor, training: bool, cuts: se
 
 
 def first_state(subject: Subject, form: Form) -> list[Finding]:
-    """Call a layer that may be given a state with one, and a cell that may be given none without."""
-    if form.kind == "cell" and any(taken.role == "state" and not taken.required for taken in subject.taken):
-        x, zeros = sample(form, form.batch), torch.zeros(form.batch, form.hidden)
-        with torch.no_grad():
-            same = all(map(_near, subject.call(form, x, zeros), subject.call(form, x)))
-        return [] if same else [Finding("initial-state", "Where no state is given, it does not begin with zeros.")]
-    if form.kind == "cell" or form.state or not any(taken.role == "state" for taken in subject.taken):
+    """Call an object that may be given a state with zeros, with another one and with none."""
+    hidden = form.hidden or subject.source.sizes.get("H", 0)
+    if not hidden or not any(taken.role == "state" and not taken.required for taken in subject.taken):
         return []
-    x = sample(form, form.batch)
-    hidden = subject.source.sizes.get("H", 0)
-    for state in ("1BH", "BH", "2BH", "H") if hidden else ():
+    x, zeros = sample(form, form.batch), torch.zeros(form.batch, hidden)
+    for state in [form.state] if form.state else ["1BH", "BH", "2BH"]:
         own = replace(form, state=state, hidden=hidden)
-        h = torch.full((form.batch, hidden), 0.3)
         try:
             with torch.no_grad():
-                one, other = (subject.call(own, x, given) for given in (h, torch.zeros_like(h)))
+                none, zero, other = (subject.call(own, x, h) for h in (None, zeros, zeros + 0.3))
         except Exception:
             continue
-        if all(map(_near, one, other)):
+        if _same(zero, other):
             return [Finding("initial-state", "The state that it is given is ignored.")]
+        if form.kind == "cell" and not _same(none, zero):
+            return [Finding("initial-state", "Where no state is given, it does not begin with zeros.")]
         return []
     return []
 
@@ -171,7 +165,7 @@ def padding(subject: Subject, form: Form) -> list[Finding]:
         return []
     short = STEPS // 2
     x, h = sample(form, form.batch), state_of(form, form.batch)
-    x[short:, 1:] = (index or 0) if form.tokens else 0.7
+    x[short:, 1:] = (index or 0) if form.vocabulary else 0.7
     lengths = [STEPS, *[short] * (form.batch - 1)]
     mask = torch.arange(STEPS)[:, None] < torch.tensor(lengths)
     alone = torch.cat([x[:short, 1:2], x[:short, 1:]], 1)
@@ -189,6 +183,10 @@ def padding(subject: Subject, form: Form) -> list[Finding]:
             if a.shape == b.shape and not _near(a[1:], b[1:]):
                 return [Finding("padding", "A short sequence has another result next to a longer one.")]
     return []
+
+
+def _same(one: Sequence[Tensor], other: Sequence[Tensor]) -> bool:
+    return len(one) == len(other) and all(map(_near, one, other))
 
 
 def _near(one: Tensor, other: Tensor) -> bool:

@@ -7,8 +7,8 @@ the input at the other. What meets fewer of these is kept, since it says what is
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,11 +16,11 @@ from torch import Tensor
 from gru_bench.errors import RunError
 from gru_bench.gru_check.forms import Form, bound, forms
 from gru_bench.gru_check.load import failure, lines_of
-from gru_bench.gru_check.subject import STEPS, Subject, by_sequence, sample, state_of
+from gru_bench.gru_check.subject import Subject, sample, state_of
 
 BATCH = 7
 """Sequences of a call. No usual size of a student's object is the same."""
-_FIXED = [2, 3, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 1]
+_FIXED = (2, 3, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 1)
 """Batch sizes that a student's object may have fixed."""
 NEEDED = ("A layer takes x, may take a first state, and returns its outputs, its last state or class scores; a cell "
           "takes x and the state, and returns the new state")
@@ -38,9 +38,9 @@ class Called:
     form: Form
     apart: bool
     """Whether sequences do not influence each other."""
-    reads: bool
+    reads: bool = False
     """Whether results depend on the input."""
-    passes: bool
+    passes: bool = False
     """Whether results at one end of a sequence depend on the input at the other; of a cell, on input and state."""
 
     @property
@@ -56,36 +56,30 @@ def find(subject: Subject) -> Called:
         RunError: No form fits. It tells of the call that came furthest.
     """
     best: Called | None = None
-    furthest: tuple[list[int], Form, Exception] | None = None
+    refused: list[tuple[list[int], Form, Exception]] = []
     mixed: set[str] = set()
-    own = list(forms(subject.built, subject.source.sizes))
-    for forms_of in (_usual, _fixed):
-        for form in forms_of(own, subject.source.sizes) if best is None else ():
-            if form.batch == 1 and form.layout in mixed and forms_of is _usual:
+    for batch in (BATCH, None, *([subject.source.sizes["B"]] if "B" in subject.source.sizes else ()), *_FIXED):
+        for form in forms(subject.built, subject.source.sizes, batch) if best is None or not batch else ():
+            if batch is None and form.layout.replace("1", "B") in mixed:
                 continue
             try:
                 called = _called(subject, form)
             except Exception as error:
-                returns = isinstance(error, NoRowsError)
-                if returns:
-                    mixed.add(form.layout)
-                lines = [sys.maxsize] if returns else lines_of(error, subject.source.path)
-                if furthest is None or lines > furthest[0]:
-                    furthest = lines, form, error
+                returned = isinstance(error, NoRowsError)
+                mixed |= {form.layout} if returned else set()
+                refused.append(([sys.maxsize] if returned else lines_of(error, subject.source.path), form, error))
                 continue
-            if not called.apart:
-                mixed.add(form.layout)
+            mixed |= set() if called.apart else {form.layout}
             if best is None or called.rank < best.rank:
                 best = called
-                if not best.rank or (form.batch > 1 and form.kind == "cell" and best.apart and best.reads):
+                if not best.rank or (form.kind == "cell" and best.apart and best.reads):
                     return best
     if best is None:
-        assert furthest is not None
-        raise _refused(subject, *furthest[1:])
+        raise _refusal(subject, *max(refused, key=lambda one: one[0])[1:])
     return best
 
 
-def _refused(subject: Subject, form: Form, error: Exception) -> RunError:
+def _refusal(subject: Subject, form: Form, error: Exception) -> RunError:
     """Return the error for a call: what was called, what came back, and what is needed."""
     positional, named = bound(subject.taken, form, sample(form, form.batch), state_of(form, form.batch))
     given = dict(zip((one.name for one in subject.taken), positional, strict=False)) | named
@@ -97,51 +91,40 @@ def _refused(subject: Subject, form: Form, error: Exception) -> RunError:
     return failure(error, subject.source.path, did, NEEDED)
 
 
-def _usual(own: Sequence[Form], sizes: Mapping[str, int]) -> Iterator[Form]:
-    """Yield forms with a batch of any size, and with one sequence."""
-    yield from (replace(form, batch=BATCH) for form in own if form.batch > 1)
-    yield from (replace(form, fixed=True) for form in own if form.batch == 1 and form.layout[0] != "B")
-
-
-def _fixed(own: Sequence[Form], sizes: Mapping[str, int]) -> Iterator[Form]:
-    """Yield forms with a batch of a size that a student's object may have fixed."""
-    for batch in ([sizes["B"]] if "B" in sizes else []) + _FIXED:
-        yield from (replace(form, batch=batch, fixed=True) for form in own if (form.batch > 1) == (batch > 1))
-
-
 def _called(subject: Subject, form: Form) -> Called:
     """Return what the results of a form depend on."""
     x, h = sample(form, form.batch), state_of(form, form.batch)
-    axis = 0 if form.kind == "cell" else 1
 
     def results(x: Tensor, h: Tensor | None) -> list[Tensor]:
         with torch.no_grad():
-            made = [by_sequence(one, form, STEPS) for one in subject.call(form, x, h)]
-        return [one for one in made if one is not None]
+            return subject.results(form, x, h)
 
-    def changed(place: int | slice) -> Tensor:
-        """Change the first sequence."""
+    def changed(steps: slice) -> Tensor:
+        """Change these steps of the first sequence."""
         other = x.clone()
-        other.narrow(axis, 0, 1)[place] = (x.narrow(axis, 0, 1)[place] % (form.vocabulary - 1) + 1
-                                           if form.tokens else x.narrow(axis, 0, 1)[place] + 0.5)
+        where = (slice(0, 1),) if form.kind == "cell" else (steps, slice(0, 1))
+        other[where] = x[where] % (form.vocabulary - 1) + 1 if form.vocabulary else x[where] + 0.5
         return other
 
     base = results(x, h)
     if not base or (form.kind == "cell" and all(one.shape != (form.batch, form.hidden) for one in base)):
         raise NoRowsError
     whole = results(changed(slice(None)), h)
-    apart = _same(base, whole, slice(1, None))
     reads = not _same(base, whole, slice(0, 1))
-    if h is not None and apart:
+    if not _same(base, whole, slice(1, None)):
+        return Called(form, False, reads)
+    if h is not None:
         moved = h.clone()
         moved[0] += 0.5
         by_state = results(x, moved)
-        apart = _same(base, by_state, slice(1, None))
+        if not _same(base, by_state, slice(1, None)):
+            return Called(form, False, reads)
         if form.kind == "cell":
-            return Called(form, apart, reads, reads and not _same(base, by_state, slice(0, 1)))
+            return Called(form, True, reads, reads and not _same(base, by_state, slice(0, 1)))
     passes = any(not _near(*(part[0, at] if part.dim() == 3 else part[0] for part in pair))
-                 for place, at in ((0, -1), (-1, 0)) for pair in zip(base, results(changed(place), h), strict=True))
-    return Called(form, apart, reads, passes)
+                 for steps, at in ((slice(0, 1), -1), (slice(-1, None), 0))
+                 for pair in zip(base, results(changed(steps), h), strict=True))
+    return Called(form, True, reads, passes)
 
 
 def _same(one: Sequence[Tensor], other: Sequence[Tensor], rows: slice) -> bool:

@@ -20,10 +20,12 @@ from torch import nn
 
 from gru_bench.errors import RunError
 from gru_bench.gru_check import behavior, calls, load, submission
+from gru_bench.gru_check.build import build
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
 from gru_bench.gru_check.explain import Explained, explain, lines, mistakes, place_biases, reading
 from gru_bench.gru_check.forms import Form, weights_of
 from gru_bench.gru_check.subject import Subject, sample, state_of
+from gru_bench.gru_check.watch import settings_kept
 
 
 def check_file(path: Path, name: str | None, make: str | None) -> Verdict:
@@ -39,7 +41,7 @@ def check_file(path: Path, name: str | None, make: str | None) -> Verdict:
     """
     module, left_out = load.load(path)
     name = name or make or _meant(module, path, left_out)
-    verdict = examine(load.build(module, path, name, make))
+    verdict = examine(build(module, path, name, make))
     return replace(verdict, name=name, notes=(*verdict.notes, *filter(None, [left_out])))
 
 
@@ -83,7 +85,7 @@ def prepared() -> Iterator[None]:
     """Let torch compute in float64 and with gradients, on one thread and in silence for a while."""
     threads, random = torch.get_num_threads(), torch.get_rng_state()
     try:
-        with load.settings_kept(), warnings.catch_warnings(), torch.enable_grad():
+        with settings_kept(), warnings.catch_warnings(), torch.enable_grad():
             torch.set_default_dtype(torch.float64)
             torch.set_num_threads(1)  # the tensors are small
             warnings.simplefilter("ignore")

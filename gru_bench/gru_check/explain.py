@@ -5,6 +5,7 @@ Shapes: `N` sequences, `T` steps, `E` input width, `H` hidden width.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,16 +15,17 @@ import torch
 from torch import Tensor
 
 from gru_bench.gru_check.codes import Finding
-from gru_bench.gru_check.family import CANDIDATES
+from gru_bench.gru_check.family import names
 from gru_bench.gru_check.fit import ACTIVE, NEAR, STAGES, Guess, Seen, distance, features, goals, search
 from gru_bench.gru_check.forms import Form, weights_of
-from gru_bench.gru_check.subject import STEPS, Subject, Value, Watch, sample, state_of
+from gru_bench.gru_check.subject import STEPS, Subject, by_sequence, sample, state_of
+from gru_bench.gru_check.watch import Value, Watch
 from gru_bench.gru_check.weights import Block, Cell, Cutting, biases, cells
 
+_START = (None, 0)
+"""Place of what is a first state. Others are in the sums of a cell: r, z, n and the product inside n."""
 SHORT = 3
 """Steps of the sequences with which cells are searched."""
-_START = (0, 0)
-"""Place of what is a first state."""
 
 
 @dataclass
@@ -34,7 +36,7 @@ class Explained:
     form: Form
     found: Guess
     cells: Sequence[Cell]
-    vectors: Sequence[Block]
+    vectors: list[Block]
     by_values: bool
     """Whether what the object computes is explained, and its results are not."""
 
@@ -57,7 +59,7 @@ def explain(subject: Subject, form: Form) -> Explained | None:
                 if form.kind == "layer":
                     _thin_out(own)
                 with _zeros(vectors):
-                    seen, _ = _seen(subject, form, how.hidden, by_values)
+                    seen = _seen(subject, form, how.hidden, by_values)
                     found = None if seen is None else search(own, stage, seen)
                 if found is not None:
                     return Explained(subject, form, found, own, vectors, by_values)
@@ -71,18 +73,17 @@ def _weights(subject: Subject) -> dict[str, Tensor]:
 
 
 def _cuttings(subject: Subject, form: Form) -> Iterator[tuple[Cutting, list[Cell]]]:
+    """Yield ways to read matrices, likely ones first, with the recurrences that they give."""
     weights = _weights(subject)
-    shapes = [tuple(d for d in one.shape if d > 1) for one in weights.values()]
+    shapes = [one.squeeze().shape for one in weights.values() if one.squeeze().dim() in (2, 3)]
     known = form.hidden or subject.source.sizes.get("H", 0)
-    sizes = [known] if known else list(dict.fromkeys(min(s) for s in shapes if len(s) in (2, 3) and min(s[-2:]) > 1))
-    for hidden in sizes:
+    for hidden in [known] if known else dict.fromkeys(min(shape) for shape in shapes):
         wide = form.width + hidden
-        rows = any(s[-1] in (form.width, wide) and s[-2] % hidden == 0 for s in shapes if len(s) > 1)
-        both = any(wide in s[-2:] for s in shapes if len(s) > 1)
+        rows = any(shape[-1] in (form.width, wide) and shape[-2] % hidden == 0 for shape in shapes)
         for own_rows in (rows, not rows):
-            for state_first in (False, True) if both else (False,):
+            for state_first in (False, True) if any(wide in shape[-2:] for shape in shapes) else (False,):
                 how = Cutting(form.width, hidden, own_rows, state_first)
-                for own in cells(weights, how):
+                if own := cells(weights, how):
                     yield how, own
 
 
@@ -107,44 +108,43 @@ def _zeros(vectors: Sequence[Block]) -> Iterator[None]:
 
 def _seen(
     subject: Subject, form: Form, hidden: int, by_values: bool, steps: int = SHORT, seed: int = 0
-) -> tuple[Seen | None, list[Tensor]]:
-    """Return what is to be explained, and all results. None: nothing that was computed may be a state."""
+) -> Seen | None:
+    """Return what is to be explained. None: nothing that was computed may be a state."""
     steps = 1 if form.kind == "cell" else STEPS if "T" in subject.source.sizes else steps
-    # The second number of sequences tells affine functions of all states of two directions from others.
-    count = 8 if by_values or form.kind == "cell" else 8 + 4 * steps * min(hidden, ACTIVE)
+    # With fewer sequences, states of two directions would be affine functions of any others.
+    count = 1 if by_values else 8 if form.kind == "cell" else 8 + 4 * steps * min(hidden, ACTIVE)
     count += -count % form.batch
     x, h = sample(form, count, steps, seed), state_of(form, count)
     if h is not None and form.kind == "layer":
         h[:, ACTIVE:] = 0  # these units have no weights
-    computed: list[Value] = []
+    watch = Watch(subject.source.path, values=by_values)
     with torch.no_grad():
-        results = subject.results(form, x, h, values=computed if by_values else None)
-    values = ([one for one in results if h is not None and one.shape == h.shape] if form.kind == "cell" else
-              _states_among(computed, hidden))
+        results = subject.results(form, x, h, watch)
+    if form.kind == "cell":
+        values = [one for one in results if h is not None and one.shape == h.shape]
+    else:
+        values = _states_among([by_sequence(value.tensor, form, steps) for value in watch.values], hidden)
     if by_values and not values:
-        return None, results
-    return Seen(subject.vectors(form, x), h, [goal.flatten(1) for result in results for goal in goals(result)],
-                torch.stack(values) if values else None), results
+        return None
+    return Seen(subject.vectors(form, x), h, [goals(one) for one in results], torch.stack(values) if values else None)
 
 
-def _states_among(values: Sequence[Value], hidden: int) -> list[Tensor]:
+def _states_among(values: Sequence[Tensor | None], hidden: int) -> list[Tensor]:
     """Return the first units of what may be the last states among what was computed."""
-    last = [value.tensor[:, -1] if value.tensor.dim() == 3 else value.tensor for value in values]
-    return [one[:, :ACTIVE] for one in last
-            if one.shape[1:] == (hidden,) and float(one[:, :ACTIVE].std(0).min()) > 1e-6]
+    last = [value[:, -1] if value.dim() == 3 else value for value in values if value is not None]
+    return [one[:, :ACTIVE] for one in last if one.shape[1:] == (hidden,) and float(one[:, :ACTIVE].std()) > 1e-6]
 
 
-# ---------------------------------------------------------------- biases
+# ---------------------------------------------------------------- mistakes and biases
 
 
 def mistakes(it: Explained) -> list[Finding]:
     """Return the mistakes and conventions of the cell and its layout."""
     found = it.found.findings
-    unused = [finding for finding in found if finding.code == "reset-unused"]
-    if unused and "z" in CANDIDATES[it.found.member.candidate].names and _is_one_gate(it):
-        return [replace(finding, code="shared-matrices", detail="The reset gate and the update gate are one.")
-                if finding in unused else finding for finding in found]
-    return found
+    if "z" not in names(it.found.member.candidate) or not _is_one_gate(it):
+        return found
+    return [replace(finding, code="shared-matrices", detail="The reset gate and the update gate are one.")
+            if finding.code == "reset-unused" else finding for finding in found]
 
 
 def _is_one_gate(it: Explained) -> bool:
@@ -159,40 +159,35 @@ def _is_one_gate(it: Explained) -> bool:
 
 def place_biases(it: Explained) -> list[Finding]:
     """Find the place of each bias, one after the other, and say what they show."""
-    placed = Counter[tuple[int, int]]()
-    left, known, learned = list(it.vectors), list[Block](), False
-    for _ in range(2):  # that of a reset gate shows only where the candidate has one
-        for block in list(left):
-            with _zeros([other for other in it.vectors if other is not block and other not in known]):
-                seen, _ = _seen(it.subject, it.form, it.found.layout.first.hidden, it.by_values, seed=3)
-                place, guess = next(((place, guess) for place, guess in _with_bias(it, block)
-                                     if seen is not None and bool(guess.explains(seen))), (None, it.found))
-            if place is not None:
-                it.found = guess
-                placed[place] += 1
-                left.remove(block)
-                known.append(block)
-                learned |= place == _START and id(block.tensor) not in it.subject.zero_at_first
-    if learned:
-        return [Finding("initial-state", "The first state is learned from other values than zeros.")]
-    r, z, n, inside = (placed[id(it.found.layout.first), place] for place in range(4))
+    placed = Counter[tuple[Cell | None, int]]()
+    known: list[Block] = []
+    for block in it.vectors * 2:  # that of a reset gate shows only where the candidate has one
+        if block in known:
+            continue
+        with _zeros([other for other in it.vectors if other is not block and other not in known]):
+            seen = _seen(it.subject, it.form, it.found.layout.first.hidden, it.by_values, seed=3)
+            place, guess = next(((place, guess) for place, guess in _with_bias(it, block)
+                                 if seen is not None and bool(guess.explains(seen))), (None, it.found))
+        if place is not None:
+            it.found = guess
+            placed[place] += 1
+            known.append(block)
+            if place == _START and id(block.tensor) not in it.subject.zero_at_first:
+                return [Finding("initial-state", "The first state is learned from other values than zeros.")]
+    r, z, n, inside = (placed[it.found.layout.first, place] for place in range(4))
     if not r + z + n + inside:
         return [Finding("no-bias")]
     # The bias of a gate on which nothing depends does not show.
-    has_gates = all(count for role, count in enumerate((r, z)) if role in it.found.member.roles)
+    has_gates = all(count for gate, count in (("r", r), ("z", z)) if gate in it.found.member.uses)
     return [] if has_gates and n + inside > 1 else [Finding("single-bias")]
 
 
-def _with_bias(it: Explained, block: Block) -> Iterator[tuple[tuple[int, int] | None, Guess]]:
-    """Yield what a bias may be: of no effect (None), in a sum of a cell (its id and the number), or a first state."""
+def _with_bias(it: Explained, block: Block) -> Iterator[tuple[tuple[Cell | None, int] | None, Guess]]:
+    """Yield what a bias may be: of no effect (None), in one of the sums of a cell, or a first state."""
     yield None, it.found
-    used = [cell for layer in it.found.layout.layers for cell, _ in layer]
-    owners = [cell for cell in used if any(block.tensor is one for one in cell.tensors.values())] or used
-    biases = it.found.biases
-    for cell in dict.fromkeys(map(id, owners)):
-        for place in range(4):
-            bias = biases[cell].index_add(0, torch.tensor([place]), block.value[None])
-            yield (cell, place), replace(it.found, biases={**biases, cell: bias})
+    for cell, place in itertools.product(it.cells, range(4)):
+        bias = it.found.biases[cell].index_add(0, torch.tensor([place]), block.value[None])
+        yield (cell, place), replace(it.found, biases={**it.found.biases, cell: bias})
     if it.form.kind == "layer":
         yield _START, replace(it.found, layout=replace(it.found.layout, start=[block.value]))
 
@@ -202,28 +197,26 @@ def _with_bias(it: Explained, block: Block) -> Iterator[tuple[tuple[int, int] | 
 
 def reading(it: Explained) -> list[Finding]:
     """Say which states the results use: all states but those of one step are left out in turn."""
-    seen, results = _seen(it.subject, it.form, it.found.layout.first.hidden, False, STEPS, seed=3)
+    seen = _seen(it.subject, it.form, it.found.layout.first.hidden, False, STEPS, seed=3)
     assert seen is not None
-    made = [[way[0] for way in layer] for layer in it.found.states(seen.inputs, seen.given)]
-    ways = it.found.layout.layers[-1]
-    last = made[-1]
-    lower = [way for layer in made[:-1] for way in layer]
+    *below, last = [[way[0] for way in layer] for layer in it.found.states(seen.inputs, seen.given)]
+    every = features([*last, *(way[:, -1:] for layer in below for way in layer)])[None]
+    turned = [backwards for _, backwards in it.found.layout.layers[-1]]
     found: list[Finding] = []
-    for result in results:
-        fitting = [goal for goal in goals(result)
-                   if float(distance(goal.flatten(1), features(last)[None])[0]) < NEAR]
-        if not fitting:
-            if goals(result) and not any(float(distance(
-                    goal.flatten(1), features([*last, *(way[:, -1:] for way in lower)])[None])[0]) < NEAR
-                    for goal in goals(result)):
+    for result in filter(None, seen.goals):
+        goal = next((goal for goal in result if _is_made_of(goal, features(last)[None])), None)
+        if goal is None:
+            if not any(_is_made_of(goal, every) for goal in result):
                 found.append(Finding("unknown", "One of its results is no linear function of its states."))
             continue
-        goal = fitting[0]
-        parts = [goal[:, t] for t in range(goal.shape[1])] if goal.dim() == 3 else [goal]
-        for t, part in enumerate(parts):
-            needed = [[k for k in range(STEPS) if _needs(part, last, way, k)] for way in range(len(ways))]
-            found += _read(needed, [backwards for _, backwards in ways], t if goal.dim() == 3 else None)
+        for t, part in enumerate(goal.unbind(1)) if goal.dim() == 3 else [(None, goal)]:
+            needed = [[k for k in range(STEPS) if _needs(part, last, way, k)] for way in range(len(last))]
+            found += _read(needed, turned, t)
     return list({finding.code: finding for finding in reversed(found)}.values())
+
+
+def _is_made_of(goal: Tensor, by: Tensor) -> bool:
+    return float(distance(goal.flatten(1), by)[0]) < NEAR
 
 
 def _needs(part: Tensor, last: Sequence[Tensor], way: int, step: int) -> bool:
@@ -237,20 +230,19 @@ def _read(needed: Sequence[Sequence[int]], backwards: Sequence[bool], t: int | N
     """Return what is wrong with a result that needs these states, at step t of the outputs or of the whole."""
     found = []
     for steps, turned in zip(needed, backwards, strict=True):
-        if len(steps) != 1:
-            if t is None and steps and max(steps) < STEPS - 1:
-                found.append(Finding("last-step", "The last step is left out."))
-            continue
         want = STEPS - 1 if t is None else STEPS - 1 - t if turned else t
-        if steps[0] == want:
+        if len(steps) != 1:
+            if t is None and steps and max(steps) < want:
+                found.append(Finding("last-step", "The last step is left out."))
+        elif steps[0] == want:
             continue
-        if len(needed) > 1 and turned:
+        elif len(needed) > 1 and turned:
             found.append(Finding("backward-end", "The backward half has not read all inputs where it is read."))
         elif t is not None and steps[0] == STEPS - 1 - t:
             found.append(Finding("read-backwards", "The outputs are in the order from the last to the first."))
         elif steps[0] < want:
             found.append(Finding("last-step", "The last step is left out."))
-        elif t is not None:
+        else:
             found.append(Finding("read-backwards", "An output depends on later steps."))
     return found
 
@@ -264,19 +256,12 @@ def lines(it: Explained, findings: Sequence[Finding]) -> dict[str, int]:
     found: dict[str, int] = {}
     for finding in findings:
         name = finding.quantity
-        if name == "new" and any(torch.allclose(quantities["new"], quantities[other]) for other in ("n", "h")):
+        if not name or (name == "new" and any(torch.allclose(quantities["new"], quantities[one]) for one in "nh")):
             continue
-        line = _line(values, quantities[name]) if name else 0
-        if name == "z h" and line != _line(values, quantities["n"]):
-            line = 0
+        line = next((value.line for value in values if value.line and value.has(quantities[name])), 0)
         # Of one product for input and state, the state may be wrong where both are put together.
         wide = quantities["x"].shape[-1] + quantities["n"].shape[-1]
-        if name == "n" and any(value.line != line and value.tensor.shape[-1:] == (wide,) for value in values):
-            line = 0
-        if line:
+        if line and not (name == "n" and any(value.line != line and value.tensor.shape[-1:] == (wide,)
+                                             for value in values)):
             found[finding.code] = line
     return found
-
-
-def _line(values: Sequence[Value], wanted: Tensor) -> int:
-    return next((value.line for value in values if value.line and value.has(wanted)), 0)

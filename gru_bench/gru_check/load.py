@@ -1,31 +1,23 @@
-"""A student's file -> the object that it names, built with small sizes where its constructor takes sizes."""
+"""A student's file -> its module, and what is said where it fails."""
 
 from __future__ import annotations
 
 import ast
-import contextlib
 import errno
 import linecache
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-
-from gru_bench.errors import DataError, RunError, UsageError, first_line, unknown
+from gru_bench.errors import DataError, RunError, first_line
 from gru_bench.gru_check import submission
-from gru_bench.gru_check.forms import arguments_of, constructor, size_of, weights_of
 from gru_bench.gru_check.sandbox import MEMORY
-
-SIZES: Mapping[str, int] = {"E": 5, "H": 4, "C": 3, "V": 61, "L": 1, "B": 1, "T": 6}
-"""Names for --make: input width, hidden width, classes, vocabulary, layers, batch, steps."""
+from gru_bench.gru_check.watch import Watch, settings_kept
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,7 @@ def load(path: Path) -> tuple[ModuleType, str]:
     sys.modules[module.__name__] = module
     linecache.cache[str(path)] = len(code.text), None, code.text.splitlines(keepends=True), str(path)
     flags, left_out = 0, []
-    with settings_kept(), OnCpu():
+    with settings_kept(), Watch(path, random=True):
         for part in parts:
             try:
                 compiled = compile(ast.Module(part, []), str(path), "exec", flags, dont_inherit=True)
@@ -78,38 +70,6 @@ def load(path: Path) -> tuple[ModuleType, str]:
                 left_out.append(f"{code.place(part[0].lineno)} ({type(error).__name__}: {first_line(error)})")
     more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
     return module, f"Left out of the notebook, because they fail: {'; '.join(left_out[:3])}{more}." if left_out else ""
-
-
-class OnCpu(TorchFunctionMode):
-    """A mode under which tensors stay on the CPU, where the check runs, whatever device the code names."""
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Run one function."""
-        if getattr(func, "__name__", "") == "cuda":
-            return args[0]
-        return func(*map(on_cpu, args), **{key: on_cpu(value) for key, value in (kwargs or {}).items()})
-
-
-def on_cpu(arg: Any) -> Any:
-    """Return an argument with the CPU in place of another device."""
-    if isinstance(arg, torch.device):
-        return torch.device("cpu")
-    return "cpu" if isinstance(arg, str) and re.fullmatch(r"(cuda|mps|xpu)(:\d+)?", arg) else arg
-
-
-@contextlib.contextmanager
-def settings_kept() -> Iterator[None]:
-    """Undo what a student's code does to settings of torch that the check depends on."""
-    dtype, grad, device = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_default_device()
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(dtype)
-        torch.set_grad_enabled(grad)
-        if torch.get_default_device() != device:
-            torch.set_default_device(None if device.type == "cpu" else device)
 
 
 def place(path: Path, line: int) -> str:
@@ -133,63 +93,6 @@ def failure(error: BaseException, path: Path, did: str, needed: str) -> RunError
     return RunError(f"{where}: {did} raised {type(error).__name__}: {first_line(error).rstrip('.')}. {needed}")
 
 
-# ---------------------------------------------------------------- building
-
-
 def defined(module: ModuleType) -> list[str]:
     """Return the names of the classes, functions and objects that a student's file defines."""
     return [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
-
-
-def build(module: ModuleType, path: Path, name: str, make: str | None = None) -> Source:
-    """Build what NAME stands for.
-
-    Args:
-        module: The module.
-        path: Its file.
-        name: The class, the function or the object.
-        make: An expression that builds it.
-
-    Raises:
-        GruBenchError: When there is no such name, or it cannot be built, or is nothing to check.
-    """
-    path = path.resolve()
-    torch.manual_seed(0)
-    written, made, sizes = _expression(module, path, name) if make is None else _made(module, make)
-    with settings_kept(), OnCpu():
-        try:
-            built = made()
-        except Exception as error:
-            raise failure(error, path, written, f"--make \"{name}(E, H, ...)\" builds it with other arguments, where E "
-                          "is the input size and H the hidden size") from error
-    if not weights_of(built):
-        raise RunError(f"{path.name}: {written} must compute with weights that are tensors of torch, but it has none: "
-                       "make each array of NumPy a tensor, and use torch.tanh in place of np.tanh")
-    return Source(path, written, built, sizes)
-
-
-def _made(module: ModuleType, make: str) -> tuple[str, Callable[[], Any], dict[str, int]]:
-    """Return an expression, what evaluates it, and the sizes that it uses."""
-    try:
-        code = compile(make, "--make", "eval")
-    except SyntaxError as error:
-        raise UsageError(f"--make must be a Python expression, but got {make!r}: {error.msg}") from error
-    used = {key: size for key, size in SIZES.items() if key in code.co_names and key not in vars(module)}
-    return make, lambda: eval(code, {**SIZES, "torch": torch, "nn": nn, **vars(module)}), used
-
-
-def _expression(module: ModuleType, path: Path, name: str) -> tuple[str, Callable[[], Any], dict[str, int]]:
-    """Return the expression that builds what a name stands for, what evaluates it, and the sizes that it uses."""
-    target = getattr(module, name, None)
-    if target is None:
-        raise unknown(f"name in {path.name}", name, defined(module), "Write FILE:NAME.")
-    if isinstance(target, nn.Module) or not callable(target):
-        return name, lambda: target, {}
-    arguments, used, guessed = arguments_of(target, SIZES, vars(module))
-    if guessed:
-        names = [p.name for p in constructor(target)]
-        call = ", ".join(size_of(own) or "..." for own in names)
-        raise RunError(f"{name}({', '.join(names)}) has arguments that cannot be guessed, {', '.join(guessed)}: add "
-                       f"--make \"{name}({call})\", where E is the input size and H the hidden size")
-    values = ("vectors" if isinstance(value, Tensor) else str(value) for value in arguments.values())
-    return f"{name}({', '.join(values)})", lambda: target(**arguments), used

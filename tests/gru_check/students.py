@@ -488,10 +488,10 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
         "softmax for z": ("gate-activation", (("z = torch.sigmoid(self.W_z(x) + self.U_z(h))",
                                                "z = torch.softmax(self.W_z(x) + self.U_z(h), dim=-1)"),)),
         "reset unused": ("reset-unused", (("r * self.U_n(h)", "self.U_n(h)"),)),
-        "a product without reset": ("wrong-candidate", (
+        "a product without reset": ("unknown", (
             ("        self.U_n = nn", "        self.V_n = nn.Linear(hidden_size, hidden_size)\n        self.U_n = nn"),
             ("r * self.U_n(h)", "self.V_n(h) + r * self.U_n(h)"))),
-        "reset before and after": ("wrong-candidate", (
+        "reset before and after": ("unknown", (
             ("        self.U_n = nn", "        self.V_n = nn.Linear(hidden_size, hidden_size)\n        self.U_n = nn"),
             ("r * self.U_n(h)", "self.V_n(r * h) + r * self.U_n(h)"))),
         "z for r": ("reset-unused", (("r * self.U_n(h)", "z * self.U_n(h)"),)),
@@ -516,7 +516,7 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
         "twice the sigmoid": ("gate-activation", (("r = torch.sigmoid(", "r = 2 * torch.sigmoid("),)),
         "r before and after": ("wrong-candidate", (("r * self.U_n(h)", "r * self.U_n(r * h)"),)),
         "z on the input": ("wrong-candidate", (("self.W_n(x) + r", "z * self.W_n(x) + r"),)),
-        "state scaled by z first": ("wrong-candidate", (("        n = torch.tanh(", "        h = z * h\n"
+        "state scaled by z first": ("unknown", (("        n = torch.tanh(", "        h = z * h\n"
                                                          "        n = torch.tanh("),)),
         "product in the mixture": ("unknown", (("z * h + (1 - z) * n", "z * self.U_n(h) + (1 - z) * n"),)),
         "products for sums": ("mixing", (("z * h + (1 - z) * n", "z * h * (1 - z) * n"),)),
@@ -620,7 +620,7 @@ MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
         "backward outputs not turned": ("backward-end", (
             ("        features = torch.cat([ahead[-1], back[-1]], dim=1)",
              "        features = torch.cat([torch.stack(ahead, 1), torch.stack(back, 1)], dim=-1)"),)),
-        "backward begins with the last state": ("initial-state", (("xs[::-1], zeros", "xs[::-1], ahead[-1]"),)),
+        "backward begins with the last state": ("unknown", (("xs[::-1], zeros", "xs[::-1], ahead[-1]"),)),
         "directions share": ("shared-layers", (("self.run(self.backward_cell", "self.run(self.forward_cell"),)),
         "forward end": ("last-step", (("ahead[-1], back", "ahead[-2], back"),)),
         "dropout": ("dropout", (("self.fc(self.dropout(features))", "self.fc(F.dropout(features))"),)),

@@ -39,6 +39,7 @@ NAMED_OTHERWISE = {
     "log_softmax": ("equal",),  # one bias in a sum of two is as good as two
     "mixed_with_reset": ("reset-unused",),  # the gates may be named the other way round
     "state_mixed_with_itself": ("wrong-candidate",),  # so it is among the students
+    "candidate_without_state": ("gate-without-state",),  # so it is among the students
     "second_layer_reads_input": ("backward-end",),  # two directions that read the same way look the same
     "lstm_called_gru": ("unknown",), "rnn_called_gru": ("unknown",), "rnn_cell_called_gru": ("unknown",)}
 """Style -> codes where they are not those that the authors of the styles expected."""

@@ -1,0 +1,169 @@
+"""The object that a student's file names, built with small sizes where its constructor takes sizes."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gru_bench.errors import RunError, UsageError, unknown
+from gru_bench.gru_check.forms import weights_of
+from gru_bench.gru_check.load import Source, defined, failure
+from gru_bench.gru_check.watch import Watch, settings_kept
+
+SIZES: Mapping[str, int] = {"E": 5, "H": 4, "C": 3, "V": 61, "L": 1, "B": 1, "T": 6}
+"""Names for --make: input width, hidden width, classes, vocabulary, layers, batch, steps."""
+_BY_NAME = (
+    ("L", r"^(num_|n_)?layers?(_num)?$|^n_?layers?$|^depth$|^num_?l$"),
+    ("V", r"vocab|chars|n_?words|num_?emb|n_?tokens|dict"),
+    ("C", r"(?<!drop)out|class|label|target|tag|categor|^c$|^k$|^o$|_y$|^y_?"),
+    ("H", r"hid|^h$|^nh$|_h$|units|state|^h_?dim|^n_?h$|rnn_?size|^d_?h$"),
+    ("E", r"inp|emb|^e$|^in$|^in_|feat|^n_?in|^x_?|_x$|_in$|^d_?x$|^d_?in|^i$|^d$|word|vec|d_?model"),
+    ("B", r"batch_?size|^bs$|^b$"),
+    ("T", r"len|steps|^t$"),
+)
+_USUAL = ((r"bidir|batch_first|^bi$", False), (r"^bias$", True), (r"drop|^p$", 0.0), (r"device", "cpu"))
+"""Values of other arguments that a constructor requires, by their names."""
+_A_SIZE = re.compile(
+    r"[a-z]\d?|\w*(size|sz|dim|dims|width|units|features|channels)|(n|nb|num|d|dim|size)_?\w{1,3}|\w+_(n|d)|d_\w+")
+
+
+def build(module: ModuleType, path: Path, name: str, make: str | None = None) -> Source:
+    """Build what NAME stands for.
+
+    Args:
+        module: The module.
+        path: Its file.
+        name: The class, the function or the object.
+        make: An expression that builds it.
+
+    Raises:
+        GruBenchError: When there is no such name, or it cannot be built, or is nothing to check.
+    """
+    path = path.resolve()
+    torch.manual_seed(0)
+    written, made, sizes = _expression(module, path, name) if make is None else _made(module, make)
+    with settings_kept(), Watch(path, random=True):
+        try:
+            built = made()
+        except Exception as error:
+            raise failure(error, path, written, f"--make \"{name}(E, H, ...)\" builds it with other arguments, where E "
+                          "is the input size and H the hidden size") from error
+    if not weights_of(built):
+        raise RunError(f"{path.name}: {written} must compute with weights that are tensors of torch, but it has none: "
+                       "make each array of NumPy a tensor, and use torch.tanh in place of np.tanh")
+    return Source(path, written, built, sizes)
+
+
+def _made(module: ModuleType, make: str) -> tuple[str, Callable[[], Any], dict[str, int]]:
+    """Return an expression, what evaluates it, and the sizes that it uses."""
+    try:
+        code = compile(make, "--make", "eval")
+    except SyntaxError as error:
+        raise UsageError(f"--make must be a Python expression, but got {make!r}: {error.msg}") from error
+    used = {key: size for key, size in SIZES.items() if key in code.co_names and key not in vars(module)}
+    return make, lambda: eval(code, {**SIZES, "torch": torch, "nn": nn, **vars(module)}), used
+
+
+def _expression(module: ModuleType, path: Path, name: str) -> tuple[str, Callable[[], Any], dict[str, int]]:
+    """Return the expression that builds what a name stands for, what evaluates it, and the sizes that it uses."""
+    target = getattr(module, name, None)
+    if target is None:
+        raise unknown(f"name in {path.name}", name, defined(module), "Write FILE:NAME.")
+    if isinstance(target, nn.Module) or not callable(target):
+        return name, lambda: target, {}
+    arguments, used, guessed = arguments_of(target, SIZES, vars(module))
+    if guessed:
+        names = [p.name for p in constructor(target)]
+        call = ", ".join(size_of(own) or "..." for own in names)
+        raise RunError(f"{name}({', '.join(names)}) has arguments that cannot be guessed, {', '.join(guessed)}: add "
+                       f"--make \"{name}({call})\", where E is the input size and H the hidden size")
+    values = ("vectors" if isinstance(value, Tensor) else str(value) for value in arguments.values())
+    return f"{name}({', '.join(values)})", lambda: target(**arguments), used
+
+
+# ---------------------------------------------------------------- arguments of a constructor
+
+
+def constructor(target: Any) -> list[inspect.Parameter]:
+    """Return the parameters of a constructor or function. What hands all of its own on to torch.nn.GRU, LSTM or RNN has
+    those of a cell."""
+    try:
+        named = [p for p in inspect.signature(target).parameters.values()
+                 if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    except (TypeError, ValueError):
+        return []
+    is_torchs = isinstance(target, type) and issubclass(target, nn.RNNBase)
+    return constructor(nn.GRUCell) if is_torchs and not named else named
+
+
+def size_of(name: str) -> str | None:
+    """Return the letter of the size that a parameter of this name takes, or None."""
+    return next((letter for letter, pattern in _BY_NAME if re.search(pattern, name.lower())), None)
+
+
+def letters_of(parameters: Sequence[inspect.Parameter]) -> dict[str, str]:
+    """Return parameter -> the letter of its size. Where names say nothing the order does: input, hidden, classes.
+
+    A default is the value of a size only if it is an integer.
+    """
+    letters = {p.name: letter for p in parameters
+               if (p.default is p.empty or type(p.default) is int) and (letter := size_of(p.name)) is not None}
+    for p in parameters:
+        left = [letter for letter in "EHC" if letter not in letters.values()]
+        if p.default is p.empty and p.name not in letters and left and _A_SIZE.fullmatch(p.name.lower()):
+            letters[p.name] = left[0]
+    required = [p.name for p in parameters if p.default is p.empty]
+    return letters | (dict(zip(required, "EH", strict=True)) if len(required) == 2 and not letters else {})
+
+
+def arguments_of(
+    target: Any, sizes: Mapping[str, int], space: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, int], list[str]]:
+    """Return the arguments of a constructor, then the sizes among them, and the names of those that cannot be guessed.
+
+    Args:
+        target: The class or function.
+        sizes: Size -> value, by the letters of `size_of`.
+        space: The names of its module, among which a dataclass of settings may be.
+    """
+    arguments: dict[str, Any] = {}
+    used: dict[str, int] = {}
+    guessed: list[str] = []
+    letters = letters_of(constructor(target))
+    for parameter in constructor(target):
+        name, lower, required = parameter.name, parameter.name.lower(), parameter.default is parameter.empty
+        letter = letters.get(name)
+        usual = [value for pattern, value in _USUAL if required and re.search(pattern, lower)]
+        if usual:
+            arguments[name] = usual[0]
+        elif required and re.search(r"weight|vectors|matrix|embeddings$", lower) and "size" not in lower:
+            arguments[name], used["E"] = torch.randn(sizes["V"], sizes["E"]), sizes["E"]
+        elif letter is not None and (required or letter in ("E", "H")):
+            arguments[name] = used[letter] = sizes[letter]
+        elif required and (config := _config(space, sizes)) is not None:
+            arguments[name], known = config
+            used |= known
+        elif required:
+            guessed.append(name)
+    return arguments, used, guessed
+
+
+def _config(space: Mapping[str, Any], sizes: Mapping[str, int]) -> tuple[Any, dict[str, int]] | None:
+    """Return an object of the one dataclass of a module whose fields all have defaults, with small sizes, and these."""
+    found = [value for value in space.values() if isinstance(value, type) and is_dataclass(value)
+             and value.__module__ == space.get("__name__")
+             and all(one.default is not MISSING or one.default_factory is not MISSING for one in fields(value))]
+    if len(found) != 1:
+        return None
+    letters = {one.name: letter for one in fields(found[0])
+               if type(one.default) is int and (letter := size_of(one.name)) in ("E", "H", "V")}
+    return (found[0](**{name: sizes[letter] for name, letter in letters.items()}),
+            {letter: sizes[letter] for letter in letters.values()})
