@@ -174,7 +174,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "sweep.spec", "sweep.plan", "sweep.workers.local", "sweep.workers.ray", "sweep.console.progress",
     "train.__main__", "sweep.__main__", "report.__main__",
     "inference.predict", "inference.save_model", "models.trained", "models.saved", "gru_check",
-    "gru_check.__main__", "gru_check.child", "gru_check.sandbox", "gru_check.folder",
+    "gru_check.__main__", "gru_check.sandbox", "gru_check.folder",
     *ALLOWED,
 ])
 def test_importing_a_module_loads_no_heavy_library(module: str) -> None:

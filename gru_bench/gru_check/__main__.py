@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -66,11 +68,11 @@ def gru_check(
 
 
 def _check_file(path: Path, options: Options) -> None:
-    from gru_bench.gru_check.sandbox import MEMORY, run
-    from gru_bench.gru_check.submission import ENDINGS, read
+    from gru_bench.gru_check.sandbox import run
+    from gru_bench.gru_check.submission import ENDINGS, MEMORY, read
 
     if not path.is_file() or path.suffix.lower() not in ENDINGS:
-        near = sorted(p.name for p in path.parent.glob("*") if p.suffix in ENDINGS)[:8] if path.parent.is_dir() else []
+        near = sorted(p.name for p in path.parent.glob("*") if p.suffix in ENDINGS)[:8]
         wrong = (f"FILE must be a Python file, a notebook or a folder, but got {shown(str(path))}"
                  if path.is_file() else f"No such file: {shown(str(path))}")
         raise UsageError(f"{wrong}. That folder contains {', '.join(near)}" if near else wrong)
@@ -89,9 +91,8 @@ def _check_file(path: Path, options: Options) -> None:
     for finding in verdict.findings:
         console.print(f"\\[{finding.code}] {finding.kind.meaning}")
         place = f"at {path.name}, {code.place(finding.line)}" if finding.line else ""
-        equation = (f"    {line}" for line in finding.kind.equation.splitlines())
-        for line in filter(None, (finding.detail, place, *equation)):
-            console.print(f"  {line}", markup=False)
+        for text in filter(None, (finding.detail, place, indent(finding.kind.equation, "  "))):
+            console.print(indent(text, "  "), markup=False)
     for note in verdict.notes:
         console.print(note, style="dim", markup=False)
     raise typer.Exit(verdict.exit_code)
@@ -104,38 +105,33 @@ def _check_folder(folder: Path, options: Options, table: Path | None, jobs: int)
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from gru_bench.data.files import check_table
-    from gru_bench.gru_check.folder import COLUMNS, check_folder, entries, write_rows
-    from gru_bench.gru_check.sandbox import MEMORY
+    from gru_bench.gru_check.folder import COLUMNS, entries, rows, write_rows
+    from gru_bench.gru_check.submission import MEMORY
     from gru_bench.wording import several
 
     names = entries(folder, table)
     if table is not None:
         check_table(table, COLUMNS)
         write_rows(table, ())  # what cannot be written is known before the first file
-    rows: dict[str, Row] = {}
+    done: dict[str, Row] = {}
     console = cli.out()
     console.print(f"Checking {several(len(names), 'submission')}, each in a separate process: at most "
                   f"{options.timeout:g} s and {MEMORY} GB, {jobs} at a time.", style="dim", markup=False)
     bar = Progress(TextColumn("checking"), BarColumn(bar_width=32), MofNCompleteColumn(), console=console,
                    transient=True, disable=not console.is_terminal)
-    with bar:
-        task = bar.add_task("", total=len(names))
-
-        def done(row: Row) -> None:
-            rows[row.file] = row
+    with bar, closing(rows(folder, names, options, jobs)) as checked:
+        for row in bar.track(checked, len(names)):
+            done[row.file] = row
             if table is not None:
-                write_rows(table, (rows[name] for name in names if name in rows))
-            bar.advance(task)
+                write_rows(table, (done[name] for name in names if name in done))
             said = "; ".join(filter(None, (row.codes, row.line, row.convention, row.note if not row.name else "")))
             console.print(f"{row.file}: {row.verdict}{said and f' ({said})'}, {row.seconds} s", markup=False)
-
-        check_folder(folder, names, options, jobs, done)
-    counts = Counter(row.verdict for row in rows.values())
+    counts = Counter(row.verdict for row in done.values())
     found = ", ".join(f"{count} {words}" for words, count in counts.most_common())
     console.print(f"{several(len(names), 'submission')}: {found}", style="bold", markup=False)
     if table is not None:
         console.print(f"wrote {table}", markup=False)
-    raise typer.Exit(max(row.exit_code for row in rows.values()))
+    raise typer.Exit(max(row.exit_code for row in done.values()))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gru_bench.errors import RunError, UsageError, unknown
 from gru_bench.gru_check.forms import weights_of
@@ -29,8 +29,6 @@ _BY_NAME = (
     ("B", r"batch_?size|^bs$|^b$"),
     ("T", r"len|steps|^t$"),
 )
-_USUAL = ((r"bidir|batch_first|^bi$", False), (r"^bias$", True), (r"drop|^p$", 0.0), (r"device", "cpu"))
-"""Values of other arguments that a constructor requires, by their names."""
 _A_SIZE = re.compile(
     r"[a-z]\d?|\w*(size|sz|dim|dims|width|units|features|channels)|(n|nb|num|d|dim|size)_?\w{1,3}|\w+_(n|d)|d_\w+")
 
@@ -79,20 +77,21 @@ def _expression(module: ModuleType, path: Path, name: str) -> tuple[str, Callabl
         raise unknown(f"name in {path.name}", name, defined(module), "Write FILE:NAME.")
     if isinstance(target, nn.Module) or not callable(target):
         return name, lambda: target, {}
-    arguments, used, guessed = arguments_of(target, SIZES, vars(module))
-    if guessed:
-        names = [p.name for p in constructor(target)]
-        call = ", ".join(size_of(own) or "..." for own in names)
-        raise RunError(f"{name}({', '.join(names)}) has arguments that cannot be guessed, {', '.join(guessed)}: add "
-                       f"--make \"{name}({call})\", where E is the input size and H the hidden size")
-    values = ("vectors" if isinstance(value, Tensor) else str(value) for value in arguments.values())
-    return f"{name}({', '.join(values)})", lambda: target(**arguments), used
+    parameters = _parameters(target)
+    arguments, sizes = _arguments(parameters, module)
+    missing = [one.name for one in parameters if one.default is one.empty and one.name not in arguments]
+    if missing:
+        call = ", ".join(_size_of(one.name) or "..." for one in parameters)
+        raise RunError(f"{name}({', '.join(one.name for one in parameters)}) has arguments that cannot be guessed, "
+                       f"{', '.join(missing)}: add --make \"{name}({call})\", where E is the input size and H the "
+                       "hidden size")
+    return f"{name}({', '.join(map(str, arguments.values()))})", lambda: target(**arguments), sizes
 
 
 # ---------------------------------------------------------------- arguments of a constructor
 
 
-def constructor(target: Any) -> list[inspect.Parameter]:
+def _parameters(target: Any) -> list[inspect.Parameter]:
     """Return the parameters of a constructor or function. What hands all of its own on to torch.nn.GRU, LSTM or RNN has
     those of a cell."""
     try:
@@ -101,69 +100,42 @@ def constructor(target: Any) -> list[inspect.Parameter]:
     except (TypeError, ValueError):
         return []
     is_torchs = isinstance(target, type) and issubclass(target, nn.RNNBase)
-    return constructor(nn.GRUCell) if is_torchs and not named else named
+    return _parameters(nn.GRUCell) if is_torchs and not named else named
 
 
-def size_of(name: str) -> str | None:
+def _arguments(parameters: Sequence[inspect.Parameter], module: ModuleType) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return the arguments of a constructor that can be guessed, and the sizes among them.
+
+    Where names say nothing the order does: input, hidden, classes. Defaults are replaced by E and H alone.
+    """
+    required = [p.name for p in parameters if p.default is p.empty]
+    letters = {p.name: letter for p in parameters if (letter := _size_of(p.name)) is not None and (
+        p.name in required or (type(p.default) is int and letter in ("E", "H")))}
+    for name in required:
+        left = [letter for letter in "EHC" if letter not in letters.values()]
+        if name not in letters and left and _A_SIZE.fullmatch(name.lower()):
+            letters[name] = left[0]
+    if len(required) == 2 and not letters:
+        letters = dict(zip(required, "EH", strict=True))
+    arguments: dict[str, Any] = {name: SIZES[letter] for name, letter in letters.items()}
+    config, of_config = _config(module) if len(letters) < len(required) else (None, {})
+    return ({name: config for name in required if config is not None} | arguments,
+            of_config | {letter: SIZES[letter] for letter in letters.values()})
+
+
+def _size_of(name: str) -> str | None:
     """Return the letter of the size that a parameter of this name takes, or None."""
     return next((letter for letter, pattern in _BY_NAME if re.search(pattern, name.lower())), None)
 
 
-def letters_of(parameters: Sequence[inspect.Parameter]) -> dict[str, str]:
-    """Return parameter -> the letter of its size. Where names say nothing the order does: input, hidden, classes.
-
-    A default is the value of a size only if it is an integer.
-    """
-    letters = {p.name: letter for p in parameters
-               if (p.default is p.empty or type(p.default) is int) and (letter := size_of(p.name)) is not None}
-    for p in parameters:
-        left = [letter for letter in "EHC" if letter not in letters.values()]
-        if p.default is p.empty and p.name not in letters and left and _A_SIZE.fullmatch(p.name.lower()):
-            letters[p.name] = left[0]
-    required = [p.name for p in parameters if p.default is p.empty]
-    return letters | (dict(zip(required, "EH", strict=True)) if len(required) == 2 and not letters else {})
-
-
-def arguments_of(
-    target: Any, sizes: Mapping[str, int], space: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, int], list[str]]:
-    """Return the arguments of a constructor, then the sizes among them, and the names of those that cannot be guessed.
-
-    Args:
-        target: The class or function.
-        sizes: Size -> value, by the letters of `size_of`.
-        space: The names of its module, among which a dataclass of settings may be.
-    """
-    arguments: dict[str, Any] = {}
-    used: dict[str, int] = {}
-    guessed: list[str] = []
-    letters = letters_of(constructor(target))
-    for parameter in constructor(target):
-        name, lower, required = parameter.name, parameter.name.lower(), parameter.default is parameter.empty
-        letter = letters.get(name)
-        usual = [value for pattern, value in _USUAL if required and re.search(pattern, lower)]
-        if usual:
-            arguments[name] = usual[0]
-        elif required and re.search(r"weight|vectors|matrix|embeddings$", lower) and "size" not in lower:
-            arguments[name], used["E"] = torch.randn(sizes["V"], sizes["E"]), sizes["E"]
-        elif letter is not None and (required or letter in ("E", "H")):
-            arguments[name] = used[letter] = sizes[letter]
-        elif required and (config := _config(space, sizes)) is not None:
-            arguments[name], known = config
-            used |= known
-        elif required:
-            guessed.append(name)
-    return arguments, used, guessed
-
-
-def _config(space: Mapping[str, Any], sizes: Mapping[str, int]) -> tuple[Any, dict[str, int]] | None:
+def _config(module: ModuleType) -> tuple[Any, dict[str, int]]:
     """Return an object of the one dataclass of a module whose fields all have defaults, with small sizes, and these."""
-    found = [value for value in space.values() if isinstance(value, type) and is_dataclass(value)
-             and value.__module__ == space.get("__name__")
+    found = [value for value in vars(module).values() if isinstance(value, type) and is_dataclass(value)
+             and value.__module__ == module.__name__
              and all(one.default is not MISSING or one.default_factory is not MISSING for one in fields(value))]
     if len(found) != 1:
-        return None
+        return None, {}
     letters = {one.name: letter for one in fields(found[0])
-               if type(one.default) is int and (letter := size_of(one.name)) in ("E", "H", "V")}
-    return (found[0](**{name: sizes[letter] for name, letter in letters.items()}),
-            {letter: sizes[letter] for letter in letters.values()})
+               if type(one.default) is int and (letter := _size_of(one.name)) in ("E", "H", "V")}
+    return (found[0](**{name: SIZES[letter] for name, letter in letters.items()}),
+            {letter: SIZES[letter] for letter in letters.values()})

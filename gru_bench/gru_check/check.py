@@ -9,14 +9,14 @@ import io
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gru_bench.errors import RunError
 from gru_bench.gru_check import behavior, calls, load, submission
@@ -100,48 +100,47 @@ def prepared() -> Iterator[None]:
 
 def examine(source: load.Source) -> Verdict:
     """Return what an object is."""
-    if "torch._dynamo" in sys.modules:
-        with torch.compiler.set_stance("force_eager"):
-            return _examined(source)
-    return _examined(source)
+    with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext():
+        subject = Subject(source)
+        if other := behavior.other_recurrence(subject):
+            return Verdict(tuple(other), "not a GRU")
+        called = calls.find(subject)
+        return Verdict(tuple(_findings(subject, called)), called.form.words)
 
 
-def _examined(source: load.Source) -> Verdict:
-    subject = Subject(source)
-    if other := behavior.other_recurrence(subject):
-        return Verdict(tuple(other), "not a GRU")
-    called = calls.find(subject)
+def _findings(subject: Subject, called: calls.Called) -> list[Finding]:
     form = called.form
     if not called.apart:
-        return Verdict((Finding("unknown", "The result of a text depends on the others of its batch: batch and time "
-                                "may be confused."),), form.words)
-    with torch.no_grad():
-        results = subject.call(form, sample(form, form.batch), state_of(form, form.batch))
-    if not all(bool(torch.isfinite(one).all()) for one in results):
-        return Verdict((Finding("unknown", "It computes nan or inf."),), form.words)
+        return [Finding("unknown", "The result of a text depends on the others of its batch: batch and time may be "
+                        "confused.")]
+    if not all(bool(torch.isfinite(one).all()) for one in _results(subject, form)):
+        return [Finding("unknown", "It computes nan or inf.")]
     around = [*behavior.chance(subject, form), *behavior.kept(subject, form)]
     if not called.reads:
-        return Verdict((*around, Finding("wrong-candidate", "The result does not depend on the input.")), form.words)
+        return [*around, Finding("wrong-candidate", "The result does not depend on the input.")]
     if form.kind == "cell" and not called.passes:
-        return Verdict((*around, Finding("initial-state", "The state that it is given is ignored.")), form.words)
+        return [*around, Finding("initial-state", "The state that it is given is ignored.")]
     it = explain(subject, form)
     if it is None:
-        return Verdict((*around, *(_unused(subject, form) or [Finding(
+        return [*around, *(_unused(subject, form) or [Finding(
             "unknown", "No known GRU has these results. If its cell reads what another layer computes, check the cell "
-            "alone.")])), form.words)
+            "alone.")])]
     findings = [*around, *mistakes(it), *place_biases(it), *_order(it)]
-    wrong = [finding for finding in findings if not finding.kind.right]
-    if it.by_values and not wrong:
+    if it.by_values and all(finding.kind.right for finding in findings):
         conventions = f" ({', '.join(finding.code for finding in findings)})" if findings else ""
-        hidden = Finding("unknown", f"Its cell is a GRU{conventions}, but its results are no linear function of the "
-                         "states, so that it is not known which of them are used.")
-        return Verdict(tuple(_unused(subject, form) or [hidden]), form.words)
-    if not it.by_values and not any(finding.code == "initial-state" for finding in wrong):
+        return _unused(subject, form) or [Finding(
+            "unknown", f"Its cell is a GRU{conventions}, but its results are no linear function of the states, so that "
+            "it is not known which of them are used.")]
+    if not it.by_values and "initial-state" not in {finding.code for finding in findings}:
         findings += [*(reading(it) if form.kind == "layer" else []), *behavior.first_state(subject, form)]
     findings += behavior.detached(subject, form)
     findings += behavior.untrained(subject, [block.tensor for cell in it.cells for block in (*cell.x, *cell.h)])
-    findings += [*behavior.library(subject), *behavior.padding(subject, form)]
-    return Verdict(tuple(_sorted(it, findings)), form.words)
+    return _sorted(it, [*findings, *behavior.library(subject), *behavior.padding(subject, form)])
+
+
+def _results(subject: Subject, form: Form, built: Any = None) -> list[Tensor]:
+    with torch.no_grad():
+        return subject.call(form, sample(form, form.batch), state_of(form, form.batch), built=built)
 
 
 def _order(it: Explained) -> list[Finding]:
@@ -157,11 +156,10 @@ def _order(it: Explained) -> list[Finding]:
 
 def _sorted(it: Explained, findings: Sequence[Finding]) -> list[Finding]:
     """Return each code once, mistakes first with their lines, then conventions and warnings."""
-    unique = list({finding.code: finding for finding in reversed(findings)}.values())[::-1]
-    codes = list(KINDS)
-    wrong = [finding for finding in unique if not finding.kind.right and finding.code != "unknown"]
-    right = sorted((finding for finding in unique if finding.kind.right), key=lambda one: codes.index(one.code))
-    unknown = [finding for finding in unique if finding.code == "unknown" and not wrong]
+    unique = {finding.code: finding for finding in reversed(findings)}
+    wrong = [finding for finding in reversed(unique.values()) if not finding.kind.right and finding.code != "unknown"]
+    unknown = [] if wrong else [finding for code, finding in unique.items() if code == "unknown"]
+    right = [unique[code] for code, kind in KINDS.items() if kind.right and code in unique]
     if not wrong and not unknown and all(finding.kind.warning for finding in right):
         right.insert(0, Finding("equal"))
     known = lines(it, [*wrong, *right])
@@ -171,13 +169,11 @@ def _sorted(it: Explained, findings: Sequence[Finding]) -> list[Finding]:
 def _unused(subject: Subject, form: Form) -> list[Finding]:
     """Say whether the results stay the same with other weights for the state."""
     hidden, changed = form.hidden or subject.source.sizes.get("H", 0), subject.copy()
-    square = [one for one in weights_of(changed).values() if one.dim() == 2 and hidden in one.shape and all(
-        d % hidden == 0 for d in one.shape)] if hidden else []
-    x, h = sample(form, form.batch), state_of(form, form.batch)
+    square = [one for one in weights_of(changed).values() if hidden and one.dim() == 2 and hidden in one.shape
+              and not any(size % hidden for size in one.shape)]
     with torch.no_grad():
-        before = subject.call(form, x, h)
         for one in square:
             one.mul_(0.5)
-        after = subject.call(form, x, h, built=changed)
+    same = all(map(torch.equal, _results(subject, form), _results(subject, form, changed)))
     return [Finding("unknown", "The result does not depend on the recurrence: with other weights for the state it "
-                    "is the same.")] if square and all(map(torch.equal, before, after)) else []
+                    "is the same.")] if square and same else []

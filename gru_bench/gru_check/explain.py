@@ -200,11 +200,11 @@ def reading(it: Explained) -> list[Finding]:
     seen = _seen(it.subject, it.form, it.found.layout.first.hidden, False, STEPS, seed=3)
     assert seen is not None
     *below, last = [[way[0] for way in layer] for layer in it.found.states(seen.inputs, seen.given)]
-    every = features([*last, *(way[:, -1:] for layer in below for way in layer)])[None]
+    every = [*last, *(way[:, -1:] for layer in below for way in layer)]
     turned = [backwards for _, backwards in it.found.layout.layers[-1]]
     found: list[Finding] = []
     for result in filter(None, seen.goals):
-        goal = next((goal for goal in result if _is_made_of(goal, features(last)[None])), None)
+        goal = next((goal for goal in result if _is_made_of(goal, last)), None)
         if goal is None:
             if not any(_is_made_of(goal, every) for goal in result):
                 found.append(Finding("unknown", "One of its results is no linear function of its states."))
@@ -215,15 +215,15 @@ def reading(it: Explained) -> list[Finding]:
     return list({finding.code: finding for finding in reversed(found)}.values())
 
 
-def _is_made_of(goal: Tensor, by: Tensor) -> bool:
-    return float(distance(goal.flatten(1), by)[0]) < NEAR
+def _is_made_of(goal: Tensor, ways: Sequence[Tensor], near: float = NEAR) -> bool:
+    return float(distance(goal.flatten(1), features(ways)[None])[0]) < near
 
 
 def _needs(part: Tensor, last: Sequence[Tensor], way: int, step: int) -> bool:
     """Return whether a result needs the state of a step, T in the order of reading."""
     rest = [states for other, states in enumerate(last) if other != way]
     own = torch.cat([last[way][:, :step], last[way][:, step + 1:]], 1)
-    return float(distance(part, features([own, *rest])[None])[0]) > 100 * NEAR
+    return not _is_made_of(part, [own, *rest], 100 * NEAR)
 
 
 def _read(needed: Sequence[Sequence[int]], backwards: Sequence[bool], t: int | None) -> list[Finding]:

@@ -6,7 +6,7 @@ import codecs
 import csv
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -53,14 +53,13 @@ class Row:
     @classmethod
     def of(cls, file: str, verdict: Verdict, code: submission.Code) -> Row:
         """Return the row of a verdict."""
-        shown_first = [one for one in verdict.findings if not one.kind.right or one.kind.warning]
-        line = next((one.line for one in shown_first if one.line), 0)
+        faults = [one for one in verdict.findings if not one.kind.right or one.kind.warning]
+        line = next((one.line for one in faults if one.line), 0)
         return cls(
-            student_of(file), file, verdict.words, ", ".join(one.code for one in shown_first), code.place(line),
+            student_of(file), file, verdict.words, ", ".join(one.code for one in faults), code.place(line),
             code.text.splitlines()[line - 1].strip() if line else "",
-            ", ".join(one.code for one in verdict.findings if one.kind.right and not one.kind.warning), verdict.form,
-            name=verdict.name, note=" ".join(filter(None, (
-                *(one.detail for one in verdict.findings), *verdict.notes))))
+            ", ".join(one.code for one in verdict.findings if one not in faults), verdict.form, name=verdict.name,
+            note=" ".join(filter(None, (*(one.detail for one in verdict.findings), *verdict.notes))))
 
     @property
     def exit_code(self) -> ExitCode:
@@ -114,27 +113,15 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
         table.writerows([csv_cell(value) for value in asdict(row).values()] for row in rows)
 
 
-def check_folder(
-    folder: Path, names: Sequence[str], options: Options, jobs: int, done: Callable[[Row], None]
-) -> None:
-    """Check files of a folder.
-
-    Args:
-        folder: The folder.
-        names: What is in it, as `entries` returns it.
-        options: How they are checked.
-        jobs: Number of files that are checked at the same time.
-        done: Takes each row, in this thread, as soon as it is there.
-    """
+def rows(folder: Path, names: Sequence[str], options: Options, jobs: int) -> Generator[Row, None, None]:
+    """Check what `entries` returned, some files at the same time, and yield each row as soon as it is there."""
     stopped = Event()
     with ThreadPoolExecutor(jobs) as pool:
-        waiting = [pool.submit(_row, folder, name, options, stopped) for name in names]
+        waiting = {pool.submit(_row, folder, name, options, stopped) for name in names}
         try:
             while waiting:  # with a timeout, because on Windows Ctrl-C does not end a wait
-                finished = wait(waiting, 0.1, FIRST_COMPLETED).done
-                for one in [one for one in waiting if one in finished]:
-                    done(one.result())
-                    waiting.remove(one)
+                finished, waiting = wait(waiting, 0.1, FIRST_COMPLETED)
+                yield from (one.result() for one in finished)
         finally:
             stopped.set()
             pool.shutdown(cancel_futures=True)

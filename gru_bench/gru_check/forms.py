@@ -177,30 +177,21 @@ def _widths(built: Any, sizes: Mapping[str, int]) -> tuple[list[int], list[int]]
 
 def weights_of(built: Any) -> dict[str, Tensor]:
     """Return the parameters of an object and of its parts by their names, and the matrices that it holds otherwise."""
-    if not isinstance(built, nn.Module):
-        return {key: value for key, value in vars(built).items() if isinstance(value, Tensor)
-                and value.is_floating_point()} if hasattr(built, "__dict__") else {}
-    found: dict[str, Tensor] = dict(built.named_parameters())
-    for prefix, part in _parts(built):
-        for key, value in vars(part).items():
-            for place, one in enumerate(value) if isinstance(value, (list, tuple)) else [("", value)]:
-                if isinstance(one, Tensor) and one.is_floating_point() and one.is_leaf:
-                    found[f"{prefix}{key}{place}"] = one
-        found |= {f"{prefix}{key}": value for key, value in part.named_parameters()}
-    once: dict[int, tuple[str, Tensor]] = {}
-    for key, one in found.items():
-        once.setdefault(id(one), (key, one))
-    return dict(once.values())
+    found: dict[int, tuple[str, Tensor]] = {}
+    _collect("", built if isinstance(built, nn.Module) else getattr(built, "__dict__", {}), found, set())
+    return dict(found.values())
 
 
-def _parts(built: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Yield a module and its parts with the beginnings of their names, those in a plain list or dictionary too."""
-    yield prefix, built
-    for key, value in (*built.named_children(), *vars(built).items()):
-        held = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else (
-            [("", value)])
-        if key in ("_modules", "_parameters", "_buffers"):
-            continue
-        for place, one in held:
-            if isinstance(one, nn.Module):
-                yield from _parts(one, f"{prefix}{key}.{place}{'.' if place != '' else ''}")
+def _collect(name: str, value: Any, found: dict[int, tuple[str, Tensor]], seen: set[int]) -> None:
+    """Add the tensors that an object holds, in modules, lists and dictionaries too."""
+    if isinstance(value, Tensor) and value.is_floating_point() and value.is_leaf:
+        found.setdefault(id(value), (name, value))
+    if isinstance(value, nn.Module):
+        held = value._parameters | value._modules | {
+            key: one for key, one in vars(value).items() if key not in ("_parameters", "_modules", "_buffers")}
+    else:
+        held = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, (list, tuple)) else {}
+    if held and id(value) not in seen:
+        seen.add(id(value))
+        for key, one in held.items():
+            _collect(f"{name}.{key}" if name else str(key), one, found, seen)

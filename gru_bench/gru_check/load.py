@@ -16,7 +16,6 @@ from typing import Any
 
 from gru_bench.errors import DataError, RunError, first_line
 from gru_bench.gru_check import submission
-from gru_bench.gru_check.sandbox import MEMORY
 from gru_bench.gru_check.watch import Watch, settings_kept
 
 
@@ -88,7 +87,7 @@ def failure(error: BaseException, path: Path, did: str, needed: str) -> RunError
     if isinstance(error, (RuntimeError, AssertionError)) and re.search("cuda|nvidia|cudnn", str(error), re.IGNORECASE):
         needed = "The check runs on the CPU: choose the device by torch.cuda.is_available(), or remove .cuda()"
     elif isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.EFBIG:
-        needed = f"A file may take {MEMORY} GB of memory, and write files of 100 MB"
+        needed = f"A file may take {submission.MEMORY} GB of memory, and write files of 100 MB"
     where = place(path, (lines_of(error, path) or [0])[-1])
     return RunError(f"{where}: {did} raised {type(error).__name__}: {first_line(error).rstrip('.')}. {needed}")
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from gru_bench.errors import DataError, shown
 
 ENDINGS = (".py", ".ipynb")
+MEMORY = 4
+"""Gigabytes that it may take beyond what torch takes by itself."""
 DEFINITIONS = (ast.Import, ast.ImportFrom, ast.ClassDef, ast.FunctionDef, ast.Assign, ast.AnnAssign)
 """Statements of a notebook that are executed. Others train, plot or print."""
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
