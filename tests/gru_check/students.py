@@ -391,7 +391,8 @@ class Student:
     title: str
     codes: tuple[str, ...]
     """All codes of a right one; of a mutant the first."""
-    changes: tuple[tuple[str, str], ...] = ()
+    changes: tuple[str, ...] = ()
+    """What is replaced, each followed by what replaces it."""
 
     @property
     def name(self) -> str:
@@ -401,288 +402,245 @@ class Student:
     def written(self) -> str:
         """The text of the file."""
         text = STYLES[self.style].text
-        for old, new in self.changes:
+        for old, new in zip(self.changes[::2], self.changes[1::2], strict=True):
             assert text.count(old) == 1, f"{self.style}: {old!r} stands {text.count(old)} times"
             text = text.replace(old, new)
         return text
 
 
-RIGHT_CHANGES: Mapping[str, Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]]] = {
+RIGHT_CHANGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "split": {
-        "z means 1 - z": (("update-inverted",), (("return z * h + (1 - z) * n", "return (1 - z) * h + z * n"),)),
-        "one bias": (("single-bias",), tuple((f"self.U_{g} = nn.Linear(hidden_size, hidden_size)",
-                                              f"self.U_{g} = nn.Linear(hidden_size, hidden_size, bias=False)")
-                                             for g in "rzn")),
-        "reset before": (("reset-before",), (("r * self.U_n(h)", "self.U_n(r * h)"),)),
-        "r means 1 - r": (("equal",), (("r * self.U_n(h)", "(1 - r) * self.U_n(h)"),)),
-        "a matrix with the other sign": (("unknown",), (("self.W_z(x) + self.U_z(h)", "self.W_z(x) - self.U_z(h)"),)),
-        "a number in the sum of a gate": (("unknown",), (("self.W_z(x) + self.U_z(h)",
-                                                        "self.W_z(x) + self.U_z(h) + 1.0"),)),
+        "z means 1 - z": ("update-inverted", "return z * h + (1 - z) * n", "return (1 - z) * h + z * n"),
+        "one bias": ("single-bias",
+            "U_r = nn.Linear(hidden_size, hidden_size", "U_r = nn.Linear(hidden_size, hidden_size, bias=False",
+            "U_z = nn.Linear(hidden_size, hidden_size", "U_z = nn.Linear(hidden_size, hidden_size, bias=False",
+            "U_n = nn.Linear(hidden_size, hidden_size", "U_n = nn.Linear(hidden_size, hidden_size, bias=False"),
+        "reset before": ("reset-before", "r * self.U_n(h)", "self.U_n(r * h)"),
+        "r means 1 - r": ("equal", "r * self.U_n(h)", "(1 - r) * self.U_n(h)"),
+        "a matrix with the other sign": ("unknown", "self.W_z(x) + self.U_z(h)", "self.W_z(x) - self.U_z(h)"),
+        "a number in the sum of a gate": ("unknown", "self.W_z(x) + self.U_z(h)", "self.W_z(x) + self.U_z(h) + 1.0"),
     },
     "fused": {
-        "gates z, r, n": (("gate-order",), (("x_r, x_z, x_n = ", "x_z, x_r, x_n = "),
-                                            ("h_r, h_z, h_n = ", "h_z, h_r, h_n = "))),
-        "gates n, z, r": (("gate-order",), (("x_r, x_z, x_n = ", "x_n, x_z, x_r = "),
-                                            ("h_r, h_z, h_n = ", "h_n, h_z, h_r = "))),
-        "no bias": (("no-bias",), (("3 * hidden_dim, bias=True)\n        self.h2h", "3 * hidden_dim, bias=False)\n"
-                                    "        self.h2h"),
-                                   ("nn.Linear(hidden_dim, 3 * hidden_dim, bias=True)",
-                                    "nn.Linear(hidden_dim, 3 * hidden_dim, bias=False)"))),
-        "products of all steps at once": (("equal",), (
-            ("        outputs = []\n", "        outputs = []\n        projected = self.x2h(x)\n"),
-            ("self.x2h(x[:, t]).chunk", "projected[:, t].chunk"))),
-        "a buffer of outputs": (("equal",), (
-            ("outputs = []", "outputs = torch.zeros(batch, steps, self.hidden_dim)"),
-            ("outputs.append(h)", "outputs[:, t, :] = h"),
-            ("torch.stack(outputs, dim=1)", "outputs"))),
+        "gates z, r, n": ("gate-order", "x_r, x_z, x_n = ", "x_z, x_r, x_n = ", "h_r, h_z, h_n = ", "h_z, h_r, h_n = "),
+        "gates n, z, r": ("gate-order", "x_r, x_z, x_n = ", "x_n, x_z, x_r = ", "h_r, h_z, h_n = ", "h_n, h_z, h_r = "),
+        "no bias": ("no-bias", "(input_dim, 3 * hidden_dim, bias=True", "(input_dim, 3 * hidden_dim, bias=False",
+            "(hidden_dim, 3 * hidden_dim, bias=True", "(hidden_dim, 3 * hidden_dim, bias=False"),
+        "products of all steps at once": ("equal",
+            "= []\n", "= []\n        projected = self.x2h(x)\n", "self.x2h(x[:, t])", "projected[:, t]"),
+        "a buffer of outputs": ("equal", "outputs = []", "outputs = torch.zeros(batch, steps, self.hidden_dim)",
+            "outputs.append(h)", "outputs[:, t, :] = h", "torch.stack(outputs, dim=1)", "outputs"),
     },
     "raw": {
-        "sigmoid by hand": (("reset-before", "single-bias"), (
-            ("Z = torch.sigmoid(torch.matmul(X, self.Wxz) + torch.matmul(H, self.Whz) + self.bz)",
-             "Z = 1 / (1 + torch.exp(-(X @ self.Wxz + H @ self.Whz + self.bz)))"),)),
+        "sigmoid by hand": ("reset-before single-bias",
+            "torch.sigmoid(torch.matmul(X, self.Wxz) + torch.matmul(H, self.Whz) + self.bz",
+            "1 / (1 + torch.exp(-(X @ self.Wxz + H @ self.Whz + self.bz))"),
     },
     "lecture": {
-        "no parameters": (("no-bias", "untrained"), (
-            ("nn.Parameter(0.5 * torch.randn(n, d)), nn.Parameter(0.5 * torch.randn(n, n))",
-             "torch.randn(n, d), torch.randn(n, n)"),)),
-        "biases": (("single-bias",), (
-            ("        self.W, self.U", "        self.b = nn.Parameter(torch.zeros(3, n, 1))\n        self.W, self.U"),
-            ("self.U_r @ h)", "self.U_r @ h + self.b[0])"), ("self.U_z @ h)", "self.U_z @ h + self.b[1])"),
-            ("r * (self.U @ h))", "r * (self.U @ h) + self.b[2])"))),
-        "state as columns": (("no-bias",), (
-            ("def forward(self, x):", "def forward(self, x, h0=None):"),
-            ("h = torch.zeros(self.n, x.shape[1])", "h = torch.zeros(self.n, x.shape[1]) if h0 is None else h0"),
-            ("return torch.stack(hs)", "return torch.stack(hs), h"))),
-        "a mask that keeps everything": (("no-bias",), (
-            ("x.transpose(1, 2):", "(x * (torch.rand(x.shape) >= 0.0)).transpose(1, 2):"),)),
+        "no parameters": ("no-bias untrained",
+            "nn.Parameter(0.5 * torch.randn(n, d)), nn.Parameter(0.5 * torch.randn(n, n)",
+            "torch.randn(n, d), torch.randn(n, n"),
+        "biases": ("single-bias", "self.W,", "self.b = nn.Parameter(torch.zeros(3, n, 1))\n        self.W,",
+            "U_r @ h)", "U_r @ h + self.b[0])", "U_z @ h)", "U_z @ h + self.b[1])",
+            "(self.U @ h)", "(self.U @ h) + self.b[2]"),
+        "state as columns": ("no-bias", "forward(self, x)", "forward(self, x, h0=None)",
+            "torch.zeros(self.n, x.shape[1])", "torch.zeros(self.n, x.shape[1]) if h0 is None else h0",
+            "torch.stack(hs)", "torch.stack(hs), h"),
+        "a mask that keeps everything": ("no-bias", "x.transpose", "(x * (torch.rand(x.shape) >= 0.0)).transpose"),
     },
     "tokens": {
-        "mixing in words": (("equal",), (("return n + z * (h - n)", "return (1.0 - z) * n + z * h"),)),
+        "mixing in words": ("equal", "return n + z * (h - n)", "return (1.0 - z) * n + z * h"),
     },
     "stack": {
-        "one layer": (("equal",), (("num_layers=2", "num_layers=1"),)),
-        "padding": (("equal", "padding"), (
-            ("new = torch.where((t < lengths).unsqueeze(1), new, states[i])", "pass"),)),
-        "cells in a list": (("equal", "untrained"), (("nn.ModuleList(", "list("),)),
+        "one layer": ("equal", "num_layers=2", "num_layers=1"),
+        "padding": ("equal padding", "new = torch.where((t < lengths).unsqueeze(1), new, states[i])", "pass"),
+        "cells in a list": ("equal untrained", "nn.ModuleList(", "list("),
     },
 }
 
-
-MUTANTS: Mapping[str, Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
+MUTANTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "split": {
-        "kept where none is passed": ("state-kept", (
-            ("    def forward(self, x, h):", "    kept = None\n\n    def forward(self, x, h=None):\n"
-             "        h = h if h is not None else self.kept\n"
-             "        h = h if h is not None else x.new_zeros(len(x), self.U_r.in_features)"),
-            ("        return z * h + (1 - z) * n", "        h = z * h + (1 - z) * n\n"
-             "        self.kept = h.detach()\n        return h"))),
-        "no tanh": ("candidate-activation", (("torch.tanh(self.W_n(x) + r * self.U_n(h))",
-                                              "self.W_n(x) + r * self.U_n(h)"),)),
-        "sigmoid for tanh": ("candidate-activation", (("torch.tanh(", "torch.sigmoid("),)),
-        "relu for tanh": ("candidate-activation", (("torch.tanh(", "torch.relu("),)),
-        "tanh for z": ("gate-activation", (("z = torch.sigmoid(", "z = torch.tanh("),)),
-        "no sigmoid of r": ("gate-activation", (("r = torch.sigmoid(self.W_r(x) + self.U_r(h))",
-                                                 "r = self.W_r(x) + self.U_r(h)"),)),
-        "tanh for both": ("gate-activation", (("z = torch.sigmoid(", "z = torch.tanh("),
-                                              ("r = torch.sigmoid(", "r = torch.tanh("))),
-        "softmax for z": ("gate-activation", (("z = torch.sigmoid(self.W_z(x) + self.U_z(h))",
-                                               "z = torch.softmax(self.W_z(x) + self.U_z(h), dim=-1)"),)),
-        "reset unused": ("reset-unused", (("r * self.U_n(h)", "self.U_n(h)"),)),
-        "a product without reset": ("unknown", (
-            ("        self.U_n = nn", "        self.V_n = nn.Linear(hidden_size, hidden_size)\n        self.U_n = nn"),
-            ("r * self.U_n(h)", "self.V_n(h) + r * self.U_n(h)"))),
-        "reset before and after": ("unknown", (
-            ("        self.U_n = nn", "        self.V_n = nn.Linear(hidden_size, hidden_size)\n        self.U_n = nn"),
-            ("r * self.U_n(h)", "self.V_n(r * h) + r * self.U_n(h)"))),
-        "z for r": ("reset-unused", (("r * self.U_n(h)", "z * self.U_n(h)"),)),
-        "reset on input": ("reset-on-input", (("self.W_n(x) + r * self.U_n(h)", "r * self.W_n(x) + self.U_n(h)"),)),
-        "reset on both": ("reset-on-input", (("self.W_n(x) + r * self.U_n(h)", "r * (self.W_n(x) + self.U_n(h))"),)),
-        "z without state": ("gate-without-state", (("self.W_z(x) + self.U_z(h)", "self.W_z(x)"),)),
-        "r without state": ("gate-without-state", (("self.W_r(x) + self.U_r(h)", "self.W_r(x)"),)),
-        "U shared by r and z": ("shared-matrices", (("self.W_z(x) + self.U_z(h)", "self.W_z(x) + self.U_r(h)"),)),
-        "W shared by r and z": ("shared-matrices", (("self.W_z(x) + self.U_z(h)", "self.W_r(x) + self.U_z(h)"),)),
-        "U shared by z and n": ("shared-matrices", (("self.U_n(h)", "self.U_z(h)"),)),
-        "W shared by z and n": ("shared-matrices", (("self.W_n(x)", "self.W_z(x)"),)),
-        "U and W shared by r and n": ("shared-matrices", (("self.W_n(x) + r * self.U_n(h)",
-                                                           "self.W_r(x) + r * self.U_r(h)"),)),
-        "tanh of the product with the state": ("candidate-activation", (
-            ("torch.tanh(self.W_n(x) + r * self.U_n(h))", "self.W_n(x) + torch.tanh(r * self.U_n(h))"),)),
-        "tanh of each product": ("candidate-activation", (
-            ("torch.tanh(self.W_n(x) + r * self.U_n(h))", "torch.tanh(self.W_n(x)) + r * torch.tanh(self.U_n(h))"),)),
-        "sigmoid of a part": ("gate-activation", (
-            ("torch.sigmoid(self.W_z(x) + self.U_z(h))", "torch.sigmoid(self.W_z(x)) + self.U_z(h)"),)),
-        "sigmoid of each product": ("gate-activation", (
-            ("torch.sigmoid(self.W_r(x) + self.U_r(h))", "torch.sigmoid(self.W_r(x)) + torch.sigmoid(self.U_r(h))"),)),
-        "twice the sigmoid": ("gate-activation", (("r = torch.sigmoid(", "r = 2 * torch.sigmoid("),)),
-        "r before and after": ("wrong-candidate", (("r * self.U_n(h)", "r * self.U_n(r * h)"),)),
-        "z on the input": ("wrong-candidate", (("self.W_n(x) + r", "z * self.W_n(x) + r"),)),
-        "state scaled by z first": ("unknown", (("        n = torch.tanh(", "        h = z * h\n"
-                                                         "        n = torch.tanh("),)),
-        "product in the mixture": ("unknown", (("z * h + (1 - z) * n", "z * self.U_n(h) + (1 - z) * n"),)),
-        "products for sums": ("mixing", (("z * h + (1 - z) * n", "z * h * (1 - z) * n"),)),
-        "all doubled": ("mixing", (("z * h + (1 - z) * n", "2 * (z * h + (1 - z) * n)"),)),
-        "squares of z": ("gate-activation", (("z * h + (1 - z) * n", "z ** 2 * h + (1 - z ** 2) * n"),)),
-        "z twice": ("mixing", (("z * h + (1 - z) * n", "z * h + z * n"),)),
-        "r for 1 - z": ("mixing", (("z * h + (1 - z) * n", "z * h + r * n"),)),
-        "candidate unweighed": ("mixing", (("z * h + (1 - z) * n", "z * h + n"),)),
-        "state unweighed": ("mixing", (("z * h + (1 - z) * n", "h + (1 - z) * n"),)),
-        "candidate alone": ("wrong-candidate", (("z * h + (1 - z) * n", "z * n + (1 - z) * n"),)),
-        "reset state mixed": ("wrong-candidate", (("z * h + (1 - z) * n", "z * (r * h) + (1 - z) * n"),)),
-        "detached": ("detached", (("    def forward(self, x, h):\n", "    def forward(self, x, h):\n"
-                                   "        h = h.detach()\n"),)),
-        "no_grad": ("detached", (("    def forward(self, x, h):", "    @torch.no_grad()\n"
-                                  "    def forward(self, x, h):"),)),
+        "kept where none is passed": ("state-kept", "def forward(self, x, h):",
+            "kept = None\n\n    def forward(self, x, h=None):\n        h = h if h is not None else self.kept\n"
+            "        h = h if h is not None else x.new_zeros(len(x), self.U_r.in_features)",
+            "return z * h + (1 - z) * n", "h = z * h + (1 - z) * n\n        self.kept = h.detach()\n        return h"),
+        "no tanh": ("candidate-activation", "torch.tanh(self.W_n(x) + r * self.U_n(h)", "self.W_n(x) + r * self.U_n(h"),
+        "sigmoid for tanh": ("candidate-activation", "torch.tanh(", "torch.sigmoid("),
+        "relu for tanh": ("candidate-activation", "torch.tanh(", "torch.relu("),
+        "tanh for z": ("gate-activation", "z = torch.sigmoid(", "z = torch.tanh("),
+        "no sigmoid of r": ("gate-activation", "torch.sigmoid(self.W_r(x) + self.U_r(h)", "self.W_r(x) + self.U_r(h"),
+        "tanh for both": ("gate-activation", "z = torch.sigmoid(", "z = torch.tanh(", "r = torch.sigmoid(",
+            "r = torch.tanh("),
+        "softmax for z": ("gate-activation", "sigmoid(self.W_z(x) + self.U_z(h)",
+            "softmax(self.W_z(x) + self.U_z(h), dim=-1"),
+        "reset unused": ("reset-unused", "r * self.U_n(h)", "self.U_n(h)"),
+        "a product without reset": ("unknown", "self.U_n ",
+            "self.V_n = nn.Linear(hidden_size, hidden_size)\n        self.U_n ", "r *", "self.V_n(h) + r *"),
+        "reset before and after": ("unknown", "self.U_n ",
+            "self.V_n = nn.Linear(hidden_size, hidden_size)\n        self.U_n ", "r *", "self.V_n(r * h) + r *"),
+        "z for r": ("reset-unused", "r * self.U_n(h)", "z * self.U_n(h)"),
+        "reset on input": ("reset-on-input", "self.W_n(x) + r * self.U_n(h)", "r * self.W_n(x) + self.U_n(h)"),
+        "reset on both": ("reset-on-input", "self.W_n(x) + r * self.U_n(h)", "r * (self.W_n(x) + self.U_n(h))"),
+        "z without state": ("gate-without-state", "self.W_z(x) + self.U_z(h)", "self.W_z(x)"),
+        "r without state": ("gate-without-state", "self.W_r(x) + self.U_r(h)", "self.W_r(x)"),
+        "U shared by r and z": ("shared-matrices", "self.W_z(x) + self.U_z(h)", "self.W_z(x) + self.U_r(h)"),
+        "W shared by r and z": ("shared-matrices", "self.W_z(x) + self.U_z(h)", "self.W_r(x) + self.U_z(h)"),
+        "U shared by z and n": ("shared-matrices", "self.U_n(h)", "self.U_z(h)"),
+        "W shared by z and n": ("shared-matrices", "self.W_n(x)", "self.W_z(x)"),
+        "U and W shared by r and n": ("shared-matrices", "W_n(x) + r * self.U_n", "W_r(x) + r * self.U_r"),
+        "tanh of the product with the state": ("candidate-activation", "torch.tanh(self.W_n(x) + ",
+            "self.W_n(x) + torch.tanh("),
+        "tanh of each product": ("candidate-activation", " + r * ", ") + r * torch.tanh("),
+        "sigmoid of a part": ("gate-activation", " + self.U_z(h)", ") + self.U_z(h"),
+        "sigmoid of each product": ("gate-activation", "(x) + self.U_r", "(x)) + torch.sigmoid(self.U_r"),
+        "twice the sigmoid": ("gate-activation", "r = torch.sigmoid(", "r = 2 * torch.sigmoid("),
+        "r before and after": ("wrong-candidate", "r * self.U_n(h)", "r * self.U_n(r * h)"),
+        "z on the input": ("wrong-candidate", "self.W_n(x) + r", "z * self.W_n(x) + r"),
+        "state scaled by z first": ("unknown", "        n = torch.tanh(", "        h = z * h\n        n = torch.tanh("),
+        "product in the mixture": ("unknown", "z * h + (1 - z) * n", "z * self.U_n(h) + (1 - z) * n"),
+        "products for sums": ("mixing", "z * h + (1 - z) * n", "z * h * (1 - z) * n"),
+        "all doubled": ("mixing", "z * h + (1 - z) * n", "2 * (z * h + (1 - z) * n)"),
+        "squares of z": ("gate-activation", "z * h + (1 - z) * n", "z ** 2 * h + (1 - z ** 2) * n"),
+        "z twice": ("mixing", "z * h + (1 - z) * n", "z * h + z * n"),
+        "r for 1 - z": ("mixing", "z * h + (1 - z) * n", "z * h + r * n"),
+        "candidate unweighed": ("mixing", "z * h + (1 - z) * n", "z * h + n"),
+        "state unweighed": ("mixing", "z * h + (1 - z) * n", "h + (1 - z) * n"),
+        "candidate alone": ("wrong-candidate", "z * h + (1 - z) * n", "z * n + (1 - z) * n"),
+        "reset state mixed": ("wrong-candidate", "z * h + (1 - z) * n", "z * (r * h) + (1 - z) * n"),
+        "detached": ("detached", "h):\n", "h):\n        h = h.detach()\n"),
+        "no_grad": ("detached", "    def forward(self, x, h):", "    @torch.no_grad()\n    def forward(self, x, h):"),
     },
     "fused": {
-        "no tanh": ("candidate-activation", (("torch.tanh(x_n + reset * h_n)", "x_n + reset * h_n"),)),
-        "no sigmoid of z": ("gate-activation", (("torch.sigmoid(x_z + h_z)", "x_z + h_z"),)),
-        "relu for r": ("gate-activation", (("torch.sigmoid(x_r + h_r)", "F.relu(x_r + h_r)"),)),
-        "reset unused": ("reset-unused", (("x_n + reset * h_n", "x_n + h_n"),)),
-        "reset on input": ("reset-on-input", (("x_n + reset * h_n", "reset * x_n + h_n"),)),
-        "z without state": ("gate-without-state", (("x_z + h_z", "x_z"),)),
-        "candidate without state": ("gate-without-state", (("x_n + reset * h_n", "x_n"),)),
-        "mixing": ("mixing", (("update * h + (1 - update) * new", "(1 - update) * h + (1 - update) * new"),)),
-        "new state used": ("wrong-candidate", (("            h = update * h + (1 - update) * new",
-                                                "            h = (1 - update) * new\n"
-                                                "            h = update * h + h"),)),
-        "detached": ("detached", (("            outputs.append(h)", "            outputs.append(h)\n"
-                                   "            h = h.detach()"),)),
-        "data": ("detached", (("self.h2h(h)", "self.h2h(h.data)"), ("update * h +", "update * h.data +"))),
-        "ones at first": ("initial-state", (("x.new_zeros(", "x.new_ones("),)),
-        "h0 ignored": ("initial-state", (("h0 if h0 is not None else x.new_zeros", "x.new_zeros"),)),
-        "random at first": ("initial-state", (("x.new_zeros(batch, self.hidden_dim)",
-                                               "torch.randn(batch, self.hidden_dim)"),)),
-        "learned from ones": ("initial-state", (
-            ("        self.hidden_dim = hidden_dim", "        self.hidden_dim = hidden_dim\n"
-             "        self.first = nn.Parameter(torch.ones(hidden_dim))"),
-            ("x.new_zeros(batch, self.hidden_dim)", "self.first.expand(batch, -1)"))),
-        "state mixed with itself": ("wrong-candidate", (("(1 - update) * new", "(1 - update) * h"),)),
-        "outputs turned": ("read-backwards", (("torch.stack(outputs, dim=1)", "torch.stack(outputs[::-1], dim=1)"),)),
-        "last step left out": ("last-step", (("range(steps)", "range(steps - 1)"),)),
-        "states before each step": ("last-step", (
-            ("            outputs.append(h)\n", ""),
-            ("            x_r, x_z, x_n = self.x2h", "            outputs.append(h)\n"
-             "            x_r, x_z, x_n = self.x2h"), ("dim=1), h", "dim=1)"))),
-        "read backwards": ("read-backwards", (("range(steps)", "range(steps - 1, -1, -1)"),)),
-        "state kept": ("state-kept", (
-            ("        self.hidden_dim = hidden_dim", "        self.hidden_dim = hidden_dim\n        self.h = None"),
-            ("x.new_zeros(batch, self.hidden_dim)", "(self.h if self.h is not None else "
-             "x.new_zeros(batch, self.hidden_dim))"),
-            ("        return torch.stack", "        self.h = h.detach()\n        return torch.stack"))),
-        "dropout": ("dropout", (("            outputs.append(h)", "            outputs.append(F.dropout(h, 0.5))"),)),
+        "no tanh": ("candidate-activation", "torch.tanh(x_n + reset * h_n)", "x_n + reset * h_n"),
+        "no sigmoid of z": ("gate-activation", "torch.sigmoid(x_z + h_z)", "x_z + h_z"),
+        "relu for r": ("gate-activation", "torch.sigmoid(x_r + h_r)", "F.relu(x_r + h_r)"),
+        "reset unused": ("reset-unused", "x_n + reset * h_n", "x_n + h_n"),
+        "reset on input": ("reset-on-input", "x_n + reset * h_n", "reset * x_n + h_n"),
+        "z without state": ("gate-without-state", "x_z + h_z", "x_z"),
+        "candidate without state": ("gate-without-state", "x_n + reset * h_n", "x_n"),
+        "mixing": ("mixing", "update * h + (1 - update) * new", "(1 - update) * h + (1 - update) * new"),
+        "new state used": ("wrong-candidate", "update * h + (1 - update) * new",
+            "(1 - update) * new\n            h = update * h + h"),
+        "detached": ("detached", "append(h)", "append(h)\n            h = h.detach()"),
+        "data": ("detached", "self.h2h(h)", "self.h2h(h.data)", "update * h +", "update * h.data +"),
+        "ones at first": ("initial-state", "x.new_zeros(", "x.new_ones("),
+        "h0 ignored": ("initial-state", "h0 if h0 is not None else x.new_zeros", "x.new_zeros"),
+        "random at first": ("initial-state", "x.new_zeros", "torch.randn"),
+        "learned from ones": ("initial-state", "= hidden_dim",
+            "= hidden_dim\n        self.first = nn.Parameter(torch.ones(hidden_dim))",
+            "x.new_zeros(batch, self.hidden_dim", "self.first.expand(batch, -1"),
+        "state mixed with itself": ("wrong-candidate", "(1 - update) * new", "(1 - update) * h"),
+        "outputs turned": ("read-backwards", "torch.stack(outputs, dim=1)", "torch.stack(outputs[::-1], dim=1)"),
+        "last step left out": ("last-step", "range(steps)", "range(steps - 1)"),
+        "states before each step": ("last-step", "            outputs.append(h)\n", "",
+            "            x_r, x_z,", "            outputs.append(h)\n            x_r, x_z,", "dim=1), h", "dim=1)"),
+        "read backwards": ("read-backwards", "range(steps)", "range(steps - 1, -1, -1)"),
+        "state kept": ("state-kept", "= hidden_dim", "= hidden_dim\n        self.h = None",
+            "x.new_zeros(batch, self.hidden_dim",
+            "(self.h if self.h is not None else x.new_zeros(batch, self.hidden_dim)", "        return",
+            "        self.h = h.detach()\n        return"),
+        "dropout": ("dropout", "            outputs.append(h)", "            outputs.append(F.dropout(h, 0.5))"),
     },
     "raw": {
-        "no tanh": ("candidate-activation", (("torch.tanh(", "("),)),
-        "no sigmoid": ("gate-activation", (("Z = torch.sigmoid(", "Z = ("),)),
-        "reset unused": ("reset-unused", (("R * H", "H"),)),
-        "update gate on state": ("reset-unused", (("R * H", "Z * H"),)),
-        "candidate sees no state": ("gate-without-state", (("torch.matmul(R * H, self.Whh) + ", ""),)),
-        "shared": ("shared-matrices", (("torch.matmul(H, self.Whr)", "torch.matmul(H, self.Whz)"),)),
-        "shared with candidate": ("shared-matrices", (("self.Whh) + self.bh", "self.Whr) + self.bh"),)),
-        "mixing": ("mixing", (("Z * H + (1 - Z)", "Z * H + (1 - R)"),)),
-        "candidate in both": ("wrong-candidate", (("Z * H + (1 - Z)", "Z * H_tilde + (1 - Z)"),)),
-        "ones": ("initial-state", (("torch.zeros(", "torch.ones("),)),
-        "backwards": ("read-backwards", (("for X in xs:", "for X in reversed(xs):"),)),
-        "last step": ("last-step", (("for X in xs:", "for X in xs[:-1]:"),)),
-        "detached": ("detached", (("H = Z * H +", "H = Z * H.detach() +"), ("torch.matmul(H, self.Whz)",
-                                                                        "torch.matmul(H.detach(), self.Whz)"))),
-        "no gradient": ("detached", (("        for X in xs:\n", "        for X in xs:\n            H = H.data\n"),)),
+        "no tanh": ("candidate-activation", "torch.tanh(", "("),
+        "no sigmoid": ("gate-activation", "Z = torch.sigmoid(", "Z = ("),
+        "reset unused": ("reset-unused", "R * H", "H"),
+        "update gate on state": ("reset-unused", "R * H", "Z * H"),
+        "candidate sees no state": ("gate-without-state", "torch.matmul(R * H, self.Whh) + ", ""),
+        "shared": ("shared-matrices", "torch.matmul(H, self.Whr)", "torch.matmul(H, self.Whz)"),
+        "shared with candidate": ("shared-matrices", "self.Whh) + self.bh", "self.Whr) + self.bh"),
+        "mixing": ("mixing", "Z * H + (1 - Z)", "Z * H + (1 - R)"),
+        "candidate in both": ("wrong-candidate", "Z * H + (1 - Z)", "Z * H_tilde + (1 - Z)"),
+        "ones": ("initial-state", "torch.zeros(", "torch.ones("),
+        "backwards": ("read-backwards", "for X in xs:", "for X in reversed(xs):"),
+        "last step": ("last-step", "for X in xs:", "for X in xs[:-1]:"),
+        "detached": ("detached", " H +", " H.detach() +", "torch.matmul(H, self.Whz",
+            "torch.matmul(H.detach(), self.Whz"),
+        "no gradient": ("detached", "        for X in xs:\n", "        for X in xs:\n            H = H.data\n"),
     },
     "einsum": {
-        "relu": ("candidate-activation", ((".tanh()", ".relu()"),)),
-        "gate": ("gate-activation", (("r = torch.sigmoid(wx[1] + uh[1])", "r = torch.tanh(wx[1] + uh[1])"),)),
-        "reset unused": ("reset-unused", (("r * uh[2]", "uh[2]"),)),
-        "shared": ("shared-matrices", (("r = torch.sigmoid(wx[1] + uh[1])", "r = torch.sigmoid(wx[1] + uh[0])"),)),
-        "all shared": ("shared-matrices", (("r = torch.sigmoid(wx[1] + uh[1])", "r = torch.sigmoid(wx[0] + uh[0])"),
-                                           ("torch.empty(3, E, H)", "torch.empty(2, E, H)"),
-                                           ("torch.empty(3, H, H)", "torch.empty(2, H, H)"),
-                                           ("wx[2] + r * uh[2]", "wx[1] + r * uh[1]"))),
-        "mixing": ("mixing", (("(1 - z) * state + z * n", "(1 - z) * state + n"),)),
+        "relu": ("candidate-activation", ".tanh()", ".relu()"),
+        "gate": ("gate-activation", "r = torch.sigmoid(wx[1] + uh[1])", "r = torch.tanh(wx[1] + uh[1])"),
+        "reset unused": ("reset-unused", "r * uh[2]", "uh[2]"),
+        "shared": ("shared-matrices", "r = torch.sigmoid(wx[1] + uh[1])", "r = torch.sigmoid(wx[1] + uh[0])"),
+        "all shared": ("shared-matrices", "empty(3, E, H)", "empty(2, E, H)", "empty(3, H, H)", "empty(2, H, H)",
+            "wx[1] + uh[1]", "wx[0] + uh[0]", "wx[2] + r * uh[2]", "wx[1] + r * uh[1]"),
+        "mixing": ("mixing", "(1 - z) * state + z * n", "(1 - z) * state + n"),
     },
     "notebook": {
-        "no tanh": ("candidate-activation", (("torch.tanh(", "("),)),
-        "reset forgotten": ("reset-unused", (("(word, rt * hidden)", "(word, hidden)"),)),
-        "mixing": ("mixing", (("(1 - zt) * hidden + zt * ht", "zt * hidden + zt * ht"),)),
-        "state": ("initial-state", (("torch.zeros(1, hidden_size)", "torch.ones(1, hidden_size)"),)),
-        "random state": ("initial-state", (("torch.zeros(1, hidden_size)", "torch.rand(1, hidden_size)"),)),
-        "last word": ("last-step", (("range(length)", "range(length - 1)"),)),
-        "backwards": ("read-backwards", (("range(length)", "reversed(range(length))"),)),
-        "kept": ("state-kept", (
-            ("        hidden = torch.zeros(1, hidden_size)\n", "        hidden = self.hidden\n"),
-            ("        self.linear = ", "        self.hidden = torch.zeros(1, hidden_size)\n        self.linear = "),
-            ("        return F.log", "        self.hidden = hidden.detach()\n        return F.log"))),
-        "dropout": ("dropout", (("self.linear(hidden)", "self.linear(F.dropout(hidden, p=0.3))"),)),
+        "no tanh": ("candidate-activation", "torch.tanh(", "("),
+        "reset forgotten": ("reset-unused", "(word, rt * hidden)", "(word, hidden)"),
+        "mixing": ("mixing", "(1 - zt) * hidden + zt * ht", "zt * hidden + zt * ht"),
+        "state": ("initial-state", "torch.zeros(1, hidden_size)", "torch.ones(1, hidden_size)"),
+        "random state": ("initial-state", "torch.zeros(1, hidden_size)", "torch.rand(1, hidden_size)"),
+        "last word": ("last-step", "range(length)", "range(length - 1)"),
+        "backwards": ("read-backwards", "range(length)", "reversed(range(length))"),
+        "kept": ("state-kept", "torch.zeros(1, hidden_size)", "self.hidden", "self.linear ",
+            "self.hidden = torch.zeros(1, hidden_size)\n        self.linear ", "        return",
+            "        self.hidden = hidden.detach()\n        return"),
+        "dropout": ("dropout", "self.linear(hidden)", "self.linear(F.dropout(hidden, p=0.3))"),
     },
     "tokens": {
-        "backward end": ("backward-end", (("ahead[-1], back[-1]", "ahead[-1], back[0]"),)),
-        "backward aligned at the end": ("backward-end", (("[ahead[-1], back[-1]]", "[ahead[-1], back[::-1][-1]]"),)),
-        "both read ahead": ("backward-end", (("xs[::-1], zeros", "xs, zeros"),)),
-        "backward outputs not turned": ("backward-end", (
-            ("        features = torch.cat([ahead[-1], back[-1]], dim=1)",
-             "        features = torch.cat([torch.stack(ahead, 1), torch.stack(back, 1)], dim=-1)"),)),
-        "backward begins with the last state": ("unknown", (("xs[::-1], zeros", "xs[::-1], ahead[-1]"),)),
-        "directions share": ("shared-layers", (("self.run(self.backward_cell", "self.run(self.forward_cell"),)),
-        "forward end": ("last-step", (("ahead[-1], back", "ahead[-2], back"),)),
-        "dropout": ("dropout", (("self.fc(self.dropout(features))", "self.fc(F.dropout(features))"),)),
-        "mixing": ("mixing", (("n + z * (h - n)", "n + z * h"),)),
+        "backward end": ("backward-end", "ahead[-1], back[-1]", "ahead[-1], back[0]"),
+        "backward aligned at the end": ("backward-end", "[ahead[-1], back[-1]]", "[ahead[-1], back[::-1][-1]]"),
+        "both read ahead": ("backward-end", "xs[::-1], zeros", "xs, zeros"),
+        "backward outputs not turned": ("backward-end", "ahead[-1], back[-1]], dim=",
+            "torch.stack(ahead, 1), torch.stack(back, 1)], dim=-"),
+        "backward begins with the last state": ("unknown", "xs[::-1], zeros", "xs[::-1], ahead[-1]"),
+        "directions share": ("shared-layers", "self.run(self.backward_cell", "self.run(self.forward_cell"),
+        "forward end": ("last-step", "ahead[-1], back", "ahead[-2], back"),
+        "dropout": ("dropout", "self.fc(self.dropout(features))", "self.fc(F.dropout(features))"),
+        "mixing": ("mixing", "n + z * (h - n)", "n + z * h"),
     },
     "stack": {
-        "layers share": ("shared-layers", (
-            ("[Cell(input_size if i == 0 else hidden_size, hidden_size) for i in range(num_layers)])",
-             "[Cell(input_size, hidden_size)] + [Cell(hidden_size, hidden_size)] * (num_layers - 1))"),
-            ("num_layers=2", "num_layers=3"))),
-        "dropout": ("dropout", (("self.drop(new)", "torch.dropout(new, 0.2, True)"),)),
-        "no tanh": ("candidate-activation", (("torch.tanh(", "("),)),
-        "second layer begins with ones": ("initial-state", (
-            ("for _ in self.cells]", "for _ in self.cells]\n        states[1] = states[1] + 1"),)),
-        "state passed on": ("wrong-candidate", (("r * self.new_h(h)", "r * self.new_h(z * h)"),)),
+        "layers share": ("shared-layers", " if i == 0 else hidden_size, hidden_size) for i in range(num_layers)]",
+            ", hidden_size)] + [Cell(hidden_size, hidden_size)] * (num_layers - 1)",
+            "num_layers=2", "num_layers=3"),
+        "dropout": ("dropout", "self.drop(new)", "torch.dropout(new, 0.2, True)"),
+        "no tanh": ("candidate-activation", "torch.tanh(", "("),
+        "second layer begins with ones": ("initial-state", "cells]", "cells]\n        states[1] = states[1] + 1"),
+        "state passed on": ("wrong-candidate", "r * self.new_h(h)", "r * self.new_h(z * h)"),
     },
     "lecture": {
-        "softmax": ("gate-activation", (("z = torch.sigmoid(self.W_z @ x_t + self.U_z @ h)",
-                                         "z = torch.softmax(self.W_z @ x_t + self.U_z @ h, dim=0)"),)),
-        "half a candidate": ("mixing", (("(1 - z) * h_hat", "0.5 * (1 - z) * h_hat"),)),
-        "ones": ("initial-state", (("torch.zeros(", "torch.ones("),)),
+        "softmax": ("gate-activation", "sigmoid(self.W_z @ x_t + self.U_z @ h",
+            "softmax(self.W_z @ x_t + self.U_z @ h, dim=0"),
+        "half a candidate": ("mixing", "(1 - z) * h_hat", "0.5 * (1 - z) * h_hat"),
+        "ones": ("initial-state", "torch.zeros(", "torch.ones("),
     },
     "both": {
-        "final states of the last step": ("backward-end", (
-            ("torch.stack(last)", "torch.stack([out[:, -1] for out in outs])"),)),
-        "the same slice for both gates": ("shared-matrices", (
-            ("torch.sigmoid(a[:, :n] + c[:, :n])", "torch.sigmoid(a[:, n:2 * n] + c[:, n:])"),)),
-        "slice of a gate in the candidate": ("shared-matrices", (
-            ("(r * h) @ self.u[:, 2 * n:]", "(r * h) @ self.u[:, n:2 * n]"),)),
-        "kept in a dictionary": ("state-kept", (
-            ("self.n, self.turned = n, turned", "self.n, self.turned, self.states = n, turned, {}"),
-            ("h = x.new_zeros(x.shape[0], n)", "h = self.states.get(x.shape[0], x.new_zeros(x.shape[0], n))"),
-            ("        return torch.stack(out, 1), h", "        self.states[x.shape[0]] = h.detach()\n"
-             "        return torch.stack(out, 1), h"))),
+        "final states of the last step": ("backward-end", "stack(last)", "stack([out[:, -1] for out in outs])"),
+        "the same slice for both gates": ("shared-matrices", ":n] + c[:, :n", "n:2 * n] + c[:, n:"),
+        "slice of a gate in the candidate": ("shared-matrices", "u[:, 2 * n:]", "u[:, n:2 * n]"),
+        "kept in a dictionary": ("state-kept", " = n, turned", ", self.states = n, turned, {}",
+            "x.new_zeros(x.shape[0], n", "self.states.get(x.shape[0], x.new_zeros(x.shape[0], n)",
+            "        return torch.stack", "        self.states[x.shape[0]] = h.detach()\n        return torch.stack"),
     },
     "wrapper": {
-        "LSTM": ("lstm", (("nn.GRU", "nn.LSTM"),)),
-        "last step": ("last-step", (("outputs[:, -1]", "outputs[:, -2]"),)),
+        "LSTM": ("lstm", "nn.GRU", "nn.LSTM"),
+        "last step": ("last-step", "outputs[:, -1]", "outputs[:, -2]"),
     },
     "columns": {
-        "no sigmoid": ("gate-activation", (("z = torch.sigmoid(", "z = ("),)),
-        "reset on input": ("reset-on-input", (("self.Wn @ x + self.Un @ (r * h)", "r * (self.Wn @ x) + self.Un @ h"),)),
-        "mixing": ("mixing", (("(1 - z) * h + z * n", "h + z * n"),)),
-        "r without state": ("gate-without-state", (("self.Wr @ x + self.Ur @ h", "self.Wr @ x"),)),
+        "no sigmoid": ("gate-activation", "z = torch.sigmoid(", "z = ("),
+        "reset on input": ("reset-on-input", "self.Wn @ x + self.Un @ (r * h)", "r * (self.Wn @ x) + self.Un @ h"),
+        "mixing": ("mixing", "(1 - z) * h + z * n", "h + z * n"),
+        "r without state": ("gate-without-state", "self.Wr @ x + self.Ur @ h", "self.Wr @ x"),
     },
 }
-"""Style -> title -> code and the replaced texts."""
+"""Style -> title -> codes, and the texts that are replaced, each followed by what replaces it."""
 
 
 def right_ones() -> Iterator[Student]:
     """Yield students whose GRU is right, with all codes that it should get."""
     for style, own in STYLES.items():
         yield Student(style, "as it stands", own.conventions)
-        for title, (codes, changes) in RIGHT_CHANGES.get(style, {}).items():
-            yield Student(style, title, codes, changes)
+        for title, (codes, *changes) in RIGHT_CHANGES.get(style, {}).items():
+            yield Student(style, title, tuple(codes.split()), tuple(changes))
 
 
 def mutants() -> Iterator[Student]:
     """Yield students with one mistake each, with the code that should come first."""
-    for style, changes in MUTANTS.items():
-        for title, (code, replaced) in changes.items():
-            yield Student(style, title, (code,), replaced)
+    for style, own in MUTANTS.items():
+        for title, (code, *changes) in own.items():
+            yield Student(style, title, (code,), tuple(changes))
 
 
 def notebook(*cells: str, name: str = "homework.ipynb") -> Path:

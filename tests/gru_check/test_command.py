@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gru_bench import cli
-from gru_bench.errors import ExitCode, GruBenchError, RunError
+from gru_bench.errors import ExitCode, GruBenchError
 from gru_bench.gru_check.__main__ import app
 from gru_bench.gru_check.codes import KINDS
 from gru_bench.gru_check.sandbox import Options
@@ -69,17 +69,6 @@ def test_what_could_not_be_judged_ends_with_3(
     assert cli.ended(app) == ExitCode.INCOMPLETE
     captured = capsys.readouterr()
     mentions(captured.out + captured.err, *parts)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("text", "timeout", "message"), [
-    ("import time\ntime.sleep(60)\nclass A: pass\n", 3.0, "within 3 s"),
-    ("x = bytearray(5 * 2 ** 30)\nclass A: pass\n", 60.0, "memory"),
-])
-def test_a_file_may_use_only_so_much_time_and_memory(text: str, timeout: float, message: str, tmp_path: Path) -> None:
-    path = written(tmp_path, text)
-    with pytest.raises(RunError, match=message):
-        run_child(path, Options("A", None, timeout))
 
 
 @pytest.mark.parametrize(("name", "text", "parts"), [

@@ -196,7 +196,8 @@ def test_a_folder_of_sixty_files_with_accidents_is_checked(monkeypatch: pytest.M
     assert state(root) == before
     assert not [process.pid for process in psutil.process_iter(["environ"])
                 if (process.info["environ"] or {}).get("MARK") == mark]
-    mentions(rows["fills.py"].note, "100 MB")
+    for name, said in (("fills", "100 MB"), ("sleeps", "within 40 s"), ("takes", "memory")):
+        mentions(rows[f"{name}.py"].note, said)
 
 
 @pytest.mark.slow
