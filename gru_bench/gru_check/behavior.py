@@ -58,8 +58,7 @@ def kept(subject: Subject, form: Form) -> list[Finding]:
     """Call one object again and again with the same input."""
     x, h = sample(form, form.batch), state_of(form, form.batch)
     for given in (h, None) if form.kind == "cell" else (h,):
-        built = subject.copy()
-        results: list[list[Tensor]] = []
+        built, results = subject.copy(), list[list[Tensor]]()
         try:
             with torch.no_grad():
                 for _ in range(_CALLS):
@@ -144,17 +143,12 @@ def untrained(subject: Subject, weights: Sequence[Tensor]) -> list[Finding]:
     return [Finding("untrained")] if subject.parts and any(id(one) not in known for one in weights) else []
 
 
-def library(subject: Subject) -> list[Finding]:
-    """Say whether the recurrence is torch's own."""
-    return [Finding("library")] if any(isinstance(part, (nn.GRU, nn.GRUCell)) for part in subject.parts) else []
-
-
-def other_recurrence(subject: Subject) -> list[Finding]:
-    """Say whether there is an LSTM or an RNN of torch."""
-    for kind, code in ((nn.LSTM, "lstm"), (nn.LSTMCell, "lstm"), (nn.RNN, "rnn"), (nn.RNNCell, "rnn")):
-        if any(isinstance(part, kind) for part in subject.parts):
-            return [Finding(code, f"It uses torch.nn.{kind.__name__}.")]
-    return []
+def of_torch(subject: Subject) -> dict[str, Finding]:
+    """Return code -> finding for the recurrences of torch that an object has: library, lstm and rnn."""
+    kinds = {nn.GRU: "library", nn.GRUCell: "library", nn.LSTM: "lstm", nn.LSTMCell: "lstm", nn.RNN: "rnn",
+             nn.RNNCell: "rnn"}
+    return {code: Finding(code, "" if code == "library" else f"It uses torch.nn.{kind.__name__}.")
+            for kind, code in kinds.items() if any(isinstance(part, kind) for part in subject.parts)}
 
 
 def padding(subject: Subject, form: Form) -> list[Finding]:

@@ -1,14 +1,12 @@
 """How a student's object is called: found by trying, likely forms first.
 
-A form must run, must keep sequences apart, its results must depend on the input, and those at one end of a sequence on
-the input at the other. What meets fewer of these is kept, since it says what is wrong.
+A form must run, and its results should be without fault. One with a fault is kept, since that says what is wrong.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -25,58 +23,44 @@ _FIXED = (2, 3, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 1)
 NEEDED = ("A layer takes x, may take a first state, and returns its outputs, its last state or class scores; a cell "
           "takes x and the state, and returns the new state")
 """What a class must be that no call fits."""
+FAULTS = ("", "state", "input", "mixed")
+"""What may be wrong with results, the worst last: those at one end do not depend on the input at the other, or those of
+a cell on the state; they do not depend on the input; sequences influence each other. The first is none of these."""
 
 
 class NoRowsError(Exception):
     """An object runs, but nothing that it returns has an axis for the sequences."""
 
 
-@dataclass(frozen=True)
-class Called:
-    """A form, and what its results depend on."""
-
-    form: Form
-    apart: bool
-    """Whether sequences do not influence each other."""
-    reads: bool = False
-    """Whether results depend on the input."""
-    passes: bool = False
-    """Whether results at one end of a sequence depend on the input at the other; of a cell, on input and state."""
-
-    @property
-    def rank(self) -> int:
-        """Return 0 for a form that is as it should be, and more for others."""
-        return 4 * (not self.apart) + 2 * (not self.reads) + (not self.passes)
-
-
-def find(subject: Subject) -> Called:
-    """Return how an object is called. The first form that is as it should be is taken, otherwise the best.
+def find(subject: Subject) -> tuple[Form, str]:
+    """Return how an object is called, and what is wrong with its results there: the first form with the least of
+    `FAULTS`.
 
     Raises:
         RunError: No form fits. It tells of the call that came furthest.
     """
-    best: Called | None = None
+    found: dict[str, Form] = {}
     refused: list[tuple[list[int], Form, Exception]] = []
     mixed: set[str] = set()
     for batch in (BATCH, None, *([subject.source.sizes["B"]] if "B" in subject.source.sizes else ()), *_FIXED):
-        for form in forms(subject.built, subject.source.sizes, batch) if best is None or not batch else ():
+        for form in forms(subject.built, subject.source.sizes, batch) if not found or batch is None else ():
             if batch is None and form.layout.replace("1", "B") in mixed:
                 continue
             try:
-                called = _called(subject, form)
+                fault = _fault(subject, form)
             except Exception as error:
                 returned = isinstance(error, NoRowsError)
-                mixed |= {form.layout} if returned else set()
                 refused.append(([sys.maxsize] if returned else lines_of(error, subject.source.path), form, error))
+                mixed |= {form.layout} if returned else set()
                 continue
-            mixed |= set() if called.apart else {form.layout}
-            if best is None or called.rank < best.rank:
-                best = called
-                if not best.rank or (form.kind == "cell" and best.apart and best.reads):
-                    return best
-    if best is None:
+            mixed |= {form.layout} if fault == "mixed" else set()
+            found.setdefault(fault, form)
+            if not fault or (form.kind == "cell" and fault == "state"):
+                return form, fault
+    if not found:
         raise _refusal(subject, *max(refused, key=lambda one: one[0])[1:])
-    return best
+    fault = min(found, key=FAULTS.index)
+    return found[fault], fault
 
 
 def _refusal(subject: Subject, form: Form, error: Exception) -> RunError:
@@ -91,40 +75,37 @@ def _refusal(subject: Subject, form: Form, error: Exception) -> RunError:
     return failure(error, subject.source.path, did, NEEDED)
 
 
-def _called(subject: Subject, form: Form) -> Called:
-    """Return what the results of a form depend on."""
+def _fault(subject: Subject, form: Form) -> str:
+    """Return what is wrong with the results of a form, one of `FAULTS`."""
     x, h = sample(form, form.batch), state_of(form, form.batch)
 
     def results(x: Tensor, h: Tensor | None) -> list[Tensor]:
         with torch.no_grad():
             return subject.results(form, x, h)
 
-    def changed(steps: slice) -> Tensor:
+    def changed(steps: slice) -> list[Tensor]:
         """Change these steps of the first sequence."""
         other = x.clone()
         where = (slice(0, 1),) if form.kind == "cell" else (steps, slice(0, 1))
         other[where] = x[where] % (form.vocabulary - 1) + 1 if form.vocabulary else x[where] + 0.5
-        return other
+        return results(other, h)
 
     base = results(x, h)
     if not base or (form.kind == "cell" and all(one.shape != (form.batch, form.hidden) for one in base)):
         raise NoRowsError
-    whole = results(changed(slice(None)), h)
-    reads = not _same(base, whole, slice(0, 1))
-    if not _same(base, whole, slice(1, None)):
-        return Called(form, False, reads)
+    moved = [changed(slice(None))]
     if h is not None:
-        moved = h.clone()
-        moved[0] += 0.5
-        by_state = results(x, moved)
-        if not _same(base, by_state, slice(1, None)):
-            return Called(form, False, reads)
-        if form.kind == "cell":
-            return Called(form, True, reads, reads and not _same(base, by_state, slice(0, 1)))
-    passes = any(not _near(*(part[0, at] if part.dim() == 3 else part[0] for part in pair))
-                 for steps, at in ((slice(0, 1), -1), (slice(-1, None), 0))
-                 for pair in zip(base, results(changed(steps), h), strict=True))
-    return Called(form, True, reads, passes)
+        moved.append(results(x, torch.cat([h[:1] + 0.5, h[1:]])))
+    if not all(_same(base, one, slice(1, None)) for one in moved):
+        return "mixed"
+    if _same(base, moved[0], slice(0, 1)):
+        return "input"
+    if form.kind == "cell":
+        return "state" if _same(base, moved[1], slice(0, 1)) else ""
+    first, last = changed(slice(0, 1)), changed(slice(-1, None))
+    ends = [(one[0, at] if one.dim() == 3 else one[0], other[0, at] if one.dim() == 3 else other[0])
+            for at, made in ((-1, first), (0, last)) for one, other in zip(base, made, strict=True)]
+    return "state" if all(_near(*pair) for pair in ends) else ""
 
 
 def _same(one: Sequence[Tensor], other: Sequence[Tensor], rows: slice) -> bool:

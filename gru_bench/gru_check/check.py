@@ -102,23 +102,22 @@ def examine(source: load.Source) -> Verdict:
     """Return what an object is."""
     with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext():
         subject = Subject(source)
-        if other := behavior.other_recurrence(subject):
+        if other := [finding for code, finding in behavior.of_torch(subject).items() if code != "library"]:
             return Verdict(tuple(other), "not a GRU")
-        called = calls.find(subject)
-        return Verdict(tuple(_findings(subject, called)), called.form.words)
+        form, fault = calls.find(subject)
+        return Verdict(tuple(_findings(subject, form, fault)), form.words)
 
 
-def _findings(subject: Subject, called: calls.Called) -> list[Finding]:
-    form = called.form
-    if not called.apart:
+def _findings(subject: Subject, form: Form, fault: str) -> list[Finding]:
+    if fault == "mixed":
         return [Finding("unknown", "The result of a text depends on the others of its batch: batch and time may be "
                         "confused.")]
     if not all(bool(torch.isfinite(one).all()) for one in _results(subject, form)):
         return [Finding("unknown", "It computes nan or inf.")]
     around = [*behavior.chance(subject, form), *behavior.kept(subject, form)]
-    if not called.reads:
+    if fault == "input":
         return [*around, Finding("wrong-candidate", "The result does not depend on the input.")]
-    if form.kind == "cell" and not called.passes:
+    if form.kind == "cell" and fault == "state":
         return [*around, Finding("initial-state", "The state that it is given is ignored.")]
     it = explain(subject, form)
     if it is None:
@@ -135,7 +134,7 @@ def _findings(subject: Subject, called: calls.Called) -> list[Finding]:
         findings += [*(reading(it) if form.kind == "layer" else []), *behavior.first_state(subject, form)]
     findings += behavior.detached(subject, form)
     findings += behavior.untrained(subject, [block.tensor for cell in it.cells for block in (*cell.x, *cell.h)])
-    return _sorted(it, [*findings, *behavior.library(subject), *behavior.padding(subject, form)])
+    return _sorted(it, [*findings, *behavior.of_torch(subject).values(), *behavior.padding(subject, form)])
 
 
 def _results(subject: Subject, form: Form, built: Any = None) -> list[Tensor]:

@@ -54,8 +54,7 @@ def explain(subject: Subject, form: Form) -> Explained | None:
     cuttings = list(_cuttings(subject, form))
     for stage in STAGES:
         for by_values in (False, True) if form.kind == "layer" else (False,):
-            for how, own in cuttings if stage == "right" else cuttings[:2]:
-                vectors = biases(_weights(subject), how)
+            for how, own, vectors in cuttings if stage == "right" else cuttings[:2]:
                 if form.kind == "layer":
                     _thin_out(own)
                 with _zeros(vectors):
@@ -66,15 +65,10 @@ def explain(subject: Subject, form: Form) -> Explained | None:
     return None
 
 
-def _weights(subject: Subject) -> dict[str, Tensor]:
-    """Return the weights of an object but for those of embeddings."""
+def _cuttings(subject: Subject, form: Form) -> Iterator[tuple[Cutting, list[Cell], list[Block]]]:
+    """Yield ways to read matrices, likely ones first, with the recurrences and the biases that they give."""
     tables = {id(table.weight) for table in subject.tables}
-    return {name: one for name, one in weights_of(subject.built).items() if id(one) not in tables}
-
-
-def _cuttings(subject: Subject, form: Form) -> Iterator[tuple[Cutting, list[Cell]]]:
-    """Yield ways to read matrices, likely ones first, with the recurrences that they give."""
-    weights = _weights(subject)
+    weights = {name: one for name, one in weights_of(subject.built).items() if id(one) not in tables}
     shapes = [one.squeeze().shape for one in weights.values() if one.squeeze().dim() in (2, 3)]
     known = form.hidden or subject.source.sizes.get("H", 0)
     for hidden in [known] if known else dict.fromkeys(min(shape) for shape in shapes):
@@ -84,7 +78,7 @@ def _cuttings(subject: Subject, form: Form) -> Iterator[tuple[Cutting, list[Cell
             for state_first in (False, True) if any(wide in shape[-2:] for shape in shapes) else (False,):
                 how = Cutting(form.width, hidden, own_rows, state_first)
                 if own := cells(weights, how):
-                    yield how, own
+                    yield how, own, biases(weights, how)
 
 
 def _thin_out(cells: Sequence[Cell]) -> None:
@@ -123,16 +117,13 @@ def _seen(
     if form.kind == "cell":
         values = [one for one in results if h is not None and one.shape == h.shape]
     else:
-        values = _states_among([by_sequence(value.tensor, form, steps) for value in watch.values], hidden)
+        every = (by_sequence(value.tensor, form, steps) for value in watch.values)
+        last = [one[:, -1] if one.dim() == 3 else one for one in every if one is not None]
+        active = [one[:, :ACTIVE] for one in last if one.shape[1:] == (hidden,)]
+        values = [one for one in active if float(one.std()) > 1e-6]
     if by_values and not values:
         return None
     return Seen(subject.vectors(form, x), h, [goals(one) for one in results], torch.stack(values) if values else None)
-
-
-def _states_among(values: Sequence[Tensor | None], hidden: int) -> list[Tensor]:
-    """Return the first units of what may be the last states among what was computed."""
-    last = [value[:, -1] if value.dim() == 3 else value for value in values if value is not None]
-    return [one[:, :ACTIVE] for one in last if one.shape[1:] == (hidden,) and float(one[:, :ACTIVE].std()) > 1e-6]
 
 
 # ---------------------------------------------------------------- mistakes and biases

@@ -118,7 +118,7 @@ def bound(
                 named[argument.name] = value
             else:
                 positional.append(value)
-    return [*positional, *([given["state"]] if "state" in given else [])], named
+    return positional, named
 
 
 def _arranged(value: Tensor, axes: str, layout: str) -> Tensor:

@@ -29,10 +29,9 @@ class Subject:
         if isinstance(self.built, nn.Module):
             self.built.eval().double()
         generator = torch.Generator().manual_seed(17)
-        self.weights = list(weights_of(self.built).values())
-        """Its parameters, and the matrices that it holds otherwise."""
-        self.zero_at_first = {id(tensor) for tensor in self.weights if not bool((tensor != 0).any())}
-        for tensor in self.weights:
+        weights = weights_of(self.built).values()
+        self.zero_at_first = {id(tensor) for tensor in weights if not bool((tensor != 0).any())}
+        for tensor in weights:
             scale = 0.5 if tensor.dim() < 2 else min(0.7, 1.5 / max(tensor.shape) ** 0.5)
             tensor.data = torch.randn(tensor.shape, generator=generator, dtype=torch.float64) * scale
 

@@ -108,15 +108,6 @@ class TestAssertIsGru:
         assert assert_is_gru(nn.GRU(5, 4, bias=False)).code == "no-bias"
         assert assert_is_gru(nn.GRU(5, 4, num_layers=2, bidirectional=True)).code == "equal"
 
-    def test_needs_no_gradients_of_the_caller(self) -> None:
-        with torch.no_grad():
-            assert assert_is_gru(nn.GRU(5, 4)).code == "equal"
-            assert not torch.is_grad_enabled()
-
-    def test_refuses_another_recurrence(self) -> None:
-        with pytest.raises(AssertionError, match=r"\[rnn\]"):
-            assert_is_gru(nn.RNNCell(5, 4))
-
     @pytest.mark.parametrize(("off", "code"), [(1e-12, "equal"), (4e-12, "unknown")])
     def test_equal_means_within_the_tolerance(self, off: float, code: str) -> None:
         class Cell(nn.GRUCell):
@@ -125,7 +116,9 @@ class TestAssertIsGru:
 
         assert check_object(Cell(5, 4)).code == code
 
-    def test_refuses_a_convention_that_is_not_allowed(self) -> None:
+    def test_refuses_another_recurrence_and_a_convention_that_is_not_allowed(self) -> None:
+        with pytest.raises(AssertionError, match=r"\[rnn\]"):
+            assert_is_gru(nn.RNNCell(5, 4))
         with pytest.raises(AssertionError, match=r"\[no-bias\]"):
             assert_is_gru(nn.GRU(5, 4, bias=False), "equal")
         with pytest.raises(ValueError, match=r"convention.*equal, update-inverted.*'mixing'"):
@@ -135,7 +128,9 @@ class TestAssertIsGru:
         module = nn.GRU(5, 4).train()
         before = {name: value.clone() for name, value in module.state_dict().items()}
         random = torch.get_rng_state()
-        assert_is_gru(module)
+        with torch.no_grad():
+            assert_is_gru(module)
+            assert not torch.is_grad_enabled()
         assert module.training
         assert torch.get_default_dtype() == torch.float32
         assert torch.equal(torch.get_rng_state(), random)

@@ -43,10 +43,7 @@ def test_lines_keep_their_numbers() -> None:
     code = read(notebook("import torch; print(torch.rand(\n    3)); x = 1", "%%time\ntrain(\n\n)\ny = 2\n", "z = 3"))
     assert code.text.split("\n")[2:] == ["", "train(", "", ")", "y = 2", "", "z = 3"]
     assert [code.place(line) for line in (0, 1, 3, 9)] == ["", "cell 1, line 1", "cell 2, line 1", "cell 3, line 1"]
-
-
-def test_a_file_of_python_has_lines_alone() -> None:
-    assert Code("x = 1").place(1) == "line 1"
+    assert Code("x = 1").place(1) == "line 1"  # a file of Python has no cells
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"cells": 3}', '{"cells": [{"cell_type": "code"}]}', "\ufffe"])
