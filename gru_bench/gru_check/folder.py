@@ -117,11 +117,12 @@ def rows(folder: Path, names: Sequence[str], options: Options, jobs: int) -> Gen
     """Check what `entries` returned, some files at the same time, and yield each row as soon as it is there."""
     stopped = Event()
     with ThreadPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(_row, folder, name, options, stopped) for name in names}
+        waiting = [pool.submit(_row, folder, name, options, stopped) for name in names]
         try:
             while waiting:  # with a timeout, because on Windows Ctrl-C does not end a wait
-                finished, waiting = wait(waiting, 0.1, FIRST_COMPLETED)
-                yield from (one.result() for one in finished)
+                finished = wait(waiting, 0.1, FIRST_COMPLETED).done
+                yield from (one.result() for one in waiting if one in finished)
+                waiting = [one for one in waiting if one not in finished]
         finally:
             stopped.set()
             pool.shutdown(cancel_futures=True)
