@@ -6,6 +6,7 @@ import ast
 import copy
 import inspect
 import io
+import itertools
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -144,13 +145,11 @@ def _results(subject: Subject, form: Form, built: Any = None) -> list[Tensor]:
 
 def _order(it: Explained) -> list[Finding]:
     """Say whether the gates are stacked in another order than r, z, n."""
-    cell, placed = it.found.layout.first, dict[tuple[int, bool], list[tuple[int, int]]]()
-    for role, number in enumerate(it.found.own[0].tolist()[:6]):
-        if number >= 0:
-            blocks = cell.x if role < 3 else cell.h
-            placed.setdefault((id(blocks[number].tensor), role < 3), []).append((blocks[number].number, role % 3))
-    return [Finding("gate-order")] if any(
-        sorted(own) != sorted(own, key=lambda pair: pair[1]) for own in placed.values()) else []
+    cell, own = it.found.layout.first, it.found.own[0].tolist()
+    pairs = [pair for blocks, numbers in ((cell.x, own[:3]), (cell.h, own[3:]))
+             for pair in itertools.combinations([blocks[number] for number in numbers if number >= 0], 2)]
+    turned = any(one.tensor is other.tensor and one.number > other.number for one, other in pairs)
+    return [Finding("gate-order")] if turned else []
 
 
 def _sorted(it: Explained, findings: Sequence[Finding]) -> list[Finding]:
@@ -170,9 +169,10 @@ def _unused(subject: Subject, form: Form) -> list[Finding]:
     hidden, changed = form.hidden or subject.source.sizes.get("H", 0), subject.copy()
     square = [one for one in weights_of(changed).values() if hidden and one.dim() == 2 and hidden in one.shape
               and not any(size % hidden for size in one.shape)]
+    before = _results(subject, form)
     with torch.no_grad():
         for one in square:
             one.mul_(0.5)
-    same = all(map(torch.equal, _results(subject, form), _results(subject, form, changed)))
+    same = all(map(torch.equal, before, _results(subject, form, changed)))
     return [Finding("unknown", "The result does not depend on the recurrence: with other weights for the state it "
                     "is the same.")] if square and same else []

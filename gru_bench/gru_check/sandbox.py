@@ -24,13 +24,10 @@ from gru_bench.errors import DataError, ExitCode, GruBenchError, RunError, Usage
 from gru_bench.gru_check.codes import Finding, Verdict
 from gru_bench.gru_check.submission import MEMORY
 
-GIGABYTE = 2 ** 30
 MOST_WRITTEN = 100 * 2 ** 20
 """Most bytes that each file may have which it writes, and its output."""
 _KEPT_BYTES = 64 * 1024
 """Bytes of the end of its output that are read."""
-_PAUSE = 0.1
-"""Seconds between two looks."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ def _answer(path: Path, folder: Path, options: Options, stopped: threading.Event
     deadline = time.monotonic() + options.timeout
     try:
         while child.poll() is None:
-            if stopped.wait(_PAUSE):
+            if stopped.wait(0.1):
                 raise RunError("no further file is checked")
             if time.monotonic() > deadline:
                 raise RunError(f"{path.name} was not checked within {options.timeout:g} s: it may train on import "
@@ -119,7 +116,7 @@ def answer(order: str) -> None:
 
     sys.path.insert(0, request["folder"])  # as Python does when it runs the file itself
     sys.dont_write_bytecode = True
-    reason = platforms.limit_memory(MEMORY * GIGABYTE)
+    reason = platforms.limit_memory(MEMORY * 2 ** 30)
     try:
         with check.prepared():
             verdict = check.check_file(Path(request["path"]), request["options"]["name"], request["options"]["make"])

@@ -34,16 +34,10 @@ class Cell:
     """Matrices of the state, H x H."""
     kinds: Sequence[str]
     """What each of its tensors is for: x, h, or xh for both."""
-
-    @property
-    def width(self) -> int:
-        """Return the width of its input."""
-        return self.x[0].value.shape[-1]
-
-    @property
-    def hidden(self) -> int:
-        """Return the width of its state."""
-        return self.h[0].value.shape[0]
+    width: int
+    """Width of its input."""
+    hidden: int
+    """Width of its state."""
 
     def matrices(self, own: Tensor) -> tuple[Tensor, Tensor]:
         """Return the matrices that assignments choose, of the input, A x 3 x H x E, and of the state, A x 3 x H x H.
@@ -111,7 +105,7 @@ def _cell(named: Sequence[tuple[str, Tensor]], how: Cutting, known: Sequence[str
         for number, part in enumerate(whole if whole.dim() == 3 else whole.split(how.hidden)):
             for side, columns in zip(sides, part.split(widths, -1), strict=True):
                 (x if side == "x" else h).append(Block(tensor, number, columns))
-    return Cell(x, h, kinds)
+    return Cell(x, h, kinds, how.width, how.hidden)
 
 
 def _before(shape: Sequence[int], how: Cutting) -> bool:
