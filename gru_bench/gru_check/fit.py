@@ -151,9 +151,9 @@ def layouts(cells: Sequence[Cell]) -> Iterator[Layout]:
                                  "of the step before."),), carried=False)
     yield Layout([[(cell, True)] for ((cell, _),) in stack], (Finding(
         "read-backwards", "It reads the last step first."),))
-    if above:
+    if len(stack) > 1:
         yield Layout([*stack, stack[-1]], (Finding("shared-layers", "Two layers use the same weights."),))
-    else:
+    elif not above:
         yield Layout([[(first, False), (first, True)]], (Finding(
             "shared-layers", "Both directions use the same weights."),))
 

@@ -108,6 +108,14 @@ class TestAssertIsGru:
         assert assert_is_gru(nn.GRU(5, 4, bias=False)).code == "no-bias"
         assert assert_is_gru(nn.GRU(5, 4, num_layers=2, bidirectional=True)).code == "equal"
 
+    @pytest.mark.slow
+    def test_two_layers_in_both_directions_with_a_head_that_is_not_linear_are_not_identified(self) -> None:
+        class Net(nn.GRU):
+            def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:  # type: ignore[override]
+                return torch.relu(super().forward(input)[0])
+
+        assert check_object(Net(5, 4, 2, bidirectional=True)).code == "unknown"
+
     @pytest.mark.parametrize(("off", "code"), [(1e-12, "equal"), (4e-12, "unknown")])
     def test_equal_means_within_the_tolerance(self, off: float, code: str) -> None:
         class Cell(nn.GRUCell):
