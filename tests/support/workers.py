@@ -18,9 +18,10 @@ from gru_bench.data.vectors import load_vectors
 from gru_bench.results.baselines import BaselineResult
 from gru_bench.results.runs import Check, EpochRecord, Predictions, RunResult, StudySummary
 from gru_bench.stats.metrics import correct, of_two
+from gru_bench.sweep.baselines import BASELINES
 from gru_bench.sweep.console.interrupt import Interrupt
 from gru_bench.sweep.console.progress import ProgressDisplay
-from gru_bench.sweep.runner import BASELINES, SETTINGS, Sweep
+from gru_bench.sweep.runner import SETTINGS, Sweep
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord

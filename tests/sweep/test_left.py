@@ -14,7 +14,7 @@ from mlflow.tracking._tracking_service import utils
 from gru_bench.config import RunConfig
 from gru_bench.errors import ExitCode
 from gru_bench.sweep.__main__ import app
-from gru_bench.sweep.runner import Sweep
+from gru_bench.sweep.runner import Conductor, Sweep
 from gru_bench.sweep.workers.messages import Message
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import open_reader
@@ -170,15 +170,15 @@ def emptied() -> None:
     shutil.copy("empty.db", "mlflow.db")
 
 
-def begun(at: str) -> None:
-    """Begin the study, interrupted in this method of a sweep."""
+def begun(at: str, of: type = Conductor) -> None:
+    """Begin the study, interrupted in this method."""
     nothing()
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Sweep, at, interrupted)
+        patch.setattr(of, at, interrupted)
         assert ran().returncode == ExitCode.INTERRUPTED
 
 
@@ -199,7 +199,7 @@ def written(text: str) -> None:
 
 @pytest.mark.parametrize(("change", "options", "codes", "words"), [
     pytest.param(nothing, (), (3, 0, 0), "0 of 1 trials", id="nothing yet"),
-    pytest.param(lambda: begun("_begin"), (), (3, 0, 0), "0 of 1 trials", id="begun, and not in MLflow"),
+    pytest.param(lambda: begun("_begun", Sweep), (), (3, 0, 0), "0 of 1 trials", id="begun, and not in MLflow"),
     pytest.param(lambda: begun("_ask"), (), (3, 0, 0), "0 of 1 trials", id="begun"),
     pytest.param(lambda: None, ("--trials", "2"), (3, 0, 0), "1 of 2 trials", id="more is asked for"),
     pytest.param(lambda: None, (), (0, 0, 0), "everything is done", id="finished"),

@@ -21,7 +21,7 @@ from gru_bench.errors import ExitCode, RunError, UsageError
 from gru_bench.sweep.__main__ import app
 from gru_bench.sweep.active_run import ActiveRun
 from gru_bench.sweep.run_log import RunLog
-from gru_bench.sweep.runner import Sweep
+from gru_bench.sweep.runner import Conductor
 from gru_bench.sweep.sharing import trials
 from gru_bench.sweep.sharing.leases import LeaseWatch
 from gru_bench.sweep.sharing.storage import open_storage
@@ -92,7 +92,7 @@ def test_a_run_that_is_complete_although_its_trial_has_not_ended_is_adopted(
     told_by_optuna = optuna.Study.tell
     with monkeypatch.context() as patch:
         patch.setattr(optuna.Study, "tell", tell)
-        patch.setattr(Sweep, "_stop_early", lambda *_: None)
+        patch.setattr(Conductor, "_stop_early", lambda *_: None)
         with pytest.raises(DiedError):
             swept(easy_csv, says, trials=2, confirm=1)
     summary = swept(easy_csv, says, trials=2, confirm=1)
@@ -176,7 +176,7 @@ def test_the_run_of_a_trial_that_was_tried_too_often_is_closed(
         raise DiedError
 
     with monkeypatch.context() as patch:
-        patch.setattr(Sweep, "_stop_early", lambda *_: None)
+        patch.setattr(Conductor, "_stop_early", lambda *_: None)
         patch.setattr(ActiveRun, "report", died)
         with pytest.raises(DiedError):
             swept(easy_csv, lambda _: WELL, trials=2)
@@ -193,7 +193,7 @@ def test_the_next_start_in_a_process_goes_on_where_one_was_cut_off_in_its_end(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Sweep, "_stop_early", interrupted)
+        patch.setattr(Conductor, "_stop_early", interrupted)
         patch.setattr(ActiveRun, "report", interrupted)
         with pytest.raises(KeyboardInterrupt):
             swept(easy_csv, lambda _: WELL, trials=1)

@@ -21,10 +21,10 @@ from gru_bench.evidence.progress import baseline_runs
 from gru_bench.results.baselines import BASELINES
 from gru_bench.results.diagnostics import DIAGNOSTICS
 from gru_bench.results.logged_metrics import CHECK
-from gru_bench.sweep import runner
+from gru_bench.sweep import runs
 from gru_bench.sweep.active_run import Assignment
 from gru_bench.sweep.run_log import RunLog
-from gru_bench.sweep.runner import Sweep
+from gru_bench.sweep.runner import Conductor
 from gru_bench.sweep.sharing import trials
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.workers.messages import Failed, Finished, Job, Message, WasPruned
@@ -51,7 +51,7 @@ class TestFailures:
     @pytest.fixture(autouse=True)
     def _two(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let a search end at the second failure in a row, and a trial at its second attempt."""
-        monkeypatch.setattr(runner, "MOST_FAILURES", 2)
+        monkeypatch.setattr(runs, "MOST_FAILURES", 2)
         monkeypatch.setattr(trials, "MOST_ATTEMPTS", 2)
 
     def test_failed_trials_in_a_row_end_a_sweep(self, easy_csv: Path) -> None:
@@ -226,7 +226,7 @@ class TestBaselines:
         self.meanwhile = interrupted
         with monkeypatch.context() as killed:
             if is_killed:
-                killed.setattr(Sweep, "_stop_early", lambda *_: None)
+                killed.setattr(Conductor, "_stop_early", lambda *_: None)
             with pytest.raises(KeyboardInterrupt):
                 swept(easy_csv, lambda _: WELL, trials=0, confirm=1)
         assert logged().baselines == ()

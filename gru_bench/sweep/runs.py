@@ -1,0 +1,117 @@
+"""The runs that a start trains: each begins in MLflow and at a worker, is logged, and ends in MLflow and in Optuna."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+
+from gru_bench.config import RunConfig
+from gru_bench.errors import RunError, UsageError
+from gru_bench.results.pruners import CHECKS
+from gru_bench.results.runs import Check, EpochRecord, StepReport
+from gru_bench.sweep.active_run import ActiveRun, Assignment
+from gru_bench.sweep.console.notes import Notes
+from gru_bench.sweep.console.progress import ProgressDisplay
+from gru_bench.sweep.jobs import Jobs
+from gru_bench.sweep.run_log import RunLog
+from gru_bench.sweep.workers.messages import (
+    Failed,
+    Finished,
+    Job,
+    Message,
+    Note,
+    Restarted,
+    Resumed,
+    WasPruned,
+)
+from gru_bench.sweep.workers.tasks import Train
+
+MOST_FAILURES = 3
+"""Failed trials in a row after which the search ends with an error."""
+
+
+class Runs:
+    """The runs that this process trains now."""
+
+    def __init__(self, log: RunLog, jobs: Jobs, notes: Notes, display: ProgressDisplay, threads: int) -> None:
+        """Begin with none; `threads`: CPU threads of each run whose config does not set them."""
+        self.log, self.spec, self.jobs, self.notes, self.display = log, log.spec, jobs, notes, display
+        self._threads = threads
+        self.active: dict[str, ActiveRun] = {}
+        """Key of a run that is trained -> the run."""
+        self._failed_in_row: Counter[str] = Counter()
+        """Model -> how many of its trials have failed since one ended well."""
+
+    def begin(self, run: Assignment) -> None:
+        """Begin a run."""
+        run = replace(run, config=with_threads(run.config, self._threads))
+        try:
+            writer = self.log.begin(run)
+        except BaseException as error:  # such as a full disk
+            run.trials.give_up(run.number, str(error), fault=False)
+            raise
+        self.active[run.key] = ActiveRun(run, writer, self.spec)
+        self.display.job_started(run.key, run.label, run.settings if run.role == "trial" else {},
+                                 run.config.training.epochs)
+        checks = CHECKS if run.role == "trial" and self.spec.pruner == "halving" else 0
+        is_first = run.role == "confirm" and run.config.seed == self.spec.confirm_seeds[0]
+        task = Train(run.config, score_test=run.role == "confirm", checks=checks,
+                     diagnostics=self.spec.diagnostics and is_first, texts=self.log.texts)
+        self.jobs.submit(run.key, task, self._receive)
+
+    def _receive(self, job: Job, message: Message) -> None:
+        active = self.active[job.key]
+        match message:
+            case StepReport():
+                self.display.job_step(job.key, message)
+            case Resumed(epoch):
+                self.display.job_resumed(job.key, epoch)
+            case Restarted(reason):
+                active.restart(reason)
+                self.display.note(f"{active.run.label}: {reason}")
+            case Note(text):
+                self.notes.show(text)
+            case Check():
+                self.jobs.pool.answer(job, go_on=active.check(message))
+            case EpochRecord():
+                self.jobs.pool.answer(job, go_on=active.report(message))
+                active.writer.epoch(message, self.spec.metric)
+                self.display.job_epoch(job.key, message)
+            case _:
+                self._end(job.key, message)
+
+    def _end(self, key: str, message: Finished | WasPruned | Failed) -> None:
+        active = self.active[key]
+        outcome, run = active.end(message), active.run
+        del self.active[key]
+        self.display.job_ended(key, outcome.state, outcome.value, outcome.reason)
+        if outcome.state not in ("failed", "left"):
+            self._failed_in_row[run.model] = 0
+        if not isinstance(message, Failed):
+            return
+        if message.kind == "settings":
+            raise UsageError(message.reason)
+        if message.kind == "machine":
+            raise RunError(message.reason)
+        if outcome.again:
+            return
+        if run.role != "trial":
+            self.notes.add([f"The {run.role} run {run.label!r} failed: {message.reason}"])
+            return
+        self._failed_in_row[run.model] += 1
+        if self._failed_in_row[run.model] >= MOST_FAILURES:
+            raise RunError(f"the last {MOST_FAILURES} trials of {run.model} failed in a row, the last because "
+                           f"{message.reason}")
+
+    def break_off(self, reason: str) -> None:
+        """End all runs and queue them again for the next start, as far as the stores still respond."""
+        for active in self.active.values():
+            with suppress(Exception):  # the next start finds out what is not noted here
+                active.break_off(reason)
+
+
+def with_threads(config: RunConfig, threads: int) -> RunConfig:
+    """Return a config with its number of threads set: the exact result depends on it."""
+    threads = config.training.threads or threads
+    return config.model_copy(update={"training": config.training.model_copy(update={"threads": threads})})
