@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from gru_bench.errors import RunError
@@ -22,11 +21,9 @@ class Jobs:
             fingerprint: Fingerprint of the data.
             code: Files of classes of the user's own, which the workers keep.
         """
-        self.pool, self._read = pool, (fingerprint, tuple(code))
+        self.pool, self._data = pool, (fingerprint, tuple(code))
         self._receivers: dict[str, Callable[[Job, Message], None]] = {}
         """Key of a job -> what takes its messages."""
-        self._deaths: Counter[str] = Counter()
-        """Key of a task that is no run -> how many workers have died at it."""
 
     def __contains__(self, key: str) -> bool:
         """Return whether a job is under way."""
@@ -38,25 +35,23 @@ class Jobs:
 
     def submit(self, key: str, task: Task, receive: Callable[[Job, Message], None]) -> None:
         """Submit a job; `receive` takes all that its worker says."""
-        self._submit(Job(key, task, *self._read), receive)
+        self._receivers[key] = receive
+        self.pool.submit(Job(key, task, *self._data))
 
-    def submit_task(self, key: str, task: Task, receive: Callable[[Finished | Failed], None]) -> None:
+    def submit_task(
+        self, key: str, task: Task, receive: Callable[[Finished | Failed], None], attempts: int = MOST_ATTEMPTS
+    ) -> None:
         """Submit a task that trains no run of the study, again if its worker dies; `receive` takes its end."""
         def ended(job: Job, message: Message) -> None:
             match message:
                 case Failed("machine", reason):
                     raise RunError(reason)
-                case Failed("worker", _) if self._deaths[key] + 1 < MOST_ATTEMPTS:
-                    self._deaths[key] += 1
-                    self._submit(job, ended)
+                case Failed("worker", _) if attempts > 1:
+                    self.submit_task(key, task, receive, attempts - 1)
                 case Finished() | Failed():
                     receive(message)
 
         self.submit(key, task, ended)
-
-    def _submit(self, job: Job, receive: Callable[[Job, Message], None]) -> None:
-        self._receivers[job.key] = receive
-        self.pool.submit(job)
 
     def receive(self, timeout: float) -> None:
         """Take the messages that arrive within `timeout` seconds."""

@@ -64,7 +64,7 @@ SETTINGS = "settings"
 
 
 class Life:
-    """That a start lives: how long it does, what others see of it, and whether the user has asked it to end."""
+    """How long a start has lived, what other starts see of it, and whether the user has asked it to end."""
 
     def __init__(self, lease: Lease, interrupt: Interrupt, timeout: float | None) -> None:
         """Begin it; `timeout`: seconds after which no new trial begins, or None."""
@@ -162,11 +162,8 @@ class Sweep:
     def _try_settings(self) -> None:
         """Wait until a worker has found that runs can be trained here, before anything is logged."""
         def receive(message: Finished | Failed) -> None:
-            match message:
-                case Failed("settings", reason):
-                    raise UsageError(reason)
-                case Failed(_, reason):
-                    raise RunError(reason)
+            if isinstance(message, Failed):
+                raise (UsageError if message.kind == "settings" else RunError)(message.reason)
 
         spec = self.record.spec
         configs = (with_threads(spec.config(model, {}, spec.seed), self.threads) for model in spec.models)
@@ -261,10 +258,10 @@ class Conductor:
         """Tell MLflow and the user what is newly planned; return whether anything is."""
         new = {model: plan for model, plan in self.state.plans.items()
                if plan.tuned is not None and plan != self._announced.get(model)}
-        self._announced |= new
         runs = self.log.runs() if new else []
         for model, plan in new.items():
             assert plan.tuned is not None
+            self._announced[model] = plan
             self._search_ended(self.record.searches[model], plan)
             # Confirmation runs of settings that are not the best ones any more.
             self.notes.add(self.log.supersede(runs, model, plan.tuned))

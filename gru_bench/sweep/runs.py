@@ -90,11 +90,9 @@ class Runs:
             self._failed_in_row[run.model] = 0
         if not isinstance(message, Failed):
             return
-        if message.kind == "settings":
-            raise UsageError(message.reason)
-        if message.kind == "machine":
-            raise RunError(message.reason)
-        if outcome.again:
+        if message.kind in ("settings", "machine"):
+            raise (UsageError if message.kind == "settings" else RunError)(message.reason)
+        if outcome.again:  # such as where the worker has died
             return
         if run.role != "trial":
             self.notes.add([f"The {run.role} run {run.label!r} failed: {message.reason}"])
