@@ -26,7 +26,7 @@ def decision_sentence(evidence: Evidence) -> Sentence:
     interval = "" if chosen.score.low is None else say(" [{ends}]", ends=(Ends(chosen.score, ", "),))
     what = joined([_with_seeds(one) for one in chosen.parts], " and ")
     if len(chosen.parts) > 1:  # of several averages, the label names the study
-        what = (f"{'the ' if chosen.label == AVERAGE else ''}{chosen.label} of ", *what)
+        what = (f"the {AVERAGE} of " if chosen.label == AVERAGE else f"{chosen.label}, of ", *what)
     elif len(evidence.studies) > 1 and not chosen.parts[0].is_fitted_once:
         what = (*what, f" of the study {study_name(chosen.study)}")
     how_good = "it is right on {score}{unit}{interval} of new texts" if chosen.metric == "accuracy" else (
@@ -62,8 +62,10 @@ def _by_finding(pairs: Sequence[Pair]) -> Sequence[tuple[str, Sequence[Pair]]]:
 
 
 def _found(words: str, pairs: Sequence[Pair]) -> Sentence:
-    """Return what is found on the classifier that is taken and some others, with their differences."""
+    """Return what is found on the classifier that is taken and some others, with their differences. A p of equivalence
+    would be taken for one of a difference."""
+    is_said = pairs[0].verdict.finding is not Finding.EQUIVALENT
     others = [say("{label} ({difference}{p})", label=pair.b.label, difference=(pair.number("difference"),),
-                  p="" if pair.p.value is None else (", ", *p_is(pair.p))) for pair in pairs]
+                  p=(", ", *p_is(pair.p)) if is_said and pair.p.value is not None else "") for pair in pairs]
     what = say(words, margin=pairs[0].number("margin"), unit=pairs[0].scale.after)
     return joined([what, joined([joined(others[:-1], ", "), others[-1]], " and ")])

@@ -35,10 +35,10 @@ VERDICTS = ("Another question: is one architecture better than another, by singl
             "equivalence margin. MDD, the minimum detectable difference, is the smallest true difference that the "
             "two-sided test finds with 80 % power from as many runs and texts.")
 CANDIDATES = ("Test {} of the classifiers that can be taken, each as gru-bench predict uses it, with 95 % intervals. "
-              "{}They hold for these trained models on new texts, not for newly trained ones. Trained parameters and "
+              "{}All hold for these trained models on new texts, not for newly trained ones. Trained parameters and "
               "training time are summed over the seeds and models of a classifier.")
 FIRST = ("The first one is taken: the best on validation texts. Intervals of its lead are not adjusted for multiple "
-         "comparisons. p is adjusted by Holm’s procedure over the rows, so that the two may disagree. ")
+         "comparisons. p is adjusted by Holm’s procedure over the rows, so that p and interval may disagree. ")
 ALL_PAIRS = ("All pairs of the classifiers that can be taken, because none is chosen. Differences in test {} have "
              "unadjusted 95 % intervals; p is two-sided, adjusted by Holm’s procedure over the rows.")
 SAME_FUNCTION = {"scratch", "torch"}
