@@ -1,4 +1,4 @@
-"""Settings of runs as a report shows them."""
+"""Settings of runs as a report shows them, and whether the best value of one is at an end of its range."""
 
 from __future__ import annotations
 

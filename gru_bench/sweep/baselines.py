@@ -8,10 +8,10 @@ from gru_bench.results.baselines import baseline_label
 from gru_bench.results.logged_metrics import compared
 from gru_bench.sweep.console.notes import Notes
 from gru_bench.sweep.console.progress import ProgressDisplay
-from gru_bench.sweep.jobs import Jobs
 from gru_bench.sweep.plan import StudyState
 from gru_bench.sweep.run_log import RunLog
-from gru_bench.sweep.work import baseline_key
+from gru_bench.sweep.sharing.work import baseline_key
+from gru_bench.sweep.workers.jobs import Jobs
 from gru_bench.sweep.workers.messages import Failed, Finished
 from gru_bench.sweep.workers.tasks import MeasureBaselines
 

@@ -15,8 +15,8 @@ from gru_bench.results.baselines import BASELINES
 from gru_bench.results.logged_metrics import compared
 from gru_bench.sweep.plan import SearchState, StudyState, left_to_do
 from gru_bench.sweep.run_log import experiment_of, key_of, unknown_runs
+from gru_bench.sweep.sharing.work import StoredTrial, baseline_key
 from gru_bench.sweep.spec import StudySpec
-from gru_bench.sweep.work import StoredTrial, baseline_key
 from gru_bench.tracking import LoggedRun, Reader
 
 RUN_ENDS = {"complete": {("complete", "FINISHED")}, "pruned": {("pruned", "FINISHED")},

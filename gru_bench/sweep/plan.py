@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.results.baselines import BASELINES
+from gru_bench.sweep.sharing.work import StoredTrial, baseline_key, digest, is_free, run_key
 from gru_bench.sweep.spec import StudySpec
-from gru_bench.sweep.work import StoredTrial, baseline_key, digest, is_free, run_key
 
 Role = Literal["trial", "confirm"]
 

@@ -19,9 +19,9 @@ from gru_bench.sweep.console.description import run_description
 from gru_bench.sweep.plan import StudyState
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.trials import Trials
+from gru_bench.sweep.sharing.work import baseline_key, digest, run_key
 from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.sweep.work import baseline_key, digest, run_key
 from gru_bench.tracking import AGAIN, INTERRUPTED, NOTE, PARENT_TAG, LoggedRun, Reader, RunWriter, Store
 
 POLL_SECONDS = 0.5

@@ -27,7 +27,6 @@ from gru_bench.sweep.console.interrupt import Interrupt
 from gru_bench.sweep.console.notes import Notes
 from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.end import StudyEnd
-from gru_bench.sweep.jobs import Jobs
 from gru_bench.sweep.plan import (
     AskTrial,
     FitBaselines,
@@ -53,6 +52,7 @@ from gru_bench.sweep.summary import (
     study_metrics,
     study_summary,
 )
+from gru_bench.sweep.workers.jobs import Jobs
 from gru_bench.sweep.workers.messages import Failed, Finished, Workers
 from gru_bench.sweep.workers.tasks import TrySettings
 from gru_bench.tracking import LoggedStudy, Store

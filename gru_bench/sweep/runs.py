@@ -13,8 +13,8 @@ from gru_bench.results.runs import Check, EpochRecord, StepReport
 from gru_bench.sweep.active_run import ActiveRun, Assignment
 from gru_bench.sweep.console.notes import Notes
 from gru_bench.sweep.console.progress import ProgressDisplay
-from gru_bench.sweep.jobs import Jobs
 from gru_bench.sweep.run_log import RunLog
+from gru_bench.sweep.workers.jobs import Jobs
 from gru_bench.sweep.workers.messages import (
     Failed,
     Finished,

@@ -27,8 +27,8 @@ from gru_bench.results.pruners import CHECKS, HALVING, REASON
 from gru_bench.results.runs import Check, TrialSummary
 from gru_bench.sweep.identity import TPE, direction
 from gru_bench.sweep.sharing.trials import EPOCH, Trials, state_of, stored
+from gru_bench.sweep.sharing.work import ENDED, StoredTrial, TrialNotes
 from gru_bench.sweep.spec import Range, StudySpec
-from gru_bench.sweep.work import ENDED, StoredTrial, TrialNotes
 
 STARTUP_SHARE = 0.25
 """Share of the trials that are drawn at random before the sampler begins to model."""

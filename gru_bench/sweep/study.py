@@ -30,8 +30,8 @@ from gru_bench.sweep.search import (
 from gru_bench.sweep.sharing.leases import STARTS, Lease
 from gru_bench.sweep.sharing.storage import lock_for
 from gru_bench.sweep.sharing.trials import Trials, trials_of
+from gru_bench.sweep.sharing.work import StoredTrial, latest_trials
 from gru_bench.sweep.spec import StudySpec
-from gru_bench.sweep.work import StoredTrial, latest_trials
 
 FORMAT_KEY, FORMAT = "format", 5
 """Set when a study begins: the format of what is stored of it."""

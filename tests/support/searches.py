@@ -12,9 +12,9 @@ from gru_bench.sweep.plan import AskTrial, TrainPlanned, Work, next_work
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import Trials
+from gru_bench.sweep.sharing.work import StoredTrial, baseline_key
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.sweep.work import StoredTrial, baseline_key
 
 TOTAL = 24
 

@@ -19,9 +19,9 @@ from gru_bench.stats.text import percent
 from gru_bench.sweep.__main__ import _results, _show_next
 from gru_bench.sweep.console.opening import backend_note
 from gru_bench.sweep.plan import SearchState, StudyState, left_to_do
+from gru_bench.sweep.sharing.work import StoredState, StoredTrial, digest, run_key
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.summary import Conclusion
-from gru_bench.sweep.work import StoredState, StoredTrial, digest, run_key
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, add_study, logged
 from tests.support.runs import confirmed, summary

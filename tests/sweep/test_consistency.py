@@ -12,8 +12,8 @@ import pytest
 from gru_bench.results.baselines import BASELINES
 from gru_bench.sweep.consistency import Consistency, compare_stores
 from gru_bench.sweep.plan import SearchState, StudyState
+from gru_bench.sweep.sharing.work import StoredTrial, digest, run_key
 from gru_bench.sweep.spec import StudySpec, load_study
-from gru_bench.sweep.work import StoredTrial, digest, run_key
 from gru_bench.tracking import LoggedRun
 from tests.support.commands import mentions
 from tests.support.searches import DONE_BASELINES

@@ -23,8 +23,8 @@ from gru_bench.sweep.plan import (
     next_work,
     to_begin,
 )
+from gru_bench.sweep.sharing.work import StoredTrial, baseline_key, digest, run_key
 from gru_bench.sweep.spec import StudySpec, load_study
-from gru_bench.sweep.work import StoredTrial, baseline_key, digest, run_key
 from tests.support.searches import DONE_BASELINES
 
 STUDY = """

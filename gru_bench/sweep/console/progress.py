@@ -17,7 +17,7 @@ from gru_bench.results.runs import EpochRecord, StepReport
 from gru_bench.wording import duration, several
 
 if TYPE_CHECKING:
-    from gru_bench.sweep.work import StoredTrial
+    from gru_bench.sweep.sharing.work import StoredTrial
 
 Kind = tuple[str, str]
 """Model and role (trial or confirm) of runs."""

@@ -18,7 +18,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gru_bench.sweep.sharing.leases import Lease
-from gru_bench.sweep.work import StoredState, StoredTrial, TrialNotes, is_free, latest_trials
+from gru_bench.sweep.sharing.work import StoredState, StoredTrial, TrialNotes, is_free, latest_trials
 
 MOST_ATTEMPTS = 4
 """Most attempts at work whose process dies."""

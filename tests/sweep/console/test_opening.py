@@ -7,8 +7,8 @@ from pathlib import Path
 
 from gru_bench.sweep.console.opening import data_lines, record_lines, warning_lines
 from gru_bench.sweep.plan import SearchState, StudyState
+from gru_bench.sweep.sharing.work import StoredTrial
 from gru_bench.sweep.spec import load_study
-from gru_bench.sweep.work import StoredTrial
 from tests.support.commands import mentions
 from tests.support.fake_store import TestSet, data_summary
 from tests.support.reviews import load, reviews, write

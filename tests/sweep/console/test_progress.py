@@ -9,7 +9,7 @@ from rich.console import Console
 
 from gru_bench.results.runs import EpochRecord, StepReport
 from gru_bench.sweep.console.progress import ProgressDisplay
-from gru_bench.sweep.work import StoredTrial
+from gru_bench.sweep.sharing.work import StoredTrial
 from tests.support.commands import mentions
 
 TRIAL, CONFIRM = ("torch", "trial"), ("torch", "confirm")

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS, Trials
-from gru_bench.sweep.work import is_free
+from gru_bench.sweep.sharing.work import is_free
 from tests.support.searches import search_in
 from tests.support.values import present
 
