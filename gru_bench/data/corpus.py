@@ -72,7 +72,7 @@ from gru_bench.results.runs import NearDuplicates
 SPLITS = ("train", "validation", "test")
 Progress = Callable[[int, int], object]
 """Is told how many of how many texts are done."""
-_FORMAT = "9"
+_FORMAT = "10"
 """Part of every cache key. Raise it when the cleaning, the splitting or the files of a folder change."""
 _IDS, _EXAMPLES, _ABOUT = "ids.npy", "examples.npz", "about.json"
 """The files of a corpus: the ids of all tokens; all other arrays, texts included; words, classes and counts."""
