@@ -99,7 +99,7 @@ def made_up(config: RunConfig, label_N: Any, ease_N: Any, rng: np.random.Generat
     window_losses = tuple(
         WindowLoss(10 * i, 1 + i * EPOCHS // (WINDOWS + 1), i / 2, 0.7 / (1 + i / 40)) for i in range(1, WINDOWS + 1))
     return RunResult(
-        config, "fused", "cpu", epochs, window_losses, EPOCHS, 120_802, 6, 90.0, 900_000_000,
+        config, "fused", "cpu", epochs, window_losses, EPOCHS, 120_802, 6, 90.0, 0.4, 900_000_000,
         {"validation": predictions, "test": predictions}, {}, classes=("negative", "positive"))
 
 

@@ -110,7 +110,8 @@ def _result(config: Any) -> Any:
 
     return RunResult(
         config=config, backend="torch", device="cpu", epochs=(EpochRecord(1, 0.7, 0.6, 0.5, 0.1, 100.0),),
-        window_losses=(), best_epoch=1, parameters=12, parameter_tensors=2, train_seconds=0.1, peak_memory_bytes=1000,
+        window_losses=(), best_epoch=1, parameters=12, parameter_tensors=2, train_seconds=0.1, predict_seconds=0.1,
+        peak_memory_bytes=1000,
         predictions={"validation": _predictions()["validation"]}, weights={"w": np.ones(2, np.float32)},
         classes=("no", "yes"))
 

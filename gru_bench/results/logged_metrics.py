@@ -47,6 +47,7 @@ PARAMETER_TENSORS = Metric("size/parameter_tensors", "parameter tensors", "count
 PEAK_MEMORY = Metric("size/peak_memory_bytes", "peak memory", "bytes", 0, False)
 EPOCH_SECONDS = Metric("time/epoch_seconds", "training time of an epoch", "seconds", 1, False)
 EPOCH_TOKENS_PER_SECOND = Metric("time/epoch_tokens_per_second", "speed of an epoch", "tokens per second", 0, True)
+PREDICT_SECONDS = Metric("time/predict_seconds", "time to predict 1,000 texts", "seconds", 1, False)
 SEARCH_SECONDS = Metric("time/search_seconds", "time of the search", "seconds", 1, False)
 STUDY_SECONDS = Metric("time/study_seconds", "time of the study", "seconds", 1, False)
 TOKENS_PER_SECOND = Metric("time/tokens_per_second", "training speed", "tokens per second", 0, True)

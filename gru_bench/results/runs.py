@@ -172,6 +172,8 @@ class RunResult:
     parameters: int
     parameter_tensors: int
     train_seconds: float
+    predict_seconds: float | None
+    """Seconds to predict 1,000 texts. None where no split is predicted."""
     peak_memory_bytes: int
     predictions: Mapping[str, Predictions]
     """Split -> predictions: `validation`, and `test` only where the run is scored on the test split."""

@@ -27,6 +27,7 @@ from gru_bench.results.logged_metrics import (
     PARAMETER_TENSORS,
     PARAMETERS,
     PEAK_MEMORY,
+    PREDICT_SECONDS,
     SPLIT_NAMES,
     TOKENS_PER_SECOND,
     TRAIN_SECONDS,
@@ -105,6 +106,8 @@ class RunWriter:
             (PEAK_MEMORY.key, float(result.peak_memory_bytes), 0),
             (BEST_EPOCH.key, float(result.best_epoch), 0),
         ]
+        if result.predict_seconds is not None:
+            points.append((PREDICT_SECONDS.key, result.predict_seconds, 0))
         points += [(LOSS_TRAIN_WINDOW.key, point.loss, point.iteration) for point in result.window_losses]
         points += [(WINDOW_SECONDS.key, point.seconds, point.iteration) for point in result.window_losses]
         for split, predictions in result.predictions.items():

@@ -319,17 +319,19 @@ class _Run:
         progress = self.progress
         assert progress.best is not None
         self.model.load_state_dict(progress.best)
-        predictions = {}
+        predictions, started = {}, time.perf_counter()
         if len(self.validation_split):
             predictions["validation"] = self._predictions(self.corpus.validation, self.validation_split)
         if score_test:
             predictions["test"] = self._predictions(self.corpus.test, self.encoded_test())
+        seconds, texts = time.perf_counter() - started, sum(map(len, predictions.values()))
         parameters = [p.numel() for p in self.model.parameters()]
         return RunResult(
             config=self.config, backend=self.placement.backend, device=str(self.placement.device),
             epochs=tuple(progress.epochs),
             window_losses=tuple(progress.window_losses), best_epoch=progress.best_epoch, parameters=sum(parameters),
             parameter_tensors=len(parameters), train_seconds=progress.seconds,
+            predict_seconds=1000 * seconds / texts if texts else None,
             peak_memory_bytes=_peak_memory(self.placement.device), predictions=predictions,
             weights={name: value.cpu().numpy() for name, value in progress.best.items()},
             stopped_early=len(progress.epochs) < self.config.training.epochs,

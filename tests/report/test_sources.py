@@ -22,7 +22,7 @@ SOURCES = [(f"^{pattern}(\\.low|\\.high)?$".replace("MODEL", "(?P<model>(?!of-)[
     (r"MODEL\.candidate\.accuracy", "test", "confirm"),
     (r"MODEL\.candidate\.(loss|calibration)", "test", "confirm"),
     (r"MODEL\.candidate\.(validation|temperature-\d)", "validation", "confirm"),
-    (r"MODEL\.candidate\.(train-seconds|parameters)", "", "confirm"),
+    (r"MODEL\.candidate\.(train-seconds|predict-seconds|parameters)", "", "confirm"),
     (r"MODEL\.candidate\.minus\.[a-z.-]+\.(difference|difference-90|p|p-equivalent)", "test", "some"),
     (r"MODEL\.confusion\.(true|false)-(positive|negative)(\.spread)?", "test", "confirm"),
     (r"MODEL\.(rare-classes|classes)", "test", "confirm"),

@@ -189,7 +189,7 @@ def test_a_run_deleted_in_mlflow_itself(tmp_path: Path, empty_database: Path) ->
         epoch = EpochRecord(1, 0.7, 0.6, 0.75, 2.0, 100.0)
         run.epoch(epoch)
         run.finish(RunResult(
-            RunConfig(seed=seed), "torch", "cpu", (epoch,), (), 1, 12, 2, 4.5, 1000,
+            RunConfig(seed=seed), "torch", "cpu", (epoch,), (), 1, 12, 2, 4.5, None, 1000,
             {"test": test_set.predictions(rng, np.zeros(60), 0.0)}, {}, classes=test_set.classes))
         runs.append(run)
     store = gru_bench.tracking.open_reader(writer.uri)

@@ -127,6 +127,7 @@ def write_result(writer: RunWriter, fake: FakeStore, run: LoggedRun, config: Run
             WindowLoss(step, 1, 0.5, loss) for step, loss in curves.get("loss/train_window", {}).items()),
         best_epoch=int(run.metrics.get("score/best_epoch", 1)), parameters=int(run.metrics.get("size/parameters", 1)),
         parameter_tensors=6, train_seconds=run.metrics.get("time/train_seconds", 1.0),
+        predict_seconds=run.metrics.get("time/predict_seconds"),
         peak_memory_bytes=int(run.metrics.get("size/peak_memory_bytes", 1)),
         predictions={split: fake.predicted[run.run_id, split] for split in SPLIT_NAMES
                      if (run.run_id, split) in fake.predicted},

@@ -35,6 +35,7 @@ def test_a_run_is_read_back_as_it_was_written(store: Store) -> None:
         "confirm", "torch", "fused", 3, "FINISHED", True)
     assert run.params == {key: str(value) for key, value in flat(RunConfig(seed=3)).items()}
     assert run.metrics["time/train_seconds"] == 4.5
+    assert run.metrics["time/predict_seconds"] == 0.5
     assert run.metrics["time/tokens_per_second"] == 200.0
     assert run.metrics["score/test_accuracy"] == run.metrics["score/val_accuracy"] == 0.5
     assert run.tags["gru_bench.data_fingerprint"] == "abc"

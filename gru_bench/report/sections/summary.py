@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from gru_bench.evidence.progress import study_name
 from gru_bench.evidence.verdicts import verdict_sentence
 from gru_bench.report.figures.accuracy import difference_figure
 from gru_bench.report.sections.comparisons import compared_pairs, comparison_table
-from gru_bench.results.logged_metrics import PARAMETERS, TRAIN_SECONDS, Metric
+from gru_bench.results.logged_metrics import PARAMETERS, PREDICT_SECONDS, TRAIN_SECONDS, Metric
 from gru_bench.stats.verdict import DIFFERENT, Finding
 from gru_bench.tracking import LoggedStudy
 from gru_bench.wording import first_few, listed
@@ -35,8 +36,12 @@ VERDICTS = ("Another question: is one architecture better than another, by singl
             "equivalence margin. MDD, the minimum detectable difference, is the smallest true difference that the "
             "two-sided test finds with 80 % power from as many runs and texts.")
 CANDIDATES = ("Test {} of the classifiers that can be taken, each as gru-bench predict uses it, with 95 % intervals. "
-              "{}All hold for these trained models on new texts, not for newly trained ones. Trained parameters and "
-              "training time are summed over the seeds and models of a classifier.")
+              "{}All hold for these trained models on new texts, not for newly trained ones. Trained parameters, "
+              "training time and the time to predict a thousand texts are summed over the seeds and models of a "
+              "classifier.")
+COSTS = ((Column("Parameters"), PARAMETERS), (Column("Training", unit="s"), TRAIN_SECONDS),
+         (Column("Predicting", unit="s"), PREDICT_SECONDS))
+"""What a classifier costs. A column is there where the metric of some classifier was logged."""
 FIRST = ("The first one is taken: the best on validation texts. Intervals of its lead are not adjusted for multiple "
          "comparisons. p is adjusted by Holm’s procedure over the rows, so that p and interval may disagree. ")
 ALL_PAIRS = ("All pairs of the classifiers that can be taken, because none is chosen. Differences in test {} have "
@@ -74,15 +79,16 @@ def _candidates(evidence: Evidence) -> list[Block]:
              lambda one: pairs[one.key].number("difference") if one.key in pairs else MISSING),
             (Column("p", width=1.6), lambda one: _tested(pairs[one.key]) if one.key in pairs else MISSING),
             (Column("Validation", unit=scale.unit), _on_validation)]
+    rows = [*([] if chosen is None else [chosen]), *in_order(others)]
     return [
         Table.of(
             "candidates", "Classifiers to take", (CANDIDATES.format(scale.score, FIRST if leads else ""),),
-            [*([] if chosen is None else [chosen]), *in_order(others)],
+            rows,
             (Column("Classifier", align="left", width=4.0), lambda one: one.label),
             (Column(scale.score[0].upper() + scale.score[1:], unit=scale.unit), lambda one: one.score),
             *leads,
-            (Column("Parameters"), lambda one: _over_runs(one, PARAMETERS)),
-            (Column("Training", unit="s"), lambda one: _over_runs(one, TRAIN_SECONDS))),
+            *((column, partial(_over_runs, metric=metric)) for column, metric in COSTS
+              if any(_logged(one, metric) for one in rows))),
         *([] if leads else [Table.of(
             "candidate-pairs", "Differences of the classifiers to take", (ALL_PAIRS.format(scale.score),),
             by_score(evidence.taken),
@@ -105,10 +111,16 @@ def _on_validation(one: ModelRuns) -> Cell:
 
 def _over_runs(one: ModelRuns, metric: Metric) -> Cell:
     """Return the sum of a logged metric over all runs that a classifier is made of."""
-    values = [run.metrics.get(metric.key) for part in one.parts for run in part.runs]
-    known = [value for value in values if value is not None]
-    return MISSING if len(known) < len(values) else one.of_runs.add(
-        slug(metric.key.partition("/")[2]), sum(known), KINDS[metric.unit], "sum over its runs")
+    values = _logged(one, metric)
+    return one.of_runs.add(slug(metric.key.partition("/")[2]), sum(values), KINDS[metric.unit],
+                           "sum over its runs") if values else MISSING
+
+
+def _logged(one: ModelRuns, metric: Metric) -> list[float]:
+    """Return a logged metric of all runs that a classifier is made of; nothing where it is unknown of one."""
+    runs = [run for part in one.parts for run in part.runs]
+    known = [run.metrics[metric.key] for run in runs if metric.key in run.metrics]
+    return known if len(known) == len(runs) else []
 
 
 def _verdicts(evidence: Evidence) -> list[Block]:

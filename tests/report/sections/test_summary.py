@@ -134,12 +134,12 @@ def test_a_model_that_is_found_worse_is_called_so() -> None:
     assert said(found).startswith("better")
 
 
-def test_parameters_and_training_of_a_candidate_are_sums_over_its_seeds_and_models() -> None:
+def test_costs_of_a_candidate_are_sums_over_its_seeds_and_models() -> None:
     store = FakeStore()
     study = add_study(store, "one", {"torch": 0.0, "bidirectional": 0.1}, test_set=TestSet.draw(300))
     report = build([with_validation(store, study)], store)
     rows = {row[0].removesuffix(" (all seeds)"): row for row in table_of(report, "candidates").rows}
-    for place, key in ((5, "size/parameters"), (6, "time/train_seconds")):
+    for place, key in ((5, "size/parameters"), (6, "time/train_seconds"), (7, "time/predict_seconds")):
         of_model = {model: sum(run.metrics[key] for run in study.runs if run.model == model and run.complete and (
             run.role in ("confirm", "baseline"))) for model in ("torch", "bidirectional", "tfidf")}
         assert {name: row[place].value for name, row in rows.items()} == pytest.approx({
