@@ -17,7 +17,7 @@ def decision_sentence(evidence: Evidence) -> Sentence:
     """Return which classifier to take, with its score on test texts and what is found on the best other ones.
 
     The best candidate on validation texts is taken, whatever the test texts show. The others that are named are the
-    best trained one, the best linear one and the best average on validation texts.
+    best trained one, the best linear one and, where no average is taken, the best average on validation texts.
     """
     candidates = evidence.candidates
     chosen = candidates.chosen
@@ -25,17 +25,19 @@ def decision_sentence(evidence: Evidence) -> Sentence:
         return (f"Nothing is chosen, because {candidates.missing}.",)
     interval = "" if chosen.score.low is None else say(" [{ends}]", ends=(Ends(chosen.score, ", "),))
     what = joined([_with_seeds(one) for one in chosen.parts], " and ")
-    if len(chosen.parts) > 1:  # of several averages, the label names the study
-        what = (f"the {AVERAGE} of " if chosen.label == AVERAGE else f"{chosen.label}, of ", *what)
+    if len(chosen.parts) > 1:
+        what = (f"the {AVERAGE} of ", *what)
     elif len(evidence.studies) > 1 and not chosen.parts[0].is_fitted_once:
         what = (*what, f" of the study {study_name(chosen.study)}")
     how_good = "it is right on {score}{unit}{interval} of new texts" if chosen.metric == "accuracy" else (
         f"its {chosen.scale.score} on new texts is {{score}}{{unit}}{{interval}}")
-    taken = say(f"Take {{what}}: {how_good}", what=what, score=(chosen.score,), unit=chosen.scale.suffix,
-                interval=interval)
+    taken = say(f"Take {{what}}{{best}}: {how_good}", what=what, score=(chosen.score,), unit=chosen.scale.suffix,
+                best=", the best on validation texts" if candidates.others else "", interval=interval)
     named: dict[tuple[bool, ...], Pair] = {}
     pairs = {pair.b.key: pair for pair in evidence.taken}
     for other in sorted(candidates.others, key=lambda one: one.validation_rank):
+        if chosen.model == other.model == AVERAGE:
+            continue
         named.setdefault(tuple(part.is_fitted_once for part in other.parts), pairs[other.key])
     found = [_found(words, some) for words, some in _by_finding([*named.values()]) if some]
     return (*joined([taken, *found], ", "), ".")

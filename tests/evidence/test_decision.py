@@ -29,7 +29,7 @@ def test_it_names_the_classifier_its_score_and_the_best_other_of_each_kind(metri
     chosen, sentence = evidence.candidates.chosen, said(decision_sentence(evidence))
     assert chosen is not None
     assert chosen.model == "bidirectional"
-    mentions(sentence, "Take Bidirectional GRU (all 5 seeds): ", chosen.score.text,
+    mentions(sentence, "Take Bidirectional GRU (all 5 seeds), the best on validation texts: ", chosen.score.text,
              "right on" if metric == "accuracy" else f"its {chosen.scale.score} on new texts is")
     for pair in evidence.taken:
         mentions(sentence, f"{pair.b.label} ({pair.number('difference').text}, p", pair.p.text)
