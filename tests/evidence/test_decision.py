@@ -10,6 +10,7 @@ import pytest
 from gru_bench.config import MetricName
 from gru_bench.evidence.collect import Evidence, collect
 from gru_bench.evidence.decision import decision_sentence
+from gru_bench.results.baselines import AVERAGE
 from gru_bench.stats.verdict import Finding
 from tests.support.commands import mentions
 from tests.support.fake_store import FakeStore, TestSet, add_study, answered, with_params, with_validation
@@ -70,3 +71,17 @@ def test_a_single_model_is_taken() -> None:
     evidence = collect([replace(study, baselines=())], store)
     mentions(said(decision_sentence(evidence)), "Take Torch GRU (all 5 seeds): it is right on")
     assert not evidence.taken
+
+
+def test_an_average_is_compared_with_what_it_is_made_of_and_with_no_other_average() -> None:
+    store = FakeStore()
+    studies = [with_validation(store, add_study(store, name, {"scratch": 0.0}, test_set=TestSet.draw(2000)))
+               for name in ("one", "two")]
+    evidence = collect(studies, store)
+    chosen = evidence.candidates.chosen
+    assert chosen is not None
+    assert chosen.model == AVERAGE
+    assert [one.model for one in evidence.candidates.others].count(AVERAGE) == 1
+    sentence = said(decision_sentence(evidence))
+    mentions(sentence, "Take the average of ", "(all 5 seeds) and TF-IDF, the best on validation texts: ")
+    assert sentence.count("average") == 1
