@@ -183,18 +183,19 @@ def _sweep(trials: int, url: str | None, workers: Workers, measured: Callable[[A
     from gru_bench.data.vectors import load_vectors
     from gru_bench.sweep.console.interrupt import Interrupt
     from gru_bench.sweep.console.progress import ProgressDisplay
-    from gru_bench.sweep.runner import Sweep
+    from gru_bench.sweep.runner import conduct
     from gru_bench.sweep.sharing.storage import open_storage
     from gru_bench.sweep.study import StudyRecord
+    from gru_bench.sweep.summary import data_summary
     from gru_bench.tracking import Store
 
     spec = _spec(trials)
     corpus = load_corpus(spec.base.data)
     store, record = Store(None), StudyRecord(spec, open_storage(url), corpus.fingerprint, corpus.name)
     measured(record)
-    Sweep(record, corpus, load_vectors(spec.base.embedding, corpus), store, workers,
-          command="scaling.py", threads=1, timeout=None, texts=False, display=ProgressDisplay(Console(quiet=True)),
-          interrupt=Interrupt(), own={}).run()
+    conduct(record, corpus, data_summary(spec, corpus, load_vectors(spec.base.embedding, corpus)), store, workers,
+            command="scaling.py", threads=1, timeout=None, texts=False, display=ProgressDisplay(Console(quiet=True)),
+            interrupt=Interrupt(), own={})
 
 
 def conducted(size: int, url: str | None) -> dict[str, float]:

@@ -13,18 +13,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 
 from gru_bench.config import SOURCE
 from gru_bench.data.code import kept
 from gru_bench.data.corpus import Corpus
-from gru_bench.data.vectors import Vectors
 from gru_bench.errors import RunError, UsageError, first_line
+from gru_bench.results.runs import DataSummary
 from gru_bench.sweep.active_run import Assignment
-from gru_bench.sweep.baselines import BASELINES, Baselines
 from gru_bench.sweep.console.description import study_description
 from gru_bench.sweep.console.interrupt import Interrupt
-from gru_bench.sweep.console.notes import Notes
 from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.end import StudyEnd
 from gru_bench.sweep.plan import (
@@ -44,14 +41,9 @@ from gru_bench.sweep.run_log import POLL_SECONDS, RunLog
 from gru_bench.sweep.runs import Runs, with_threads
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS, Lease
+from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
-from gru_bench.sweep.summary import (
-    Conclusion,
-    conclusion,
-    data_summary,
-    study_metrics,
-    study_summary,
-)
+from gru_bench.sweep.summary import Conclusion, conclusion, study_metrics, study_summary
 from gru_bench.sweep.workers.jobs import Jobs
 from gru_bench.sweep.workers.messages import Failed, Finished, Workers
 from gru_bench.sweep.workers.tasks import TrySettings
@@ -82,7 +74,8 @@ class Life:
         return self.timeout is None or self.seconds < self.timeout
 
     def go_on(self) -> None:
-        """Show other starts that this one lives: while it works, and while it waits for the tracking store.
+        """Show other starts that this one lives, unless it has signed out: while it works, and while it waits for the
+        tracking store.
 
         Raises:
             KeyboardInterrupt: The user has asked for it.
@@ -96,108 +89,93 @@ class Life:
         self.lease.end(self.seconds)
 
 
-class Sweep:
-    """One start of a study. `run` continues from where earlier starts have ended."""
+def conduct(
+    record: StudyRecord, corpus: Corpus, data: DataSummary, store: Store, pool: Workers, *, command: str, threads: int,
+    timeout: float | None, texts: bool, display: ProgressDisplay, interrupt: Interrupt, own: Mapping[str, str],
+) -> StudyEnd:
+    """Run what is left of a study, from where earlier starts have ended, and return how it ends.
 
-    def __init__(
-        self, record: StudyRecord, corpus: Corpus, vectors: Vectors, store: Store, pool: Workers, *, command: str,
-        threads: int, timeout: float | None, texts: bool, display: ProgressDisplay, interrupt: Interrupt,
-        own: Mapping[str, str],
-    ) -> None:
-        """Prepare the sweep; nothing is written yet.
+    Args:
+        record: The record of the study.
+        corpus: The texts of the study.
+        data: Summary of its data, which is logged.
+        store: The tracking store that runs are logged to.
+        pool: The workers. The caller closes them.
+        command: The command as the user typed it; it is logged.
+        threads: CPU threads of each run whose config does not set them.
+        timeout: Seconds after which no new trial begins, or None; the confirmation stage still runs.
+        texts: Whether texts may be stored.
+        display: Shows the progress.
+        interrupt: Handles Ctrl-C.
+        own: What to log of models of the user's own: artifact of the study's parent run -> its text.
 
-        Args:
-            record: The record of the study.
-            corpus: The texts of the study.
-            vectors: The word vectors of the study.
-            store: The tracking store that runs are logged to.
-            pool: The workers. The caller closes them.
-            command: The command as the user typed it; it is logged.
-            threads: CPU threads of each run whose config does not set them.
-            timeout: Seconds after which no new trial begins, or None; the confirmation stage still runs.
-            texts: Whether texts may be stored.
-            display: Shows the progress.
-            interrupt: Handles Ctrl-C.
-            own: What to log of models of the user's own: artifact of the study's parent run -> its text.
-        """
-        self.record, self.threads, self.texts, self.display = record, threads, texts, display
-        self.life = Life(record.lease, interrupt, timeout)
-        self.data = data_summary(record.spec, corpus, vectors)
-        self._open_log = partial(
-            RunLog, record, corpus, store, command=command, texts=texts, data=self.data, own=own)
-        spec = record.spec
-        self.jobs = Jobs(pool, corpus.fingerprint, [
-            kept(model, source) for model in spec.models
-            if isinstance(source := spec.own.get(model, {}).get(SOURCE), str)])
-        store.while_waiting = self.life.go_on
-
-    def run(self) -> StudyEnd:
-        """Run what is left of the study and return how it ends.
-
-        Raises:
-            UsageError: A setting cannot run on this machine, or the study holds texts but `texts` is false.
-            RunError: No trial completes, or a store fails.
-            KeyboardInterrupt: The user or the system has interrupted the sweep. Its runs are marked as interrupted.
-        """
-        with self.life.interrupt.noted():
-            try:
-                conductor = self._begun()
-                conductor.work()
-            finally:
-                self.record.lease.leave()  # it is dead now, even if it was cut off before it could say so
-                self.display.end()
-            return conductor.end()
-
-    def _begun(self) -> Conductor:
-        """Begin the study in MLflow, or continue it, once it is clear that its runs can be trained here."""
+    Raises:
+        UsageError: A setting cannot run on this machine, or the study holds texts but `texts` is false.
+        RunError: No trial completes, or a store fails.
+        KeyboardInterrupt: The user or the system has interrupted the sweep. Its runs are marked as interrupted.
+    """
+    spec, life = record.spec, Life(record.lease, interrupt, timeout)
+    jobs = Jobs(pool, corpus.fingerprint, [
+        kept(model, source) for model in spec.models
+        if isinstance(source := spec.own.get(model, {}).get(SOURCE), str)])
+    store.while_waiting = life.go_on
+    with interrupt.noted():
         try:
-            self._try_settings()
-            return Conductor(self.record, self._open_log(), self.jobs, self.life, self.display, texts=self.texts,
-                             threads=self.threads)
-        except BaseException:
-            with suppress(Exception):  # the first error is shown
-                self.life.sign_out()
-            raise
+            try:
+                _try_settings(spec, jobs, life, threads)
+                log = RunLog(record, corpus, store, command=command, texts=texts, data=data, own=own)
+                if texts and not log.texts:
+                    display.note("note: no texts are stored, because the study was started with --no-texts")
+            except BaseException:
+                with suppress(Exception):  # the first error is shown
+                    life.sign_out()
+                raise
+            conductor = Conductor(log, jobs, life, display, threads)
+            conductor.work()
+        finally:
+            record.lease.leave()  # it is dead now, even if it was cut off before it could say so
+            display.end()
+        return conductor.end()
 
-    def _try_settings(self) -> None:
-        """Wait until a worker has found that runs can be trained here, before anything is logged."""
-        def receive(message: Finished | Failed) -> None:
-            if isinstance(message, Failed):
-                raise (UsageError if message.kind == "settings" else RunError)(message.reason)
 
-        spec = self.record.spec
-        configs = (with_threads(spec.config(model, {}, spec.seed), self.threads) for model in spec.models)
-        self.jobs.submit_task(SETTINGS, TrySettings(tuple(configs)), receive)
-        while self.jobs:
-            self.jobs.receive(POLL_SECONDS)
-            self.life.go_on()
+def _try_settings(spec: StudySpec, jobs: Jobs, life: Life, threads: int) -> None:
+    """Wait until a worker has found that runs can be trained here, before anything is logged."""
+    def receive(message: Finished | Failed) -> None:
+        if isinstance(message, Failed):
+            raise (UsageError if message.kind == "settings" else RunError)(message.reason)
+
+    configs = (with_threads(spec.config(model, {}, spec.seed), threads) for model in spec.models)
+    jobs.submit_task(SETTINGS, TrySettings(tuple(configs)), receive)
+    while jobs:
+        jobs.receive(POLL_SECONDS)
+        life.go_on()
 
 
 class Conductor:
     """What a start does once it is logged: it begins the work that the plan names, until none is left."""
 
-    def __init__(
-        self, record: StudyRecord, log: RunLog, jobs: Jobs, life: Life, display: ProgressDisplay, *, texts: bool,
-        threads: int,
-    ) -> None:
-        """Take the study over from its start. The arguments are as those of `Sweep`."""
-        self.record, self.log, self.jobs, self.life, self.display = record, log, jobs, life, display
-        self.notes = Notes(display)
-        self.runs = Runs(log, jobs, self.notes, display, threads)
-        self.baselines = Baselines(log, jobs, self.notes, display, texts=texts)
+    def __init__(self, log: RunLog, jobs: Jobs, life: Life, display: ProgressDisplay, threads: int) -> None:
+        """Take the study over from its start; `threads` as in `conduct`."""
+        self.record, self.log, self.jobs, self.life, self.display = log.record, log, jobs, life, display
+        self.runs = Runs(log, jobs, display, threads)
         self.state: StudyState
         """The study as it was last read."""
         self._announced: dict[str, ModelPlan] = {}
         """Model -> what was last planned for it, as the user and MLflow know it."""
-        self._took_over = self.life.seconds - TAKE_OVER_SECONDS
-        """When runs of dead processes were last taken over."""
 
     def work(self) -> None:
         """Do all work that is left."""
         try:
             self._begin()
+            took_over = self.life.seconds
             while self._fill() is not None or self.jobs:
-                self._receive()
+                self.jobs.receive(POLL_SECONDS)
+                self.life.go_on()
+                if self.life.seconds - took_over >= TAKE_OVER_SECONDS:
+                    took_over = self.life.seconds
+                    self._read()
+                    self.display.tick(to_begin(self.state))
+                    self.log.take_over(self.state)
         except BaseException as error:
             self._stop_early(error)
             raise
@@ -205,22 +183,23 @@ class Conductor:
     def _begin(self) -> None:
         """Take up what earlier starts have left, and show what is to do."""
         for note in self.log.resume():
-            self.notes.show(note)
-        if self.baselines.texts and not self.log.texts:
-            self.display.note("note: no texts are stored, because the study was started with --no-texts")
+            self.display.show_note(note)
         work = self._next()
         self._describe()
         self.display.begin(to_begin(self.state), done=not isinstance(work, Wait))
 
     def _fill(self) -> Work | None:
-        """Begin work until no worker is idle or none is left to begin; return what follows, None for nothing."""
+        """Begin work until no worker is idle or none is left to begin; return what follows, None for nothing.
+
+        Where another process was faster, the study is read again at once: it shows what that one has taken.
+        """
         work: Work | None = Wait()
         while self.jobs.pool.idle:
             work = self._next()
             self.display.tick(to_begin(self.state))
             match work:
-                case FitBaselines() if BASELINES not in self.jobs:
-                    self.baselines.begin(self.state)
+                case FitBaselines() if not self.runs.fitting:
+                    self.runs.fit_baselines(self.state)
                 case AskTrial(model):
                     self._ask(self.record.searches[model])
                 case TrainPlanned(run):
@@ -244,16 +223,6 @@ class Conductor:
     def _read(self) -> None:
         self.state = self.record.state(in_time=self.life.in_time)
 
-    def _receive(self) -> None:
-        """Take the workers' messages, then do the periodic work: renew the lease, take over runs of dead starts."""
-        self.jobs.receive(POLL_SECONDS)
-        self.life.go_on()
-        if self.life.seconds - self._took_over >= TAKE_OVER_SECONDS:
-            self._took_over = self.life.seconds
-            self._read()
-            self.display.tick(to_begin(self.state))
-            self.log.take_over(self.state)
-
     def _announce(self) -> bool:
         """Tell MLflow and the user what is newly planned; return whether anything is."""
         new = {model: plan for model, plan in self.state.plans.items()
@@ -264,14 +233,14 @@ class Conductor:
             self._announced[model] = plan
             self._search_ended(self.record.searches[model], plan)
             # Confirmation runs of settings that are not the best ones any more.
-            self.notes.add(self.log.supersede(runs, model, plan.tuned))
+            self.display.add_notes(*self.log.supersede(runs, model, plan.tuned))
         return bool(new)
 
     def _search_ended(self, search: Search, plan: ModelPlan) -> None:
         found, spec = self.state.searches[search.model], self.record.spec
         if found.exhausted and found.counted < spec.trials:
-            self.notes.add([f"The search of {search.model} has {found.counted} trials instead of {spec.trials}: its "
-                            "space has no other points."])
+            self.display.add_notes(f"The search of {search.model} has {found.counted} trials instead of {spec.trials}: "
+                                   "its space has no other points.")
         if all(model in self._announced for model in spec.models):
             self.record.lease.note_search(self.life.seconds)
         search.load_importance()
@@ -305,7 +274,6 @@ class Conductor:
         interrupted = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if interrupted else str(error)
         self.runs.break_off(reason)
-        self.baselines.break_off(reason)
         try:
             self.life.sign_out()
             self._read()  # another start may have completed the study while this one was paused
@@ -316,7 +284,10 @@ class Conductor:
             self.display.note(f"note: MLflow shows the study as running until its next start ({first_line(failure)})")
 
     def end(self) -> StudyEnd:
-        """Complete the study's parent run, unless another process still has work to do for it and will complete it."""
+        """Complete the study's parent run, unless another process still has work to do for it and will complete it.
+
+        All runs have ended, so there is none to break off if this fails: the next start completes the study.
+        """
         self.life.sign_out()
         lease, deadline = self.record.lease, time.monotonic() + 2 * LEASE_SECONDS
         while lease.has_others(elsewhere=True) and time.monotonic() < deadline and not self.life.interrupt.asked:
@@ -327,7 +298,7 @@ class Conductor:
         log, state = self.log, self.state
         summary = study_summary(
             state, log.data, self.record.searches, seconds=lease.seconds(), search_seconds=lease.search_seconds(),
-            notes=self.notes.all)
+            notes=self.display.notes)
         # Another start may have nothing to do any more, or die before it completes the study: twice does no harm.
         if state.is_complete or not lease.has_others():
             log.describe_if_lost()
@@ -336,7 +307,8 @@ class Conductor:
             log.study.metrics({**concluded.metrics, **study_metrics(summary)})  # MLflow shows them in this order
             log.study.text("study.json", summary.to_json())
             log.study.complete()
-        return StudyEnd(state, summary, log.store, self._logged(), log.experiment, self.life.seconds, self.notes.shown)
+        return StudyEnd(
+            state, summary, log.store, self._logged(), log.experiment, self.life.seconds, self.display.shown_notes)
 
     def _conclusion(self) -> Conclusion:
         """Return what the study concludes; nothing while MLflow is away."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
     from gru_bench.results.runs import DataSummary
     from gru_bench.sweep.end import StudyEnd
-    from gru_bench.sweep.runner import Sweep
+    from gru_bench.sweep.plan import StudyState
     from gru_bench.sweep.spec import StudySpec
     from gru_bench.sweep.workers.messages import Workers
 
@@ -50,12 +50,6 @@ class Start:
     texts: bool = True
     """Whether texts may be stored."""
 
-    @property
-    def finds_storage(self) -> bool:
-        """Return whether the storage may exist: a file does, and a server is asked."""
-        is_file = self.storage is None or self.storage.endswith(".journal")
-        return not is_file or Path(self.storage or JOURNAL).is_file()
-
 
 @contextmanager
 def completed(spec: StudySpec, start: Start, console: Any, interrupt: Interrupt) -> Iterator[StudyEnd]:
@@ -73,8 +67,6 @@ def completed(spec: StudySpec, start: Start, console: Any, interrupt: Interrupt)
         GruBenchError: The data, a store or a run fails.
         KeyboardInterrupt: The user has interrupted the sweep. The next start continues it.
     """
-    from gru_bench.sweep.sharing.storage import wrapped_errors
-
     console.print(f"study {spec.name}: {spec.purpose}" if spec.purpose else f"study {spec.name}", markup=False)
     opening = _Opening(spec, start, console)
     if (done := opening.done()) is not None:
@@ -83,14 +75,11 @@ def completed(spec: StudySpec, start: Start, console: Any, interrupt: Interrupt)
     threads, start_workers = choose_workers(start, spec.base.training.device, searching=spec.trials > 0)
     # The workers start first: they import what they need while this process reads the texts and imports optuna.
     with start_workers() as pool:
-        sweep = opening.sweep(pool, threads, interrupt)
-        with wrapped_errors(start.storage):
-            end = sweep.run()
-        yield end
+        yield opening.swept(pool, threads, interrupt)
 
 
 class _Opening:
-    """What comes before a sweep. The texts are read and the storage is opened once, when they are first needed."""
+    """What a study is found to be before its sweep, and the sweep: each thing is read once, when it is first needed."""
 
     def __init__(self, spec: StudySpec, start: Start, console: Any) -> None:
         self.spec, self.start, self.console = spec, start, console
@@ -110,62 +99,66 @@ class _Opening:
 
         return open_storage(self.start.storage)
 
+    @cached_property
+    def stored(self) -> StudyState:
+        """The study as its last start has left it, which this one may continue."""
+        from gru_bench.sweep.study import stored_study
+
+        return stored_study(self.spec, self.corpus, self.storage)
+
     def done(self) -> StudyEnd | None:
         """Return the end of a study that is done, and show it; None where something is left to do."""
-        if not self.start.finds_storage:
+        name = self.start.storage or JOURNAL
+        if name.endswith(".journal") and not Path(name).is_file():
             return None
         from gru_bench.sweep.console.opening import data_lines, record_lines
         from gru_bench.sweep.end import end_of
         from gru_bench.sweep.sharing.storage import wrapped_errors
-        from gru_bench.sweep.study import attributes_of, stored_study
+        from gru_bench.sweep.study import attributes_of
         from gru_bench.tracking import Reader
 
-        storage = self.storage
         with wrapped_errors(self.start.storage):
-            if not attributes_of(self.spec.name, storage):
+            if not attributes_of(self.spec.name, self.storage):
                 return None
-            stored = stored_study(self.spec, self.corpus, storage)
-            end = end_of(stored, self.corpus, Reader(self.start.tracking_uri))
+            end = end_of(self.stored, self.corpus, Reader(self.start.tracking_uri))
         if end is not None:
             self._say(*data_lines(self.corpus, texts=self.start.texts), *record_lines(end.state), ALL_DONE)
         return end
 
-    def sweep(self, pool: Workers, threads: int, interrupt: Interrupt) -> Sweep:
-        """Return the sweep of the study, with its settings as they are from now on. Nothing is stored of a study that
-        cannot run."""
+    def swept(self, pool: Workers, threads: int, interrupt: Interrupt) -> StudyEnd:
+        """Run what is left of the study, and return its end. Nothing is stored of a study that cannot run."""
         from gru_bench.data.vectors import load_vectors
         from gru_bench.sweep.console.opening import data_lines, record_lines, settings_lines, warning_lines
         from gru_bench.sweep.console.progress import ProgressDisplay
         from gru_bench.sweep.own import checked_models
-        from gru_bench.sweep.runner import Sweep
+        from gru_bench.sweep.runner import conduct
         from gru_bench.sweep.sharing.storage import wrapped_errors
-        from gru_bench.sweep.study import StudyRecord, stored_study
+        from gru_bench.sweep.study import StudyRecord
+        from gru_bench.sweep.summary import data_summary
         from gru_bench.tracking import Store
 
         start, console, corpus, say = self.start, self.console, self.corpus, self._say
         say(*data_lines(corpus, texts=start.texts))
         need_windows(self.spec.fitted(len(corpus.train)), corpus)
-        with console.status("opening the stores"):
-            storage = self.storage
-            with wrapped_errors(start.storage):
-                stored = stored_study(self.spec, corpus, storage)
-        spec = stored.spec
+        with console.status("opening the stores"), wrapped_errors(start.storage):
+            spec = self.stored.spec
         say(*settings_lines(spec, len(corpus.train)))
-        own = checked_models(stored, console)
+        own = checked_models(self.stored, console)
         with console.status("preparing the word vectors"):
             vectors = load_vectors(spec.base.embedding, corpus, on_progress=say)
         with console.status("opening the stores"):
             store = Store(start.tracking_uri, say=say)
             with wrapped_errors(start.storage):
-                record = StudyRecord(spec, storage, corpus.fingerprint, corpus.name)
+                record = StudyRecord(spec, self.storage, corpus.fingerprint, corpus.name)
         say(*record_lines(record.state()))
-        sweep = Sweep(
-            record, corpus, vectors, store, pool, command=start.command, threads=threads, timeout=start.timeout,
-            texts=start.texts, display=ProgressDisplay(console, spec.metric), interrupt=interrupt, own=own)
-        for one in start_warnings(spec, sweep.data):
-            one.show(console)
-        say(*warning_lines(spec, sweep.data))
-        return sweep
+        data = data_summary(spec, corpus, vectors)
+        for outcome in start_warnings(spec, data):
+            outcome.show(console)
+        say(*warning_lines(spec, data))
+        with wrapped_errors(start.storage):
+            return conduct(
+                record, corpus, data, store, pool, command=start.command, threads=threads, timeout=start.timeout,
+                texts=start.texts, display=ProgressDisplay(console, spec.metric), interrupt=interrupt, own=own)
 
     def _say(self, *lines: str) -> None:
         for line in lines:

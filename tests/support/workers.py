@@ -18,13 +18,14 @@ from gru_bench.data.vectors import load_vectors
 from gru_bench.results.baselines import BaselineResult
 from gru_bench.results.runs import Check, EpochRecord, Predictions, RunResult, StudySummary
 from gru_bench.stats.metrics import correct, of_two
-from gru_bench.sweep.baselines import BASELINES
 from gru_bench.sweep.console.interrupt import Interrupt
 from gru_bench.sweep.console.progress import ProgressDisplay
-from gru_bench.sweep.runner import SETTINGS, Sweep
+from gru_bench.sweep.runner import SETTINGS, conduct
+from gru_bench.sweep.runs import BASELINES
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
+from gru_bench.sweep.summary import data_summary
 from gru_bench.sweep.workers.messages import Failed, Finished, Job, Message
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import Store
@@ -109,10 +110,10 @@ def swept(
     corpus = load_corpus(spec.base.data)
     store, storage = Store(uri), storage or open_storage(None)
     record = StudyRecord(spec, storage, corpus.fingerprint, corpus.name)
-    return Sweep(
-        record, corpus, load_vectors(spec.base.embedding, corpus), store, Actors(says, baselines, submitted),
-        command="run.py", threads=1, timeout=None, texts=texts,
-        display=ProgressDisplay(console or Console(quiet=True)), interrupt=Interrupt(), own={}).run().summary
+    return conduct(
+        record, corpus, data_summary(spec, corpus, load_vectors(spec.base.embedding, corpus)), store,
+        Actors(says, baselines, submitted), command="run.py", threads=1, timeout=None, texts=texts,
+        display=ProgressDisplay(console or Console(quiet=True)), interrupt=Interrupt(), own={}).summary
 
 
 class Script:

@@ -14,7 +14,8 @@ from mlflow.tracking._tracking_service import utils
 from gru_bench.config import RunConfig
 from gru_bench.errors import ExitCode
 from gru_bench.sweep.__main__ import app
-from gru_bench.sweep.runner import Conductor, Sweep
+from gru_bench.sweep.run_log import RunLog
+from gru_bench.sweep.runner import Conductor
 from gru_bench.sweep.workers.messages import Message
 from gru_bench.sweep.workers.tasks import Train
 from gru_bench.tracking import open_reader
@@ -174,7 +175,7 @@ def begun(at: str, of: type = Conductor) -> None:
     """Begin the study, interrupted in this method."""
     nothing()
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
@@ -199,8 +200,9 @@ def written(text: str) -> None:
 
 @pytest.mark.parametrize(("change", "options", "codes", "words"), [
     pytest.param(nothing, (), (3, 0, 0), "0 of 1 trials", id="nothing yet"),
-    pytest.param(lambda: begun("_begun", Sweep), (), (3, 0, 0), "0 of 1 trials", id="begun, and not in MLflow"),
+    pytest.param(lambda: begun("__init__", RunLog), (), (3, 0, 0), "0 of 1 trials", id="begun, and not in MLflow"),
     pytest.param(lambda: begun("_ask"), (), (3, 0, 0), "0 of 1 trials", id="begun"),
+    pytest.param(lambda: begun("end"), (), (3, 0, 0), "is RUNNING", id="all runs done, but not its end"),
     pytest.param(lambda: None, ("--trials", "2"), (3, 0, 0), "1 of 2 trials", id="more is asked for"),
     pytest.param(lambda: None, (), (0, 0, 0), "everything is done", id="finished"),
     pytest.param(lambda: None, ("--model", "torch"), (0, 0, 0), "everything is done", id="of one model"),

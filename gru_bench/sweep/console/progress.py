@@ -65,6 +65,10 @@ class ProgressDisplay:
         self._outcomes = Counter[str]()
         self._to_begin = self._to_do = 0
         """Runs that no process has begun, now and at the beginning."""
+        self.notes: list[str] = []
+        """What the study tells its readers at its end, each note once."""
+        self.shown_notes: set[str] = set()
+        """Those that the user has seen already."""
 
     def begin(self, to_begin: Mapping[Kind, int], *, done: bool = False) -> None:
         """Start the display and print how many runs are to do.
@@ -94,6 +98,17 @@ class ProgressDisplay:
     def note(self, text: str) -> None:
         """Print a line."""
         self.console.print(text, markup=False)
+
+    def add_notes(self, *notes: str) -> None:
+        """Add notes that are shown at the end."""
+        self.notes += (note for note in notes if note not in self.notes)
+
+    def show_note(self, note: str) -> None:
+        """Add a note, and show it now."""
+        if note not in self.notes:
+            self.notes.append(note)
+            self.shown_notes.add(note)
+            self.note(f"note: {note}")
 
     def tick(self, to_begin: Mapping[Kind, int]) -> None:
         """Update the number of runs of each kind that no process has begun."""

@@ -25,10 +25,6 @@ class Jobs:
         self._receivers: dict[str, Callable[[Job, Message], None]] = {}
         """Key of a job -> what takes its messages."""
 
-    def __contains__(self, key: str) -> bool:
-        """Return whether a job is under way."""
-        return key in self._receivers
-
     def __bool__(self) -> bool:
         """Return whether any job is under way."""
         return bool(self._receivers)
