@@ -10,7 +10,7 @@ import optuna
 
 from gru_bench.config import SOURCE, MetricName, RunConfig, flat
 from gru_bench.data.frames import is_kept
-from gru_bench.errors import UsageError, argument, shown
+from gru_bench.errors import shown
 from gru_bench.results.logged_metrics import compared
 from gru_bench.results.pruners import HALVING
 from gru_bench.sweep.spec import StudySpec
@@ -30,29 +30,6 @@ TPE: Mapping[str, Any] = {"multivariate": True, "constant_liar": True, "group": 
 def direction(metric: MetricName) -> Literal["maximize", "minimize"]:
     """Return the direction of a search for the best of a score."""
     return "maximize" if compared(metric, "val").higher_is_better else "minimize"
-
-
-def require_same(
-    name: str, model: str, known: Mapping[str, Any], identity: Mapping[str, Any], *, ended: bool
-) -> None:
-    """Check that a search has the identity with which it began.
-
-    Args:
-        name: Name of the study.
-        model: The model whose search has the identity.
-        known: Its identity when it began.
-        identity: Its identity now.
-        ended: Whether no new trial is to begin.
-
-    Raises:
-        UsageError: A setting differs.
-    """
-    began, now = ({key: value for key, value in entries.items() if not (ended and key in PROPOSALS)}
-                  for entries in (known, identity))
-    if changed := _changes(began, now):
-        of_class = f"for {model} " if SOURCE in identity else ""
-        raise UsageError(f"the study {name!r} was started differently: {of_class}{'; '.join(changed)}. Start a new "
-                         f"study under another name ({argument('name')}), or restore the old settings")
 
 
 def identity_of(spec: StudySpec, model: str, fingerprint: str, experiment: str) -> dict[str, Any]:
@@ -89,8 +66,16 @@ def _describes_data(key: str) -> bool:
     return key in ("data", EXPERIMENT) or (key.startswith("data.") and key != "data.max_length")
 
 
-def _changes(known: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each setting that differs from when the study began."""
+def changes(known: Mapping[str, Any], identity: Mapping[str, Any], *, ended: bool) -> list[str]:
+    """Return a sentence for each setting of a search that differs from when it began.
+
+    Args:
+        known: Its identity when it began.
+        identity: Its identity now.
+        ended: Whether no new trial is to begin.
+    """
+    known, identity = ({key: value for key, value in entries.items() if not (ended and key in PROPOSALS)}
+                       for entries in (known, identity))
     # A setting that was added since the study began had its default then.
     defaults = {key: value for key, value in flat(RunConfig()).items() if key in identity and not _describes_data(key)}
     began = {**defaults, **known}

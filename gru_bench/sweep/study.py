@@ -13,20 +13,12 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage
 
+from gru_bench.config import SOURCE
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError, argument
-from gru_bench.sweep.identity import PROPOSALS, direction, identity_of, require_same
+from gru_bench.sweep.identity import PROPOSALS, changes, direction, identity_of
 from gru_bench.sweep.plan import SearchState, StudyState, left_to_do, may_ask
-from gru_bench.sweep.search import (
-    ASKED,
-    IDENTITY,
-    SEARCH,
-    Search,
-    best_of,
-    distributions,
-    is_exhausted,
-    notes_of,
-)
+from gru_bench.sweep.search import ASKED, IDENTITY, SEARCH, Search, best_of, distributions, is_exhausted, notes_of
 from gru_bench.sweep.sharing.leases import STARTS, Lease
 from gru_bench.sweep.sharing.storage import lock_for
 from gru_bench.sweep.sharing.trials import Trials, trials_of
@@ -60,38 +52,25 @@ class StudyRecord:
                 setting.
             RunError: The study is stored in another format.
         """
-        self.spec, self.storage, self._begun_with = spec, storage, (fingerprint, experiment)
-        need_format(spec.name, storage)
-        self.lock = lock_for(storage, spec.name)
+        self.spec, self.lock = spec, lock_for(storage, spec.name)
         with self.lock:
+            stored = read_study(spec, storage)
+            _require_same_models(spec, stored.began)
+            _require_same_settings(spec, stored, fingerprint, experiment)
             self.study = optuna.create_study(
                 study_name=spec.name, storage=storage, direction=direction(spec.metric), load_if_exists=True)
-            require_same_models(spec, self.study.user_attrs.get(MODELS, ()))
-            identities = {model: self.identity(model) for model in spec.models}
             if FORMAT_KEY not in self.study.user_attrs:
                 self.study.set_user_attr(FORMAT_KEY, FORMAT)
             self.study.set_user_attr(MODELS, spec.models)
             self.lease = Lease(self.study)
             self.work = Trials(self.study, self.lock, self.lease)
             """The planned work of all models: the baselines and the runs that follow the searches."""
-            self.searches = {
-                model: Search(spec, model, storage, self.work, identity) for model, identity in identities.items()}
+            self.searches = dict[str, Search]()
+            for model in spec.models:
+                began, now = stored.searches[model].identity, identity_of(spec, model, fingerprint, experiment)
+                added = {key: value for key, value in now.items() if not (began and key in PROPOSALS)}
+                self.searches[model] = Search(spec, model, storage, self.work, {**added, **began})
             self.note_searching(self.state())
-
-    def identity(self, model: str) -> dict[str, Any]:
-        """Return the identity of a search: that with which it began, and settings that were added since.
-
-        Raises:
-            UsageError: This start would give it another.
-        """
-        identity = identity_of(self.spec, model, *self._begun_with)
-        known: dict[str, Any] | None = notes_of(model, self.study.user_attrs).get(IDENTITY)
-        if known is None:
-            return identity
-        study = optuna.load_study(study_name=f"{self.spec.name}/{model}", storage=self.storage)
-        ended = sum(trial.counts for trial in trials_of(study)) >= self.spec.trials
-        require_same(self.spec.name, model, known, identity, ended=ended)
-        return {**{key: value for key, value in identity.items() if key not in PROPOSALS}, **known}
 
     def state(self, *, in_time: bool = True) -> StudyState:
         """Read the study; `in_time`: whether new trials may begin."""
@@ -151,8 +130,8 @@ def stored_study(spec: StudySpec, corpus: Corpus, storage: BaseStorage) -> Study
     spec = spec.fitted(len(corpus.train))
     state = read_study(spec, storage)
     if any(left_to_do(state)):
-        require_same_models(spec, state.began)
-    require_same_settings(spec, state, corpus.fingerprint, corpus.name)
+        _require_same_models(spec, state.began)
+    _require_same_settings(spec, state, corpus.fingerprint, corpus.name)
     return state
 
 
@@ -166,11 +145,16 @@ def read_study(spec: StudySpec, storage: BaseStorage) -> StudyState:
     Raises:
         RunError: It is stored in another format.
     """
-    need_format(spec.name, storage)
     attributes = attributes_of(spec.name, storage)
+    begun = any(name.startswith(f"{spec.name}/") for name in optuna.get_all_study_names(storage))
+    if begun and attributes.get(FORMAT_KEY) != FORMAT:
+        raise RunError(
+            f"the study {spec.name!r} must be stored in format {FORMAT}, but is in format "
+            f"{attributes.get(FORMAT_KEY) or 'none'}: start again in an empty folder, with another "
+            f"{argument('storage')} and {argument('tracking_uri')}, or under another study name ({argument('name')})")
     work = trials_of(optuna.load_study(study_name=spec.name, storage=storage)) if attributes else []
     searches = {model: trials_of(optuna.load_study(study_name=f"{spec.name}/{model}", storage=storage))
-                for model in _models(attributes)}
+                for key in attributes if key.startswith(SEARCH) and (model := key.removeprefix(SEARCH))}
     began = attributes.get(MODELS, ())
     spec = spec.model_copy(update={"models": [*began, *(model for model in spec.models if model not in began)]})
     return _state(spec, latest_trials(work), searches, attributes, [], start=int(attributes.get(STARTS, 0)))
@@ -199,59 +183,22 @@ def _search_state(
         searched_elsewhere=any(model in lease["searching"] for lease in others))
 
 
-def require_same_models(spec: StudySpec, began: Sequence[str]) -> None:
-    """Check that a study has the models with which it began.
-
-    Args:
-        spec: The study.
-        began: These models; empty if it has not begun.
-
-    Raises:
-        UsageError: It has others.
-    """
+def _require_same_models(spec: StudySpec, began: Sequence[str]) -> None:
+    """Refuse other models than those with which a study began."""
     if began and set(began) != set(spec.models):
         raise UsageError(f"the study {spec.name!r} must keep the models with which it began, {', '.join(began)}, but "
                          f"got {', '.join(spec.models)}: give the same models, or start a new study under another name "
                          f"({argument('name')})")
 
 
-def require_same_settings(spec: StudySpec, state: StudyState, fingerprint: str, experiment: str) -> None:
-    """Check that a study has the settings and the data that its searches began with.
-
-    Args:
-        spec: The study.
-        state: What is stored of it. Its other models are not compared.
-        fingerprint: Fingerprint of the data.
-        experiment: Name of the MLflow experiment that runs are logged to.
-
-    Raises:
-        UsageError: A setting differs, or the data do.
-    """
+def _require_same_settings(spec: StudySpec, state: StudyState, fingerprint: str, experiment: str) -> None:
+    """Refuse other settings or data than those with which the searches of a study's models began."""
     for model in spec.models:
-        search = state.searches[model]
-        if known := search.identity:
-            require_same(spec.name, model, known, identity_of(spec, model, fingerprint, experiment),
-                         ended=search.counted >= spec.trials)
-
-
-def need_format(name: str, storage: BaseStorage) -> None:
-    """Refuse a study that is stored in another format.
-
-    Args:
-        name: Name of the study.
-        storage: The Optuna storage.
-
-    Raises:
-        RunError: It is.
-    """
-    attributes = attributes_of(name, storage)
-    found = attributes.get(FORMAT_KEY)
-    begun = any(stored.startswith(f"{name}/") for stored in optuna.get_all_study_names(storage))
-    if begun and found != FORMAT:
-        raise RunError(
-            f"the study {name!r} must be stored in format {FORMAT}, but is in format {found or 'none'}: start again in "
-            f"an empty folder, with another {argument('storage')} and {argument('tracking_uri')}, or under another "
-            f"study name ({argument('name')})")
+        search, now = state.searches[model], identity_of(spec, model, fingerprint, experiment)
+        if search.identity and (changed := changes(search.identity, now, ended=search.counted >= spec.trials)):
+            of_class = f"for {model} " if SOURCE in now else ""
+            raise UsageError(f"the study {spec.name!r} was started differently: {of_class}{'; '.join(changed)}. Start "
+                             f"a new study under another name ({argument('name')}), or restore the old settings")
 
 
 def attributes_of(name: str, storage: BaseStorage) -> Mapping[str, Any]:
@@ -259,8 +206,3 @@ def attributes_of(name: str, storage: BaseStorage) -> Mapping[str, Any]:
     if name not in optuna.get_all_study_names(storage):
         return {}
     return optuna.load_study(study_name=name, storage=storage).user_attrs
-
-
-def _models(attributes: Mapping[str, Any]) -> list[str]:
-    return sorted(key.removeprefix(SEARCH) for key in attributes if key.startswith(SEARCH))
-

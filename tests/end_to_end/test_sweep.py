@@ -295,11 +295,12 @@ class TestResumes:
     def test_a_study_may_be_resumed_when_gru_bench_has_a_new_setting(self, tmp_path: Path) -> None:
         path = self.study_file(tmp_path, STUDY)
         spec, storage = load_study(path), open_storage(str(tmp_path / "optuna.journal"))
-        record = StudyRecord(spec, storage, "data", "mine")
-        identity = record.identity("torch")
+        search = StudyRecord(spec, storage, "data", "mine").searches["torch"]
+        identity = search.notes["identity"]
         assert identity.pop("training.drop_last") is False
-        record.searches["torch"].note(identity=identity)
-        assert StudyRecord(spec, storage, "data", "mine").identity("torch")["training.drop_last"] is False
+        search.note(identity=identity)
+        again = StudyRecord(spec, storage, "data", "mine").searches["torch"]
+        assert again.notes["identity"]["training.drop_last"] is False
         changed = load_study(path, settings={"training.drop_last": True})
         with pytest.raises(UsageError, match=r"training\.drop_last was false and is now true"):
             StudyRecord(changed, storage, "data", "mine")

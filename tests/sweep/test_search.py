@@ -453,11 +453,6 @@ class TestChecks:
         assert not search.report(number, 1, 0.5)
         assert not search.prune(number)
 
-    def test_refuses_another_pruner_once_the_study_has_begun(self, tmp_path: Path) -> None:
-        search_over(tmp_path, self.SPACE, 3)
-        with pytest.raises(UsageError, match=r"pruner was .*halving.* and is now none"):
-            search_over(tmp_path, self.SPACE, 3, pruner="none")
-
 
 def test_each_start_proposes_other_configurations(tmp_path: Path) -> None:
     (tmp_path / "quick.toml").write_text(STUDY, encoding="utf-8")
