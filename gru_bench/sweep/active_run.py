@@ -9,13 +9,13 @@ from typing import Literal
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.results.logged_metrics import best, compared
 from gru_bench.results.pruners import PRUNERS, REASON
-from gru_bench.results.runs import Check, EpochRecord, Predictions, RunResult
+from gru_bench.results.runs import Check, EpochRecord, RunResult
 from gru_bench.stats.metrics import value_of
 from gru_bench.sweep.plan import Role
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.trials import Trials
 from gru_bench.sweep.spec import StudySpec
-from gru_bench.sweep.workers.messages import Failed, Finished, WasPruned
+from gru_bench.sweep.workers.messages import End, Failed, Finished, WasPruned
 from gru_bench.tracking import RunWriter
 
 
@@ -27,15 +27,24 @@ class Assignment:
     """Those that its trial is one of: the search, or the planned work of the study."""
     number: int
     """Number of its trial."""
-    role: Role
     config: RunConfig
     settings: Mapping[str, Scalar]
     """Settings that differ from the study's own. Their digest identifies the run later."""
-    label: str
-    """Name under which the run is shown."""
-    tags: Mapping[str, str]
-    repeats: int | None = None
-    """Number of the interrupted trial that it repeats."""
+
+    @property
+    def search(self) -> Search | None:
+        """The search, if it is a trial of one."""
+        return self.trials if isinstance(self.trials, Search) else None
+
+    @property
+    def role(self) -> Role:
+        """Whether it is a trial of a search or a confirmation run."""
+        return "confirm" if self.search is None else "trial"
+
+    @property
+    def label(self) -> str:
+        """Name under which the run is shown."""
+        return f"{self.model} seed {self.config.seed}" if self.search is None else f"{self.model} trial {self.number}"
 
     @property
     def key(self) -> str:
@@ -80,8 +89,8 @@ class ActiveRun:
 
     @property
     def _search(self) -> Search:
-        assert isinstance(self.run.trials, Search), "only trials report to a search"
-        return self.run.trials
+        assert self.run.search is not None, "only trials report to a search"
+        return self.run.search
 
     def restart(self, reason: str) -> None:
         """Log that the run begins again, and why."""
@@ -108,28 +117,28 @@ class ActiveRun:
         self._reassigned = not self.run.trials.report(self.run.number, record.epoch, score)
         return not self._reassigned
 
-    def end(self, message: Finished | WasPruned | Failed) -> Outcome:
+    def end(self, message: End) -> Outcome:
         """Log the end of the run and end its trial."""
         match message:
-            case Finished(outcome):
-                assert isinstance(outcome, RunResult)
-                return self._finished(outcome)
+            case Finished(result):
+                assert isinstance(result, RunResult)
+                return self._finished(result)
             case WasPruned():
                 return self._pruned()
+            case Failed("run", reason):
+                self.writer.fail(reason)
+                self.run.trials.fail(self.run.number, reason)
+                return Outcome("failed", None, reason)
             case Failed(kind, reason):
-                if kind == "run":
-                    self.writer.fail(reason)
-                    self.run.trials.fail(self.run.number, reason)
-                    return Outcome("failed", None, reason)
-                again = self._interrupted(reason, fault=kind == "worker")
-                return Outcome("failed", None, reason, again)
+                return Outcome("failed", None, reason, again=self.break_off(reason, fault=kind == "worker"))
 
-    def break_off(self, reason: str) -> None:
-        """End a run that was interrupted and queue it again."""
-        self._interrupted(reason, fault=False)
+    def break_off(self, reason: str, *, fault: bool = False) -> bool:
+        """End a run that was interrupted and queue it again; return False if it was tried too often.
 
-    def _interrupted(self, reason: str, *, fault: bool) -> bool:
-        """Log that the run was interrupted and queue it again; return False if it was tried too often."""
+        Args:
+            reason: Why it was interrupted.
+            fault: Whether its worker has died, of which the run itself may be the cause.
+        """
         try:
             self._kill(reason)
         finally:  # on a full disk too: the next start finds the beginning of the run, and must not blame its trial
@@ -138,28 +147,22 @@ class ActiveRun:
 
     def _finished(self, result: RunResult) -> Outcome:
         self.writer.result(result)
-        if self.run.role == "confirm":
-            return self._complete("tested", self._score(result.predictions["test"]))
-        return self._complete("complete", self._best)
-
-    @property
-    def _best(self) -> float:
-        return best(self.spec.metric, self.scores)
-
-    def _score(self, predictions: Predictions) -> float:
-        return value_of(self.spec.metric, predictions.label_N, predictions.probability_NC)
-
-    def _complete(self, state: Literal["complete", "tested"], value: float) -> Outcome:
+        if self.run.role == "trial":
+            value = best(self.spec.metric, self.scores)
+        else:
+            test = result.predictions["test"]
+            value = value_of(self.spec.metric, test.label_N, test.probability_NC)
         # The run is complete in MLflow before its trial ends. If this process dies in between, another one adopts it.
-        ended = self.writer.store.patiently(
-            lambda: self.run.trials.complete(self.run.number, value, self.writer.complete))
-        return Outcome(state, value) if ended else self._left()
+        if self.writer.store.patiently(
+                lambda: self.run.trials.complete(self.run.number, value, self.writer.complete)):
+            return Outcome("complete" if self.run.role == "trial" else "tested", value)
+        return self._left()
 
     def _pruned(self) -> Outcome:
         pruned = f"pruned at check {len(self.checks)} by the {PRUNERS[self.spec.pruner]}: {REASON}"
         if not self._reassigned and self.writer.store.patiently(
                 lambda: self._search.prune(self.run.number, lambda: self.writer.prune(pruned))):
-            return Outcome("pruned", self._best if self.scores else None, REASON)
+            return Outcome("pruned", best(self.spec.metric, self.scores) if self.scores else None, REASON)
         return self._left()
 
     def _left(self) -> Outcome:

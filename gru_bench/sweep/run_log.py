@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 
-from gru_bench.config import Scalar
+from gru_bench.config import RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError, argument, without_passwords
 from gru_bench.results.baselines import BaselineResult, baseline_label
@@ -24,8 +24,6 @@ from gru_bench.sweep.spec import StudySpec
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.tracking import AGAIN, INTERRUPTED, NOTE, PARENT_TAG, LoggedRun, Reader, RunWriter, Store
 
-POLL_SECONDS = 0.5
-"""Seconds between two looks at what other processes do."""
 DIED = "its process ended unexpectedly"
 """Why a run of a dead start has no result."""
 OWNER = "gru_bench.owner"
@@ -77,7 +75,7 @@ class RunLog:
             self._describe()  # the start that began it died
         for path, text in own.items():
             self.study.text(path, text)
-        self.note_logged()
+        record.note_logged(without_passwords(store.uri))
 
     def _begun(self) -> RunWriter:
         """Begin the study's own run, which only one of several starts creates."""
@@ -93,20 +91,12 @@ class RunLog:
         return self.record.spec
 
     def _known_study(self) -> LoggedRun | None:
-        """Return the study's own run; None if the tracking store does not have it, or not yet.
-
-        Raises:
-            StoresError: The run was deleted in MLflow, or the two stores do not belong together.
-        """
+        """Return the study's own run; None if the tracking store does not have it, or not yet."""
         experiment = experiment_of(self.record, self.store, self.experiment, self.corpus.fingerprint)
         if experiment is None:
             return None
         self.experiment = experiment  # a user may have renamed it
         return self.own_run()
-
-    def note_logged(self) -> None:
-        """Note that the tracking store has the study's own run."""
-        self.record.note_logged(without_passwords(self.store.uri))
 
     def describe_if_lost(self) -> None:
         """Describe the study if the start that began it died before it did so, while this one worked already."""
@@ -135,11 +125,8 @@ class RunLog:
     def baseline(self, number: int, result: BaselineResult) -> None:
         """Log a baseline as a run of the study, and end its trial."""
         work = self.record.work
-        writer = self.store.start(
-            self.experiment, f"{self.spec.name} {result.model}", role="baseline", study=self.spec.name,
-            model=result.model, command=self.command, fingerprint=self.corpus.fingerprint, rows=self.corpus.rows,
-            parent=self.study.run_id,
-            tags={OWNER: self.record.lease.owner, NOTE: baseline_label(result.model, result.settings)})
+        writer = self._start_child(f"{self.spec.name} {result.model}", "baseline", result.model,
+                                   {NOTE: baseline_label(result.model, result.settings)})
         work.note_run(number, writer.run_id)
         writer.baseline(result if self.texts else replace(result, weights={}))  # n-grams are fragments of texts
         score = result.metrics[compared(self.spec.metric, "test").key]
@@ -152,13 +139,19 @@ class RunLog:
         Its name in MLflow has its study, its model where the study has several, and its trial or seed.
         """
         label = run.label.removeprefix(f"{run.model} ") if len(self.spec.models) == 1 else run.label
+        repeats = None if run.search is None else run.search.repeats(run.number)
+        return self._start_child(f"{self.spec.name} {label}", run.role, run.model, {
+            "gru_bench.settings": digest(run.settings), NOTE: run_description(run.role, run.settings, repeats),
+            **({} if run.search is None else {"gru_bench.trial": str(run.number)}),
+            **({AGAIN: self.spec.again} if self.spec.again else {})}, run.config)
+
+    def _start_child(
+        self, name: str, role: str, model: str, tags: Mapping[str, str], config: RunConfig | None = None
+    ) -> RunWriter:
         return self.store.start(
-            self.experiment, f"{self.spec.name} {label}", role=run.role, study=self.spec.name, model=run.model,
-            command=self.command, config=run.config, fingerprint=self.corpus.fingerprint, rows=self.corpus.rows,
-            parent=self.study.run_id,
-            tags={"gru_bench.settings": digest(run.settings), OWNER: self.record.lease.owner,
-                  NOTE: run_description(run.role, run.settings, run.repeats), **run.tags,
-                  **({AGAIN: self.spec.again} if self.spec.again else {})})
+            self.experiment, name, role=role, study=self.spec.name, model=model, command=self.command, config=config,
+            fingerprint=self.corpus.fingerprint, rows=self.corpus.rows, parent=self.study.run_id,
+            tags={OWNER: self.record.lease.owner, **tags})
 
     def runs(self) -> list[LoggedRun]:
         """Return the runs of the study, as MLflow has them."""
@@ -175,7 +168,7 @@ class RunLog:
             runs = self.runs()
             self._require_known(runs)
             notes = self._retrain_deleted(runs)
-        self.take_over(first=not self.is_new)
+        self.take_over(self.record.state(), first=not self.is_new)
         self.study.reopen(self.command)
         self.store.save_view(self.study.run_id, self.spec.metric)
         self.study.text(DATA, json.dumps(asdict(self.data), indent=1))
@@ -183,11 +176,7 @@ class RunLog:
 
     def _require_known(self, runs: Sequence[LoggedRun]) -> None:
         """Check that the search's storage knows those of the runs that have ended, before new ones get the same
-        numbers.
-
-        Raises:
-            RunError: It does not: the two stores do not belong together.
-        """
+        numbers."""
         ended = [run for run in runs
                  if run.status != "RUNNING" or self.record.lease.is_dead(run.tags.get(OWNER, ""))]
         # The searches are read after the runs, because a trial begins before its run.
@@ -208,14 +197,14 @@ class RunLog:
             return []
         return [f"Runs of earlier starts that were deleted in MLflow and are trained again: {len(deleted)}."]
 
-    def take_over(self, state: StudyState | None = None, *, first: bool = False) -> None:
+    def take_over(self, state: StudyState, *, first: bool = False) -> None:
         """Take over the trials of dead starts: adopt those whose runs are complete, and queue the others again.
 
         Args:
-            state: The study, where it has just been read.
+            state: The study as it has just been read.
             first: Whether to look for unclosed runs even when no trial belongs to a dead start.
         """
-        record, state = self.record, self.record.state() if state is None else state
+        record = self.record
         orphans: list[tuple[Trials, int]] = [(record.work, number) for number in record.work.orphans()]
         for model, search in state.searches.items():
             orphans += [(record.searches[model], number) for number in record.searches[model].orphans(search.trials)]

@@ -37,7 +37,7 @@ from gru_bench.sweep.plan import (
     next_work,
     to_begin,
 )
-from gru_bench.sweep.run_log import POLL_SECONDS, RunLog
+from gru_bench.sweep.run_log import RunLog
 from gru_bench.sweep.runs import Runs, with_threads
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.leases import LEASE_SECONDS, Lease
@@ -49,6 +49,8 @@ from gru_bench.sweep.workers.messages import Failed, Finished, Workers
 from gru_bench.sweep.workers.tasks import TrySettings
 from gru_bench.tracking import LoggedStudy, Store
 
+POLL_SECONDS = 0.5
+"""Seconds between two looks at what the workers and other processes do."""
 TAKE_OVER_SECONDS = 2.0
 """Seconds between two checks for runs of dead processes."""
 SETTINGS = "settings"
@@ -257,16 +259,12 @@ class Conductor:
         if (asked := search.ask(self.state.searches[search.model].trials)) is not None:
             number, settings = asked
             # All backends compute the same function, so a search takes the fastest one.
-            config = self.record.spec.config(
-                search.model, {**settings, "model.backend": "auto"}, self.record.spec.seed)
-            self.runs.begin(Assignment(
-                search, number, "trial", config, settings, f"{search.model} trial {number}",
-                {"gru_bench.trial": str(number)}, repeats=search.repeats(number)))
+            config = search.spec.config(search.model, {**settings, "model.backend": "auto"}, search.spec.seed)
+            self.runs.begin(Assignment(search, number, config, settings))
 
     def _take(self, run: PlannedRun) -> None:
         if (number := self.record.work.take(run.key)) is not None:
-            self.runs.begin(Assignment(self.record.work, number, "confirm", run.config, run.settings,
-                                       f"{run.config.model.name} seed {run.config.seed}", {}))
+            self.runs.begin(Assignment(self.record.work, number, run.config, run.settings))
 
     def _stop_early(self, error: BaseException) -> None:
         """End the active runs and queue them again for the next start, as far as the stores still respond."""

@@ -18,7 +18,7 @@ from gru_bench.sweep.plan import StudyState
 from gru_bench.sweep.run_log import RunLog
 from gru_bench.sweep.sharing.work import baseline_key
 from gru_bench.sweep.workers.jobs import Jobs
-from gru_bench.sweep.workers.messages import Failed, Finished, Job, Message, Note, Restarted, Resumed, WasPruned
+from gru_bench.sweep.workers.messages import End, Failed, Finished, Job, Message, Note, Restarted, Resumed
 from gru_bench.sweep.workers.tasks import MeasureBaselines, Train
 
 BASELINES = "baselines"
@@ -78,7 +78,7 @@ class Runs:
             case _:
                 self._end(job.key, message)
 
-    def _end(self, key: str, message: Finished | WasPruned | Failed) -> None:
+    def _end(self, key: str, message: End) -> None:
         active = self.active[key]
         outcome, run = active.end(message), active.run
         del self.active[key]

@@ -17,7 +17,7 @@ import pytest
 
 from gru_bench.sweep.__main__ import app
 from gru_bench.sweep.workers.local import run_job
-from gru_bench.sweep.workers.messages import Failed, Finished, Job, Message, WasPruned
+from gru_bench.sweep.workers.messages import End, Failed, Job, Message
 from gru_bench.tracking import LoggedStudy, open_reader
 from tests.support.commands import ROOT, completed
 
@@ -87,7 +87,7 @@ class ThreadPool:
             return
         assert self._job is not None
         job = self._job
-        if isinstance(message, Finished | WasPruned | Failed):
+        if isinstance(message, End):
             self._job = None
         yield job, message
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from gru_bench.errors import RunError
 from gru_bench.sweep.sharing.trials import MOST_ATTEMPTS
-from gru_bench.sweep.workers.messages import Failed, Finished, Job, Message, WasPruned, Workers
+from gru_bench.sweep.workers.messages import End, Failed, Finished, Job, Message, Workers
 from gru_bench.sweep.workers.tasks import Task
 
 
@@ -53,6 +53,6 @@ class Jobs:
         """Take the messages that arrive within `timeout` seconds."""
         for job, message in self.pool.messages(timeout):
             receive = self._receivers[job.key]
-            if isinstance(message, Finished | WasPruned | Failed):
+            if isinstance(message, End):
                 del self._receivers[job.key]
             receive(job, message)

@@ -27,6 +27,7 @@ from gru_bench.platforms import cores, interrupts_held_back, was_killed, worker_
 from gru_bench.results.runs import Check, EpochRecord
 from gru_bench.sweep.workers.messages import (
     Channel,
+    End,
     Failed,
     Finished,
     Job,
@@ -135,7 +136,7 @@ class Pool:
             job = worker.job
             if job is None:
                 continue
-            if isinstance(message, Finished | WasPruned | Failed):
+            if isinstance(message, End):
                 worker.job = None
             yield job, message
 
@@ -220,7 +221,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def run_job(job: Job, channel: Channel) -> Finished | WasPruned | Failed:
+def run_job(job: Job, channel: Channel) -> End:
     """Do a job in this process and return its last message."""
     def ask(message: Check | EpochRecord) -> None:
         channel.send(message)

@@ -67,7 +67,9 @@ class Note:
     text: str
 
 
-Message = StepReport | Check | EpochRecord | Resumed | Restarted | Note | Finished | WasPruned | Failed
+End = Finished | WasPruned | Failed
+"""The last message of a job."""
+Message = StepReport | Check | EpochRecord | Resumed | Restarted | Note | End
 """What a worker sends. After a `Check` or an `EpochRecord` it waits for the answer whether to continue."""
 
 
@@ -85,10 +87,7 @@ class Workers(Protocol):
         """Answer a `Check` or an `EpochRecord`."""
 
     def messages(self, timeout: float) -> Iterator[tuple[Job, Message]]:
-        """Yield the messages that arrive within `timeout` seconds.
-
-        The last message of a job is `Finished`, `WasPruned` or `Failed`.
-        """
+        """Yield the messages that arrive within `timeout` seconds. The last one of a job is an `End`."""
 
 
 class Channel(Protocol):

@@ -27,7 +27,7 @@ from gru_bench._version import __version__
 from gru_bench.errors import RunError, UsageError, first_line
 from gru_bench.platforms import cores
 from gru_bench.sweep.workers.local import MOST_WORKERS, run_job
-from gru_bench.sweep.workers.messages import Failed, Finished, Job, Message, WasPruned
+from gru_bench.sweep.workers.messages import End, Failed, Job, Message
 from gru_bench.sweep.workers.tasks import Material, MeasureBaselines, corpus_of, materials, provide, vectors_of
 from gru_bench.train.card import pinned
 
@@ -157,7 +157,8 @@ class ClusterPool:
         """Start the mailbox; no task is started yet."""
         ray = self._ray = cluster.ray
         self._cluster, self._share = cluster, share
-        self._sent: dict[Material, tuple[Any, Any]] = {}
+        self._sent: dict[object, Any] = {}
+        """The data of a corpus, or the material of word vectors -> a reference to them in the object store."""
         # The mailbox runs on the node of this process (or of the server it talks to), so that it survives all others.
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False)
@@ -200,16 +201,13 @@ class ClusterPool:
 
     def _send(self, material: Material) -> tuple[Any, Any]:
         """Put texts and vectors into the object store, once, and return references to them."""
-        if material not in self._sent:
-            data, embedding = material
-            known = next((sent for (its_data, _), (sent, _) in self._sent.items() if its_data == data), None)
-            corpus = known if known is not None else self._ray.put(_in_memory(corpus_of(data)))
-            vectors = None
-            if embedding is not None:
-                loaded = vectors_of(embedding, data)
-                vectors = self._ray.put(replace(loaded, table_VE=np.asarray(loaded.table_VE)))
-            self._sent[material] = corpus, vectors
-        return self._sent[material]
+        data, embedding = material
+        if data not in self._sent:
+            self._sent[data] = self._ray.put(_in_memory(corpus_of(data)))
+        if embedding is not None and material not in self._sent:
+            vectors = vectors_of(embedding, data)
+            self._sent[material] = self._ray.put(replace(vectors, table_VE=np.asarray(vectors.table_VE)))
+        return self._sent[data], self._sent.get(material)
 
     def answer(self, job: Job, *, go_on: bool) -> None:
         """Answer a `Check` or an `EpochRecord`."""
@@ -310,9 +308,7 @@ class _MailboxChannel:
         return bool(_ray().get(self._mailbox.answered.remote(self._ticket)))
 
 
-def _run_task(
-    job: Job, ticket: int, mailbox: Any, version: str, cache: str | None, card: bool, *sent: Any
-) -> Finished | WasPruned | Failed:
+def _run_task(job: Job, ticket: int, mailbox: Any, version: str, cache: str | None, card: bool, *sent: Any) -> End:
     """Do one job on a node of the cluster; `sent` holds a material, its corpus and its vectors in turn."""
     if version != __version__:
         return Failed("settings", f"all nodes need the same version of gru-bench, but a node has {__version__} and "
