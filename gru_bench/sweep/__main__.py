@@ -9,19 +9,11 @@ import typer
 
 from gru_bench import cli
 from gru_bench.config import parsed_settings
-from gru_bench.errors import (
-    DifferenceError,
-    ExitCode,
-    IncompleteError,
-    RunError,
-    UsageError,
-    without_passwords,
-)
+from gru_bench.errors import DifferenceError, ExitCode, IncompleteError, RunError, UsageError, without_passwords
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from gru_bench.evidence.collect import Evidence
     from gru_bench.results.runs import StudySummary
     from gru_bench.sweep.end import StudyEnd
     from gru_bench.sweep.spec import StudySpec
@@ -109,7 +101,7 @@ def sweep(
     """
     from gru_bench.sweep.console.interrupt import Interrupt
     from gru_bench.sweep.spec import load_study, parsed_duration
-    from gru_bench.sweep.start import Start, completed, end_warnings, logged_so_far
+    from gru_bench.sweep.start import Start, completed
 
     options = cli.given(context, cli.SETTING_OPTIONS)
     assigned = parsed_settings(settings or [])
@@ -131,10 +123,7 @@ def sweep(
         command=cli.command_line(), storage=storage, tracking_uri=tracking_uri, workers=workers, cluster=cluster,
         gpus_per_trial=gpus_per_trial, timeout=seconds, texts=not no_texts)
     with Interrupt() as interrupt, completed(spec, start, console, interrupt) as end:
-        subject = logged_so_far(end)
-        _show(console, end, subject.evidence)
-        for one in end_warnings(end, subject):
-            one.show(console)
+        _show(console, end)
     written = report and _write_report(end.summary, tracking_uri)
     _show_next(console, end, tracking_uri, has_report=written)
     if end.left:
@@ -217,10 +206,14 @@ def _unreadable(store: Any, runs: Sequence[LoggedRun]) -> Iterator[str]:
                 yield str(error)
 
 
-def _show(console: Any, end: StudyEnd, evidence: Evidence | None) -> None:
+def _show(console: Any, end: StudyEnd) -> None:
+    """Print what a study concludes, its scores, its notes, and what the checks find that did not warn at its start."""
+    from gru_bench.checks import Subject, of_logged, outcomes
+    from gru_bench.sweep.start import start_warnings
     from gru_bench.sweep.summary import Conclusion, conclusion
 
-    concluded = Conclusion() if evidence is None else conclusion(evidence)
+    subject = Subject() if end.logged is None else of_logged([end.logged], end.store)
+    concluded = Conclusion() if subject.evidence is None else conclusion(subject.evidence)
     if concluded.decision:
         console.print(concluded.decision, markup=False, soft_wrap=True)
     if concluded.scores or end.summary.best_value:
@@ -228,6 +221,9 @@ def _show(console: Any, end: StudyEnd, evidence: Evidence | None) -> None:
     for note in end.summary.notes:
         if note not in end.shown_notes:
             console.print(f"note: {note}", markup=False)
+    warned = [outcome.check.code for outcome in start_warnings(end.state.spec, end.summary.data) if outcome.warnings]
+    for outcome in outcomes(subject, ignored=warned):
+        outcome.show(console)
 
 
 def _write_report(summary: StudySummary, tracking_uri: str | None) -> bool:

@@ -20,7 +20,7 @@ from gru_bench.sweep.sharing import JOURNAL
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-    from gru_bench.checks import Outcome, Subject
+    from gru_bench.checks import Outcome
     from gru_bench.data.corpus import Corpus
     from gru_bench.results.runs import DataSummary
     from gru_bench.sweep.end import StudyEnd
@@ -79,7 +79,7 @@ def completed(spec: StudySpec, start: Start, console: Any, interrupt: Interrupt)
 
 
 class _Opening:
-    """What a study is found to be before its sweep, and the sweep: each thing is read once, when it is first needed."""
+    """The steps of a start. What they read is read once, when it is first needed."""
 
     def __init__(self, spec: StudySpec, start: Start, console: Any) -> None:
         self.spec, self.start, self.console = spec, start, console
@@ -170,21 +170,6 @@ def start_warnings(spec: StudySpec, data: DataSummary) -> list[Outcome]:
     from gru_bench.checks import LoggedData, Subject, outcomes
 
     return outcomes(Subject(spec, [LoggedData(data)]))
-
-
-def logged_so_far(end: StudyEnd) -> Subject:
-    """Return what a study has logged, for its decision and its checks."""
-    from gru_bench.checks import Subject, of_logged
-
-    return Subject() if end.logged is None else of_logged([end.logged], end.store)
-
-
-def end_warnings(end: StudyEnd, subject: Subject) -> list[Outcome]:
-    """Return what the checks of a study that has ended find, without those that warned at its start."""
-    from gru_bench.checks import outcomes
-
-    warned = [one.check.code for one in start_warnings(end.state.spec, end.summary.data) if one.warnings]
-    return outcomes(subject, ignored=warned)
 
 
 def need_windows(spec: StudySpec, corpus: Corpus) -> None:
