@@ -71,7 +71,8 @@ def deleted_runs(state: StudyState, logged: Sequence[LoggedRun], store: Reader) 
         store: The tracking store.
     """
     there = {run.run_id for run in logged}
-    found = [(trial.run_id, store.find(trial.run_id)) for trial in (*state.work.values(), *state.logged)
+    ended = (trial for search in state.searches.values() for trial in search.trials if trial.ended)
+    found = [(trial.run_id, store.find(trial.run_id)) for trial in (*state.work.values(), *ended)
              if trial.run_id and trial.run_id not in there]
     return {run_id: run.run_id for run_id, run in found if run is not None and run.is_deleted}
 
@@ -103,7 +104,9 @@ def compare_stores(
         own = [run for run in runs if run.model == model]
         faults += (f"{model}: {fault}" for fault in _search_faults(spec, search))
         permanent += (f"{model}: {fault}" for fault in (
-            *_duplicate_faults(search), *_trial_faults(spec, search, own, deleted)))
+            *(f"trials {first} and {second} are retries of the same trial, or of each other"
+              for first, second in _duplicates(search)),
+            *_trial_faults(spec, search, own, deleted)))
     for key, trial in state.work.items():
         if trial.state == "running":
             faults.append(f"the planned run {key!r} is RUNNING")
@@ -153,11 +156,6 @@ def _search_faults(spec: StudySpec, search: SearchState) -> Iterator[str]:
         yield f"{search.running} {'trial is' if search.running == 1 else 'trials are'} RUNNING"
 
 
-def _duplicate_faults(search: SearchState) -> Iterator[str]:
-    for first, second in _duplicates(search):
-        yield f"trials {first} and {second} are retries of the same trial, or of each other"
-
-
 def _duplicates(search: SearchState) -> list[tuple[int, int]]:
     """Return pairs of finished trials that did the same: a sampler may propose settings again, but what was interrupted
     is done again once."""
@@ -173,18 +171,14 @@ def _duplicates(search: SearchState) -> list[tuple[int, int]]:
     return pairs
 
 
-def _by_trial(runs: Sequence[LoggedRun]) -> dict[str, list[LoggedRun]]:
-    found: dict[str, list[LoggedRun]] = {}
-    for run in runs:
-        if run.role == "trial":
-            found.setdefault(run.tags.get("gru_bench.trial", ""), []).append(run)
-    return found
-
-
 def _trial_faults(
     spec: StudySpec, search: SearchState, runs: Sequence[LoggedRun], deleted: Collection[str]
 ) -> Iterator[str]:
-    by_trial, trials = _by_trial(runs), [trial for trial in search.trials if not _is_gone(trial, deleted)]
+    by_trial: dict[str, list[LoggedRun]] = {}
+    for run in runs:
+        if run.role == "trial":
+            by_trial.setdefault(run.tags.get("gru_bench.trial", ""), []).append(run)
+    trials = [trial for trial in search.trials if not _is_gone(trial, deleted)]
     ended = [str(trial.number) for trial in trials if trial.ended]
     if len(ended) > 1 and by_trial.keys().isdisjoint(ended):
         yield f"{len(ended)} trials have ended, but none has a run"

@@ -122,15 +122,6 @@ class StudyState:
         found = {run.config.seed: self.work.get(run.key) for run in self.plans[model].runs}
         return {seed: trial for seed, trial in found.items() if trial is not None and trial.state == "complete"}
 
-    @property
-    def logged(self) -> list[StoredTrial]:
-        """The trials, planned runs and baselines that have ended with a run, from all processes."""
-        keys = (*map(baseline_key, BASELINES), *(run.key for plan in self.plans.values() for run in plan.runs))
-        planned = map(self.work.get, keys)
-        complete = [trial for trial in planned if trial is not None and trial.state == "complete"]
-        trials = [trial for search in self.searches.values() for trial in search.trials if trial.ended]
-        return [trial for trial in (*complete, *trials) if trial.run_id]
-
     def free(self, runs: Iterable[PlannedRun]) -> list[PlannedRun]:
         """Return the planned runs that no process has begun, or that are to be done again."""
         return [run for run in runs if is_free(self.work.get(run.key), self.start)]
@@ -153,12 +144,8 @@ class StudyState:
     @property
     def is_complete(self) -> bool:
         """Whether all trials, planned runs and baselines of the study have ended."""
-        return self.has_baselines and not any(map(self.is_open, self.searches))
-
-    @property
-    def has_baselines(self) -> bool:
-        """Whether all baselines were fitted and logged, or have failed in this start."""
-        return all(self.has_ended(baseline_key(name)) for name in BASELINES)
+        return not any(map(self.is_open, self.searches)) and all(
+            self.has_ended(baseline_key(name)) for name in BASELINES)
 
 
 @dataclass(frozen=True)
@@ -235,7 +222,8 @@ def left_to_do(state: StudyState) -> Iterator[str]:
 
 def may_ask(state: StudyState, model: str) -> bool:
     """Return whether this start may ask for a trial of a model now."""
-    return _has_room(state, model) and _is_searched(state, model)
+    search = state.searches[model]
+    return search.counted < state.spec.trials and not search.exhausted and _is_searched(state, model)
 
 
 def how_far(state: StudyState, again: str) -> str:
@@ -255,10 +243,6 @@ def to_begin(state: StudyState) -> Counter[tuple[str, str]]:
         else:
             counts[model, "confirm"] += len(state.free(plan.runs))
     return counts
-
-
-def _has_room(state: StudyState, model: str) -> bool:
-    return state.searches[model].counted < state.spec.trials and not state.searches[model].exhausted
 
 
 def _is_searched(state: StudyState, model: str) -> bool:

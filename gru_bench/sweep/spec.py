@@ -45,15 +45,6 @@ NOT_SEARCHED = ("seed", "data.", "embedding.name", "embedding.seed", "training.d
                 "training.selection", "training.metric", "model.name", "model.bidirectional", "model.backend")
 """Settings that cannot be searched, because they belong to the question or to the machine."""
 
-Point = tuple[tuple[str, str], ...]
-
-
-def point(settings: Mapping[str, Scalar]) -> Point:
-    """Return a key that is the same for equal settings; numbers are compared by 12 digits."""
-    return tuple(sorted((key, f"{value:.12g}" if isinstance(value, float) else str(value))
-                        for key, value in settings.items()))
-
-
 Number = Annotated[int | float, Field(ge=-1e38, le=1e38)]
 
 

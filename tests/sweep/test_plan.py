@@ -127,7 +127,6 @@ def test_a_study_ends_once_each_baseline_is_fitted_or_has_failed() -> None:
     spec = spec_of()
     state = StudyState(spec, {"torch": FULL, "scratch": FULL}, work_of(*confirmed("torch", "scratch")))
     assert (state.is_complete, next_work(state)) == (True, None)
-    assert [one.run_id for one in state.logged][:3] == [one.run_id for one in DONE_BASELINES.values()]
     key = baseline_key("ngrams")
     for end, failed_at, is_complete, is_free in (
             (None, 0, False, True), ("running", 0, False, False), ("interrupted", 0, False, True),

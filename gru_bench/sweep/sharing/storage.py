@@ -51,17 +51,10 @@ def open_storage(url: str | None, *, create: bool = True) -> optuna.storages.Bas
         path = Path(url or JOURNAL)
         is_missing = path.parent.is_dir() and not path.exists()
         return optuna.storages.InMemoryStorage() if is_missing and not create else Journal(path)
-    with _opening(url):
-        return _open_database(url)
-
-
-@contextmanager
-def _opening(url: str) -> Iterator[None]:
-    """Refuse a URL of another kind, and turn errors of opening a database into ours."""
     if url.partition("://")[0].partition("+")[0] != "postgresql":
         raise UsageError(f"{argument('storage')} must be {STORAGE_KINDS}, but got {without_passwords(url)!r}")
     try:
-        yield
+        return _open_database(url)
     except ImportError as error:
         raise UsageError(f"the storage {without_passwords(url)} needs a driver that is not installed here "
                          f"({error}): pip install \"psycopg[binary]\"") from error

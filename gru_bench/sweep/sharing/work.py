@@ -13,7 +13,6 @@ from functools import cached_property
 from typing import Any, Literal
 
 from gru_bench.config import Scalar
-from gru_bench.sweep.spec import Point, point
 
 StoredState = Literal["complete", "pruned", "failed", "interrupted", "running", "waiting"]
 ENDED: tuple[StoredState, ...] = ("complete", "pruned", "failed")
@@ -83,9 +82,10 @@ class StoredTrial(TrialNotes):
         return self.state in ENDED
 
     @cached_property
-    def point(self) -> Point:
-        """What its settings have in common with equal ones."""
-        return point(self.settings)
+    def point(self) -> tuple[tuple[str, str], ...]:
+        """What its settings have in common with equal ones; numbers are compared by 12 digits."""
+        return tuple(sorted((key, f"{value:.12g}" if isinstance(value, float) else str(value))
+                            for key, value in self.settings.items()))
 
     @cached_property
     def counts(self) -> bool:

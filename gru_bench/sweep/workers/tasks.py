@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     from gru_bench.data.corpus import Corpus
     from gru_bench.data.vectors import Vectors
 
-
 Material = tuple[DataConfig, EmbeddingConfig | None]
 """The data that a task reads: a corpus, and word vectors where the task needs them."""
-
-
 Task = Callable[[Listener], object]
 """Does a task and returns its result; raises `train.listener.Pruned` where the listener does."""
 
@@ -125,8 +122,6 @@ def materials(task: Task) -> tuple[Material, ...]:
 
 _corpora: dict[DataConfig, Corpus] = {}
 _vectors: dict[Material, Vectors] = {}
-
-
 _required = ContextVar("_required", default="")
 
 

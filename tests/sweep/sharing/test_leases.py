@@ -121,6 +121,7 @@ class TestLiveness:
         assert first.has_others(elsewhere=True)
         assert not second.has_others(elsewhere=True)  # the first is on this machine
         second.end(12.0)
+        second.renew(30.0)  # it still waits for the tracking store
         assert not first.has_others()
         assert second.has_others()
         assert first.seconds() == 42.0
