@@ -175,9 +175,7 @@ class Conductor:
                 self.life.go_on()
                 if self.life.seconds - took_over >= TAKE_OVER_SECONDS:
                     took_over = self.life.seconds
-                    self._read()
-                    self.display.tick(to_begin(self.state))
-                    self.log.take_over(self.state)
+                    self._take_over()
         except BaseException as error:
             self._stop_early(error)
             raise
@@ -189,6 +187,12 @@ class Conductor:
         work = self._next()
         self._describe()
         self.display.begin(to_begin(self.state), done=not isinstance(work, Wait))
+
+    def _take_over(self) -> None:
+        """Take over the runs of starts that have died meanwhile."""
+        self._read()
+        self.display.tick(to_begin(self.state))
+        self.log.take_over(self.state)
 
     def _fill(self) -> Work | None:
         """Begin work until no worker is idle or none is left to begin; return what follows, None for nothing.
