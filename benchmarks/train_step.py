@@ -107,7 +107,7 @@ class Contender:
 
             self.distinct = Distinct(VOCABULARY)
             optimizer = Optimizer(
-                torch.nn.ModuleList([self.gru, self.head]), None, TrainingConfig(lr=1e-4, clip_norm=None))
+                torch.nn.ModuleList([self.gru, self.head]), None, TrainingConfig(lr=1e-4))
             self.update: Callable[[], object] = lambda: optimizer.step(torch.tensor([]), torch.tensor([]))
         else:
             adam = torch.optim.Adam(parameters, lr=1e-4, betas=(0.9, 0.999), fused=True)

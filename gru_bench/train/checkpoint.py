@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from gru_bench.config import RunConfig
+from gru_bench.data.batches import Batch
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
 from gru_bench.errors import FULL_DISK, DataError, MachineError, RunError
@@ -28,27 +29,62 @@ from gru_bench.platforms import remove, replace, replace_if_free
 from gru_bench.results.runs import Check, EpochRecord, WindowLoss
 from gru_bench.train.optimizer import Optimizer
 
-FORMAT = 7
+FORMAT = 8
 """Version of the content of a checkpoint. Raise it with each change: a run does not resume from another version."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class PartialEpoch:
-    """A partial epoch."""
+    """What an epoch has trained so far, and its losses."""
 
-    batches: int
-    reviews: int
-    tokens: int
-    losses: float
-    """Sum of the losses of the texts so far."""
-    window: float
+    losses: Tensor
+    """Sum of the losses of the texts."""
+    window: Tensor
     """Sum of the losses of the batches of the window of the training loss that is not complete."""
-    in_window: int
-    """Number of its batches."""
     seconds_before: float
     """Training time of the epochs before this one."""
     dropout: Tensor
-    """State of the generator of the dropout masks."""
+    """State of the generator of the dropout masks. It is set where the epoch is saved."""
+    in_window: int = 0
+    """Number of batches of the window."""
+    batches: int = 0
+    texts: int = 0
+    tokens: int = 0
+
+    @classmethod
+    def new(cls, device: torch.device, seconds_before: float) -> PartialEpoch:
+        """Return an epoch before its first batch."""
+        losses, window = torch.zeros((), device=device, dtype=_precision(device)), torch.zeros((), device=device)
+        return cls(losses, window, seconds_before, torch.empty(0))
+
+    def move(self, device: torch.device) -> None:
+        """Move the sums to a device."""
+        self.losses, self.window = self.losses.to(device, _precision(device)), self.window.to(device)
+
+    def add(self, batch: Batch, loss: Tensor) -> None:
+        """Add a batch and its mean loss, without a wait for the device."""
+        self.losses += loss * len(batch)
+        self.window += loss
+        self.in_window += 1
+        self.batches += 1
+        self.texts += len(batch)
+        self.tokens += batch.tokens
+
+    def mean(self) -> float:
+        """Return the mean loss of a text."""
+        return float(self.losses) / self.texts
+
+    def close_window(self) -> float:
+        """Return the mean loss of the batches of a window, and begin the next one."""
+        mean = float(self.window) / self.in_window
+        self.window.zero_()
+        self.in_window = 0
+        return mean
+
+
+def _precision(device: torch.device) -> torch.dtype:
+    """Return the type of a sum over an epoch. Apple's graphics processors have no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The training loop: it trains one model on a corpus and returns a `RunResult`.
 
-This module knows neither optuna nor mlflow. They are called through a `Listener`, which may raise `Pruned` to end the
-run.
+`_Run.step` is one gradient step: forward, loss, backward, clip, step. This module knows neither optuna nor mlflow. They
+are called through a `Listener`, which may raise `Pruned` to end the run.
 
 Shapes: `V` rows of the vector table, `E` vector width, `U` distinct tokens of a batch, `B` texts of a batch,
 `T` steps, `N` examples of a split.
@@ -12,16 +12,15 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from gru_bench import platforms
 from gru_bench.config import MetricName, RunConfig
@@ -67,7 +66,7 @@ EXPLODED = 20.0
 MICRO_BATCH_TOKENS = 16_384
 """Largest number of tokens, padding included, in a micro-batch on a CPU. The memory for the backward pass grows with
 it."""
-CHECKED_TEXTS = 1_000
+CHECK_TEXTS = 1_000
 """Largest number of validation texts of a check. With 1,000, an accuracy of 85 % has a standard error of 1.1
 points."""
 
@@ -81,7 +80,7 @@ def train(
     placement: Placement | None = None,
     score_test: bool = False,
     checkpoint: Path | None = None,
-    checks: int = 0,
+    checks_per_epoch: int = 0,
 ) -> RunResult:
     """Train the model of a run and predict with its best checkpoint.
 
@@ -94,8 +93,8 @@ def train(
         score_test: Whether the best checkpoint also predicts the test split.
         checkpoint: File that is written after each epoch, and about once a minute within one. If it exists already, the
             run resumes from it with the losses that it would have had. It is removed once the run is complete.
-        checks: Number of checks in each epoch, at equal distances. The last one is at its end. They change no loss and
-            no weight.
+        checks_per_epoch: Number of `Check`s in each epoch, at equal distances. The last one is at its end. They change
+            no loss and no weight.
 
     Raises:
         UsageError: for settings that do not fit this machine or the data, such as a device that is missing.
@@ -105,13 +104,13 @@ def train(
         Pruned: passed on from the listener.
     """
     placement = placement or place(config)
-    check(config, corpus)
+    check_settings(config, corpus)
     placement.prepare(config.training.threads)
-    run, resumed = _begin(partial(_Run, config, corpus, vectors, placement, listener, checkpoint, checks), listener)
-    if resumed:
+    run = _Run(config, corpus, vectors, placement, listener, checkpoint, checks_per_epoch)
+    if run.resume():
         listener.resumed(None if run.finished() else len(run.progress.epochs) + 1)
-        for seen in run.progress.checks:
-            listener.check(seen)
+        for check in run.progress.checks:
+            listener.check(check)
         for record in run.progress.epochs:
             listener.epoch(record)
     with _removed_if_failed(checkpoint):
@@ -120,21 +119,6 @@ def train(
     listener.done(result)
     _remove(checkpoint)
     return result
-
-
-def _begin(new: Callable[[], _Run], listener: Listener) -> tuple[_Run, bool]:
-    """Return a run at its checkpoint, if there is one, and whether there is. A damaged checkpoint is renamed."""
-    run = new()
-    if run.checkpoint is None or not run.checkpoint.exists():
-        return run, False
-    try:
-        run.progress = load_checkpoint(run.checkpoint, run.identity, run.model, run.optimizer)
-        return run, True
-    except DataError as error:
-        reason = f"{error}: it is kept as {set_aside(run.checkpoint).name}, and this run starts again"
-    listener.restarted(reason)
-    del run  # its memory is free before it is built again
-    return new(), False
 
 
 @contextmanager
@@ -151,7 +135,7 @@ def _removed_if_failed(checkpoint: Path | None) -> Iterator[None]:
 
 def train_resumably(
     config: RunConfig, corpus: Corpus, vectors: Vectors, listener: Listener, *, placement: Placement,
-    score_test: bool = False, checks: int = 0,
+    score_test: bool = False, checks_per_epoch: int = 0,
 ) -> RunResult:
     """Train a run as every command does: with a checkpoint in the cache.
 
@@ -163,15 +147,16 @@ def train_resumably(
     if placement.note is not None:
         listener.note(placement.note)
     try:
-        return train(config, corpus, vectors, listener, placement=placement, score_test=score_test, checks=checks,
-                     checkpoint=default_cache() / CHECKPOINTS / checkpoint_name(config, corpus, vectors))
+        return train(config, corpus, vectors, listener, placement=placement, score_test=score_test,
+                     checkpoint=default_cache() / CHECKPOINTS / checkpoint_name(config, corpus, vectors),
+                     checks_per_epoch=checks_per_epoch)
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
         raise RunError(card.NO_MEMORY) from error
 
 
-def check(config: RunConfig, corpus: Corpus) -> None:
+def check_settings(config: RunConfig, corpus: Corpus) -> None:
     """Check that a run can be trained on a corpus.
 
     Raises:
@@ -213,74 +198,53 @@ class _Clock:
         self.counted = time.perf_counter()
 
 
-class _Sums:
-    """What an epoch has trained so far, and its losses."""
-
-    def __init__(self, device: torch.device, begun: PartialEpoch | None = None) -> None:
-        self.losses = torch.zeros((), device=device, dtype=torch.float64 if device.type != "mps" else None)
-        self.window = torch.zeros((), device=device)
-        self.in_window = self.batches = self.texts = self.tokens = 0
-        if begun is not None:
-            self.losses += begun.losses
-            self.window += begun.window
-            self.in_window = begun.in_window
-            self.batches, self.texts, self.tokens = begun.batches, begun.reviews, begun.tokens
-
-    def add(self, batch: Batch, loss: Tensor) -> None:
-        """Add a batch and its mean loss, without a wait for the device."""
-        self.losses += loss * len(batch)
-        self.window += loss
-        self.in_window += 1
-        self.batches += 1
-        self.texts += len(batch)
-        self.tokens += batch.tokens
-
-    def mean(self) -> float:
-        """Return the mean loss of a text."""
-        return float(self.losses) / self.texts
-
-    def close_window(self) -> float:
-        """Return the mean loss of the batches of a window, and begin the next one."""
-        mean = float(self.window) / self.in_window
-        self.window.zero_()
-        self.in_window = 0
-        return mean
-
-    def partial(self, seconds_before: float, masks: torch.Generator) -> PartialEpoch:
-        """Return what a checkpoint holds of the epoch."""
-        return PartialEpoch(
-            self.batches, self.texts, self.tokens, float(self.losses), float(self.window), self.in_window,
-            seconds_before, masks.get_state())
-
-
 class _Run:
     """One run: its model, its data and its progress."""
 
     def __init__(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, placement: Placement, listener: Listener = SILENT,
-        checkpoint: Path | None = None, checks: int = 0,
+        checkpoint: Path | None = None, checks_per_epoch: int = 0,
     ) -> None:
-        device = placement.device
         self.config, self.placement, self.listener = config, placement, listener
         self.checkpoint, self.identity = checkpoint, identity_of(config, corpus, vectors)
-        self.weight_C = balanced(corpus).to(device) if config.training.class_weight == "balanced" else None
-        table_VE = torch.from_numpy(np.array(vectors.table_VE, dtype=np.float32))
-        self.model = untrained(config, table_VE, len(corpus.classes)).to(device)
-        self.optimizer = Optimizer(
-            self.model, self.model.table_VE if config.embedding.trainable else None, config.training,
-            fused=placement.backend == "fused")
+        self.corpus, self.vectors = corpus, vectors
+        balance = config.training.class_weight == "balanced"
+        self.weight_C = balanced(corpus).to(placement.device) if balance else None
         length = config.data.max_length
         self.train_split = encode(corpus.train, vectors, length)
         self.validation_split = encode(corpus.validation, vectors, length)
-        self.encoded_test = partial(encode, corpus.test, vectors, length)
-        self.corpus = corpus
-        iterations = iterations_of_epoch(len(self.train_split), config.training)
-        self.checked_after = {math.ceil(iterations * number / checks) for number in range(1, checks + 1)}
-        """Iterations of an epoch after which the run is checked."""
-        if self.checked_after:
-            part = np.argsort(corpus.validation.example_id_N, kind="stable")[:CHECKED_TEXTS]  # ids are digests
-            self.checked_split = encode(corpus.validation.select(np.sort(part)), vectors, length)
+        self.iterations = iterations_of_epoch(len(self.train_split), config.training)
+        self.check_iterations = {math.ceil(self.iterations * number / checks_per_epoch)
+                                 for number in range(1, checks_per_epoch + 1)}
+        """Iterations of an epoch after which there is a `Check`."""
+        if self.check_iterations:
+            part = np.argsort(corpus.validation.example_id_N, kind="stable")[:CHECK_TEXTS]  # ids are digests
+            self.check_split = encode(corpus.validation.select(np.sort(part)), vectors, length)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Draw the weights, before the first step."""
+        config, device = self.config, self.placement.device
+        table_VE = torch.from_numpy(np.array(self.vectors.table_VE, dtype=np.float32))
+        self.model = untrained(config, table_VE, len(self.corpus.classes)).to(device)
+        self.optimizer = Optimizer(
+            self.model, self.model.table_VE if config.embedding.trainable else None, config.training,
+            fused=self.placement.backend == "fused")
         self.progress = Progress()
+
+    def resume(self) -> bool:
+        """Load the checkpoint, and return whether there is one. A damaged one is renamed, and the run begins again."""
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return False
+        try:
+            self.progress = load_checkpoint(self.checkpoint, self.identity, self.model, self.optimizer)
+            return True
+        except DataError as error:
+            reason = f"{error}: it is kept as {set_aside(self.checkpoint).name}, and this run starts again"
+        self.listener.restarted(reason)
+        del self.model, self.optimizer  # their memory is free before they are built again
+        self._begin()
+        return False
 
     def finished(self) -> bool:
         """Return whether the last epoch is done or the patience is used up."""
@@ -297,7 +261,7 @@ class _Run:
         """Train the rest of an epoch, validate, and keep the weights if they are the best so far."""
         training, progress = self.config.training, self.progress
         number = len(progress.epochs) + 1
-        sums, seconds = self._train_epoch(number)
+        trained, seconds = self._train_epoch(number)
         if number == 1 and (unreached := self._unreached()):
             self.listener.note(f"{listed(unreached)} of {self.config.model.name} get no gradient and stay as "
                                "initialized: use them in forward, or remove them")
@@ -306,8 +270,8 @@ class _Run:
             with self.optimizer.averaged():
                 validation_loss, validation_accuracy, validation_score = self._validate()
         record = EpochRecord(
-            epoch=number, train_loss=sums.mean(), validation_loss=validation_loss,
-            validation_accuracy=validation_accuracy, seconds=seconds, tokens_per_second=sums.tokens / seconds,
+            epoch=number, train_loss=trained.mean(), validation_loss=validation_loss,
+            validation_accuracy=validation_accuracy, seconds=seconds, tokens_per_second=trained.tokens / seconds,
             validation_score=validation_score)
         progress.epochs.append(record)
         if training.selection == "best_validation" and record is best_epoch(progress.epochs, training.metric):
@@ -323,7 +287,8 @@ class _Run:
         if len(self.validation_split):
             predictions["validation"] = self._predictions(self.corpus.validation, self.validation_split)
         if score_test:
-            predictions["test"] = self._predictions(self.corpus.test, self.encoded_test())
+            test_split = encode(self.corpus.test, self.vectors, self.config.data.max_length)
+            predictions["test"] = self._predictions(self.corpus.test, test_split)
         seconds, texts = time.perf_counter() - started, sum(map(len, predictions.values()))
         parameters = [p.numel() for p in self.model.parameters()]
         return RunResult(
@@ -339,35 +304,71 @@ class _Run:
             card=card.properties(self.placement.device) if self.placement.device.type == "cuda" else {})
 
     @kernels.flushed(torch_threads=True)
-    def _train_epoch(self, number: int) -> tuple[_Sums, float]:
-        """Train the rest of an epoch, and return its sums and the seconds of all of it."""
+    def _train_epoch(self, number: int) -> tuple[PartialEpoch, float]:
+        """Train the rest of an epoch, and return what it has trained and the seconds of all of it."""
         training, progress = self.config.training, self.progress
         self.model.train()
         with self._masks(number) as masks:
-            sums, before = self._continued(masks)
+            epoch = self._continued(masks)
             clock = _Clock(progress)
             refreshed = saved = clock.counted
-            for batch in self._train_batches(number, sums.batches):
-                sums.add(batch, self._train_batch(batch, masks))
+            for batch in self._train_batches(number, epoch.batches):
+                epoch.add(batch, self.step(batch, masks))
                 progress.iteration += 1
-                if sums.batches in self.checked_after:
+                if epoch.batches in self.check_iterations:
                     with clock.stopped():
-                        self._check(number - 1 + sums.texts / len(self.train_split))
+                        self._score_early(number - 1 + epoch.texts / len(self.train_split))
                 now = clock.count()
-                if sums.in_window == training.log_every:
-                    self._close_window(number, sums.close_window())
+                if epoch.in_window == training.log_every:
+                    self._close_window(number, epoch.close_window())
                 if now - saved >= CHECKPOINT_SECONDS:
                     with clock.stopped():
-                        self._save(sums.partial(before, masks))
+                        self._save(replace(epoch, dropout=masks.get_state()))
                     saved = clock.counted
                 if now - refreshed >= REFRESH_SECONDS:
                     refreshed = now
-                    self._report(number, sums)
-        mean = sums.mean()
+                    self._report(number, epoch)
+        mean = epoch.mean()
         kernels.release()  # the end of an epoch can use the memory of the longest batch
         clock.count()
-        self._checked(mean)
-        return sums, progress.seconds - before
+        self._refuse_exploded(mean)
+        return epoch, progress.seconds - epoch.seconds_before
+
+    def step(self, batch: Batch, masks: torch.Generator) -> Tensor:
+        """Move the weights by the gradient of the mean loss of a batch, and return that loss as it is logged.
+
+        A large batch is read in parts, and their gradients are added.
+        """
+        training, device = self.config.training, self.placement.device
+        parts = [part.to(device) for part in batch.parts(self._micro_batches(batch))]
+        distinct_U, mean = parts[0].distinct_U, torch.zeros((), device=device)
+        rows_UE = self.model.table_VE.index_select(0, distinct_U).requires_grad_(self.config.embedding.trainable)
+        for part in parts:
+            fraction = len(part) / len(batch)
+            log_BC = self.model(rows_UE, part.index_BT, part.length_B, backend=self.placement.backend,
+                                generator=masks, equal_lengths=part.equal_lengths)
+            loss, weighted = training_loss(log_BC, part.label_B, self.weight_C)
+            (weighted * fraction).backward()
+            mean += loss.detach() * fraction
+        if training.clip_norm is not None:
+            nn.utils.clip_grad_norm_([*self.model.parameters(), rows_UE], training.clip_norm)
+        self.optimizer.lr = self._rate()
+        self.optimizer.step(distinct_U, rows_UE)  # which also clears the gradients
+        return mean
+
+    def _micro_batches(self, batch: Batch) -> int:
+        """Return the number of micro-batches of a batch. On a graphics card it is the setting, on a CPU it may be
+        more."""
+        on_cpu = self.placement.device.type == "cpu"
+        needed = math.ceil(batch.index_BT.numel() / MICRO_BATCH_TOKENS) if on_cpu else 1
+        return max(self.config.training.micro_batches, needed)
+
+    def _rate(self) -> float:
+        """Return the learning rate of the next step."""
+        training = self.config.training
+        if training.schedule == "constant":
+            return training.lr
+        return training.lr * (1 - self.progress.iteration / (training.epochs * self.iterations))
 
     @contextmanager
     def _masks(self, number: int) -> Iterator[torch.Generator]:
@@ -385,27 +386,15 @@ class _Run:
             yield (torch.default_generator if device.type == "cpu" else
                    torch.cuda.default_generators[torch.cuda.current_device()])
 
-    def _continued(self, masks: torch.Generator) -> tuple[_Sums, float]:
-        """Return the sums of the epoch that a checkpoint has begun, or of a new one, and the seconds before the epoch.
-        """
+    def _continued(self, masks: torch.Generator) -> PartialEpoch:
+        """Return the epoch that a checkpoint has begun, or a new one."""
         begun, self.progress.begun = self.progress.begun, None
         if begun is None:
-            return _Sums(self.placement.device), self.progress.seconds
+            return PartialEpoch.new(self.placement.device, self.progress.seconds)
         if begun.dropout.shape == masks.get_state().shape:  # else it was begun on another kind of device
             masks.set_state(begun.dropout)
-        return _Sums(self.placement.device, begun), begun.seconds_before
-
-    def _train_batch(self, batch: Batch, masks: torch.Generator) -> Tensor:
-        """Move the weights by the gradients of a batch, and return its loss."""
-        parts = [part.to(self.placement.device) for part in batch.parts(self._micro_batches(batch))]
-        distinct_U = parts[0].distinct_U
-        rows_UE = self.model.table_VE.index_select(0, distinct_U)
-        rows_UE.requires_grad_(self.config.embedding.trainable)
-        loss, *others = [self._backward(part, rows_UE, masks, len(part) / len(batch)) for part in parts]
-        loss = sum(others, start=loss)
-        self._set_rate()
-        self.optimizer.step(distinct_U, rows_UE)
-        return loss
+        begun.move(self.placement.device)
+        return begun
 
     def _unreached(self) -> list[str]:
         """Return the names of the parameters that no loss has reached, those of an own class as it names them."""
@@ -419,34 +408,11 @@ class _Run:
             save_checkpoint(self.checkpoint, self.identity, self.model, self.optimizer,
                             replace(self.progress, begun=begun))
 
-    def _report(self, number: int, sums: _Sums) -> None:
-        epochs, each = self.config.training.epochs, len(self.train_split)
-        mean = self._checked(sums.mean())
+    def _report(self, number: int, epoch: PartialEpoch) -> None:
+        epochs, each, mean = self.config.training.epochs, len(self.train_split), epoch.mean()
+        self._refuse_exploded(mean)
         self.listener.step(StepReport(
-            number, epochs, (number - 1) * each + sums.texts, epochs * each, mean, self.progress.seconds))
-
-    def _micro_batches(self, batch: Batch) -> int:
-        """Return the number of micro-batches of a batch. On a graphics card it is the setting, on a CPU it may be
-        more."""
-        on_cpu = self.placement.device.type == "cpu"
-        needed = math.ceil(batch.index_BT.numel() / MICRO_BATCH_TOKENS) if on_cpu else 1
-        return max(self.config.training.micro_batches, needed)
-
-    def _backward(self, batch: Batch, rows_UE: Tensor, masks: torch.Generator, share: float = 1.0) -> Tensor:
-        """Add the gradients of a batch and return its loss; for a micro-batch, both are weighted with its `share`."""
-        log_BC = self.model(rows_UE, batch.index_BT, batch.length_B, backend=self.placement.backend, generator=masks,
-                            equal_lengths=batch.equal_lengths)
-        loss, weighted = training_loss(log_BC, batch.label_B, self.weight_C)
-        if share < 1:
-            loss, weighted = loss * share, weighted * share
-        weighted.backward()
-        return loss.detach()
-
-    def _set_rate(self) -> None:
-        training = self.config.training
-        if training.schedule == "linear":
-            steps = training.epochs * iterations_of_epoch(len(self.train_split), training)
-            self.optimizer.lr = training.lr * (1 - self.progress.iteration / steps)
+            number, epochs, (number - 1) * each + epoch.texts, epochs * each, mean, self.progress.seconds))
 
     def _train_batches(self, number: int, done: int) -> Iterator[Batch]:
         training = self.config.training
@@ -457,17 +423,16 @@ class _Run:
 
     def _close_window(self, number: int, mean: float) -> None:
         training, progress = self.config.training, self.progress
-        self._checked(mean)
+        self._refuse_exploded(mean)
         lowest = min((point.loss for point in progress.window_losses), default=math.inf)
         progress.window_losses.append(WindowLoss(progress.iteration, number, progress.seconds, mean))
         if training.selection == "lowest_train_window" and mean < lowest:
             self._keep_best(number)
 
-    def _checked(self, loss: float) -> float:
+    def _refuse_exploded(self, loss: float) -> None:
         if not math.isfinite(loss) or loss > EXPLODED:
             raise self._exploded(f"the training loss must stay finite and below {EXPLODED:g} nats per text, but is "
                                  f"{loss:.4g}")
-        return loss
 
     def _exploded(self, what: str) -> RunError:
         return RunError(f"{what} at iteration {self.progress.iteration}: lower training.lr (now "
@@ -488,12 +453,12 @@ class _Run:
             return loss, accuracy, None
         return loss, accuracy, loss if metric == "log_loss" else value_of(metric, label_N, probability_NC)
 
-    def _check(self, epochs: float) -> None:
+    def _score_early(self, epochs: float) -> None:
         """Score the current weights on the part of the validation split that is for checks."""
         with self.optimizer.averaged():
-            probability_NC = self._probabilities(self.checked_split)
+            probability_NC = self._probabilities(self.check_split)
         self.model.train()
-        score = value_of(self.config.training.metric, self.checked_split.label_N, probability_NC)
+        score = value_of(self.config.training.metric, self.check_split.label_N, probability_NC)
         check = Check(len(self.progress.checks) + 1, epochs, score)
         self.progress.checks.append(check)
         self.listener.check(check)

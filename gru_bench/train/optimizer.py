@@ -38,7 +38,7 @@ _PIECE = 1_000_000
 
 
 class Optimizer:
-    """One of the optimizers over weights and vector rows, with one gradient norm for clipping both."""
+    """One of the optimizers over weights and vector rows."""
 
     def __init__(
         self, model: nn.Module, table_VE: Tensor | None, training: TrainingConfig, *, fused: bool = False
@@ -83,8 +83,6 @@ class Optimizer:
         parameters, first, second, steps = (
             [of_all[place] for place in reached]
             for of_all in (self.parameters, self.first, self.second, self.steps))
-        if training.clip_norm is not None:
-            nn.utils.clip_grad_norm_([*parameters, rows_UE], training.clip_norm)
         gradients = [weight.grad for weight in parameters if weight.grad is not None]
         # torch.optim.Adam(fused=True) calls the same, but doubles its time on a small model, and its first step loads
         # torch's compiler for half a second.

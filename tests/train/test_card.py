@@ -163,5 +163,7 @@ class TestCheckpointOfACard:
     ) -> None:
         """The state of a card's generator has 16 bytes."""
         run = loop._Run(config, corpus, vectors, Placement(torch.device("cpu"), "torch"))
-        run.progress.begun = PartialEpoch(1, 16, 100, 11.0, 0.7, 1, 0.0, torch.zeros(16, dtype=torch.uint8))
+        run.progress.begun = PartialEpoch(
+            torch.tensor(11.0), torch.tensor(0.7), 0.0, torch.zeros(16, dtype=torch.uint8), in_window=1, batches=1,
+            texts=16, tokens=100)
         assert run.epoch().train_loss > 0

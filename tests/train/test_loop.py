@@ -395,9 +395,9 @@ class TestWhatGoesWrong:
                                         "training.log_every": iterations + 1})
         with pytest.raises(UsageError, match=rf"training\.log_every .*{iterations}.*{iterations + 1}: "
                                              rf"training\.log_every={max(1, iterations // 10)}"):
-            loop.check(config, corpus)
-        loop.check(with_settings(config, {"training.log_every": iterations}), corpus)
-        loop.check(with_settings(config, {"training.selection": "best_validation"}), corpus)
+            loop.check_settings(config, corpus)
+        loop.check_settings(with_settings(config, {"training.log_every": iterations}), corpus)
+        loop.check_settings(with_settings(config, {"training.selection": "best_validation"}), corpus)
 
     def test_a_check_encodes_nothing_and_changes_nothing_in_the_process(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
@@ -407,7 +407,7 @@ class TestWhatGoesWrong:
         assert place(config) == Placement(torch.device("cpu"), "torch")
         with pytest.raises(UsageError, match=r"model\.reset.*'after'.*'torch'"):
             place(with_settings(config, {"model.name": "torch", "model.reset": "before"}))
-        loop.check(config, corpus)
+        loop.check_settings(config, corpus)
 
     def test_building_a_run_changes_nothing_in_the_process(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch

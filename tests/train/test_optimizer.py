@@ -12,7 +12,7 @@ from gru_bench.config import OptimizerName, TrainingConfig
 from gru_bench.kernels import fused as kernels
 from gru_bench.train.optimizer import Optimizer
 
-SETTINGS = TrainingConfig(lr=0.01, beta1=0.9, beta2=0.99, clip_norm=0.5)
+SETTINGS = TrainingConfig(lr=0.01, beta1=0.9, beta2=0.99)
 
 
 def rows_of(table_VE: Tensor, training: TrainingConfig, *, fused: bool) -> Optimizer:
@@ -45,7 +45,6 @@ class TestWeights:
             for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
                 mine.grad = torch.randn(mine.shape, generator=generator)
                 other.grad = mine.grad.clone()
-            nn.utils.clip_grad_norm_(theirs.parameters(), 0.5)
             optimizer.step(torch.tensor([0]), torch.zeros(1, 5))
             torchs.step()
             assert all(torch.equal(mine, other) for mine, other
@@ -72,7 +71,6 @@ class TestWeights:
             for first, second, _ in (ours, theirs):
                 loss = first(torch.ones(1, 2)) + (second(torch.ones(1, 2)) if step > 2 else 0)
                 torch.autograd.backward(loss.sum())
-            nn.utils.clip_grad_norm_(other.parameters(), 0.5)
             optimizer.step(torch.tensor([0]), torch.zeros(1, 2))
             torchs.step()
             torchs.zero_grad()
@@ -92,7 +90,7 @@ class TestWeights:
 
     def test_a_new_rate_counts_from_the_next_step(self) -> None:
         model = nn.Linear(1, 1, bias=False)
-        optimizer = Optimizer(model, None, TrainingConfig(lr=0.01, clip_norm=None))
+        optimizer = Optimizer(model, None, TrainingConfig(lr=0.01))
         before = model.weight.item()
         optimizer.lr = 0.5
         model.weight.grad = torch.ones(1, 1)
@@ -106,7 +104,7 @@ def test_steps_of_rows_are_those_of_dense_adam_when_each_batch_holds_all_rows() 
     table[0] = 0
     dense = nn.Parameter(table.clone())
     adam = torch.optim.Adam([dense], lr=0.01, betas=(0.9, 0.99))
-    optimizer = rows_of(table, SETTINGS.model_copy(update={"clip_norm": None}), fused=False)
+    optimizer = rows_of(table, SETTINGS, fused=False)
     optimizer.rows["steps"] = optimizer.rows["steps"].double()
     for _ in range(5):
         gradient = torch.randn(4, 3, generator=generator, dtype=torch.float64)
@@ -147,7 +145,7 @@ def test_the_kernel_moves_rows_as_torch_does(width: int, threads: int, monkeypat
     generator = torch.Generator().manual_seed(3)
     table = torch.randn(60, width, generator=generator)
     table[0] = 0
-    plain, fused = (rows_of(table.clone(), TrainingConfig(lr=0.01, clip_norm=None), fused=fused)
+    plain, fused = (rows_of(table.clone(), TrainingConfig(lr=0.01), fused=fused)
                     for fused in (False, True))
     for size in (20, 1, 60, 33):
         distinct = torch.randperm(60, generator=generator)[:size].sort().values
@@ -157,23 +155,3 @@ def test_the_kernel_moves_rows_as_torch_does(width: int, threads: int, monkeypat
     torch.testing.assert_close(fused.table_VE, plain.table_VE, rtol=0, atol=1e-6)
     for name in ("first", "second", "steps"):
         torch.testing.assert_close(fused.rows[name], plain.rows[name], rtol=1e-5, atol=1e-7)
-
-
-def test_weights_and_rows_are_clipped_by_one_norm() -> None:
-    model = nn.Linear(2, 1, bias=False)
-    table = torch.ones(2, 2)
-    rows = table[torch.tensor([1])].requires_grad_()
-    optimizer = Optimizer(model, table, TrainingConfig(lr=1e-3, beta1=0.0, beta2=0.0, clip_norm=1.0))
-    model.weight.grad, rows.grad = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 4.0]])
-    optimizer.step(torch.tensor([1]), rows)
-    # Without decay the first moment is the gradient.
-    torch.testing.assert_close(optimizer.first[0], torch.tensor([[0.6, 0.0]]), rtol=1e-5, atol=0)
-    torch.testing.assert_close(rows.grad, torch.tensor([[0.0, 0.8]]), rtol=1e-5, atol=0)
-
-
-def test_gradients_below_the_clipping_norm_stay_as_they_are() -> None:
-    model = nn.Linear(2, 1, bias=False)
-    optimizer = Optimizer(model, None, TrainingConfig(lr=1e-3, beta1=0.0, beta2=0.0, clip_norm=1.0))
-    model.weight.grad = torch.tensor([[0.3, 0.4]])
-    optimizer.step(torch.tensor([1]), torch.zeros(1, 2))
-    torch.testing.assert_close(optimizer.first[0], torch.tensor([[0.3, 0.4]]), rtol=1e-5, atol=0)

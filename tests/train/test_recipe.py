@@ -43,24 +43,46 @@ def first_batch(run: Any, size: int = 16) -> Any:
 
 
 def gradients(run: Any) -> list[torch.Tensor]:
-    return [parameter.grad.clone() for parameter in run.model.parameters()]
+    return [parameter.grad.clone() for parameter in run.optimizer.parameters]
+
+
+def of_step(run: Any, batch: Any, patch: pytest.MonkeyPatch) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor]:
+    """Return the loss of a step, and the gradients of the weights and of the rows with which the optimizer moves."""
+    seen: list[Any] = []
+    patch.setattr(run.optimizer, "step", lambda _, rows_UE: seen.extend((gradients(run), rows_UE.grad)))
+    loss = run.step(batch, torch.Generator())
+    return loss, *seen
 
 
 class TestClassWeights:
     def test_the_gradient_is_that_of_the_weighted_losses_and_the_logged_loss_is_not_weighted(
-        self, run_of: RunOf
+        self, run_of: RunOf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        run = run_of({"training.class_weight": "balanced"})
+        run = run_of({"training.class_weight": "balanced", "training.clip_norm": None})
         assert len(set(run.weight_C.tolist())) == 2
         batch, rows_UE = first_batch(run)
-        logged = run._backward(batch, rows_UE, torch.Generator())
-        found = gradients(run)
+        logged, found, _ = of_step(run, batch, monkeypatch)
         run.model.zero_grad()
         log_BC = run.model(rows_UE, batch.index_BT, batch.length_B, backend="torch")
         loss_B = cross_entropy(log_BC, batch.label_B, reduction="none")
         (loss_B * run.weight_C[batch.label_B]).mean().backward()
         torch.testing.assert_close(found, gradients(run))
         torch.testing.assert_close(logged, loss_B.mean().detach())
+
+
+class TestClipping:
+    @pytest.mark.parametrize("factor", [0.5, 2.0])
+    def test_the_gradients_of_weights_and_rows_are_scaled_down_to_one_norm(
+        self, factor: float, run_of: RunOf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plain = run_of({"embedding.trainable": True, "training.clip_norm": None})
+        batch, _ = first_batch(plain)
+        _, weights, rows_UE = of_step(plain, batch, monkeypatch)
+        norm = torch.cat([values.flatten() for values in (*weights, rows_UE)]).norm()
+        clipped = run_of({"embedding.trainable": True, "training.clip_norm": float(norm) * factor})
+        _, *found = of_step(clipped, batch, monkeypatch)
+        expected = [[values * min(factor, 1.0) for values in weights], rows_UE * min(factor, 1.0)]
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-8)
 
 
 class TestAverage:
@@ -111,8 +133,7 @@ class TestRates:
         found = []
         for iteration in (0, steps / 2, steps):
             run.progress.iteration = iteration
-            run._set_rate()
-            found.append(run.optimizer.lr)
+            found.append(run._rate())
         assert found == pytest.approx(rates)
 
     @pytest.mark.parametrize("fused", [True, False])
@@ -142,7 +163,7 @@ class TestChecks:
         varied = with_settings(config, {**ALL, "model.dropout": 0.3})
         seen: list[Check] = []
         plain = train(varied, corpus, vectors)
-        checked = train(varied, corpus, vectors, Listener(check=seen.append), checks=4)
+        checked = train(varied, corpus, vectors, Listener(check=seen.append), checks_per_epoch=4)
         assert windows(checked) == windows(plain)
         assert losses(checked) == losses(plain)
         for name, weights in plain.weights.items():
@@ -154,12 +175,12 @@ class TestChecks:
     def test_at_most_so_many_reviews_are_checked(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(loop, "CHECKED_TEXTS", 7)
-        run = loop._Run(config, corpus, vectors, Placement(torch.device("cpu"), "torch"), checks=3)
+        monkeypatch.setattr(loop, "CHECK_TEXTS", 7)
+        run = loop._Run(config, corpus, vectors, Placement(torch.device("cpu"), "torch"), checks_per_epoch=3)
         chosen = np.sort(np.argsort(corpus.validation.example_id_N)[:7])
         expected = encode(corpus.validation.select(chosen), vectors, config.data.max_length)
-        assert len(run.checked_split) == 7
-        np.testing.assert_array_equal(run.checked_split.rows, expected.rows)
+        assert len(run.check_split) == 7
+        np.testing.assert_array_equal(run.check_split.rows, expected.rows)
 
     def test_a_check_may_end_a_run_and_its_checkpoint(
         self, config: RunConfig, corpus: Corpus, vectors: Vectors, tmp_path: Path
@@ -169,7 +190,7 @@ class TestChecks:
                 raise Pruned
 
         with pytest.raises(Pruned):
-            train(config, corpus, vectors, Listener(check=prune), checks=4, checkpoint=tmp_path / "run.pt")
+            train(config, corpus, vectors, Listener(check=prune), checks_per_epoch=4, checkpoint=tmp_path / "run.pt")
         assert not list(tmp_path.iterdir())
 
     def test_the_last_check_of_an_epoch_is_its_validation_and_a_resumed_run_reports_all_checks_again(
@@ -180,13 +201,13 @@ class TestChecks:
                 raise KeyboardInterrupt
 
         complete, first, again = list[Check](), list[Check](), list[Check]()
-        found = train(config, corpus, vectors, Listener(check=complete.append), checks=2)
+        found = train(config, corpus, vectors, Listener(check=complete.append), checks_per_epoch=2)
         assert [check.score for check in complete[1::2]] == pytest.approx(
             [record.validation_accuracy for record in found.epochs])
         with pytest.raises(KeyboardInterrupt):
-            train(config, corpus, vectors, Listener(epoch=cut_off, check=first.append), checks=2,
+            train(config, corpus, vectors, Listener(epoch=cut_off, check=first.append), checks_per_epoch=2,
                   checkpoint=tmp_path / "run.pt")
-        train(config, corpus, vectors, Listener(check=again.append), checks=2, checkpoint=tmp_path / "run.pt")
+        train(config, corpus, vectors, Listener(check=again.append), checks_per_epoch=2, checkpoint=tmp_path / "run.pt")
         assert again == complete
         assert first == complete[:4]
 
@@ -195,5 +216,5 @@ class TestChecks:
     ) -> None:
         seen: list[Check] = []
         few = with_settings(config, {"training.batch_size": len(corpus.train), "training.log_every": 1})
-        train(few, corpus, vectors, Listener(check=seen.append), checks=5)
+        train(few, corpus, vectors, Listener(check=seen.append), checks_per_epoch=5)
         assert [check.epochs for check in seen] == pytest.approx([1, 2, 3])

@@ -50,7 +50,7 @@ class Train:
         config, placement = self.config, place(self.config)
         vectors = vectors_of(config.embedding, config.data)
         result = train_resumably(config, corpus_of(config.data), vectors, listener, placement=placement,
-                                 score_test=self.score_test, checks=self.checks)
+                                 score_test=self.score_test, checks_per_epoch=self.checks)
         if self.diagnostics:
             result = self._diagnosed(result, vectors, listener)
         # The weights of a trial are not stored, so they are not sent through the pipe.
@@ -82,12 +82,12 @@ class TrySettings:
         Raises:
             GruBenchError: A run cannot be trained here, or its vectors cannot be loaded.
         """
-        from gru_bench.train.loop import check
+        from gru_bench.train.loop import check_settings
         from gru_bench.train.placement import place
 
         for config in self.configs:
             place(config)
-            check(config, corpus_of(config.data))
+            check_settings(config, corpus_of(config.data))
             vectors_of(config.embedding, config.data)
 
 

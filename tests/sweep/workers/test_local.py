@@ -207,10 +207,10 @@ def test_a_run_on_texts_that_allow_no_diagnostics_ends_without_them(config: RunC
 def test_a_run_that_does_not_fit_into_the_memory_of_a_gpu_fails(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def backward(*_: object) -> torch.Tensor:
+    def no_memory(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(loop._Run, "_backward", backward)
+    monkeypatch.setattr(loop, "training_loss", no_memory)
     how = run_job(Job("job", Train(config)), Pipe())
     assert isinstance(how, Failed)
     assert how.kind == "run"
