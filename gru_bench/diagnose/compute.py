@@ -27,6 +27,7 @@ from gru_bench.data.vectors import Vectors
 from gru_bench.diagnose.occlusion import occlusion
 from gru_bench.errors import DataError
 from gru_bench.models.classifier import Classifier
+from gru_bench.models.gru import GRUCell
 from gru_bench.models.stack import Stack, Step
 from gru_bench.models.trained import TrainedModel
 from gru_bench.results.diagnostics import (
@@ -218,11 +219,9 @@ def state_gradients(
     It is the total derivative: through all later states, and through the pooling if it reads this state.
     """
     seen: list[Tensor] = []
-    recurrence = subject.model.recurrence
-    assert isinstance(recurrence, Stack)
 
-    def step(*arguments: Tensor) -> Tensor:
-        h_BH = recurrence.cell.step(*arguments)
+    def step(cell: GRUCell, input_BG: Tensor, h_BH: Tensor) -> Tensor:
+        h_BH = cell.step(input_BG, h_BH)
         if not h_BH.requires_grad:  # the weights need no gradient, so the graph begins at the first state
             h_BH.requires_grad_()
         seen.append(h_BH)
@@ -336,15 +335,14 @@ def shown_sentence(model: TrainedModel, text: Sequence[str] | None) -> Sentence:
 def gate_maps(subject: Subject, sentence: Sentence) -> list[GateMap]:
     """Return the gates of the last layer over a sentence, one map for each direction. Empty for a class of the user's
     own."""
-    recurrence = subject.model.recurrence
-    if not isinstance(recurrence, Stack):
+    if not isinstance(subject.model.recurrence, Stack):
         return []
-    cell, seen = recurrence.cell, list[Tensor]()
+    seen: list[Tensor] = []
 
-    def step(*arguments: Tensor) -> Tensor:
-        r, z, _ = cell.gates(*arguments)
+    def step(cell: GRUCell, input_BG: Tensor, h_BH: Tensor) -> Tensor:
+        r, z, _ = cell.gates(input_BG, h_BH)
         seen.append(torch.stack([z[0], r[0]]))
-        return cell.step(*arguments)
+        return cell.step(input_BG, h_BH)
 
     subject.run(subject.model.table_VE[list(sentence.rows)][None], torch.tensor([len(sentence.rows)]), step)
     return [

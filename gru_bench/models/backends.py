@@ -22,7 +22,6 @@ from torch.nn.functional import embedding
 
 from gru_bench.config import ModelConfig, Pooling, Reset
 from gru_bench.kernels import fused as kernels
-from gru_bench.models.gru import GRUCell
 from gru_bench.models.own import Own
 from gru_bench.models.pooling import pool
 from gru_bench.models.stack import Between, Stack, read_whole, run_layers
@@ -44,7 +43,7 @@ def recurrence_of(config: ModelConfig, input_size: int, generator: torch.Generat
     """
     if config.preset.cell == "own":
         return Own(config, input_size, generator=generator)
-    return Stack(GRUCell(config.reset), input_size, config.hidden_size, config.layers,
+    return Stack(input_size, config.hidden_size, config.layers, reset=config.reset,
                  bidirectional=config.is_bidirectional, generator=generator)
 
 
@@ -85,7 +84,7 @@ def run(
         The output of the last layer, B x T x D, zero beyond each length, or with a `pooling` its features.
     """
     match recurrence, backend:
-        case Stack(cell=GRUCell(reset=reset)), _ if reason := unsupported(backend, reset):
+        case Stack(reset=reset), _ if reason := unsupported(backend, reset):
             raise ValueError(f"the backend {backend!r} cannot compute this recurrence: {reason}")
         case Stack(), "fused":
             in_kernel = pooling if pooling in kernels.POOLINGS else None

@@ -1,6 +1,6 @@
 """Layers and directions of a recurrence: how one runs above another, and how padding is kept out.
 
-`run_layers` puts layers and directions together, whatever reads one of them. `Stack` holds the weights of a cell for
+`run_layers` puts layers and directions together, whatever reads one of them. `Stack` holds the weights of the cells of
 all of them and reads step by step. `read_whole` serves what reads whole batches forwards and knows no lengths, such as
 torch's kernels.
 
@@ -16,6 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from gru_bench.config import Reset
 from gru_bench.models.gru import GRUCell
 
 Between = Callable[[Tensor], Tensor]
@@ -25,7 +26,7 @@ Read = Callable[[int, int, Tensor], Tensor]
 
 The direction is 0, forwards, or 1, backwards. The input is B x T x E, above the first layer B x T x D.
 """
-Step = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+Step = Callable[[GRUCell, Tensor, Tensor], Tensor]
 """The arguments and the result are those of `GRUCell.step`."""
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 """The weights of one layer and direction, in the order of `torch.nn.GRU`."""
@@ -73,25 +74,25 @@ def read_whole(network: Callable[[Tensor], Tensor], x_BTE: Tensor, length_B: Ten
 
 
 class Stack(nn.Module):
-    """A cell in any number of layers, in one direction or both, with the parameters of `torch.nn.GRU`: the same names,
+    """Cells in any number of layers, in one direction or both, with the parameters of `torch.nn.GRU`: the same names,
     order and shapes, so that each can load the weights of the other."""
 
     def __init__(
-        self, cell: GRUCell, input_size: int, hidden_size: int, layers: int = 1, *,
+        self, input_size: int, hidden_size: int, layers: int = 1, *, reset: Reset = "after",
         bidirectional: bool = False, generator: torch.Generator | None = None,
     ) -> None:
         """Draw all weights uniformly in +-1/sqrt(hidden_size).
 
         Args:
-            cell: The equations of one step.
             input_size: Input width, E.
             hidden_size: Hidden width, H.
             layers: Number of layers.
+            reset: Whether the reset gate acts after or before the hidden product.
             bidirectional: Whether each layer runs in both directions, with their outputs side by side.
             generator: Source of the weights. None: the global generator of torch.
         """
         super().__init__()
-        self.cell, self.hidden_size, self.layers, self.bidirectional = cell, hidden_size, layers, bidirectional
+        self.hidden_size, self.layers, self.reset, self.bidirectional = hidden_size, layers, reset, bidirectional
         bound, rows = 1 / math.sqrt(hidden_size), 3 * hidden_size
         for layer in range(layers):
             width = input_size if layer == 0 else hidden_size * self.directions
@@ -112,6 +113,10 @@ class Stack(nn.Module):
         weight_ih, weight_hh, bias_ih, bias_hh = map(self.get_parameter, self._names(layer, direction))
         return weight_ih, weight_hh, bias_ih, bias_hh
 
+    def cell(self, layer: int, direction: int) -> GRUCell:
+        """Return the cell of one layer and direction."""
+        return GRUCell(*self.weights_of(layer, direction), self.reset)
+
     def weights(self) -> list[Tensor]:
         """Return the weights of all layers and directions in the order of `torch.nn.GRU`."""
         return [weight for layer in range(self.layers) for direction in range(self.directions)
@@ -122,12 +127,13 @@ class Stack(nn.Module):
         return [f"{name}_l{layer}{'_reverse' if direction else ''}" for name in NAMES]
 
     def forward(
-        self, x_BTE: Tensor, length_B: Tensor, *, between: Between | None = None, step: Step | None = None
+        self, x_BTE: Tensor, length_B: Tensor, *, between: Between | None = None, step: Step = GRUCell.step
     ) -> Tensor:
         """Return the output of the last layer, B x T x D: its states, and zero beyond each length.
 
         The state does not change on padding. So the backward direction, which meets the padding first, starts with a
-        zero state at the last token of each sequence.
+        zero state at the last token of each sequence. W_i x + b_i depends on no state, so it is computed for all steps
+        at once.
 
         Args:
             x_BTE: Input.
@@ -135,18 +141,17 @@ class Stack(nn.Module):
             between: Function for the output of every layer except the last.
             step: Function in place of the cell's, so that a caller can observe each step.
         """
-        step = step or self.cell.step
         batch, steps, _ = x_BTE.shape
         inside_BT1 = (torch.arange(steps, device=x_BTE.device) < length_B[:, None])[..., None]
 
         def read(layer: int, direction: int, x_BTE: Tensor) -> Tensor:
-            weight_ih, weight_hh, bias_ih, bias_hh = self.weights_of(layer, direction)
-            input_BTG = x_BTE @ weight_ih.T + bias_ih
+            cell = self.cell(layer, direction)
+            input_BTG = cell.project(x_BTE)
             h_BH = x_BTE.new_zeros(batch, self.hidden_size)
             output_T = [h_BH] * steps
             for t in range(steps) if direction == 0 else reversed(range(steps)):
                 inside_B1 = inside_BT1[:, t]
-                h_BH = torch.where(inside_B1, step(input_BTG[:, t], h_BH, weight_hh, bias_hh), h_BH)
+                h_BH = torch.where(inside_B1, step(cell, input_BTG[:, t], h_BH), h_BH)
                 output_T[t] = torch.where(inside_B1, h_BH, 0.0)
             return torch.stack(output_T, dim=1)
 

@@ -15,7 +15,6 @@ from gru_bench.config import POOLING_PARTS, ModelConfig, ModelName, Pooling, Res
 from gru_bench.kernels import fused as kernels
 from gru_bench.models.backends import Backend, run, unsupported
 from gru_bench.models.classifier import Classifier
-from gru_bench.models.gru import GRUCell
 from gru_bench.models.stack import Stack
 from tests.support.sequences import LENGTHS, TOLERANCE, alone, close, generator, gradients, sequences, stack_of, table
 
@@ -25,7 +24,7 @@ MODELS: tuple[tuple[ModelName, bool | None, int], ...] = (
 
 
 def backends(stack: Stack) -> list[Backend]:
-    return [backend for backend in get_args(Backend) if not unsupported(backend, stack.cell.reset)]
+    return [backend for backend in get_args(Backend) if not unsupported(backend, stack.reset)]
 
 
 def as_rows(x_BTE: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,7 +87,7 @@ def test_every_backend_classifies_and_learns_alike(both: bool | None, pooling: P
 
 def test_a_pooling_that_the_kernel_lacks_is_computed_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "POOLINGS", ("last", "final"))
-    ours = Stack(GRUCell(), 5, 4, bidirectional=True, generator=generator())
+    ours = Stack(5, 4, bidirectional=True, generator=generator())
     x_BTE, length_B = sequences([3, 7, 1])
     found: dict[Backend, list[Tensor]] = {}
     for backend in ("fused", "reference"):
@@ -101,8 +100,8 @@ def test_a_pooling_that_the_kernel_lacks_is_computed_after_it(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(("recurrence", "backend", "reason"), [
-    (Stack(GRUCell("before"), 5, 4), "torch", "reset gate"), (Stack(GRUCell("before"), 5, 4), "fused", "reset gate"),
-    (Stack(GRUCell(), 5, 4), "own", "classes of your own")])
+    (Stack(5, 4, reset="before"), "torch", "reset gate"), (Stack(5, 4, reset="before"), "fused", "reset gate"),
+    (Stack(5, 4), "own", "classes of your own")])
 def test_a_backend_that_cannot_compute_a_recurrence_is_refused(
     recurrence: Stack, backend: Backend, reason: str
 ) -> None:
@@ -117,7 +116,7 @@ def test_padding_and_order_change_nothing(
     lengths: list[int], bidirectional: bool, reset: Reset, seed: int
 ) -> None:
     x_BTE, length_B = sequences(lengths, seed=seed)
-    ours = Stack(GRUCell(reset), 5, 3, 2, bidirectional=bidirectional, generator=generator(seed)).double()
+    ours = Stack(5, 3, 2, reset=reset, bidirectional=bidirectional, generator=generator(seed)).double()
     together = ours(x_BTE, length_B)
     for b, n in enumerate(lengths):
         single = ours(x_BTE[b:b + 1, :n], length_B[b:b + 1])
@@ -148,7 +147,7 @@ def test_a_graphics_card_is_not_asked_whether_lengths_are_equal(
     """Tensors on the device meta have no values, so that looking at one raises."""
     kernel, meta = Recorded(monkeypatch), torch.device("meta")
     output = run(
-        Stack(GRUCell(), 5, 4, 2, bidirectional=True).to(meta), "torch", torch.empty(9, 5, device=meta),
+        Stack(5, 4, 2, bidirectional=True).to(meta), "torch", torch.empty(9, 5, device=meta),
         torch.empty(3, 7, dtype=torch.int64, device=meta), torch.empty(3, dtype=torch.int64, device=meta),
         equal_lengths=equal)
     assert output.shape == (3, 7, 8)
