@@ -47,8 +47,9 @@ from interval_coverage import ACCURACY, BETWEEN, CHUNK, DEVIATION, LARGEST, WITH
 from scipy import special
 
 from gru_bench.stats.estimate import ALPHA, Estimate, accuracy_difference
-from gru_bench.stats.intervals import Scored, difference
+from gru_bench.stats.intervals import difference
 from gru_bench.stats.metrics import of_two
+from gru_bench.stats.scores import Scored
 from gru_bench.stats.verdict import MARGIN, Finding, Verdict, adjusted_tests, pairs_of
 
 SEEDS, EXAMPLES = 5, 5500

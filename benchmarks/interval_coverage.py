@@ -60,7 +60,8 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from gru_bench.stats.estimate import ALPHA, accuracy_difference, accuracy_interval
-from gru_bench.stats.intervals import Scored, difference, interval
+from gru_bench.stats.intervals import difference, interval
+from gru_bench.stats.scores import Scored
 from gru_bench.stats.verdict import holm
 
 ACCURACY, DEVIATION, WITHIN, BETWEEN = 0.865, 0.005, 0.07, 0.10

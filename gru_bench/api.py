@@ -178,7 +178,7 @@ def compare(
             labels: a frame or a file of ids and true labels.
         margin: The equivalence margin, the largest difference without practical weight, fixed before the runs: in
             percentage points, or nats of log loss. By default 1 point, or 0.01.
-        metric: What is compared: accuracy, macro_f1 or log_loss. By default accuracy.
+        metric: What is compared, one of `config.MetricName`. By default accuracy.
         columns: Role of a column (id, label, prediction, group) -> its name, where it is not found by its name.
             The group `none` turns groups off.
         common: Whether only the examples that all models have are compared.

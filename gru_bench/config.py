@@ -37,6 +37,7 @@ OptimizerName = Literal["adam", "adamw"]
 Schedule = Literal["constant", "linear"]
 Selection = Literal["best_validation", "lowest_train_window"]
 MetricName = Literal["accuracy", "macro_f1", "log_loss"]
+"""Scores that models are compared by: the rows of `stats.scores.SCORES` with a `comparison`."""
 NearDuplicates = Literal["keep", "remove"]
 Unknown = Literal["drop", "draw"]
 Scalar = str | int | float | bool | None

@@ -18,9 +18,9 @@ from gru_bench.document.blocks import numbers_in
 from gru_bench.document.sentences import Warning, say
 from gru_bench.evidence.settings import end_of_range
 from gru_bench.report.sections.search import search
-from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import NearDuplicates
 from gru_bench.stats.classes import RARE, are_uneven
+from gru_bench.stats.scores import compared
 from gru_bench.sweep.spec import known_studies, load_study
 from gru_bench.tracking import LoggedStudy
 from tests.support.checks import warnings_of

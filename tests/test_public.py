@@ -17,6 +17,7 @@ from gru_bench.errors import ExitCode
 from gru_bench.inference.fitted import FittedModel
 from gru_bench.inference.shown import Effects, Verdict
 from gru_bench.results import logged_metrics
+from gru_bench.stats.scores import SCORES, score
 from gru_bench.study import Study
 from gru_bench.sweep.spec import KEYS
 from tests.support.commands import ROOT
@@ -59,7 +60,7 @@ def options() -> Iterator[str]:
 def metrics() -> Iterator[str]:
     """Yield the key of each metric that is logged to MLflow."""
     yield from sorted({*(one.key for one in vars(logged_metrics).values() if isinstance(one, logged_metrics.Metric)),
-                       *(logged_metrics.score(name, split).key for name in logged_metrics.SCORE_NAMES
+                       *(score(name, split).key for name in SCORES
                          for split in ("val", "test"))})
 
 

@@ -16,6 +16,7 @@ from gru_bench import config, errors
 from gru_bench.config import RunConfig, flat
 from gru_bench.gru_check.codes import KINDS
 from gru_bench.results import logged_metrics
+from gru_bench.stats.scores import SCORES, score
 from gru_bench.sweep import spec
 
 
@@ -52,7 +53,7 @@ def exit_codes() -> str:
 
 def metrics() -> str:
     """Return a Markdown table of the metrics that are logged to MLflow."""
-    several = (logged_metrics.score(name, split) for name in logged_metrics.SCORE_NAMES for split in ("val", "test"))
+    several = (score(name, split) for name in SCORES for split in ("val", "test"))
     single = (one for one in vars(logged_metrics).values() if isinstance(one, logged_metrics.Metric))
     better = {True: "higher", False: "lower", None: ""}
     return table(("key", "meaning", "unit", "better"), (

@@ -12,7 +12,7 @@ from gru_bench.evidence.groups import ModelRuns, group_of
 from gru_bench.evidence.progress import baseline_runs
 from gru_bench.evidence.store import Store
 from gru_bench.results.baselines import MAJORITY, NAMES, compared_baseline
-from gru_bench.results.logged_metrics import score, score_name
+from gru_bench.stats.scores import compared
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
 
@@ -38,12 +38,12 @@ def linear_model(baselines: Sequence[ModelRuns], group: ModelRuns) -> ModelRuns 
     """Return the linear model that a group is compared with: the one that is better on validation."""
     if not group.has_classes:
         return None
-    chosen = compared_baseline([one.runs[0] for one in baselines], group.metric)
+    chosen = compared_baseline([one.runs[0] for one in baselines], compared(group.metric, "val"))
     return next((one for one in baselines if one.runs[0] is chosen), None)
 
 
 def has_choice(baselines: Sequence[ModelRuns]) -> bool:
     """Return whether the linear model that others are compared with was chosen on validation: whether there is such a
     score of it."""
-    return any(one.model != MAJORITY and score(score_name(one.metric), "val").key in one.runs[0].metrics
+    return any(one.model != MAJORITY and compared(one.metric, "val").key in one.runs[0].metrics
                for one in baselines)

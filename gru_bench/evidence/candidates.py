@@ -28,8 +28,8 @@ from gru_bench.evidence.store import Store
 from gru_bench.results.baselines import AVERAGE, MAJORITY
 from gru_bench.stats.average import averaged
 from gru_bench.stats.calibration import calibrated, temperature
-from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import mean_probability
+from gru_bench.stats.scores import Scored
 from gru_bench.tracking import LoggedStudy
 from gru_bench.wording import listed
 

@@ -32,13 +32,13 @@ from gru_bench.errors import RunError
 from gru_bench.evidence.progress import study_data, study_name
 from gru_bench.evidence.store import Store
 from gru_bench.results.baselines import MAJORITY
-from gru_bench.results.logged_metrics import SPLIT_NAMES, TRAIN_SECONDS, Metric, score
+from gru_bench.results.logged_metrics import SPLIT_NAMES, TRAIN_SECONDS, Metric
 from gru_bench.results.runs import DataSummary, Predictions
 from gru_bench.stats import metrics
 from gru_bench.stats.classes import RARE, are_uneven
 from gru_bench.stats.estimate import Estimate, accuracy_interval, may_be_guessing
-from gru_bench.stats.intervals import Scored, interval
-from gru_bench.stats.metrics import guessing
+from gru_bench.stats.intervals import interval
+from gru_bench.stats.scores import Scored, guessing, score
 from gru_bench.tracking import FILE, LoggedRun, LoggedStudy
 
 UNCATEGORIZED = "(none)"

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from gru_bench.document.numbers import Number, Scale, plain, scale_of
 from gru_bench.evidence.groups import ModelRuns
 from gru_bench.evidence.store import Histories
-from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH, compared
+from gru_bench.results.logged_metrics import ACCURACY_VAL, BEST_EPOCH
 from gru_bench.results.pruners import PRUNERS
 from gru_bench.results.runs import StudySummary, TrialSummary
 from gru_bench.stats.estimate import best_by_chance
+from gru_bench.stats.scores import compared
 from gru_bench.tracking import LoggedRun
 
 SAMPLERS = {"tpe": "TPE", "random": "random trials"}

@@ -21,8 +21,8 @@ from gru_bench.models.trained import TrainedModel
 from gru_bench.report.render.markdown import escaped
 from gru_bench.resources import resource
 from gru_bench.results.baselines import baseline_label
-from gru_bench.results.logged_metrics import SPLIT_NAMES, compared, score
-from gru_bench.stats import metrics
+from gru_bench.results.logged_metrics import SPLIT_NAMES
+from gru_bench.stats.scores import compared, score, scores
 
 EXAMPLE = "A text of yours."
 """A made-up text, which stands for an input wherever one must be shown."""
@@ -37,7 +37,7 @@ def scores_of(chosen: Candidate) -> Mapping[str, Any]:
     found: dict[str, float] = {}
     for split, one in (("validation", chosen.validation), ("test", chosen)):
         if one is not None:
-            known = metrics.scores(one.label_N, one.probability_RNC[0], whole=chosen.whole)
+            known = scores(one.label_N, one.probability_RNC[0], whole=chosen.whole)
             found |= {score(name, SPLIT_NAMES[split]).key: known[name] for name in SCORES if name in known}
     return {"metric": chosen.metric, "value": number.value, "low": number.low, "high": number.high,
             "text": _text(number), "method": number.method, "test_texts": len(chosen.example_N), "scores": found}

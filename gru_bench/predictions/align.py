@@ -20,8 +20,8 @@ from gru_bench.config import MetricName, as_number
 from gru_bench.data.labels import classes_of
 from gru_bench.errors import UsageError, argument, shown
 from gru_bench.predictions.read import FileRun, Names, Read, class_of, id_of
-from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import of_two
+from gru_bench.stats.scores import Scored, score_of
 from gru_bench.wording import listed
 
 SHOWN = 3
@@ -327,13 +327,13 @@ def _scored(
     runs: Sequence[FileRun], examples: Examples, metric: MetricName, named_RN: NDArray[np.int_] | None, *,
     has_refusals: bool,
 ) -> Scored:
-    first, size, group_N = runs[0], len(examples.id_N), examples.group_N
+    first, size, group_N, needs = runs[0], len(examples.id_N), examples.group_N, score_of(metric).needs
     for run in runs[1:]:
         if run.has != first.has or run.classes != first.classes:
             raise UsageError(f"all runs of {first.model} must have the same columns, but those of {first.name} and "
                              f"{run.name} differ: write them alike, or leave one out")
     if "right" in first.has:
-        if metric != "accuracy":
+        if needs != "right answers":
             raise UsageError(f"{argument('metric', metric)} needs predictions, but {first.name} says only whether "
                              f"answers are right: use {argument('metric', 'accuracy')}, or specify the prediction "
                              f"column ({argument('prediction')})")
@@ -344,7 +344,7 @@ def _scored(
     count = len(examples.classes) + has_refusals
     probability_RNC = None if has_refusals else _probabilities(runs, examples, named_RN)
     if probability_RNC is None:
-        if metric == "log_loss":
+        if needs in ("probabilities", "all probabilities"):
             what = ("predicts no class for some examples: compare their accuracy" if has_refusals else
                     f"has none: add a column such as probability_{examples.classes[-1]}")
             raise UsageError(f"{argument('metric', metric)} needs the probability of each class, but {first.name} "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import get_args
 
 import numpy as np
 
@@ -18,11 +17,8 @@ from gru_bench.predictions.align import Examples, FileModel, aligned
 from gru_bench.predictions.evidence import StudyRuns, evidence_of
 from gru_bench.predictions.read import Read, read_all
 from gru_bench.report.build import composed
-from gru_bench.results.logged_metrics import as_difference
+from gru_bench.stats.scores import SCORES, as_difference
 from gru_bench.wording import listed
-
-METRICS: tuple[MetricName, ...] = get_args(MetricName)
-"""Scores that can be compared."""
 
 
 def compared(
@@ -50,9 +46,10 @@ def compared(
         DataError: for a damaged file.
     """
     usual: MetricName = "accuracy" if own_study is None else metric_of(own_study.studies)
-    chosen = usual if metric is None else next((name for name in METRICS if name == metric), None)
+    known = [one.comparison.metric for one in SCORES.values() if one.comparison is not None]
+    chosen = usual if metric is None else next((name for name in known if name == metric), None)
     if chosen is None:
-        raise UsageError(f"the metric must be one of {', '.join(METRICS)}, but got {metric!r}")
+        raise UsageError(f"the metric must be one of {', '.join(known)}, but got {metric!r}")
     if margin is not None and not 0 < margin < float("inf"):
         raise UsageError(f"the equivalence margin must be a number above 0, but got {margin:g}: leave it out")
     if refusals not in (None, "wrong"):

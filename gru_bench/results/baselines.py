@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
-from gru_bench.config import MetricName, Scalar
-from gru_bench.results.logged_metrics import score, score_name
+from gru_bench.config import Scalar
+from gru_bench.results.logged_metrics import Metric
 from gru_bench.results.runs import Predictions
 
 MAJORITY, TFIDF, NGRAMS = "majority", "tfidf", "ngrams"
@@ -72,18 +72,17 @@ def baseline_label(model: str, settings: Mapping[str, object]) -> str:
     return f"{_FEATURES.get(model, model)} + {settings[CLASSIFIER]}{balanced}"
 
 
-def compared_baseline(baselines: Sequence[T], metric: MetricName) -> T | None:
+def compared_baseline(baselines: Sequence[T], deciding: Metric) -> T | None:
     """Return the linear model that models are compared with: the better one on validation, else the first.
 
     Args:
         baselines: The baselines of a study.
-        metric: Score of the study, which decides.
+        deciding: Score of the study on the validation split.
 
     Returns:
         None where there is no linear model.
     """
     linear = [one for one in baselines if one.model != MAJORITY]
-    deciding = score(score_name(metric), "val")
     sign = 1 if deciding.higher_is_better else -1
     found = [sign * one.metrics[deciding.key] if deciding.key in one.metrics else -math.inf for one in linear]
     return linear[found.index(max(found))] if linear else None

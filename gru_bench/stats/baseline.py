@@ -44,12 +44,12 @@ from gru_bench.results.baselines import (
     TFIDF,
     BaselineResult,
 )
-from gru_bench.results.logged_metrics import PARAMETERS, PREDICT_SECONDS, SPLIT_NAMES, TRAIN_SECONDS, compared, score
+from gru_bench.results.logged_metrics import PARAMETERS, PREDICT_SECONDS, SPLIT_NAMES, TRAIN_SECONDS
 from gru_bench.results.runs import Predictions
 from gru_bench.stats.calibration import temperature
 from gru_bench.stats.classes import are_uneven
 from gru_bench.stats.linear import LinearModel
-from gru_bench.stats.metrics import scores, value_of
+from gru_bench.stats.scores import compared, score, scores, value_of
 
 INVERSE_REGULARIZATION = {
     (TFIDF, REGRESSION): (0.25, 1.0, 4.0, 16.0, 64.0), (TFIDF, SVM): (0.015625, 0.0625, 0.25, 1.0, 4.0),

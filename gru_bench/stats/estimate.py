@@ -84,8 +84,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from gru_bench.config import MetricName
-
-Floats = NDArray[np.float64]
+from gru_bench.stats.scores import score_of
+from gru_bench.stats.values import Floats, Values
 
 ALPHA = 0.05
 POWER = 0.8
@@ -292,50 +292,6 @@ class WilsonBlend:
     """Smallest nu."""
 
 
-@dataclass(frozen=True)
-class Values:
-    """What each run of a model scores on each example: the score of a run is the mean of its row."""
-
-    value_RN: Floats
-    bounds: tuple[float, float] = (0.0, 1.0)
-    """Smallest and largest possible score. A loss has no largest one (infinity)."""
-    counted: float | None = None
-    """Number of examples of which a share of right answers would vary as much as the score does. None: all."""
-    is_fitted_once: bool = False
-    """Whether the model has no seed, so that another fit to the same texts gives the same single row."""
-
-    def __post_init__(self) -> None:
-        """Refuse other shapes and values.
-
-        Raises:
-            ValueError: for a shape other than (R, N) with R >= 1 and N >= 2, values that are not finite, or several
-                rows of a model that is fitted once.
-        """
-        y_RN = self.value_RN
-        if self.is_fitted_once and len(y_RN) > 1:
-            raise ValueError(f"a model that is fitted once must have one row of values, but has {len(y_RN)}")
-        if y_RN.ndim != 2 or y_RN.shape[0] < 1 or y_RN.shape[1] < 2 or not np.isfinite(y_RN).all():
-            raise ValueError("values must be finite, in the shape (R, N) with R >= 1 and N >= 2, but have the shape "
-                             f"{y_RN.shape}{'' if np.isfinite(y_RN).all() else ' and contain a NaN or an infinity'}")
-
-    @property
-    def size(self) -> float:
-        """Return `counted`, or the number of all examples."""
-        return float(self.value_RN.shape[1]) if self.counted is None else self.counted
-
-    @classmethod
-    def of_correct(cls, correct_RN: NDArray[Any]) -> Values:
-        """Return the values of the accuracy: whether seed r answers example i correctly.
-
-        Raises:
-            ValueError: for another shape, or entries other than 0 and 1.
-        """
-        y_RN = np.asarray(correct_RN)
-        if y_RN.dtype != np.bool_ and not np.isin(y_RN, (0, 1)).all():
-            raise ValueError("correctness must be 0 or 1 for every example, but contains other values")
-        return cls(y_RN.astype(np.float64, order="C"))  # the order of a sum moves its last digit
-
-
 def estimate(
     a: Values, b: Values | None = None, group_N: NDArray[Any] | None = None, stratum_N: NDArray[Any] | None = None
 ) -> Estimate:
@@ -460,7 +416,7 @@ def best_by_chance(fresh_R: Sequence[float], trials: int) -> float:
 
 def may_be_guessing(metric: MetricName, found: Estimate, guess: float) -> bool:
     """Return whether the interval of a score does not lie on the better side of the score of guessing."""
-    return found.high >= guess if metric == "log_loss" else found.low <= guess
+    return found.low <= guess if score_of(metric).higher_is_better else found.high >= guess
 
 
 def wilson_interval(right: int, examples: int) -> tuple[float, float]:

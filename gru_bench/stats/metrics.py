@@ -16,11 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gru_bench.config import MetricName
-
 THRESHOLD = 0.5
-CELLS = ("true_negative", "false_positive", "false_negative", "true_positive")
-"""Cells of the confusion matrix of two classes, row by row."""
 Labels = NDArray[Any]
 Floats = NDArray[np.floating[Any]]
 
@@ -47,7 +43,7 @@ def correct(label_N: Labels, probability_NC: Floats) -> NDArray[np.bool_]:
         ValueError: for no examples, different lengths, labels that are no positions of classes, or probabilities
             outside [0, 1].
     """
-    label_N, probability_NC = _checked(label_N, probability_NC)
+    label_N, probability_NC = checked(label_N, probability_NC)
     return np.asarray(predicted(probability_NC) == label_N, dtype=np.bool_)
 
 
@@ -77,7 +73,7 @@ def losses(label_N: Labels, probability_NC: Floats) -> NDArray[np.float64]:
     Raises:
         ValueError: as `correct`.
     """
-    label_N, probability_NC = _checked(label_N, probability_NC)
+    label_N, probability_NC = checked(label_N, probability_NC)
     kind = probability_NC.dtype if probability_NC.dtype.kind == "f" else np.dtype(np.float64)
     step = float(max(np.finfo(kind).eps, np.finfo(np.float32).eps))
     clipped_NC = np.clip(probability_NC.astype(np.float64), step, 1 - step)
@@ -162,7 +158,7 @@ def reliability(label_N: Labels, probability_NC: Floats, bins: int = 10) -> list
     """
     if bins < 1:
         raise ValueError(f"bins must be at least 1, but got {bins}")
-    label_N, probability_NC = _checked(label_N, probability_NC)
+    label_N, probability_NC = checked(label_N, probability_NC)
     confidence_N = confidence(probability_NC)
     right_N = correct(label_N, probability_NC)
     least = 1 / probability_NC.shape[1]
@@ -224,72 +220,6 @@ def macro_f1(count_CC: NDArray[np.int_]) -> float:
     return float(np.mean([one.f1 for one in class_scores(count_CC)]))
 
 
-def scores(label_N: Labels, probability_NC: Floats, *, whole: bool = True) -> dict[str, float]:
-    """Return all scores that are logged for a split, by name (`results.logged_metrics.SCORE_NAMES`).
-
-    Two classes have scores of the positive class as well, and the confusion matrix as `true_negative`,
-    `false_positive`, `false_negative` and `true_positive`. More classes have areas that are means over the
-    classes, each against the rest. A score that is undefined is left out, such as the ROC AUC where a class is absent.
-
-    Args:
-        label_N: Labels.
-        probability_NC: Probabilities.
-        whole: Whether the probabilities of all classes are known. Areas need them.
-
-    Raises:
-        ValueError: as `correct`.
-    """
-    label_N, probability_NC = _checked(label_N, probability_NC)
-    count_CC = counts(label_N, predicted(probability_NC), probability_NC.shape[1])
-    values = {"accuracy": _accuracy(count_CC), "macro_f1": macro_f1(count_CC)}
-    if len(count_CC) == 2:
-        positive = class_scores(count_CC)[1]
-        cells = dict(zip(CELLS, count_CC.ravel().astype(float).tolist(), strict=True))
-        values |= {"precision": positive.precision, "recall": positive.recall, "f1": positive.f1, **cells}
-    values["loss"] = log_loss(label_N, probability_NC)
-    for name, score in (("roc_auc", roc_auc), ("average_precision", average_precision)) if whole else ():
-        value = macro(score, label_N, probability_NC)
-        if value is not None:
-            values[name] = value
-    values["calibration_error"] = expected_calibration_error(label_N, probability_NC)
-    return values
-
-
-def value_of(metric: MetricName, label_N: Labels, probability_NC: Floats) -> float:
-    """Return the score that a study is about, `training.metric`.
-
-    Raises:
-        ValueError: as `correct`.
-    """
-    label_N, probability_NC = _checked(label_N, probability_NC)
-    if metric == "log_loss":
-        return log_loss(label_N, probability_NC)
-    count_CC = counts(label_N, predicted(probability_NC), probability_NC.shape[1])
-    return _accuracy(count_CC) if metric == "accuracy" else macro_f1(count_CC)
-
-
-def guessing(metric: MetricName, label_N: NDArray[np.integer[Any]], classes: int) -> float:
-    """Return the score of guessing without a look at the text, by someone who knows how frequent each class is.
-
-    Accuracy: always the most frequent class. Macro F1: at random in proportion to the classes, which reaches 1/C and so
-    at least as much as always the most frequent class. Log loss: the frequencies of the classes as probabilities.
-
-    Args:
-        metric: The score.
-        label_N: Labels, positions of the classes.
-        classes: C.
-    """
-    share_C = np.bincount(label_N, minlength=classes) / len(label_N)
-    match metric:
-        case "accuracy":
-            return float(share_C.max())
-        case "macro_f1":
-            return 1 / classes
-        case "log_loss":
-            known = share_C[share_C > 0]
-            return float(-(known * np.log(known)).sum())
-
-
 def mean_probability(probability_RNC: ArrayLike) -> NDArray[np.floating[Any]]:
     """Return the mean probability over seeds of each class for each text, N x C.
 
@@ -314,10 +244,6 @@ def mean_probability(probability_RNC: ArrayLike) -> NDArray[np.floating[Any]]:
     return of_two(mean_NC[:, 1]) if mean_NC.shape[1] == 2 else np.asarray(mean_NC)
 
 
-def _accuracy(count_CC: NDArray[np.int_]) -> float:
-    return float(np.trace(count_CC) / count_CC.sum())
-
-
 def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
@@ -326,7 +252,12 @@ def _f1(hits: int, false_alarms: int, misses: int) -> float:
     return _ratio(2 * hits, 2 * hits + false_alarms + misses)
 
 
-def _checked(label_N: Labels, probability_NC: Floats) -> tuple[Labels, Floats]:
+def checked(label_N: Labels, probability_NC: Floats) -> tuple[Labels, Floats]:
+    """Return labels and probabilities as arrays.
+
+    Raises:
+        ValueError: as `correct`.
+    """
     label_N, probability_NC = np.asarray(label_N), np.asarray(probability_NC)
     if label_N.ndim != 1 or probability_NC.ndim != 2 or len(label_N) != len(probability_NC):
         raise ValueError(f"labels must have the shape (N,) and probabilities (N, C), but have {label_N.shape} and "

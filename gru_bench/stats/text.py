@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from gru_bench.config import MetricName
-from gru_bench.results.logged_metrics import compared
+from gru_bench.stats.scores import Score, score_of
 
 NBSP = "\u00a0"
 """Keeps a unit on the line of its number."""
@@ -72,21 +72,26 @@ class Scale:
 
     @property
     def suffix(self) -> str:
-        """Return what stands after a score in a sentence: a space and the unit."""
-        return f"{NBSP}{self.unit}"
+        """Return what stands after a score in a sentence: a space and the unit, if it has one."""
+        return f"{NBSP}{self.unit}" if self.unit else ""
 
     @property
     def after(self) -> str:
-        """Return what stands after a difference in a sentence: a space and the unit."""
-        return f" {self.differences}"
+        """Return what stands after a difference in a sentence: a space and the unit, if it has one."""
+        return f" {self.differences}" if self.differences else ""
 
 
 def scale_of(metric: MetricName) -> Scale:
     """Return how the score that models are compared by is shown."""
-    one = compared(metric, "test")
+    return shown_as(score_of(metric))
+
+
+def shown_as(one: Score) -> Scale:
+    """Return how a score is shown."""
     if one.unit == "share":
-        return Scale(one.label.removeprefix("test "), "percent", "points", "%", "points", higher_is_better=True)
-    return Scale(one.label.removeprefix("test "), "score", "change", "nats", "nats", higher_is_better=False)
+        return Scale(one.label, "percent", "points", "%", "points", one.higher_is_better)
+    unit = one.unit.removesuffix(" per text")
+    return Scale(one.label, "score", "change", unit, unit, one.higher_is_better)
 
 
 def written(value: float | None, kind: Kind, decimals: int | None = None) -> str:

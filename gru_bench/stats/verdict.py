@@ -12,6 +12,7 @@ import numpy as np
 
 from gru_bench.config import MetricName
 from gru_bench.stats.estimate import ALPHA, DECIDING_TAILED, Estimate, EvidenceLevel
+from gru_bench.stats.scores import score_of
 from gru_bench.stats.text import NBSP
 
 MARGIN = 0.01
@@ -172,7 +173,7 @@ class Pair:
     @property
     def favours(self) -> int:
         """Return which model the verdict favors: 1 the first, -1 the second, 0 neither."""
-        return -self.verdict.favours if self.metric == "log_loss" else self.verdict.favours
+        return self.verdict.favours if score_of(self.metric).higher_is_better else -self.verdict.favours
 
     @property
     def fewest_seeds(self) -> float:

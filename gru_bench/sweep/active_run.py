@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gru_bench.config import RunConfig, Scalar
-from gru_bench.results.logged_metrics import best, compared
 from gru_bench.results.pruners import PRUNERS, REASON
 from gru_bench.results.runs import Check, EpochRecord, RunResult
-from gru_bench.stats.metrics import value_of
+from gru_bench.stats.scores import best, compared, value_of
 from gru_bench.sweep.plan import Role
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.trials import Trials

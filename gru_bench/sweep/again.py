@@ -10,7 +10,7 @@ from itertools import count
 
 from gru_bench.config import RunConfig, Scalar, flat, validated, with_settings
 from gru_bench.errors import IncompleteError, UsageError, argument, unknown
-from gru_bench.results.logged_metrics import compared
+from gru_bench.stats.scores import compared
 from gru_bench.sweep.spec import StudySpec, refuse_settings_of_runs
 from gru_bench.tracking import LoggedStudy
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from gru_bench.data.corpus import Corpus
 from gru_bench.results.baselines import BASELINES
-from gru_bench.results.logged_metrics import compared
+from gru_bench.stats.scores import compared
 from gru_bench.sweep.plan import SearchState, StudyState, left_to_do
 from gru_bench.sweep.run_log import experiment_of, key_of, unknown_runs
 from gru_bench.sweep.sharing.work import StoredTrial, baseline_key

@@ -11,8 +11,8 @@ import optuna
 from gru_bench.config import SOURCE, MetricName, RunConfig, flat
 from gru_bench.data.frames import is_kept
 from gru_bench.errors import shown
-from gru_bench.results.logged_metrics import compared
 from gru_bench.results.pruners import HALVING
+from gru_bench.stats.scores import compared
 from gru_bench.sweep.spec import StudySpec
 
 PROPOSALS = ("optuna", "sampler", "sampler options", "pruner", "first trial")

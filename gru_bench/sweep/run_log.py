@@ -12,8 +12,8 @@ from gru_bench.config import RunConfig, Scalar
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError, argument, without_passwords
 from gru_bench.results.baselines import BaselineResult, baseline_label
-from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import DATA, DataSummary
+from gru_bench.stats.scores import compared
 from gru_bench.sweep.active_run import REASSIGNED, Assignment
 from gru_bench.sweep.console.description import run_description
 from gru_bench.sweep.plan import StudyState

@@ -9,9 +9,9 @@ from dataclasses import replace
 from gru_bench.config import RunConfig
 from gru_bench.errors import RunError, UsageError
 from gru_bench.results.baselines import baseline_label
-from gru_bench.results.logged_metrics import compared
 from gru_bench.results.pruners import CHECKS
 from gru_bench.results.runs import Check, EpochRecord, StepReport
+from gru_bench.stats.scores import compared
 from gru_bench.sweep.active_run import ActiveRun, Assignment
 from gru_bench.sweep.console.progress import ProgressDisplay
 from gru_bench.sweep.plan import StudyState

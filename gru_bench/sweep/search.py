@@ -22,9 +22,9 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gru_bench.config import MetricName, Scalar
-from gru_bench.results.logged_metrics import best
 from gru_bench.results.pruners import CHECKS, HALVING, REASON
 from gru_bench.results.runs import Check, TrialSummary
+from gru_bench.stats.scores import best
 from gru_bench.sweep.identity import TPE, direction
 from gru_bench.sweep.sharing.trials import EPOCH, Trials, state_of, stored
 from gru_bench.sweep.sharing.work import ENDED, StoredTrial, TrialNotes

@@ -32,8 +32,8 @@ from gru_bench.config import (
 from gru_bench.data.code import own_model
 from gru_bench.errors import DataError, UsageError, shown, unknown
 from gru_bench.resources import resource
-from gru_bench.results.logged_metrics import compared
 from gru_bench.results.pruners import PrunerName
+from gru_bench.stats.scores import compared, score_of
 from gru_bench.sweep.defaults import NO_BASE, RECIPE, Parts, by_size, inherit
 
 LARGEST_SEED = 9_999
@@ -231,8 +231,8 @@ def load_study(source: str, /, **changes: Any) -> StudySpec:
         # Random trials are a fair sample of the space only if no trial is pruned by a comparison with others.
         if values.get("sampler") == "random" and "pruner" not in {*in_file, *changes}:
             values["pruner"] = "none"
-        if base.training.metric == "log_loss" and "margin" not in values:
-            raise UsageError("a study of log_loss needs an equivalence margin, the largest difference "
+        if score_of(base.training.metric).unit != "share" and "margin" not in values:
+            raise UsageError(f"a study of {base.training.metric} needs an equivalence margin, the largest difference "
                              "that does not matter in practice: add a line such as margin = 0.01")
         spec = validated(StudySpec, {**values, "base": base, "own": own, "sized": sized}, strict=True)
         _check(spec)

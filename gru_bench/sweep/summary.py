@@ -12,18 +12,11 @@ from gru_bench.data.batches import encode
 from gru_bench.data.corpus import Corpus
 from gru_bench.data.vectors import Vectors
 from gru_bench.results.baselines import AVERAGE
-from gru_bench.results.logged_metrics import (
-    SEARCH_SECONDS,
-    STUDY_SECONDS,
-    Metric,
-    best_trial,
-    importance,
-    over_seeds,
-    trials_in,
-)
+from gru_bench.results.logged_metrics import SEARCH_SECONDS, STUDY_SECONDS, Metric, importance, trials_in
 from gru_bench.results.runs import DataSummary, StudySummary
 from gru_bench.stats.estimate import Estimate, EvidenceLevel
 from gru_bench.stats.intervals import interval
+from gru_bench.stats.scores import best_trial, over_seeds
 from gru_bench.sweep.identity import objective
 from gru_bench.sweep.plan import StudyState
 from gru_bench.sweep.search import IMPORTANCE_METHOD, Search

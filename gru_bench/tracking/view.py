@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gru_bench.config import MetricName
 from gru_bench.errors import RunError
-from gru_bench.results.logged_metrics import compared
+from gru_bench.stats.scores import compared
 from gru_bench.tracking.client import shown_version
 from gru_bench.tracking.failures import is_away
 

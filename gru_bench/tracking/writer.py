@@ -32,11 +32,9 @@ from gru_bench.results.logged_metrics import (
     TOKENS_PER_SECOND,
     TRAIN_SECONDS,
     WINDOW_SECONDS,
-    curve,
-    score,
 )
 from gru_bench.results.runs import Check, EpochRecord, Predictions, RunResult, digest_of_examples
-from gru_bench.stats.metrics import scores
+from gru_bench.stats.scores import curve, score, scores
 from gru_bench.tracking.artifacts import class_table, prediction_table
 from gru_bench.tracking.client import NOTE, TEST_SET
 from gru_bench.tracking.patience import PatientReader

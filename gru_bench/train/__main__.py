@@ -12,7 +12,8 @@ from gru_bench import cli
 from gru_bench.config import SOURCE, MetricName, RunConfig, parsed_settings, with_settings
 from gru_bench.data.code import own_model
 from gru_bench.errors import MachineError, RunError, without_passwords
-from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL, curve
+from gru_bench.results.logged_metrics import LOSS_TRAIN, LOSS_VAL
+from gru_bench.stats.scores import curve
 from gru_bench.stats.text import percent
 from gru_bench.train.listener import Listener
 
@@ -235,7 +236,8 @@ def accuracy_of(predictions: Predictions) -> tuple[str, bool]:
     """Return the accuracy of a run with its interval over texts and the accuracy of guessing as text, and whether the
     run may be guessing: whether the interval does not lie above."""
     from gru_bench.stats.estimate import wilson_interval
-    from gru_bench.stats.metrics import correct, guessing
+    from gru_bench.stats.metrics import correct
+    from gru_bench.stats.scores import guessing
 
     right_N = correct(predictions.label_N, predictions.probability_NC)
     low, high = wilson_interval(int(right_N.sum()), len(right_N))

@@ -39,9 +39,9 @@ from gru_bench.data.labels import listed
 from gru_bench.data.vectors import Vectors
 from gru_bench.errors import DataError, MachineError, RunError, UsageError, out_of_memory
 from gru_bench.kernels import fused as kernels
-from gru_bench.results.logged_metrics import compared
 from gru_bench.results.runs import Check, EpochRecord, Predictions, RunResult, StepReport, WindowLoss
-from gru_bench.stats.metrics import correct, log_loss, value_of
+from gru_bench.stats.metrics import correct, log_loss
+from gru_bench.stats.scores import score_of, value_of
 from gru_bench.train import card
 from gru_bench.train.checkpoint import (
     PartialEpoch,
@@ -451,7 +451,7 @@ class _Run:
         loss, accuracy = log_loss(label_N, probability_NC), float(correct(label_N, probability_NC).mean())
         if metric == "accuracy":
             return loss, accuracy, None
-        return loss, accuracy, loss if metric == "log_loss" else value_of(metric, label_N, probability_NC)
+        return loss, accuracy, value_of(metric, label_N, probability_NC)
 
     def _score_early(self, epochs: float) -> None:
         """Score the current weights on the part of the validation split that is for checks."""
@@ -484,7 +484,7 @@ class _Run:
 
 def best_epoch(epochs: list[EpochRecord], metric: MetricName = "accuracy") -> EpochRecord:
     """Return the epoch of the best validation score. Among equal ones: of lowest loss, then the first."""
-    sign = -1 if compared(metric, "val").higher_is_better else 1
+    sign = -1 if score_of(metric).higher_is_better else 1
 
     def rank(record: EpochRecord) -> tuple[float, float]:
         score = record.score(metric)

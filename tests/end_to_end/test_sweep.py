@@ -29,7 +29,7 @@ from gru_bench.data.vectors import MOST_PASSES
 from gru_bench.errors import ExitCode, UsageError
 from gru_bench.evidence.progress import baseline_runs, study_data
 from gru_bench.results.baselines import BASELINES
-from gru_bench.stats.metrics import scores
+from gru_bench.stats.scores import scores
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord

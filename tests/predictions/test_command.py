@@ -24,8 +24,8 @@ from gru_bench.report.__main__ import app as report_app
 from gru_bench.report.render.spreadsheets import predictions_table
 from gru_bench.stats import intervals
 from gru_bench.stats.estimate import accuracy_difference, accuracy_interval
-from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import of_two
+from gru_bench.stats.scores import Scored
 from gru_bench.stats.verdict import Finding
 from gru_bench.tracking import AGAIN
 from tests.support.commands import completed, mentions

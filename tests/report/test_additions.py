@@ -1,4 +1,4 @@
-"""Additions to a report: a figure, a section, a column and a check, each in one place, appear in every format.
+"""Additions to a report: a figure, a section, a score and a check, each in one place, appear in every format.
 
 docs/architecture.md refers to this file as the example.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from gru_bench import checks
@@ -22,8 +23,9 @@ from gru_bench.report import build
 from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown
-from gru_bench.report.sections import evaluation
 from gru_bench.results.logged_metrics import TOKENS_PER_SECOND
+from gru_bench.stats.metrics import Floats, Labels, counts
+from gru_bench.stats.scores import SCORES, Score
 from tests.support.fake_store import three_models
 from tests.support.renderings import html_numbers, tex_numbers
 
@@ -71,9 +73,18 @@ def speed(evidence: Evidence) -> Section | None:
     ))
 
 
-# ---------------------------------------------------------------- a column: report/sections/evaluation.py, SCORES
+# ---------------------------------------------------------------- a score: stats/scores.py, SCORES
 
-MACRO_F1 = {"macro_f1": Column("Macro F1", unit="%")}
+
+def matthews(label_N: Labels, predicted_N: Labels, probability_NC: Floats) -> float | None:
+    """Return Matthews' correlation coefficient (Gorodkin 2004, equation 8). None where it is 0/0."""
+    count_CC = counts(label_N, predicted_N, probability_NC.shape[1])
+    total, true_C, predicted_C = count_CC.sum(), count_CC.sum(axis=1), count_CC.sum(axis=0)
+    square = (total**2 - (true_C**2).sum()) * (total**2 - (predicted_C**2).sum())
+    return float((total * np.trace(count_CC) - true_C @ predicted_C) / np.sqrt(square)) if square else None
+
+
+MATTHEWS = Score("matthews", "Matthews correlation", "", 3, True, "predicted classes", matthews)
 
 # ---------------------------------------------------------------- a check: checks.py, below @check("GRU099", "...")
 
@@ -91,17 +102,17 @@ def more_words_than_reviews(subject: Subject) -> Found:
 @pytest.mark.slow
 def test_additions_appear_in_every_format(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "CONTENTS", (speed, *build.CONTENTS))
-    monkeypatch.setattr(evaluation, "SCORES", evaluation.SCORES | MACRO_F1)
+    monkeypatch.setitem(SCORES, "matthews", MATTHEWS)
     monkeypatch.setattr(checks, "CHECKS", dict(checks.CHECKS))
     checks.check("GRU099", "Train on more reviews.")(more_words_than_reviews)
     store, studies = three_models()
     report = build.build(collect(studies, store))
     page, paper, text = html(report), tex(report), markdown(report)
-    for key in ("torch-torch.speed", "torch-torch.macro-f1", "checked-1.words"):
+    for key in ("torch-torch.speed", "torch-torch.matthews", "checked-1.words"):
         shown = report.numbers[key].text
         assert html_numbers(page)[key][0] == tex_numbers(paper)[key] == shown
         assert shown in text
-    assert "Macro F1" in text
+    assert "Matthews correlation" in text
     assert "GRU099" in text
     (drawn,) = (figure for figure in report.figures if figure.name == "speed")
     assert drawn.pdf.startswith(b"%PDF")

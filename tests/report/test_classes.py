@@ -24,7 +24,8 @@ from gru_bench.report.sections.errors import MAPPED
 from gru_bench.results.runs import Predictions
 from gru_bench.stats import metrics
 from gru_bench.stats.classes import RARE
-from gru_bench.stats.intervals import Scored, interval
+from gru_bench.stats.intervals import interval
+from gru_bench.stats.scores import Scored, scores
 from gru_bench.tracking import LoggedStudy
 from tests.support.commands import mentions
 from tests.support.fake_store import (
@@ -101,7 +102,7 @@ def test_macro_f1_takes_the_place_of_f1(made: Made) -> None:
 def test_further_scores_are_those_of_several_classes(made: Made) -> None:
     named = {"ROC AUC": "roc_auc", "Average precision": "average_precision", "Loss": "loss",
              "Calibration error": "calibration_error"}
-    found = [metrics.scores(one.label_N, one.probability_NC, whole=one.whole) for one in made.predictions]
+    found = [scores(one.label_N, one.probability_NC, whole=one.whole) for one in made.predictions]
     headings = [column.heading for column in table_of(made.report, "scores").columns]
     # Precision and recall are of two classes, and areas of very many are not known: they have no column.
     assert headings == ["Model", *(heading for heading, name in named.items() if name in found[0])]

@@ -6,23 +6,14 @@ import numpy as np
 import pytest
 
 from gru_bench.results import logged_metrics
-from gru_bench.results.logged_metrics import (
-    SCORE_NAMES,
-    SPLIT_NAMES,
-    Metric,
-    best_trial,
-    importance,
-    over_seeds,
-    score,
-    trials_in,
-)
-from gru_bench.stats.metrics import scores
+from gru_bench.results.logged_metrics import SPLIT_NAMES, Metric, importance, trials_in
+from gru_bench.stats.scores import SCORES, best_trial, over_seeds, score, scores
 from gru_bench.tracking import Store
 from tests.support.runs import modeled, result
 
 KEYS = [
     *(value.key for value in vars(logged_metrics).values() if isinstance(value, Metric)),
-    *(score(name, split).key for split in SPLIT_NAMES.values() for name in SCORE_NAMES)]
+    *(score(name, split).key for split in SPLIT_NAMES.values() for name in SCORES)]
 """The keys of all metrics but those whose keys name a model or a setting."""
 
 
@@ -43,7 +34,7 @@ def test_charts_open_on_accuracy_and_loss() -> None:
 
 def test_the_table_holds_the_scores_that_are_computed() -> None:
     found = scores(np.array([0, 1, 1, 0]), np.array([[0.8, 0.2], [0.1, 0.9], [0.6, 0.4], [0.4, 0.6]]))
-    assert sorted(found) == sorted(SCORE_NAMES)
+    assert sorted(found) == sorted(SCORES)
 
 
 @pytest.mark.usefixtures("database")

@@ -35,7 +35,7 @@ from gru_bench.results.baselines import (
 )
 from gru_bench.stats.baseline import INVERSE_REGULARIZATION, _common, baselines
 from gru_bench.stats.calibration import temperature
-from gru_bench.stats.metrics import scores
+from gru_bench.stats.scores import compared, scores
 from tests.support.runs import baseline
 
 
@@ -258,7 +258,7 @@ def test_has_no_validation_scores_without_a_validation_split(easy_csv: Path) -> 
     assert [(one.settings[REGULARIZATION], one.settings[IS_AT_END]) for one in found[1:]] == [
         (INVERSE_REGULARIZATION[one, REGRESSION][2], False) for one in (TFIDF, NGRAMS)]
     assert {one.settings[CLASSIFIER] for one in found[1:]} == {REGRESSION}
-    assert compared_baseline(found, "accuracy") is found[1]
+    assert compared_baseline(found, compared("accuracy", "val")) is found[1]
 
 
 @pytest.mark.parametrize(("first", "second", "chosen"), [(0.8, 0.9, 2), (0.9, 0.8, 1), (0.9, 0.9, 1), (None, None, 1)])
@@ -270,11 +270,11 @@ def test_models_are_compared_with_the_linear_baseline_that_is_better_on_validati
         return one if value is not None else replace(one, metrics={})
 
     found = tuple(measured(*one) for one in zip(BASELINES, (0.99, first, second), strict=True))
-    assert compared_baseline(found, "accuracy") is found[chosen]
-    assert compared_baseline(found[:1], "accuracy") is None
+    assert compared_baseline(found, compared("accuracy", "val")) is found[chosen]
+    assert compared_baseline(found[:1], compared("accuracy", "val")) is None
 
 
 def test_a_score_where_lower_is_better_chooses_the_lower_one() -> None:
     found = baseline(TFIDF, val_loss=0.4), baseline(NGRAMS, val_loss=0.3)
-    assert compared_baseline(found, "log_loss") is found[1]
+    assert compared_baseline(found, compared("log_loss", "val")) is found[1]
     assert math.isfinite(found[0].metrics["score/test_loss"])

@@ -8,7 +8,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from gru_bench.stats.estimate import Values, _Part
+from gru_bench.stats.estimate import _Part
+from gru_bench.stats.values import Values
 from tests.support.benchmarks import benchmark
 
 pytestmark = pytest.mark.slow

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from gru_bench.config import MetricName
-from gru_bench.stats.estimate import Estimate, EvidenceLevel, Values, accuracy_interval, estimate
-from gru_bench.stats.intervals import Scored, difference, f1_interval, interval
+from gru_bench.stats.estimate import Estimate, EvidenceLevel, accuracy_interval, estimate
+from gru_bench.stats.intervals import difference, f1_interval, interval
 from gru_bench.stats.metrics import of_two
+from gru_bench.stats.scores import Scored
+from gru_bench.stats.values import Values
 from gru_bench.stats.verdict import ALIKE, Finding, Verdict, adjusted_tests
 from tests.support.values import present
 

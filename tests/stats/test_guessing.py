@@ -8,8 +8,9 @@ import pytest
 from gru_bench.config import MetricName
 from gru_bench.stats import metrics
 from gru_bench.stats.estimate import may_be_guessing
-from gru_bench.stats.intervals import Scored, interval
-from gru_bench.stats.metrics import guessing, of_two
+from gru_bench.stats.intervals import interval
+from gru_bench.stats.metrics import of_two
+from gru_bench.stats.scores import Scored, guessing
 
 TWO = np.repeat([0, 1], [700, 300])
 THREE = np.repeat([0, 1, 2], [600, 300, 100])

@@ -11,16 +11,11 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from gru_bench.config import MetricName
-from gru_bench.stats import metrics
-from gru_bench.stats.estimate import Values, accuracy_difference, accuracy_interval, estimate
-from gru_bench.stats.intervals import (
-    Scored,
-    difference,
-    f1_interval,
-    f1_values,
-    interval,
-)
+from gru_bench.stats.estimate import accuracy_difference, accuracy_interval, estimate
+from gru_bench.stats.intervals import difference, f1_interval, interval
 from gru_bench.stats.metrics import of_two
+from gru_bench.stats.scores import Scored, value_of
+from gru_bench.stats.values import Values, f1_values
 from gru_bench.stats.verdict import can_be_equivalent
 from tests.support.values import present
 
@@ -88,7 +83,7 @@ class TestAnyScore:
     def test_the_estimate_is_the_mean_over_seeds_and_its_interval_contains_it(self, classes: int) -> None:
         a, b = drawn(classes), drawn(classes, start=1, skill=0.3)
         one, two = interval("macro_f1", a), difference("macro_f1", a, b)
-        values = [metrics.value_of("macro_f1", a.label_N, probability) for probability in a.probability_RNC]
+        values = [value_of("macro_f1", a.label_N, probability) for probability in a.probability_RNC]
         assert one.estimate == pytest.approx(np.mean(np.array(values, float)), abs=1e-12)
         assert one.low < one.estimate < one.high <= 1
         assert two.estimate == pytest.approx(one.estimate - interval("macro_f1", b).estimate, abs=1e-12)
@@ -144,9 +139,9 @@ def test_macro_f1_of_a_worked_example() -> None:
     probability = np.full((6, 3), 0.1, np.float32)
     probability[np.arange(6), predicted] = 0.8
     label_N = np.array([0, 0, 0, 1, 2, 2])
-    assert metrics.value_of("macro_f1", label_N, probability) == pytest.approx(13 / 30, abs=1e-12)
+    assert value_of("macro_f1", label_N, probability) == pytest.approx(13 / 30, abs=1e-12)
     # Four are predicted wrongly: log loss -(2 ln 0.8 + ln 0.8 + 3 ln 0.1)/6
-    assert metrics.value_of("log_loss", label_N, probability) == pytest.approx(
+    assert value_of("log_loss", label_N, probability) == pytest.approx(
         -(3 * math.log(0.8) + 3 * math.log(0.1)) / 6, abs=1e-7)
 
 

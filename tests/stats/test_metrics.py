@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from gru_bench.stats import metrics
 from gru_bench.stats.metrics import of_two
+from gru_bench.stats.scores import scores
 
 Case = tuple[np.ndarray, np.ndarray]
 
@@ -31,7 +32,7 @@ def test_scores_that_are_computed_here_agree_with_scikit_learn(case: Case) -> No
 
     label_N, probability_N = case
     hit_N = probability_N >= 0.5
-    ours = metrics.scores(label_N, of_two(probability_N))
+    ours = scores(label_N, of_two(probability_N))
     kwargs = {"zero_division": 0.0}
     theirs = {
         "accuracy": peer.accuracy_score(label_N, hit_N),
@@ -49,8 +50,8 @@ def test_scores_that_are_computed_here_agree_with_scikit_learn(case: Case) -> No
     for name, value in theirs.items():
         assert ours[name] == pytest.approx(value, abs=1e-9), name
     table = peer.confusion_matrix(label_N, hit_N, labels=[0, 1]).ravel()
-    assert [ours[cell] for cell in metrics.CELLS] == list(table)
-    assert metrics.CELLS == ("true_negative", "false_positive", "false_negative", "true_positive")
+    cells = ("true_negative", "false_positive", "false_negative", "true_positive")
+    assert [ours[cell] for cell in cells] == list(table)
 
 
 @given(predictions())
@@ -85,10 +86,10 @@ def test_a_probability_of_one_half_predicts_class_1() -> None:
 
 
 def test_a_score_without_meaning_is_left_out() -> None:
-    ones = metrics.scores(np.ones(3, int), of_two(np.array([0.2, 0.6, 0.9])))
+    ones = scores(np.ones(3, int), of_two(np.array([0.2, 0.6, 0.9])))
     assert "roc_auc" not in ones
     assert "average_precision" in ones
-    zeros = metrics.scores(np.zeros(3, int), of_two(np.array([0.2, 0.6, 0.9])))
+    zeros = scores(np.zeros(3, int), of_two(np.array([0.2, 0.6, 0.9])))
     assert "roc_auc" not in zeros
     assert "average_precision" not in zeros
     assert zeros["recall"] == 0.0
@@ -126,7 +127,7 @@ def test_refuses_what_cannot_be_scored(label: list[float], probability: list[flo
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match=message):
-            metrics.scores(np.array(label, int), of_two(np.array(probability, float)))
+            scores(np.array(label, int), of_two(np.array(probability, float)))
 
 
 def test_reliability_by_hand() -> None:

@@ -22,7 +22,6 @@ from gru_bench.stats.estimate import (
     METHOD_FEW,
     Estimate,
     EvidenceLevel,
-    Values,
     _Part,
     accuracy_difference,
     accuracy_interval,
@@ -30,6 +29,7 @@ from gru_bench.stats.estimate import (
     wilson_interval,
 )
 from gru_bench.stats.sentence import TESTS, decided_by, in_words, quantity, verdict_template
+from gru_bench.stats.values import Values
 from gru_bench.stats.verdict import (
     Finding,
     PairTests,

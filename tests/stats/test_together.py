@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gru_bench.stats.intervals import Scored
 from gru_bench.stats.metrics import mean_probability, of_two
+from gru_bench.stats.scores import Scored
 
 
 def drawn(classes: int = 2, *, runs: int = 5, size: int = 300) -> Scored:

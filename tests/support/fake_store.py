@@ -31,7 +31,7 @@ from gru_bench.results.runs import (
     digest_of_examples,
 )
 from gru_bench.stats import metrics as measured
-from gru_bench.stats.metrics import scores
+from gru_bench.stats.scores import scores
 from gru_bench.tracking import AGAIN, LoggedRun, LoggedStudy, Reader
 from gru_bench.tracking.artifacts import LIKELIEST
 from gru_bench.tracking.reader import RESTORE

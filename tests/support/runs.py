@@ -8,7 +8,7 @@ from gru_bench.config import RunConfig, Scalar
 from gru_bench.data.vectors import Vectors
 from gru_bench.models.saved import with_model
 from gru_bench.results.baselines import BASELINES, CLASSIFIER, MAJORITY, REGRESSION, REGULARIZATION, BaselineResult
-from gru_bench.results.logged_metrics import PARAMETERS, PREDICT_SECONDS, SPLIT_NAMES, TRAIN_SECONDS, score
+from gru_bench.results.logged_metrics import PARAMETERS, PREDICT_SECONDS, SPLIT_NAMES, TRAIN_SECONDS
 from gru_bench.results.runs import (
     DataSummary,
     EpochRecord,
@@ -18,8 +18,9 @@ from gru_bench.results.runs import (
     TrialSummary,
     WindowLoss,
 )
-from gru_bench.stats.intervals import Scored, interval
-from gru_bench.stats.metrics import of_two, scores
+from gru_bench.stats.intervals import interval
+from gru_bench.stats.metrics import of_two
+from gru_bench.stats.scores import Scored, score, scores
 from gru_bench.sweep.summary import Confirmed
 
 

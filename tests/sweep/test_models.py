@@ -14,8 +14,8 @@ from gru_bench.errors import RunError, UsageError
 from gru_bench.evidence.collect import collect
 from gru_bench.evidence.groups import confirm_groups
 from gru_bench.report.findings import findings_of
-from gru_bench.results.logged_metrics import over_seeds
 from gru_bench.results.runs import StudySummary
+from gru_bench.stats.scores import over_seeds
 from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gru_bench.results.runs import Predictions
-from gru_bench.stats.metrics import scores
+from gru_bench.stats.scores import scores
 from gru_bench.tracking.artifacts import class_table, prediction_table, predictions_of, texts_of
 from gru_bench.tracking.writer import _parquet, _text_table
 from tests.support.fake_store import TestSet

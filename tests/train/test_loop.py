@@ -19,9 +19,9 @@ from gru_bench.data.code import own_model
 from gru_bench.data.corpus import Corpus, Split, load_corpus
 from gru_bench.data.vectors import Vectors, load_vectors
 from gru_bench.errors import DataError, RunError, UsageError
-from gru_bench.results.logged_metrics import best
 from gru_bench.results.runs import EpochRecord, RunResult, StepReport
-from gru_bench.stats.metrics import correct, predicted, value_of
+from gru_bench.stats.metrics import correct, predicted
+from gru_bench.stats.scores import best, value_of
 from gru_bench.train import loop, network
 from gru_bench.train.listener import Listener, Pruned
 from gru_bench.train.loop import best_epoch, train

@@ -24,7 +24,7 @@ from gru_bench.report.figures.breakdowns import category_figure, confusion_figur
 from gru_bench.stats import metrics
 from gru_bench.stats.classes import RARE
 from gru_bench.stats.estimate import estimate
-from gru_bench.stats.intervals import f1_values
+from gru_bench.stats.values import f1_values
 
 CELLS = ("true-negative", "false-positive", "false-negative", "true-positive")
 MAPPED = 30

@@ -17,23 +17,17 @@ from gru_bench.evidence.groups import ModelRuns, in_order
 from gru_bench.evidence.settings import setting, setting_name
 from gru_bench.report.figures.accuracy import BASELINE, MEAN, accuracy_figure
 from gru_bench.results.baselines import baseline_label
-from gru_bench.results.logged_metrics import PARAMETERS, PEAK_MEMORY, TOKENS_PER_SECOND, score
-from gru_bench.stats import metrics
+from gru_bench.results.logged_metrics import PARAMETERS, PEAK_MEMORY, TOKENS_PER_SECOND
 from gru_bench.stats.classes import RARE
 from gru_bench.stats.intervals import f1_interval, interval
+from gru_bench.stats.scores import SCORES, Score, score, scores
+from gru_bench.stats.text import shown_as
 from gru_bench.wording import first_few
 
 HEADLINE_SETTINGS = ("training.lr", "model.hidden_size", "model.layers", "model.pooling")
 """Settings that are shown of a model that was not tuned."""
-SCORES = {
-    "precision": Column("Precision", unit="%"),
-    "recall": Column("Recall", unit="%"),
-    "roc_auc": Column("ROC AUC"),
-    "average_precision": Column("Average precision", short="AP"),
-    "loss": Column("Loss", unit="nats"),
-    "calibration_error": Column("Calibration error", unit="%", short="Calibration"),
-}
-"""Name in `metrics.scores` -> column of the table of further scores."""
+IN_RESULTS = ("accuracy", "f1", "macro_f1")
+"""Scores that the table of results has. The table of further scores has all others but the counts."""
 RESULTS = ("Test scores, the best model first: means over seeds, with 95 % intervals in brackets. Below the number of "
            "seeds: the lowest to the highest score.")
 OF_CLASSES = " With more than two classes, F1 is macro F1."
@@ -121,32 +115,38 @@ def _f1(group: ModelRuns) -> Cell:
 def _further(groups: Sequence[ModelRuns]) -> Table:
     """Return the further scores that some model has."""
     found = [(group, _scores_by_run(group)) for group in groups]
-    names = [name for name in SCORES if any(name in scores for _, scores_R in found for scores in scores_R)]
+    shown = [one for name, one in SCORES.items() if name not in IN_RESULTS and one.unit != "count"
+             and any(name in scores for _, scores_R in found for scores in scores_R)]
     return Table(
         "scores", "Further scores", (FURTHER,),
-        (Column("Model", align="left", width=3.6), *(SCORES[name] for name in names)),
-        tuple((group.label, *(_further_score(group, name, scores_R) for name in names))
-              for group, scores_R in found if names))
+        (Column("Model", align="left", width=3.6), *map(_column, shown)),
+        tuple((group.label, *(_further_score(group, one.name, scores_R) for one in shown))
+              for group, scores_R in found if shown))
+
+
+def _column(one: Score) -> Column:
+    label = one.label[0].upper() + one.label[1:]
+    return Column(one.heading or label, unit=shown_as(one).unit, short=one.short)
 
 
 def _scores_by_run(group: ModelRuns) -> list[dict[str, float]]:
     """Return the further scores of each run, as far as they are known."""
-    if group.has_probabilities:
-        found = [metrics.scores(group.label_N, one_NC, whole=group.whole) for one_NC in group.probability_RNC]
-    else:
-        found = [vars(metrics.class_scores(count_CC)[1]) for count_CC in group.counts_RCC] if group.is_binary else []
+    if not group.has_probabilities:
+        return [scores(group.label_N, probability_NC, predicted_N)
+                for probability_NC, predicted_N in zip(group.probability_RNC, group.predicted_RN, strict=True)]
+    found = [scores(group.label_N, probability_NC, whole=group.whole) for probability_NC in group.probability_RNC]
     if group.whole:
         return found
     # What needs all probabilities, the runs logged.
-    keys = {name: score(name, "test").key for name in ("roc_auc", "average_precision")}
-    return [{**scores, **{name: run.metrics[key] for name, key in keys.items() if key in run.metrics}}
-            for scores, run in zip(found, group.runs, strict=True)]
+    keys = {name: score(name, "test").key for name, one in SCORES.items() if one.needs == "all probabilities"}
+    return [{**known, **{name: run.metrics[key] for name, key in keys.items() if key in run.metrics}}
+            for known, run in zip(found, group.runs, strict=True)]
 
 
 def _further_score(group: ModelRuns, name: str, scores_R: Sequence[dict[str, float]]) -> Cell:
     values = [scores[name] for scores in scores_R if name in scores]
     return MISSING if not values else with_range(group.on_examples.over_runs(
-        slug(name).removesuffix("-error"), values, KINDS[score(name, "test").unit]))
+        slug(name).removesuffix("-error"), values, KINDS[SCORES[name].unit]))
 
 
 def _cost(groups: Sequence[ModelRuns]) -> Table:

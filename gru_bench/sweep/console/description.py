@@ -13,7 +13,8 @@ from gru_bench import cli
 from gru_bench.config import MetricName, Scalar
 from gru_bench.evidence.progress import as_typed
 from gru_bench.results.baselines import BASELINES, baseline_label
-from gru_bench.results.logged_metrics import Metric, compared
+from gru_bench.results.logged_metrics import Metric
+from gru_bench.stats.scores import compared
 from gru_bench.sweep.console.progress import described
 
 if TYPE_CHECKING:

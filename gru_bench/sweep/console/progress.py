@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 
 from gru_bench.config import MetricName, Scalar
-from gru_bench.results.logged_metrics import best, compared
 from gru_bench.results.runs import EpochRecord, StepReport
+from gru_bench.stats.scores import best, compared
 from gru_bench.wording import duration, several
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gru_bench.results.baselines import CLASSIFIER, REGRESSION
-from gru_bench.results.logged_metrics import compared
+from gru_bench.stats.scores import compared
 from gru_bench.sweep.console.description import MOST_COMMAND, next_commands, run_description, study_description
 from gru_bench.sweep.spec import StudySpec, load_study
 from gru_bench.sweep.summary import Conclusion
