@@ -11,7 +11,7 @@ from gru_bench.document.sentences import Sentence
 from gru_bench.evidence.groups import ModelRuns, group_of
 from gru_bench.evidence.progress import baseline_runs
 from gru_bench.evidence.store import Store
-from gru_bench.results.baselines import MAJORITY, NAMES, compared_baseline
+from gru_bench.results.baselines import MAJORITY, baseline_name, compared_baseline
 from gru_bench.stats.scores import compared
 from gru_bench.tracking import LoggedRun, LoggedStudy
 
@@ -28,7 +28,7 @@ def baselines_of(
     gaps: list[Sentence] = []
     for model, (study, run) in found.items():
         group, missing = group_of(store, [run], numbers.named("baseline", model, same=run.fingerprint),
-                                  NAMES.get(model, model), model, study, metric)
+                                  baseline_name(model), model, study, metric)
         groups += [] if group is None else [group]
         gaps += missing
     return groups, gaps

@@ -10,7 +10,7 @@ from gru_bench.cli import line
 from gru_bench.document.numbers import plain
 from gru_bench.errors import IncompleteError, without_passwords
 from gru_bench.evidence.store import Store
-from gru_bench.results.baselines import BASELINES
+from gru_bench.results.baselines import baseline_names
 from gru_bench.results.runs import DATA, DataSummary, parsed
 from gru_bench.tracking import LoggedRun, LoggedStudy
 from gru_bench.tracking.reader import damaged
@@ -37,9 +37,9 @@ def study_data(study: LoggedStudy, store: Store) -> DataSummary | None:
 
 
 def baseline_runs(study: LoggedStudy) -> tuple[LoggedRun, ...]:
-    """Return the complete runs of a study's baselines, in the order of `BASELINES`."""
+    """Return the complete runs of a study's baselines, in the order in which they are shown."""
     complete = {run.model: run for run in study.baselines if run.complete}
-    return tuple(complete[name] for name in BASELINES if name in complete)
+    return tuple(complete[name] for name in baseline_names() if name in complete)
 
 
 def artifact(study: LoggedStudy, store: Store, path: str, kind: type[T]) -> T | None:

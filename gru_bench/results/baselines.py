@@ -1,9 +1,9 @@
-"""The baselines of a study: the majority class and two linear models, and what one of them has reached."""
+"""The baselines of a study: the majority class and the linear models of a table, and what one of them has reached."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -14,18 +14,51 @@ from gru_bench.results.logged_metrics import Metric
 from gru_bench.results.runs import Predictions
 
 MAJORITY, TFIDF, NGRAMS = "majority", "tfidf", "ngrams"
-BASELINES = (MAJORITY, TFIDF, NGRAMS)
-"""Names of the baselines, in the order in which they are shown."""
 REGRESSION, SVM = "logistic regression", "linear SVM"
-_FEATURES = {TFIDF: "TF-IDF", NGRAMS: "NB-weighted n-grams"}
 CLASSIFIER, BALANCED, REGULARIZATION, IS_AT_END, CONVERGED = (
     "baseline.classifier", "baseline.balanced", "baseline.regularization", "baseline.is_at_end", "baseline.converged")
 """Params of the run of a linear model, chosen on validation: its kind; whether classes have weights that are inverse to
 their frequencies; C; whether that is at an end of the values that were tried; whether the fit has converged."""
 
 
-NAMES: Mapping[str, str] = {MAJORITY: "majority class", TFIDF: "TF-IDF", NGRAMS: "n-grams"}
-"""What a report calls each baseline; `baseline_label` tells what it is."""
+@dataclass(frozen=True)
+class Linear:
+    """A linear model of the words of a text and their sequences."""
+
+    name: str
+    label: str
+    """What a report calls it."""
+    features: str
+    """What its features are, in words."""
+    longest: int
+    """Number of words of the longest sequence that is a feature."""
+    vectorizer: Callable[..., Any]
+    """Its settings -> scikit-learn's class that computes the features."""
+    grid: Mapping[str, tuple[float, ...]]
+    """Classifier -> the values of C that are tried. Without a validation split it is the middle one."""
+    by_class: bool = False
+    """Whether each feature, 0 or 1, is multiplied by its log-count ratio in a class (Wang and Manning 2012)."""
+
+
+def _tf_idf(**settings: Any) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(sublinear_tf=True, **settings)
+
+
+def _presence(**settings: Any) -> Any:
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    return CountVectorizer(binary=True, **settings)
+
+
+LINEAR: dict[str, Linear] = {one.name: one for one in (
+    Linear(TFIDF, "TF-IDF", "TF-IDF", 2, _tf_idf, {
+        REGRESSION: (0.25, 1.0, 4.0, 16.0, 64.0), SVM: (0.015625, 0.0625, 0.25, 1.0, 4.0)}),
+    Linear(NGRAMS, "n-grams", "NB-weighted n-grams", 3, _presence, {
+        REGRESSION: (0.015625, 0.0625, 0.25, 1.0, 4.0), SVM: (0.001, 0.004, 0.016, 0.063, 0.25)}, by_class=True),
+)}
+"""Name -> row, in the order in which they are shown. A study keeps the baselines with which it began."""
 AVERAGE = "average"
 """Name of the average of a linear and a trained model (`stats.average`) among the models of a study."""
 
@@ -66,10 +99,20 @@ class BaselineResult:
 
 def baseline_label(model: str, settings: Mapping[str, object]) -> str:
     """Return what a baseline is, from its name and its params, such as `TF-IDF + logistic regression`."""
-    if CLASSIFIER not in settings:
-        return NAMES.get(model, model)
+    if CLASSIFIER not in settings or model not in LINEAR:
+        return baseline_name(model)
     balanced = " with class weights" if str(settings.get(BALANCED)) == "True" else ""
-    return f"{_FEATURES.get(model, model)} + {settings[CLASSIFIER]}{balanced}"
+    return f"{LINEAR[model].features} + {settings[CLASSIFIER]}{balanced}"
+
+
+def baseline_names() -> tuple[str, ...]:
+    """Return the names of the baselines of a study that begins now, in the order in which they are shown."""
+    return (MAJORITY, *LINEAR)
+
+
+def baseline_name(model: str) -> str:
+    """Return what a report calls a baseline; `baseline_label` tells what it is."""
+    return LINEAR[model].label if model in LINEAR else "majority class" if model == MAJORITY else model
 
 
 def compared_baseline(baselines: Sequence[T], deciding: Metric) -> T | None:

@@ -1,4 +1,6 @@
-"""Baselines for comparison: guessing the most frequent class, and two linear models of words and their sequences.
+"""Baselines for comparison: guessing the most frequent class, and linear models of words and their sequences.
+
+The linear models are the rows of `results.baselines.LINEAR`:
 
 - `tfidf`: TF-IDF of words and pairs of words;
 - `ngrams`: n-grams of one to three words, each weighted by how much it tells in naive Bayes (Wang and Manning 2012),
@@ -18,7 +20,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -32,17 +34,17 @@ from gru_bench.data.cache import cached_folder, default_cache, reading_cache
 from gru_bench.data.corpus import Corpus, Split
 from gru_bench.results.baselines import (
     BALANCED,
-    BASELINES,
     CLASSIFIER,
     CONVERGED,
     IS_AT_END,
+    LINEAR,
     MAJORITY,
-    NGRAMS,
     REGRESSION,
     REGULARIZATION,
     SVM,
-    TFIDF,
     BaselineResult,
+    Linear,
+    baseline_names,
 )
 from gru_bench.results.logged_metrics import PARAMETERS, PREDICT_SECONDS, SPLIT_NAMES, TRAIN_SECONDS
 from gru_bench.results.runs import Predictions
@@ -51,14 +53,8 @@ from gru_bench.stats.classes import are_uneven
 from gru_bench.stats.linear import LinearModel
 from gru_bench.stats.scores import compared, score, scores, value_of
 
-INVERSE_REGULARIZATION = {
-    (TFIDF, REGRESSION): (0.25, 1.0, 4.0, 16.0, 64.0), (TFIDF, SVM): (0.015625, 0.0625, 0.25, 1.0, 4.0),
-    (NGRAMS, REGRESSION): (0.015625, 0.0625, 0.25, 1.0, 4.0), (NGRAMS, SVM): (0.001, 0.004, 0.016, 0.063, 0.25)}
-"""C of each linear model: values that are tried. Without a validation split it is the middle one."""
 MIDDLE = 2
-"""Its index."""
-LONGEST = {TFIDF: 2, NGRAMS: 3}
-"""Number of words of the longest n-grams."""
+"""Index of the middle one of the values of C that are tried."""
 SMALLEST_COUNT = 2
 """Number of texts that must contain a word or an n-gram before it becomes a feature."""
 MOST_REGRESSIONS = 50
@@ -85,22 +81,25 @@ class _Settings:
     """Distance of C from the middle of its grid, in steps."""
 
 
-def baselines(corpus: Corpus, metric: MetricName, *, weights: bool = False) -> tuple[BaselineResult, ...]:
+def baselines(
+    corpus: Corpus, metric: MetricName, names: Sequence[str] | None = None, *, weights: bool = False
+) -> tuple[BaselineResult, ...]:
     """Return the baselines of a corpus. They are fitted once for each data and split, then read from the cache.
 
     Args:
         corpus: The data.
         metric: Score on validation texts that chooses the settings of linear models.
+        names: Which baselines. None: all that there are.
         weights: Whether the results have the weights.
     """
-    found = [(_folder(corpus, name, metric), name) for name in BASELINES]
+    found = [(_folder(corpus, name, metric), name) for name in names or baseline_names()]
     return tuple(_read(folder, name, corpus, weights=weights) for folder, name in found)
 
 
 def _folder(corpus: Corpus, name: str, metric: MetricName) -> Path:
     def fit(folder: Path) -> None:
         started = time.perf_counter()
-        model, settings = _majority(corpus) if name == MAJORITY else _linear(corpus, name, metric)
+        model, settings = _majority(corpus) if name == MAJORITY else _linear(corpus, LINEAR[name], metric)
         fitted = time.perf_counter()
         words = np.array(corpus.words, dtype=object)
         probability = {split: model.probabilities([words[ids].tolist() for ids in _texts(corpus.split(split))])
@@ -148,23 +147,23 @@ def _majority(corpus: Corpus) -> tuple[LinearModel, dict[str, Scalar]]:
                        np.log(count_C[known_C] / len(corpus.train)), None, softmax=True), {}
 
 
-def _linear(corpus: Corpus, name: str, metric: MetricName) -> tuple[LinearModel, dict[str, Scalar]]:
+def _linear(corpus: Corpus, row: Linear, metric: MetricName) -> tuple[LinearModel, dict[str, Scalar]]:
     """Return a linear model, and its settings."""
     words, few = np.array(corpus.words, dtype=object), len(corpus.classes) <= MOST_REGRESSIONS
-    longest = LONGEST[name]
-    vectorizer = _vectorizer(name, ngram_range=(1, longest), **(
-        {"vocabulary": _common(corpus.train, words, longest)} if few else
-        {"min_df": SMALLEST_COUNT, "max_features": MOST_FEATURES}))
+    vectorizer = row.vectorizer(
+        ngram_range=(1, row.longest), analyzer="word", lowercase=False, token_pattern=r"\S+", dtype=np.float32, **(
+            {"vocabulary": _common(corpus.train, words, row.longest)} if few else
+            {"min_df": SMALLEST_COUNT, "max_features": MOST_FEATURES}))
     train, validation = corpus.train, corpus.validation
     train_NF = vectorizer.fit_transform(_documents(train, words))
     validation_NF: Any = vectorizer.transform(_documents(validation, words)) if len(validation) else None
     ngrams_F = tuple(vectorizer.get_feature_names_out())
-    idf_F = vectorizer.idf_.astype(np.float32) if name == TFIDF else None
+    idf_F = vectorizer.idf_.astype(np.float32) if hasattr(vectorizer, "idf_") else None
 
     def fitted(settings: _Settings) -> tuple[_Settings, LinearModel, bool]:
-        known_C, weight_FK, bias_K, converged = _fit(train_NF, train.label_N, settings, weighted=name == NGRAMS)
+        known_C, weight_FK, bias_K, converged = _fit(train_NF, train.label_N, settings, weighted=row.by_class)
         model = LinearModel(
-            len(corpus.classes), known_C, longest, ngrams_F, weight_FK.astype(np.float32), bias_K, idf_F,
+            len(corpus.classes), known_C, row.longest, ngrams_F, weight_FK.astype(np.float32), bias_K, idf_F,
             softmax=settings.classifier == SVM and len(known_C) > 2)
         if settings.classifier == SVM:  # its margins are no log-odds
             scale = 1 / (temperature(validation.label_N, on_validation(model)) or 1)
@@ -180,21 +179,14 @@ def _linear(corpus: Corpus, name: str, metric: MetricName) -> tuple[LinearModel,
         value = value_of(metric, validation.label_N, on_validation(found[1])) if len(validation) else 0.0
         return -value if compared(metric, "val").higher_is_better else value, found[0].from_middle
 
-    in_advance = _Settings(REGRESSION, False, INVERSE_REGULARIZATION[name, REGRESSION][MIDDLE], 0)
+    in_advance = _Settings(REGRESSION, False, row.grid[REGRESSION][MIDDLE], 0)
     tried = [_Settings(classifier, balanced, value, abs(index - MIDDLE))
              for classifier in ((REGRESSION, SVM) if few else (SVM,))
              for balanced in ((False, True) if are_uneven(np.bincount(train.label_N).tolist()) else (False,))
-             for index, value in enumerate(INVERSE_REGULARIZATION[name, classifier])]
+             for index, value in enumerate(row.grid[classifier])]
     best, model, converged = min(map(fitted, tried if len(validation) else (in_advance,)), key=rank)
     return model, {CLASSIFIER: best.classifier, BALANCED: best.balanced, REGULARIZATION: best.regularization,
                    IS_AT_END: best.from_middle == MIDDLE, CONVERGED: converged}
-
-
-def _vectorizer(name: str, **settings: Any) -> Any:
-    from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
-
-    settings |= {"analyzer": "word", "lowercase": False, "token_pattern": r"\S+", "dtype": np.float32}
-    return TfidfVectorizer(sublinear_tf=True, **settings) if name == TFIDF else CountVectorizer(binary=True, **settings)
 
 
 def _common(split: Split, words: NDArray[Any], longest: int) -> list[str]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from gru_bench.data.corpus import Corpus
-from gru_bench.results.baselines import BASELINES
 from gru_bench.stats.scores import compared
 from gru_bench.sweep.plan import SearchState, StudyState, left_to_do
 from gru_bench.sweep.run_log import experiment_of, key_of, unknown_runs
@@ -113,7 +112,7 @@ def compare_stores(
         if trial.state == "complete" and trial.run_id in deleted:
             faults.append(f"the planned run {key!r} was deleted in MLflow: the same command trains it again, unless it "
                           f"is restored ({_restore(deleted[trial.run_id])})")
-    planned = [*map(baseline_key, BASELINES), *(run.key for plan in state.plans.values() for run in plan.runs)]
+    planned = [*map(baseline_key, state.baselines), *(run.key for plan in state.plans.values() for run in plan.runs)]
     permanent += _planned_faults(state, planned, runs, deleted)
     faults += ("MLflow: the study's own run is not complete yet" for study in studies
                if not study.is_described)

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from gru_bench.config import RunConfig, Scalar
-from gru_bench.results.baselines import BASELINES
+from gru_bench.results.baselines import baseline_names
 from gru_bench.sweep.sharing.work import StoredTrial, baseline_key, digest, is_free, run_key
 from gru_bench.sweep.spec import StudySpec
 
@@ -97,6 +97,8 @@ class StudyState:
     """Number of the start."""
     began: Sequence[str] = ()
     """The models with which it began; empty before."""
+    baselines: Sequence[str] = field(default_factory=baseline_names)
+    """The baselines with which it began. Before: those that there are now."""
     in_time: bool = True
     """Whether this start may begin new trials."""
     texts: bool = False
@@ -139,13 +141,13 @@ class StudyState:
     @property
     def free_baselines(self) -> list[str]:
         """The baselines that no process has begun to fit, or that are to be fitted again."""
-        return [name for name in BASELINES if is_free(self.work.get(baseline_key(name)), self.start)]
+        return [name for name in self.baselines if is_free(self.work.get(baseline_key(name)), self.start)]
 
     @property
     def is_complete(self) -> bool:
         """Whether all trials, planned runs and baselines of the study have ended."""
         return not any(map(self.is_open, self.searches)) and all(
-            self.has_ended(baseline_key(name)) for name in BASELINES)
+            self.has_ended(baseline_key(name)) for name in self.baselines)
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ class Runs:
                 if (number := work.take(baseline_key(name))) is not None:
                     self.fitting[name] = number
         if self.fitting:
-            task = MeasureBaselines(self.spec.base.data, self.spec.metric, weights=self.log.texts)
+            task = MeasureBaselines(self.spec.base.data, self.spec.metric, (*self.fitting,), weights=self.log.texts)
             self.jobs.submit_task(BASELINES, task, self._end_baselines)
 
     def _end_baselines(self, message: Finished | Failed) -> None:
@@ -115,8 +115,7 @@ class Runs:
             case Finished(outcome):
                 assert isinstance(outcome, tuple)
                 for result in outcome:
-                    if result.model in self.fitting:
-                        self.log.baseline(self.fitting[result.model], result)
+                    self.log.baseline(self.fitting[result.model], result)
                 metric = compared(self.spec.metric, "test")
                 self.display.note(f"baselines, {metric.label}: " + ", ".join(
                     f"{baseline_label(result.model, result.settings)} {metric.written(result.metrics[metric.key])}"

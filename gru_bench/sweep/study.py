@@ -16,6 +16,7 @@ from optuna.storages import BaseStorage
 from gru_bench.config import SOURCE
 from gru_bench.data.corpus import Corpus
 from gru_bench.errors import RunError, UsageError, argument
+from gru_bench.results.baselines import baseline_names
 from gru_bench.sweep.identity import PROPOSALS, changes, direction, identity_of
 from gru_bench.sweep.plan import SearchState, StudyState, left_to_do, may_ask
 from gru_bench.sweep.search import ASKED, IDENTITY, SEARCH, Search, best_of, distributions, is_exhausted, notes_of
@@ -29,6 +30,8 @@ FORMAT_KEY, FORMAT = "format", 5
 """Set when a study begins: the format of what is stored of it."""
 MODELS = "models"
 """Set when a study begins: its models, in their order."""
+BASELINES = "baselines"
+"""Set when a study begins: the names of its baselines."""
 RUN, TEXTS = "run_id", "texts"
 """Set when the study's own run begins: its id, and whether texts are stored."""
 LOGGED = "logged to"
@@ -60,6 +63,7 @@ class StudyRecord:
             self.study = optuna.create_study(
                 study_name=spec.name, storage=storage, direction=direction(spec.metric), load_if_exists=True)
             if FORMAT_KEY not in self.study.user_attrs:
+                self.study.set_user_attr(BASELINES, baseline_names())
                 self.study.set_user_attr(FORMAT_KEY, FORMAT)
             self.study.set_user_attr(MODELS, spec.models)
             self.lease = Lease(self.study)
@@ -168,7 +172,8 @@ def _state(
     found = {model: _search_state(spec, model, searches[model], notes_of(model, attributes), others)
              if model in searches else SearchState() for model in spec.models}
     return StudyState(
-        spec, found, work, start=start, began=attributes.get(MODELS, ()), in_time=in_time,
+        spec, found, work, start=start, began=attributes.get(MODELS, ()),
+        baselines=attributes.get(BASELINES, baseline_names()), in_time=in_time,
         texts=bool(attributes.get(TEXTS)), run_id=str(attributes.get(RUN, "")),
         logged_to=str(attributes.get(LOGGED, "")))
 

@@ -28,7 +28,7 @@ from gru_bench.__main__ import app
 from gru_bench.data.vectors import MOST_PASSES
 from gru_bench.errors import ExitCode, UsageError
 from gru_bench.evidence.progress import baseline_runs, study_data
-from gru_bench.results.baselines import BASELINES
+from gru_bench.results.baselines import baseline_names
 from gru_bench.stats.scores import scores
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
@@ -115,7 +115,7 @@ class TestComplete:
     def test_logs_baselines_and_data_before_the_study_ends(self, swept: Path) -> None:
         study = only_study(swept)
         summary = present(study.summary)
-        assert [run.model for run in baseline_runs(study)] == list(BASELINES)
+        assert [run.model for run in baseline_runs(study)] == list(baseline_names())
         assert baseline_runs(study)[1].metrics["score/test_accuracy"] > 0.7
         assert study.run.started < min(run.started for run in study.baselines)
         assert max(run.started for run in study.baselines) < min(run.started for run in study.confirms)

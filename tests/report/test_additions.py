@@ -5,7 +5,7 @@ docs/architecture.md refers to this file as the example.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -24,10 +24,13 @@ from gru_bench.report.render.html import html
 from gru_bench.report.render.latex import tex
 from gru_bench.report.render.markdown import markdown
 from gru_bench.results.logged_metrics import TOKENS_PER_SECOND
+from gru_bench.stats import values
 from gru_bench.stats.metrics import Floats, Labels, counts
-from gru_bench.stats.scores import SCORES, Score
-from tests.support.fake_store import three_models
+from gru_bench.stats.scores import SCORES, Comparison, Score
+from gru_bench.stats.verdict import Finding
+from tests.support.fake_store import FakeStore, TestSet, add_study, three_models
 from tests.support.renderings import html_numbers, tex_numbers
+from tests.support.values import present
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -116,3 +119,24 @@ def test_additions_appear_in_every_format(monkeypatch: pytest.MonkeyPatch) -> No
     assert "GRU099" in text
     (drawn,) = (figure for figure in report.figures if figure.name == "speed")
     assert drawn.pdf.startswith(b"%PDF")
+
+
+def test_models_are_compared_by_a_score_that_was_added_and_of_which_less_is_better(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name: Any = "error"
+    monkeypatch.setitem(SCORES, name, Score(
+        name, "error rate", "share", 1, False, "right answers",
+        lambda label_N, predicted_N, _: float(np.mean(predicted_N != label_N)),
+        comparison=Comparison(name, lambda scored: values.Values.of_correct(~scored.correct_RN),
+                              lambda share_C, _: float(1 - share_C.max()))))
+    store = FakeStore()
+    study = add_study(store, "one", {"torch": -0.5, "bidirectional": 0.3}, test_set=TestSet.draw(2000))
+    (by_accuracy,) = collect([study], store).compared
+    monkeypatch.setattr("gru_bench.tracking.reader.metric_of", lambda _: name)  # as with the name in config.MetricName
+    (by_error,) = collect([study], store).compared
+    assert by_error.scale.score == "error rate"
+    assert present(by_error.number("difference").value) == pytest.approx(
+        -present(by_accuracy.number("difference").value))
+    assert by_error.verdict.finding is by_accuracy.verdict.finding is Finding.BETTER
+    assert by_error.favours == by_accuracy.favours

@@ -21,20 +21,24 @@ from gru_bench.config import DataConfig, MetricName
 from gru_bench.data.corpus import SPLITS, Corpus, Split, load_corpus
 from gru_bench.results.baselines import (
     BALANCED,
-    BASELINES,
     CLASSIFIER,
     CONVERGED,
     IS_AT_END,
+    LINEAR,
     NGRAMS,
     REGRESSION,
     REGULARIZATION,
     SVM,
     TFIDF,
     BaselineResult,
+    baseline_label,
+    baseline_name,
+    baseline_names,
     compared_baseline,
 )
-from gru_bench.stats.baseline import INVERSE_REGULARIZATION, _common, baselines
+from gru_bench.stats.baseline import _common, baselines
 from gru_bench.stats.calibration import temperature
+from gru_bench.stats.linear import LinearModel
 from gru_bench.stats.scores import compared, scores
 from tests.support.runs import baseline
 
@@ -51,7 +55,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_majority_class_and_two_linear_models_are_scored_on_both_splits(corpus: Corpus) -> None:
     found = baselines(corpus, "accuracy")
-    assert [one.model for one in found] == list(BASELINES)
+    assert [one.model for one in found] == list(baseline_names())
     assert [one.settings.get(CLASSIFIER) in (REGRESSION, SVM) for one in found] == [False, True, True]
     commoner = int(corpus.train.label_N.mean() >= 0.5)
     for split, short in (("validation", "val"), ("test", "test")):
@@ -73,16 +77,16 @@ def test_the_number_of_parameters_is_known_without_the_weights(corpus: Corpus) -
     for one, weighed in zip(baselines(corpus, "accuracy"), baselines(corpus, "accuracy", weights=True), strict=True):
         assert not one.weights
         assert one.metrics["size/parameters"] == weighed.weights["weight"].size + weighed.weights["bias"].size
-        if one.model != BASELINES[0]:
+        if one.model != baseline_names()[0]:
             assert one.metrics["size/parameters"] == bytes(weighed.weights["ngrams"]).count(b"\n") + 2
 
 
 def test_linear_models_learn_from_training_texts_alone(corpus: Corpus) -> None:
     """Other validation and test texts change nothing but which regularization is chosen, which is fixed here."""
-    first = baseline_module._linear(corpus, NGRAMS, "accuracy")[0]
+    first = baseline_module._linear(corpus, LINEAR[NGRAMS], "accuracy")[0]
     half = np.arange(len(corpus.validation) // 2)
     other = baseline_module._linear(
-        replace(corpus, validation=corpus.validation.select(half), test=corpus.test.select(half)), NGRAMS,
+        replace(corpus, validation=corpus.validation.select(half), test=corpus.test.select(half)), LINEAR[NGRAMS],
         "accuracy")[0]
     known = {" ".join(words) for words in _texts(corpus, "train")}
     assert first.ngrams_F == other.ngrams_F
@@ -113,7 +117,7 @@ def test_probabilities_are_those_of_scikit_learn(
                      validation=uneven(corpus.validation, odd=True))  # some of its answers are wrong
     monkeypatch.setattr(baseline_module, "MOST_REGRESSIONS", 50 if classifier == REGRESSION else 1)
     if classifier == REGRESSION:
-        monkeypatch.setitem(INVERSE_REGULARIZATION, (name, SVM), ())
+        monkeypatch.setitem(LINEAR[name].grid, SVM, ())
     words: dict[str, Any] = {"min_df": 2, "lowercase": False, "token_pattern": r"\S+"}
     vectorizer: Any = (TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, **words) if name == TFIDF else
                        CountVectorizer(ngram_range=(1, 3), binary=True, **words))
@@ -189,8 +193,8 @@ def test_the_metric_of_the_study_decides_about_class_weights(
         return next(found)
 
     monkeypatch.setattr(baseline_module, "value_of", value_of)
-    monkeypatch.setitem(INVERSE_REGULARIZATION, (TFIDF, SVM), ())
-    assert baseline_module._linear(rare, TFIDF, metric)[1][BALANCED] is balanced
+    monkeypatch.setitem(LINEAR[TFIDF].grid, SVM, ())
+    assert baseline_module._linear(rare, LINEAR[TFIDF], metric)[1][BALANCED] is balanced
 
 
 @given(st.lists(st.lists(st.integers(0, 4), max_size=6), min_size=1, max_size=8), st.integers(1, 4))
@@ -224,20 +228,33 @@ def test_the_regularization_is_the_best_on_validation_and_its_place_in_the_grid_
 ) -> None:
     reached = iter(right)
     monkeypatch.setattr(baseline_module, "value_of", lambda *_: next(reached))
-    monkeypatch.setitem(INVERSE_REGULARIZATION, (TFIDF, SVM), ())
-    _, settings = baseline_module._linear(corpus, TFIDF, "accuracy")
+    monkeypatch.setitem(LINEAR[TFIDF].grid, SVM, ())
+    _, settings = baseline_module._linear(corpus, LINEAR[TFIDF], "accuracy")
     assert (settings[REGULARIZATION], settings[IS_AT_END]) == (chosen, is_at_end)
+
+
+def test_a_linear_model_is_a_row(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/architecture.md refers to this test as the example."""
+    row = replace(LINEAR[TFIDF], name="words", label="words", features="TF-IDF of words", longest=1)
+    monkeypatch.setitem(LINEAR, row.name, row)
+    found = baselines(corpus, "accuracy")[-1]
+    assert found.model == row.name
+    assert baseline_name(row.name) == "words"
+    assert baseline_label(row.name, found.settings).startswith("TF-IDF of words + ")
+    assert found.metrics["score/test_accuracy"] > 0.6
+    linear = LinearModel.of_arrays(baselines(corpus, "accuracy", [row.name], weights=True)[0].weights)
+    assert {len(ngram.split()) for ngram in linear.ngrams_F} == {1}
 
 
 def test_a_fit_that_has_not_converged_gets_more_iterations(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a warning of scikit-learn's, which the tests count as an error."""
-    whole = baseline_module._linear(corpus, TFIDF, "accuracy")
+    whole = baseline_module._linear(corpus, LINEAR[TFIDF], "accuracy")
     monkeypatch.setattr(baseline_module, "ITERATIONS", (1, 2000))
-    again = baseline_module._linear(corpus, TFIDF, "accuracy")
+    again = baseline_module._linear(corpus, LINEAR[TFIDF], "accuracy")
     assert again[1][CONVERGED] is True
     assert np.array_equal(whole[0].weight_FK, again[0].weight_FK)
     monkeypatch.setattr(baseline_module, "ITERATIONS", (1, 1))
-    assert baseline_module._linear(corpus, TFIDF, "accuracy")[1][CONVERGED] is False
+    assert baseline_module._linear(corpus, LINEAR[TFIDF], "accuracy")[1][CONVERGED] is False
 
 
 def test_is_fitted_once_for_each_data_set(easy_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +273,7 @@ def test_has_no_validation_scores_without_a_validation_split(easy_csv: Path) -> 
     assert [list(one.predictions) for one in found] == [["test"]] * 3
     assert not [key for one in found for key in one.metrics if "val" in key.split("/")[1]]
     assert [(one.settings[REGULARIZATION], one.settings[IS_AT_END]) for one in found[1:]] == [
-        (INVERSE_REGULARIZATION[one, REGRESSION][2], False) for one in (TFIDF, NGRAMS)]
+        (LINEAR[one].grid[REGRESSION][2], False) for one in (TFIDF, NGRAMS)]
     assert {one.settings[CLASSIFIER] for one in found[1:]} == {REGRESSION}
     assert compared_baseline(found, compared("accuracy", "val")) is found[1]
 
@@ -269,7 +286,7 @@ def test_models_are_compared_with_the_linear_baseline_that_is_better_on_validati
         one = baseline(model, val_accuracy=0.0 if value is None else value)
         return one if value is not None else replace(one, metrics={})
 
-    found = tuple(measured(*one) for one in zip(BASELINES, (0.99, first, second), strict=True))
+    found = tuple(measured(*one) for one in zip(baseline_names(), (0.99, first, second), strict=True))
     assert compared_baseline(found, compared("accuracy", "val")) is found[chosen]
     assert compared_baseline(found[:1], compared("accuracy", "val")) is None
 

@@ -7,7 +7,7 @@ import numpy as np
 from gru_bench.config import RunConfig, Scalar
 from gru_bench.data.vectors import Vectors
 from gru_bench.models.saved import with_model
-from gru_bench.results.baselines import BASELINES, CLASSIFIER, MAJORITY, REGRESSION, REGULARIZATION, BaselineResult
+from gru_bench.results.baselines import CLASSIFIER, MAJORITY, REGRESSION, REGULARIZATION, BaselineResult, baseline_names
 from gru_bench.results.logged_metrics import PARAMETERS, PREDICT_SECONDS, SPLIT_NAMES, TRAIN_SECONDS
 from gru_bench.results.runs import (
     DataSummary,
@@ -60,7 +60,7 @@ def baseline(model: str, **metrics: float) -> BaselineResult:
 
 
 def all_baselines() -> tuple[BaselineResult, ...]:
-    return tuple(map(baseline, BASELINES))
+    return tuple(map(baseline, baseline_names()))
 
 
 def summary() -> StudySummary:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gru_bench.config import RunConfig, Scalar
-from gru_bench.results.baselines import BASELINES
+from gru_bench.results.baselines import baseline_names
 from gru_bench.sweep.plan import AskTrial, TrainPlanned, Work, next_work
 from gru_bench.sweep.search import Search
 from gru_bench.sweep.sharing.storage import open_storage
@@ -31,7 +31,7 @@ training.lr = {{ low = 1e-4, high = 1e-1, log = true }}
 
 DONE_BASELINES = {
     baseline_key(name): StoredTrial(1000 + place, "complete", {}, key=baseline_key(name), run_id=f"id-baseline-{name}")
-    for place, name in enumerate(BASELINES)}
+    for place, name in enumerate(baseline_names())}
 """The trials of the baselines of a study, once all are logged."""
 
 

@@ -27,7 +27,7 @@ from gru_bench.sweep.spec import load_study
 from gru_bench.sweep.study import StudyRecord
 from gru_bench.sweep.summary import data_summary
 from gru_bench.sweep.workers.messages import Failed, Finished, Job, Message
-from gru_bench.sweep.workers.tasks import Train
+from gru_bench.sweep.workers.tasks import MeasureBaselines, Train
 from gru_bench.tracking import Store
 from tests.support.runs import all_baselines, result
 
@@ -83,6 +83,8 @@ class Actors:
         else:
             assert job.key in (SETTINGS, BASELINES)
             said = self._baselines if job.key == BASELINES else ()
+            if isinstance(job.task, MeasureBaselines) and not isinstance(said, Failed):
+                said = tuple(one for one in said if one.model in job.task.names)
             says = [said if isinstance(said, Failed) else Finished(said)]
         assert job.fingerprint
         self._said.extend((job, message) for message in says)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gru_bench.results.baselines import BASELINES
+from gru_bench.results.baselines import baseline_names
 from gru_bench.sweep.consistency import Consistency, compare_stores
 from gru_bench.sweep.plan import SearchState, StudyState
 from gru_bench.sweep.sharing.work import StoredTrial, digest, run_key
@@ -66,7 +66,7 @@ class Study:
         self.runs = [
             run("trial", "0"), run("trial", "1", "pruned"), run("trial", "2", "killed", "KILLED"), run("trial", "3"),
             *(run("confirm", str(seed)) for seed in spec.confirm_seeds),
-            *(run("baseline", name, model=name, run_id=f"id-baseline-{name}") for name in BASELINES)]
+            *(run("baseline", name, model=name, run_id=f"id-baseline-{name}") for name in baseline_names())]
 
     def found(self, *deleted: str) -> Consistency:
         search = SearchState(tuple(self.trials), best=self.trials[0], asked=self.asked, exhausted=self.exhausted)

@@ -16,7 +16,7 @@ from mlflow.store.db import utils
 from optuna.storages.journal import JournalFileBackend
 
 from gru_bench.platforms import WINDOWS
-from gru_bench.results.baselines import BASELINES
+from gru_bench.results.baselines import baseline_names
 from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.sharing.storage import open_storage
 from gru_bench.sweep.spec import load_study
@@ -61,7 +61,7 @@ def faults(folder: Path, csv: Path) -> list[str]:
         found = list(compare_stores(read_study(spec, storage), study.runs).faults)
         for name in optuna.get_all_study_names(storage):
             states = Counter(trial.state.name for trial in optuna.load_study(study_name=name, storage=storage).trials)
-            done = TRIALS if "/" in name else CONFIRM + len(BASELINES)
+            done = TRIALS if "/" in name else CONFIRM + len(baseline_names())
             if states["COMPLETE"] != done or states["RUNNING"] or states["WAITING"]:
                 found.append(f"{name}: {dict(states)}")
     return found

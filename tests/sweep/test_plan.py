@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gru_bench.results.baselines import LINEAR
 from gru_bench.sweep.plan import (
     AskTrial,
     FitBaselines,
@@ -136,6 +137,14 @@ def test_a_study_ends_once_each_baseline_is_fitted_or_has_failed() -> None:
         assert (one.is_complete, one.free_baselines == ["ngrams"]) == (is_complete, is_free)
         assert next_work(one) == (None if is_complete else FitBaselines() if is_free else Wait())
         assert any("ngrams" in left for left in left_to_do(one)) == (end != "running")
+
+
+def test_a_study_keeps_the_baselines_with_which_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = StudyState(spec_of(), {"torch": FULL, "scratch": FULL}, work_of(*confirmed("torch", "scratch")))
+    monkeypatch.setitem(LINEAR, "words", replace(LINEAR["tfidf"], name="words"))
+    assert (state.is_complete, next_work(state)) == (True, None)
+    begun_now = StudyState(state.spec, state.searches, state.work)
+    assert (begun_now.is_complete, begun_now.free_baselines) == (False, ["words"])
 
 
 def test_counts_what_no_process_has_begun() -> None:

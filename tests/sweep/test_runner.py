@@ -18,7 +18,7 @@ from rich.console import Console
 from gru_bench.config import RunConfig
 from gru_bench.errors import RunError
 from gru_bench.evidence.progress import baseline_runs
-from gru_bench.results.baselines import BASELINES
+from gru_bench.results.baselines import baseline_names
 from gru_bench.results.diagnostics import DIAGNOSTICS
 from gru_bench.results.logged_metrics import CHECK
 from gru_bench.sweep import runs
@@ -154,7 +154,7 @@ def test_each_baseline_is_a_run_whose_ngrams_are_kept_only_where_texts_are(easy_
     swept(easy_csv, lambda _: WELL, trials=0, confirm=1, baselines=fitted, texts=texts)
     study = logged()
     assert [(run.model, run.role, run.complete, run.status) for run in baseline_runs(study)] == [
-        (name, "baseline", True, "FINISHED") for name in BASELINES]
+        (name, "baseline", True, "FINISHED") for name in baseline_names()]
     store = open_reader()
     for run, one in zip(baseline_runs(study), fitted, strict=True):
         assert {key: run.metrics[key] for key in one.metrics} == one.metrics
@@ -246,7 +246,7 @@ def test_baselines_that_cannot_be_measured_are_tried_again_by_the_next_start(eas
 
 def test_the_baselines_are_shown_by_the_score_of_the_study(easy_csv: Path) -> None:
     text = io.StringIO()
-    measured = tuple(baseline(name, test_accuracy=0.8, test_macro_f1=0.61) for name in BASELINES)
+    measured = tuple(baseline(name, test_accuracy=0.8, test_macro_f1=0.61) for name in baseline_names())
     swept(easy_csv, lambda _: WELL, trials=0, confirm=1, settings={"training.metric": "macro_f1"}, baselines=measured,
           console=Console(file=text, width=200))
     (line,) = [line for line in text.getvalue().splitlines() if line.startswith("baselines")]

@@ -27,7 +27,7 @@ from mlflow.store.db import utils
 from optuna.storages.journal import JournalFileBackend
 
 from gru_bench.platforms import WINDOWS
-from gru_bench.results.baselines import BASELINES
+from gru_bench.results.baselines import baseline_names
 from gru_bench.sweep.consistency import compare_stores
 from gru_bench.sweep.sharing import leases
 from gru_bench.sweep.sharing.storage import open_storage
@@ -103,11 +103,11 @@ def faults(folder: Path, csv: Path, uri: str | None, database: Path) -> Iterator
         yield from compare_stores(read_study(spec, storage), logged).faults
         for name in optuna.get_all_study_names(storage):
             states = Counter(trial.state.name for trial in optuna.load_study(study_name=name, storage=storage).trials)
-            done = TRIALS if "/" in name else CONFIRM + len(BASELINES)
+            done = TRIALS if "/" in name else CONFIRM + len(baseline_names())
             if states["COMPLETE"] != done or states["RUNNING"] or states["WAITING"]:
                 yield f"{name}: {dict(states)}"
         complete = [run for run in logged if run.complete and run.role != "study"]
-        if [run.role for run in complete] != ["trial", "confirm", *["baseline"] * len(BASELINES)]:
+        if [run.role for run in complete] != ["trial", "confirm", *["baseline"] * len(baseline_names())]:
             yield f"complete are {[run.role for run in complete]}"
         for run in complete:
             if reader.predictions(run.run_id, "test").example_id_N.size != 4:

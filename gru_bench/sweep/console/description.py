@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gru_bench import cli
 from gru_bench.config import MetricName, Scalar
 from gru_bench.evidence.progress import as_typed
-from gru_bench.results.baselines import BASELINES, baseline_label
+from gru_bench.results.baselines import baseline_label, baseline_names
 from gru_bench.results.logged_metrics import Metric
 from gru_bench.stats.scores import compared
 from gru_bench.sweep.console.progress import described
@@ -67,7 +67,7 @@ def results(
     test, val = compared(metric, "test"), compared(metric, "val")
     headings = ["model", test.label, "95 % interval", "seeds, lowest to highest", f"best trial: {val.label}"]
     of_models = [[model, *_confirmed(concluded.scores.get(model), test), _written(val, best.get(model))]
-                 for model in dict.fromkeys((*models, *concluded.scores)) if model not in BASELINES]
+                 for model in dict.fromkeys((*models, *concluded.scores)) if model not in baseline_names()]
     of_baselines = []
     for run in concluded.baselines:
         found = concluded.scores.get(run.model)

@@ -98,6 +98,8 @@ class MeasureBaselines:
     data: DataConfig
     metric: MetricName
     """Score on validation texts that chooses the settings of linear models."""
+    names: tuple[str, ...]
+    """Which baselines."""
     weights: bool = False
     """Whether the results have the weights."""
 
@@ -105,7 +107,7 @@ class MeasureBaselines:
         """Fit and score the baselines."""
         from gru_bench.stats.baseline import baselines
 
-        return baselines(corpus_of(self.data), self.metric, weights=self.weights)
+        return baselines(corpus_of(self.data), self.metric, self.names, weights=self.weights)
 
 
 def materials(task: Task) -> tuple[Material, ...]:
