@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from gru_bench.errors import RunError, UsageError, unknown
-from gru_bench.gru_check.forms import weights_of
-from gru_bench.gru_check.load import Source, defined, failure
+from gru_bench.gru_check.forms import is_required, parameters_of, weights_of
+from gru_bench.gru_check.load import defined, failure
+from gru_bench.gru_check.subject import Subject
 from gru_bench.gru_check.watch import Watch, settings_kept
 
 SIZES: Mapping[str, int] = {"E": 5, "H": 4, "C": 3, "V": 61, "L": 1, "B": 1, "T": 6}
@@ -33,7 +34,7 @@ _A_SIZE = re.compile(
     r"[a-z]\d?|\w*(size|sz|dim|dims|width|units|features|channels)|(n|nb|num|d|dim|size)_?\w{1,3}|\w+_(n|d)|d_\w+")
 
 
-def build(module: ModuleType, path: Path, name: str, make: str | None = None) -> Source:
+def build(module: ModuleType, path: Path, name: str, make: str | None = None) -> Subject:
     """Build what NAME stands for.
 
     Args:
@@ -57,7 +58,7 @@ def build(module: ModuleType, path: Path, name: str, make: str | None = None) ->
     if not weights_of(built):
         raise RunError(f"{path.name}: {written} must compute with weights that are tensors of torch, but it has none: "
                        "make each array of NumPy a tensor, and use torch.tanh in place of np.tanh")
-    return Source(path, written, built, sizes)
+    return Subject(path, written, built, sizes)
 
 
 def _made(module: ModuleType, make: str) -> tuple[str, Callable[[], Any], dict[str, int]]:
@@ -79,7 +80,7 @@ def _expression(module: ModuleType, path: Path, name: str) -> tuple[str, Callabl
         return name, lambda: target, {}
     parameters = _parameters(target)
     arguments, sizes = _arguments(parameters, module)
-    missing = [one.name for one in parameters if one.default is one.empty and one.name not in arguments]
+    missing = [one.name for one in parameters if is_required(one) and one.name not in arguments]
     if missing:
         call = ", ".join(_size_of(one.name) or "..." for one in parameters)
         raise RunError(f"{name}({', '.join(one.name for one in parameters)}) has arguments that cannot be guessed, "
@@ -94,11 +95,7 @@ def _expression(module: ModuleType, path: Path, name: str) -> tuple[str, Callabl
 def _parameters(target: Any) -> list[inspect.Parameter]:
     """Return the parameters of a constructor or function. What hands all of its own on to torch.nn.GRU, LSTM or RNN has
     those of a cell."""
-    try:
-        named = [p for p in inspect.signature(target).parameters.values()
-                 if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    except (TypeError, ValueError):
-        return []
+    named = parameters_of(target)
     is_torchs = isinstance(target, type) and issubclass(target, nn.RNNBase)
     return _parameters(nn.GRUCell) if is_torchs and not named else named
 
@@ -108,7 +105,7 @@ def _arguments(parameters: Sequence[inspect.Parameter], module: ModuleType) -> t
 
     Where names say nothing the order does: input, hidden, classes. Defaults are replaced by E and H alone.
     """
-    required = [p.name for p in parameters if p.default is p.empty]
+    required = [p.name for p in parameters if is_required(p)]
     letters = {p.name: letter for p in parameters if (letter := _size_of(p.name)) is not None and (
         p.name in required or (type(p.default) is int and letter in ("E", "H")))}
     for name in required:

@@ -17,15 +17,15 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gru_bench.errors import RunError
 from gru_bench.gru_check import behavior, calls, load, submission
 from gru_bench.gru_check.build import build
 from gru_bench.gru_check.codes import KINDS, Finding, Verdict
 from gru_bench.gru_check.explain import Explained, explain, lines, mistakes, place_biases, reading
-from gru_bench.gru_check.forms import Form, weights_of
-from gru_bench.gru_check.subject import Subject, sample, state_of
+from gru_bench.gru_check.forms import weights_of
+from gru_bench.gru_check.subject import Subject, same
 from gru_bench.gru_check.watch import settings_kept
 
 
@@ -71,7 +71,7 @@ def _is_called(value: Any) -> bool:
 def check_object(built: Any) -> Verdict:
     """Return what a module of torch is that exists already. It stays as it is."""
     with prepared(), redirect_stdout(io.StringIO()):
-        return examine(load.Source(_file_of(built), type(built).__name__, copy.deepcopy(built).cpu(), {}))
+        return examine(Subject(_file_of(built), type(built).__name__, copy.deepcopy(built).cpu(), {}))
 
 
 def _file_of(built: nn.Module) -> Path:
@@ -99,48 +99,42 @@ def prepared() -> Iterator[None]:
 # ---------------------------------------------------------------- one object
 
 
-def examine(source: load.Source) -> Verdict:
+def examine(subject: Subject) -> Verdict:
     """Return what an object is."""
     with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext():
-        subject = Subject(source)
         if other := [finding for code, finding in behavior.of_torch(subject).items() if code != "library"]:
             return Verdict(tuple(other), "not a GRU")
-        form, fault = calls.find(subject)
-        return Verdict(tuple(_findings(subject, form, fault)), form.words)
+        called, fault = calls.find(subject)
+        return Verdict(tuple(_findings(called, fault)), called.form.words)
 
 
-def _findings(subject: Subject, form: Form, fault: str) -> list[Finding]:
+def _findings(subject: Subject, fault: str) -> list[Finding]:
     if fault == "mixed":
         return [Finding("unknown", "The result of a text depends on the others of its batch: batch and time may be "
                         "confused.")]
-    if not all(bool(torch.isfinite(one).all()) for one in _results(subject, form)):
+    if not all(bool(torch.isfinite(one).all()) for one in subject.call(*subject.given())):
         return [Finding("unknown", "It computes nan or inf.")]
-    around = [*behavior.chance(subject, form), *behavior.kept(subject, form)]
+    around = [*behavior.chance(subject), *behavior.kept(subject)]
     if fault == "input":
         return [*around, Finding("wrong-candidate", "The result does not depend on the input.")]
-    if form.kind == "cell" and fault == "state":
+    if subject.form.kind == "cell" and fault == "state":
         return [*around, Finding("initial-state", "The state that it is given is ignored.")]
-    it = explain(subject, form)
+    it = explain(subject)
     if it is None:
-        return [*around, *(_unused(subject, form) or [Finding(
+        return [*around, *(_unused(subject) or [Finding(
             "unknown", "No known GRU has these results. If its cell reads what another layer computes, check the cell "
             "alone.")])]
     findings = [*around, *mistakes(it), *place_biases(it), *_order(it)]
     if it.by_values and all(finding.kind.right for finding in findings):
         conventions = f" ({', '.join(finding.code for finding in findings)})" if findings else ""
-        return _unused(subject, form) or [Finding(
+        return _unused(subject) or [Finding(
             "unknown", f"Its cell is a GRU{conventions}, but its results are no linear function of the states, so that "
             "it is not known which of them are used.")]
     if not it.by_values and "initial-state" not in {finding.code for finding in findings}:
-        findings += [*(reading(it) if form.kind == "layer" else []), *behavior.first_state(subject, form)]
-    findings += behavior.detached(subject, form)
+        findings += [*(reading(it) if subject.form.kind == "layer" else []), *behavior.first_state(subject)]
+    findings += behavior.detached(subject)
     findings += behavior.untrained(subject, [block.tensor for cell in it.cells for block in (*cell.x, *cell.h)])
-    return _sorted(it, [*findings, *behavior.of_torch(subject).values(), *behavior.padding(subject, form)])
-
-
-def _results(subject: Subject, form: Form, built: Any = None) -> list[Tensor]:
-    with torch.no_grad():
-        return subject.call(form, sample(form, form.batch), state_of(form, form.batch), built=built)
+    return _sorted(it, [*findings, *behavior.of_torch(subject).values(), *behavior.padding(subject)])
 
 
 def _order(it: Explained) -> list[Finding]:
@@ -164,15 +158,13 @@ def _sorted(it: Explained, findings: Sequence[Finding]) -> list[Finding]:
     return [replace(finding, line=finding.line or known.get(finding.code, 0)) for finding in (*wrong, *unknown, *right)]
 
 
-def _unused(subject: Subject, form: Form) -> list[Finding]:
+def _unused(subject: Subject) -> list[Finding]:
     """Say whether the results stay the same with other weights for the state."""
-    hidden, changed = form.hidden or subject.source.sizes.get("H", 0), subject.copy()
+    hidden, changed = subject.hidden, subject.copy()
     square = [one for one in weights_of(changed).values() if hidden and one.dim() == 2 and hidden in one.shape
               and not any(size % hidden for size in one.shape)]
-    before = _results(subject, form)
-    with torch.no_grad():
-        for one in square:
-            one.mul_(0.5)
-    same = all(map(torch.equal, before, _results(subject, form, changed)))
+    for one in square:
+        one.data = 0.5 * one.data
+    unused = square and same(subject.call(*subject.given()), subject.call(*subject.given(), built=changed))
     return [Finding("unknown", "The result does not depend on the recurrence: with other weights for the state it "
-                    "is the same.")] if square and same else []
+                    "is the same.")] if unused else []

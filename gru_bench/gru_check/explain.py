@@ -17,8 +17,8 @@ from torch import Tensor
 from gru_bench.gru_check.codes import Finding
 from gru_bench.gru_check.family import names
 from gru_bench.gru_check.fit import ACTIVE, NEAR, STAGES, Guess, Seen, distance, features, goals, search
-from gru_bench.gru_check.forms import Form, weights_of
-from gru_bench.gru_check.subject import STEPS, Subject, by_sequence, sample, state_of
+from gru_bench.gru_check.forms import weights_of
+from gru_bench.gru_check.subject import STEPS, Subject, by_sequence
 from gru_bench.gru_check.watch import Value, Watch
 from gru_bench.gru_check.weights import Block, Cell, Cutting, biases, cells
 
@@ -33,7 +33,6 @@ class Explained:
     """What explains an object's results."""
 
     subject: Subject
-    form: Form
     found: Guess
     cells: Sequence[Cell]
     vectors: list[Block]
@@ -42,41 +41,39 @@ class Explained:
 
     def call(self) -> tuple[list[Value], Mapping[str, Tensor]]:
         """Return what one call computes, and the quantities of a step of it, as `Guess.inner` names them."""
-        watch = Watch(self.subject.source.path, values=True)
-        x, h = sample(self.form, self.form.batch), state_of(self.form, self.form.batch)
-        with torch.no_grad():
-            self.subject.call(self.form, x, h, watch=watch)
-            return watch.values, self.found.inner(self.subject.vectors(self.form, x), h)
+        watch, (x, h) = Watch(self.subject.path, values=True), self.subject.given()
+        self.subject.call(x, h, watch=watch)
+        return watch.values, self.found.inner(self.subject.vectors(x), h)
 
 
-def explain(subject: Subject, form: Form) -> Explained | None:
+def explain(subject: Subject) -> Explained | None:
     """Return what explains the results of an object. None: no member of the family does."""
-    cuttings = list(_cuttings(subject, form))
+    cuttings, is_layer = list(_cuttings(subject)), subject.form.kind == "layer"
     for stage in STAGES:
-        for by_values in (False, True) if form.kind == "layer" else (False,):
+        for by_values in (False, True) if is_layer else (False,):
             for how, own, vectors in cuttings if stage == "right" else cuttings[:2]:
-                if form.kind == "layer":
+                if is_layer:
                     _thin_out(own)
                 with _zeros(vectors):
-                    seen = _seen(subject, form, how.hidden, by_values)
+                    seen = _seen(subject, how.hidden, by_values)
                     found = None if seen is None else search(own, stage, seen)
                 if found is not None:
-                    return Explained(subject, form, found, own, vectors, by_values)
+                    return Explained(subject, found, own, vectors, by_values)
     return None
 
 
-def _cuttings(subject: Subject, form: Form) -> Iterator[tuple[Cutting, list[Cell], list[Block]]]:
+def _cuttings(subject: Subject) -> Iterator[tuple[Cutting, list[Cell], list[Block]]]:
     """Yield ways to read matrices, likely ones first, with the recurrences and the biases that they give."""
     tables = {id(table.weight) for table in subject.tables}
     weights = {name: one for name, one in weights_of(subject.built).items() if id(one) not in tables}
     shapes = [one.squeeze().shape for one in weights.values() if one.squeeze().dim() in (2, 3)]
-    known = form.hidden or subject.source.sizes.get("H", 0)
-    for hidden in [known] if known else dict.fromkeys(min(shape) for shape in shapes):
-        wide = form.width + hidden
-        rows = any(shape[-1] in (form.width, wide) and shape[-2] % hidden == 0 for shape in shapes)
+    width = subject.form.width
+    for hidden in [subject.hidden] if subject.hidden else dict.fromkeys(min(shape) for shape in shapes):
+        wide = width + hidden
+        rows = any(shape[-1] in (width, wide) and shape[-2] % hidden == 0 for shape in shapes)
         for own_rows in (rows, not rows):
             for state_first in (False, True) if any(wide in shape[-2:] for shape in shapes) else (False,):
-                how = Cutting(form.width, hidden, own_rows, state_first)
+                how = Cutting(width, hidden, own_rows, state_first)
                 if own := cells(weights, how):
                     yield how, own, biases(weights, how)
 
@@ -100,20 +97,18 @@ def _zeros(vectors: Sequence[Block]) -> Iterator[None]:
             block.value.copy_(value)
 
 
-def _seen(
-    subject: Subject, form: Form, hidden: int, by_values: bool, steps: int = SHORT, seed: int = 0
-) -> Seen | None:
+def _seen(subject: Subject, hidden: int, by_values: bool, steps: int = SHORT, seed: int = 0) -> Seen | None:
     """Return what is to be explained. None: nothing that was computed may be a state."""
-    steps = 1 if form.kind == "cell" else STEPS if "T" in subject.source.sizes else steps
+    form = subject.form
+    steps = 1 if form.kind == "cell" else STEPS if "T" in subject.sizes else steps
     # With fewer sequences, states of two directions would be affine functions of any others.
     count = 1 if by_values else 8 if form.kind == "cell" else 8 + 4 * steps * min(hidden, ACTIVE)
     count += -count % form.batch
-    x, h = sample(form, count, steps, seed), state_of(form, count)
+    x, h = subject.given(count, steps, seed)
     if h is not None and form.kind == "layer":
         h[:, ACTIVE:] = 0  # these units have no weights
-    watch = Watch(subject.source.path, values=by_values)
-    with torch.no_grad():
-        results = subject.results(form, x, h, watch)
+    watch = Watch(subject.path, values=by_values)
+    results = subject.results(x, h, watch)
     if form.kind == "cell":
         values = [one for one in results if h is not None and one.shape == h.shape]
     else:
@@ -123,7 +118,7 @@ def _seen(
         values = [one for one in active if float(one.std()) > 1e-6]
     if by_values and not values:
         return None
-    return Seen(subject.vectors(form, x), h, [goals(one) for one in results], torch.stack(values) if values else None)
+    return Seen(subject.vectors(x), h, [goals(one) for one in results], torch.stack(values) if values else None)
 
 
 # ---------------------------------------------------------------- mistakes and biases
@@ -156,7 +151,7 @@ def place_biases(it: Explained) -> list[Finding]:
         if block in known:
             continue
         with _zeros([other for other in it.vectors if other is not block and other not in known]):
-            seen = _seen(it.subject, it.form, it.found.layout.first.hidden, it.by_values, seed=3)
+            seen = _seen(it.subject, it.found.layout.first.hidden, it.by_values, seed=3)
             place, guess = next(((place, guess) for place, guess in _with_bias(it, block)
                                  if seen is not None and bool(guess.explains(seen))), (None, it.found))
         if place is not None:
@@ -179,7 +174,7 @@ def _with_bias(it: Explained, block: Block) -> Iterator[tuple[tuple[Cell | None,
     for cell, place in itertools.product(it.cells, range(4)):
         bias = it.found.biases[cell].index_add(0, torch.tensor([place]), block.value[None])
         yield (cell, place), replace(it.found, biases={**it.found.biases, cell: bias})
-    if it.form.kind == "layer":
+    if it.subject.form.kind == "layer":
         yield _START, replace(it.found, layout=replace(it.found.layout, start=[block.value]))
 
 
@@ -188,7 +183,7 @@ def _with_bias(it: Explained, block: Block) -> Iterator[tuple[tuple[Cell | None,
 
 def reading(it: Explained) -> list[Finding]:
     """Say which states the results use: all states but those of one step are left out in turn."""
-    seen = _seen(it.subject, it.form, it.found.layout.first.hidden, False, STEPS, seed=3)
+    seen = _seen(it.subject, it.found.layout.first.hidden, False, STEPS, seed=3)
     assert seen is not None
     *below, last = [[way[0] for way in layer] for layer in it.found.states(seen.inputs, seen.given)]
     every = [*last, *(way[:, -1:] for layer in below for way in layer)]

@@ -51,32 +51,30 @@ class Form:
         return f"a layer, forward({'x, h0' if self.state else 'x'}), {'token ids, ' if self.vocabulary else ''}{order}"
 
 
-@dataclass(frozen=True)
-class Argument:
-    """One argument of the object's forward."""
-
-    name: str
-    role: str
-    """x, state, lengths, mask or other."""
-    required: bool
-
-
-def arguments(built: Any) -> list[Argument]:
-    """Return the arguments of a call with their roles."""
-    function = built.forward if isinstance(built, nn.Module) else built
-    try:
-        parameters = [p for p in inspect.signature(function).parameters.values()
-                      if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    except (TypeError, ValueError):
-        return [Argument("x", "x", True), Argument("h", "state", False)]
+def arguments(built: Any) -> dict[str, inspect.Parameter]:
+    """Return role -> its first argument of a call: x, state, lengths, mask, or empty for any other."""
+    parameters = parameters_of(built.forward if isinstance(built, nn.Module) else built)
     roles = [_role(p.name.lower()) for p in parameters]
     for role in ("x", "state"):
         if role not in roles and "" in roles:
             roles[roles.index("")] = role
     if roles and "x" not in roles:
         roles[0] = "x"
-    return [Argument(p.name, role or "other", p.default is p.empty)
-            for p, role in zip(parameters, roles, strict=True)]
+    taken: dict[str, inspect.Parameter] = {}
+    for role, parameter in zip(roles, parameters, strict=True):
+        taken.setdefault(role, parameter)
+    return taken
+
+
+def parameters_of(function: Any) -> list[inspect.Parameter]:
+    """Return the parameters of a function or class that have names."""
+    return [parameter for parameter in inspect.signature(function).parameters.values()
+            if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)]
+
+
+def is_required(parameter: inspect.Parameter) -> bool:
+    """Return whether a parameter has no default."""
+    return parameter.default is parameter.empty
 
 
 def _role(name: str) -> str:
@@ -87,38 +85,25 @@ def _role(name: str) -> str:
 
 
 def bound(
-    taken: Sequence[Argument], form: Form, x: Tensor, h: Tensor | None = None, *, lengths: Sequence[int] | None = None,
-    mask: Tensor | None = None,
-) -> tuple[list[Any], dict[str, Any]]:
-    """Return the positional and the named arguments of a call.
+    taken: Mapping[str, inspect.Parameter], form: Form, x: Tensor, h: Tensor | None = None,
+    lengths: Sequence[int] | None = None,
+) -> dict[str, Any]:
+    """Return the arguments of a call by their names.
 
     Args:
-        taken: Arguments that the object takes.
+        taken: Role -> argument that the object takes.
         form: How it is called.
         x: Input, T x B x E; of a cell B x E. With token ids: ids, T x B.
         h: State, B x H.
-        lengths: Lengths of the sequences. By default all are T.
-        mask: T x B, true inside. By default true everywhere.
+        lengths: Lengths of the sequences. By default all are T, where the object needs them.
     """
     axes = "BE" if form.kind == "cell" else "TB" if form.vocabulary else "TBE"
-    given: dict[str, Any] = {"x": _arranged(x, axes, form.layout)}
+    given = {"x": _arranged(x, axes, form.layout)}
     if form.state and h is not None:
         given["state"] = _arranged(h, "BH", form.state)
-    if any(a.role == "lengths" and (a.required or lengths is not None) for a in taken):
+    if lengths or ("lengths" in taken and is_required(taken["lengths"])):
         given["lengths"] = torch.tensor(lengths or [len(x)] * form.batch)
-    if any(a.role == "mask" and (a.required or mask is not None) for a in taken):
-        inside = torch.ones(len(x), form.batch, dtype=torch.bool) if mask is None else mask
-        given["mask"] = inside.T if form.layout.startswith("BT") else inside
-    positional: list[Any] = []
-    named: dict[str, Any] = {}
-    for place, argument in enumerate(taken):
-        if argument.role in given:
-            value = given.pop(argument.role)
-            if len(positional) < place:
-                named[argument.name] = value
-            else:
-                positional.append(value)
-    return positional, named
+    return {parameter.name: given[role] for role, parameter in taken.items() if role in given}
 
 
 def _arranged(value: Tensor, axes: str, layout: str) -> Tensor:
@@ -140,11 +125,11 @@ def forms(built: Any, sizes: Mapping[str, int], batch: int | None) -> Iterator[F
         batch: Sequences of a call. None: one, which has no axis of its own.
     """
     inputs, hidden = _widths(built, sizes)
-    needed = {a.role: a.required for a in arguments(built)}
+    taken = arguments(built)
 
     def layers(layouts: str, width: int, vocabulary: int = 0) -> Iterator[Form]:
         for layout in layouts.split():
-            if needed.get("state"):
+            if "state" in taken and is_required(taken["state"]):
                 yield from (Form("layer", layout, batch or 1, width, h, state, vocabulary)
                             for h in hidden for state in ("1BH BH 2BH" if batch else "11H 1H 21H H").split())
             else:
@@ -152,7 +137,7 @@ def forms(built: Any, sizes: Mapping[str, int], batch: int | None) -> Iterator[F
 
     cells = [Form("cell", x, batch or 1, width, h, state)
              for x, state in ((("BE", "BH"),) if batch else (("E", "H"), ("E1", "H1")))
-             for width in inputs for h in hidden if "state" in needed]
+             for width in inputs for h in hidden if "state" in taken]
     for table in [part for part in built.modules() if isinstance(part, nn.Embedding)][:1] if isinstance(
             built, nn.Module) else ():
         yield from layers("BT TB" if batch else "T T1", table.embedding_dim, table.num_embeddings)
@@ -177,21 +162,18 @@ def _widths(built: Any, sizes: Mapping[str, int]) -> tuple[list[int], list[int]]
 
 def weights_of(built: Any) -> dict[str, Tensor]:
     """Return the parameters of an object and of its parts by their names, and the matrices that it holds otherwise."""
-    found: dict[int, tuple[str, Tensor]] = {}
-    _collect("", built if isinstance(built, nn.Module) else getattr(built, "__dict__", {}), found, set())
-    return dict(found.values())
+    return dict(_weights("", built if isinstance(built, nn.Module) else getattr(built, "__dict__", {}), set()))
 
 
-def _collect(name: str, value: Any, found: dict[int, tuple[str, Tensor]], seen: set[int]) -> None:
-    """Add the tensors that an object holds, in modules, lists and dictionaries too."""
+def _weights(name: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors that an object holds, in modules, lists and dictionaries too, each once."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
     if isinstance(value, Tensor) and value.is_floating_point() and value.is_leaf:
-        found.setdefault(id(value), (name, value))
-    if isinstance(value, nn.Module):
-        held = value._parameters | value._modules | {
-            key: one for key, one in vars(value).items() if key not in ("_parameters", "_modules", "_buffers")}
-    else:
-        held = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, (list, tuple)) else {}
-    if held and id(value) not in seen:
-        seen.add(id(value))
-        for key, one in held.items():
-            _collect(f"{name}.{key}" if name else str(key), one, found, seen)
+        yield name, value
+    held = (vars(value) if isinstance(value, nn.Module) else value if isinstance(value, dict) else
+            dict(enumerate(value)) if isinstance(value, (list, tuple)) else {})
+    for key, one in held.items():
+        if key != "_buffers":
+            yield from _weights(name if key in ("_parameters", "_modules") else f"{name}.{key}", one, seen)

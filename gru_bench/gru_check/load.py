@@ -8,28 +8,12 @@ import linecache
 import re
 import sys
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from gru_bench.errors import DataError, RunError, first_line
 from gru_bench.gru_check import submission
 from gru_bench.gru_check.watch import Watch, settings_kept
-
-
-@dataclass(frozen=True)
-class Source:
-    """The file and what was run of it."""
-
-    path: Path
-    written: str
-    """What was built, as it is written in Python, such as `GRU(5, 4)`."""
-    built: Any
-    """The object: a module of torch, or a function."""
-    sizes: Mapping[str, int]
-    """Sizes with which it was built, by the names of `SIZES`. Empty: it has its own."""
 
 
 def load(path: Path) -> tuple[ModuleType, str]:
