@@ -101,8 +101,10 @@ class Subject:
     ) -> list[Tensor]:
         """Return all floating tensors that a call returns. It is one of a fresh copy, unless an object is given."""
         named = bound(self.taken, self.form, x, h, lengths)
+        ordered = [named.pop(one.name) for one in self.taken.values()
+                   if one.kind is one.POSITIONAL_ONLY and one.name in named]
         with torch.set_grad_enabled(gradients), settings_kept(), watch or Watch(self.path):
-            return flat((self.copy() if built is None else built)(**named))
+            return flat((self.copy() if built is None else built)(*ordered, **named))
 
     def results(self, x: Tensor, h: Tensor | None, watch: Watch | None = None) -> list[Tensor]:
         """Return the results of N sequences, N x ... or N x T x ... each, in as many calls as their batches take."""

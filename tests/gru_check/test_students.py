@@ -179,6 +179,7 @@ FORWARD = "    def forward(self, x, h):\n"
 
 @pytest.mark.parametrize(("changes", "make", "code"), [
     ({FORWARD: FORWARD + "        h = torch.zeros_like(h)\n"}, None, "initial-state"),
+    ({FORWARD: FORWARD.replace("h)", "h, /)")}, None, "equal"),
     ({FORWARD: "    def forward(self, x, h=None):\n        h = torch.ones(len(x), 4) if h is None else h\n"}, None,
      "initial-state"),
     ({FORWARD: "    calls = 0\n" + FORWARD + "        self.calls += 1\n", "* n\n": "* n + (self.calls % 7 == 0)\n"},
