@@ -61,11 +61,12 @@ class Interrupt:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         """Restore the signal handlers, unless a signal came and the process ends: a thread then limits the rest."""
-        if self.asked and self._ends_process:
-            return
-        self._ends.put(False)
-        for signal_kind, handler in self._before.items():
-            signal.signal(signal_kind, handler)
+        if not (self.asked and self._ends_process):
+            self._ends.put(False)
+            for signal_kind, handler in self._before.items():
+                signal.signal(signal_kind, handler)
+        if error is not None and isinstance(error.__cause__, KeyboardInterrupt):
+            raise error.__cause__  # Python 3.11 raises an error from it where a signal comes while a class is made
 
     @contextmanager
     def noted(self) -> Iterator[None]:

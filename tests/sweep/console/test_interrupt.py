@@ -96,3 +96,13 @@ def test_a_thread_leaves_the_signals_alone() -> None:
     (thread := threading.Thread(target=work)).start()
     thread.join()
     assert seen == [(False, before)]
+
+
+def test_a_signal_while_a_class_is_made_is_no_other_error() -> None:
+    """Python 3.11 raises a RuntimeError from what `__set_name__` raises."""
+    class Field:
+        def __set_name__(self, owner: type, name: str) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt), Interrupt(ends_process=False):
+        type("Made", (), {"field": Field()})
