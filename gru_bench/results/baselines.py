@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -32,30 +32,20 @@ class Linear:
     """What its features are, in words."""
     longest: int
     """Number of words of the longest sequence that is a feature."""
-    vectorizer: Callable[..., Any]
-    """Its settings -> scikit-learn's class that computes the features."""
+    vectorizer: str
+    """Class of `sklearn.feature_extraction.text` that computes the features."""
+    options: Mapping[str, bool]
+    """What the class is given beside the length and the number of features."""
     grid: Mapping[str, tuple[float, ...]]
     """Classifier -> the values of C that are tried. Without a validation split it is the middle one."""
     by_class: bool = False
     """Whether each feature, 0 or 1, is multiplied by its log-count ratio in a class (Wang and Manning 2012)."""
 
 
-def _tf_idf(**settings: Any) -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    return TfidfVectorizer(sublinear_tf=True, **settings)
-
-
-def _presence(**settings: Any) -> Any:
-    from sklearn.feature_extraction.text import CountVectorizer
-
-    return CountVectorizer(binary=True, **settings)
-
-
 LINEAR: dict[str, Linear] = {one.name: one for one in (
-    Linear(TFIDF, "TF-IDF", "TF-IDF", 2, _tf_idf, {
+    Linear(TFIDF, "TF-IDF", "TF-IDF", 2, "TfidfVectorizer", {"sublinear_tf": True}, {
         REGRESSION: (0.25, 1.0, 4.0, 16.0, 64.0), SVM: (0.015625, 0.0625, 0.25, 1.0, 4.0)}),
-    Linear(NGRAMS, "n-grams", "NB-weighted n-grams", 3, _presence, {
+    Linear(NGRAMS, "n-grams", "NB-weighted n-grams", 3, "CountVectorizer", {"binary": True}, {
         REGRESSION: (0.015625, 0.0625, 0.25, 1.0, 4.0), SVM: (0.001, 0.004, 0.016, 0.063, 0.25)}, by_class=True),
 )}
 """Name -> row, in the order in which they are shown. A study keeps the baselines with which it began."""

@@ -149,9 +149,12 @@ def _majority(corpus: Corpus) -> tuple[LinearModel, dict[str, Scalar]]:
 
 def _linear(corpus: Corpus, row: Linear, metric: MetricName) -> tuple[LinearModel, dict[str, Scalar]]:
     """Return a linear model, and its settings."""
+    from sklearn.feature_extraction import text
+
     words, few = np.array(corpus.words, dtype=object), len(corpus.classes) <= MOST_REGRESSIONS
-    vectorizer = row.vectorizer(
-        ngram_range=(1, row.longest), analyzer="word", lowercase=False, token_pattern=r"\S+", dtype=np.float32, **(
+    vectorizer = getattr(text, row.vectorizer)(
+        **row.options, ngram_range=(1, row.longest), analyzer="word", lowercase=False, token_pattern=r"\S+",
+        dtype=np.float32, **(
             {"vocabulary": _common(corpus.train, words, row.longest)} if few else
             {"min_df": SMALLEST_COUNT, "max_features": MOST_FEATURES}))
     train, validation = corpus.train, corpus.validation
